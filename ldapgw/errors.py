@@ -144,13 +144,34 @@ class QuotaExceeded(GoogleError):
     """Raised when Google asks us to slow down: status 429, or 403 in the old style of errors.
 
     :param full_sync: whether the call began a full listing, for which Google has a separate small quota.
+    :param limit: Google's name for the limit that was exceeded (``quota_limit``); empty: Google named none.
+    :param metric: Google's name for what is limited (``quota_metric``); empty: Google named none.
     """
 
     code = "quota"
 
-    def __init__(self, detail: str = "", *, retry_after: float | None = None, full_sync: bool = False) -> None:
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        full_sync: bool = False,
+        limit: str = "",
+        metric: str = "",
+    ) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.full_sync = full_sync
+        self.limit = limit
+        self.metric = metric
+
+    @property
+    def is_of_project(self) -> bool:
+        """Whether the limit is one of the whole Google project, not of one user (``ReadsPerMinutePerProject``)."""
+        return "PerProject" in self.limit and "PerUser" not in self.limit
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        return {"limit": self.limit, "metric": self.metric} if self.limit else {}
 
 
 class GoogleUnavailable(GoogleError):

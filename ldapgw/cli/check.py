@@ -17,8 +17,10 @@ from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, now
+from ldapgw.contact import Source
 from ldapgw.errors import UserError
-from ldapgw.google.endpoints import is_redirect_uri_refused
+from ldapgw.google.endpoints import Client, is_redirect_uri_refused
+from ldapgw.google.people import CallEstimate
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.listener import ListenAddress
@@ -69,6 +71,7 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from _redirect_uri(config)
     yield from _ports(_endpoints(config), gateway)
     yield from _encryption(config)
+    yield from _calls(site)
     for tenant in config.tenant:
         yield from _tenant(site, tenant)
 
@@ -86,6 +89,33 @@ def _redirect_uri(config: Config) -> Iterator[CheckResult]:
     """Warn of a redirect URI that Google refuses; ``ldapgw connect`` works nevertheless."""
     if is_redirect_uri_refused(config.redirect_uri):
         yield CheckResult(CheckStatus.WARNING, "web.public_url", REFUSED_REDIRECT_URI)
+
+
+def _calls(site: Site) -> Iterator[CheckResult]:
+    """Say how many calls the accounts of each Google project make; warn where these are more than are allowed."""
+    config = site.config
+    accounts: dict[str, int] = {}
+    sources: dict[str, int] = {}
+    for tenant in config.tenant:
+        # A client that was entered on the page is taken for one of a project of its own.
+        project = Client(tenant.client_id, "").project or f"of tenant {tenant.name}"
+        accounts[project] = accounts.get(project, 0) + state_dir.count_connected_accounts(site, tenant.name)
+        own_sources = len([source for source in tenant.sources if source is not Source.DIRECTORY])
+        sources[project] = max(sources.get(project, 1), own_sources)
+    for project, count in accounts.items():
+        estimate = CallEstimate(count, sources[project], config.sync.interval, config.google.max_calls_per_minute)
+        if not count or estimate.limit is None:
+            continue
+        message = (
+            f"Google project {project}: {count} account{'' if count == 1 else 's'} × {estimate.sources} "
+            f"call{'' if estimate.sources == 1 else 's'} every {config.sync.interval} make "
+            f"{estimate.calls_per_minute:.1f} calls a minute, of {estimate.limit}"
+        )
+        if estimate.fitting_interval is None:
+            yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message)
+        else:
+            fitting = f'{message}; sync.interval = "{estimate.fitting_interval}m" would fit'
+            yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting)
 
 
 def _endpoints(config: Config) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 def endpoints(config: Config) -> Endpoints:
     """The configured endpoints of Google or of a sandbox."""
-    return Endpoints(**{field: getattr(config.google, field) for field in config.google.__struct_fields__})
+    return Endpoints(**config.google.endpoints)
 
 
 def oauth(config: Config, reactor: Any) -> OAuth:

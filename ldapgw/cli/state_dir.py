@@ -45,6 +45,19 @@ def has_entered_client(site: Site, tenant: str) -> bool:
         return False
 
 
+def count_connected_accounts(site: Site, tenant: str) -> int:
+    """How many accounts of a tenant are connected; 0 if the database is unreadable."""
+    file = site.database_file
+    if file is None or is_missing(file):
+        return 0
+    try:
+        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
+            query = "SELECT COUNT(*) FROM account WHERE tenant = ? AND connected_at IS NOT NULL"
+            return int(_first(connection, "account", query, tenant) or 0)
+    except sqlite3.Error:
+        return 0
+
+
 def _folder(path: Path) -> CheckResult:
     if is_missing(path):
         return _missing("state_dir", path)

@@ -54,6 +54,7 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
 # The many names of an exceeded quota: rateLimitExceeded, dailyLimitExceeded, userRateLimitExceededUnreg …
 _QUOTA = re.compile(r"limit_?exceeded|quota", re.IGNORECASE)
 
+_QUOTA_NAME = re.compile(r"[A-Za-z0-9_./-]{1,120}")
 _WORD = re.compile(r"[A-Za-z_]{1,60}")
 _URL = re.compile(r"https://[\x21-\x7e]{1,500}")
 
@@ -75,17 +76,30 @@ def read_refusal(
         if reason in _REASONS:
             return _error_from_reason(_REASONS[reason], detail, answer, error, incremental=incremental)
         if _QUOTA.search(reason):
-            return QuotaExceeded(detail, retry_after=answer.retry_after)
+            return _quota_exceeded(detail, answer, error)
         if reason == "domainPolicy":
             return GoogleRefused(detail, by="policy")
     if error.get("status") == "RESOURCE_EXHAUSTED":
-        return QuotaExceeded(detail, retry_after=answer.retry_after)
+        return _quota_exceeded(detail, answer, error)
     if answer.error is not None:
         return answer.error
     if source is not Source.CONTACTS and answer.status in (403, 404):
         # An HTML page comes from a proxy, or from Google's check for robots, and is temporary.
         return SourceUnavailable(detail) if error or not answer.body.strip() else BadResponse(detail)
     return _error_from_status(answer.status, detail, error, source, is_sync_token_suspect=incremental and first)
+
+
+def _quota_exceeded(detail: str, answer: GoogleResponse, error: Mapping[str, Any]) -> QuotaExceeded:
+    """Return the exception for an exceeded quota, with Google's names for it, if it says them."""
+    metadata = [_object(info.get("metadata")) for info in _error_infos(error)]
+    limit, metric = (
+        next((name for one in metadata if isinstance(name := one.get(key), str) and _QUOTA_NAME.fullmatch(name)), "")
+        for key in ("quota_limit", "quota_metric")
+    )
+    names = " ".join(filter(None, (limit, metric)))
+    return QuotaExceeded(
+        f"{detail} ({names})" if names else detail, retry_after=answer.retry_after, limit=limit, metric=metric
+    )
 
 
 def _error_from_reason(

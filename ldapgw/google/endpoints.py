@@ -33,12 +33,14 @@ class Client:
     client_id: str
     client_secret: str = field(repr=False)
 
-    def shares_grants_with(self, other: Client) -> bool:
-        """Whether a grant to one client holds for the other too: both belong to one project.
+    @property
+    def project(self) -> str:
+        """The number of its Google project, with which a client ID begins."""
+        return self.client_id.partition("-")[0]
 
-        A client ID begins with the number of its project.
-        """
-        return self.client_id.partition("-")[0] == other.client_id.partition("-")[0]
+    def shares_grants_with(self, other: Client) -> bool:
+        """Whether a grant to one client holds for the other too: both belong to one project."""
+        return self.project == other.project
 
 
 def is_redirect_uri_refused(redirect_uri: str) -> bool:

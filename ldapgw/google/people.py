@@ -8,6 +8,7 @@ the same as long as its tokens are used, so callers store the `fingerprint` of t
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -102,6 +103,33 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
 
 # contactGroups.list.  It has no parameter requestSyncToken: it always returns a sync token, and accepts one.
 _GROUPS = Listing("/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"),))
+
+
+@dataclass(frozen=True, slots=True)
+class CallEstimate:
+    """The calls to the People API that accounts make while nothing changes, and what their Google project may make.
+
+    :ivar accounts: accounts that are connected.
+    :ivar sources: sources of an account: each is one call a sync.
+    :ivar interval: seconds between syncs of an account.
+    :ivar limit: the most calls a minute; None: without a limit.
+    """
+
+    accounts: int
+    sources: int
+    interval: float
+    limit: int | None
+
+    @property
+    def calls_per_minute(self) -> float:
+        return self.accounts * self.sources * 60 / self.interval
+
+    @property
+    def fitting_interval(self) -> int | None:
+        """The shortest interval that keeps the calls below the limit, in whole minutes; None: the present one does."""
+        if self.limit is None or self.calls_per_minute <= self.limit:
+            return None
+        return math.ceil(self.accounts * self.sources / self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +288,9 @@ def fingerprint(source: Source | None, page_size: int = PAGE_SIZE) -> str:
 def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool, first: bool) -> GoogleError:
     error = read_refusal(answer, source, incremental=incremental, first=first)
     if isinstance(error, QuotaExceeded) and first and not incremental:
-        return QuotaExceeded(error.detail, retry_after=error.retry_after, full_sync=True)
+        return QuotaExceeded(
+            error.detail, retry_after=error.retry_after, full_sync=True, limit=error.limit, metric=error.metric
+        )
     return error
 
 

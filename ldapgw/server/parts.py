@@ -44,7 +44,9 @@ from ldapgw.store.worker import ChangeDetector, MonitoredStore, StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.change_watcher import ChangeWatcher
+from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
@@ -145,7 +147,7 @@ class Parts:
             ),
         )
         progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
-        endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
+        endpoints = Endpoints(**config.google.endpoints)
         http = http_client(reactor)
         oauth = OAuth(http, endpoints, wall_clock)
         synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
@@ -159,6 +161,8 @@ class Parts:
                 lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
             ),
             interval=config.sync.interval,
+            pacer=CallPacer(clock=wall_clock, calls_per_minute=config.google.max_calls_per_minute),
+            full_syncs=UNLIMITED if config.google.is_on_loopback else FullSyncLimits(),
             run_off_thread=store.monitor(work_thread),
             folder=state_dir,
             now=now,
@@ -226,6 +230,8 @@ class Parts:
             admin=AdminDependencies(
                 tenants_with_configured_client=clients.configured,
                 certificate_expiry=certificate_expiry,
+                sync_interval=config.sync.interval,
+                calls_per_minute=config.google.max_calls_per_minute,
                 metrics=metrics.render,
                 may_read_metrics=config.web.metrics_networks.contains,
             ),

@@ -96,6 +96,11 @@ _MESSAGES: Mapping[str, str] = {
     ),
     "internal": gettext_noop("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
+# An exceeded quota, if Google says which.
+_LIMIT_MESSAGE = gettext_noop(
+    "Google asks us to slow down: the limit %(limit)s of %(metric)s is reached. The next sync comes later; nothing has "
+    "to be done."
+)
 # More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
 _VARIANTS: Mapping[tuple[str, str], str] = {
     ("consent_revoked", "admin"): gettext_noop(
@@ -299,10 +304,13 @@ def code_message(
         "before": facts.get("before", "?"),
         "lost": facts.get("lost", "?"),
         "word": facts.get("word", "?"),
+        "limit": facts.get("limit", "?"),
+        "metric": facts.get("metric", "?"),
     }
     variants = (_VARIANTS.get((code, str(fact))) for fact in (facts.get("by"), facts.get("source")))
     variant = next((text for text in variants if text), "")
-    text = variant or _MESSAGES.get(code, _MESSAGES["internal"])
+    has_limit = code == "quota" and bool(facts.get("limit"))
+    text = variant or (_LIMIT_MESSAGE if has_limit else _MESSAGES.get(code, _MESSAGES["internal"]))
     message = Phrase(text if commands else _PAGE_MESSAGES.get(text, text), values)
     source_text = "" if variant else _SOURCE_MESSAGES.get(facts.get("source"), "")
     return Phrase(source_text, {"address": account.address, "why": message}) if source_text else message

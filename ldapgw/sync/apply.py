@@ -188,7 +188,8 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
     return SyncState(
         # A token that was removed during the sync stays removed: stored contacts are damaged, and a full sync is due.
         stored.sync_token and token,
-        query.fingerprint,
+        # Changed parameters are in effect only after a full sync.
+        stored.fingerprint,
         stored.full_sync_at,
         now,
         page_size=query.page_size,

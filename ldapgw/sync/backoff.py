@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Back-off after failed syncs: the wait until an account's next sync, and a circuit breaker for each tenant.
 
-The functions and classes are pure.  Waits double from failure to failure up to a cap, and the actual wait is a random
-part of the doubled wait ("full jitter"), so that accounts that failed together do not retry together.  A wait that
-Google asks for is a minimum.
+The functions and classes are pure.  The first wait is the interval between syncs, so that an account that fails never
+calls Google more often than a healthy one.  Waits double from failure to failure up to a cap; half of a wait is random
+("equal jitter"), so that accounts that failed together do not retry together.  A wait that Google asks for is a
+minimum.
 
 When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
 tenant's circuit breaker is open: only one account now and then tries to sync, and its success lets all accounts sync.
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from ldapgw.errors import (
     ApiDisabled,
+    BadResponse,
     ClientRejected,
     ConsentRevoked,
     GoogleError,
@@ -24,10 +26,9 @@ from ldapgw.errors import (
     QuotaExceeded,
     ScopeMissing,
     SuspiciousShrink,
+    UnknownRefusal,
 )
 
-MIN_WAIT = 1.0
-FIRST_WAIT = 30.0
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
@@ -63,24 +64,30 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     """
     if isinstance(error, ConsentRevoked | ScopeMissing):
         return None
+    minimum = after_success(interval, jitter)
     if isinstance(error, ClientRejected | ApiDisabled | GoogleRefused):
-        return HOUR * (0.9 + 0.2 * jitter)
+        return max(HOUR * (0.9 + 0.2 * jitter), minimum)
     if isinstance(error, SuspiciousShrink):
         # Each attempt is a full listing, of which Google allows few.
-        return _doubled(HOUR, failures, DAY) * (0.9 + 0.2 * jitter)
+        return max(_doubled(HOUR, failures, DAY) * (1.0 + 0.2 * jitter), minimum)
     retry_after = error.retry_after if isinstance(error, GoogleError) else None
-    minimum = retry_after + min(retry_after, MINUTE) * jitter if retry_after is not None else MIN_WAIT
+    if retry_after is not None:
+        minimum = max(retry_after + min(retry_after, MINUTE) * jitter, minimum)
     if isinstance(error, QuotaExceeded):
         return max(_after_quota(error, failures, jitter), minimum)
-    return max(_doubled(FIRST_WAIT, failures, min(max(interval, FIRST_WAIT), HOUR)) * jitter, minimum)
+    # An answer that makes no sense will hardly make sense an hour later, and each attempt may be a full listing.
+    longest = DAY if isinstance(error, BadResponse) and not isinstance(error, UnknownRefusal) else HOUR
+    return max(_doubled(interval, failures, longest) * (0.5 + 0.5 * jitter), minimum)
 
 
 def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
     """Seconds until the next attempt to fetch a source that failed while the account's contacts did not.
 
-    :param failing_seconds: seconds since the first failure; waiting as long again doubles this time, up to an hour.
+    :param failing_seconds: seconds since the first failure; waiting as long again doubles this time, up to an hour, and
+        up to half a day after answers that make no sense.
     """
-    return max(after_failure(error, 1, HOUR, 1.0) or HOUR, min(failing_seconds, HOUR))
+    longest = DAY / 2 if isinstance(error, BadResponse) else HOUR
+    return max(after_failure(error, 1, 0.0, 1.0) or 0.0, min(failing_seconds, longest))
 
 
 def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -26,6 +27,7 @@ from ldapgw.store.contacts import NO_SYNC_TOKEN, SyncState
 from ldapgw.sync.records import FetchedPerson, decode_persons, encode_page
 
 DAY = 86400
+HOUR = 3600.0
 # A full sync is due after this many days, or up to a day earlier; Google's sync tokens last seven days.
 FULL_SYNC_DAYS = 6
 # Without a sync token each sync is a full one, of which Google allows few: it is due after this many intervals.
@@ -34,6 +36,9 @@ MIN_SECONDS_WITHOUT_TOKEN = 3600.0
 MAX_SECONDS_WITHOUT_TOKEN = 6 * 3600.0
 # A listing larger than this many octets is buffered in a file.
 MAX_IN_MEMORY = 1 << 20
+
+# Changed parameters of all accounts are in effect within this time.
+MAX_SPREAD_SECONDS = 4 * HOUR
 
 _LENGTH = struct.Struct(">I")
 
@@ -62,6 +67,46 @@ class SourceQuery:
         request = fingerprint(self.source, self.page_size)
         return "|".join((request, f"{PARSER_VERSION}", self.region, *sorted(self.labels or ())))
 
+    def is_token_valid(self, state: SyncState) -> bool:
+        """Whether Google accepts a stored sync token with these parameters; the conversion may differ."""
+        return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
+
+    def is_changed_for_all(self, state: SyncState) -> bool:
+        """Whether a parameter has changed that all accounts share; labels may have changed for one account alone."""
+        return self._parts(self.fingerprint) != self._parts(state.fingerprint)
+
+    @staticmethod
+    def _parts(text: str) -> list[str]:
+        return text.split("|")[:3]
+
+
+class DueSync(Enum):
+    """What is due for a source: nothing yet, the changes since its sync token, or a full listing."""
+
+    NONE = "none"
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class FullSyncLimits:
+    """How often full syncs may come that neither a person nor Google has asked for.
+
+    :ivar pause: seconds between two full syncs of a source.
+    :ivar seconds_per_account: when parameters of all accounts have changed, as with another version or region, their
+        full syncs are spread over this time for each account, up to `MAX_SPREAD_SECONDS`.
+    """
+
+    pause: float = HOUR
+    seconds_per_account: float = 15.0
+
+    def spread(self, account_count: int) -> float:
+        """Seconds that the full syncs of some accounts are spread over."""
+        return min(self.seconds_per_account * account_count, MAX_SPREAD_SECONDS)
+
+
+UNLIMITED = FullSyncLimits(0.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchedSource:
@@ -83,32 +128,56 @@ class FetchedSource:
     labels: frozenset[str]
 
 
-def token_for(query: SourceQuery, state: SyncState | None, sub: str, now: float) -> str | None:
-    """The sync token for an incremental sync; None when a full sync is due.
+def due_sync(
+    query: SourceQuery,
+    state: SyncState | None,
+    sub: str,
+    now: float,
+    *,
+    interval: float = 0.0,
+    limits: FullSyncLimits = UNLIMITED,
+    account_count: int = 1,
+) -> DueSync:
+    """What is due for a source.
 
     Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
     depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
-    syncs together.
+    syncs together.  A full sync that is due too early (`FullSyncLimits`) waits; meanwhile the old token is used if
+    Google accepts it.
 
     :param sub: Google's key of the user (id_token claim ``sub``).
     :param now: seconds since the epoch.
+    :param interval: seconds between syncs; a source without a sync token is fetched less often.
+    :param account_count: accounts whose parameters change together.
     """
-    if state is None or state.fingerprint != query.fingerprint or state.full_sync_at is None:
-        return None
-    spread = crc32(f"{sub}/{query.source}".encode()) % DAY
-    return state.sync_token if now - state.full_sync_at < FULL_SYNC_DAYS * DAY - spread else None
+    if state is None or state.full_sync_at is None:
+        return DueSync.FULL
+    age, phase = now - state.full_sync_at, crc32(f"{sub}/{query.source}".encode())
+    is_changed = state.fingerprint != query.fingerprint
+    if state.sync_token is not None and not is_changed:
+        return DueSync.INCREMENTAL if age < FULL_SYNC_DAYS * DAY - phase % DAY else DueSync.FULL
+    spread = limits.spread(account_count) if is_changed and query.is_changed_for_all(state) else 0.0
+    pause = limits.pause
+    if state.sync_token is None and NO_SYNC_TOKEN in state.warnings and interval and not is_changed:
+        pause = min(max(INTERVALS_WITHOUT_TOKEN * interval, MIN_SECONDS_WITHOUT_TOKEN), MAX_SECONDS_WITHOUT_TOKEN)
+    if not 0 <= age < pause and has_passed(phase, spread, state.asked_at, now):
+        return DueSync.FULL
+    return DueSync.INCREMENTAL if state.sync_token is not None and query.is_token_valid(state) else DueSync.NONE
 
 
-def is_waiting_without_token(query: SourceQuery, state: SyncState | None, interval: float, now: float) -> bool:
-    """Whether a source for which Google sends no sync token is not fetched again yet.
+def has_passed(phase: int, period: float, since: float | None, now: float) -> bool:
+    """Whether one of the moments that recur once a period lies between two times.
 
-    :param interval: seconds between syncs.
-    :param now: seconds since the epoch.
+    Work that everybody has to do once is spread by this without any record of who has done it.
+
+    :param phase: where in the period the moments are; differs from account to account.
+    :param period: seconds; 0: always.
+    :param since: seconds since the epoch; None: always.
     """
-    if state is None or state.sync_token is not None or NO_SYNC_TOKEN not in state.warnings:
-        return False
-    wait = min(max(INTERVALS_WITHOUT_TOKEN * interval, MIN_SECONDS_WITHOUT_TOKEN), MAX_SECONDS_WITHOUT_TOKEN)
-    return state.fingerprint == query.fingerprint and 0 <= now - (state.full_sync_at or 0.0) < wait
+    if not period or since is None or since > now:
+        return True
+    offset = phase % period
+    return (now - offset) // period > (since - offset) // period
 
 
 def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:

@@ -8,14 +8,16 @@ the contacts.  The tenant's Workspace directory is a separate sync after that; n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
@@ -44,14 +46,18 @@ from ldapgw.store.worker import Store
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.directory_account import choose_directory_account, is_resting
 from ldapgw.sync.fetch import (
+    DAY,
+    DueSync,
     FetchedSource,
     Fetcher,
+    FullSyncLimits,
     SourceQuery,
     close_all,
-    is_waiting_without_token,
+    due_sync,
+    has_passed,
     resolve_label_filter,
-    token_for,
 )
+from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
 
 log = Logger()
@@ -88,11 +94,17 @@ class _StoredState:
     states: Mapping[Source, SyncState]
     labels: LabelState
 
+    def token(self, source: Source, due: DueSync) -> str | None:
+        """The sync token of a source if an incremental sync is due."""
+        return self.states[source].sync_token if due is DueSync.INCREMENTAL else None
+
 
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
 
     :param interval: seconds between syncs of an account.
+    :param pacer: lets the calls to the People API through.
+    :param full_syncs: how often full syncs may come.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param folder: folder for the files of large listings.
     :param now: returns seconds since the epoch.
@@ -108,6 +120,8 @@ class SyncJob:
         people: People,
         tenants: Mapping[str, SyncedTenant],
         interval: float,
+        pacer: CallPacer,
+        full_syncs: FullSyncLimits,
         run_off_thread: Callable[..., Awaitable[Any]],
         folder: Path,
         now: Callable[[], float],
@@ -117,6 +131,8 @@ class SyncJob:
         self._people = people
         self._tenants = tenants
         self._interval = interval
+        self._pacer = pacer
+        self._full_syncs = full_syncs
         self._access_tokens = AccessTokenProvider(store=store, secret_box=secret_box, oauth=oauth, now=now)
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
@@ -137,11 +153,23 @@ class SyncJob:
         """
         await self._access_tokens.refresh(account, self._tenants[account.tenant].client)
 
-    async def sync(self, account: Account, *, full: bool, max_loss: float = 0) -> bool:
+    def project(self, account: Account) -> str:
+        """The Google project whose quota an account's calls use."""
+        return self._tenants[account.tenant].client.project
+
+    def wait_for_quota(self, account: Account) -> Deferred[None]:
+        """Wait while the quota of the account's Google project is used up.
+
+        :returns: fires when the project may call; can be cancelled.
+        """
+        return self._pacer.wait_for_quota(self._tenants[account.tenant].client)
+
+    async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
         :param full: whether to fetch full listings.
         :param max_loss: how many contacts may vanish even when the loss is suspicious.
+        :param account_count: accounts that are synced; full syncs for changed parameters are spread over more time.
         :returns: whether the account's contacts have changed.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         :raises StoreError: when the database cannot be used.
@@ -155,18 +183,24 @@ class SyncJob:
         }
         if account.hd == "" and Source.DIRECTORY in granted:  # a consumer account has no directory
             states[Source.DIRECTORY] = SourceState.UNAVAILABLE
-        due = self._sources_to_sync(
-            granted - {Source.DIRECTORY}, tenant, states, stored, is_requested=account.pending_sync is not None or full
-        )
+        due_sync_of = partial(self._due_sync, account, stored, full=full, account_count=account_count)
+        is_requested = account.pending_sync is not None or full
+        due = [
+            source
+            for source in Source
+            if source in granted - {Source.DIRECTORY}
+            and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
+            and due_sync_of(_query(source, tenant, stored.labels, stored.states)) is not DueSync.NONE
+        ]
         failed: dict[Source, GoogleError] = {}
         fetched: list[FetchedSource] = []
         try:
-            labels = await self._labels(account, stored, failed, full=full) if Source.CONTACTS in due else None
+            labels = await self._labels(account, stored, failed, due_sync_of) if Source.CONTACTS in due else None
             for step, source in enumerate(due, start=1):
                 query = _query(source, tenant, labels or stored.labels, stored.states)
-                state = None if full else stored.states.get(source)
+                token = stored.token(source, due_sync_of(query))
                 try:
-                    fetched.append(await self._fetch(account, query, state, (step, len(due))))
+                    fetched.append(await self._fetch(account, query, token, (step, len(due))))
                     states[source] = SourceState.ON
                 except tuple(_REFUSAL_STATES) as refusal:
                     states[source] = _REFUSAL_STATES[type(refusal)]
@@ -220,13 +254,12 @@ class SyncJob:
             return False
         stored = await self._store.run(_read, account.id)
         query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
-        is_requested = account.pending_sync is not None or full
-        if not is_requested and self._is_waiting_without_token(query, stored):
+        due = self._due_sync(account, stored, query, full=full)
+        if due is DueSync.NONE:
             return False
-        state = None if full else stored.states.get(Source.DIRECTORY)
         fetched: list[FetchedSource] = []
         try:
-            fetched.append(await self._fetch(account, query, state))
+            fetched.append(await self._fetch(account, query, stored.token(Source.DIRECTORY, due)))
             states = {Source.DIRECTORY: SourceState.ON}
             result = SyncResult(
                 stored.generation,
@@ -257,31 +290,24 @@ class SyncJob:
         requested_id = account.id if account.pending_sync is not None else None
         return choose_directory_account(candidates, self._now(), requested_id) == account.id
 
-    def _sources_to_sync(
-        self,
-        granted: Collection[Source],
-        tenant: SyncedTenant,
-        states: Mapping[Source, SourceState],
-        stored: _StoredState,
-        *,
-        is_requested: bool,
-    ) -> list[Source]:
-        """The granted sources to sync now.
-
-        :param is_requested: whether a person has requested the sync; then sources that failed lately are synced too.
-        """
-        return [
-            source
-            for source in Source
-            if source in granted
-            and (
-                is_requested
-                or (
-                    not self._is_resting(states[source], stored.states.get(source))
-                    and not self._is_waiting_without_token(_query(source, tenant, stored.labels, stored.states), stored)
-                )
-            )
-        ]
+    def _due_sync(
+        self, account: Account, stored: _StoredState, query: SourceQuery, *, full: bool, account_count: int = 1
+    ) -> DueSync:
+        """What is due for a source; when a person has requested the sync, full syncs are not limited."""
+        if full:
+            return DueSync.FULL
+        state = stored.states.get(query.source)
+        if account.pending_sync is not None:
+            return due_sync(query, state, account.sub, self._now())
+        return due_sync(
+            query,
+            state,
+            account.sub,
+            self._now(),
+            interval=self._interval,
+            limits=self._full_syncs,
+            account_count=account_count,
+        )
 
     def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
         """Whether a source that has failed or was refused is not requested for now."""
@@ -291,17 +317,14 @@ class SyncJob:
         failed_lately = next_try is not None and (asked_at or 0.0) <= self._now() < next_try
         return failed_lately or is_resting(state, asked_at, self._now())
 
-    def _is_waiting_without_token(self, query: SourceQuery, stored: _StoredState) -> bool:
-        return is_waiting_without_token(query, stored.states.get(query.source), self._interval, self._now())
-
     async def _fetch(
-        self, account: Account, query: SourceQuery, state: SyncState | None, step: tuple[int, int] = (1, 1)
+        self, account: Account, query: SourceQuery, token: str | None, step: tuple[int, int] = (1, 1)
     ) -> FetchedSource:
-        """Fetch the changes of a source since the last sync, or everything when a full sync is due.
+        """Fetch the changes of a source since the last sync, or everything.
 
+        :param token: the sync token of the last sync; None when a full sync is due.
         :param step: the position of the source in this sync, counted from 1, and the number of sources.
         """
-        token = token_for(query, state, account.sub, self._now())
         authorized = self._authorized(account)
 
         def on_progress(progress: SyncProgress) -> None:
@@ -319,18 +342,25 @@ class SyncJob:
         return await self._fetcher.fetch(replace(query, page_size=SMALL_PAGE_SIZE), None, authorized, on_progress)
 
     async def _labels(
-        self, account: Account, stored: _StoredState, failed: dict[Source, GoogleError], *, full: bool
+        self,
+        account: Account,
+        stored: _StoredState,
+        failed: dict[Source, GoogleError],
+        due_sync_of: Callable[[SourceQuery], DueSync],
     ) -> LabelState | None:
-        """Fetch the account's labels if a label may have changed; None: the labels are unchanged.
+        """Fetch the account's labels with a full sync, once a day, and when a person asks; None: they are not fetched.
 
         An account without labels has none to be renamed; a new label is noticed when a contact has it.
         """
         tenant = self._tenants[account.tenant]
         query = _query(Source.CONTACTS, tenant, stored.labels, stored.states)
-        is_full = full or token_for(query, stored.states.get(Source.CONTACTS), account.sub, self._now()) is None
+        is_full = due_sync_of(query) is DueSync.FULL
         # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
         before = LabelState(stored.labels.names) if is_full else stored.labels
-        if not (is_full or tenant.labels or before.names or before.sync_token is None):
+        has_failed = before.fingerprint != fingerprint(None)
+        is_day_over = has_passed(crc32(f"{account.sub}/labels".encode()), DAY, account.last_sync, self._now())
+        is_checked = account.pending_sync is not None or is_day_over
+        if not (is_full or has_failed or ((tenant.labels or before.names) and is_checked)):
             return None
         return await self._fetch_labels(account, before, failed)
 
@@ -354,7 +384,7 @@ class SyncJob:
         except (GoogleUnavailable, BadResponse) as error:
             log.warn("labels of account {account}: {code} {detail}", account=account.id, **_log_fields(error))
             failed[Source.CONTACTS] = error
-            # Without a sync token the next sync fetches all labels.
+            # Without a fingerprint the next sync fetches all labels.
             return LabelState(before.names)
 
     async def _list_labels(self, account: Account, before: LabelState) -> LabelState:
@@ -374,7 +404,21 @@ class SyncJob:
         return LabelState(names, listing.next_sync_token or None, current)
 
     def _authorized(self, account: Account) -> Authorized:
-        return partial(self._access_tokens.call, account, self._tenants[account.tenant].client)
+        """Calls of an account, each at its turn and with an access token."""
+        client = self._tenants[account.tenant].client
+
+        async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
+            await self._pacer.turn(client, is_requested=account.pending_sync is not None)
+            try:
+                return await call(access_token)
+            except QuotaExceeded as error:
+                self._pacer.report(client, account.id, error)
+                raise
+
+        async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:
+            return await self._access_tokens.call(account, client, partial(paced, call))
+
+        return authorized
 
 
 def _read(connection: Connection, account_id: int) -> _StoredState:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
@@ -50,7 +51,7 @@ log = Logger()
 class _Loop:
     """The timer of one account, and its running sync.
 
-    :ivar queued: the Deferred of the slot that the sync waits for, if its timer has started the sync.
+    :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
@@ -58,7 +59,7 @@ class _Loop:
     tenant: str
     timer: LoopingCall
     run: Deferred[None] | None = None
-    queued: Deferred[DeferredSemaphore] | None = None
+    queued: Deferred[Any] | None = None
     is_tenant_wide: bool = False
     is_client_refused: bool = False
 
@@ -114,6 +115,8 @@ class SyncScheduler(Service):
         self._circuits: dict[str, CircuitBreaker] = {}
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
+        # By Google project; an account gets one of these first, and then one of the slots for all projects.
+        self._project_slots: dict[str, DeferredSemaphore] = {}
 
     async def refresh(self) -> None:
         """Read the accounts again: start new accounts, stop removed accounts, begin requested syncs at once."""
@@ -213,13 +216,24 @@ class SyncScheduler(Service):
         """Sync when a slot is free; a requested sync gets a priority slot and does not wait for timed syncs."""
         queued_account = await self._store.run(accounts.read, account_id, counted=False)
         is_requested = queued_account is not None and queued_account.requested_sync is not None
-        slots = self._priority_slots if is_requested else self._slots
-        slot = slots.acquire()
-        loop.queued = None if is_requested else slot
+        if is_requested:
+            return await self._sync_with(self._priority_slots, account_id, loop, is_requested=True)
+        if queued_account is None or not self._will_call(queued_account):
+            return await self._sync_with(self._slots, account_id, loop)
+        # A project whose calls have to wait must not have all slots, nor thousands of places in the queue for them.
+        project = self._job.project(queued_account)
+        project_slots = self._project_slots.setdefault(project, DeferredSemaphore(self._slots.limit))
+        await _queue(loop, project_slots.acquire())
         try:
-            await slot
+            await _queue(loop, self._job.wait_for_quota(queued_account))
+            return await self._sync_with(self._slots, account_id, loop)
         finally:
-            loop.queued = None
+            project_slots.release()
+
+    async def _sync_with(
+        self, slots: DeferredSemaphore, account_id: int, loop: _Loop, *, is_requested: bool = False
+    ) -> _Synced | _Outcome:
+        await _queue(loop, slots.acquire(), is_requested=is_requested)
         try:
             account = await self._store.run(sync_state.begin, account_id)
             if account is None:
@@ -230,6 +244,12 @@ class SyncScheduler(Service):
             return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
         finally:
             slots.release()
+
+    def _will_call(self, account: Account) -> bool:
+        """Whether a sync that its timer starts now would call Google."""
+        if not account.is_connected or self._is_revoked(account):
+            return False
+        return not self._circuits[account.tenant].wait(self._clock.seconds())
 
     def _wait(self, loop: _Loop, seconds: float) -> None:
         """Set the timer to some seconds from now, not from its start."""
@@ -304,7 +324,8 @@ class SyncScheduler(Service):
             if account.error is not None and account.error.code == ClientRejected.code:
                 # An old access token would hide that Google still rejects the client.
                 await self._job.refresh_access_token(account)
-            return None, await self._job.sync(account, full=full, max_loss=account.max_loss("book"))
+            max_loss, count = account.max_loss("book"), len(self._loops)
+            return None, await self._job.sync(account, full=full, max_loss=max_loss, account_count=count)
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
@@ -364,6 +385,15 @@ class SyncScheduler(Service):
         if wait is None:
             await self._start_successor(account)
         return wait
+
+
+async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = False) -> None:
+    """Wait in a queue; a person's request ends the wait of a sync that its timer has started."""
+    loop.queued = None if is_requested else place
+    try:
+        await place
+    finally:
+        loop.queued = None
 
 
 def _is_tenant_wide(error: Exception) -> bool:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
+from ldapgw.contact import Source
 from ldapgw.errors import ClientRejected, GoogleError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.accounts import Account, SyncRequest
@@ -59,11 +61,13 @@ _UNVERIFIED = gettext_noop("Google could not be asked about this client, so it w
 class _Overview:
     """The data of the page, sorted and cut into pages in the store's thread, off the reactor's thread.
 
+    :ivar connected: how many accounts are connected.
     :ivar reminded: address of each person to remind, and the reason.
     :ivar phones: each phone with its owner's address; the address is empty for a phone without an owner.
     """
 
     accounts: ListPage[Account]
+    connected: int
     reminded: tuple[tuple[str, Translatable], ...]
     phones: ListPage[tuple[PhoneLogin, str]]
     alarm: Alarm | None
@@ -209,6 +213,7 @@ class AdminPage:
             phones=[(login, owner, self._phones.state(login)) for login, owner in overview.phones.rows],
             reminded=overview.reminded,
             certificate=certificate,
+            calls=self._calls(tenant, overview.connected),
             is_configured=tenant.name in self._dependencies.admin.tenants_with_configured_client,
             entered_at=overview.entered_at,
             public_url=self._layout.public_url,
@@ -217,6 +222,12 @@ class AdminPage:
             client_error=client_error,
             client_id=client_id,
         )
+
+    def _calls(self, tenant: WebTenant, connected: int) -> Translatable:
+        """How many calls the tenant's accounts make; empty where they are not limited."""
+        admin = self._dependencies.admin
+        sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
+        return admin_texts.calls_text(CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute))
 
     def _log(self, event: str, request: HttpRequest, visitor: Visitor) -> None:
         log.info(
@@ -258,6 +269,7 @@ def _overview(connection: Connection, tenant: str, now: float, accounts_page: st
     logins = [(login, owners.get(login.account_id or 0, "")) for login in phones.read_by_tenant(connection, tenant)]
     return _Overview(
         accounts=admin_texts.list_page(sorted_accounts, accounts_page),
+        connected=sum(account.is_connected for account in sorted_accounts),
         reminded=tuple(
             (account.address, reason) for account in sorted_accounts if (reason := admin_texts.reminder(account, now))
         ),

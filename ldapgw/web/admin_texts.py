@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
@@ -38,6 +39,16 @@ ALARM_TEXTS: Mapping[str, tuple[str, str]] = {
         ),
     ),
 }
+
+
+_CALLS = gettext_noop(
+    "Calls to Google while nothing changes: %(accounts)s accounts × %(calls)s every %(minutes)s minutes, that is "
+    "%(rate)s a minute; %(limit)s are allowed."
+)
+_TOO_MANY_CALLS = gettext_noop(
+    "Calls to Google while nothing changes: %(accounts)s accounts × %(calls)s every %(minutes)s minutes, that is "
+    "%(rate)s a minute; only %(limit)s are allowed, so syncs come later. An interval of %(fitting)s minutes would fit."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,21 @@ def reminder(account: Account, now: float) -> Translatable:
     if expiry is not None and expiry - now < EXPIRY_REMINDER_SECONDS:
         return Phrase(gettext_noop("has to connect again before %(when)s"), {"when": Timestamp(expiry)})
     return ""
+
+
+def calls_text(estimate: CallEstimate) -> Translatable:
+    """How many calls the accounts make, and which interval would fit; empty where calls are not limited."""
+    if estimate.limit is None or not estimate.accounts:
+        return ""
+    values = {
+        "accounts": estimate.accounts,
+        "calls": estimate.sources,
+        "minutes": f"{estimate.interval / 60:g}",
+        "rate": f"{estimate.calls_per_minute:.1f}",
+        "limit": estimate.limit,
+        "fitting": estimate.fitting_interval or 0,
+    }
+    return Phrase(_TOO_MANY_CALLS if estimate.fitting_interval else _CALLS, values)
 
 
 def certificate_status(expires_at: float | None, near_expiry: float | None, now: float) -> CertificateStatus:

@@ -155,11 +155,15 @@ class AdminDependencies:
 
     :ivar tenants_with_configured_client: names of the tenants whose OAuth client is in the configuration file.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: no certificate.
+    :ivar sync_interval: seconds between syncs of an account.
+    :ivar calls_per_minute: the most calls to the People API for each Google project; None: without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar may_read_metrics: whether a client address may read ``/metrics``.
     """
 
     tenants_with_configured_client: Container[str]
     certificate_expiry: Callable[[], float | None]
+    sync_interval: float
+    calls_per_minute: int | None
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     may_read_metrics: Callable[[str], bool]

@@ -429,3 +429,30 @@ def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:
     items = found(gateway)
     assert items["tenant acme"][0] == "ok"
     assert ("ok", "fits the database") in items.values()
+
+
+def test_the_calls_of_each_google_project(gateway: Gateway) -> None:
+    """Tenants whose clients are of one project share its limit; where the calls do not fit, an interval that does."""
+    one_project = [text.replace('client_id = "client"', 'client_id = "7-a"') for text in (ACME, BETA)]
+    sources = 'sources = ["contacts", "other_contacts", "directory"]\n'
+    gateway.write(HEAD + one_project[0] + sources + one_project[1])
+    item = "google.calls_per_minute"
+    assert item not in found(gateway)
+    gateway.connect("alice@acme.example")
+    assert found(gateway)[item] == (
+        "ok",
+        "Google project 7: 1 account × 2 calls every 10m make 0.2 calls a minute, of 120",
+    )
+    for number in range(24):
+        gateway.connect(f"user{number}@beta.example", "beta")
+    gateway.write(HEAD + "[google]\ncalls_per_minute = 3\n" + "".join(one_project))
+    assert found(gateway)[item] == (
+        "ok",
+        "Google project 7: 25 accounts × 1 call every 10m make 2.5 calls a minute, of 3",
+    )
+    gateway.write(HEAD + "[google]\ncalls_per_minute = 2\n" + "".join(one_project))
+    assert found(gateway)[item] == (
+        "warning",
+        "Google project 7: 25 accounts × 1 call every 10m make 2.5 calls a minute, of 2; "
+        'sync.interval = "13m" would fit',
+    )

@@ -212,3 +212,30 @@ def test_any_body(body, status, incremental):
 def test_deep_body():
     """A body nested without end is read as none."""
     assert type(read(400, b"[" * 1_000_000)) is BadResponse
+
+
+@pytest.mark.parametrize(
+    ("metadata", "names", "is_of_project"),
+    [
+        ({"quota_limit": "ReadsPerMinutePerProject", "quota_metric": "people.googleapis.com/reads"}, True, True),
+        (
+            {"quota_limit": "ReadsPerMinutePerProjectPerUser", "quota_metric": "people.googleapis.com/reads"},
+            True,
+            False,
+        ),
+        ({"quota_limit": "for alice@example.com", "quota_metric": 7}, False, False),
+        ({}, False, False),
+        (None, False, False),
+    ],
+)
+def test_a_quota_has_googles_names(metadata, names, is_of_project):
+    """Words that look like names of quotas, and nothing else; the limit says whether it is the whole project's."""
+    error = info("RATE_LIMIT_EXCEEDED")
+    error["details"][0]["metadata"] = metadata
+    body = json.dumps({"error": error}).encode()
+    found = read_refusal(GoogleResponse(429, body), Source.CONTACTS, incremental=True)
+    assert isinstance(found, QuotaExceeded)
+    assert found.is_of_project is is_of_project
+    expected = {"limit": metadata["quota_limit"], "metric": metadata["quota_metric"]} if names else {}
+    assert found.facts == expected
+    assert found.detail == "HTTP 429 RATE_LIMIT_EXCEEDED" + (" ({limit} {metric})".format(**expected) if names else "")

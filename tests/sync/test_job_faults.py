@@ -208,6 +208,12 @@ IMPOSSIBLE = [
     ("error_internal_500", "google_unavailable"),
     ("error_resource_exhausted_429", "quota"),
 ]
+LIMIT = {
+    "quota": {
+        "limit": "CriticalReadsPerMinutePerProjectPerUser",
+        "metric": "people.googleapis.com/critical_read_requests",
+    }
+}
 
 
 @pytest.mark.parametrize(("fault", "code"), IMPOSSIBLE, ids=[fault for fault, _ in IMPOSSIBLE])
@@ -224,7 +230,7 @@ def test_other_contacts_that_cannot_be_had_keep_no_contact_away(fault: str, code
     stage.world.faults.inject(fault, path=OTHERS)
     assert stage.sync(full=True)
     assert stage.names() == ["Ada Riese", "Bo Neu", "other@x.example"]
-    assert stage.account().error == ErrorStatus(code, NOW, facts={"source": "other_contacts"})
+    assert stage.account().error == ErrorStatus(code, NOW, facts={"source": "other_contacts", **LIMIT.get(code, {})})
     after = stage.sync_states()[Source.OTHER_CONTACTS]
     assert (after.sync_token, after.full_sync_at) == (state.sync_token, state.full_sync_at)
     stage.calls()

@@ -495,6 +495,31 @@ def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
     assert said in words_on(by_link(stage).get("/acme/admin"))
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (120, "2 accounts × 1 every 10 minutes, that is 0.2 a minute; 120 are allowed."),
+        (
+            1,
+            "12 accounts × 1 every 10 minutes, that is 1.2 a minute; only 1 are allowed, so syncs come later. "
+            "An interval of 12 minutes would fit.",
+        ),
+    ],
+)
+def test_the_calls_to_google(limit: int, said: str) -> None:
+    """How many the accounts make, and which interval would fit."""
+    stage = Stage(calls_per_minute=limit)
+    for number in range(12 if limit == 1 else 2):
+        connect(stage, f"user{number:03}@acme.example")
+    assert f"Calls to Google while nothing changes: {said}" in words_on(by_link(stage).get("/acme/admin"))
+
+
+def test_calls_without_a_limit_are_not_told_of(stage: Stage) -> None:
+    """As with a sandbox."""
+    connect(stage, ALICE)
+    assert "Calls to Google" not in words_on(by_link(stage).get("/acme/admin"))
+
+
 def test_a_company_of_many(stage: Stage) -> None:
     """Page by page; a page that is not there is the first."""
     browser = signed_in(stage)

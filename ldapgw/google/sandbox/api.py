@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ldapgw.google.sandbox import oauth, people
 from ldapgw.google.sandbox.breakage import apply_breakage
-from ldapgw.google.sandbox.faults import Breakage
+from ldapgw.google.sandbox.faults import PROJECT_QUOTA, Breakage
 from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import World
 
@@ -23,6 +23,8 @@ def answer(world: World, call: ApiRequest) -> tuple[ApiReply, Breakage | None]:
     world.calls[call.path] += 1
     fault = world.faults.take(call.path, _ACCOUNT_OF.get(call.path, people.account_of)(world, call))
     effect = fault.effect if fault else None
+    if call.path in people.METHODS and world.use_quota():
+        effect = PROJECT_QUOTA
     if isinstance(effect, ApiReply):
         return effect, None
     # In a loop every page is the first one.

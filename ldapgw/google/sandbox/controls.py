@@ -136,6 +136,12 @@ def _advance(world: World, arguments: Arguments) -> dict[str, Any]:
     return {"time": world.time()}
 
 
+def _set_quota(world: World, arguments: Arguments) -> dict[str, Any]:
+    given = arguments.get("calls_per_minute") not in (None, "")
+    world.calls_per_minute = int(_number(arguments, "calls_per_minute")) if given else None
+    return {}
+
+
 # By the last part of the path ``POST /sandbox/…``.
 CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "add-person": _add_person,
@@ -146,6 +152,7 @@ CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "clear-faults": _clear_faults,
     "expire-sync-tokens": _expire_sync_tokens,
     "expire-access-tokens": _expire_access_tokens,
+    "quota": _set_quota,
     "revoke": _revoke,
     "client": _set_client,
     "add-redirect-uri": _add_redirect_uri,

@@ -217,19 +217,18 @@ def _service_disabled() -> ApiReply:
     return api_error(403, "PERMISSION_DENIED", _DISABLED, errors=[old_style], details=details)
 
 
-def _quota() -> ApiReply:
+def _quota(what: str, per: str, metric: str, limit: str) -> ApiReply:
     metadata = {
         "service": "people.googleapis.com",
         "consumer": "projects/123456789012",
-        "quota_metric": "people.googleapis.com/critical_read_requests",
-        "quota_limit": "CriticalReadsPerMinutePerProjectPerUser",
+        "quota_metric": f"people.googleapis.com/{metric}",
+        "quota_limit": limit,
     }
     return api_error(
         429,
         "RESOURCE_EXHAUSTED",
-        "Quota exceeded for quota metric 'Critical read requests (Contact and Profile Reads)' and limit 'Critical read "
-        "requests (Contact and Profile Reads) per minute per user' of service 'people.googleapis.com' for consumer "
-        "'project_number:123456789012'.",
+        f"Quota exceeded for quota metric '{what}' and limit '{what} {per}' of service 'people.googleapis.com' for "
+        "consumer 'project_number:123456789012'.",
         details=[
             {"@type": _INFO, "reason": "RATE_LIMIT_EXCEEDED", "domain": "googleapis.com", "metadata": metadata},
             _help("Request a higher quota limit.", "https://cloud.google.com/docs/quotas/help/request_increase"),
@@ -239,6 +238,15 @@ def _quota() -> ApiReply:
 
 def _help(description: str, url: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.Help", "links": [{"description": description, "url": url}]}
+
+
+_USER_QUOTA = _quota(
+    "Critical read requests (Contact and Profile Reads)",
+    "per minute per user",
+    "critical_read_requests",
+    "CriticalReadsPerMinutePerProjectPerUser",
+)
+PROJECT_QUOTA = _quota("Read requests", "per minute", "read_requests", "ReadsPerMinutePerProject")
 
 
 def _gone() -> ApiReply:
@@ -273,7 +281,8 @@ _PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
     ),
     "error_permission_denied_directory_403": api_error(403, "PERMISSION_DENIED", "The caller does not have permission"),
     "error_rate_limit_403_old_style": _old_style_error("rateLimitExceeded", "Rate Limit Exceeded"),
-    "error_resource_exhausted_429": _quota(),
+    "error_resource_exhausted_429": _USER_QUOTA,
+    "error_resource_exhausted_429_project": PROJECT_QUOTA,
     "error_resource_exhausted_429_retry_after": api_error(
         429, "RESOURCE_EXHAUSTED", "Quota exceeded for full sync requests.", extra=(("Retry-After", "30"),)
     ),

@@ -86,6 +86,8 @@ class World:
     :param random: returns the requested number of random bytes.
     :param issuer: the ``iss`` of identity tokens; the sandbox's own URL if it listens on a port.
     :ivar calls: number of calls by the path of the endpoint.
+    :ivar calls_per_minute: calls to the People API that the project may make in a minute; None: without a limit.
+    :ivar calls_by_minute: number of calls to the People API that were made, by minutes since the epoch.
     """
 
     def __init__(self, *, now: Now, random: RandomBytes, issuer: str = "https://accounts.google.com") -> None:
@@ -99,6 +101,8 @@ class World:
         self.grants = Grants(self.time, random)
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
+        self.calls_per_minute: int | None = None
+        self.calls_by_minute: Counter[int] = Counter()
 
     def time(self) -> float:
         """Return the time of this world in seconds since the epoch."""
@@ -112,6 +116,12 @@ class World:
         if not seconds >= 0:
             raise UserError(f"seconds = {seconds}: time only goes forward")
         self._clock_offset += seconds
+
+    def use_quota(self) -> bool:
+        """Count a call to the People API; whether it exceeds the project's quota."""
+        minute = int(self.time() // 60)
+        self.calls_by_minute[minute] += 1
+        return self.calls_per_minute is not None and self.calls_by_minute[minute] > self.calls_per_minute
 
     # --- Accounts and clients ---------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import msgspec
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.forms import Duration, File, Secret, is_loopback_url
+from ldapgw.server.config.forms import Duration, File, Secret
 from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -159,7 +159,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
         yield f"ldap.listen_tls = {value}: needs the table [tls] with certificate and private_key"
     if ldap.require_tls and Tls not in decoded:
         yield "ldap.require_tls = true: needs the table [tls], or no phone could log in"
-    shortest = Duration(1) if _on_loopback(google) else Duration(60)
+    shortest = Duration(1) if google.is_on_loopback else Duration(60)
     if sync.interval < shortest:
         yield f'sync.interval = "{sync.interval}": expected at least {shortest}'
     keys: dict[str, str] = {}
@@ -196,10 +196,6 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: sources = {_abbreviated_json(tenant.sources)}: expected each source once, and one at least"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
-
-
-def _on_loopback(google: Google) -> bool:
-    return all(is_loopback_url(getattr(google, field)) for field in google.__struct_fields__)
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:

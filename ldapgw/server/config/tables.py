@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,7 +25,11 @@ from ldapgw.server.config.forms import (
     Size,
     Slug,
     Url,
+    is_loopback_url,
 )
+
+# Google publishes no figure; consoles have shown 180 reads a minute for a project.
+DEFAULT_CALLS_PER_MINUTE = 120
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 
@@ -86,13 +91,30 @@ class Sync(Table, frozen=True, kw_only=True):
 
 
 class Google(Table, frozen=True, kw_only=True):
-    """``[google]``; changed only to use a sandbox."""
+    """``[google]``: addresses, changed only to use a sandbox, and the calls of a Google project."""
 
     authorization_endpoint: Url = Url("https://accounts.google.com/o/oauth2/v2/auth")
     token_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/token")
     revocation_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/revoke")
     people_api: ServiceUrl = ServiceUrl("https://people.googleapis.com")
     issuer: Url = Url("https://accounts.google.com")
+    # None: the default, which depends on the endpoints.
+    calls_per_minute: Count | None = None
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """The endpoints by name."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "calls_per_minute"}
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the endpoints are a sandbox's."""
+        return all(map(is_loopback_url, self.endpoints.values()))
+
+    @property
+    def max_calls_per_minute(self) -> int | None:
+        """The most calls to the People API for each Google project; None: without a limit."""
+        return self.calls_per_minute or (None if self.is_on_loopback else DEFAULT_CALLS_PER_MINUTE)
 
 
 class Tenant(Table, frozen=True, kw_only=True):

@@ -42,7 +42,9 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, StoreWorker
+from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
@@ -112,6 +114,8 @@ class Stage:
 
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
+    calls_per_minute: int | None = None
+    full_syncs: FullSyncLimits = UNLIMITED
     clock: Clock = field(default_factory=Clock)
     drawn: int = 0
 
@@ -149,6 +153,8 @@ class Stage:
             people=People(http, ENDPOINTS, self.clock, at_once),
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
             interval=INTERVAL,
+            pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
+            full_syncs=self.full_syncs,
             run_off_thread=at_once,
             folder=Path(gettempdir()),
             now=self.clock.seconds,

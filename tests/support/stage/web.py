@@ -183,6 +183,7 @@ class Stage:
     metrics_from: tuple[str, ...] = ()
     server: ServerAddress = SERVER
     certificate: str = ""
+    calls_per_minute: int | None = None
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -242,6 +243,8 @@ class Stage:
             certificate_expiry=lambda: self.certificate_ends,
             changed=self._changed,
             admin=AdminDependencies(
+                sync_interval=600.0,
+                calls_per_minute=self.calls_per_minute,
                 tenants_with_configured_client=self.clients.configured,
                 certificate_expiry=lambda: self.certificate_ends,
                 metrics=self._metrics,

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""Pacing: how many calls a minute each Google project makes to the People API.
+
+Google counts the calls of all accounts of a project together and refuses those above the project's quota.  So each
+project has a token bucket: calls wait for their turn, calls that a person waits for go first, and after an outage the
+syncs of a thousand accounts take as long as they need.  When Google reports that a project's quota is used up, the
+project makes no call until the next minute, when Google counts anew.
+
+Calls to the token endpoint are not paced: they have no such quota.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ldapgw.errors import QuotaExceeded
+from ldapgw.google.endpoints import Client
+
+MINUTE = 60.0
+# A bucket holds the calls of this part of a minute: the pages of one person's first sync need not wait.
+_BURST_PART = 12
+# So many accounts whose quota is used up within a minute show that it is their project's quota.
+ACCOUNTS_OF_PROJECT_QUOTA = 3
+
+log = Logger()
+
+
+class CallPacer:
+    """Lets the calls of each Google project through at a steady rate.
+
+    Mutable: the buckets by project.
+
+    :param clock: its seconds are those since the epoch.
+    :param calls_per_minute: of each project; None: without a limit.
+    """
+
+    def __init__(self, *, clock: IReactorTime, calls_per_minute: int | None) -> None:
+        self._clock = clock
+        self._calls_per_minute = calls_per_minute
+        self._buckets: dict[str, _Bucket] = {}
+
+    def turn(self, client: Client, *, is_requested: bool) -> Deferred[None]:
+        """Wait for the turn of one call.
+
+        :param client: the OAuth client of the call's tenant.
+        :param is_requested: whether a person waits for the call.
+        :returns: fires when the call may be made; can be cancelled.
+        """
+        return self._bucket(client).turn(is_requested=is_requested)
+
+    def wait_for_quota(self, client: Client) -> Deferred[None]:
+        """Wait while the project's quota is used up.
+
+        :returns: fires when the project may call; can be cancelled.
+        """
+        wait = self._bucket(client).pause()
+        return deferLater(self._clock, wait) if wait else succeed(None)
+
+    def report(self, client: Client, account_id: int, error: QuotaExceeded) -> None:
+        """Note that Google refused the call of an account because of a quota."""
+        if self._bucket(client).report(account_id, error):
+            log.warn(
+                "Google project {project}: its quota is used up ({detail}); it makes no call until the next minute",
+                project=client.project,
+                detail=error.detail,
+            )
+
+    def _bucket(self, client: Client) -> _Bucket:
+        bucket = self._buckets.get(client.project)
+        if bucket is None:
+            bucket = self._buckets[client.project] = _Bucket(self._clock, self._calls_per_minute)
+        return bucket
+
+
+class _Bucket:
+    """The token bucket of one project; a token is a call.
+
+    Mutable: the tokens, the calls that wait, and the accounts whose quota was used up lately.
+    """
+
+    def __init__(self, clock: IReactorTime, calls_per_minute: int | None) -> None:
+        self._clock = clock
+        self._is_limited = calls_per_minute is not None
+        calls = calls_per_minute or 0
+        self._capacity = float(max(calls // _BURST_PART, 1))
+        # With a full bucket no minute has more calls than the limit.
+        self._rate = max(calls - self._capacity, 1.0) / MINUTE
+        self._tokens = self._capacity
+        # Until when the tokens are counted; in the future while no call is made.
+        self._counted = clock.seconds()
+        # Ordered sets: many calls wait after an outage, and each can be cancelled.
+        self._requested: dict[Deferred[None], None] = {}
+        self._others: dict[Deferred[None], None] = {}
+        self._timer: IDelayedCall | None = None
+        self._refused: dict[int, float] = {}
+
+    def turn(self, *, is_requested: bool) -> Deferred[None]:
+        if not (self._requested or self._others) and self._take():
+            return succeed(None)
+        calls = self._requested if is_requested else self._others
+        forget: Callable[[Deferred[None]], None] = lambda call: calls.pop(call, None)  # noqa: E731  a typed canceller
+        waiting: Deferred[None] = Deferred(forget)
+        calls[waiting] = None
+        self._set_timer()
+        return waiting
+
+    def pause(self) -> float:
+        """Seconds until the project may call; 0 while it may."""
+        now = self._clock.seconds()
+        if self._counted > now + MINUTE:  # the clock was ahead
+            self._counted = now
+        return max(self._counted - now, 0.0)
+
+    def report(self, account_id: int, error: QuotaExceeded) -> bool:
+        """Whether the project's quota is used up; then no call is made until the next minute."""
+        now = self._clock.seconds()
+        self._refused = {one: at for one, at in self._refused.items() if 0 <= now - at < MINUTE} | {account_id: now}
+        if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._counted > now:
+            return False
+        self._tokens, self._counted = 0.0, (now // MINUTE + 1) * MINUTE
+        self._refused.clear()
+        self._set_timer()
+        return True
+
+    def _take(self) -> bool:
+        if self.pause():
+            return False
+        if not self._is_limited:
+            return True
+        now = self._clock.seconds()
+        self._tokens = min(self._tokens + (now - self._counted) * self._rate, self._capacity)
+        self._counted = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _set_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if self._requested or self._others:
+            missing = max(1.0 - self._tokens, 0.0) / self._rate if self._is_limited else 0.0
+            self._timer = self._clock.callLater(self.pause() + missing, self._let_through)
+
+    def _let_through(self) -> None:
+        while (calls := self._requested or self._others) and self._take():
+            call = next(iter(calls))
+            del calls[call]
+            call.callback(None)
+        self._set_timer()

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: MIT
+"""Calls are few and spread: labels once a day, full syncs not in a row, and a project's quota is not exceeded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.store import sync_state
+from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.contacts import SyncState
+from ldapgw.sync.fetch import UNLIMITED, DueSync, FullSyncLimits, SourceQuery, due_sync, has_passed
+from ldapgw.sync.pacing import CallPacer
+from tests.support.results import result_of
+from tests.support.stage.sync import ALICE, INTERVAL, NOW, Stage, person
+
+CONNECTIONS = "/v1/people/me/connections"
+GROUPS = "/v1/contactGroups"
+HOUR, DAY = 3600.0, 86400.0
+LIMITS = FullSyncLimits()
+
+
+def started(*addresses: str, **more: Any) -> Stage:
+    """A stage whose accounts are synced by the scheduler, each once so far."""
+    stage = Stage(**more)
+    for number, address in enumerate(addresses):
+        if address not in stage.world.accounts:
+            stage.world.add_account(address, "A", f"{number}", hd="acme.example")
+        stage.connect(address)
+        stage.world.add_person(address, person(f"Ada {number}"))
+    stage.scheduler.startService()
+    result_of(stage.scheduler.refresh())
+    return stage
+
+
+def ask(stage: Stage, address: str = ALICE) -> None:
+    """A person asks for a sync."""
+    account = stage.account(address)
+    with stage.database.begin() as connection:
+        sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
+    result_of(stage.scheduler.refresh())
+
+
+def crowd(count: int) -> list[str]:
+    return [f"person{number}@acme.example" for number in range(count)]
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_listed_once_a_day() -> None:
+    """And not in each round; also where the configuration names labels."""
+    for labels in ((), ("Kunden",)):
+        stage = Stage(labels=labels)
+        stage.world.add_label(ALICE, "Kunden")
+        stage.connect()
+        stage.scheduler.startService()
+        result_of(stage.scheduler.refresh())
+        assert stage.calls()[GROUPS] == 1
+        for _ in range(int(3 * DAY // INTERVAL)):
+            stage.clock.advance(INTERVAL)
+        calls = stage.calls()
+        assert (calls[GROUPS], calls[CONNECTIONS]) == (3, int(3 * DAY // INTERVAL))
+
+
+def test_labels_are_listed_when_a_person_asks() -> None:
+    """Who has renamed one wants to see it."""
+    stage = Stage()
+    group = stage.world.add_label(ALICE, "Kunden")
+    stage.connect()
+    stage.scheduler.startService()
+    result_of(stage.scheduler.refresh())
+    groups = stage.world.account(ALICE).groups
+    groups.put({**(groups.get(group) or {}), "name": "Freunde", "formattedName": "Freunde"})
+    stage.clock.advance(INTERVAL)
+    assert stage.labels_of() == {group: "Kunden"}
+    ask(stage)
+    assert stage.labels_of() == {group: "Freunde"}
+
+
+def test_labels_that_failed_are_listed_again_in_the_next_round() -> None:
+    """Not a day later."""
+    stage = Stage()
+    group = stage.world.add_label(ALICE, "Kunden")
+    stage.connect()
+    stage.world.faults.inject("error_internal_500", times=1, path=GROUPS)
+    stage.scheduler.startService()
+    result_of(stage.scheduler.refresh())
+    assert stage.labels_of() == {}
+    stage.clock.advance(INTERVAL)
+    assert stage.labels_of() == {group: "Kunden"}
+
+
+# --- full syncs -----------------------------------------------------------------------------------------------------
+
+QUERY = SourceQuery(Source.CONTACTS, "DE")
+OTHER_REGION = replace(QUERY, region="FR")
+OTHER_LABELS = replace(QUERY, labels=frozenset({"contactGroups/1"}))
+OTHER_PAGES = replace(QUERY, page_size=200)
+
+
+def stored(full_sync_at: float, *, token: str | None = "T", asked_at: float = NOW) -> SyncState:
+    return SyncState(token, QUERY.fingerprint, full_sync_at, asked_at)
+
+
+@pytest.mark.parametrize(
+    ("query", "age", "limits", "due"),
+    [
+        (QUERY, 60.0, LIMITS, DueSync.INCREMENTAL),
+        (QUERY, 7 * DAY, LIMITS, DueSync.FULL),
+        (OTHER_LABELS, HOUR - 1, LIMITS, DueSync.INCREMENTAL),
+        (OTHER_LABELS, HOUR, LIMITS, DueSync.FULL),
+        (OTHER_LABELS, 60.0, UNLIMITED, DueSync.FULL),
+        # Google does not accept the token with another page size.
+        (OTHER_PAGES, HOUR - 1, LIMITS, DueSync.NONE),
+        (OTHER_PAGES, 60.0, UNLIMITED, DueSync.FULL),
+        (OTHER_REGION, HOUR - 1, LIMITS, DueSync.INCREMENTAL),
+        (OTHER_REGION, 60.0, UNLIMITED, DueSync.FULL),
+        # The clock was ahead.
+        (OTHER_LABELS, -DAY, LIMITS, DueSync.FULL),
+    ],
+)
+def test_no_second_full_sync_within_an_hour(
+    query: SourceQuery, age: float, limits: FullSyncLimits, due: DueSync
+) -> None:
+    """Not because of other parameters either; the old token serves meanwhile, if Google accepts it."""
+    assert due_sync(query, stored(NOW - age), "sub-1", NOW, limits=limits) is due
+
+
+def test_stored_contacts_that_are_damaged_do_not_make_a_full_sync_each_round() -> None:
+    """Their token was removed, which asks for one."""
+    for age, due in ((HOUR - 1, DueSync.NONE), (HOUR, DueSync.FULL)):
+        assert due_sync(QUERY, stored(NOW - age, token=None), "sub-1", NOW, limits=LIMITS) is due
+
+
+def test_changed_parameters_of_a_thousand_accounts_are_spread_over_hours() -> None:
+    """Each account has its turn once, and no ten minutes have many more than others."""
+    turns: Counter[int] = Counter()
+    asked = {f"sub-{number}": NOW for number in range(1000)}
+    waiting = dict.fromkeys(asked)
+    for round_ in range(1, int(4 * HOUR // INTERVAL) + 1):
+        now = NOW + round_ * INTERVAL
+        for sub in list(waiting):
+            state = stored(NOW - DAY, asked_at=asked[sub])
+            due = due_sync(OTHER_REGION, state, sub, now, limits=LIMITS, account_count=1000)
+            assert due in (DueSync.INCREMENTAL, DueSync.FULL)
+            asked[sub] = now
+            if due is DueSync.FULL:
+                turns[round_] += 1
+                del waiting[sub]
+    assert (len(waiting), sum(turns.values()), len(turns)) == (0, 1000, int(4 * HOUR // INTERVAL))
+    assert max(turns.values()) < 2.5 * 1000 / len(turns)
+
+
+def test_a_moment_passes_once_a_period() -> None:
+    """Whatever the steps are."""
+    moments = [at for at in range(1000) if has_passed(7, 100.0, float(at), at + 1.0)]
+    assert moments == [6 + 100 * number for number in range(10)]
+    assert has_passed(7, 0.0, 5.0, 5.0)
+    assert has_passed(7, 100.0, None, 5.0)
+    assert has_passed(7, 100.0, 9.0, 8.0)
+
+
+def test_a_changed_region_comes_later_and_changes_come_meanwhile() -> None:
+    """With the old token; who changes has the new region at once, and a person who asks has all of it."""
+    stage = started(ALICE, full_syncs=FullSyncLimits(HOUR, 4 * HOUR))
+    stage.world.add_person(ALICE, person("Old", "089 1234567"))
+    stage.clock.advance(INTERVAL)
+    stage.job._tenants = {"acme": replace(stage.job._tenants["acme"], region="AT")}
+    before = stage.sync_states()[Source.CONTACTS]
+    stage.world.add_person(ALICE, person("New", "01 5123456"))
+    stage.clock.advance(INTERVAL)
+    after = stage.sync_states()[Source.CONTACTS]
+    assert (after.full_sync_at, after.fingerprint) == (before.full_sync_at, before.fingerprint)
+    assert stage.names() == ["Ada 0", "New", "Old"]
+    ask(stage)
+    renewed = stage.sync_states()[Source.CONTACTS]
+    assert renewed.full_sync_at == NOW + 2 * INTERVAL
+    assert renewed.fingerprint != before.fingerprint
+
+
+# --- quotas ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_project_stays_below_its_quota() -> None:
+    """Sixty accounts begin at once: they take the minutes that they need, and Google refuses no call."""
+    stage = Stage(calls_per_minute=30)
+    stage.world.calls_per_minute = 30
+    addresses = crowd(60)
+    for address in addresses:
+        stage.world.add_account(address, "A", "B", hd="acme.example")
+        stage.world.add_person(address, person("Ada Riese"))
+        stage.connect(address)
+    stage.scheduler.startService()
+    result_of(stage.scheduler.refresh())
+    for _ in range(300):
+        stage.clock.advance(1)
+    assert all(stage.account(address).last_sync for address in addresses)
+    assert max(stage.world.calls_by_minute.values()) <= 30
+    assert {stage.account(address).attempts for address in addresses} == {1}
+
+
+def test_a_person_does_not_wait_for_the_accounts_that_are_due() -> None:
+    """Their call is the next one, 5.5 seconds after the one before."""
+    stage = started(*crowd(30))
+    stage.job._pacer = CallPacer(clock=stage.clock, calls_per_minute=12)
+    stage.clock.advance(1.2 * INTERVAL)
+    waiting = [address for address in crowd(30) if stage.account(address).last_sync == NOW]
+    ask(stage, waiting[-1])
+    for _ in range(6):
+        stage.clock.advance(1)
+    assert stage.account(waiting[-1]).last_sync != NOW
+    assert len([address for address in waiting if stage.account(address).last_sync == NOW]) > 25
+
+
+def test_a_used_up_quota_of_the_project_stops_all_its_accounts() -> None:
+    """One account finds out, the others wait for the next minute without asking; the limit is shown."""
+    addresses = crowd(10)
+    stage = started(*addresses)
+    stage.calls()
+    stage.world.faults.inject("error_resource_exhausted_429_project", times=1)
+    stage.clock.advance(1.2 * INTERVAL)
+    assert stage.calls().get(CONNECTIONS) == 1
+    errors = [error for address in addresses if (error := stage.account(address).error)]
+    assert [(error.code, dict(error.facts)) for error in errors] == [
+        ("quota", {"limit": "ReadsPerMinutePerProject", "metric": "people.googleapis.com/read_requests"})
+    ]
+    for _ in range(60):
+        stage.clock.advance(1)
+    assert stage.calls().get(CONNECTIONS) == 9
+
+
+def test_a_project_whose_calls_wait_holds_no_slot() -> None:
+    """Accounts of another project go on."""
+    stage = started(*crowd(6))
+    stage.scheduler._slots.limit = stage.scheduler._slots.tokens = 1
+    stage.calls()
+    stage.world.faults.inject("error_resource_exhausted_429_project", times=1)
+    stage.clock.advance(1.2 * INTERVAL)
+    assert stage.scheduler._slots.tokens == 1

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Calls are paced by Google project: never more in a minute than allowed, and those for a person first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+
+from ldapgw.errors import QuotaExceeded
+from ldapgw.google.endpoints import Client
+from ldapgw.sync.pacing import CallPacer
+
+# Twenty seconds into a minute.
+NOW = 1_800_000_020.0
+ACME = Client("1-acme.apps.googleusercontent.com", "GOCSPX-A")
+SAME_PROJECT = Client("1-other.apps.googleusercontent.com", "GOCSPX-B")
+GLOBEX = Client("2-globex.apps.googleusercontent.com", "GOCSPX-C")
+OF_PROJECT = QuotaExceeded("429", limit="ReadsPerMinutePerProject", metric="people.googleapis.com/read_requests")
+OF_USER = QuotaExceeded("429", limit="CriticalReadsPerMinutePerProjectPerUser")
+
+
+class Calls:
+    """Calls that were let through: who, and when."""
+
+    def __init__(self, calls_per_minute: int | None) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.pacer = CallPacer(clock=self.clock, calls_per_minute=calls_per_minute)
+        self.made: list[tuple[str, float]] = []
+
+    def ask(self, who: str, client: Client = ACME, *, is_requested: bool = False) -> Callable[[], None]:
+        """Ask for a turn; returns what cancels it."""
+        turn = self.pacer.turn(client, is_requested=is_requested)
+        turn.addCallback(lambda _: self.made.append((who, self.clock.seconds() - NOW)))
+        turn.addErrback(lambda failure: failure.trap(CancelledError))
+        return turn.cancel
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(round(seconds * 20)):
+            self.clock.advance(0.05)
+
+    def names(self) -> list[str]:
+        return [who for who, _ in self.made]
+
+
+@pytest.mark.parametrize("limit", [1, 5, 12, 120, 600])
+def test_no_minute_has_more_calls_than_allowed(limit: int) -> None:
+    """Wherever the minute begins; and hardly fewer."""
+    calls = Calls(limit)
+    for number in range(3 * limit + 1):
+        calls.ask(f"{number}")
+    calls.wait(240)
+    times = [at for _, at in calls.made]
+    assert len(times) == 3 * limit + 1
+    # A limit of 1 lets one call through at once and one a minute later.
+    assert max(sum(start <= at < start + 60 for at in times) for start in times) <= limit
+    assert times[-1] <= 60 * (len(times) / max(limit * 11 / 12 - 1, 1) + 1)
+
+
+def test_without_a_limit_nobody_waits() -> None:
+    """As with a sandbox on the same machine."""
+    calls = Calls(None)
+    for number in range(1000):
+        calls.ask(f"{number}")
+    assert calls.names() == [f"{number}" for number in range(1000)]
+
+
+def test_people_go_first() -> None:
+    """A thousand syncs that wait do not hold them up; the others keep their order, and who has gone takes no turn."""
+    calls = Calls(12)
+    calls.ask("first")
+    cancels = [calls.ask(f"timed {number}") for number in range(1000)]
+    calls.ask("person", is_requested=True)
+    cancels[1]()
+    calls.wait(17)
+    assert calls.names() == ["first", "person", "timed 0", "timed 2"]
+
+
+def test_a_used_up_quota_of_a_project_stops_its_calls_until_the_next_minute() -> None:
+    """Of all its clients, also of a person's; other projects go on.  Google counts anew with each minute."""
+    calls = Calls(600)
+    calls.ask("before")
+    calls.pacer.report(ACME, 7, OF_PROJECT)
+    for who, client in (("same", SAME_PROJECT), ("own", ACME), ("other", GLOBEX)):
+        calls.ask(who, client)
+    calls.ask("person", is_requested=True)
+    calls.wait(39.9)
+    assert calls.names() == ["before", "other"]
+    calls.wait(1)
+    assert calls.names() == ["before", "other", "person", "same", "own"]
+
+
+def test_without_a_limit_of_ours_it_stops_them_too() -> None:
+    """Google's limit is another one."""
+    calls = Calls(None)
+    calls.pacer.report(ACME, 7, OF_PROJECT)
+    calls.ask("own")
+    calls.wait(39.9)
+    assert calls.made == []
+    calls.wait(1)
+    assert calls.names() == ["own"]
+
+
+def test_three_accounts_within_a_minute_show_it_too() -> None:
+    """Where Google names another limit or none; one account's quota is its own."""
+    calls = Calls(None)
+    for _ in range(5):
+        calls.pacer.report(ACME, 1, OF_USER)
+    calls.pacer.report(ACME, 2, OF_USER)
+    calls.wait(61)
+    calls.pacer.report(ACME, 3, QuotaExceeded())
+    calls.ask("still")
+    assert calls.names() == ["still"]
+    calls.pacer.report(ACME, 4, QuotaExceeded())
+    calls.pacer.report(ACME, 5, OF_USER)
+    calls.ask("no more")
+    assert calls.names() == ["still"]
+
+
+def test_it_is_told_once(caplog_twisted: list[str]) -> None:
+    """With Google's own word for the limit."""
+    calls = Calls(None)
+    for account_id in range(5):
+        calls.pacer.report(ACME, account_id, OF_PROJECT)
+    assert caplog_twisted == ["Google project 1: its quota is used up (429); it makes no call until the next minute"]
+
+
+def test_a_clock_that_was_ahead_does_not_stop_calls() -> None:
+    """It was set back by a day."""
+    calls = Calls(120)
+    calls.clock.advance(86400)
+    calls.ask("ahead")
+    calls.clock.rightNow -= 86400
+    calls.ask("now")
+    calls.wait(2)
+    assert calls.names() == ["ahead", "now"]
