@@ -61,20 +61,19 @@ class Listing:
 
 
 # The masks name only the fields that a phone book shows; never biographies, which stay with Google.
+_FIELDS = "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses"
 LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     {
-        # people.connections.list.  The source CONTACT returns the values that the user typed; PROFILE would add names
-        # and addresses from the contacts' own profiles.
+        # people.connections.list.  The source CONTACT returns the values that the user typed; PROFILE adds values from
+        # the contacts' own profiles, of which only names are used (`ldapgw.google.person`).
         Source.CONTACTS: Listing(
             "/v1/people/me/connections",
             "connections",
             "totalItems",
             (
-                (
-                    "personFields",
-                    "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,memberships,addresses,urls",
-                ),
+                ("personFields", f"{_FIELDS},memberships"),
                 ("sources", "READ_SOURCE_TYPE_CONTACT"),
+                ("sources", "READ_SOURCE_TYPE_PROFILE"),
                 ("requestSyncToken", "true"),
             ),
         ),
@@ -92,7 +91,7 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
             "people",
             "",
             (
-                ("readMask", "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls"),
+                ("readMask", _FIELDS),
                 ("sources", "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT"),
                 ("sources", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"),
                 ("requestSyncToken", "true"),

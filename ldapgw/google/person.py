@@ -31,13 +31,13 @@ Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
 # version causes a full sync of every account, which reads all persons again (decision 0005).
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 
 # Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
 
 # ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
-# is a label of the user's own.
+# is a label of the user's own (`_kind`).
 _KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "work": Kind.WORK,
@@ -54,6 +54,13 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
+# How words for a mobile begin, in labels of the user's own; "iphone" comes with each import from Apple.
+_MOBILE = re.compile(
+    r"\b(?:mobil(?!iar)|handy|natel|iphone|smartphone|gsm\b|cell?(?:s|ular|ulare|phone)?\b|m[óo]vil|telefonino|komórk|mobitel)"
+    r"|handy\b",
+    re.IGNORECASE,
+)
+
 # ``metadata.sources.type`` of the source whose id is the stable key, the best type first.
 _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
     {
@@ -65,6 +72,8 @@ _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
 
 # Values that the user typed come before the values of a profile.
 _OWN_TYPES = ("CONTACT", "OTHER_CONTACT", "DOMAIN_CONTACT")
+# Of a contact's own profile only the names are used.
+_PROFILE_TYPES = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
 
 # System groups that Google keeps for old programs; Google shows only ``myContacts`` and ``starred``.
 _DEAD_GROUPS = frozenset(
@@ -74,6 +83,9 @@ _DEAD_GROUPS = frozenset(
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _GROUP = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
 _MAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,190}")
+# "Max Müller <max@x.example>"
+_NAMED_MAIL = re.compile(r"([^<>]*)<([^<>]*)>")
+_SIP = re.compile(r"sips?:[^\s@<>]{1,64}@[^\s@<>]{1,190}", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
 
 # The CSV import of Google separates the values of a kind with it.
@@ -135,11 +147,17 @@ def read_person(person: Mapping[str, Any], source: Source, region: str) -> Parse
 
 def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -> tuple[Contact, int]:
     """Return the contact, which may be empty, and the number of unreadable numbers."""
-    names = sorted(_items(person, "names"), key=lambda name: not _display_name(name))
+    if source is Source.CONTACTS:
+        person = {field: items if field == "names" else _without_profiles(items) for field, items in person.items()}
+    names = sorted(_items(person, "names"), key=lambda name: (not _display_name(name), _is_of_profile(name)))
     best = names[0] if names else {}
     nicknames = _texts(_items(person, "nicknames"), "value")
+    organizations = _organizations(person)
+    organization = organizations[0] if organizations else {}
+    sip_addresses = _sip_addresses(person)
     name = _display_name(best) or next(iter(nicknames), "")
-    organization = _organization(person)
+    if not name and not clean(organization.get("name")):
+        name = next(iter((*_names_in_emails(person), *(address.partition(":")[2] for address in sip_addresses))), "")
     phones, unreadable = _phones(person, region)
     contact = Contact(
         uid=reading.uid,
@@ -148,14 +166,17 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         name=name,
         given_name=clean(best.get("givenName")),
         family_name=clean(best.get("familyName")),
-        also=_also(name, names, nicknames, organization),
+        also=_also(name, names, nicknames, organizations),
         organization=clean(organization.get("name")),
         department=clean(organization.get("department")),
         title=clean(organization.get("title")),
         phones=phones,
         emails=_emails(person),
         addresses=_addresses(person),
-        urls=_unique(url for url in _texts(_items(person, "urls"), "value") if _URL.fullmatch(url)),
+        urls=(
+            *sip_addresses,
+            *_unique(url for url in _texts(_items(person, "urls"), "value") if _URL.fullmatch(url)),
+        ),
         labels=_labels(person),
         updated=_updated(_object(person.get("metadata"))),
     )
@@ -168,15 +189,35 @@ def _display_name(name: Item) -> str:
     return clean(name.get("displayName")) or clean(name.get("unstructuredName")) or clean(" ".join(filter(None, parts)))
 
 
-def _also(name: str, names: list[Item], nicknames: tuple[str, ...], organization: Item) -> tuple[str, ...]:
-    """Nicknames (maiden and former names are nicknames of certain types), names of merged profiles, phonetic names."""
+def _also(name: str, names: list[Item], nicknames: tuple[str, ...], organizations: list[Item]) -> tuple[str, ...]:
+    """Nicknames (maiden and former names are nicknames of certain types), names of profiles, phonetic names, employers.
+
+    :param organizations: the best first, whose name is not among the results.
+    """
     texts = [
         *nicknames,
         *map(_display_name, names),
         *map(_phonetic_name, names),
-        clean(organization.get("phoneticName")),
+        *(clean(organization.get("phoneticName")) for organization in organizations[:1]),
+        *(clean(organization.get("name")) for organization in organizations[1:]),
     ]
-    return tuple(text for text in _unique(texts) if text != name)
+    known = {name, *(clean(organization.get("name")) for organization in organizations[:1])}
+    return tuple(text for text in _unique(texts) if text not in known)
+
+
+def _names_in_emails(person: Item) -> tuple[str, ...]:
+    """The names that come with addresses: ``displayName``, and what stands before an address in angle brackets."""
+    items = _items(person, "emailAddresses")
+    named = (_NAMED_MAIL.fullmatch(clean(item.get("value"))) for item in items)
+    texts = [*_texts(items, "displayName"), *(clean(match[1].strip(" \"'")) for match in named if match)]
+    return _unique(text for text in texts if not _MAIL.fullmatch(text))
+
+
+def _sip_addresses(person: Item) -> tuple[str, ...]:
+    """SIP addresses as URIs (RFC 3261 19.1), which phones can dial."""
+    texts = _texts(_items(person, "sipAddresses"), "value")
+    uris = (text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}" for text in texts)
+    return _unique(uri for uri in uris if _SIP.fullmatch(uri))
 
 
 def _phonetic_name(name: Item) -> str:
@@ -184,13 +225,13 @@ def _phonetic_name(name: Item) -> str:
     return clean(name.get("phoneticFullName")) or clean(" ".join(filter(None, parts)))
 
 
-def _organization(person: Item) -> Item:
-    """Prefer an organization with a name, then the primary organization, then a current one."""
+def _organizations(person: Item) -> list[Item]:
+    """The best first: an organization with a name, then the primary organization, then a current one."""
     organizations = _items(person, "organizations")
     organizations.sort(
         key=lambda item: (not clean(item.get("name")), not _is_primary(item), item.get("current") is not True)
     )
-    return organizations[0] if organizations else {}
+    return organizations
 
 
 def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
@@ -208,21 +249,32 @@ def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
             continue
         numbers = read_numbers(typed, region, canonical)
         unreadable += not numbers
-        kind = clean(item.get("type")).lower()
+        label = clean(item.get("type"))
         for number in numbers:
             key = (number.e164 or number.digits, number.extension)
-            if key not in phones or (key in untyped and kind):
+            if key not in phones or (key in untyped and label):
                 phone = phones.get(key, Phone(Kind.OTHER, number))
-                phones[key] = Phone(_KINDS.get(kind, Kind.OTHER), phone.number)
-                (untyped.discard if kind else untyped.add)(key)
+                phones[key] = Phone(_kind(label), phone.number)
+                (untyped.discard if label else untyped.add)(key)
     return tuple(phones.values()), unreadable
+
+
+def _kind(label: str) -> Kind:
+    """The kind of a number by ``phoneNumbers.type``, in the user's own words too."""
+    folded = label.lower()
+    if folded in _KINDS:
+        return _KINDS[folded]
+    if "fax" in folded:
+        return Kind.FAX
+    return Kind.MOBILE if _MOBILE.search(folded) else Kind.OTHER
 
 
 def _emails(person: Item) -> tuple[str, ...]:
     """Return each address once, in its first spelling, without texts that are not addresses."""
     addresses: dict[str, str] = {}
     for text in _texts(_items(person, "emailAddresses"), "value"):
-        address = text.removeprefix("mailto:")
+        named = _NAMED_MAIL.fullmatch(text)
+        address = (named[2].strip() if named else text).removeprefix("mailto:")
         if _MAIL.fullmatch(address):
             addresses.setdefault(address.casefold(), address)
     return tuple(addresses.values())
@@ -301,6 +353,17 @@ def _is_primary(item: Item) -> bool:
     return _object(item.get("metadata")).get("primary") is True
 
 
+def _is_of_profile(item: Item) -> bool:
+    return _source_type(item) in _PROFILE_TYPES
+
+
+def _without_profiles(value: object) -> object:
+    """The items of a field without those of the contact's own profile."""
+    if not isinstance(value, list):
+        return value
+    return [item for item in value if not (isinstance(item, dict) and _is_of_profile(item))]
+
+
 def _source_type(item: Item) -> object:
     return _object(_object(item.get("metadata")).get("source")).get("type")
 
@@ -319,13 +382,14 @@ def _unique(values: Iterable[Value]) -> tuple[Value, ...]:
 def read_numbers(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     """Parse the telephone numbers of a field with `phone_number.parse`, in their order.
 
-    :param canonical: Google's ``canonicalForm``; if it is present, the field contains a single number.
+    :param canonical: Google's ``canonicalForm``; if it is present, the field contains a single number, or several of
+        which it is one.
     """
-    if canonical:
+    values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
+    numbers = tuple(number for value in values for number in _split_numbers(value, region))
+    if canonical and not (len(numbers) > 1 and canonical in [number.e164 for number in numbers]):
         return _single_number(text, region, canonical)
-    return tuple(
-        number for value in text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS] for number in _split_numbers(value, region)
-    )
+    return numbers
 
 
 def _split_numbers(text: str, region: str) -> tuple[Number, ...]:

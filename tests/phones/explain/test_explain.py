@@ -394,9 +394,15 @@ def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
             "(telephoneNumber=foo) is never true: that is no telephone number.",
         ),
         ("(|(cn=x)(mobile=))", "empty_number", "(mobile=) is never true: a caller without a number is nobody."),
+        (
+            "(|(cn=x)(mobile=\\28415\\29 555-0100))",
+            "region",
+            "(415) 555-0100 has neither a country code nor a 0 in front; it is read as a number of the region DE: "
+            "+494155550100.",
+        ),
     ],
 )
-def test_terms_that_can_never_be_true(desk: PhoneView, asked: str, code: str, message: str) -> None:
+def test_what_is_to_be_known_of_terms(desk: PhoneView, asked: str, code: str, message: str) -> None:
     """Each is told of once."""
     assert [(note.code, str(note.message)) for note in explained(asked, desk).notes] == [(code, message)]
 
