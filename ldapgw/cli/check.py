@@ -71,7 +71,9 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from _redirect_uri(config)
     yield from _ports(_endpoints(config), gateway)
     yield from _encryption(config)
+    yield from _metrics(config)
     yield from _calls(site)
+    yield from _left_tenants(site)
     for tenant in config.tenant:
         yield from _tenant(site, tenant)
 
@@ -91,15 +93,37 @@ def _redirect_uri(config: Config) -> Iterator[CheckResult]:
         yield CheckResult(CheckStatus.WARNING, "web.public_url", REFUSED_REDIRECT_URI)
 
 
+def _metrics(config: Config) -> Iterator[CheckResult]:
+    """Warn of a proxy whose own address may read ``/metrics``: a client that it does not name would look like it."""
+    for proxies in config.web.trusted_proxies:
+        for readers in config.web.metrics_networks:
+            # As in the defaults: nothing but this machine.
+            is_local = readers.is_loopback and proxies.is_loopback
+            if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
+                message = f"{readers} overlaps trusted_proxies {proxies}: what the proxy sends for itself is let in"
+                yield CheckResult(CheckStatus.WARNING, "web.metrics_networks", message)
+
+
+def _left_tenants(site: Site) -> Iterator[CheckResult]:
+    """Name tenants that have accounts and are not configured any more."""
+    known = {tenant.name for tenant in site.config.tenant}
+    for tenant, count in state_dir.count_accounts(site).items():
+        if tenant not in known:
+            accounts = "1 account" if count == 1 else f"{count} accounts"
+            message = f"is not configured and has {accounts}: they are neither synced nor served, and stay stored"
+            yield CheckResult(CheckStatus.WARNING, f"tenant {tenant}", message)
+
+
 def _calls(site: Site) -> Iterator[CheckResult]:
     """Say how many calls the accounts of each Google project make; warn where these are more than are allowed."""
     config = site.config
+    connected = state_dir.count_accounts(site)
     accounts: dict[str, int] = {}
     sources: dict[str, int] = {}
     for tenant in config.tenant:
         # A client that was entered on the page is taken for one of a project of its own.
         project = Client(tenant.client_id, "").project or f"of tenant {tenant.name}"
-        accounts[project] = accounts.get(project, 0) + state_dir.count_connected_accounts(site, tenant.name)
+        accounts[project] = accounts.get(project, 0) + connected.get(tenant.name, 0)
         own_sources = len([source for source in tenant.sources if source is not Source.DIRECTORY])
         sources[project] = max(sources.get(project, 1), own_sources)
     for project, count in accounts.items():

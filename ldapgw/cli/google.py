@@ -25,7 +25,7 @@ def oauth(config: Config, reactor: Any) -> OAuth:
     """:param reactor: the reactor on which the HTTP client runs."""
     from ldapgw.google.http import http_client
 
-    return OAuth(http_client(reactor), endpoints(config), reactor)
+    return OAuth(http_client(reactor, proxy=config.google.configured_proxy), endpoints(config), reactor)
 
 
 def get_reactor() -> Any:

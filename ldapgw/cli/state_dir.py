@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,17 @@ def has_entered_client(site: Site, tenant: str) -> bool:
         return False
 
 
-def count_connected_accounts(site: Site, tenant: str) -> int:
-    """How many accounts of a tenant are connected; 0 if the database is unreadable."""
+def count_accounts(site: Site) -> Mapping[str, int]:
+    """How many accounts of each tenant are connected; empty if the database is unreadable."""
     file = site.database_file
     if file is None or is_missing(file):
-        return 0
+        return {}
     try:
         with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
-            query = "SELECT COUNT(*) FROM account WHERE tenant = ? AND connected_at IS NOT NULL"
-            return int(_first(connection, "account", query, tenant) or 0)
+            query = "SELECT tenant, COUNT(*) FROM account WHERE connected_at IS NOT NULL GROUP BY tenant ORDER BY 1"
+            return dict(connection.execute(query).fetchall())
     except sqlite3.Error:
-        return 0
+        return {}
 
 
 def _folder(path: Path) -> CheckResult:

@@ -105,13 +105,14 @@ class Dit:
         return next((directory for directory in self.directories if directory.context.name == tenant), None)
 
     def root_dse(self, viewer: Viewer) -> Entry:
-        """The root DSE; its default naming context is the viewer's own, or the only one."""
+        """The root DSE; after a login it names the viewer's naming context alone, else those of all tenants."""
         names = frozenset(access.tenant for access in viewer.access)
         entry = self._root_dses.get(names)
         if entry is None:
             contexts = tuple(directory.context for directory in self.directories)
-            candidates = [context for context in contexts if context.name in names] or contexts
-            entry = root_dse(self.features, contexts, candidates[0] if len(candidates) == 1 else None)
+            if names:
+                contexts = tuple(context for context in contexts if context.name in names)
+            entry = root_dse(self.features, contexts, contexts[0] if len(contexts) == 1 else None)
             self._root_dses[names] = entry
         return entry
 

@@ -44,7 +44,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
     """The root DSE (RFC 4512 5.1, RFC 3045).
 
     :param default: the default naming context, the best base for a client without a configured base; None: there are
-        several, and none is the viewer's.
+        several.
     """
     attributes = {
         "structuralObjectClass": (b"top",),

@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""Connections to Google: TCP with TLS whose certificate is checked, and a limit on the head of each response.
+"""Connections to Google: TCP with TLS whose certificate is checked, through a proxy if there is one.
 
-Twisted limits the length of a header line but not the number of lines; a server that sends header lines without end
-would fill the memory.
+A proxy gets a CONNECT request (RFC 9110 9.3.6) and then only carries octets: TLS is between the gateway and Google.
+
+The head of each response is limited: Twisted limits the length of a header line but not the number of lines, and a
+server that sends header lines without end would fill the memory.
 """
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import Any, cast
+from urllib.request import getproxies, proxy_bypass
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint, ITCPTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from ldapgw.errors import BadResponse
+from ldapgw.errors import BadResponse, NetworkFailure
+from ldapgw.google.endpoints import Proxy
 
 CONNECT_TIMEOUT = 15.0
 
@@ -30,22 +35,123 @@ LARGEST_HEAD = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 
 
+def environment_proxy(host: str) -> Proxy | None:
+    """The proxy for https that ``HTTPS_PROXY`` names, unless ``NO_PROXY`` has the host.
+
+    :raises ValueError: when ``HTTPS_PROXY`` is not of the form that `Proxy.parse` reads.
+    """
+    url = getproxies().get("https", "")
+    if not url or proxy_bypass(host):
+        return None
+    return Proxy.parse(url if "://" in url else f"http://{url}")
+
+
 @implementer(IAgentEndpointFactory)
 class GoogleEndpointFactory:
     """Makes the endpoints that an `Agent` connects to.
 
     :param policy: decides which certificates are trusted.
+    :param proxy: carries all connections; None: the one that the environment names carries those with TLS.
     """
 
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> None:
         self._reactor = reactor
         self._policy = policy or BrowserLikePolicyForHTTPS()
+        self._proxy = proxy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: N802  the interface's name
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=CONNECT_TIMEOUT)
+        proxy = self._proxy
+        if proxy is None and uri.scheme == b"https":
+            try:
+                proxy = environment_proxy(uri.host.decode())
+            except ValueError as error:
+                raise NetworkFailure(f"HTTPS_PROXY: {error}") from None
+        host, port = (proxy.host.encode(), proxy.port) if proxy else (uri.host, uri.port)
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_TIMEOUT)
+        if proxy is not None:
+            endpoint = _TunnelEndpoint(endpoint, uri, proxy)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
         return _LimitedEndpoint(endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+class _TunnelEndpoint:
+    """An endpoint behind a proxy.
+
+    :param endpoint: the proxy's.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, uri: URI, proxy: Proxy) -> None:
+        self._endpoint = endpoint
+        authority = b"%s:%d" % (b"[%s]" % uri.host if b":" in uri.host else uri.host, uri.port)
+        lines = [b"CONNECT %s HTTP/1.1" % authority, b"Host: %s" % authority]
+        if proxy.authorization:
+            lines.append(b"Proxy-Authorization: %s" % proxy.authorization.encode())
+        self._request = b"\r\n".join(lines) + _END_OF_HEAD
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  the interface's name
+        tunnel = _Tunnel(self._request, protocolFactory)
+        connecting: Any = connectProtocol(self._endpoint, tunnel)
+        return cast("Deferred[IProtocol]", connecting.addCallback(lambda _: tunnel.established))
+
+
+class _Tunnel(Protocol):
+    """A connection to a proxy, which carries another protocol's octets once the proxy has agreed.
+
+    Mutable: the head of the proxy's answer, and the protocol that the tunnel is for.
+    """
+
+    def __init__(self, request: bytes, factory: IProtocolFactory) -> None:
+        self._request = request
+        self._factory = factory
+        self._head = b""
+        self._inner: Any = None
+        self.established: Deferred[IProtocol] = Deferred(lambda _: self._abort())
+
+    def connectionMade(self) -> None:
+        cast("ITCPTransport", self.transport).write(self._request)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+            return
+        self._head += data
+        head, end, rest = self._head.partition(_END_OF_HEAD)
+        if not end:
+            if len(head) > LARGEST_HEAD:
+                self._fail("the proxy's answer is too large")
+            return
+        status = re.match(rb"HTTP/1\.[01] ([0-9]{3})(?:[ \r]|$)", head)
+        if status is None:
+            self._fail("the proxy does not speak HTTP")
+        elif not status[1].startswith(b"2"):
+            self._fail(f"the proxy refuses: HTTP {status[1].decode()}")
+        else:
+            self._begin(rest)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+        elif not self.established.called:
+            self.established.errback(NetworkFailure("the proxy has closed the connection"))
+
+    def _begin(self, rest: bytes) -> None:
+        transport: Any = self.transport
+        self._head = b""
+        self._inner = self._factory.buildProtocol(transport.getPeer())
+        self._inner.makeConnection(transport)
+        self.established.callback(self._inner)
+        if rest:
+            self._inner.dataReceived(rest)
+
+    def _fail(self, detail: str) -> None:
+        if not self.established.called:
+            self.established.errback(NetworkFailure(detail))
+        self._abort()
+
+    def _abort(self) -> None:
+        cast("ITCPTransport", self.transport).abortConnection()
 
 
 @implementer(IStreamClientEndpoint)

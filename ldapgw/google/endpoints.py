@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The addresses of Google's endpoints (settings ``[google]``), the OAuth client of a tenant, and its redirect URI."""
+"""The addresses of Google's endpoints, a proxy on the way (``[google]``), a tenant's OAuth client and redirect URI."""
 
 from __future__ import annotations
 
 import ipaddress
+from base64 import b64encode
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Self
+from urllib.parse import unquote, urlsplit
 
 # Ends of names that are no public suffix, as companies use them in their networks (RFC 2606, RFC 6762, RFC 8375).
 _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "lan", "local", "localdomain", "test"))
+
+
+_PROXY_PORT = 3128
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,39 @@ class Client:
     def shares_grants_with(self, other: Client) -> bool:
         """Whether a grant to one client holds for the other too: both belong to one project."""
         return self.project == other.project
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy that carries connections to Google.
+
+    :ivar authorization: the value of the header ``Proxy-Authorization``; empty: none.
+    """
+
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read ``http://user:password@proxy:3128``.
+
+        :raises ValueError: when it is not of that form; the text says nothing of the URL.
+        """
+        parts = urlsplit(url)
+        has_path = parts.path not in ("", "/") or parts.query or parts.fragment
+        if (
+            parts.scheme != "http"
+            or not parts.hostname
+            or has_path
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+        ):
+            raise ValueError("expected http://proxy:3128")
+        credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        authorization = f"Basic {b64encode(credentials.encode()).decode()}" if parts.username else ""
+        return cls(parts.hostname, parts.port or _PROXY_PORT, authorization)
 
 
 def is_redirect_uri_refused(redirect_uri: str) -> bool:

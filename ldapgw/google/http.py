@@ -49,6 +49,7 @@ from ldapgw.errors import (
     QuotaExceeded,
 )
 from ldapgw.google.connections import GoogleEndpointFactory
+from ldapgw.google.endpoints import Proxy
 
 # Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
 TIMEOUT = 60.0
@@ -107,18 +108,19 @@ class GoogleResponse:
         return BadResponse(f"HTTP {self.status}") if 300 <= self.status < 400 else None
 
 
-def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClient:
+def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> HTTPClient:
     """Return the HTTP client of a gateway: checks certificates, keeps a few connections open, stores no cookies.
 
     :param reactor: a reactor with the interfaces that `twisted.web.client.Agent` needs.
     :param policy: decides which certificates are trusted; None: the system's.
+    :param proxy: carries all connections; None: the one that the environment names, if any.
     """
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 4
     pool.cachedConnectionTimeout = IDLE_SECONDS
     # The client is shared by many accounts: a cookie set for one account must not be sent for another.
     cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-    return HTTPClient(Agent.usingEndpointFactory(reactor, GoogleEndpointFactory(reactor, policy), pool), cookies)
+    return HTTPClient(Agent.usingEndpointFactory(reactor, GoogleEndpointFactory(reactor, policy, proxy), pool), cookies)
 
 
 class GoogleHttpClient:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gatew
 
 
 def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir) -> Gateway:
+    _forbid_core_dumps()
     raise_descriptor_limit(config.ldap.max_connections)
     parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running))
     gateway = Gateway(state, parts.threads)
@@ -113,3 +115,9 @@ def _run_synchronously(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     Deferred.fromCoroutine(work()).addErrback(failures.append)
     if failures:
         failures[0].raiseException()
+
+
+def _forbid_core_dumps() -> None:
+    """Tokens, keys and contacts are in memory; a core file would keep them on the disk."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

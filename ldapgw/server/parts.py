@@ -148,7 +148,7 @@ class Parts:
         )
         progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
         endpoints = Endpoints(**config.google.endpoints)
-        http = http_client(reactor)
+        http = http_client(reactor, proxy=config.google.configured_proxy)
         oauth = OAuth(http, endpoints, wall_clock)
         synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
         job = SyncJob(

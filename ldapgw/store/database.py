@@ -32,6 +32,9 @@ BUSY_SECONDS = 10
 # further transaction makes one attempt until one succeeds: queued transactions must not wait ten seconds each.
 TRY_SECONDS = 0.25
 
+# The first version that knows the clause RETURNING.
+OLDEST_SQLITE = (3, 35)
+
 # Advice to the operator by SQLite's primary result code (sqlite.org/rescode.html).
 _ADVICE = {
     sqlite3.SQLITE_FULL: "make room on the disk",
@@ -72,8 +75,12 @@ class Database:
     def open(self) -> None:
         """Create the database or upgrade it to the newest version; a copy is kept before an upgrade.
 
-        :raises StoreError: when the database cannot be opened, is damaged, or was made by another version of ldapgw.
+        :raises StoreError: when SQLite is too old, or the database cannot be opened, is damaged, or was made by another
+            version of ldapgw.
         """
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            has = f"this Python has {sqlite3.sqlite_version}"
+            raise StoreError(f"{self._name}: SQLite 3.35 or newer is needed, {has}; install a newer one")
         try:
             if self._path:
                 self._path.touch(mode=0o600)

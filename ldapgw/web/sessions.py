@@ -37,12 +37,12 @@ def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
 
     :param origin: the origin of ``public_url``.
     """
-    return _is_same_site(request, origin) and hmac.compare_digest(
+    return is_same_site(request, origin) and hmac.compare_digest(
         request.form.get(CSRF_FIELD, "").encode(), form_token(session).encode()
     )
 
 
-def _is_same_site(request: HttpRequest, origin: str) -> bool:
+def is_same_site(request: HttpRequest, origin: str) -> bool:
     """Whether no header of the request names another site.
 
     With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from our own page (Fetch, 3.2), so ``null``

@@ -29,8 +29,8 @@ from ldapgw.web.http import (
     redirect,
     text_response,
 )
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
-from ldapgw.web.sessions import begin_session
+from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.sessions import begin_session, is_same_site
 
 log = Logger()
 
@@ -71,6 +71,7 @@ class SignInPages:
             get("/<tenant>/signin", self.signin, RequiredRole.TENANT),
             get("/<tenant>/done", self.done, RequiredRole.TENANT),
             get("/<tenant>/link", self.link, RequiredRole.TENANT),
+            post("/<tenant>/link", self.open_link, RequiredRole.TENANT),
         )
 
     async def front(self, request: HttpRequest) -> HttpResponse:
@@ -149,10 +150,22 @@ class SignInPages:
         return await self._redirect_to_google(request, tenant, SIGN_IN)
 
     async def link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/link``: the link that ``ldapgw admin-link`` prints; signs an administrator in, once."""
-        self._limit_rate(request, tenant)
-        session, before = new_secret(self._layout.dependencies.random), request.session(tenant.name)
+        """``/{tenant}/link``: the link that ``ldapgw admin-link`` prints; shows a button, and uses nothing up.
+
+        Programs that look at links before people do (previews, scanners) send GET and HEAD.
+        """
         key = request.query.get("key", "")
+        if not is_secret(key):
+            raise PageError(error_pages.LINK_USED, tenant)
+        return self._layout.page(request, "link.html", tenant=tenant, key=key)
+
+    async def open_link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+        """``POST /{tenant}/link``: the button of that page; signs an administrator in, once."""
+        self._limit_rate(request, tenant)
+        if not is_same_site(request, self._layout.public_url.origin):
+            raise PageError(error_pages.FOREIGN_FORM, tenant)
+        session, before = new_secret(self._layout.dependencies.random), request.session(tenant.name)
+        key = request.form.get("key", "")
         is_valid = is_secret(key) and await self._layout.dependencies.store.run(
             _sign_in_by_link, key, tenant.name, session, before, self._layout.now()
         )

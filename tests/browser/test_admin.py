@@ -42,6 +42,7 @@ def arrive(here: Window, tenant: str) -> None:
     made = here.site.ldapgw("admin-link", "--tenant", tenant)
     assert made.returncode == 0, made.stderr
     here.page.goto(made.stdout.strip())
+    here.press("Open the administration")
     here.waits_for(here.say("Administration"))
     assert here.page.url.endswith(f"/{tenant}/admin")
 

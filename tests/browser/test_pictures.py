@@ -126,6 +126,7 @@ def search(here: Window) -> None:
 
 def _administration(here: Window, tenant: str) -> None:
     here.page.goto(here.site.ldapgw("admin-link", "--tenant", tenant).stdout.strip())
+    here.press("Open the administration")
     here.waits_for(here.say("Administration"))
     here.page.evaluate(_SOMEWHERE)
 

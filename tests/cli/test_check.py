@@ -456,3 +456,35 @@ def test_the_calls_of_each_google_project(gateway: Gateway) -> None:
         "Google project 7: 25 accounts × 1 call every 10m make 2.5 calls a minute, of 2; "
         'sync.interval = "13m" would fit',
     )
+
+
+def test_tenants_that_left_the_configuration(gateway: Gateway) -> None:
+    """Their accounts are neither synced nor served, and nobody would know."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.connect("alice@acme.example")
+    gateway.connect("bob@beta.example", "beta")
+    assert found(gateway)["tenant beta"][0] == "ok"
+    gateway.write(HEAD + ACME)
+    assert found(gateway)["tenant beta"] == (
+        "warning",
+        "is not configured and has 1 account: they are neither synced nor served, and stay stored",
+    )
+
+
+@pytest.mark.parametrize(
+    ("proxies", "readers", "warned"),
+    [
+        ("127.0.0.1", "127.0.0.0/8", False),
+        ("10.0.0.7", "10.0.0.0/8", True),
+        ("10.0.0.0/8", "10.0.0.7", True),
+        ("10.0.0.7", "192.168.0.0/16", False),
+        ("10.0.0.7", "fd00::/8", False),
+        ("127.0.0.1", "0.0.0.0/0", True),
+    ],
+)
+def test_a_proxy_that_may_read_the_metrics(gateway: Gateway, proxies: str, readers: str, warned: bool) -> None:
+    """A client that the proxy does not name would look like the proxy; on this machine alone that is the default."""
+    web = f'trusted_proxies = ["{proxies}"]\nmetrics_networks = ["{readers}"]\n'
+    gateway.write((HEAD + ACME).replace("[web]\n", "[web]\n" + web))
+    told = found(gateway).get("web.metrics_networks")
+    assert (told is not None and told[0] == "warning") is warned

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,12 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
     reactor.advance(0)
     assert [answer.code for answer in pdu.responses(transport.value())] == [13]
     protocol.connectionLost()
+
+
+@pytest.mark.usefixtures("gateway")
+def test_no_core_is_dumped() -> None:
+    """It would hold tokens and contacts."""
+    assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
 
 
 def test_the_certificate_is_looked_after(gateway: Gateway) -> None:

@@ -77,6 +77,19 @@ def test_what_was_stored_is_there_at_the_next_start(tmp_path: Path) -> None:
     database.close()
 
 
+def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the first consent, and nothing is made."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    path = tmp_path / "ldapgw.db"
+    with pytest.raises(StoreError) as told:
+        Database(f"sqlite:///{path}").open()
+    assert told.value.problems == (
+        f"{path}: SQLite 3.35 or newer is needed, this Python has 3.34.1; install a newer one",
+    )
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("revision", ["9999", "0009"], ids=["newer", "from before the first release"])
 def test_a_database_of_another_version_is_refused_and_not_touched(tmp_path: Path, revision: str) -> None:
     """In one line; a downgrade loses nothing."""

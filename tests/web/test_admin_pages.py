@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -66,7 +67,7 @@ def by_link(stage: Stage) -> Browser:
     """An administrator whom Google does not know."""
     stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
     browser = stage.browser()
-    assert browser.get(f"/acme/link?key={KEY}").location == "/acme/admin"
+    assert browser.post("/acme/link", {"key": KEY}).location == "/acme/admin"
     return browser
 
 
@@ -122,7 +123,8 @@ ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
 def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
     """For this host alone, and for no script; the link leads nowhere else."""
     stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
-    seen = stage.browser().get(f"/acme/link?key={KEY}", {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    hosts = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    seen = stage.browser().post("/acme/link", {"key": KEY}, hosts)
     assert (seen.status, seen.location, seen.headers["cache-control"]) == (303, "/acme/admin", ["no-store"])
     (cookie,) = seen.headers["set-cookie"]
     assert cookie.startswith("__Host-ldapgw.acme=")
@@ -136,7 +138,7 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
     assert page.status == 200
     assert "Administrator, by link" in page.body
     for other in (stage.browser(), browser):
-        seen = other.get(f"/acme/link?key={KEY}")
+        seen = other.post("/acme/link", {"key": KEY})
         assert (seen.status, "set-cookie" in seen.headers) == (403, False)
         assert "This link is no longer valid" in seen.body
     assert browser.get("/acme/admin").status == 200
@@ -146,16 +148,37 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
 def test_another_key_opens_nothing(stage: Stage, key: str) -> None:
     """And uses nothing up."""
     stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
-    assert stage.browser().get(f"/acme/link?key={key}").status == 403
-    assert stage.browser().get(f"/globex/link?key={KEY}").status == 403
-    assert stage.browser().get(f"/acme/link?key={KEY}").status == 303
+    assert stage.browser().post("/acme/link", {"key": unquote(key)}).status == 403
+    assert stage.browser().post("/globex/link", {"key": KEY}).status == 403
+    assert stage.browser().post("/acme/link", {"key": KEY}).status == 303
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str) -> None:
+    """Previews and scanners of mails do; they get a button, no session, and nothing that stays in a cache."""
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    browser = stage.browser()
+    for _ in range(3):
+        seen = browser.get(f"/acme/link?key={KEY}", method=method)
+        assert (seen.status, "set-cookie" in seen.headers) == (200, False)
+        assert (seen.headers["cache-control"], seen.headers["referrer-policy"]) == (["no-store"], ["no-referrer"])
+        assert ("Open the administration" in seen.body) is (method == "GET")
+    assert browser.post("/acme/link", {"key": KEY}).location == "/acme/admin"
+
+
+def test_another_sites_form_opens_no_link(stage: Stage) -> None:
+    """It would sign somebody in as somebody else; the link stays good."""
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    seen = stage.browser().post("/acme/link", {"key": KEY}, {"Origin": "https://evil.example"})
+    assert (seen.status, "set-cookie" in seen.headers) == (403, False)
+    assert stage.browser().post("/acme/link", {"key": KEY}).status == 303
 
 
 def test_a_link_that_is_too_old(stage: Stage) -> None:
     """An hour is enough to get from the terminal to the browser."""
     stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
     stage.clock.advance(LINK_SECONDS + 1)
-    assert stage.browser().get(f"/acme/link?key={KEY}").status == 403
+    assert stage.browser().post("/acme/link", {"key": KEY}).status == 403
 
 
 def test_a_link_is_for_one_tenant_and_one_day(stage: Stage) -> None:
@@ -175,7 +198,7 @@ def test_a_link_ends_the_session_before(stage: Stage) -> None:
     before = stage.browser()
     before.take_cookies(alice)
     stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
-    alice.get(f"/acme/link?key={KEY}")
+    alice.post("/acme/link", {"key": KEY})
     assert alice.get("/acme/admin").status == 200
     assert "Sign out" not in before.get("/acme/").body
 

@@ -16,6 +16,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorCore
 
 from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.google.endpoints import Proxy
 from ldapgw.numbers.numbering_plan import known_region
 
 
@@ -142,6 +143,20 @@ class Secret(Text):
 
     def __repr__(self) -> str:
         return "Secret()"
+
+
+class ProxyUrl(Secret):
+    """The URL of an HTTP proxy, with the user and password if it wants them; empty: none is configured."""
+
+    expected: ClassVar[str] = 'the address of an HTTP proxy such as "http://user:password@proxy:3128"'
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is no such address."""
+        url = super().read(value)
+        if url:
+            Proxy.parse(url)
+        return url
 
 
 class Slug(Text):

@@ -16,7 +16,7 @@ import msgspec
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.forms import Duration, File, Secret
+from ldapgw.server.config.forms import Duration, File, ProxyUrl, Secret
 from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -37,6 +37,8 @@ def load(file: str) -> Config:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: is not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{file}: has arrays or tables that are nested too deeply") from None
     return decode(document, file)
 
 
@@ -105,7 +107,7 @@ class _Decoder:
         try:
             value = msgspec.convert(raw, hint, dec_hook=_read)
         except (msgspec.ValidationError, ValueError, TypeError):
-            shown = "" if hint is Secret else f" = {_abbreviated_json(raw)}"
+            shown = "" if hint in (Secret, ProxyUrl) else f" = {_abbreviated_json(raw)}"
             self.problems.append(f"{where}{shown}: expected {_expected(hint)}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value

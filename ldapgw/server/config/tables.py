@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.google.endpoints import Proxy
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.server.config.forms import (
     Allowed,
@@ -18,6 +19,7 @@ from ldapgw.server.config.forms import (
     File,
     Mail,
     Networks,
+    ProxyUrl,
     Region,
     Secret,
     ServerEndpoints,
@@ -100,11 +102,18 @@ class Google(Table, frozen=True, kw_only=True):
     issuer: Url = Url("https://accounts.google.com")
     # None: the default, which depends on the endpoints.
     calls_per_minute: Count | None = None
+    proxy: ProxyUrl = ProxyUrl()
 
     @property
     def endpoints(self) -> Mapping[str, str]:
         """The endpoints by name."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "calls_per_minute"}
+        names = (name for name in self.__struct_fields__ if name not in ("calls_per_minute", "proxy"))
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def configured_proxy(self) -> Proxy | None:
+        """The proxy for all connections to Google; None: the environment may name one."""
+        return Proxy.parse(self.proxy) if self.proxy else None
 
     @property
     def is_on_loopback(self) -> bool:

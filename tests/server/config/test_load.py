@@ -362,3 +362,7 @@ def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
     (tmp_path / "ldapgw.toml").write_bytes(b"a = '\xff'")
     with pytest.raises(UserError, match="is not TOML"):
         load(str(tmp_path / "ldapgw.toml"))
+    (tmp_path / "ldapgw.toml").write_text("a = " + "[" * 3000 + "]" * 3000)
+    with pytest.raises(UserError) as told:
+        load(str(tmp_path / "ldapgw.toml"))
+    assert told.value.problems == (f"{tmp_path}/ldapgw.toml: has arrays or tables that are nested too deeply",)
