@@ -36,7 +36,15 @@ from ldapgw.ldap.connection_core import ConnectionCore, TickBatch
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
-from ldapgw.ldap.limits import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
+from ldapgw.ldap.limits import (
+    CLOSE_TIMEOUT,
+    GONE_TIMEOUT,
+    HANDSHAKE_TIMEOUT,
+    MESSAGE_TIMEOUT,
+    SHORT_SLICE,
+    WRITE_TIMEOUT,
+    Limits,
+)
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
 from ldapgw.ldap.session import DelayResult, Observer, SendReply, Session, StartSearch, StartTls, Step, StopSearch
@@ -108,6 +116,7 @@ class LdapProtocol(Protocol):
         self._slice_end = 0.0
         self._reading = True
         self._input_ended = False
+        self._search_watch: IDelayedCall | None = None
 
     @property
     def login(self) -> str:
@@ -142,10 +151,14 @@ class LdapProtocol(Protocol):
             self._server.batch.end()  # the end of TLS may follow in this tick, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """Answer the requests that were received: the client sends no more, but may still read."""
+        """Answer the requests that were received: the client sends no more, but may still read.
+
+        Whether it is gone shows when something is sent to it; a search that finds nothing for long ends without that.
+        """
         self._input_ended = True
         self._core.feed_framer()
         self._schedule()
+        self._watch_search()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """Do nothing: we never close only our half."""
@@ -155,9 +168,32 @@ class LdapProtocol(Protocol):
             self._server.count_misuse("failed TLS handshake", self.address, _openssl_reason(reason.value))
         self._core.closing = True
         self._stop_work()
+        if self._search_watch is not None and self._search_watch.active():
+            self._search_watch.cancel()
         self._end_reader()
         self._core.end()
         self._server.remove(self)
+
+    def _watch_search(self) -> None:
+        """Look later whether the running search has found anything meanwhile."""
+        response = self._response
+        sent = response.sent if response is not None else 0
+        self._search_watch = self._clock.callLater(GONE_TIMEOUT, self._end_fruitless_search, response, sent)
+
+    def _end_fruitless_search(self, response: SearchResponse | None, sent: int) -> None:
+        """End the connection if the running search has found nothing meanwhile.
+
+        :param response: the search that was running then; `sent` of its entries had been found.
+        """
+        if self._core.closing:
+            return
+        running = self._response
+        is_new = running is not response
+        has_just_begun = is_new and self._clock.seconds() - self._operation_began < GONE_TIMEOUT / 2
+        if running is not None and not has_just_begun and running.sent == (0 if is_new else sent):
+            self.abort()
+        else:
+            self._watch_search()
 
     # --- called by the writer ----------------------------------------------------------------------------------------
 

@@ -46,6 +46,9 @@ MESSAGE_TIMEOUT: Final = 30.0
 WRITE_TIMEOUT: Final = 30.0
 # Seconds for a TLS handshake.  Old phones need 2 to 3 for RSA.
 HANDSHAKE_TIMEOUT: Final = 10.0
+# Seconds that a search may go on without an entry for a client that has closed its half of the connection: it may be
+# gone, and only output would show that.
+GONE_TIMEOUT: Final = 1.0
 # Seconds for the last octets to leave and for the client's TLS close notification, before the connection is aborted.  A
 # stopping server has five seconds in all.
 CLOSE_TIMEOUT: Final = 2.0

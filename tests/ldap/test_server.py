@@ -402,6 +402,39 @@ def test_a_half_closed_connection_is_answered_and_then_closed(busy):
     assert client.closed
 
 
+# Each entry has to be looked at, and none is found.
+NOTHING = pdu.search(BASE, 2, pdu.tlv(0xA2, pdu.tlv(0x87, b"cn")), ("cn",))
+
+
+def test_a_search_that_finds_nothing_for_a_client_that_may_be_gone_is_dropped(busy):
+    """A second after it has closed its half: nothing is sent that would show whether it is there."""
+    clock, _, client = busy
+    client.send(pdu.message(2, NOTHING))
+    client.protocol.readConnectionLost()
+    turn(clock)
+    assert not client.transport.aborted
+    clock.rightNow += 1
+    let_run(clock, 2)
+    assert client.transport.aborted
+    client.protocol.connectionLost()
+    assert {call.func.__name__ for call in clock.getDelayedCalls()} <= {"_sweep"}
+
+
+def test_a_search_that_finds_people_goes_on_for_a_client_that_may_be_gone(busy):
+    """Each second, as long as entries come; a search that has just begun has its second too."""
+    clock, _, client = busy
+    client.send(pdu.message(2, EVERYTHING))
+    client.protocol.readConnectionLost()
+    for _ in range(3):
+        turn(clock)
+        clock.rightNow += 1
+        turn(clock)
+        assert not client.transport.aborted
+    let_run(clock)
+    assert client.received()[-1] == pdu.Response(2, DONE, 0)
+    assert client.closed
+
+
 def test_a_half_closed_connection_waits_for_an_answer_that_is_held_back(clock, client):
     """As for any other."""
     client.ask(pdu.bind("desk1", b"guess"))

@@ -144,8 +144,11 @@ def test_pages_for_administrators(bob: Browser) -> None:
 
 
 def test_every_route_of_a_tenant_says_who_may_ask() -> None:
-    """A form is for somebody who is signed in."""
-    assert {route.required_role for route in POSTS} <= {RequiredRole.SIGNED_IN, RequiredRole.ADMIN}
+    """A form is for somebody who is signed in, but for the button that signs in with the key of a link."""
+    open_to_all = {route.path for route in POSTS if route.required_role is RequiredRole.TENANT}
+    assert open_to_all == {"/<tenant>/link"}
+    others = {route.required_role for route in POSTS if route.path not in open_to_all}
+    assert others <= {RequiredRole.SIGNED_IN, RequiredRole.ADMIN}
     assert all("<tenant>" in route.path for route in ROUTES if route.required_role is not RequiredRole.PUBLIC)
 
 
