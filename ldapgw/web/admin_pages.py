@@ -206,7 +206,7 @@ class AdminPage:
             alarm_text=admin_texts.ALARM_TEXTS.get(overview.alarm.code) if overview.alarm else None,
             accounts=overview.accounts,
             rows=[
-                admin_texts.account_row(account, url, now)
+                admin_texts.account_row(account, url, now, is_admitted=tenant.still_admits(account.address, account.hd))
                 for account in self._layout.with_database_error(overview.accounts.rows)
             ],
             logins=overview.phones,

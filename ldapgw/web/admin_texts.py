@@ -51,6 +51,12 @@ _TOO_MANY_CALLS = gettext_noop(
 )
 
 
+_NOT_ADMITTED = gettext_noop(
+    "This person is not in allowed_users any more, and the account is still synced and served. To end that, disconnect "
+    "it (ldapgw disconnect); or name the person in the configuration again."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRow:
     """A row of the list of accounts.
@@ -104,12 +110,17 @@ def attention_first(accounts: Iterable[Account], now: float) -> list[Account]:
     )
 
 
-def account_row(account: Account, page: str, now: float) -> AccountRow:
+def account_row(account: Account, page: str, now: float, *, is_admitted: bool = True) -> AccountRow:
     """The row of an account.
 
     :param page: the URL of the tenant's page.
+    :param is_admitted: whether its user may still connect.
     """
-    error = error_message(account.error, account, page) if account.is_connected and account.error is not None else ""
+    error: Translatable = ""
+    if account.is_connected and account.error is not None:
+        error = error_message(account.error, account, page)
+    elif account.is_connected and not is_admitted:
+        error = _NOT_ADMITTED
     return AccountRow(account, ACCOUNT_STATE_TEXTS[state(account, now)], error)
 
 

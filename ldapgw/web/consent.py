@@ -196,7 +196,11 @@ class AuthorizationCodeFlow:
         before = request.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
-            _check_boxes(tenant.sources, sources_of(grant.scopes))
+            try:
+                _check_boxes(tenant.sources, sources_of(grant.scopes))
+            except PageError:
+                await self._revoke_unused(client, grant, identity)
+                raise
             if not _is_expected_account(flow, visitor, identity.sub):
                 await self._revoke_unused(client, grant, identity)
                 raise PageError(error_pages.WRONG_ACCOUNT)
@@ -206,6 +210,7 @@ class AuthorizationCodeFlow:
         if not await self._dependencies.store.run(
             self._store, flow.purpose, tenant, grant, identity, person, session, before
         ):
+            await self._revoke_unused(client, grant, identity)
             raise PageError(error_pages.NO_REFRESH_TOKEN)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",

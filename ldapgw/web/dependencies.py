@@ -55,6 +55,14 @@ class WebTenant:
             return False
         return self.is_admin(identity) or any(_matches_rule(rule, identity) for rule in self.allowed_users)
 
+    def still_admits(self, address: str, hd: str | None) -> bool:
+        """Whether the user of a connected account may still connect.
+
+        :param hd: the Workspace domain; None: not known, so the domain of the address has to do.
+        """
+        domain = address.rpartition("@")[2] if hd is None else hd
+        return self.admits(Identity("", address, email_verified=True, hd=domain))
+
     def is_admin(self, identity: Identity) -> bool:
         """Whether a user with a verified address is an administrator.
 

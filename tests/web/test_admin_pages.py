@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from sqlalchemy import Connection, update
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
@@ -19,6 +20,7 @@ from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
 from ldapgw.store.accounts import NewGrant, SyncRequest
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
+from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.web.admin_pages import AdminPage
 from ldapgw.web.admin_texts import ROWS_PER_PAGE
@@ -535,6 +537,28 @@ def test_the_calls_to_google(limit: int, said: str) -> None:
     for number in range(12 if limit == 1 else 2):
         connect(stage, f"user{number:03}@acme.example")
     assert f"Calls to Google while nothing changes: {said}" in words_on(by_link(stage).get("/acme/admin"))
+
+
+@pytest.mark.parametrize(
+    ("address", "hd", "named"),
+    [
+        ("alice@acme.example", "acme.example", False),
+        ("alice@acme.example", None, False),
+        ("alice@acme.example", "", True),
+        ("eve@elsewhere.example", None, True),
+        ("root@acme.example", "acme.example", False),
+    ],
+)
+def test_who_was_taken_out_of_allowed_users_is_named(stage: Stage, address: str, hd: str | None, named: bool) -> None:
+    """Their account is synced and served until somebody ends that."""
+    account_id = connect(stage, address)
+    stage.do(set_hd, account_id, hd)
+    told = "This person is not in allowed_users any more"
+    assert (told in words_on(by_link(stage).get("/acme/admin"))) is named
+
+
+def set_hd(connection: Connection, account_id: int, hd: str | None) -> None:
+    connection.execute(update(account_table).where(account_table.c.id == account_id).values(hd=hd))
 
 
 def test_calls_without_a_limit_are_not_told_of(stage: Stage) -> None:

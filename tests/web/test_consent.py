@@ -177,6 +177,16 @@ def test_the_box_for_contacts_was_not_ticked() -> None:
     assert "you did not tick “See and download your contacts”" in visit.body
     assert '<a class="button" href="/acme/connect">Try again</a>' in visit.body
     assert stage.accounts() == ()
+    assert not any(stage.world.grants.granted_scopes(grantee) for grantee in _grantees(stage, ALICE))
+
+
+def test_a_box_that_was_not_ticked_costs_no_account_its_grant() -> None:
+    """Google would end all that was ever granted; the account that lives on it stays."""
+    stage = Stage(tenants=(ALL_SOURCES,))
+    assert stage.browser().consent().status == 200
+    assert stage.browser().consent(tick=[SCOPE_OF[Source.DIRECTORY]]).status == 403
+    assert stage.world.calls["/revoke"] == 0
+    assert len(stage.accounts()) == 1
 
 
 def test_a_box_less_costs_only_its_source() -> None:
