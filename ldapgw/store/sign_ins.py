@@ -21,6 +21,8 @@ FLOW_SECONDS = 600
 # A sign-in ends after twelve idle hours, and after a week in any case.
 IDLE_SECONDS = 12 * 3600
 ABSOLUTE_SECONDS = 7 * 86400
+# Browsers that a person is signed in with in a tenant; one more ends the oldest sign-in.
+MAX_SIGN_INS = 20
 # A sign-in by a link from the command line is for setting up and ends after a day.
 BY_LINK_SECONDS = 86400
 # How long a link from the command line can be used.
@@ -113,12 +115,17 @@ def take_flow(
 
 
 def create_sign_in(connection: Connection, token: str, person: SignIn, now: float) -> None:
-    """Store the sign-in of a new cookie, and delete expired sign-ins."""
+    """Store the sign-in of a new cookie; delete expired ones, and the oldest of a person who has too many."""
     connection.execute(
         delete(sign_in).where(
             (sign_in.c.seen_at < now - IDLE_SECONDS) | (sign_in.c.created_at < now - ABSOLUTE_SECONDS)
         )
     )
+    if person.sub:
+        own = select(sign_in.c.token).where(sign_in.c.tenant == person.tenant, sign_in.c.sub == person.sub)
+        newest_first = own.order_by(sign_in.c.created_at.desc(), sign_in.c.seen_at.desc())
+        oldest = connection.execute(newest_first.offset(MAX_SIGN_INS - 1)).scalars().all()
+        connection.execute(delete(sign_in).where(sign_in.c.token.in_(oldest)))
     connection.execute(
         insert(sign_in).values(
             token=_digest(token),

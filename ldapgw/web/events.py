@@ -7,7 +7,6 @@ browser or a proxy lets no events through, the page fetches itself every few sec
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -29,20 +28,22 @@ KEEPALIVE_SECONDS = 25.0
 # A stream ends after this time; the browser reconnects, and the session is checked anew.
 MAX_STREAM_SECONDS = 600.0
 MIN_EVENT_INTERVAL_SECONDS = 1.0
-# Each browser window has a stream, and each stream of the gateway costs a file descriptor.
-MAX_STREAMS_PER_SESSION = 10
+# Each browser window has a stream, and each stream of the gateway costs a file descriptor.  Of one more stream of a
+# person the oldest one ends, and its window asks again after a minute.
+MAX_STREAMS_PER_PERSON = 10
 MAX_STREAMS = 500
+_GIVE_WAY = b"retry: 60000\n\n"
 
 
 class EventStreams:
     """The event streams of all open pages.
 
-    Mutable: the number of open streams, by session.
+    Mutable: the open streams of each person, the oldest first.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._open: Counter[str] = Counter()
+        self._open: dict[tuple[str, str], list[_Stream]] = {}
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the event streams."""
@@ -50,7 +51,7 @@ class EventStreams:
 
     async def events(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/events``: an event whenever something on the visitor's pages has changed."""
-        if self._open[visitor.token] >= MAX_STREAMS_PER_SESSION or self._open.total() >= MAX_STREAMS:
+        if sum(map(len, self._open.values())) >= MAX_STREAMS:
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(tenant.name, visitor.person.sub)}
         topics |= {account_topic(account.id) for account in visitor.accounts}
@@ -64,11 +65,17 @@ class EventStreams:
         """Write events until the browser disconnects, the session ends or `MAX_STREAM_SECONDS` have passed."""
         stream = _Stream(self._layout.dependencies.clock, write, partial(self._is_over, visitor, tenant))
         unsubscribe = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
-        self._open[visitor.token] += 1
+        # Who came by a link has no sub.
+        person = tenant.name, visitor.person.sub or visitor.token
+        if len(self._open.get(person, ())) >= MAX_STREAMS_PER_PERSON:
+            self._open[person][0].give_way()
+        self._open.setdefault(person, []).append(stream)
 
         def end(_result: object) -> None:
             unsubscribe()
-            self._open -= Counter({visitor.token: 1})
+            self._open[person].remove(stream)
+            if not self._open[person]:
+                del self._open[person]
 
         return stream.run().addBoth(end)
 
@@ -101,6 +108,11 @@ class _Stream:
         ended: Deferred[Any] = Deferred(lambda _: self._timer.stop())
         self._timer.start(KEEPALIVE_SECONDS, now=False).addBoth(ended.callback)
         return ended.addBoth(self._end)
+
+    def give_way(self) -> None:
+        """End the stream, and have the browser wait before it asks for another one."""
+        self._write(_GIVE_WAY)
+        self._timer.stop()
 
     def notify(self) -> None:
         """Schedule an event; changes before the event is sent share it."""

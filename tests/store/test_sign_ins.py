@@ -13,7 +13,15 @@ from sqlalchemy import Connection, select
 
 from ldapgw.store import sign_ins, tables
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, LINK_SECONDS, ConsentFlow, SignIn
+from ldapgw.store.sign_ins import (
+    ABSOLUTE_SECONDS,
+    FLOW_SECONDS,
+    IDLE_SECONDS,
+    LINK_SECONDS,
+    MAX_SIGN_INS,
+    ConsentFlow,
+    SignIn,
+)
 from ldapgw.store.tables import admin_link
 
 NOW = 1_800_000_000.0
@@ -82,6 +90,24 @@ def test_who_is_signed_in(connection: Connection) -> None:
     assert sign_ins.read_sign_in(connection, "nekot", "acme", NOW + 1) is None
     sign_ins.sign_out(connection, "token")
     assert sign_ins.read_sign_in(connection, "token", "acme", NOW + 1) is None
+
+
+def test_a_person_is_signed_in_with_so_many_browsers(connection: Connection) -> None:
+    """One more ends the oldest; others, and whoever came by a link, are not counted."""
+    bob = SignIn("acme", "sub-b", "bob@acme.example", "")
+    sign_ins.create_sign_in(connection, "bob", bob, NOW)
+    for number in range(MAX_SIGN_INS + 2):
+        sign_ins.create_sign_in(connection, f"link {number}", SignIn("acme", "", ""), NOW)
+        sign_ins.create_sign_in(connection, f"alice {number}", ALICE, NOW + number)
+    now = NOW + MAX_SIGN_INS + 2
+    signed_in = [
+        number
+        for number in range(MAX_SIGN_INS + 2)
+        if sign_ins.read_sign_in(connection, f"alice {number}", "acme", now) == ALICE
+    ]
+    assert signed_in == list(range(2, MAX_SIGN_INS + 2))
+    assert sign_ins.read_sign_in(connection, "bob", "acme", now) == bob
+    assert sign_ins.read_sign_in(connection, "link 0", "acme", now) is not None
 
 
 def test_silence_ends_a_sign_in_and_so_does_a_week(connection: Connection) -> None:

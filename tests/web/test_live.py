@@ -13,7 +13,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, sign_ins, sync_state
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.web.app import web_resource
-from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_SESSION
+from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
 from ldapgw.web.site import web_site
 from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage
@@ -218,21 +218,25 @@ def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
 
 
 def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
-    """A window each, and a few more; whoever closes one has it back."""
+    """Ten windows of a person, in whatever browsers; one more ends the oldest, which asks again after a minute."""
     resource = web_resource(stage.gate)
+    other = stage.browser()
+    other.consent("/acme/signin")
     streams = []
-    for _ in range(MAX_STREAMS_PER_SESSION + 1):
+    for number in range(MAX_STREAMS_PER_PERSON + 1):
+        browser = (alice, other)[number % 2]
         stream = Stream.__new__(Stream)
         Connection.__init__(stream, web_site(resource, stage.clock))
-        cookie = f"Cookie: __Host-ldapgw.acme={alice.cookies()['__Host-ldapgw.acme']}\r\n".encode()
+        cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n".encode()
         stream.head = stream.send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")
         streams.append(stream)
-    assert [stream.head[9:12] for stream in streams] == [b"200"] * MAX_STREAMS_PER_SESSION + [b"429"]
-    assert b"Retry-After: 30\r\n" in streams[-1].head
-    streams[0].close()
-    assert streams[-1].send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")[9:12] == b"200"
+    assert [stream.head[9:12] for stream in streams] == [b"200"] * (MAX_STREAMS_PER_PERSON + 1)
+    ended = [stream.transport.value().endswith(b"0\r\n\r\n") for stream in streams]
+    assert ended == [True] + [False] * MAX_STREAMS_PER_PERSON
+    assert b"retry: 60000\n\n" in streams[0].transport.value()
     for stream in streams[1:]:
         stream.close()
+    assert set(stage.live.topics()) == set()
 
 
 def test_a_signed_out_browser_has_no_stream(browser: Browser) -> None:
