@@ -12,7 +12,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,14 @@ _ADVICE_ON_FILES = {
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+_ERASED = "erased"
+
+
+def mark_erased(connection: Connection) -> None:
+    """Have no trace left in the files of what this transaction deletes, once it is committed."""
+    connection.info[_ERASED] = True
+
+
 class Database:
     """The database and its transactions.
 
@@ -70,6 +78,7 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._name = str(self._path or "the database")
         self._is_locked = False
+        self._has_erased = False
         event.listen(self._engine, "begin", self._begin)
 
     def open(self) -> None:
@@ -110,8 +119,20 @@ class Database:
             self._check_file()
             with self._engine.begin() as connection:
                 yield connection
+                self._has_erased = connection.info.pop(_ERASED, False) or self._has_erased
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
+        if self._has_erased and self._path:
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Write the log back into the file and empty it, so that nothing of what was erased is left in either.
+
+        While another process reads, that has to wait for the next transaction.
+        """
+        with suppress(DBAPIError), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            self._has_erased = bool(is_busy)
 
     @contextmanager
     def begin_read(self) -> Iterator[Connection]:
@@ -311,4 +332,6 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # Overwrite what is deleted; some builds of SQLite leave it in the file.
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA busy_timeout = {TRY_SECONDS * 1000:.0f}")

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import math
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select
@@ -14,6 +17,7 @@ from ldapgw.errors import SuspiciousShrink
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
 from ldapgw.store.contacts import ContactRecord, SyncState
+from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
 
@@ -381,3 +385,31 @@ def test_how_accounts_stand(connection: Connection, secret_box: SecretBox) -> No
     sync_state.begin(connection, account.id)
     after = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert [key for key in after if after[key] != before[key]] == [("acme", "sub-1")]
+
+
+def octets_on_disk(folder: Path) -> bytes:
+    """All that the database's files hold."""
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box: SecretBox) -> None:
+    """Neither in the database's own file nor in its log; a reader of another process only delays that."""
+    database = Database(f"sqlite:///{tmp_path}/ldapgw.db")
+    database.open()
+    with database.begin() as connection:
+        account = connect(connection, secret_box)
+    with database.begin() as connection:
+        record = ContactRecord.from_contact("c1", "s1", Contact("c1", name="Zyxwvuts Rqponmlk"))
+        contacts.apply_changes(connection, account.id, Source.CONTACTS, [record], [])
+    assert b"Zyxwvuts" in octets_on_disk(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM contact").fetchone()
+        with database.begin() as connection:
+            accounts.disconnect(connection, account.id)
+        reader.execute("ROLLBACK")
+    with database.begin() as connection:
+        assert contacts.read(connection, account.id) == ((), 0)
+    assert b"Zyxwvuts" not in octets_on_disk(tmp_path)
+    assert (tmp_path / "ldapgw.db-wal").stat().st_size == 0
+    database.close()
