@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData()
@@ -83,6 +84,8 @@ account = Table(
     Column("client_id", String, comment="OAuth client that the grant was given to; null: not known yet"),
     Column("hd", String, comment="Workspace domain (id_token claim hd); empty: none; null: not known"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
+    Index("account_owner", "owner"),
+    Index("account_folded_address", text("lower(address)")),
 )
 
 source = Table(
@@ -165,6 +168,8 @@ phone = Table(
     Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
     Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
     Column("worked_at", Float, comment="first search with this password that found a contact; null: no such search"),
+    Index("phone_account", "account_id"),
+    Index("phone_folded_name", text("lower(name)")),
 )
 
 oauth_client = Table(

@@ -30,6 +30,7 @@ def opened(path: Path) -> Database:
     return database
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
     """A column added without its migration is noticed here."""
     with database.begin() as connection:
@@ -320,3 +321,21 @@ def test_the_watch_sees_what_others_commit(tmp_path: Path) -> None:
     watch.close()
     ours.close()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("SELECT * FROM phone WHERE account_id = 7", "phone_account"),
+        ("SELECT * FROM phone WHERE lower(name) = 'desk1'", "phone_folded_name"),
+        ("SELECT * FROM account WHERE owner = 'sub-1'", "account_owner"),
+        ("SELECT * FROM account WHERE lower(address) = 'a@b.example'", "account_folded_address"),
+        ("DELETE FROM account WHERE id = 7", ""),
+    ],
+)
+def test_what_is_looked_up_by_itself_has_an_index(tmp_path: Path, query: str, index: str) -> None:
+    """Also the phones of an account that is deleted; thousands of rows are not gone through one by one."""
+    with closing(opened(tmp_path / "ldapgw.db")) as database, database.begin() as connection:
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert not any(step.startswith("SCAN") for step in plan), plan
+    assert any(f"INDEX {index} " in step for step in plan) or not index, plan
