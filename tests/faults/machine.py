@@ -427,7 +427,8 @@ class Books(RuleBasedStateMachine):
             right[""] = _part(right[""], others=False) | _part(before[""], others=True)
         if Source.CONTACTS in stale:  # their labels
             found, right = {"": found[""]}, {"": right[""]}
-        return found == right
+        # A label without members that came or went is seen at the next listing of labels, once a day.
+        return _with_members(found) == _with_members(right)
 
     def _off(self, address: str) -> set[Source]:
         """The sources that Google does not give an account."""
@@ -528,6 +529,11 @@ class Books(RuleBasedStateMachine):
             self.log.append(formatEvent(logged))
         if logged["log_level"] is LogLevel.critical and not self.machine.kill.dead:
             self.faults_of_ours.append(formatEvent(logged) + str(logged.get("log_failure", "")))
+
+
+def _with_members(book: Book) -> Book:
+    """A book without its empty labels."""
+    return {label: held for label, held in book.items() if held or not label}
 
 
 def _part(entries: Entries, *, others: bool) -> Entries:
