@@ -334,8 +334,9 @@ class Books(RuleBasedStateMachine):
 
     @rule()
     def make_backup(self) -> None:
-        """Of what is served now."""
-        self._settle()
+        """Of what is served now; a sync that was due meanwhile has its turn first."""
+        with self._watched():
+            self._settle()
         back_up(self._state / "ldapgw.db", self._state.parent / "backup.db")
         self.backup = {address: self._book(address) for address in PHONES}, self._directory()
 
@@ -343,7 +344,8 @@ class Books(RuleBasedStateMachine):
     @rule()
     def put_the_backup_back(self) -> None:
         """It is served within two seconds; then the syncs go on from there."""
-        self._settle()
+        with self._watched():
+            self._settle()
         try:
             restore(
                 self._state.parent / "backup.db",
