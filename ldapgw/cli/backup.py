@@ -46,7 +46,7 @@ def restore(site: Site, file: Path) -> None:
     database = _database_file(site)
     prepare_state_dir(site.state_dir)
     # The cached books do not match the restored contacts; a running gateway caches its books anew.
-    site.book_cache.prune(())
+    site.book_cache.prune()
     put_back(file, database, SecretBox.open(site.key_file, create=False))
     running = lock_holder_pid(site.state_dir) is not None
     ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."

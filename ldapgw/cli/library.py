@@ -18,7 +18,8 @@ from ldapgw.server.tenants import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.sync.book_builder import build_books, read_account_state, read_contacts
+from ldapgw.sync.account_state import AccountState
+from ldapgw.sync.book_builder import build_books, read_contacts
 from ldapgw.sync.publisher import make_login
 
 _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
@@ -37,10 +38,11 @@ class Library:
         self._database = database
         self.context = naming_context(tenant)
         with database.begin() as connection:
-            self._state = read_account_state(connection, {tenant.name})
-        self._directory_source = self._state.directory_accounts.get(tenant.name)
+            state = AccountState.read(connection, {tenant.name})
+        self._accounts = state.accounts_of(tenant.name)
+        self._directory_source = state.directory_accounts.get(tenant.name)
         self._phone_account = next(
-            (account for account in self._state.accounts if phone and account.id == phone.account_id), None
+            (account for account in self._accounts if phone and account.id == phone.account_id), None
         )
         sub = self._phone_account.sub if self._phone_account else ""
         self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
@@ -52,9 +54,7 @@ class Library:
             them.
         """
         shared = {Sharing.SHARED, *([Sharing.CALLERS] if callers else [])}
-        visible = [
-            account for account in self._state.accounts if account is self._phone_account or account.sharing in shared
-        ]
+        visible = [account for account in self._accounts if account is self._phone_account or account.sharing in shared]
         books = [*self._books(visible)]
         if self._directory_source is not None:
             books.append(self._build_books(self._directory_source, feeds=True)[-1])
@@ -62,7 +62,7 @@ class Library:
 
     def private_books(self) -> Iterator[Book]:
         """The private books of other accounts, which the phone does not see."""
-        others = (account for account in self._state.accounts if account is not self._phone_account)
+        others = (account for account in self._accounts if account is not self._phone_account)
         return self._books(account for account in others if account.sharing is Sharing.PRIVATE)
 
     def books(self, owner: int | None) -> Iterator[Book]:
@@ -88,7 +88,7 @@ class Library:
             yield DIRECTORY, [contact for contact in contacts if contact.source is Source.DIRECTORY], {}
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:
-        return (account for account in self._state.accounts if owner in (None, account.id))
+        return (account for account in self._accounts if owner in (None, account.id))
 
     def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
         return (self._build_books(account, feeds=False)[0] for account in accounts)

@@ -51,6 +51,11 @@ def phone_dn(name: str, base: Dn) -> Dn:
     return base.child("ou", "phones").child("cn", name)
 
 
+def phone_name(dn: str) -> str:
+    """The name of the phone that binds with a DN, where it is spelt as `phone_dn` spells it."""
+    return dn.partition("=")[2].partition(",")[0]
+
+
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own book.
 

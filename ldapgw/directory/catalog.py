@@ -7,10 +7,10 @@ that it started with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, verify_password
+from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, phone_name, verify_password
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn, Key
 
@@ -62,13 +62,15 @@ class Catalog:
         self._open_to = open_to
         self._seen: dict[str, tuple[str, str]] = {}
 
-    def publish(self, snapshot: Snapshot) -> tuple[str, ...]:
+    def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[str, ...]:
         """Serve another snapshot from now on.
 
+        :param names: the names, in lower case, of the phones whose logins may be others than before.
         :returns: the bind DN of each login that is gone or changed, whose sessions have to end.
         """
         before, self.snapshot = self.snapshot, snapshot
-        return tuple(login.viewer.login for name, login in before.logins.items() if snapshot.logins.get(name) != login)
+        former = {name: before.logins[name] for name in names if name in before.logins}
+        return tuple(login.viewer.login for name, login in former.items() if snapshot.logins.get(name) != login)
 
     def dit(self) -> Dit:
         """The current directories."""
@@ -103,7 +105,7 @@ class Catalog:
         login = logins.get(name.strip().lower())
         if login is not None or "=" not in name:
             return login
-        login = logins.get(name.partition("=")[2].partition(",")[0].lower())
+        login = logins.get(phone_name(name).lower())
         if login is not None and login.viewer.login == name:  # spelt exactly as in the settings that we give out
             return login
         try:

@@ -21,7 +21,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.access import phone_dn
+from ldapgw.directory.access import phone_dn, phone_name
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest
@@ -96,7 +96,6 @@ class SearchRecorder(Service):
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param take_updates: returns the searches since the previous call, by the DN of the login.
-    :param bind_dn: returns the DN that a phone binds as.
     :param logins: returns the logins that the directory serves, by name in lower case.
     :param summarize: makes the summary of a search; called on the store's thread.
     """
@@ -107,14 +106,12 @@ class SearchRecorder(Service):
         clock: IReactorTime,
         store: Store,
         take_updates: Callable[[], Mapping[str, SearchUpdate]],
-        bind_dn: Callable[[PhoneLogin], str],
         logins: Callable[[], Mapping[str, PhoneAccess]],
         summarize: Summarize,
     ) -> None:
         self._clock = clock
         self._store = store
         self._take_updates = take_updates
-        self._bind_dn = bind_dn
         self._logins = logins
         self._summarize = summarize
         self._pending: dict[str, SearchUpdate] = {}
@@ -170,7 +167,7 @@ class SearchRecorder(Service):
         """Store updates; after a failure the updates stay pending for the next run."""
         if not due:
             return
-        await self._store.run(_write_summaries, due, self._bind_dn, self._logins(), self._summarize)
+        await self._store.run(_write_summaries, due, self._logins(), self._summarize)
         for login, update in due.items():
             if login not in self._pending:  # forgotten during the write
                 continue
@@ -187,22 +184,17 @@ class SearchRecorder(Service):
 
 
 def _write_summaries(
-    connection: Connection,
-    due: Mapping[str, SearchUpdate],
-    bind_dn: Callable[[PhoneLogin], str],
-    logins: Mapping[str, PhoneAccess],
-    summarize: Summarize,
+    connection: Connection, due: Mapping[str, SearchUpdate], logins: Mapping[str, PhoneAccess], summarize: Summarize
 ) -> None:
     """Store summaries of phones whose served password is the stored one: a new password may not be served yet."""
-    candidates = (
-        (login, due.get(bind_dn(login)), logins.get(login.name.lower())) for login in phones.read_all(connection)
-    )
+    updates = {phone_name(login).lower(): update for login, update in due.items()}
+    served = {login.name: login for name in updates if (login := logins.get(name))}
     phones.store_last_searches(
         connection,
         {
-            login.name: summarize(login, update)
-            for login, update, served in candidates
-            if update is not None and served is not None and served.password_hash == login.password
+            login.name: summarize(login, updates[login.name.lower()])
+            for login in phones.read_by_names(connection, served.keys())
+            if served[login.name].password_hash == login.password
         },
     )
 

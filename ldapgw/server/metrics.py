@@ -78,7 +78,7 @@ def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
     return StoredMetrics(
         Counter((account.tenant, state(account, now)) for account in known),
         oldest_sync,
-        Counter(login.tenant for login in phones.read_all(connection)),
+        phones.count_by_tenant(connection),
         tenants.read_alarm_codes(connection),
     )
 

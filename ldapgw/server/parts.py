@@ -105,7 +105,6 @@ class Parts:
             clock=wall_clock,
             store=store,
             take_updates=search_log.take_updates,
-            bind_dn=activity.bind_dn,
             logins=lambda: catalog.snapshot.logins,
             summarize=activity.summarize,
         )

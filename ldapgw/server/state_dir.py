@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, sync_state
+from ldapgw.store import accounts, changes, sync_state
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
 
@@ -132,6 +132,7 @@ class OpenStateDir:
             self.database.open()
             with self.database.begin() as connection:
                 sync_state.clear_running(connection)
+                changes.forget_removed(connection)
                 self.secret_box = open_secret_box(connection, state_dir / KEY_FILE)
             undo.pop_all()
 
@@ -148,8 +149,8 @@ def open_secret_box(connection: Connection, key: Path) -> SecretBox:
     :param key: the key file; created where there is none and no token is stored yet.
     :raises StoreError: when the key cannot be used, or does not fit the stored token.
     """
-    connected = next((account for account in accounts.read_all(connection) if account.is_connected), None)
+    connected = accounts.any_connected(connection)
     secret_box = SecretBox.open(key, create=connected is None)
     if connected is not None:
-        accounts.read_tokens(connection, secret_box, connected.id)
+        accounts.read_tokens(connection, secret_box, connected)
     return secret_box

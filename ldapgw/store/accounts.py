@@ -183,6 +183,17 @@ def read_all(connection: Connection, tenant: str | None = None, *, counted: bool
     return _accounts(connection, true() if tenant is None else account.c.tenant == tenant, counted=counted)
 
 
+def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
+    """Read the accounts that meet a condition, without counting contacts."""
+    return _accounts(connection, where, counted=False)
+
+
+def any_connected(connection: Connection) -> int | None:
+    """The id of any connected account; None when there is none."""
+    query = select(account.c.id).where(account.c.connected_at.is_not(None)).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def find_by_address(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
     """Read the accounts with an e-mail address, regardless of its case."""
     where = func.lower(account.c.address) == address.lower()

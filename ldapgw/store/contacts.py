@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Self, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, true, update
 
 from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
@@ -195,12 +195,16 @@ def read_changes(
     return tuple(changed), tuple(removed)
 
 
-def accounts_with_source(connection: Connection, of: Source) -> frozenset[int]:
-    """The ids of the accounts that have served contacts of a source."""
+def accounts_with_source(connection: Connection, of: Source, among: Collection[int] | None = None) -> frozenset[int]:
+    """The ids of the accounts that have served contacts of a source.
+
+    :param among: the ids of the accounts to look at; None: all.
+    """
     has_contacts = exists().where(
         contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None)
     )
-    return frozenset(connection.execute(select(account.c.id).where(has_contacts)).scalars())
+    is_asked = true() if among is None else account.c.id.in_(among)
+    return frozenset(connection.execute(select(account.c.id).where(is_asked, has_contacts)).scalars())
 
 
 def count_served(connection: Connection, account_id: int, of: Collection[Source]) -> int:

@@ -45,12 +45,13 @@ class DirectoryCandidate:
 
 def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
     """Read all connected accounts of a tenant, the oldest first."""
-    directory_account_ids = contacts.accounts_with_source(connection, Source.DIRECTORY)
     on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
     account_columns = account.c.id, account.c.scopes, account.c.error_code, account.c.hd
     source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("failed"), source.c.next_try
     query = select(*account_columns, *source_columns).join_from(account, source, on, isouter=True)
     connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
+    rows = connection.execute(connected).all()
+    directory_account_ids = contacts.accounts_with_source(connection, Source.DIRECTORY, [row.id for row in rows])
     return tuple(
         DirectoryCandidate(
             account_id=row.id,
@@ -63,7 +64,7 @@ def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandi
             is_directory_account=row.id in directory_account_ids,
             hd=row.hd,
         )
-        for row in connection.execute(connected)
+        for row in rows
     )
 
 
@@ -77,7 +78,9 @@ def take_over_directory(connection: Connection, successor: Account) -> None:
 def hand_over_directory(connection: Connection, account_id: int) -> None:
     """Move the directory stored with an account to another account that can fetch it; else the directory stays."""
     predecessor = accounts.read(connection, account_id)
-    if predecessor is None or account_id not in contacts.accounts_with_source(connection, Source.DIRECTORY):
+    if predecessor is None or account_id not in contacts.accounts_with_source(
+        connection, Source.DIRECTORY, [account_id]
+    ):
         return
     for candidate in read_candidates(connection, predecessor.tenant):
         is_able = candidate.state is SourceState.ON and not candidate.directory_error

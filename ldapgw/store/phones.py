@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from ldapgw.store.tables import phone
 
@@ -89,6 +89,22 @@ class LastBind:
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
     """Read all phones of the gateway, ordered by name."""
     return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
+
+
+def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[PhoneLogin, ...]:
+    """Read the phones that meet a condition."""
+    return tuple(map(_login, connection.execute(select(phone).where(where))))
+
+
+def read_by_names(connection: Connection, names: Collection[str]) -> tuple[PhoneLogin, ...]:
+    """Read the phones with some names."""
+    return read_some(connection, phone.c.name.in_(names))
+
+
+def count_by_tenant(connection: Connection) -> dict[str, int]:
+    """Count the phones of each tenant that has any."""
+    query = select(phone.c.tenant, func.count()).group_by(phone.c.tenant)
+    return {row.tenant: row[1] for row in connection.execute(query)}
 
 
 def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:

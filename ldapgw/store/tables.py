@@ -246,3 +246,12 @@ revocation = Table(
     Column("next_try", Float, nullable=False, comment="time of the next attempt"),
     Column("tries", Integer, nullable=False, server_default="0", comment="failed attempts"),
 )
+
+change = Table(
+    "change",
+    metadata,
+    Column("kind", String, primary_key=True, comment="what has changed: account or phone"),
+    Column("key", String, primary_key=True, comment="the account's id or the phone's name"),
+    Column("number", Integer, nullable=False, comment="grows with each change; triggers set it"),
+    Index("change_number", "number"),
+)

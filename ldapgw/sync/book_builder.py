@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -15,43 +15,13 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book
 from ldapgw.directory.entry import Entry
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones
-from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store import contacts
+from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 # How many entries `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class AccountState:
-    """The stored state of the configured tenants, except contacts.
-
-    :ivar accounts: the connected accounts, with addresses that are unique within a tenant.
-    :ivar logins: the logins of all phones.
-    :ivar directory_accounts: the account that the Workspace directory is stored with, by tenant.
-    """
-
-    accounts: tuple[Account, ...] = ()
-    logins: tuple[PhoneLogin, ...] = ()
-    directory_accounts: Mapping[str, Account] = field(default_factory=dict)
-
-
-def read_account_state(connection: Connection, tenants: Collection[str]) -> AccountState:
-    """Read the state of some tenants, except contacts."""
-    all_accounts = accounts.read_all(connection, counted=False)
-    connected = _with_unique_addresses(
-        account for account in all_accounts if account.is_connected and account.tenant in tenants
-    )
-    ids_with_directory = contacts.accounts_with_source(connection, Source.DIRECTORY)
-    directory_accounts: dict[str, Account] = {}
-    for account in sorted(connected, key=lambda account: account.id):
-        if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in ids_with_directory:
-            directory_accounts.setdefault(account.tenant, account)
-    logins = tuple(login for login in phones.read_all(connection) if login.tenant in tenants)
-    return AccountState(connected, logins, directory_accounts)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -176,19 +146,3 @@ def build_cached_books(
         if os.getppid() == gateway:
             name = cache_name(account.id, directory=book.key == DIRECTORY)
             book_cache.save(name, build_key, CachedBook(account.generation, book))
-
-
-def _with_unique_addresses(given: Iterable[Account]) -> tuple[Account, ...]:
-    """Make the addresses of accounts unique within a tenant, because books are named after them.
-
-    Two accounts can have the same address when the address has passed to another user.  The oldest account keeps the
-    address; the other accounts get a number after it.
-    """
-    counts: dict[tuple[str, str], int] = {}
-    renamed: dict[int, Account] = {}
-    all_accounts = tuple(given)
-    for account in sorted(all_accounts, key=lambda account: account.id):
-        key = account.tenant, account.address.casefold()
-        number = counts[key] = counts.get(key, 0) + 1
-        renamed[account.id] = account if number == 1 else replace(account, address=f"{account.address} ({number})")
-    return tuple(renamed[account.id] for account in all_accounts)

@@ -96,13 +96,16 @@ class BookCache:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
 
-    def prune(self, names: Collection[str], *, unfinished: bool = False) -> None:
-        """Delete all cached books except some.
+    def prune(
+        self, accounts: Collection[int] = (), directory_accounts: Collection[int] = (), *, unfinished: bool = False
+    ) -> None:
+        """Delete all cached books except those of some accounts.
 
-        :param names: the names of the books to keep.
-        :param unfinished: whether to keep also the unfinished files of these names, which may be being written.
+        :param directory_accounts: the ids of the accounts that a Workspace directory is fetched through.
+        :param unfinished: whether to keep also the unfinished files of these books, which may be being written.
         """
-        kept = {self._file(name) for name in names}
+        kept = {self._file(cache_name(each, directory=False)) for each in accounts}
+        kept |= {self._file(cache_name(each, directory=True)) for each in directory_accounts}
         if unfinished:
             kept |= {file.with_suffix(_UNFINISHED) for file in kept}
         try:

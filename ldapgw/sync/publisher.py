@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Publishing: builds books from the store off the reactor's thread and puts them into the catalog that phones search.
 
-The catalog's snapshot is replaced by one assignment.  A book is revised by the changes of its account's contacts.  When
+The catalog's snapshot is replaced by one assignment.  What a look at the store takes depends on what has changed since
+the last one, not on how many accounts there are.  A book is revised by the changes of its account's contacts.  When
 the changes are unknown, or the account's address has changed, the book is built anew.  Unchanged books stay in use, and
 do not wait for other books.
 """
@@ -29,11 +30,10 @@ from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
+from ldapgw.sync.account_state import AccountState, StateUpdate, read_changes
 from ldapgw.sync.book_builder import (
-    AccountState,
     build_books,
     free_slowly,
-    read_account_state,
     read_contacts,
     read_delta,
     revise_books,
@@ -79,23 +79,10 @@ class _BuiltBook:
         return self.generation - self.cached_generation <= _MAX_CACHE_LAG
 
 
-@dataclass(frozen=True, slots=True)
-class _BuildRequest:
-    """The books to build for an account.
-
-    :ivar per_number: whether a phone of the tenant needs an entry per number.
-    :ivar with_directory: whether the tenant's directory is stored with the account.
-    """
-
-    account: Account
-    per_number: bool
-    with_directory: bool
-
-
 class Publisher:
     """Keeps the catalog up to date.
 
-    Mutable: the account state last read, and the books last built.
+    Mutable: the account state last read, the books last built, and what is left to build, publish and save.
 
     :param contexts: the naming contexts by tenant.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
@@ -125,9 +112,12 @@ class Publisher:
         self._on_publish = on_publish
         self._book_cache = book_cache
         self._build_in_process = build_in_process
-        self._cached_names: frozenset[str] | None = None
-        self._account_state = AccountState()
-        self._build_requests: dict[int, _BuildRequest] = {}
+        self._is_cache_pruned = False
+        self._state = AccountState(contexts.keys())
+        self._outdated_accounts: set[int] = set()  # whose books have to be built
+        self._outdated_tenants = set(contexts)  # whose books have to be published or merged
+        self._outdated_phones: set[str] = set()
+        self._unsaved_books: set[_BookId] = set()  # which the cache does not have, or not for much longer
         self._built_books: dict[_BookId, _BuiltBook] = {}
         self._replaced_books: list[Book] = []
         self._lock = DeferredLock()
@@ -149,20 +139,28 @@ class Publisher:
 
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        state = self._account_state = await self._store.run(read_account_state, self._contexts.keys())
-        per_number = {login.tenant for login in state.logins if login.numbers is NumberMode.ENTRIES}
-        with_directory = {account.id for account in state.directory_accounts.values()}
-        self._build_requests = {
-            account.id: _BuildRequest(account, account.tenant in per_number, account.id in with_directory)
-            for account in state.accounts
-        }
-        directories = []
-        for context, books, served in self._present_books():
-            if served is not None and served.books == books:
-                directories.append(served)
-            else:
-                directories.append(Directory(context, books, _shared_books(served), defer_merge=True))
-        self._replace_snapshot(directories, loaded=self._catalog.snapshot.loaded)
+        self._apply(self._state.apply(*await self._store.run(read_changes, self._state.cursor)))
+        self._replace_snapshot(
+            {
+                tenant: served
+                if served is not None and served.books == books
+                else Directory(context, books, _shared_books(served), defer_merge=True)
+                for tenant, context, books, served in self._outdated_books()
+            },
+            loaded=self._catalog.snapshot.loaded,
+        )
+
+    def _apply(self, update: StateUpdate) -> None:
+        """Note what an update of the account state makes outdated, and drop the books of removed accounts."""
+        present = self._state.accounts.keys()
+        self._is_cache_pruned = self._is_cache_pruned and not update.has_orphans
+        self._outdated_accounts = (self._outdated_accounts | update.accounts) & present
+        self._outdated_tenants |= update.tenants
+        self._outdated_phones |= update.phones
+        for account_id in update.accounts - present:
+            self._replace_book((account_id, ""), None)
+        for tenant in update.tenants - self._state.directory_accounts.keys():
+            self._replace_book((tenant, DIRECTORY), None)
 
     async def build(self, account_id: int | None = None) -> None:
         """Build the books that have changed, and publish them; a slow build does not delay other books.
@@ -173,38 +171,46 @@ class Publisher:
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         await self._prune_cache()
-        ids = list(self._build_requests) if account_id is None else [account_id]
+        ids = sorted(self._outdated_accounts) if account_id is None else [account_id]
         busy = [busy_id for busy_id in ids if busy_id in self._locks and self._locks[busy_id].locked]
         await self._build_and_publish([idle_id for idle_id in ids if idle_id not in busy])
         if busy:
             await self._build_and_publish(busy)
 
-    def _replace_snapshot(self, directories: Sequence[Directory], *, loaded: bool) -> None:
-        """Replace the catalog's snapshot by directories and the present logins.
+    def _replace_snapshot(self, replaced: Mapping[str, Directory], *, loaded: bool) -> None:
+        """Replace the catalog's snapshot by one with other directories and the present logins.
 
+        :param replaced: the directories that are not those served until now, by tenant.
         :param loaded: whether all books have been built since the start.
         """
-        state = self._account_state
-        subs = {account.id: account.sub for account in state.accounts}
-        logins = {
-            login.name.lower(): make_login(login, self._contexts[login.tenant], subs.get(login.account_id or 0, ""))
-            for login in state.logins
-        }
-        dit = self._catalog.dit()
+        snapshot = self._catalog.snapshot
+        served = {directory.context.name: directory for directory in snapshot.dit.directories} | dict(replaced)
+        dit, directories = snapshot.dit, [served[tenant] for tenant in self._contexts]
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
-        self._on_publish(self._catalog.publish(Snapshot(dit, logins, loaded=loaded)))
+        names, self._outdated_phones = self._outdated_phones, set()
+        logins = snapshot.logins
+        if names:
+            keys = {name.lower() for name in names}
+            present = {login.name.lower(): login for name in names if (login := self._make_login(name))}
+            logins = {key: login for key, login in logins.items() if key not in keys} | present
+            names = keys
+        self._on_publish(self._catalog.publish(Snapshot(dit, logins, loaded=loaded), names))
 
-    def _present_books(self) -> list[tuple[NamingContext, tuple[Book, ...], Directory | None]]:
-        """Each tenant, the built books of its present accounts, and the directory served so far."""
-        state = self._account_state
-        book_ids = {(account.id, "") for account in state.accounts} | {
-            (tenant, DIRECTORY) for tenant in state.directory_accounts
-        }
-        self._replace_books({key: built for key, built in self._built_books.items() if key in book_ids})
+    def _make_login(self, name: str) -> PhoneAccess | None:
+        """The access of a phone; None: there is no such phone."""
+        login = self._state.phones.get(name)
+        if login is None:
+            return None
+        account = self._state.accounts.get(login.account_id or 0)
+        return make_login(login, self._contexts[login.tenant], account.sub if account else "")
+
+    def _outdated_books(self) -> list[tuple[str, NamingContext, tuple[Book, ...], Directory | None]]:
+        """Each tenant to publish: its context, the built books of its accounts, and the directory served so far."""
         served = {directory.context.name: directory for directory in self._catalog.dit().directories}
         return [
-            (context, tuple(self._books(name, state)), served.get(name)) for name, context in self._contexts.items()
+            (tenant, self._contexts[tenant], tuple(self._books(tenant)), served.get(tenant))
+            for tenant in sorted(self._outdated_tenants)
         ]
 
     async def _build_and_publish(self, ids: Iterable[int]) -> None:
@@ -222,47 +228,53 @@ class Publisher:
                 await self._run_off_thread(free_slowly, self._replaced_books)
 
     async def _merge_and_publish(self) -> None:
-        directories = []
         # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
-        for context, books, served in self._present_books():
+        merged: dict[str, Directory] = {}
+        for tenant, context, books, served in self._outdated_books():
             if served is not None and served.books == books and not served.shared_books.needs_merge:
-                directories.append(served)
+                merged[tenant] = served
             else:
                 before = _shared_books(served)
-                directories.append(await self._run_off_thread(Directory, context, books, before, defer_merge=is_start))
+                merged[tenant] = await self._run_off_thread(Directory, context, books, before, defer_merge=is_start)
         # An account may have been removed meanwhile.
-        if [books for _, books, _ in self._present_books()] == [directory.books for directory in directories]:
-            self._replace_snapshot(directories, loaded=True)
-        else:
+        if any(merged[tenant].books != books for tenant, _, books, _ in self._outdated_books() if tenant in merged):
             await self._merge_and_publish()
+            return
+        self._outdated_tenants -= {tenant for tenant, one in merged.items() if not one.shared_books.needs_merge}
+        self._replace_snapshot(merged, loaded=True)
 
     async def _prune_cache(self, *, again: bool = False) -> None:
         """Delete the cached books of removed accounts; at the start also unfinished files of an interrupted write."""
-        names = frozenset(_cache_names(self._account_state))
-        if self._book_cache is not None and (again or names != self._cached_names):
-            is_start, self._cached_names = self._cached_names is None, names
-            await self._run_off_thread(self._book_cache.prune, names, unfinished=not is_start)
+        if self._book_cache is None or (self._is_cache_pruned and not again):
+            return
+        is_start, self._is_cache_pruned = not self._catalog.snapshot.loaded, True
+        ids, holders = list(self._state.accounts), [one.id for one in self._state.directory_accounts.values()]
+        await self._run_off_thread(self._book_cache.prune, ids, holders, unfinished=not is_start)
 
     async def _save_to_cache(self) -> None:
         """Save books that are not in the cache, or whose cached version will soon be too old to be revised."""
-        if self._book_cache is None:
-            return
-        names = _cache_names(self._account_state)
-        keys = {name: key for name, key in names.items() if key in self._built_books}
-        for name, key in keys.items():
-            built = self._built_books[key]
-            if not built.is_cache_current:
-                await self._run_off_thread(
-                    self._book_cache.save, name, built.build_key, CachedBook(built.generation, built.book)
-                )
-                if self._built_books.get(key) is built:
-                    self._built_books[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
+        while self._book_cache is not None and self._unsaved_books:
+            key = self._unsaved_books.pop()
+            built, name = self._built_books.get(key), self._cache_name(key)
+            if built is None or name is None or built.is_cache_current:
+                continue
+            cached = CachedBook(built.generation, built.book)
+            await self._run_off_thread(self._book_cache.save, name, built.build_key, cached)
+            if self._built_books.get(key) is built:
+                self._built_books[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
 
-    def _books(self, tenant: str, state: AccountState) -> Iterable[Book]:
-        for account in state.accounts:
+    def _cache_name(self, key: _BookId) -> str | None:
+        """The name of a book in the cache; None: it is no account's any more."""
+        if isinstance(key[0], int):
+            return cache_name(key[0], directory=False)
+        holder = self._state.directory_accounts.get(key[0])
+        return None if holder is None else cache_name(holder.id, directory=True)
+
+    def _books(self, tenant: str) -> Iterable[Book]:
+        for account in self._state.accounts_of(tenant):
             built = self._built_books.get((account.id, ""))
-            if account.tenant == tenant and built is not None:
+            if built is not None:
                 is_same = built.book.sharing is account.sharing
                 yield built.book if is_same else replace(built.book, sharing=account.sharing)
         built = self._built_books.get((tenant, DIRECTORY))
@@ -271,13 +283,21 @@ class Publisher:
 
     async def _build_account(self, account_id: int) -> None:
         """Build the books of an account's contacts, if contacts or other inputs have changed."""
-        request = self._build_requests.get(account_id)
-        if request is None:
+        account = self._state.accounts.get(account_id)
+        if account is None:
             return
-        account = request.account
-        build_key = (self._contexts[account.tenant], account.id, account.sub, account.address, request.per_number)
+        self._outdated_accounts.discard(account_id)  # a change during the build makes it outdated again
+        try:
+            await self._build_books_of(account)
+        except BaseException:
+            self._outdated_accounts.add(account_id)
+            raise
+
+    async def _build_books_of(self, account: Account) -> None:
+        context, per_number = self._contexts[account.tenant], self._state.needs_numbers(account.tenant)
+        build_key = (context, account.id, account.sub, account.address, per_number)
         book_ids: list[_BookId] = [(account.id, "")]
-        if request.with_directory:
+        if self._state.has_directory(account):
             book_ids.append((account.tenant, DIRECTORY))
         try:
             current = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
@@ -291,19 +311,28 @@ class Publisher:
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
+            self._outdated_accounts.add(account.id)
             return
-        books = dict(zip(book_ids, current, strict=True))
-        request = self._build_requests.get(account_id)
-        if request is None or not request.with_directory:
-            # The directory may have been built from another account meanwhile.
-            books.pop((account.tenant, DIRECTORY), None)
-        self._replace_books(self._built_books | books)
+        present = self._state.accounts.get(account.id)
+        for key, built in zip(book_ids, current, strict=True):
+            # The account may be gone, or the directory may have been built from another account meanwhile.
+            if present is not None and (key[1] != DIRECTORY or self._state.has_directory(present)):
+                self._replace_book(key, built)
 
-    def _replace_books(self, books: dict[_BookId, _BuiltBook]) -> None:
-        """Set the built books, and note the replaced books, whose memory is to be freed."""
-        before, self._built_books = self._built_books, books
-        replaced = ((built, books.get(key)) for key, built in before.items() if books.get(key) is not built)
-        self._replaced_books += [built.book for built, after in replaced if not _shares_entries(built, after)]
+    def _replace_book(self, key: _BookId, built: _BuiltBook | None) -> None:
+        """Set or remove a built book, and note the replaced book, whose memory is to be freed."""
+        before = self._built_books.pop(key, None)
+        changed = built or before
+        if built is not None:
+            self._built_books[key] = built
+        if changed is None or before is built:
+            return
+        if before is not None and not _shares_entries(before, built):
+            self._replaced_books.append(before.book)
+        if built is not None and self._book_cache is not None and not built.is_cache_current:
+            self._unsaved_books.add(key)
+        context, *_ = changed.build_key
+        self._outdated_tenants.add(context.name)
 
     async def _current_book(self, key: _BookId, account: Account, build_key: _BuildKey) -> _BuiltBook | None:
         """The present book of a build key, maybe of an older generation: the served book, else the cached book."""
@@ -349,7 +378,7 @@ class Publisher:
         except ProcessLost:
             log.warn("the process that builds the book of account {account} has ended", account=account.id)
             return None
-        if account.id not in self._build_requests:
+        if account.id not in self._state.accounts:
             # The account was removed meanwhile, and the process has written its books to the cache after that.
             await self._prune_cache(again=True)
         loaded = [built for key in book_ids if (built := await self._load_cached(key, account, build_key))]
@@ -390,17 +419,6 @@ def _shares_entries(built: _BuiltBook, after: _BuiltBook | None) -> bool:
     """Whether the book's successor shares a segment with it, and so most of its entries."""
     kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
     return any(id(segment.entries) in kept for segment in built.book.segments.contacts)
-
-
-def _cache_names(state: AccountState) -> dict[str, _BookId]:
-    """The keys of all books by their names in the cache."""
-    names: dict[str, _BookId] = {
-        cache_name(account.id, directory=False): (account.id, "") for account in state.accounts
-    }
-    return names | {
-        cache_name(account.id, directory=True): (tenant, DIRECTORY)
-        for tenant, account in state.directory_accounts.items()
-    }
 
 
 def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:

@@ -28,8 +28,9 @@ from ldapgw.errors import (
     StoreError,
     SuspiciousShrink,
 )
-from ldapgw.store import accounts, sync_state, tenants
+from ldapgw.store import accounts, changes, sync_state, tenants
 from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store.changes import Cursor
 from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
 from ldapgw.sync.backoff import CircuitBreaker
@@ -111,7 +112,10 @@ class SyncScheduler(Service):
         self._publish = publish
         self._interval = interval
         self._random = random
+        self._cursor: Cursor | None = None
         self._loops: dict[int, _Loop] = {}
+        self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
+        self._unserved: set[int] = set()  # those whose sync was requested meanwhile
         self._circuits: dict[str, CircuitBreaker] = {}
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
@@ -119,18 +123,25 @@ class SyncScheduler(Service):
         self._project_slots: dict[str, DeferredSemaphore] = {}
 
     async def refresh(self) -> None:
-        """Read the accounts again: start new accounts, stop removed accounts, begin requested syncs at once."""
-        idle = {account_id for account_id, loop in self._loops.items() if loop.run is None}
-        stored = await self._store.run(accounts.read_all, counted=False)
-        synced = {
-            account.id: account for account in stored if account.is_connected and self._job.has_tenant(account.tenant)
-        }
+        """Read what has changed: start new accounts, stop removed accounts, begin requested syncs at once."""
+        busy = set(self._busy)
+        news = await self._store.run(changes.read_since, self._cursor)
         if not self.running:
             return
-        for account_id in self._loops.keys() - synced.keys():
-            self._stop(account_id)
-        for account in synced.values():
-            self._update_loop(account, interrupted=account.syncing and account.id in idle)
+        self._cursor = news.cursor
+        for account_id in list(self._loops) if news.is_whole else ():
+            if account_id not in news.accounts:
+                self._stop(account_id)
+        present = dict(news.accounts)
+        for account_id in self._unserved - present.keys():
+            present[account_id] = await self._store.run(accounts.read, account_id, counted=False)
+        for account_id, account in present.items():
+            self._unserved.discard(account_id)
+            if account is not None and account.is_connected and self._job.has_tenant(account.tenant):
+                was_idle = account_id in self._loops and account_id not in busy
+                self._update_loop(account, interrupted=account.syncing and was_idle)
+            elif account_id in self._loops:
+                self._stop(account_id)
 
     def stopService(self) -> Deferred[list[None]]:
         """Cancel all running syncs; nothing of them was written, and the next start begins with them."""
@@ -160,6 +171,8 @@ class SyncScheduler(Service):
         if account.requested_sync is not None and loop.queued is not None:
             loop.queued.cancel()  # the sync gets a priority slot instead
         if loop.run is not None:
+            if account.requested_sync is not None:
+                self._unserved.add(account.id)
             return
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(loop, 0.0)
@@ -183,16 +196,19 @@ class SyncScheduler(Service):
     def _turn(self, account_id: int) -> Deferred[None]:
         """Run a sync for the timer, which waits for its end before counting the time to the next sync."""
         loop = self._loops[account_id]
+        self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        return loop.run.addErrback(self._log_fault, account_id).addBoth(self._ended, loop)
+        return loop.run.addErrback(self._log_fault, account_id).addBoth(self._ended, account_id, loop)
 
     def _log_fault(self, failure: Failure, account_id: int) -> None:
         if not failure.check(CancelledError):
             log.failure("sync of account {account} ended in a fault", failure, account=account_id)
 
-    def _ended(self, _result: object, loop: _Loop) -> None:
+    def _ended(self, _result: object, account_id: int, loop: _Loop) -> None:
         loop.run = None
+        if self._loops.get(account_id) in (loop, None):
+            self._busy.discard(account_id)
 
     async def _run(self, account_id: int, loop: _Loop) -> None:
         """Run one sync, from the queue for a slot to the record of its end."""

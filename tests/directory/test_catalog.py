@@ -87,10 +87,11 @@ def test_who_is_anonymous(catalog: Catalog) -> None:
 def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     """Removed, another password, another book; not when nothing of it changed."""
     same = replace(EMPTY, logins=dict(catalog.snapshot.logins), loaded=True)
-    assert catalog.publish(same) == ()
+    assert catalog.publish(same, ["desk1"]) == ()
     assert catalog.snapshot == same
-    assert catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)})) == (DN,)
-    assert catalog.publish(EMPTY) == (DN,)
+    other_password = replace(EMPTY, logins={"desk1": replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)})
+    assert catalog.publish(other_password, ["desk1", "new"]) == (DN,)
+    assert catalog.publish(EMPTY, ["desk1"]) == (DN,)
     assert catalog.dit() == EMPTY.dit
 
 

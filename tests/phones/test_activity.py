@@ -96,7 +96,6 @@ class Stage:
             clock=self.clock,
             store=self,  # type: ignore[arg-type]
             take_updates=self.searches.take_updates,
-            bind_dn=lambda login: f"cn={login.name}",
             logins=lambda: self.logins,
             summarize=self.judge,
         )

@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
     folder.save("1", MADE_OF, book("Ada"))
     assert load(folder) is None
     folder.delete(1)
-    folder.prune(())
+    folder.prune()
     assert [line.partition(": ")[0] for line in caplog_twisted] == [
         "the cached book 1 cannot be written",
         "the cached book 1 cannot be read and is built anew",
@@ -148,16 +148,16 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
 
 def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None:
     """With what an interrupted writer has left."""
-    folder.prune(())
+    folder.prune()
     for name in ("1", "2", cache_name(2, directory=True), "12"):
         folder.save(name, MADE_OF, book("Ada"))
     (tmp_path / "images" / "3.new").touch()
     folder.delete(2)
     assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]
     (tmp_path / "images" / "12.new").touch()
-    folder.prune({"12"}, unfinished=True)
+    folder.prune([12], unfinished=True)
     assert names(tmp_path / "images") == ["12.image", "12.new"]
-    folder.prune({"12"})
+    folder.prune([12])
     assert names(tmp_path / "images") == ["12.image"]
 
 

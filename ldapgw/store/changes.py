@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""What has changed since a former look at the database: accounts and phones, with their present rows.
+
+Triggers mark whatever is written, in the same transaction: the table ``change`` has the last change of each account and
+phone, and its number grows with each change.  A look therefore takes time for what has changed, however many accounts
+there are.  `read_since` is all that another database has to do in another way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Integer, cast, delete, func, select
+
+from ldapgw.store import accounts, phones
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.tables import account, change, phone
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Up to where changes were read.
+
+    :ivar file: device and inode of the database, which change when the file is replaced; None: it is in memory.
+    :ivar number: of the last change.
+    """
+
+    file: tuple[int, int] | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The accounts and phones that have changed since a cursor.
+
+    :ivar cursor: where the next look begins.
+    :ivar is_whole: whether all accounts and phones are here; what is not here does not exist then.
+    :ivar accounts: by id; None: the account does not exist any more.  Contacts are not counted.
+    :ivar phones: by name; None: the phone does not exist any more.
+    """
+
+    cursor: Cursor
+    is_whole: bool
+    accounts: Mapping[int, Account | None] = field(default_factory=dict)
+    phones: Mapping[str, PhoneLogin | None] = field(default_factory=dict)
+
+
+def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
+    """Read the accounts and phones that have changed.
+
+    :param cursor: of the last look; None: read all.  After the file was replaced all are read too.
+    """
+    file = _identity(connection)
+    number = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
+    now = Cursor(file, number)
+    if cursor is None or cursor.file != file or cursor.number > number:
+        return Changes(
+            now,
+            is_whole=True,
+            accounts={one.id: one for one in accounts.read_all(connection, counted=False)},
+            phones={one.name: one for one in phones.read_all(connection)},
+        )
+    if cursor.number == number:
+        return Changes(now, is_whole=False)
+    marked = select(change.c.key).where(change.c.number > cursor.number)
+    account_ids = marked.with_only_columns(cast(change.c.key, Integer)).where(change.c.kind == "account")
+    names = marked.where(change.c.kind == "phone")
+    changed_accounts: dict[int, Account | None] = dict.fromkeys(connection.execute(account_ids).scalars())
+    changed_phones: dict[str, PhoneLogin | None] = dict.fromkeys(connection.execute(names).scalars())
+    if changed_accounts:
+        changed_accounts |= {one.id: one for one in accounts.read_some(connection, account.c.id.in_(account_ids))}
+    if changed_phones:
+        changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
+    return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
+
+
+def forget_removed(connection: Connection) -> None:
+    """Delete the marks of phones that do not exist any more, at the gateway's start; the last number stays."""
+    last = select(func.max(change.c.number)).scalar_subquery()
+    removed = change.c.key.not_in(select(phone.c.name))
+    connection.execute(delete(change).where(change.c.kind == "phone", removed, change.c.number < last))
+
+
+def _identity(connection: Connection) -> tuple[int, int] | None:
+    path = connection.engine.url.database
+    if not path:
+        return None
+    status = os.stat(path)  # noqa: PTH116  a name that SQLAlchemy gives
+    return status.st_dev, status.st_ino

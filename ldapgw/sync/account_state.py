@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""The stored accounts and phones of the configured tenants, kept up to date by what has changed in the database.
+
+`AccountState.apply` takes time for what has changed, not for all accounts: the gateway looks once a second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from ldapgw.contact import Source
+from ldapgw.store import changes, contacts
+from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.changes import Changes, Cursor
+from ldapgw.store.phones import NumberMode, PhoneLogin
+
+
+@dataclass(frozen=True, slots=True)
+class StateUpdate:
+    """What an update of the state may have changed of what is served.
+
+    :ivar accounts: the ids of accounts that have another book, or none any more.
+    :ivar tenants: the tenants that have other books.
+    :ivar phones: the names of phones that have another login, or none any more.
+    :ivar has_orphans: whether an account is gone, or a directory is stored with another account.
+    """
+
+    accounts: frozenset[int]
+    tenants: frozenset[str]
+    phones: frozenset[str]
+    has_orphans: bool = False
+
+
+class AccountState:
+    """The stored state of some tenants, except contacts.
+
+    Mutable: all of it, by `apply` alone.
+
+    :ivar cursor: up to where changes were applied; None: nothing was read yet.
+    :ivar accounts: the connected accounts by id, with addresses that are unique within a tenant.
+    :ivar phones: the logins of all phones by name.
+    :ivar directory_accounts: the account that the Workspace directory is stored with, by tenant.
+    """
+
+    def __init__(self, tenants: Collection[str]) -> None:
+        self.cursor: Cursor | None = None
+        self.accounts: dict[int, Account] = {}
+        self.phones: dict[str, PhoneLogin] = {}
+        self.directory_accounts: dict[str, Account] = {}
+        self._tenants = frozenset(tenants)
+        self._stored: dict[int, Account] = {}
+        self._by_tenant: dict[str, set[int]] = {tenant: set() for tenant in tenants}
+        self._ordered: dict[str, list[int]] = {}  # by tenant, until an account comes, goes or has another address
+        self._with_directory: dict[str, set[int]] = {tenant: set() for tenant in tenants}
+        self._by_address: dict[tuple[str, str], set[int]] = {}
+        self._phones_of: dict[int, set[str]] = {}
+        self._per_number: Counter[str] = Counter()
+
+    @classmethod
+    def read(cls, connection: Connection, tenants: Collection[str]) -> AccountState:
+        """Read the present state of some tenants."""
+        state = cls(tenants)
+        state.apply(*read_changes(connection, None))
+        return state
+
+    def accounts_of(self, tenant: str) -> list[Account]:
+        """A tenant's connected accounts, in the order of their addresses."""
+        ids = self._ordered.get(tenant)
+        if ids is None:
+            in_order = sorted([self.accounts[each] for each in self._by_tenant[tenant]], key=_address_and_id)
+            ids = self._ordered[tenant] = [account.id for account in in_order]
+        return [self.accounts[each] for each in ids]
+
+    def needs_numbers(self, tenant: str) -> bool:
+        """Whether a phone of the tenant needs an entry for each number."""
+        return self._per_number[tenant] > 0
+
+    def has_directory(self, account: Account) -> bool:
+        """Whether the tenant's Workspace directory is stored with the account."""
+        holder = self.directory_accounts.get(account.tenant)
+        return holder is not None and holder.id == account.id
+
+    def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
+        """Take what has changed since the last time.
+
+        :param with_directory: those of the changed accounts that have served contacts of the Workspace directory.
+        """
+        self.cursor = news.cursor
+        accounts, phones = dict(news.accounts), dict(news.phones)
+        if news.is_whole:
+            accounts |= dict.fromkeys(self._stored.keys() - accounts.keys())
+            phones |= dict.fromkeys(self.phones.keys() - phones.keys())
+        update = _Update()
+        for account_id, account in accounts.items():
+            is_served = account is not None and account.is_connected and account.tenant in self._tenants
+            self._set_account(account_id, account if is_served else None, account_id in with_directory, update)
+        for name, login in phones.items():
+            self._set_phone(name, login if login is not None and login.tenant in self._tenants else None, update)
+        return StateUpdate(
+            frozenset(update.accounts), frozenset(update.tenants), frozenset(update.phones), update.has_orphans
+        )
+
+    def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: _Update) -> None:  # noqa: FBT001
+        before = self._stored.get(account_id)
+        if account is None:
+            if before is None:
+                return
+            del self._stored[account_id], self.accounts[account_id]
+            self._by_tenant[before.tenant].discard(account_id)
+            update.add(before)
+            update.has_orphans = True
+            self._ordered.pop(before.tenant, None)
+        else:
+            self._stored[account_id] = account
+            self._by_tenant[account.tenant].add(account_id)
+        for each in filter(None, (before, account)):
+            self._name_books(each, update)
+        if before is None or account is None:
+            update.phones |= self._phones_of.get(account_id, set())
+        self._set_directory(before or account, has_directory=account is not None and has_directory, update=update)
+
+    def _name_books(self, account: Account, update: _Update) -> None:
+        """Make the addresses of accounts unique within a tenant, because books are named after them.
+
+        Two accounts can have the same address when the address has passed to another user.  The oldest account keeps
+        the address; the other accounts get a number after it.
+        """
+        key = account.tenant, account.address.casefold()
+        same = self._by_address.setdefault(key, set())
+        stored = self._stored.get(account.id)
+        if stored is not None and (stored.tenant, stored.address.casefold()) == key:
+            same.add(account.id)
+        else:
+            same.discard(account.id)
+            if not same:
+                del self._by_address[key]
+        for number, each in enumerate(sorted(same), 1):
+            found = self._stored[each]
+            named = found if number == 1 else replace(found, address=f"{found.address} ({number})")
+            former = self.accounts.get(each)
+            self.accounts[each] = named
+            if former is None or _served(former) != _served(named):
+                update.add(named)
+                self._ordered.pop(named.tenant, None)
+
+    def _set_directory(self, account: Account | None, *, has_directory: bool, update: _Update) -> None:
+        """Find the account that the tenant's directory is stored with: the oldest one that has it."""
+        if account is None:
+            return
+        holders = self._with_directory[account.tenant]
+        (holders.add if has_directory else holders.discard)(account.id)
+        before = self.directory_accounts.pop(account.tenant, None)
+        holder = self.accounts[min(holders)] if holders else None
+        if holder is not None:
+            self.directory_accounts[account.tenant] = holder
+        if (before and before.id) != (holder and holder.id):
+            update.has_orphans = True
+            for each in filter(None, (before, holder)):
+                update.add(each)
+
+    def _set_phone(self, name: str, login: PhoneLogin | None, update: _Update) -> None:
+        before = self.phones.pop(name, None)
+        if login is not None:
+            self.phones[name] = login
+        if _access(before) == _access(login):
+            return
+        update.phones.add(name)
+        for each, change in ((before, -1), (login, 1)):
+            if each is None:
+                continue
+            if each.account_id is not None:
+                names = self._phones_of.setdefault(each.account_id, set())
+                (names.add if change > 0 else names.discard)(name)
+            if each.numbers is NumberMode.ENTRIES:
+                needed = self.needs_numbers(each.tenant)
+                self._per_number[each.tenant] += change
+                if needed != self.needs_numbers(each.tenant):
+                    update.accounts |= self._by_tenant[each.tenant]
+
+
+@dataclass(slots=True)
+class _Update:
+    """A `StateUpdate` in the making."""
+
+    accounts: set[int] = field(default_factory=set)
+    tenants: set[str] = field(default_factory=set)
+    phones: set[str] = field(default_factory=set)
+    has_orphans: bool = False
+
+    def add(self, account: Account) -> None:
+        self.accounts.add(account.id)
+        self.tenants.add(account.tenant)
+
+
+def read_changes(connection: Connection, cursor: Cursor | None) -> tuple[Changes, frozenset[int]]:
+    """Read the changes since a cursor, and which of the changed accounts have contacts of the Workspace directory."""
+    news = changes.read_since(connection, cursor)
+    asked = _with_directory_on(news.accounts)
+    return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
+
+
+def _with_directory_on(accounts: Mapping[int, Account | None]) -> Collection[int]:
+    return [
+        account.id
+        for account in accounts.values()
+        if account is not None and account.sources.get(Source.DIRECTORY) is SourceState.ON
+    ]
+
+
+def _address_and_id(account: Account) -> tuple[str, int]:
+    return account.address, account.id
+
+
+def _served(account: Account) -> Iterable[object]:
+    """What the account's book and its place in the directory are made from."""
+    return account.tenant, account.sub, account.address, account.sharing, account.generation
+
+
+def _access(login: PhoneLogin | None) -> Iterable[object] | None:
+    """What a phone's access is made from."""
+    return None if login is None else (login.tenant, login.account_id, login.numbers, login.password)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""The state that is kept by changes is the state that a whole look would find, and a look takes as long as its news."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.special_entries import Features
+from ldapgw.server.threads import WorkerThread
+from ldapgw.store import accounts, contacts, phones, sync_state
+from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.database import Database
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.worker import StoreWorker
+from ldapgw.sync.account_state import AccountState, read_changes
+from ldapgw.sync.publisher import Publisher
+from tests.support.phonebook.trees import ADA
+from tests.support.results import result_of
+from tests.support.stage.databases import open_in_memory
+from tests.support.stage.sync import CONTEXT, GRANT, NOW
+
+TENANTS = ("acme", "other")
+SECRET_BOX = SecretBox([Fernet.generate_key()])
+NAMES = st.sampled_from(["one", "two", "three"])
+
+Write = Callable[[Connection], object]
+
+
+def grant(sub: str, address: str) -> NewGrant:
+    return replace(GRANT, sub=sub, address=address)
+
+
+def connect(connection: Connection, tenant: str, sub: str, address: str) -> int:
+    account_id = accounts.connect(connection, SECRET_BOX, tenant, grant(sub, address), Sharing.PRIVATE, NOW)
+    assert account_id is not None
+    return account_id
+
+
+def set_directory(connection: Connection, account_id: int, state: SourceState, *, has_colleagues: bool) -> None:
+    sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: state})
+    stored = [ContactRecord.from_contact("c1", "s1", replace(ADA, source=Source.DIRECTORY))]
+    if has_colleagues:
+        contacts.apply_changes(connection, account_id, Source.DIRECTORY, stored, [])
+
+
+def of_any(connection: Connection, number: int, write: Callable[[int], object]) -> None:
+    known = accounts.read_all(connection, counted=False)
+    if known:
+        write(known[number % len(known)].id)
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> Write:
+    """One write to the database, of whatever kind."""
+    tenant, name, number = draw(st.sampled_from((*TENANTS, "gone"))), draw(NAMES), draw(st.integers(0, 9))
+    address = draw(st.sampled_from(["a@x.example", "A@x.example", "b@x.example"]))
+    mode, sharing = draw(st.sampled_from(NumberMode)), draw(st.sampled_from(Sharing))
+    state, has_colleagues = draw(st.sampled_from([SourceState.ON, SourceState.OFF])), draw(st.booleans())
+
+    def add_phone(connection: Connection) -> None:
+        def add(account_id: int | None) -> None:
+            phones.add(connection, PhoneLogin(name, tenant, account_id, mode, "sha256$11$11", NOW))
+
+        of_any(connection, number, add) if number % 2 else add(None)
+
+    choices: list[Write] = [
+        lambda connection: connect(connection, tenant, name, address),
+        lambda connection: of_any(connection, number, lambda each: accounts.disconnect(connection, each)),
+        lambda connection: of_any(connection, number, lambda each: accounts.set_sharing(connection, each, sharing)),
+        lambda connection: of_any(
+            connection, number, lambda each: set_directory(connection, each, state, has_colleagues=has_colleagues)
+        ),
+        add_phone,
+        lambda connection: phones.remove(connection, name),
+        lambda connection: phones.set_password(connection, name, f"sha256$22${number}"),
+    ]
+    return draw(st.sampled_from(choices))
+
+
+def content(state: AccountState) -> tuple[object, ...]:
+    """All that the state tells."""
+    return (
+        {tenant: state.accounts_of(tenant) for tenant in TENANTS},
+        state.accounts,
+        state.phones,
+        state.directory_accounts,
+        {tenant: state.needs_numbers(tenant) for tenant in TENANTS},
+        {account.id: state.has_directory(account) for account in state.accounts.values()},
+    )
+
+
+def served(state: AccountState) -> dict[int, object]:
+    """What each account's books are made from."""
+    return {
+        account.id: (
+            *(account.sub, account.address, account.sharing, account.generation),
+            *(state.has_directory(account), state.needs_numbers(account.tenant)),
+        )
+        for account in state.accounts.values()
+    }
+
+
+@given(st.lists(st.lists(writes(), max_size=4), min_size=1, max_size=8))
+def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Write]]) -> None:
+    """Whatever was written between two looks; and each difference is told."""
+    database = open_in_memory()
+    state = AccountState(TENANTS)
+    for look in looks:
+        before, phones_before = served(state), dict(state.phones)
+        with database.begin() as connection:
+            for write in look:
+                write(connection)
+            update = state.apply(*read_changes(connection, state.cursor))
+            whole = AccountState.read(connection, TENANTS)
+        assert content(state) == content(whole)
+        after = served(state)
+        changed = {each for each in before.keys() | after.keys() if before.get(each) != after.get(each)}
+        assert update.accounts >= changed
+        names = phones_before.keys() | state.phones.keys()
+        assert update.phones >= {name for name in names if phones_before.get(name) != state.phones.get(name)}
+        assert update.has_orphans or before.keys() <= after.keys()
+    database.close()
+
+
+def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
+    at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
+    features = Features("0", (), (), (), ())
+    catalog = Catalog(Snapshot(Dit((), features)), {})
+    contexts: dict[str, NamingContext] = {
+        f"t{number}": replace(CONTEXT, name=f"t{number}", base=Dn.parse(f"dc=t{number}")) for number in range(tenants)
+    }
+    made = Publisher(
+        store=StoreWorker(database, at_once),
+        catalog=catalog,
+        contexts=contexts,
+        features=features,
+        run_off_thread=at_once,
+        on_publish=lambda _: None,
+    )
+    return made, catalog
+
+
+def steps_of(call: Callable[[], object]) -> int:
+    """How many functions are called, in Python and in C."""
+    steps: Counter[str] = Counter()
+    sys.setprofile(lambda _frame, event, _argument: steps.update((event,)))
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return steps["call"] + steps["c_call"]
+
+
+def test_a_look_takes_as_many_steps_with_ten_times_as_many_accounts() -> None:
+    """Of 200 and of 2,000 accounts, with a phone each, ten accounts a tenant, one is shared."""
+    steps = []
+    for count in (200, 2000):
+        database = open_in_memory()
+        made, catalog = publisher(database, count // 10)
+        with database.begin() as connection:
+            for number in range(count):
+                account_id = connect(connection, f"t{number // 10}", f"sub{number}", f"a{number}@x.example")
+                login = PhoneLogin(f"p{number}", f"t{number // 10}", account_id, NumberMode.VALUES, "sha256$1$1", NOW)
+                phones.add(connection, login)
+        result_of(made.refresh())
+        assert len(catalog.snapshot.logins) == count
+
+        def change(database: Database = database, made: Publisher = made) -> None:
+            with database.begin() as connection:
+                accounts.set_sharing(connection, 7, Sharing.SHARED)
+                phones.set_password(connection, "p6", "sha256$2$2")
+            result_of(made.refresh())
+
+        steps.append(steps_of(change))
+        [shared] = [
+            book
+            for directory in catalog.dit().directories
+            for book in directory.books
+            if book.sharing is Sharing.SHARED
+        ]
+        assert shared.name == "a6@x.example"
+        assert catalog.snapshot.logins["p6"].password_hash == "sha256$2$2"
+        database.close()
+    few, many = steps
+    assert many < few * 1.5
