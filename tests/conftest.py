@@ -13,6 +13,7 @@ import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.logger import formatEvent, globalLogPublisher
 
+from ldapgw.directory import segment
 from ldapgw.server.reactor import use_monotonic_clock
 
 TESTS = Path(__file__).parent
@@ -20,6 +21,9 @@ TESTS = Path(__file__).parent
 # A shell starts what runs in the background deaf to Ctrl-C, and programs inherit that; tests send them one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Books of tests are small, and what most of these tests are about is the index of large ones.
+segment.INDEXED_FROM = 1
 
 # A machine's clock that is set must stop no test that waits.
 use_monotonic_clock(reactor)

@@ -9,11 +9,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bench.progress import say
 from bench.runs import Figure
 from bench.sync import __doc__ as purpose
+from bench.sync import many as thousands
 from bench.sync.runs import FULL, QUICK, starts, syncs
 from bench.table import simple_table
 
@@ -26,6 +28,8 @@ while
   no news       the same, while a sync finds that there is none
   start         from the start of the process until a phone that binds gets the right answer to a search: the middle
                 one of three starts; nobody is at Google's address
+  accounts      10,000 accounts of 20 contacts, in 50 tenants with a Google project each, and 20,000 phones
+  change        an account is shared, by another process: what a look at the database takes of all threads' time
 what
   p50, p99      of the phone's searches: half of them, and 99 in a hundred, took no longer
   turn          for how long nobody was served, at most; the goal is for what is left of it without the time for which
@@ -48,7 +52,7 @@ def options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--contacts", type=int, default=FULL.contacts, metavar="N", help="that Google has (default: 50000)")
     add("--stored", type=int, default=FULL.stored, metavar="N", help="at the start (default: 100000)")
-    add("--only", choices=("syncs", "start"), help="one of the two parts")
+    add("--only", choices=("syncs", "start", "many"), help="one of the parts")
     add("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     return parser
 
@@ -68,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale = QUICK if given.quick else replace(FULL, contacts=given.contacts, stored=given.stored)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name:
-        for part, run in (("syncs", syncs), ("start", starts)):
+        size = thousands.QUICK if given.quick else thousands.FULL
+        many = partial(thousands.many, size=size)
+        for part, run in (("syncs", syncs), ("start", starts), ("many", many)):
             if given.only in (None, part):
                 for figure in run(Path(name), scale):
                     say(f"  {figure.load}: {figure.what}: {figure.text}")

@@ -14,7 +14,6 @@ from itertools import chain, islice
 import msgspec
 
 from ldapgw.contact import Sharing
-from ldapgw.directory import index_terms
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import Book, Label, assemble_book, assemble_label, book_parent, label_parent
 from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, EntryRecord, PackedAttributes, container_sort_key
@@ -24,7 +23,7 @@ from ldapgw.directory.segment import Segment, Segments
 
 # Raised by hand when the same contacts become another file: cached books of another format are built anew.
 # ``tests/sync/test_book_cache.py`` notices when that was forgotten.
-FORMAT = 2
+FORMAT = 3
 
 # Entries that are written in one record, which takes a millisecond.
 _CHUNK = 1000
@@ -99,8 +98,9 @@ def _container(name: str, groups: Iterable[str], segments: Segments) -> _Contain
 
 def _write_header(to: RecordWriter, segment: Segment) -> None:
     """Write everything of a segment except its entries."""
-    to.value((len(segment.entries), segment.deleted))
-    (segment.index or Index.build(map(index_terms.entry_terms, segment.entries))).write(to)
+    to.value((len(segment.entries), segment.deleted, segment.index is not None))
+    if segment.index is not None:
+        segment.index.write(to)
 
 
 def _entries(segment: Segment) -> Iterator[Entry | None]:
@@ -135,9 +135,9 @@ def _read_segment(source: RecordReader, parent: ParentEntry) -> Segment:
     return Segment(tuple(entries), index, deleted)
 
 
-def _read_header(source: RecordReader) -> tuple[int, bytes, Index]:
-    count, deleted = source.value(tuple[int, bytes])
-    return count, deleted, Index.read(source)
+def _read_header(source: RecordReader) -> tuple[int, bytes, Index | None]:
+    count, deleted, is_indexed = source.value(tuple[int, bytes, bool])
+    return count, deleted, Index.read(source) if is_indexed else None
 
 
 def _read_label(

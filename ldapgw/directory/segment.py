@@ -135,6 +135,10 @@ class _KeptMessages:
         return kept
 
 
+# Entries that get an index.  A look at fewer takes a few microseconds, and their index five times their memory.
+INDEXED_FROM = 32
+
+
 class Segment:
     """Entries that are searched together.
 
@@ -171,9 +175,10 @@ class Segment:
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Segment:
-        """Sort and index entries."""
+        """Sort entries, and index them if they are more than a few (`INDEXED_FROM`)."""
         ordered = tuple(sorted(entries, key=_SORT_KEY))
-        return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)))
+        is_indexed = len(ordered) >= INDEXED_FROM
+        return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)) if is_indexed else None)
 
     def __len__(self) -> int:
         """How many entries are not deleted."""

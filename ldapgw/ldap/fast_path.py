@@ -136,9 +136,8 @@ class FastPath:
         if prepared is None:
             return None
         limit, wanted, segment = template.limit, template.wanted, template.segment
-        index = template.index
-        if segment is not None and index is not None and not needs_cursor(scope, prepared):
-            documents = first_matches(segment, index, prepared, wanted)
+        if segment is not None and not needs_cursor(scope, prepared):
+            documents = first_matches(segment, template.index, prepared, wanted)
             if documents is None:  # a cursor would take several slices of work
                 return None
             messages, is_plain = segment.messages(documents, template.selection)

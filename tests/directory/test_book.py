@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory import book_file
+from ldapgw.directory import book_file, segment
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
@@ -98,6 +98,17 @@ def reread(book: Book, context: NamingContext) -> Book:
     book_file.write(book, to)
     to.end()
     return book_file.read(verified_records(file), context, book.sharing)
+
+
+def test_a_small_book_is_read_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an index, for it has none."""
+    monkeypatch.setattr(segment, "INDEXED_FROM", 3)
+    for count in (2, 3):
+        people = [Contact(f"c{at}", name=f"Ada {at}") for at in range(count)]
+        book = build_book(naming_context(), "a", "alice", Sharing.PRIVATE, people, {}, per_number=False)
+        [written], [read] = book.segments.contacts, reread(book, naming_context()).segments.contacts
+        assert [entry.to_record() for entry in read] == [entry.to_record() for entry in written]
+        assert (written.index is None, read.index is None) == (count < 3, count < 3)
 
 
 def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[str, bytes]]:
@@ -320,15 +331,15 @@ def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
     both.change([], {f"c{at}" for at in range(0, 200, 2)}, None)
     read = reread(both.revised, naming_context())
     for segments in (read.segments, *(label.segments for label in read.labels)):
-        for segment in (*segments.contacts, *segments.numbers):
-            orders = [entry.sort_key for entry in segment.entries]
+        for one in (*segments.contacts, *segments.numbers):
+            orders = [entry.sort_key for entry in one.entries]
             assert orders == sorted(orders)
-            gone = [entry for entry, withdrawn in zip(segment.entries, segment.deleted, strict=False) if withdrawn]
+            gone = [entry for entry, withdrawn in zip(one.entries, one.deleted, strict=False) if withdrawn]
             assert {entry.to_record()[:2] for entry in gone} <= {
                 Entry(NO_ATTRIBUTES, entry.parent).to_record()[:2] for entry in gone
             }
-            assert {entry.sort_key for entry in gone} <= {"", *(entry.sort_key for entry in segment)}
-    assert sum(segment.deleted.count(1) for segment in read.segments.contacts) == 100
+            assert {entry.sort_key for entry in gone} <= {"", *(entry.sort_key for entry in one)}
+    assert sum(one.deleted.count(1) for one in read.segments.contacts) == 100
 
 
 def test_an_empty_segment_deletes_nothing() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind
+from ldapgw.directory import segment
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
@@ -45,6 +46,7 @@ from tests.support.phonebook.trees import (
     TREE,
     VIEWERS,
     WHOLE_SUBTREE,
+    first_page,
     tree,
 )
 
@@ -480,3 +482,32 @@ def test_a_deleted_contact_is_not_told_as_a_caller() -> None:
         dit = Dit((Directory(CONTEXT, (one,)),), Features("1"))
         request = SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=0301234567)"))
         assert len([entry for entry in search(dit, PHONE, request) if entry]) == count
+
+
+FILTERS_OF_PHONES = [
+    "(|(cn=a*)(sn=a*))", "(cn=*a*)", "(telephoneNumber=0301234567)",
+    "(|(mobile=01712345678)(telephoneNumber=01712345678))",
+    "(&(cn=b*)(telephoneNumber=*))", "(!(cn=a*))", "(uid=c1)", "(objectClass=*)", "(cn>=c)", "(objectClass=group)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FILTERS_OF_PHONES)
+def test_few_entries_are_found_without_an_index(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same ones as with an index, for each viewer, and where one slice of work is all."""
+    monkeypatch.setattr(segment, "INDEXED_FROM", 100)
+    small = tree()
+    books = [book for directory in small.directories for book in directory.books]
+    assert {one.index for book in books for one in book.segments.contacts} == {None}
+    for viewer, base in product(VIEWERS, BASES):
+        request = SearchRequest(base, WHOLE_SUBTREE, read_filter(text))
+        assert outcome(small, viewer, request) == outcome(TREE, viewer, request)
+
+
+def outcome(dit: Dit, viewer: Viewer, request: SearchRequest) -> object:
+    """The DNs of what is found, or why nothing is."""
+    try:
+        dns = [entry.dn for entry in search(dit, viewer, request) if entry]
+        first = first_page(dit, viewer, request, 1)
+    except DirectoryError as error:
+        return error.code
+    return dns, [entry.dn for entry in first[0]] if first else None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cryptography.fernet import Fernet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
@@ -115,6 +115,7 @@ def served(state: AccountState) -> dict[int, object]:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(writes(), max_size=4), min_size=1, max_size=8))
 def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Write]]) -> None:
     """Whatever was written between two looks; and each difference is told."""

@@ -94,7 +94,7 @@ def first_page(dit: Dit, viewer: Viewer, request: SearchRequest, limit: int) -> 
     scopes = search_scopes(dit, viewer, request.base, request.scope)
     segment = scopes[0].only_segment if len(scopes) == 1 else None
     prepared = prepare(request.filter, scopes[0].context)
-    if segment is not None and segment.index is not None and not needs_cursor(scopes[0], prepared):
+    if segment is not None and not needs_cursor(scopes[0], prepared):
         documents = first_matches(segment, segment.index, prepared, limit + 1)
         if documents is not None:
             assert [segment.entries[document] for document in documents[: limit + 1]] == entries

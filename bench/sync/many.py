@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MIT
+"""Thousands of accounts: what a look at the database, changes and the usual syncs cost, and what a phone notices."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import update
+
+from bench.directory.metered import longest
+from bench.directory.people import person, resource
+from bench.directory.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
+from bench.directory.servers import BASE, LOGIN, knows
+from bench.phone import Target
+from bench.process import Server, running
+from bench.progress import say
+from bench.runs import Figure
+from bench.sync.runs import P99_GOAL, Scale, google
+from bench.sync.watching import Watch, Watcher
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import hash_password
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
+from ldapgw.store import accounts, contacts, phones, sync_state, tables
+from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.contacts import ContactRecord, SyncState
+from ldapgw.store.database import Database
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.sync.fetch import SourceQuery
+from ldapgw.sync.records import decode_persons, encode_page
+from tests.support.site.running import free_ports
+
+LOOK_GOAL = 20.0
+TURN_GOAL = 20.0
+START_GOAL = 15.0
+MEMORY_GOAL = 450.0
+STEADY_GOAL = 15.0
+INTERVAL = 600
+_LATER = 365 * 86400.0
+# Books are made of so many different groups of persons.
+_GROUPS = 50
+_STARTS = 3
+
+_HEAD = """
+state_dir = "state"
+[ldap]
+listen = ["tcp:{port}:interface=127.0.0.1"]
+[web]
+listen = ["tcp:{web}:interface=127.0.0.1"]
+public_url = "http://127.0.0.1:{web}"
+[sync]
+interval = "{interval}s"
+[google]
+calls_per_minute = 600
+authorization_endpoint = "http://127.0.0.1:{google}/auth"
+token_endpoint = "http://127.0.0.1:{google}/token"
+revocation_endpoint = "http://127.0.0.1:{google}/revoke"
+people_api = "http://127.0.0.1:{google}"
+issuer = "http://127.0.0.1:{google}"
+"""
+_TENANT = """
+[[tenant]]
+name = "{name}"
+base_dn = "{base}"
+client_id = "{number}-nobody.apps.googleusercontent.com"
+client_secret = "nothing"
+allowed_users = ["@{name}.example"]
+"""
+
+
+@dataclass(frozen=True)
+class Many:
+    """How many of everything.
+
+    :ivar contacts: of each account.
+    :ivar logins: phones of each account.
+    :ivar seconds: of each part that is measured for a time.
+    """
+
+    accounts: int
+    contacts: int
+    tenants: int
+    logins: int
+    changes: int
+    seconds: float
+
+
+FULL = Many(accounts=10_000, contacts=20, tenants=50, logins=2, changes=100, seconds=60.0)
+QUICK = Many(accounts=60, contacts=3, tenants=3, logins=2, changes=5, seconds=2.0)
+
+
+def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
+    """Start, look, changes, and an interval's syncs."""
+    home = Path(tempfile.mkdtemp(dir=folder))
+    load = f"{size.accounts:,} accounts"
+    say(f"{load}: preparing")
+    _seed(home / "state", size)
+    started, most = [], 0.0
+    for number in range(1 + _STARTS):
+        say(f"{load}: start")
+        with _gateway(home, size, port_of_google=1) as ours:
+            started.append(ours.started)
+            most = max(most, ours.most_resident if number else 0.0)
+    yield Figure(load, "first start, which builds the books", f"{started.pop(0):.1f} s")
+    middle = sorted(started)[len(started) // 2]
+    text = f"{middle:.1f} s ({', '.join(f'{one:.1f}' for one in started)})"
+    yield Figure(load, "start", text, f"≤ {START_GOAL:g} s", met=middle <= START_GOAL)
+    yield Figure(load, "memory, most ever", f"{most:,.0f} MiB", f"≤ {MEMORY_GOAL:g} MiB", met=most <= MEMORY_GOAL)
+    turns = home / "turns"
+    with _gateway(home, size, port_of_google=1, program=("bench.directory.metered", str(turns))) as ours:
+        yield from _changes(home, size, ours, turns)
+    with google(scale) as port:
+        _spread(home, size)
+        with _gateway(home, size, port_of_google=port, program=("bench.directory.metered", str(turns))) as ours:
+            yield from _steady(load, size, ours, turns)
+
+
+def _changes(home: Path, size: Many, ours: Server, turns: Path) -> Iterator[Figure]:
+    load = "one change"
+    watcher = Watcher(ours.target, [person(at) for at in range(1000)])
+    time.sleep(size.seconds / 6)  # what a start has left to do is done
+    say(load)
+    before = worked(ours.pid)
+    time.sleep(size.seconds / 3)
+    idle = (worked(ours.pid) - before) / (size.seconds / 3)
+    looks = max(3, int(size.seconds / 3))
+    before, begun = worked(ours.pid), time.monotonic()
+    for number in range(looks):
+        _change(home, size, number, 1)
+        time.sleep(1.5)
+    each = (worked(ours.pid) - before - idle * (time.monotonic() - begun)) / looks * 1000
+    yield Figure(load, "a look, processor time", f"{each:.1f} ms", f"≤ {LOOK_GOAL:g} ms", met=each <= LOOK_GOAL)
+    yield _turn(load, turns, Watch(begun, time.monotonic()))
+    say("nothing happens")
+    quiet = watcher.quiet(size.seconds / 6)
+    load = f"{size.changes} changes"
+    say(load)
+    watch = watcher.until_done(lambda: _change(home, size, 1000, size.changes), size.seconds / 6)
+    times = watch.milliseconds(99) / quiet.milliseconds(99)
+    yield Figure("nothing", "search, p99", f"{quiet.milliseconds(99):.1f} ms")
+    text = f"{watch.milliseconds(99):.1f} ms, {times:.1f} × idle"
+    yield Figure(load, "search, p99", text, f"< {P99_GOAL:g} × idle", met=times < P99_GOAL)
+    yield _turn(load, turns, watch)
+
+
+def _steady(load: str, size: Many, ours: Server, turns: Path) -> Iterator[Figure]:
+    load = f"{load} every {INTERVAL // 60} minutes"
+    say(load)
+    time.sleep(size.seconds / 6)
+    before, begun = worked(ours.pid), time.monotonic()
+    time.sleep(size.seconds)
+    ended = time.monotonic()
+    part = (worked(ours.pid) - before) / (ended - begun) * 100
+    yield Figure(load, "of a core", f"{part:.1f} %", f"≤ {STEADY_GOAL:g} %", met=part <= STEADY_GOAL)
+    yield _turn(load, turns, Watch(begun, ended))
+
+
+def worked(pid: int) -> float:
+    """Seconds of processor time that all threads of a process have had; those that have ended do not count."""
+    tasks = Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+
+
+def _turn(load: str, turns: Path, watch: Watch) -> Figure:
+    turn = longest(turns, watch.begun, watch.ended)
+    taken, queued = turn.taken * 1000, turn.queued * 1000
+    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it without a processor" if queued >= 1 else "")
+    return Figure(load, "longest reactor turn", text, f"≤ {TURN_GOAL:g} ms", met=taken - queued <= TURN_GOAL)
+
+
+@contextmanager
+def _gateway(
+    home: Path, size: Many, *, port_of_google: int, program: tuple[str, ...] = ("ldapgw",)
+) -> Iterator[Server]:
+    port, web = free_ports(2)
+    file = home / "ldapgw.toml"
+    tenants = "".join(
+        _TENANT.format(name=_tenant(number), base=_base(number), number=number) for number in range(size.tenants)
+    )
+    file.write_text(_HEAD.format(port=port, web=web, google=port_of_google, interval=INTERVAL) + tenants)
+    command = [sys.executable, "-m", *program, "--config", str(file), "run"]
+    target = Target(port, 0, BASE, LOGIN, SECRET)
+    with running("ldapgw", command, home, target, knows(size.contacts - 1), 300.0) as server:
+        yield server
+
+
+def _tenant(number: int) -> str:
+    return f"t{number}" if number else TENANT
+
+
+def _base(number: int) -> str:
+    return f"dc=t{number},dc=example" if number else BASE
+
+
+def _seed(state_dir: Path, size: Many) -> None:
+    groups = [_records(range(at * size.contacts, (at + 1) * size.contacts)) for at in range(_GROUPS)]
+    now = time.time()  # noqa: TID251  the bench is an entry point
+    password, later = hash_password(SECRET, os.urandom), now + _LATER
+    fingerprint = SourceQuery(Source.CONTACTS, REGION).fingerprint
+    state = OpenStateDir(state_dir, "")
+    try:
+        with state.database.begin() as connection:
+            for at in range(size.accounts):
+                tenant = _tenant(at % size.tenants)
+                address, scopes = f"user{at}@{tenant}.example", frozenset(SCOPE_OF.values())
+                grant = NewGrant(str(at), address, scopes, "token", later, "token", None)
+                account_id = accounts.connect(connection, state.secret_box, tenant, grant, Sharing.PRIVATE, now)
+                assert account_id is not None
+                begun = sync_state.begin(connection, account_id)
+                assert begun is not None
+                sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
+                sync_token = SyncState(SYNC_TOKEN, fingerprint, later)
+                contacts.set_sync_state(connection, account_id, Source.CONTACTS, sync_token)
+                contacts.apply_changes(connection, account_id, Source.CONTACTS, groups[at % _GROUPS], ())
+                sync_state.increment_generation(connection, account_id)
+                sync_state.end(connection, begun, now, later)
+                for number in range(size.logins):
+                    name = PHONE if at == number == 0 else f"phone{at}-{number}"
+                    phones.add(connection, PhoneLogin(name, tenant, account_id, NumberMode.VALUES, password, now))
+    finally:
+        state.close()
+
+
+def _records(numbers: range) -> tuple[ContactRecord, ...]:
+    batch = encode_page((resource(person(number)) for number in numbers), Source.CONTACTS, REGION, None)
+    return tuple(item.record for item in decode_persons(batch.encoded_persons) if item.record)
+
+
+@contextmanager
+def _database(home: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{home / 'state' / DATABASE_FILE}")
+    yield database
+    database.close()
+
+
+def _change(home: Path, size: Many, start: int, count: int) -> None:
+    """Share some books or make them private again, as commands do: each in a transaction of its own."""
+    with _database(home) as database:
+        for number in range(start, start + count):
+            with database.begin() as connection:
+                account = accounts.read(connection, 2 + number % (size.accounts - 1), counted=False)
+                assert account is not None
+                is_shared = account.sharing is Sharing.SHARED
+                accounts.set_sharing(connection, account.id, Sharing.PRIVATE if is_shared else Sharing.SHARED)
+
+
+def _spread(home: Path, size: Many) -> None:
+    """Let the accounts' syncs be due at all times of an interval."""
+    draw, now = random.Random(1), time.time()  # noqa: TID251  the bench is an entry point
+    with _database(home) as database, database.begin() as connection:
+        for account_id in range(1, size.accounts + 1):
+            due = update(tables.account).where(tables.account.c.id == account_id)
+            connection.execute(due.values(next_sync=now + draw.uniform(0, INTERVAL)))
