@@ -33,6 +33,7 @@ from ldapgw.phones.provisioning.other import OTHER
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
@@ -248,7 +249,8 @@ def test_the_unit_fits() -> None:
     assert service["StateDirectoryMode"] == "0700"
     assert (service["Type"], service["Restart"]) == ("exec", "on-failure")
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
-    assert int(service["LimitNOFILE"]) > Ldap().max_connections
+    connections = sum(settings(table)["max_connections"].default for table in (Ldap, Web))
+    assert int(service["LimitNOFILE"]) >= connections + OTHER_DESCRIPTORS
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -59,6 +59,9 @@ class _ConsentDependencies:
     async def changed(self) -> None:
         """Nothing to do: a running gateway notices the change in the database."""
 
+    def count_misuse(self, kind: str, address: str, /) -> None:
+        """Nothing to do: only the person at the command line sends requests."""
+
     def sharers(self, client: Client) -> list[str]:
         """The names of the tenants whose clients share their grants with a client."""
         return [

@@ -83,8 +83,8 @@ def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gatew
 
 def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir) -> Gateway:
     _forbid_core_dumps()
-    raise_descriptor_limit(config.ldap.max_connections)
-    parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running))
+    max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
+    parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running), max_web_connections)
     gateway = Gateway(state, parts.threads)
     for service in parts.services:
         service.setServiceParent(gateway)

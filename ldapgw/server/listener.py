@@ -6,7 +6,8 @@ A port that is not available ends the start with a plain message.
 Each connection and each open file takes a file descriptor.  Without a free one, accepting fails again and again and no
 file can be opened, such as the database's journal.  The gateway therefore raises its limit to the number that the
 configuration needs, and closes new connections at once while few descriptors are left: open connections, the database
-and Google need the rest.
+and Google need the rest.  Where the system gives fewer, the page has a share of them, so that phones are let in however
+many connections browsers open.
 """
 
 from __future__ import annotations
@@ -46,26 +47,39 @@ from ldapgw.server.config.forms import is_loopback_url
 
 log = Logger()
 
-# For everything but LDAP connections: browsers and their proxy, Google, the database, logs.
+# For everything but the connections of phones and browsers: Google, the database, logs.
 OTHER_DESCRIPTORS: Final = 300
 # New connections are refused when fewer descriptors than this are free.
 RESERVED_DESCRIPTORS: Final = 64
+# The page may have this part of the descriptors where there are too few for all configured connections.
+PAGE_SHARE: Final = 4
 
 
-def raise_descriptor_limit(connections: int) -> None:
-    """Raise the process's limit of open files to fit this many connections; log a warning if the limit stays lower."""
-    wanted = connections + OTHER_DESCRIPTORS
+def raise_descriptor_limit(phones: int, browsers: int) -> int:
+    """Raise the process's limit of open files to fit the connections; log a warning if the limit stays lower.
+
+    :param phones: the most LDAP connections.
+    :param browsers: the most connections to the page.
+    :returns: the most connections to the page that leave enough descriptors for phones.
+    """
+    wanted = phones + browsers + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
+        return browsers
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    if most < wanted:
-        log.warn(
-            "ldap.max_connections = {connections}: the system lets this process open {most} files; raise LimitNOFILE",
-            connections=connections,
-            most=most,
-        )
+    if most == wanted:
+        return browsers
+    page = min(browsers, max(most - phones - OTHER_DESCRIPTORS, most // PAGE_SHARE))
+    log.warn(
+        "ldap.max_connections = {phones}, web.max_connections = {browsers}: the system lets this process open {most} "
+        "files, so the page has {page} connections; raise LimitNOFILE",
+        phones=phones,
+        browsers=browsers,
+        most=most,
+        page=page,
+    )
+    return page
 
 
 def has_free_descriptors() -> bool:

@@ -32,6 +32,7 @@ from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
 from ldapgw.server.listener import Listener, SessionCloser, phone_server
+from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Metrics, SearchCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants, TenantClients, configured_clients
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
@@ -53,7 +54,7 @@ from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, account_topic
-from ldapgw.web.site import web_site
+from ldapgw.web.site import Admission, WebSite
 
 
 class Parts:
@@ -61,6 +62,7 @@ class Parts:
 
     :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
     :param is_running: whether the gateway's services are running.
+    :param max_web_connections: the most connections to the page that the file descriptors allow.
     :ivar clients: the tenants' OAuth clients.
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
@@ -76,6 +78,7 @@ class Parts:
         wall_clock: IReactorTime,
         state: OpenStateDir,
         is_running: Callable[[], bool],
+        max_web_connections: int,
     ) -> None:
         now = wall_clock.seconds
         state_dir = Path(config.state_dir)
@@ -189,6 +192,8 @@ class Parts:
         )
 
         # --- pages ---
+        misuse_log = MisuseLog(reactor)
+
         def is_ready() -> bool:
             return is_running() and catalog.snapshot.loaded
 
@@ -226,6 +231,7 @@ class Parts:
             database_fails_since=lambda: store.failing_since,
             certificate_expiry=lambda: tls.loaded.validity.expiry_if_near(now()) if tls else None,
             changed=change_watcher.refresh_now,
+            count_misuse=misuse_log.count,
             admin=AdminDependencies(
                 tenants_with_configured_client=clients.configured,
                 certificate_expiry=certificate_expiry,
@@ -249,7 +255,16 @@ class Parts:
         )
 
         # --- services ---
-        web = web_site(web_resource(pages), reactor)
+        web = WebSite(
+            web_resource(pages),
+            reactor,
+            Admission(
+                max_web_connections,
+                config.web.max_connections_per_network,
+                config.web.trusted_proxies.contains,
+                misuse_log.count,
+            ),
+        )
         self.clients = clients
         self.catalog = catalog
         self.publisher = publisher
@@ -257,6 +272,7 @@ class Parts:
         self.services: tuple[IService, ...] = (
             one_shot_process,
             work_process,
+            misuse_log,
             change_watcher,
             recorder,
             revoker,

@@ -197,7 +197,9 @@ class _RootResource(Resource):
 
 
 def _routing_error(request: Any) -> PageError | None:
-    """The error of a request that must not reach the router: the body is too large, or the path is not UTF-8."""
+    """The error of a request that must not reach the router: too many at once, a large body, a path not in UTF-8."""
+    if getattr(request, "is_refused", False):
+        return PageError(error_pages.TOO_MANY, headers=(("Retry-After", "30"),))
     request.content.seek(0, 2)
     size = request.content.tell()
     request.content.seek(0)

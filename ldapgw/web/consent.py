@@ -92,6 +92,8 @@ class ConsentDependencies(Protocol):
 
     def changed(self) -> Awaitable[None]: ...
 
+    def count_misuse(self, kind: str, address: str, /) -> None: ...
+
     def sharers(self, client: Client) -> list[str]: ...
 
 
@@ -170,7 +172,7 @@ class AuthorizationCodeFlow:
             )
         tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
-            log.info("web: a callback without its consent, from {address}", address=request.address)
+            self._dependencies.count_misuse("a callback without its consent", request.address)
             # A person who reloads the callback is signed in: the session names the tenant, unless there are two.
             names = [name for name, session in request.sessions.items() if await self._is_session_of(session, name)]
             raise PageError(error_pages.EXPIRED, self._dependencies.tenants[names[0]] if len(names) == 1 else None)

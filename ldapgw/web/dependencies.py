@@ -102,6 +102,7 @@ class WebDependencies:
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
         certificate.
     :ivar changed: called after an account was changed; sync and directory read the accounts again at once.
+    :ivar count_misuse: counts misuse for the log, by its kind and the client's address (`ldapgw.server.logging`).
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
     :ivar notifier: notifies open pages of changes.
@@ -123,6 +124,7 @@ class WebDependencies:
     database_fails_since: Callable[[], float | None]
     certificate_expiry: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
+    count_misuse: Callable[[str, str], None]
     admin: AdminDependencies
     phones: PhoneDependencies
     notifier: ChangeNotifier

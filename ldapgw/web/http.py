@@ -94,6 +94,13 @@ def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Ca
 _HOP = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?", re.ASCII)
 
 
+def request_address(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> str:
+    """The address of the client that sent a Twisted request (`client_address`)."""
+    peer = getattr(request.getClientAddress(), "host", "")
+    headers = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
+    return client_address(peer, map(_text, headers), is_trusted_proxy)
+
+
 def _read_hop(hop: str) -> str:
     match = _HOP.fullmatch(hop)
     address = (match[1] or match[2] or "") if match else hop
@@ -302,7 +309,6 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
     _, _, query = request.uri.partition(b"?")
     headers = request.requestHeaders
     body = request.content.read(MAX_BODY_SIZE)
-    peer = getattr(request.getClientAddress(), "host", "")
     pairs = _parse_urlencoded(query)
     parameters = _without_duplicates(pairs)
     cookie_headers = [_text(value) for value in headers.getRawHeaders(b"Cookie", [])]
@@ -314,9 +320,7 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         form=_parse_form(_header(request, "Content-Type"), body),
         cookies=our_cookies,
         sessions=cookies.sessions(cookie_headers, dependencies.tenants),
-        address=client_address(
-            peer, (_text(v) for v in headers.getRawHeaders(b"X-Forwarded-For", [])), dependencies.is_trusted_proxy
-        ),
+        address=request_address(request, dependencies.is_trusted_proxy),
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),

@@ -191,7 +191,7 @@ class SignInPages:
         """
         wait = self._rate_limiter.take(client_network(request.address), self._layout.now())
         if wait:
-            log.warn("web: too many sign-ins, from {address}", address=request.address)
+            self._layout.dependencies.count_misuse("too many sign-ins", request.address)
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", str(math.ceil(wait))),))
 
 

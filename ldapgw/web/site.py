@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP server of the web pages, with limits on the time and size of requests and without an access log.
+"""The HTTP server of the web pages, with limits on connections, time and size of requests and without an access log.
+
+Connections are counted in all and by network (`Admission`), because each takes a file descriptor, and phones need
+descriptors too.  A trusted proxy connects for many clients, so that its clients' requests are counted in place of its
+connections.
 
 An access log would contain Google's authorization codes, which are in the callback's address.  The handlers log the
 important events.
@@ -7,17 +11,23 @@ important events.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from ldapgw.web.http import MAX_BODY_SIZE
+from ldapgw.web.http import MAX_BODY_SIZE, client_network, request_address
+
+Release = Callable[[], None]
 
 # A browser sends a whole request at once; half a minute allows for a bad line.
 REQUEST_SECONDS = 30.0
@@ -26,23 +36,111 @@ IDLE_SECONDS = 60.0
 # A body that is too large is read and discarded up to this size, so that the browser shows our error page: a browser
 # whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
+# The rest of a request that is refused is read for this long, for the same reason.
+REFUSED_SECONDS = 2.0
+
+
+class Admission:
+    """Limits on the connections of the page, and on the requests under way of trusted proxies' clients.
+
+    A network is an IPv4 address or an IPv6 /64.
+
+    Mutable: the number of connections, and the connections and requests of each network.
+
+    :param max_connections: in all.
+    :param max_per_network: connections of one network, or requests of one network through trusted proxies.
+    :param is_trusted_proxy: whether an address belongs to a trusted proxy.
+    :param count_misuse: see `ldapgw.web.dependencies.WebDependencies`.
+    """
+
+    def __init__(
+        self,
+        max_connections: int,
+        max_per_network: int,
+        is_trusted_proxy: Callable[[str], bool],
+        count_misuse: Callable[[str, str], None],
+    ) -> None:
+        self.is_trusted_proxy = is_trusted_proxy
+        self.count_misuse = count_misuse
+        self._max_connections = max_connections
+        self._max_per_network = max_per_network
+        self._connections = 0
+        self._networks: Counter[str] = Counter()
+
+    def admit_connection(self, address: str) -> Release | None:
+        """Count a connection until the returned function is called; None: there are too many.
+
+        :param address: the peer's; empty for a Unix socket, whose clients are on this machine.
+        """
+        exempt = not address or self.is_trusted_proxy(address)
+        network = "" if exempt else client_network(address)
+        if self._connections >= self._max_connections or (network and self._is_full(network)):
+            self.count_misuse("too many connections", address)
+            return None
+        self._connections += 1
+        self._networks[network] += 1
+        return partial(self._release_connection, network)
+
+    def admit_request(self, peer: str, client: str) -> Release | None:
+        """Count a request until the returned function is called; None: there are too many.
+
+        :param peer: the address that the connection came from.
+        :param client: the client's address.
+        """
+        if not self.is_trusted_proxy(peer) or self.is_trusted_proxy(client):
+            return _release_nothing
+        network = client_network(client)
+        if self._is_full(network):
+            self.count_misuse("too many requests at once", client)
+            return None
+        self._networks[network] += 1
+        return partial(self._release, network)
+
+    def _is_full(self, network: str) -> bool:
+        return self._networks[network] >= self._max_per_network
+
+    def _release_connection(self, network: str) -> None:
+        self._connections -= 1
+        self._release(network)
+
+    def _release(self, network: str) -> None:
+        self._networks[network] -= 1
+        if not self._networks[network]:
+            del self._networks[network]
+
+
+def _release_nothing() -> None:
+    """What is not counted needs no release."""
 
 
 class WebRequest(Request):
-    """A request that keeps at most `MAX_BODY_SIZE` + 1 octets of the body, so that the excess can be detected."""
+    """A request that keeps at most `MAX_BODY_SIZE` + 1 octets of the body, so that the excess can be detected.
 
+    :ivar is_refused: whether there are too many requests of the client's network.
+    """
+
+    channel: WebChannel
+    is_refused = False
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
-        """Limit the length, because Twisted would open a temporary file for a long body."""
+        """The headers are complete.
+
+        The length is limited, because Twisted would open a temporary file for a long body.
+        """
         super().gotLength(0 if length is None else min(length, MAX_BODY_SIZE))
+        release = self.channel.admit_request(self)
+        if release is None:
+            self.is_refused = True
+        else:
+            self.notifyFinish().addBoth(lambda _: release())
 
     def handleContentChunk(self, data: bytes) -> None:
         remaining = max(MAX_BODY_SIZE + 1 - self._received, 0)
         self._received += len(data)
         super().handleContentChunk(data[:remaining])
         if self._received > MAX_READ_SIZE:
-            self.channel.forceAbortClient()
+            self.channel.abort("a request that is too large")
 
     def process(self) -> None:
         """Route ``OPTIONS *`` to a path that does not exist."""
@@ -52,19 +150,37 @@ class WebRequest(Request):
 
 
 class WebChannel(HTTPChannel):
-    """A connection that must deliver each request completely within `REQUEST_SECONDS`."""
+    """A connection that must deliver each request completely within `REQUEST_SECONDS`.
 
+    :ivar address: the peer's, which is a proxy's where one is in front; empty for a Unix socket.
+    :ivar release: called when the connection is closed.
+    """
+
+    site: WebSite
+    address: str
+    release: Release
+    # Twisted logs each client whose time is up; `abort` counts them, and an idle connection's end is no event.
+    _log = Logger(observer=cast("Any", lambda _event: None))
     _deadline: IDelayedCall | None = None
     _busy = False
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self._start_deadline()
+        self._start_deadline(REQUEST_SECONDS)
 
     def dataReceived(self, data: bytes) -> None:
         if self._deadline is None and not self._busy:
-            self._start_deadline()
+            self._start_deadline(REQUEST_SECONDS)
         super().dataReceived(data)
+
+    def admit_request(self, request: WebRequest) -> Release | None:
+        """Count a request whose headers are complete; None: there are too many, and its body has to come soon."""
+        admission = self.site.admission
+        release = admission.admit_request(self.address, request_address(request, admission.is_trusted_proxy))
+        if release is None:
+            self._cancel_deadline()
+            self._start_deadline(REFUSED_SECONDS)
+        return release
 
     def allContentReceived(self) -> None:
         """The request is complete."""
@@ -80,9 +196,23 @@ class WebChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
         super().connectionLost(reason)
+        self.release()
 
-    def _start_deadline(self) -> None:
-        self._deadline = self.callLater(REQUEST_SECONDS, self._on_deadline)
+    def forceAbortClient(self) -> None:  # noqa: N802 - Twisted's name
+        """The client does not close its half of the connection."""
+        self._abortingCall = None
+        self.abort("a connection that timed out")
+
+    def abort(self, kind: str) -> None:
+        """Close the connection at once.
+
+        :param kind: of misuse, for the log.
+        """
+        self.site.admission.count_misuse(kind, self.address)
+        cast("ITCPTransport", self.transport).abortConnection()
+
+    def _start_deadline(self, seconds: float) -> None:
+        self._deadline = self.callLater(seconds, self._on_deadline)
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -91,23 +221,32 @@ class WebChannel(HTTPChannel):
 
     def _on_deadline(self) -> None:
         self._deadline = None
-        self.forceAbortClient()
+        self.abort("a connection that timed out")
 
 
 class WebSite(Site):
-    """The factory of `WebChannel` connections."""
-
-    protocol = cast("Any", WebChannel)  # Twisted's own protocol may switch to HTTP/2
-
-    def log(self, request: http.Request) -> None:
-        """Log nothing."""
-
-
-def web_site(resource: IResource, clock: IReactorTime) -> WebSite:
-    """The site to listen with.
+    """The factory of `WebChannel` connections.
 
     :param clock: measures the time limits.
     """
-    return WebSite(
-        resource, requestFactory=WebRequest, timeout=IDLE_SECONDS, reactor=clock, parsePOSTFormSubmission=False
-    )
+
+    protocol = cast("Any", WebChannel)  # Twisted's own protocol may switch to HTTP/2
+
+    def __init__(self, resource: IResource, clock: IReactorTime, admission: Admission) -> None:
+        super().__init__(
+            resource, requestFactory=WebRequest, timeout=IDLE_SECONDS, reactor=clock, parsePOSTFormSubmission=False
+        )
+        self.admission = admission
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """The protocol of a new connection; None, which closes the connection, where there are too many."""
+        address = getattr(addr, "host", "")
+        release = self.admission.admit_connection(address)
+        if release is None:
+            return None
+        channel = super().buildProtocol(addr)
+        channel.address, channel.release = address, release
+        return channel
+
+    def log(self, request: http.Request) -> None:
+        """Log nothing."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,10 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
-from tests.support.site.running import Process, Site, fetch, new_site, wait_until
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.listening import DONE
+from tests.support.site.running import PATIENCE, Process, Site, fetch, new_site, wait_until
 
 WRONG = "wrong-password"
 TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config"]
@@ -93,6 +98,32 @@ async def test_a_kill_loses_nothing_and_google_is_not_needed(site: Site) -> None
         (account,) = site.accounts()
         assert account["error"]["code"] == "network"
         assert found(site) == NUMBER
+
+
+@pytest_twisted.ensureDeferred
+async def test_connections_to_the_page_turn_no_phone_away(site: Site) -> None:
+    """400 that say nothing, where the system gives 300 file descriptors; then fifty phones come at once."""
+    with ExitStack() as stack:
+        gateway = stack.enter_context(
+            site.running(["sh", "-c", 'ulimit -n 300 && exec "$@"', "sh", *site.command("run")])
+        )
+        await connected(site)
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(("127.0.0.1", site.web_port), PATIENCE))
+        phones = [stack.enter_context(socket.create_connection(("127.0.0.1", site.ldap_port), 30)) for _ in range(50)]
+        for phone in phones:
+            phone.sendall(pdu.message(1, pdu.bind("desk1", site.phones["desk1"].encode())))
+        assert [[one.code for one in pdu.responses(phone.recv(4096))] for phone in phones] == [[0]] * 50
+        for phone in phones:
+            phone.sendall(pdu.message(2, pdu.search("dc=acme,dc=example", 2, encode(read_filter("(sn=mueller)")))))
+        answers = [pdu.responses(phone.recv(65536)) for phone in phones]
+        assert [[one.code for one in answer if one.kind == DONE] for answer in answers] == [[0]] * 50
+        assert {len(answer) for answer in answers} == {2}
+        assert found(site) == NUMBER
+        assert "300 files, so the page has 75 connections; raise LimitNOFILE" in gateway.said
+        assert gateway.said.count("web: too many connections, from 127.0.0.1") == 1
+    assert "few file descriptors are left" not in gateway.said
+    assert "Traceback" not in gateway.said
 
 
 def test_changes_reach_phones(served: Site) -> None:

@@ -160,7 +160,7 @@ globalLogBeginner.beginLoggingTo([lambda event: print("log", formatEvent(event),
 from ldapgw.server.listener import raise_descriptor_limit
 from ldapgw.server.listener import Listener
 from tests.support.phonebook.wire import make_factory
-raise_descriptor_limit(1000)
+raise_descriptor_limit(1000, 1000)
 factory = make_factory(clock=reactor, max_connections=1000, max_connections_per_address=1000)
 listener = Listener(reactor, "ldap.listen", "tcp:0:interface=127.0.0.1", factory)
 listener.privilegedStartService()
@@ -274,7 +274,8 @@ def test_a_process_without_descriptors_lives_on(gateway):
             assert all(answers(client) for client in late)
         assert all(answers(client) for client in served[20:])
     assert [line for line in gateway.logged if "starting on" not in line] == [
-        "ldap.max_connections = 1000: the system lets this process open 120 files; raise LimitNOFILE",
+        "ldap.max_connections = 1000, web.max_connections = 1000: the system lets this process open 120 files, so the "
+        "page has 30 connections; raise LimitNOFILE",
         'ldap.listen "tcp:0:interface=127.0.0.1": few file descriptors are left, connections closed at '
         "once: 1; raise LimitNOFILE",
     ]
@@ -316,12 +317,28 @@ def test_our_own_limit_is_raised_as_far_as_is_needed():
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
         raised = []
-        for connections in (10, 250, 220):
-            raise_descriptor_limit(connections)
+        for phones, browsers in ((10, 20), (150, 100), (20, 200)):
+            assert raise_descriptor_limit(phones, browsers) == browsers
             raised.append(resource.getrlimit(resource.RLIMIT_NOFILE))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert raised == [(low, hard), (OTHER_DESCRIPTORS + 250, hard), (OTHER_DESCRIPTORS + 250, hard)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "phones", "browsers", "page"),
+    [(300, 10_000, 1_000, 75), (2_000, 10_000, 1_000, 500), (2_000, 10_000, 100, 100), (2_000, 1_000, 1_000, 700)],
+    ids=["few", "more", "enough for the page", "enough for the phones"],
+)
+def test_the_page_has_a_share_of_too_few_descriptors(limit, phones, browsers, page):
+    """What the phones' connections leave, and a quarter at least."""
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))\n"
+        "from ldapgw.server.listener import raise_descriptor_limit\n"
+        f"print(raise_descriptor_limit({phones}, {browsers}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{page}\n"
 
 
 @pytest.mark.parametrize(

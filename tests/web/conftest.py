@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
 
 from tests.support.stage.web import Browser, Stage
 
@@ -16,3 +20,17 @@ def stage() -> Stage:
 @pytest.fixture
 def browser(stage: Stage) -> Browser:
     return stage.browser()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[LogEvent]]:
+    """What is logged while the test runs."""
+    events: list[LogEvent] = []
+
+    @provider(ILogObserver)
+    def keep(event: LogEvent) -> None:
+        events.append(event)
+
+    globalLogPublisher.addObserver(keep)
+    yield events
+    globalLogPublisher.removeObserver(keep)

@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.ldap.admission import LOG_INTERVAL
 from ldapgw.store import accounts
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import consent_flow
@@ -97,6 +99,23 @@ def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
     assert browser.get("/acme/", here).status == 200
     stage.clock.advance(1)
     assert browser.get("/acme/connect", here).status == 302
+
+
+def test_refused_sign_ins_are_logged_by_count(stage: Stage, browser: Browser, logged: list[LogEvent]) -> None:
+    """A line a minute, however many there are; and what was not logged yet is when the gateway stops."""
+    stage.misuse.startService()
+    for _ in range(SIGN_IN_BURST + 237):
+        browser.get("/acme/signin")
+    stage.clock.advance(LOG_INTERVAL)
+    for _ in range(3):
+        browser.get("/oauth/callback?state=x")
+    stage.misuse.stopService()
+    assert [formatEvent(event) for event in logged if event["log_level"] >= LogLevel.info] == [
+        "web: too many sign-ins, from 127.0.0.1",
+        "web: too many sign-ins, from 127.0.0.1, 236 times",
+        "web: a callback without its consent, from 127.0.0.1",
+        "web: a callback without its consent, from 127.0.0.1, 2 times",
+    ]
 
 
 def test_connecting_again_names_the_person_and_renews_the_grant(stage: Stage, browser: Browser) -> None:

@@ -15,7 +15,7 @@ from ldapgw.store.account_status import SyncProgress
 from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
-from ldapgw.web.site import web_site
+from ldapgw.web.site import WebSite
 from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage
 
 
@@ -114,7 +114,7 @@ class Stream(Connection):
     """A browser that listens to events."""
 
     def __init__(self, stage: Stage, browser: Browser, clock: Clock) -> None:
-        super().__init__(web_site(web_resource(stage.gate), clock))
+        super().__init__(WebSite(web_resource(stage.gate), clock, stage.admission()))
         cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n"
         self.head = self.send(
             f"GET /acme/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{cookie}\r\n".encode()
@@ -226,7 +226,7 @@ def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
     for number in range(MAX_STREAMS_PER_PERSON + 1):
         browser = (alice, other)[number % 2]
         stream = Stream.__new__(Stream)
-        Connection.__init__(stream, web_site(resource, stage.clock))
+        Connection.__init__(stream, WebSite(resource, stage.clock, stage.admission()))
         cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n".encode()
         stream.head = stream.send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")
         streams.append(stream)

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from ldapgw.web.app import web_resource
-from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REQUEST_SECONDS, web_site
+from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REFUSED_SECONDS, REQUEST_SECONDS, WebSite
 from tests.support.stage.web import Browser, Connection, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -25,7 +27,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def connection(stage: Stage, clock: Clock) -> Iterator[Connection]:
-    connection = Connection(web_site(web_resource(stage.gate), clock))
+    connection = Connection(WebSite(web_resource(stage.gate), clock, stage.admission()))
     yield connection
     connection.close()
     assert clock.getDelayedCalls() == []
@@ -152,7 +154,7 @@ def test_strange_hosts(connection: Connection, host: bytes) -> None:
 
 def test_nothing_is_logged_of_an_address(stage: Stage, clock: Clock, tmp_path: Any) -> None:
     """The callback's has the code in it."""
-    site = web_site(web_resource(stage.gate), clock)
+    site = WebSite(web_resource(stage.gate), clock, stage.admission())
     site.startFactory()
     written: list[str] = []
     site._logFile = type("Log", (), {"write": lambda _, line: written.append(line), "close": lambda _: None})()
@@ -169,7 +171,7 @@ def test_what_was_begun_ends_although_the_browser_is_gone(stage: Stage, browser:
     stage.changes = 0
     form = b"token=" + browser.get("/acme/").token.encode()
     direct, stage.store = stage.store, SlowStore()
-    connection = Connection(web_site(web_resource(stage.gate), clock))
+    connection = Connection(WebSite(web_resource(stage.gate), clock, stage.admission()))
     cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n".encode()
     head = b"POST /acme/disconnect HTTP/1.1\r\n" + FORM + cookie + b"Content-Length: %d\r\n\r\n" % len(form)
     assert connection.send(head + form) == b""
@@ -179,6 +181,115 @@ def test_what_was_begun_ends_although_the_browser_is_gone(stage: Stage, browser:
         stage.store.answer(direct)
     assert [account.is_connected for account in stage.accounts()] == [False]
     assert (stage.changes, stage.world.calls["/revoke"]) == (1, 1)
+
+
+# --- too many ---------------------------------------------------------------------------------------------------------
+
+
+def let_in(site: WebSite, *peers: str) -> str:
+    """Which of these peers' connections are taken, in a word of + and -."""
+    return "".join("-" if Connection(site, peer).is_refused else "+" for peer in peers)
+
+
+def test_one_network_does_not_take_all_connections(stage: Stage, clock: Clock) -> None:
+    """An IPv4 address or an IPv6 /64; whoever leaves makes room."""
+    site = WebSite(web_resource(stage.gate), clock, stage.admission(10, 2))
+    first = Connection(site, "192.0.2.1")
+    assert let_in(site, "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2") == "+-+"
+    assert let_in(site, "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1") == "++-+"
+    first.close()
+    assert let_in(site, "192.0.2.1", "192.0.2.1") == "+-"
+
+
+def test_the_page_has_so_many_connections_and_no_more(stage: Stage, clock: Clock) -> None:
+    """Wherever they come from, be it a proxy or this machine: each takes a file descriptor."""
+    stage.trusts = lambda address: address == "192.0.2.9"
+    site = WebSite(web_resource(stage.gate), clock, stage.admission(5, 2))
+    first = Connection(site, "192.0.2.1")
+    assert let_in(site, "192.0.2.9", "192.0.2.9", "192.0.2.9", "192.0.2.2", "192.0.2.3", "192.0.2.9") == "++++--"
+    local = UNIXAddress(b"/run/ldapgw.sock")
+    assert site.buildProtocol(local) is None
+    first.close()
+    assert site.buildProtocol(local) is not None
+
+
+def test_clients_of_a_proxy_are_counted_by_requests(stage: Stage, clock: Clock) -> None:
+    """One network has so many under way, and is told so; others are answered, and so is it when one has ended."""
+    stage.trusts = lambda address: address == "192.0.2.9"
+    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 2))
+    body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: %s\r\nContent-Length: 1\r\n\r\n"
+    get = b"GET /healthz HTTP/1.1\r\nX-Forwarded-For: %s\r\n\r\n"
+    under_way = [Connection(site, "192.0.2.9") for _ in range(2)]
+    assert [one.send(body % b"198.51.100.7") for one in under_way] == [b"", b""]
+    refused = Connection(site, "192.0.2.9").send(get % b"198.51.100.7")
+    assert refused.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nRetry-After: 30\r\n" in refused
+    assert b"\r\nContent-Security-Policy: " in refused
+    assert b"Too much at once" in refused
+    other = Connection(site, "192.0.2.9")
+    for who in (b"198.51.100.8", b"192.0.2.9", b"198.51.100.8"):
+        assert other.send(get % who).startswith(b"HTTP/1.1 200 ")
+    assert under_way[0].send(b"x").startswith(b"HTTP/1.1 403 ")
+    assert other.send(get % b"198.51.100.7").startswith(b"HTTP/1.1 200 ")
+    assert under_way[0].send(body % b"198.51.100.7") == b""
+    assert other.send(get % b"198.51.100.7").startswith(b"HTTP/1.1 429 ")
+    under_way[1].close()
+    assert other.send(get % b"198.51.100.7").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, clock: Clock) -> None:
+    """Else all its clients would share one network's."""
+    stage.trusts = lambda address: address == "192.0.2.9"
+    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
+    body = b"POST /acme/sync HTTP/1.1\r\nContent-Length: 1\r\n\r\n"
+    under_way = [Connection(site, "192.0.2.9") for _ in range(3)]
+    assert [one.send(body) for one in under_way] == [b""] * 3
+    assert [one.send(b"x")[:13] for one in under_way] == [b"HTTP/1.1 403 "] * 3
+
+
+def test_a_refused_request_that_trickles(stage: Stage, clock: Clock) -> None:
+    """It is not waited for as long as others are: it is not counted."""
+    stage.trusts = lambda address: address == "192.0.2.9"
+    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
+    body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
+    counted, refused = (Connection(site, "192.0.2.9") for _ in range(2))
+    for connection in (counted, refused):
+        connection.send(body)
+    clock.advance(REFUSED_SECONDS)
+    assert (counted.ended, refused.ended) == (False, True)
+
+
+def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent]) -> None:
+    """Connections that are refused or time out: a line a minute for each kind and network, and none of Twisted's."""
+    stage.misuse.startService()
+    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission(1000, 100))
+    connections = [Connection(site) for _ in range(150)]
+    taken = [connection for connection in connections if not connection.is_refused]
+    assert len(taken) == 100
+    stage.clock.advance(REQUEST_SECONDS)
+    assert all(connection.ended for connection in taken)
+    assert lines_of(logged) == [
+        "web: too many connections, from 192.0.2.1",
+        "web: a connection that timed out, from 192.0.2.1",
+    ]
+    for connection in taken:
+        connection.close()
+    idle = Connection(site)
+    idle.send(GET)
+    stage.clock.advance(IDLE_SECONDS)
+    assert idle.ended
+    idle.close()
+    stage.clock.advance(60)
+    stage.misuse.stopService()
+    assert lines_of(logged)[2:] == [
+        "web: too many connections, from 192.0.2.1, 49 times",
+        "web: a connection that timed out, from 192.0.2.1, 99 times",
+    ]
+
+
+def lines_of(logged: list[LogEvent]) -> list[str]:
+    """The lines of the log."""
+    return [formatEvent(event) for event in logged if event["log_level"] >= LogLevel.info]
 
 
 class SlowStore:

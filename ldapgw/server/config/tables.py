@@ -81,6 +81,10 @@ class Web(Table, frozen=True, kw_only=True):
     listen: ServerEndpoints = ServerEndpoints(["tcp:8080"])
     trusted_proxies: Networks = Networks.read(["127.0.0.1"])
     metrics_networks: Networks = Networks.read(["127.0.0.0/8", "::1/128"])
+    # An open window has one, and a browser some more while it loads a page.
+    max_connections: Count = 1000
+    # An office behind one translated address has a hundred open windows; one client must not take all connections.
+    max_connections_per_network: Count = 256
 
 
 class Sync(Table, frozen=True, kw_only=True):

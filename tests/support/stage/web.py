@@ -16,6 +16,7 @@ from weakref import finalize
 from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
 from treq.testing import RequestTraversalAgent, StubTreq
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, Cooperator
@@ -39,6 +40,7 @@ from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.server.logging import MisuseLog
 from ldapgw.server.oauth_clients import LazyTenants, TenantClients
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts
@@ -50,7 +52,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
 from ldapgw.web.http import PublicUrl
 from ldapgw.web.live import ChangeNotifier, account_topic
-from ldapgw.web.site import WebSite
+from ldapgw.web.site import Admission, WebSite
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.results import result_of
@@ -210,6 +212,7 @@ class Stage:
         self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
         self.clients = TenantClients(self.store, self.secret_box, {})
+        self.misuse = MisuseLog(self.clock)
 
     @property
     def gate(self) -> WebDependencies:
@@ -242,6 +245,7 @@ class Stage:
             database_fails_since=lambda: self.database_fails_since,
             certificate_expiry=lambda: self.certificate_ends,
             changed=self._changed,
+            count_misuse=self.misuse.count,
             admin=AdminDependencies(
                 sync_interval=600.0,
                 calls_per_minute=self.calls_per_minute,
@@ -273,6 +277,10 @@ class Stage:
     async def _changed(self) -> None:
         self.changes += 1
         await self.clients.refresh()
+
+    def admission(self, connections: int = 1000, per_network: int = 256) -> Admission:
+        """What lets connections in, as many as the configuration does by default."""
+        return Admission(connections, per_network, self.trusts, self.misuse.count)
 
     def browser(self) -> Browser:
         """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""
@@ -366,10 +374,16 @@ class Browser:
 class Connection:
     """One connection to the server, in memory."""
 
-    def __init__(self, site: WebSite) -> None:
-        self.transport = StringTransport()
+    def __init__(self, site: WebSite, peer: str = "192.0.2.1") -> None:
+        self.transport = StringTransport(peerAddress=IPv4Address("TCP", peer, 5))
         self.channel: Any = site.buildProtocol(self.transport.getPeer())
-        self.channel.makeConnection(self.transport)
+        if not self.is_refused:
+            self.channel.makeConnection(self.transport)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server has closed it at once."""
+        return self.channel is None
 
     def send(self, octets: bytes) -> bytes:
         """What comes back at once."""
