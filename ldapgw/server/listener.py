@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from twisted.application.service import Service
@@ -34,7 +34,9 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
+    ITCPTransport,
 )
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -143,6 +145,20 @@ class DescriptorLimitedFactory:
         return self._name
 
 
+class _HaproxyFactory(DescriptorLimitedFactory):
+    """The same behind Twisted's wrapper for the PROXY protocol, which fails where a factory gives no protocol."""
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol:
+        return super().buildProtocol(addr) or _ClosingProtocol()
+
+
+class _ClosingProtocol(Protocol):
+    """Closes the connection at once."""
+
+    def connectionMade(self) -> None:
+        cast("ITCPTransport", self.transport).abortConnection()
+
+
 class Listener(Service):
     """A service that listens on one endpoint, from the privileged start on.
 
@@ -153,7 +169,8 @@ class Listener(Service):
     def __init__(self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory) -> None:
         self._endpoint = serverFromString(reactor, endpoint + _backlog(endpoint))
         self._name = f'{setting} "{endpoint}"'
-        self._factory = DescriptorLimitedFactory(self._name, factory, reactor, has_free_descriptors)
+        limited = _HaproxyFactory if endpoint.startswith("haproxy:") else DescriptorLimitedFactory
+        self._factory = limited(self._name, factory, reactor, has_free_descriptors)
         self._port: IListeningPort | None = None
         self._starting = False
         self._problem = ""

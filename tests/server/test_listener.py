@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -106,6 +107,20 @@ def test_a_port_in_use_is_told_in_a_line(lines):
             listener.privilegedStartService()
     assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot be listened on: Address already in use',)
     assert lines == []
+
+
+def test_what_is_refused_behind_the_proxy_protocol_is_closed():
+    """Without a fault in the log: Twisted's wrapper expects a protocol."""
+    reactor = MemoryReactorClock()
+    refusing = Factory()
+    refusing.buildProtocol = lambda _: None
+    Listener(reactor, "web.listen", "haproxy:tcp:8080", refusing).privilegedStartService()
+    [(_, wrapper, *_)] = reactor.tcpServers
+    protocol = wrapper.buildProtocol(PEER)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    assert transport.disconnected
+    protocol.connectionLost(Failure(ConnectionDone()))
 
 
 def test_an_endpoint_that_fails_later_is_told_in_the_log(lines):
