@@ -207,6 +207,10 @@ class UnknownRefusal(BadResponse):
         return {"by": "token", "word": self.word}
 
 
+class IdentityUnverified(BadResponse):
+    """Raised when the signature of an ``id_token`` is wrong, or cannot be checked, so that nobody is signed in."""
+
+
 class PageTooLarge(BadResponse):
     """Raised when the body of an answer has more octets than we read; smaller pages may help."""
 

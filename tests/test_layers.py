@@ -23,8 +23,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"numbers"}, PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
     "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
-    "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope"}),
-    "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
+    "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt"}),
+    "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "sync": (VALUES | {"directory", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (VALUES | {"directory", "ldap", "store"}, {"twisted", "sqlalchemy"}),
@@ -51,7 +51,8 @@ DOORS = {
     "segno": {"web.phone_pages"},
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
-    "cryptography": {"store.secrets", "server.tls", "cli.certificate"},
+    "cryptography": {"store.secrets", "server.tls", "cli.certificate", "google.sandbox.oauth"},
+    "jwt": {"google.keys"},
 }
 
 

@@ -49,7 +49,7 @@ def check_certificate(tls: Tls, host: str, now: float) -> Iterator[CheckResult]:
             message = f"does not belong to the first certificate of {tls.certificate}"
             yield CheckResult(CheckStatus.FAILED, tls.private_key, message)
     if tls.client_ca:
-        yield _authorities(tls.client_ca, now)
+        yield check_authorities(tls.client_ca, now, "of those who sign phones' certificates")
 
 
 def expiry_if_near(tls: Tls | None, now: float) -> float | None:
@@ -85,16 +85,17 @@ def _lifetime(file: str, chain: Sequence[x509.Certificate], now: float) -> Check
     return CheckResult(CheckStatus.OK, file, f"valid until {validity.not_after:%Y-%m-%d}")
 
 
-def _authorities(file: str, now: float) -> CheckResult:
-    """Check the authorities that sign phones' certificates; an expired authority locks out its phones."""
+def check_authorities(file: str, now: float, whose: str) -> CheckResult:
+    """Check a file of authorities; what an expired authority has signed is refused.
+
+    :param whose: whose certificates the file should hold.
+    """
     try:
         authorities = read_certificates(Path(file).read_bytes())
     except OSError as error:
         return CheckResult(CheckStatus.FAILED, file, f"cannot be read: {error.strerror}")
     except ValueError:
-        return CheckResult(
-            CheckStatus.FAILED, file, "expected certificates in PEM, of those who sign phones' certificates"
-        )
+        return CheckResult(CheckStatus.FAILED, file, f"expected certificates in PEM, {whose}")
     return _lifetime(file, authorities, now)
 
 

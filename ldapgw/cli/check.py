@@ -68,6 +68,7 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from state_dir.check_state_dir(site)
     if config.tls:
         yield from certificate.check_certificate(config.tls, urlsplit(config.web.public_url).hostname or "", now())
+    yield from _inspection(config)
     yield from _redirect_uri(config)
     yield from _ports(_endpoints(config), gateway)
     yield from _encryption(config)
@@ -85,6 +86,18 @@ def _configuration(site: Site) -> CheckResult:
         message = f"has a client_secret, and everybody may read it; run: chmod 640 {file}"
         return CheckResult(CheckStatus.WARNING, f"configuration {file}", message)
     return CheckResult(CheckStatus.OK, f"configuration {file}")
+
+
+def _inspection(config: Config) -> Iterator[CheckResult]:
+    """Check the authority of a proxy that inspects TLS, and say what it can do."""
+    file = config.google.ca_file
+    if file:
+        yield certificate.check_authorities(file, now(), "of the authority of a proxy that inspects TLS")
+        message = (
+            f"whoever holds the key of this authority can read Google's tokens and contacts; people can connect only "
+            f"if the proxy does not inspect {urlsplit(config.google.jwks_uri).hostname} (check --online tries it)"
+        )
+        yield CheckResult(CheckStatus.WARNING, "google.ca_file", message)
 
 
 def _redirect_uri(config: Config) -> Iterator[CheckResult]:

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ldapgw.cli.google import endpoints, get_reactor, oauth, run_in_reactor
+from ldapgw.cli.google import get_reactor, google_clients, run_in_reactor
 from ldapgw.cli.oauth_callback import callback_request, describe_page_error, wait_for_browser
 from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.output import hint, print_line
@@ -105,7 +105,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
     with database.begin() as connection:
         secret_box = open_secret_box(connection, site.key_file)
     clients = site.clients(database)
-    reactor = get_reactor()
+    google = google_clients(site.config)
     return _ConsentDependencies(
         public_url=url,
         tenants={
@@ -113,9 +113,9 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
         },
         store=StoreWorker(database, maybeDeferred),
         secret_box=secret_box,
-        oauth=oauth(site.config, reactor),
-        endpoints=endpoints(site.config),
-        clock=reactor,
+        oauth=google.oauth,
+        endpoints=google.endpoints,
+        clock=get_reactor(),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import click
 
-from ldapgw.cli.google import oauth, run_in_reactor
+from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, find_account, now
-from ldapgw.errors import GoogleError, StoreError, UserError
+from ldapgw.errors import GoogleError, UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account
@@ -55,10 +55,11 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
             tokens = accounts.read_tokens(connection, secret_box, account.id)
             is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
         if tokens is not None and not is_shared:
-            run_in_reactor(lambda reactor: oauth(site.config, reactor).revoke(tokens.refresh_token))
+            oauth = google_clients(site.config).oauth
+            run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))
     except GoogleError as error:
         return f"{error.code}: {error.detail}"
-    except StoreError as error:
+    except UserError as error:
         return error.problems[0]
     return ""
 

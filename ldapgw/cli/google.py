@@ -4,28 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.oauth import OAuth
 from ldapgw.server.config import Config
+
+if TYPE_CHECKING:
+    from ldapgw.server.google import GoogleClients
 
 T = TypeVar("T")
 
 
-def endpoints(config: Config) -> Endpoints:
-    """The configured endpoints of Google or of a sandbox."""
-    return Endpoints(**config.google.endpoints)
+def google_clients(config: Config) -> GoogleClients:
+    """The clients of the configured endpoints of Google or of a sandbox.
 
+    :raises UserError: when ``[google] ca_file`` cannot be used.
+    """
+    from ldapgw.server.google import GoogleClients
 
-def oauth(config: Config, reactor: Any) -> OAuth:
-    """:param reactor: the reactor on which the HTTP client runs."""
-    from ldapgw.google.http import http_client
-
-    return OAuth(http_client(reactor, proxy=config.google.configured_proxy), endpoints(config), reactor)
+    reactor = get_reactor()
+    return GoogleClients(config.google, reactor, reactor)
 
 
 def get_reactor() -> Any:

@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
 from ldapgw.errors import UserError
+from ldapgw.google.sandbox.api import KEYS
 from ldapgw.google.sandbox.app import AUTHORIZATION
 from ldapgw.google.sandbox.app import sandbox as sandbox_resource
 from ldapgw.google.sandbox.loading import load_people
@@ -68,6 +69,7 @@ token_endpoint = "{url}/token"
 revocation_endpoint = "{url}/revoke"
 people_api = "{url}"
 issuer = "{url}"
+jwks_uri = "{url}{KEYS}"
 
 [[tenant]]
 client_id = "{CLIENT_ID}"

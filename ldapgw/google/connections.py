@@ -5,18 +5,30 @@ A proxy gets a CONNECT request (RFC 9110 9.3.6) and then only carries octets: TL
 
 The head of each response is limited: Twisted limits the length of a header line but not the number of lines, and a
 server that sends header lines without end would fill the memory.
+
+Certificates are those of the system's roots.  A proxy that inspects TLS shows certificates of an authority of its own,
+which `trusting` adds, and which `uninspected` does not let pass.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from operator import attrgetter
 from typing import Any, cast
 from urllib.request import getproxies, proxy_bypass
 
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -44,6 +56,65 @@ def environment_proxy(host: str) -> Proxy | None:
     if not url or proxy_bypass(host):
         return None
     return Proxy.parse(url if "://" in url else f"http://{url}")
+
+
+class InspectedConnection(Exception):
+    """The certificate of a connection is of an authority that inspects connections."""
+
+
+def trusting(authorities: Collection[X509]) -> IPolicyForHTTPS:
+    """Trust the system's roots and further authorities."""
+
+    def prepare(connection: SSL.Connection, _: Any) -> None:
+        store: Any = connection.get_context().get_cert_store()
+        for authority in authorities:
+            store.add_cert(authority)
+
+    return _Policy(prepare)
+
+
+def uninspected(authorities: Collection[X509]) -> IPolicyForHTTPS:
+    """Trust the system's roots, but no certificate of these authorities, even where the system trusts them too."""
+    fingerprints = {authority.digest("sha256") for authority in authorities}
+
+    def prepare(connection: SSL.Connection, protocol: Any) -> None:
+        def look(connection: SSL.Connection, where: int, _: int) -> None:
+            if where & SSL.SSL_CB_HANDSHAKE_DONE:
+                chain = connection.get_verified_chain() or ()
+                if any(certificate.digest("sha256") in fingerprints for certificate in chain):
+                    protocol.failVerification(Failure(InspectedConnection()))
+
+        connection.set_info_callback(look)
+
+    return _Policy(prepare)
+
+
+class _Policy(BrowserLikePolicyForHTTPS):
+    """Trusts the system's roots, as changed for each connection.
+
+    :param prepare: is given a connection, whose context is its own, and its protocol.
+    """
+
+    def __init__(self, prepare: Callable[[SSL.Connection, Any], None]) -> None:
+        super().__init__()
+        self._prepare = prepare
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: N802  the interface's name
+        return _Creator(super().creatorForNetloc(hostname, port), self._prepare)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Creator:
+    def __init__(
+        self, creator: IOpenSSLClientConnectionCreator, prepare: Callable[[SSL.Connection, Any], None]
+    ) -> None:
+        self._creator = creator
+        self._prepare = prepare
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:  # noqa: N802, N803  the interface's names
+        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
+        self._prepare(connection, tlsProtocol)
+        return connection
 
 
 @implementer(IAgentEndpointFactory)

@@ -92,11 +92,13 @@ class GoogleResponse:
     """A response of any status, with its body decompressed.
 
     :ivar retry_after: seconds to wait according to the header ``Retry-After``; None without a readable header.
+    :ivar max_age: seconds for which it may be kept according to the header ``Cache-Control``; zero without any.
     """
 
     status: int
     body: bytes = field(repr=False)
     retry_after: float | None = None
+    max_age: float = field(default=0.0, repr=False)
 
     @property
     def error(self) -> GoogleError | None:
@@ -142,6 +144,13 @@ class GoogleHttpClient:
         headers = {"Authorization": f"Bearer {access_token}"}
         return await self._call("GET", url, LARGEST_BODY, headers, params=list(params))
 
+    async def get_public(self, url: str) -> GoogleResponse:
+        """GET of a small document that everybody may read; return a response of any status.
+
+        :raises GoogleError: `NetworkFailure` or `BadResponse`.
+        """
+        return await self._call("GET", url, LARGEST_TOKEN, {})
+
     async def post(self, url: str, form: str) -> GoogleResponse:
         """POST an encoded form; return a response of any status.
 
@@ -182,7 +191,8 @@ class GoogleHttpClient:
                     if reason.check(BadResponse):
                         raise BadResponse(reason.value.detail) from error
             raise NetworkFailure(_network_detail(error)) from error
-        return GoogleResponse(response.code, body, _retry_after(response.headers, self._clock.seconds()))
+        retry_after = _retry_after(response.headers, self._clock.seconds())
+        return GoogleResponse(response.code, body, retry_after, _max_age(response.headers))
 
 
 async def _read_body(response: IResponse, limit: int) -> bytes:
@@ -292,3 +302,10 @@ def _retry_after(headers: Headers, now: float) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _max_age(headers: Headers) -> float:
+    """Return the seconds for which a response is fresh (RFC 9111 5.2.2.1)."""
+    value = ",".join(headers.getRawHeaders("Cache-Control", []))[:256]
+    found = re.search(r"(?:^|[\s,])max-age=([0-9]{1,9})(?![0-9])", value, re.IGNORECASE)
+    return float(found[1]) if found else 0.0

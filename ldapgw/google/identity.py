@@ -2,8 +2,8 @@
 """Decoding and checking an ``id_token``, which says which Google user has consented.
 
 The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not
-(OpenID Connect Core 1.0, 3.1.3.7, step 6).  The key of an account is ``sub`` alone, because an
-address can pass to another user.
+(OpenID Connect Core 1.0, 3.1.3.7, step 6), unless a proxy inspects that connection (`ldapgw.google.keys`).  The key of
+an account is ``sub`` alone, because an address can pass to another user.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import urlencode
@@ -32,6 +33,7 @@ from ldapgw.errors import (
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import GoogleHttpClient, GoogleResponse, log_excerpt
 from ldapgw.google.identity import Identity, read_identity
+from ldapgw.google.keys import PublishedKeys
 
 OPENID_SCOPES = ("openid", "email")
 
@@ -170,15 +172,23 @@ class OAuth:
 
     All methods raise `GoogleError`: `NetworkFailure`, `GoogleUnavailable`, `QuotaExceeded`, `ClientRejected`,
     `BadResponse` and the errors that their docstrings add.
+
+    :param keys: Google's published keys; None: connections are not inspected, so signatures need not be checked.
     """
 
-    def __init__(self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime) -> None:
+    def __init__(
+        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, keys: PublishedKeys | None = None
+    ) -> None:
         self._http = GoogleHttpClient(http, clock)
         self._endpoints = endpoints
         self._clock = clock
+        self._keys = keys
 
     async def exchange(self, client: Client, *, code: str, redirect_uri: str, verifier: str, nonce: str) -> Grant:
-        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is valid once: after an error, start the flow again."""
+        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is valid once: after an error, start the flow again.
+
+        :raises IdentityUnverified: when it is not certain that the ``id_token`` is Google's.
+        """
         form = WebApplicationClient(client.client_id).prepare_request_body(
             code=code, redirect_uri=redirect_uri, code_verifier=verifier, client_secret=client.client_secret
         )
@@ -192,7 +202,10 @@ class OAuth:
             raise
         if not token.id_token or not token.scope:
             raise BadResponse("token answer without id_token or scope")
-        return _grant(token, requested_at, self._identity(token.id_token, client, nonce))
+        identity = self._identity(token.id_token, client, nonce)
+        if self._keys is not None:
+            await self._keys.check_signature(token.id_token)
+        return _grant(token, requested_at, identity)
 
     async def try_client(self, client: Client, redirect_uri: str) -> None:
         """Check that Google accepts a client, by exchanging a code that Google never issued.
@@ -222,11 +235,12 @@ class OAuth:
         )
         requested_at = self._clock.seconds()
         token = _read_token(await self._http.post(self._endpoints.token_endpoint, form))
-        try:
-            identity = self._identity(token.id_token, client, None) if token.id_token else None
-        except BadResponse:
-            # The identity could bring a new address at most; a wrong clock of this machine must not stop the syncs.
-            identity = None
+        # The identity could bring a new address at most.  Where it may be forged it is not read, rather than have each
+        # sync depend on Google's keys; and a wrong clock of this machine must not stop the syncs.
+        identity = None
+        if token.id_token and self._keys is None:
+            with suppress(BadResponse):
+                identity = self._identity(token.id_token, client, None)
         return _grant(token, requested_at, identity)
 
     async def revoke(self, token: str) -> None:

@@ -18,9 +18,6 @@ from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import http_client
-from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
@@ -31,6 +28,7 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
+from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import Listener, SessionCloser, phone_server
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Metrics, SearchCounters
@@ -68,7 +66,7 @@ class Parts:
     :ivar publisher: builds the directory from the stored contacts.
     :ivar threads: the worker threads, in the order in which they stop.
     :ivar services: the services, in the order in which they start; they stop in reverse order.
-    :raises UserError: when the certificate cannot be used.
+    :raises UserError: when the certificate, or ``[google] ca_file``, cannot be used.
     """
 
     def __init__(
@@ -149,15 +147,14 @@ class Parts:
             ),
         )
         progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
-        endpoints = Endpoints(**config.google.endpoints)
-        http = http_client(reactor, proxy=config.google.configured_proxy)
-        oauth = OAuth(http, endpoints, wall_clock)
+        google = GoogleClients(config.google, reactor, wall_clock)
+        endpoints, oauth = google.endpoints, google.oauth
         synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
         job = SyncJob(
             store=store,
             secret_box=state.secret_box,
             oauth=oauth,
-            people=People(http, endpoints, wall_clock, SizeBasedOffload(work_thread, work_process)),
+            people=People(google.http, endpoints, wall_clock, SizeBasedOffload(work_thread, work_process)),
             tenants=LazyTenants(
                 synced_tenants,
                 lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),

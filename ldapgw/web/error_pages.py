@@ -16,6 +16,7 @@ from ldapgw.errors import (
     GoogleError,
     GoogleRefused,
     GoogleUnavailable,
+    IdentityUnverified,
     LdapgwError,
     NetworkFailure,
     QuotaExceeded,
@@ -242,6 +243,17 @@ NOT_ACCEPTED = ErrorPage(
     (_AGAIN, _BACK),
 )
 
+UNVERIFIED = ErrorPage(
+    502,
+    gettext_noop("Your sign-in could not be verified"),
+    gettext_noop(
+        "The gateway’s connections to Google are inspected on their way, and it could not make sure that the answer is "
+        "Google’s. Nothing was stored."
+    ),
+    (gettext_noop("Tell your administrator to run ldapgw check --online; you need not do anything."),),
+    (_AGAIN, _BACK),
+)
+
 # By ``error`` in the redirect (RFC 6749 4.1.2.1, and Google's additions); any other error is NOT_ACCEPTED.
 REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
     "access_denied": REFUSED,
@@ -365,6 +377,7 @@ def for_google_error(error: GoogleError) -> ErrorPage:
         (NetworkFailure, UNREACHABLE),
         (GoogleUnavailable, BUSY),
         (QuotaExceeded, BUSY),
+        (IdentityUnverified, UNVERIFIED),
     )
     return next((error_page for kind, error_page in kinds if isinstance(error, kind)), NOT_ACCEPTED)
 

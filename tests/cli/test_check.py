@@ -289,6 +289,20 @@ def test_who_signs_the_certificates_of_phones(
     )
 
 
+def test_a_proxy_that_inspects(gateway: Gateway) -> None:
+    """What the owner of its authority can do is said; a file that cannot be used fails."""
+    gateway.write(HEAD + '[google]\nca_file = "ca.pem"\n' + ACME)
+    assert found(gateway, code=1)["ca.pem"] == ("failed", "cannot be read: No such file or directory")
+    (gateway.folder / "ca.pem").write_bytes(issue(authority=True).pem)
+    items = found(gateway)
+    assert items["ca.pem"][0] == "ok"
+    assert items["google.ca_file"] == (
+        "warning",
+        "whoever holds the key of this authority can read Google's tokens and contacts; people can connect only if the "
+        "proxy does not inspect www.googleapis.com (check --online tries it)",
+    )
+
+
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port that another program listens on."""

@@ -68,6 +68,7 @@ def test_sandbox_prints_the_lines_of_a_configuration(tmp_path: Path, number: sig
         "revocation_endpoint": f"{url}/revoke",
         "people_api": url,
         "issuer": url,
+        "jwks_uri": f"{url}/oauth2/v3/certs",
     }
     assert told["tenant"][0].keys() == {"client_id", "client_secret"}
     assert state["accounts"][0]["persons"]["contacts"] == 1

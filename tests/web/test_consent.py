@@ -427,6 +427,27 @@ def test_the_code_cannot_be_exchanged(stage: Stage, browser: Browser, fault: str
     assert "__Host-ldapgw.acme" not in browser.cookies()
 
 
+@pytest.mark.parametrize(
+    ("is_inspected", "fault", "path", "status"),
+    [
+        (False, "broken_signature", "/token", 200),
+        (True, "broken_empty_page", "/v1/", 200),
+        (True, "broken_signature", "/token", 502),
+        (True, "error_internal_500", "/oauth2/v3/certs", 502),
+    ],
+)
+def test_a_sign_in_that_is_inspected(is_inspected: bool, fault: str, path: str, status: int) -> None:
+    """Where a proxy could have made up Google's answer, its signature decides who is let in."""
+    stage = Stage(is_inspected=is_inspected)
+    browser = stage.browser()
+    stage.world.faults.inject(fault, path=path)
+    visit = browser.consent()
+    assert visit.status == status
+    assert ("Your sign-in could not be verified" in visit.body) == (status == 502)
+    assert len(stage.accounts()) == (status == 200)
+    assert ("__Host-ldapgw.acme" in browser.cookies()) == (status == 200)
+
+
 def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
     """An account that would end after an hour is not stored; the page says how to get another."""
     seen = browser.get(_unrefreshable(stage, browser.code()))

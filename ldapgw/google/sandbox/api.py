@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Answers calls to the token, revocation and People API endpoints, and applies injected faults.  Pure."""
+"""Answers calls to the token, revocation, key and People API endpoints, and applies injected faults.  Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ldapgw.google.sandbox.faults import PROJECT_QUOTA, Breakage
 from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import World
 
+KEYS = "/oauth2/v3/certs"
 # The HTTP method of each endpoint, by path.
-ENDPOINTS = {"/token": "POST", "/revoke": "POST", **dict.fromkeys(people.METHODS, "GET")}
+ENDPOINTS = {"/token": "POST", "/revoke": "POST", KEYS: "GET", **dict.fromkeys(people.METHODS, "GET")}
 
 _ACCOUNT_OF = {"/token": oauth.account_of, "/revoke": oauth.account_of}
 
@@ -53,4 +54,6 @@ def _respond(world: World, call: ApiRequest, *, empty: bool) -> ApiReply:
         return oauth.token(world, call)
     if call.path == "/revoke":
         return oauth.revoke(world, call)
+    if call.path == KEYS:
+        return oauth.keys()
     return people.answer(world, call, empty=empty)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,8 @@ _Content = dict[str, Any]
 
 def apply_breakage(call: ApiRequest, reply: ApiReply, breakage: Breakage | None) -> ApiReply:
     """Return a reply damaged by a breakage; errors, and replies with a breakage of the connection, are unchanged."""
+    if reply.status == 200 and breakage is Breakage.WRONG_SIGNATURE:
+        return _with_wrong_signature(reply)
     if reply.status != 200 or call.path not in METHODS:
         return reply
     if breakage is Breakage.OLD_PAGE and _page_token(call):
@@ -35,6 +38,14 @@ def apply_breakage(call: ApiRequest, reply: ApiReply, breakage: Breakage | None)
     content = json.loads(reply.body)
     _CHANGES[breakage](content, METHODS[call.path].key, call)
     return ApiReply.of(200, content, reply.headers)
+
+
+def _with_wrong_signature(reply: ApiReply) -> ApiReply:
+    content = json.loads(reply.body)
+    signed, _, signature = content.get("id_token", "").rpartition(".")
+    octets = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))[::-1]
+    wrong = base64.urlsafe_b64encode(octets).decode().rstrip("=")
+    return ApiReply.of(200, {**content, "id_token": f"{signed}.{wrong}"}, reply.headers)
 
 
 def _shorten(content: _Content, key: str, _call: ApiRequest) -> None:

@@ -43,6 +43,7 @@ class Breakage(Enum):
     LONG_TOKEN = "the sync token has 17 KiB"  # noqa: S105  no password
     MANY_HEADERS = "2,000 header lines come"
     OLD_PAGE = "page tokens are no longer good"
+    WRONG_SIGNATURE = "the signature of the id_token is another key's"
     NO_END = "the last page has no sync token"
 
 
@@ -320,7 +321,7 @@ _PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
     "broken_page_token": Breakage.OLD_PAGE,
     "broken_no_sync_token": Breakage.NO_END,
 }
-_TOKEN_FAULTS: dict[str, ApiReply] = {
+_TOKEN_FAULTS: dict[str, ApiReply | Breakage] = {
     "token_error_invalid_grant_revoked": REVOKED,
     "token_error_invalid_grant_plain": BAD_GRANT,
     "token_error_invalid_grant_reauth": token_error(
@@ -354,6 +355,7 @@ _TOKEN_FAULTS: dict[str, ApiReply] = {
         "</body></html>",
         (_HTML, *TOKEN_HEADERS[1:]),
     ),
+    "broken_signature": Breakage.WRONG_SIGNATURE,
 }
 _EVERYWHERE: dict[str, Breakage] = {
     "broken_cut_off": Breakage.CUT_OFF,

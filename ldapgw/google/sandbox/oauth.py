@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The token and revocation endpoints of the sandbox, with Google's rules.  Pure.
+"""The token and revocation endpoints of the sandbox, with Google's rules, and its published keys.  Pure.
 
 Sources: RFC 6749 4.1.3 and 6, RFC 7636, RFC 7009, OpenID Connect Core 3.1.3.3.
 """
@@ -11,12 +11,17 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+
 from ldapgw.google.sandbox import faults
 from ldapgw.google.sandbox.grants import ACCESS_LIFE, TESTING_LIFE, AuthorizationCode, Grantee
-from ldapgw.google.sandbox.reply import TOKEN_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
+from ldapgw.google.sandbox.reply import KEY_HEADERS, TOKEN_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
 EMAIL = "https://www.googleapis.com/auth/userinfo.email"
@@ -25,8 +30,12 @@ PROFILE = "https://www.googleapis.com/auth/userinfo.profile"
 SIGN_IN_SCOPES = frozenset(("openid", "email", "profile", EMAIL, PROFILE))
 
 _SPELLINGS = {"email": EMAIL, "profile": PROFILE}
-# The sandbox has no signing key, so every check of the signature fails.
-_SIGNATURE = b"The sandbox signs nothing."
+
+
+@cache
+def _signing_key() -> RSAPrivateKey:
+    """The key that signs identity tokens, the same for all sandboxes of a process: making one takes long."""
+    return generate_private_key(65537, 2048)
 
 
 def spelled(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -57,6 +66,14 @@ def revoke(world: World, call: ApiRequest) -> ApiReply:
     if not world.grants.revoke(submitted_token):
         raise ApiRefusal(faults.ALREADY_GONE)
     return ApiReply.of(200, {}, TOKEN_HEADERS)
+
+
+def keys() -> ApiReply:
+    """Answer a call of the endpoint with the published keys (RFC 7517, RFC 7518 6.3.1)."""
+    numbers = _signing_key().public_key().public_numbers()
+    modulus, exponent = (number.to_bytes((number.bit_length() + 7) // 8) for number in (numbers.n, numbers.e))
+    key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": _key_id()}
+    return ApiReply.of(200, {"keys": [{**key, "n": _base64url(modulus), "e": _base64url(exponent)}]}, KEY_HEADERS)
 
 
 def account_of(world: World, call: ApiRequest) -> str:
@@ -157,7 +174,7 @@ def _tokens(
 def _id_token(
     world: World, account: GoogleAccount, client_id: str, scopes: tuple[str, ...], nonce: str, access_token: str
 ) -> str:
-    """Return an ``id_token`` (OpenID Connect Core 2) with Google's claims and an invalid signature."""
+    """Return an ``id_token`` (OpenID Connect Core 2) with Google's claims."""
     issued = int(world.time())
     claims: dict[str, Any] = {"iss": world.issuer, "azp": client_id, "aud": client_id, "sub": account.sub}
     if account.hd:
@@ -171,9 +188,13 @@ def _id_token(
     if PROFILE in scopes:
         claims |= {"name": account.name, "given_name": account.given_name, "family_name": account.family_name}
     claims |= {"iat": issued, "exp": issued + 3600}
-    header = {"alg": "RS256", "kid": "sandbox", "typ": "JWT"}
-    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), _SIGNATURE)
-    return ".".join(map(_base64url, parts))
+    header = {"alg": "RS256", "kid": _key_id(), "typ": "JWT"}
+    signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+    return f"{signed}.{_base64url(_signing_key().sign(signed.encode(), PKCS1v15(), SHA256()))}"
+
+
+def _key_id() -> str:
+    return hashlib.sha256(b"%d" % _signing_key().public_key().public_numbers().n).hexdigest()[:40]
 
 
 def _base64url(octets: bytes) -> str:

@@ -26,6 +26,11 @@ TOKEN_HEADERS: Headers = (
     ("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate"),
     ("Pragma", "no-cache"),
 )
+# The headers of the published keys.
+KEY_HEADERS: Headers = (
+    ("Content-Type", "application/json; charset=UTF-8"),
+    ("Cache-Control", "public, max-age=21600, must-revalidate, no-transform"),
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

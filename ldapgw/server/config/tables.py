@@ -97,7 +97,7 @@ class Sync(Table, frozen=True, kw_only=True):
 
 
 class Google(Table, frozen=True, kw_only=True):
-    """``[google]``: addresses, changed only to use a sandbox, and the calls of a Google project."""
+    """``[google]``: addresses, changed only to use a sandbox, the calls of a Google project, and the way to Google."""
 
     authorization_endpoint: Url = Url("https://accounts.google.com/o/oauth2/v2/auth")
     token_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/token")
@@ -107,12 +107,16 @@ class Google(Table, frozen=True, kw_only=True):
     # None: the default, which depends on the endpoints.
     calls_per_minute: Count | None = None
     proxy: ProxyUrl = ProxyUrl()
+    # None: nobody but the system's roots is trusted.
+    ca_file: File | None = None
+    # Asked for only with ca_file.
+    jwks_uri: ServiceUrl = ServiceUrl("https://www.googleapis.com/oauth2/v3/certs")
 
     @property
     def endpoints(self) -> Mapping[str, str]:
-        """The endpoints by name."""
-        names = (name for name in self.__struct_fields__ if name not in ("calls_per_minute", "proxy"))
-        return {name: getattr(self, name) for name in names}
+        """The endpoints of OAuth and of the People API by name."""
+        others = ("calls_per_minute", "proxy", "ca_file", "jwks_uri")
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in others}
 
     @property
     def configured_proxy(self) -> Proxy | None:

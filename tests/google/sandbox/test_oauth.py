@@ -6,7 +6,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from functools import partial
 
+import jwt
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
@@ -31,11 +33,15 @@ def test_exchange_gives_everything_a_gateway_needs(google: Google) -> None:
 
 
 def test_identity_token_of_a_workspace_account(google: Google, world: World) -> None:
-    """The claims are Google's, and the header promises what the placeholder signature does not keep."""
+    """The claims are Google's, signed with the key that is published; a fault has another signature."""
     tokens = google.connect()
-    header, _, signature = tokens["id_token"].split(".")
-    assert base64.urlsafe_b64decode(header + "==").startswith(b'{"alg": "RS256"')
-    assert signature
+    (key,) = google.request("GET", "/oauth2/v3/certs").json["keys"]
+    verify = partial(jwt.PyJWS().decode, key=jwt.PyJWK(key), algorithms=["RS256"])
+    verify(tokens["id_token"])
+    world.faults.inject("broken_signature", times=1)
+    with pytest.raises(jwt.InvalidSignatureError):
+        verify(google.connect()["id_token"])
+    assert jwt.get_unverified_header(tokens["id_token"])["kid"] == key["kid"]
     half = hashlib.sha256(tokens["access_token"].encode()).digest()[:16]
     assert claims(tokens["id_token"]) == {
         "iss": "https://accounts.google.com",

@@ -31,6 +31,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.keys import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
@@ -186,6 +187,7 @@ class Stage:
     server: ServerAddress = SERVER
     certificate: str = ""
     calls_per_minute: int | None = None
+    is_inspected: bool = False
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -224,6 +226,7 @@ class Stage:
             issuer=GOOGLE,
         )
         http: Any = StubTreq(self.google)
+        keys = PublishedKeys(http, f"{GOOGLE}/oauth2/v3/certs", self.clock)
         # One that is not started calls at once.
         no_reactor: Any = None
         at_once = WorkerThread(no_reactor, "explain", 1)
@@ -236,7 +239,7 @@ class Stage:
             tenants=LazyTenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
             store=self.store,
             secret_box=self.secret_box,
-            oauth=OAuth(http, endpoints, self.clock),
+            oauth=OAuth(http, endpoints, self.clock, keys if self.is_inspected else None),
             endpoints=endpoints,
             clock=self.clock,
             random=self.random,

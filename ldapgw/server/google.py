@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Builds the clients of Google's endpoints from ``[google]``: the proxy on the way, whose certificates are trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from OpenSSL.crypto import X509
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+
+from ldapgw.errors import UserError
+from ldapgw.google.connections import trusting, uninspected
+from ldapgw.google.endpoints import Endpoints
+from ldapgw.google.http import http_client
+from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.oauth import OAuth
+from ldapgw.server.config import Google
+from ldapgw.server.tls import read_certificates
+
+
+class GoogleClients:
+    """The clients of Google's endpoints.
+
+    :param reactor: the reactor on which the HTTP clients run.
+    :param clock: the time of day.
+    :ivar http: for the token endpoint, the revocation endpoint and the People API.
+    :ivar keys: Google's published keys; None: the connections are not inspected, and nobody asks for the keys.
+    :raises UserError: when ``ca_file`` cannot be used.
+    """
+
+    def __init__(self, google: Google, reactor: Any, clock: IReactorTime) -> None:
+        authorities = _read_authorities(google.ca_file) if google.ca_file else ()
+        proxy = google.configured_proxy
+        self.endpoints = Endpoints(**google.endpoints)
+        self.http: HTTPClient = http_client(reactor, trusting(authorities), proxy)
+        self.keys: PublishedKeys | None = None
+        if authorities:
+            self.keys = PublishedKeys(http_client(reactor, uninspected(authorities), proxy), google.jwks_uri, clock)
+        self.oauth = OAuth(self.http, self.endpoints, clock, self.keys)
+
+
+def _read_authorities(file: str) -> tuple[X509, ...]:
+    """Read the certificates of ``ca_file``; blocks on the disk."""
+    try:
+        return tuple(map(X509.from_cryptography, read_certificates(Path(file).read_bytes())))
+    except OSError as error:
+        raise UserError(f"google.ca_file = {file}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"google.ca_file = {file}: expected certificates in PEM") from None

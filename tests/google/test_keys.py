@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Signatures of id_tokens: checked with keys that are kept as long as Google says."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.errors import BadResponse, IdentityUnverified
+from ldapgw.google.keys import PublishedKeys
+from tests.support.results import result_of
+
+from .double import NOW, Answer, Google, clock_at
+from .tokens import encode
+
+URI = "https://www.googleapis.com/oauth2/v3/certs"
+
+
+@cache
+def key(_which: int = 1) -> RSAPrivateKey:
+    """A key; RSA keys take their time."""
+    return generate_private_key(65537, 2048)
+
+
+def part(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def signed(*, kid: object = "1", alg: str = "RS256", by: RSAPrivateKey | None = None) -> str:
+    """A token that is signed with a key, the one of its kid unless another is named."""
+    header = {"alg": alg, "kid": kid}
+    text = f"{part(json.dumps(header).encode())}.{part(b'{}')}"
+    return f"{text}.{part((by or key(int(str(kid)))).sign(text.encode(), PKCS1v15(), SHA256()))}"
+
+
+def jwk(which: int, **changes: object) -> dict[str, object]:
+    numbers = key(which).public_key().public_numbers()
+    rsa = {"n": part(numbers.n.to_bytes(256)), "e": part(numbers.e.to_bytes(3))}
+    return {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": str(which), **rsa, **changes}
+
+
+def published(*keys: object, cache_control: str = "public, max-age=21600, must-revalidate") -> Answer:
+    return 200, {"Cache-Control": cache_control}, json.dumps({"keys": keys}).encode()
+
+
+class Stage:
+    """Keys over a Google that gives its answers in order, and a clock."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.google = Google(*answers)
+        self.clock = clock_at(NOW)
+        self.keys = PublishedKeys(self.google.http, URI, self.clock)
+
+    @property
+    def fetches(self) -> int:
+        return len(self.google.requests)
+
+    def check(self, token: str) -> None:
+        result_of(self.keys.check_signature(token))
+
+    def refusal(self, token: str) -> str:
+        with pytest.raises(IdentityUnverified) as refused:
+            self.check(token)
+        return refused.value.detail
+
+
+def test_a_signature_of_google() -> None:
+    """The keys are fetched once, without credentials, from where they are published."""
+    stage = Stage(published(jwk(1), jwk(2)))
+    stage.check(signed())
+    stage.check(signed(kid="2"))
+    (request,) = stage.google.requests
+    assert (request.method, request.url, "authorization" in request.headers) == ("GET", URI, False)
+
+
+@pytest.mark.parametrize(
+    ("token", "detail"),
+    [
+        (signed(by=key(2)), "id_token with a wrong signature"),
+        (signed(kid="3", by=key(1)), "id_token signed with a key that Google does not publish"),
+        (signed(alg="none"), "id_token with a wrong signature"),
+        (signed(alg="HS256"), "id_token with a wrong signature"),
+        (signed(alg="RS512"), "id_token with a wrong signature"),
+        (signed().rpartition(".")[0] + ".", "id_token with a wrong signature"),
+        (signed().replace(part(b"{}"), part(b"[]")), "id_token with a wrong signature"),
+        (encode({}), "id_token signed with a key that Google does not publish"),
+        ("a.b.c", "unreadable id_token"),
+        ("é", "unreadable id_token"),
+        (part(b'{"kid": [1]}') + ".e30.AAAA", "unreadable id_token"),
+        (part(b"[" * 9000) + ".e30.AAAA", "unreadable id_token"),
+    ],
+    ids=str,
+)
+def test_a_signature_of_somebody_else(token: str, detail: str) -> None:
+    """Another key, none, an algorithm that Google does not use, or other claims."""
+    assert Stage(published(jwk(1))).refusal(token) == detail
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "seconds"),
+    [
+        ("public, max-age=21600, must-revalidate, no-transform", 21600),
+        ("max-age=5", 300),
+        ("no-store", 300),
+        ("", 300),
+        ("s-maxage=99999", 300),
+        ("MAX-AGE=999999999", 86400),
+        ("max-age=9999999999", 300),
+    ],
+)
+def test_keys_are_kept_as_long_as_google_says(cache_control: str, seconds: int) -> None:
+    """Five minutes at least, a day at most."""
+    stage = Stage(published(jwk(1), cache_control=cache_control))
+    stage.check(signed())
+    stage.clock.advance(seconds - 1)
+    stage.check(signed())
+    assert stage.fetches == 1
+    stage.clock.advance(1)
+    stage.check(signed())
+    assert stage.fetches == 2
+
+
+def test_a_new_key() -> None:
+    """An unknown one is asked for at once, and then once a minute at most."""
+    stage = Stage(published(jwk(1)), published(jwk(1)), published(jwk(2)))
+    stage.check(signed())
+    stage.clock.advance(60)
+    stage.refusal(signed(kid="2"))
+    stage.clock.advance(59)
+    stage.refusal(signed(kid="2"))
+    stage.check(signed())
+    assert stage.fetches == 2
+    stage.clock.advance(1)
+    stage.check(signed(kid="2"))
+    assert stage.refusal(signed()) == "id_token signed with a key that Google does not publish"
+    assert stage.fetches == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        ((503, {}, b""), "HTTP 503"),
+        ((302, {"Location": "https://login.example/"}, b""), "HTTP 302"),
+        ((200, {}, b"<html>Please sign in.</html>"), "unreadable keys"),
+        ((200, {}, b"[" * 50_000), "unreadable keys"),
+        ((200, {}, b" " * 70_000), "body too large"),
+        (published(), "no keys"),
+        (published(jwk(1, kty="EC")), "no keys"),
+        (published("key"), "unreadable keys"),
+        (published(jwk(1, n="")), "unreadable keys"),
+        (published(jwk(1, e="AQ")), "unreadable keys"),
+        (published(jwk(1, n="é")), "unreadable keys"),
+    ],
+    ids=str,
+)
+def test_keys_that_cannot_be_fetched(answer: Answer, detail: str) -> None:
+    """Nobody is signed in until they can be; the next check tries again."""
+    stage = Stage(answer, published(jwk(1)))
+    assert stage.refusal(signed()) == f"Google's keys cannot be fetched: {detail}"
+    stage.check(signed())
+
+
+def test_keys_that_are_too_old_count_no_more() -> None:
+    """A key that Google may have withdrawn signs nobody in."""
+    stage = Stage(published(jwk(1)), (503, {}, b""))
+    stage.check(signed())
+    stage.clock.advance(21600)
+    assert stage.refusal(signed()) == "Google's keys cannot be fetched: HTTP 503"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["keys", "kty", "n"]), inner),
+    max_leaves=5,
+)
+
+
+@pytest.mark.no_cover
+@settings(max_examples=200, deadline=None)
+@given(JSON | st.fixed_dictionaries({"keys": st.lists(st.fixed_dictionaries({"kty": st.just("RSA"), "n": JSON}))}))
+def test_any_keys(body: Any) -> None:
+    """Whatever is published, the outcome is keys or a bad response."""
+    stage = Stage((200, {}, json.dumps(body).encode()))
+    with contextlib.suppress(BadResponse):
+        result_of(stage.keys.fetch())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="ab.=-_+/é", max_size=30))
+def test_any_text(token: str) -> None:
+    """No text is an exception of another kind."""
+    Stage(published(jwk(1))).refusal(token)
