@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import ClassVar
 
 
@@ -180,10 +180,26 @@ class GoogleUnavailable(GoogleError):
     code = "google_unavailable"
 
 
+class NetworkStep(Enum):
+    """The steps to an answer of Google."""
+
+    NAME = "name"
+    CONNECTION = "connection"
+    PROXY = "proxy"
+    TLS = "tls"
+
+
 class NetworkFailure(GoogleError):
-    """Raised when Google cannot be reached or does not answer in time."""
+    """Raised when Google cannot be reached or does not answer in time.
+
+    :param step: the step that failed.
+    """
 
     code = "network"
+
+    def __init__(self, detail: str = "", *, step: NetworkStep = NetworkStep.CONNECTION) -> None:
+        super().__init__(detail)
+        self.step = step
 
 
 class BadResponse(GoogleError):

@@ -14,6 +14,7 @@ import click
 
 from ldapgw.cli import certificate, state_dir
 from ldapgw.cli.check_result import CheckResult, CheckStatus
+from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, now
@@ -24,6 +25,7 @@ from ldapgw.google.people import CallEstimate
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.listener import ListenAddress
+from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import lock_holder_pid
 
 REFUSED_REDIRECT_URI = (
@@ -35,14 +37,15 @@ _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "
 
 
 @click.command()
+@click.option("--online", is_flag=True, help="Reach Google too, and try the clients.")
 @as_json
 @pass_site
-def check(site: Site, *, as_json: bool) -> None:
+def check(site: Site, *, online: bool, as_json: bool) -> None:
     """Check the configuration and all that it points to, and change nothing.
 
     Prints the redirect URI and the JavaScript origin to register with Google.
     """
-    results = list(_results(site))
+    results = [*_results(site), *(_online(site) if online else ())]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:
         items = [{"item": result.item, "state": result.status.value, "message": result.message} for result in results]
@@ -77,6 +80,20 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from _left_tenants(site)
     for tenant in config.tenant:
         yield from _tenant(site, tenant)
+
+
+def _online(site: Site) -> list[CheckResult]:
+    from ldapgw.cli.online import check_online
+
+    try:
+        google = google_clients(site.config)
+    except UserError as error:
+        return [CheckResult(CheckStatus.FAILED, "online", f"not tried: {error.problems[0]}")]
+    known = {**state_dir.entered_clients(site), **configured_clients(site.config)}
+    clients: dict[str, Client] = {
+        tenant.name: known[tenant.name] for tenant in site.config.tenant if tenant.name in known
+    }
+    return run_in_reactor(lambda reactor: check_online(site.config, google, clients, reactor))
 
 
 def _configuration(site: Site) -> CheckResult:

@@ -13,6 +13,7 @@ from typing import Any
 from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.site import Site, is_missing
 from ldapgw.errors import StoreError
+from ldapgw.google.endpoints import Client
 from ldapgw.store.database import Database, revisions
 from ldapgw.store.secrets import SecretBox
 
@@ -43,6 +44,20 @@ def has_entered_client(site: Site, tenant: str) -> bool:
             return _first(connection, "oauth_client", query, tenant) is not None
     except sqlite3.Error:
         return False
+
+
+def entered_clients(site: Site) -> Mapping[str, Client]:
+    """The OAuth clients that administrators have entered on the page by tenant; empty if they cannot be read."""
+    file = site.database_file
+    if file is None or is_missing(file):
+        return {}
+    try:
+        secret_box = SecretBox.open(site.key_file, create=False)
+        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
+            rows = connection.execute("SELECT tenant, client_id, client_secret FROM oauth_client").fetchall()
+        return {tenant: Client(client_id, secret_box.unseal(sealed)) for tenant, client_id, sealed in rows}
+    except (sqlite3.Error, StoreError):
+        return {}
 
 
 def count_accounts(site: Site) -> Mapping[str, int]:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from urllib.request import getproxies, proxy_bypass
 
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IProtocol,
@@ -36,7 +37,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from ldapgw.errors import BadResponse, NetworkFailure
+from ldapgw.errors import BadResponse, NetworkFailure, NetworkStep
 from ldapgw.google.endpoints import Proxy
 
 CONNECT_TIMEOUT = 15.0
@@ -136,7 +137,7 @@ class GoogleEndpointFactory:
             try:
                 proxy = environment_proxy(uri.host.decode())
             except ValueError as error:
-                raise NetworkFailure(f"HTTPS_PROXY: {error}") from None
+                raise NetworkFailure(f"HTTPS_PROXY: {error}", step=NetworkStep.PROXY) from None
         host, port = (proxy.host.encode(), proxy.port) if proxy else (uri.host, uri.port)
         endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_TIMEOUT)
         if proxy is not None:
@@ -164,7 +165,14 @@ class _TunnelEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  the interface's name
         tunnel = _Tunnel(self._request, protocolFactory)
         connecting: Any = connectProtocol(self._endpoint, tunnel)
+        connecting.addErrback(_proxy_unreachable)
         return cast("Deferred[IProtocol]", connecting.addCallback(lambda _: tunnel.established))
+
+
+def _proxy_unreachable(failure: Failure) -> NoReturn:
+    failure.trap(ConnectError, DNSLookupError)
+    detail = f"the proxy cannot be reached: {type(failure.value).__name__}"
+    raise NetworkFailure(detail, step=NetworkStep.PROXY) from None
 
 
 class _Tunnel(Protocol):
@@ -205,7 +213,7 @@ class _Tunnel(Protocol):
         if self._inner is not None:
             self._inner.connectionLost(reason)
         elif not self.established.called:
-            self.established.errback(NetworkFailure("the proxy has closed the connection"))
+            self.established.errback(NetworkFailure("the proxy has closed the connection", step=NetworkStep.PROXY))
 
     def _begin(self, rest: bytes) -> None:
         transport: Any = self.transport
@@ -218,7 +226,7 @@ class _Tunnel(Protocol):
 
     def _fail(self, detail: str) -> None:
         if not self.established.called:
-            self.established.errback(NetworkFailure(detail))
+            self.established.errback(NetworkFailure(detail, step=NetworkStep.PROXY))
         self._abort()
 
     def _abort(self) -> None:

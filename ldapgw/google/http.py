@@ -22,9 +22,10 @@ from OpenSSL import SSL
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import VerificationError
 from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
@@ -45,10 +46,11 @@ from ldapgw.errors import (
     GoogleError,
     GoogleUnavailable,
     NetworkFailure,
+    NetworkStep,
     PageTooLarge,
     QuotaExceeded,
 )
-from ldapgw.google.connections import GoogleEndpointFactory
+from ldapgw.google.connections import GoogleEndpointFactory, InspectedConnection
 from ldapgw.google.endpoints import Proxy
 
 # Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
@@ -190,7 +192,7 @@ class GoogleHttpClient:
                         raise CancelledError from error
                     if reason.check(BadResponse):
                         raise BadResponse(reason.value.detail) from error
-            raise NetworkFailure(_network_detail(error)) from error
+            raise NetworkFailure(_network_detail(error), step=_failed_step(error)) from error
         retry_after = _retry_after(response.headers, self._clock.seconds())
         return GoogleResponse(response.code, body, retry_after, _max_age(response.headers))
 
@@ -281,8 +283,18 @@ def _timed_out(_: object, timeout: float) -> NoReturn:
 
 def _network_detail(error: Exception) -> str:
     """Describe an error for the log by exception types and OpenSSL's phrases; other texts may contain IP addresses."""
-    reasons = [reason.value for reason in getattr(error, "reasons", ())] or [error]
-    return ", ".join(dict.fromkeys(map(_error_name, reasons)))
+    return ", ".join(dict.fromkeys(map(_error_name, _reasons(error))))
+
+
+def _failed_step(error: Exception) -> NetworkStep:
+    if any(isinstance(reason, DNSLookupError) for reason in _reasons(error)):
+        return NetworkStep.NAME
+    is_tls = any(isinstance(reason, SSL.Error | VerificationError | InspectedConnection) for reason in _reasons(error))
+    return NetworkStep.TLS if is_tls else NetworkStep.CONNECTION
+
+
+def _reasons(error: Exception) -> list[BaseException]:
+    return [reason.value for reason in getattr(error, "reasons", ())] or [error]
 
 
 def _error_name(error: BaseException) -> str:

@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +15,7 @@ from ldapgw.errors import GoogleError, NetworkFailure
 from ldapgw.google.connections import environment_proxy
 from ldapgw.google.endpoints import Proxy
 from ldapgw.google.http import GoogleHttpClient, http_client
-from tests.support.site.running import wait_until
+from tests.support.tinyproxy import proxy_with_password
 
 from .double import NOW, RudeServer, clock_at
 from .test_http import HEAD, Tls
@@ -27,34 +23,10 @@ from .test_http import HEAD, Tls
 PASSWORD = "p@ss: word/"
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
 def tinyproxy(tmp_path: Path) -> Iterator[int]:
-    """The port of a proxy that wants a password."""
-    program = shutil.which("tinyproxy", path=os.environ["PATH"] + ":/usr/sbin")
-    if program is None and "CI" not in os.environ:
-        pytest.skip("needs tinyproxy: scripts/setup")
-    assert program
-    port = free_port()
-    file = tmp_path / "tinyproxy.conf"
-    settings = f'Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nMaxClients 20\nLogFile "{tmp_path}/log"\n'
-    file.write_text(settings + "BasicAuth max secret\n")
-    with subprocess.Popen([program, "-d", "-c", str(file)], stdout=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: accepts(port), "tinyproxy")
-            yield port
-        finally:
-            process.terminate()
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    with proxy_with_password(tmp_path) as port:
+        yield port
 
 
 async def get(reactor, url, proxy, trust=None):

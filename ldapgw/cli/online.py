@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The part of ``check --online`` that reaches Google on the configured way and tries the tenants' OAuth clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from ldapgw.cli.check_result import CheckResult, CheckStatus
+from ldapgw.errors import ClientRejected, GoogleError, NetworkFailure, NetworkStep
+from ldapgw.google.endpoints import Client, is_redirect_uri_refused
+from ldapgw.google.http import GoogleHttpClient
+from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.oauth import OAuth
+from ldapgw.server.config import Config
+from ldapgw.server.google import GoogleClients
+
+_REMEDIES: Mapping[NetworkStep, str] = {
+    NetworkStep.NAME: "its name cannot be resolved: look at this machine's name service; where only a proxy knows the "
+    "Internet, set google.proxy",
+    NetworkStep.CONNECTION: "no connection: look at the firewall; where only a proxy leads to the Internet, set "
+    "google.proxy",
+    NetworkStep.PROXY: "look at google.proxy, or HTTPS_PROXY in the environment, and at the proxy's log",
+    NetworkStep.TLS: "its certificate is not trusted: where a proxy inspects TLS, name its authority in "
+    "google.ca_file; else look at this machine's clock",
+}
+_KEYS_INSPECTED = (
+    "nobody can connect or sign in: the keys that check Google's signatures must not be inspected; have the proxy pass "
+    "this host as it is"
+)
+
+
+async def check_online(
+    config: Config, google: GoogleClients, clients: Mapping[str, Client], reactor: Any
+) -> list[CheckResult]:
+    """Reach each host of Google that the gateway calls, then try the tenants' clients.
+
+    :param clients: the OAuth clients by tenant.
+    """
+    http = GoogleHttpClient(google.http, reactor)
+    called = (config.google.token_endpoint, config.google.revocation_endpoint, config.google.people_api)
+    # One call for each host, by its first URL.
+    urls = {urlsplit(url).netloc: url for url in reversed(called)}
+    steps = [_reach(http, host, url) for host, url in reversed(urls.items())]
+    if google.keys is not None:
+        steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
+    steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
+    return list(await gatherResults([Deferred.fromCoroutine(step) for step in steps]))
+
+
+async def _reach(http: GoogleHttpClient, host: str, url: str) -> CheckResult:
+    """Get an answer of a host; any will do that is no error of the host's own."""
+    item = f"online {host}"
+    try:
+        answer = await http.get_public(url)
+    except NetworkFailure as error:
+        return _failure(item, error, _REMEDIES[error.step])
+    except GoogleError as error:
+        return _failure(item, error, "this is no answer of Google's: look at what stands before it")
+    if answer.status >= 500:
+        message = f"answers with HTTP {answer.status}: try again later, and look at the proxy if it lasts"
+        return CheckResult(CheckStatus.FAILED, item, message)
+    return CheckResult(CheckStatus.OK, item, "answers")
+
+
+async def _fetch_keys(keys: PublishedKeys, host: str) -> CheckResult:
+    item = f"online {host} (keys)"
+    try:
+        await keys.fetch()
+    except NetworkFailure as error:
+        return _failure(item, error, _KEYS_INSPECTED if error.step is NetworkStep.TLS else _REMEDIES[error.step])
+    except GoogleError as error:
+        return _failure(item, error, "these are no keys: look at google.jwks_uri")
+    return CheckResult(CheckStatus.OK, item, "come without inspection")
+
+
+async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: str) -> CheckResult:
+    item = f"online client of tenant {tenant}"
+    try:
+        await oauth.try_client(client, redirect_uri)
+    except ClientRejected as error:
+        if not error.detail.startswith("redirect_uri_mismatch"):
+            return _failure(item, error, "compare its id and secret with the Google console")
+        # A private name cannot be registered; `ldapgw connect` has a redirect URI of its own.
+        is_private = is_redirect_uri_refused(redirect_uri)
+        message = f"Google knows it, but not the redirect URI {redirect_uri}; register it in the Google console"
+        return CheckResult(CheckStatus.WARNING if is_private else CheckStatus.FAILED, item, message)
+    except NetworkFailure as error:
+        return CheckResult(CheckStatus.WARNING, item, f"not tried: {error.detail}")
+    except GoogleError as error:
+        return _failure(item, error, "Google could not say whether it knows the client; try again later")
+    return CheckResult(CheckStatus.OK, item, "Google knows it")
+
+
+def _failure(item: str, error: GoogleError, remedy: str) -> CheckResult:
+    return CheckResult(CheckStatus.FAILED, item, f"{remedy} ({error.detail})")

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""``check --online``, in a process of its own: what of the way to Google fails, and the client."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
+from twisted.internet.utils import getProcessOutputAndValue
+
+from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
+from ldapgw.store import tenants
+from ldapgw.store.tenants import EnteredClient
+from tests.google.double import RudeServer
+from tests.support.inspection import CERTS, Inspected, inspected
+from tests.support.site.command_line import ACME, HEAD, THEN, Gateway
+from tests.support.site.running import free_ports
+from tests.support.tinyproxy import proxy_with_password
+
+CLIENT = "online client of tenant acme"
+
+
+def configure(gateway: Gateway, url: str, *settings: str, secret: str = CLIENT_SECRET, own_client: bool = True) -> None:
+    """A gateway that has Google at a URL."""
+    google = [f'token_endpoint = "{url}/token"', f'revocation_endpoint = "{url}/revoke"', f'people_api = "{url}"']
+    client = f'client_id = "{CLIENT_ID}"\nclient_secret = "{secret}"' if own_client else ""
+    tenant = ACME.replace('client_id = "client"\nclient_secret = "secret"', client)
+    head = HEAD.replace("https://phonebook.example.com", "http://localhost:8080")
+    gateway.write("\n".join([head, "[google]", *google, *settings, tenant]))
+
+
+async def online(gateway: Gateway, **environment: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The exit code, and by item what was found on the way to Google: its state and message."""
+    command = ["-m", "ldapgw", "--config", str(gateway.file), "check", "--online", "--json"]
+    out, err, code = await getProcessOutputAndValue(sys.executable, command, env={**os.environ, **environment})
+    assert b"Traceback" not in err, err.decode()
+    items = json.loads(out)["items"]
+    return code, {item["item"]: (item["state"], item["message"]) for item in items if item["item"].startswith("online")}
+
+
+def problem(found: Mapping[str, tuple[str, str]], host: str) -> str:
+    """Why a host is not reached; its client was not tried then."""
+    state, message = found[f"online {host}"]
+    assert state == "failed"
+    assert found[CLIENT][0] == "warning"
+    assert found[CLIENT][1].startswith("not tried: ")
+    return message
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
+    """Each host once, and the client; nothing of the state directory is made."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain)
+        host = google.plain.removeprefix("http://")
+        assert await online(gateway) == (
+            0,
+            {f"online {host}": ("ok", "answers"), CLIENT: ("ok", "Google knows it")},
+        )
+    assert not gateway.state_dir.exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path: Path) -> None:
+    """It is tried as well; a wrong secret fails."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain, own_client=False)
+        assert CLIENT not in (await online(gateway))[1]
+        for secret, state in ((CLIENT_SECRET, "ok"), ("GOCSPX-wrong", "failed")):
+            with gateway.begin() as connection:
+                tenants.enter_client(connection, gateway.secret_box, EnteredClient("acme", CLIENT_ID, secret, THEN))
+            assert (await online(gateway))[1][CLIENT][0] == state
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_secret(gateway: Gateway, tmp_path: Path) -> None:
+    """Google is reached; the client is what fails. The secret is not told."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain, secret="GOCSPX-wrong")
+        code, found = await online(gateway)
+    assert code == 1
+    assert found[CLIENT] == (
+        "failed",
+        "compare its id and secret with the Google console (invalid_client: Unauthorized)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("public_url", "state"), [("https://phone.example.com", "failed"), ("https://gw.lan", "warning")]
+)
+@pytest_twisted.ensureDeferred
+async def test_a_redirect_uri_that_is_not_registered(
+    gateway: Gateway, tmp_path: Path, public_url: str, state: str
+) -> None:
+    """A private name cannot be registered, and ``connect`` does without."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain)
+        gateway.write(gateway.file.read_text().replace("http://localhost:8080", public_url))
+        google.world.faults.inject("token_error_redirect_uri_mismatch")
+        code, found = await online(gateway)
+    assert (code, found[CLIENT][0]) == (int(state == "failed"), state)
+    assert f"but not the redirect URI {public_url}/oauth/callback; register it" in found[CLIENT][1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_name_that_is_not_known(gateway: Gateway) -> None:
+    """The name fails."""
+    configure(gateway, "https://nobody.invalid")
+    code, found = await online(gateway)
+    assert code == 1
+    assert problem(found, "nobody.invalid").startswith(
+        "its name cannot be resolved: look at this machine's name service"
+    )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_is_closed(gateway: Gateway) -> None:
+    """The connection fails."""
+    (port,) = free_ports(1)
+    configure(gateway, f"https://127.0.0.1:{port}")
+    code, found = await online(gateway)
+    assert code == 1
+    message = problem(found, f"127.0.0.1:{port}")
+    assert message.startswith("no connection: look at the firewall")
+    assert message.endswith("(ConnectionRefusedError)")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
+    """TLS fails; with ca_file it does not, and then the keys have to come without inspection."""
+    async with inspected(tmp_path) as google:
+        host = google.url.removeprefix("https://")
+        configure(gateway, google.url)
+        code, found = await online(gateway)
+        assert code == 1
+        assert problem(found, host).startswith("its certificate is not trusted: where a proxy inspects TLS, name")
+        assert await _with_ca_file(gateway, google, google.url) == (
+            1,
+            "failed",
+            "nobody can connect or sign in: the keys that check Google's signatures must not be inspected; have the "
+            "proxy pass this host as it is (TLS: certificate verify failed)",
+        )
+        assert await _with_ca_file(gateway, google, google.plain) == (0, "ok", "come without inspection")
+
+
+async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple[int, str, str]:
+    """What is found of the keys; everything else is well."""
+    settings = f'ca_file = "{google.folder}/ca-cert.pem"', f'jwks_uri = "{keys}{CERTS}"'
+    configure(gateway, google.url, *settings)
+    code, found = await online(gateway)
+    ((state, message),) = (found.pop(item) for item in list(found) if item.endswith("(keys)"))
+    assert {state for state, _ in found.values()} == {"ok"}
+    return code, state, message
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_ca_file_that_cannot_be_used(gateway: Gateway) -> None:
+    """Then nothing is tried."""
+    configure(gateway, "https://nobody.invalid", 'ca_file = "none.pem"')
+    code, found = await online(gateway)
+    assert (code, set(found)) == (1, {"online"})
+    assert found["online"][1].endswith("none.pem: cannot be read: No such file or directory")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
+    """Through it all is well; a wrong password, and a proxy that is not there, are told as the proxy's."""
+    async with inspected(tmp_path) as google:
+        host = google.plain.removeprefix("http://")
+        with proxy_with_password(tmp_path) as port:
+            configure(gateway, google.plain, f'proxy = "http://max:secret@127.0.0.1:{port}"')
+            assert (await online(gateway))[0] == 0
+            assert f"CONNECT {host}" in (tmp_path / "log").read_text()
+            configure(gateway, google.plain, f'proxy = "http://max:wrong@127.0.0.1:{port}"')
+            code, found = await online(gateway)
+            assert code == 1
+            message = problem(found, host)
+            assert message.startswith("look at google.proxy")
+            assert message.endswith("(the proxy refuses: HTTP 401)")
+        code, found = await online(gateway)
+        assert (code, problem(found, host).rpartition(" (")[2]) == (
+            1,
+            "the proxy cannot be reached: ConnectionRefusedError)",
+        )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
+    """Its name may be the one that is not known, and its address may be none."""
+    configure(gateway, "https://google.example")
+    for proxy, detail in (
+        ("http://nobody.invalid:3128", "the proxy cannot be reached: DNSLookupError"),
+        ("socks5://proxy", "HTTPS_PROXY: expected http://proxy:3128"),
+    ):
+        _, found = await online(gateway, HTTPS_PROXY=proxy, NO_PROXY="", no_proxy="")
+        assert problem(found, "google.example").endswith(f"({detail})")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_google_in_trouble(gateway: Gateway, tmp_path: Path) -> None:
+    """Google is reached, and answers with an error of its own, or with something else."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain)
+        google.world.faults.inject("token_error_503_html")
+        code, found = await online(gateway)
+    assert code == 1
+    assert found[CLIENT] == (
+        "failed",
+        "Google could not say whether it knows the client; try again later (HTTP 503)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n",
+            "answers with HTTP 503: try again later, and look at the proxy if it lasts",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1\r\n",
+            "this is no answer of Google's: look at what stands before it (content encoding not asked for)",
+        ),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_host_that_answers_otherwise(gateway: Gateway, answer: bytes, message: str) -> None:
+    """It is reached, and is in trouble or not Google."""
+    server = RudeServer(answer + b"Connection: close\r\n\r\n", hang_up=True)
+    port = await server.listen(reactor)
+    host = f"127.0.0.1:{port.getHost().port}"
+    configure(gateway, f"http://{host}")
+    code, found = await online(gateway)
+    await port.stopListening()
+    assert (code, found[f"online {host}"]) == (1, ("failed", message))
+    assert found[CLIENT][0] == "failed"
