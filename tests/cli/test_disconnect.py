@@ -106,6 +106,17 @@ async def test_a_grant_that_is_gone_already(gateway: Gateway) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_ca_file_that_cannot_be_used(gateway: Gateway) -> None:
+    """Google cannot be told then; tokens and contacts are forgotten all the same."""
+    async with google(gateway):
+        gateway.write(gateway.file.read_text().replace("[google]", '[google]\nca_file = "none.pem"'))
+        code, _, err = await disconnect(gateway, ALICE)
+    assert code == 1
+    assert "none.pem: cannot be read: No such file or directory" in err
+    assert left(gateway) == (False, 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_google_cannot_be_reached(gateway: Gateway) -> None:
     """Tokens and contacts are forgotten all the same, and it is said that the grant still stands."""
     async with google(gateway):
