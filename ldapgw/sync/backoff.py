@@ -8,6 +8,7 @@ minimum.
 
 When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
 tenant's circuit breaker is open: only one account now and then tries to sync, and its success lets all accounts sync.
+A success also ends the waits after an outage of all accounts of the same Google project (`ldapgw.sync.scheduler`).
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # This many accounts in a row that cannot reach Google are no coincidence.
 FAILURES_TO_OPEN = 3
-MAX_OPEN_SECONDS = 900.0
+# The longest wait between two trials, because the first good answer after an outage is a trial's.  Trials are different
+# accounts', as an account that fails waits for an interval at least.
+MAX_OPEN_SECONDS = 300.0
 # How long the other accounts wait for the outcome of a trial, whose call takes no longer than this.
 TRIAL_SECONDS = 90.0
 
-_TENANT_ERRORS = (ClientRejected, ApiDisabled)
-_OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
+# Errors of a tenant's OAuth client, not of an account.
+TENANT_ERRORS = (ClientRejected, ApiDisabled)
+# Errors that show that Google cannot be used now, whatever account asks.
+OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
 def after_success(interval: float, jitter: float) -> float:
@@ -131,32 +136,43 @@ class CircuitBreaker:
         """Note that an account syncs now; the other accounts wait for the outcome."""
         return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
 
-    def after_outcome(self, error: Exception | None, account_id: int, now: float, jitter: float) -> CircuitBreaker:
+    def after_outcome(
+        self, error: Exception | None, account_id: int, now: float, interval: float, jitter: float
+    ) -> CircuitBreaker:
         """The circuit breaker after an account's sync.
 
         :param error: the error of the sync; None: the sync succeeded.
         :param now: seconds since the epoch.
+        :param interval: seconds between successful syncs.
         :param jitter: a random number from 0 to 1.
         """
-        if isinstance(error, _TENANT_ERRORS):
+        if isinstance(error, TENANT_ERRORS):
             since = self.since if self.since is not None and self.code == error.code else now
             trials = [since + trial for trial in API_DISABLED_TRIALS if isinstance(error, ApiDisabled)]
             until = next((trial for trial in trials if now < trial), now + HOUR * (0.9 + 0.2 * jitter))
             return replace(self, trips=self.trips + 1, until=until, code=error.code, since=since)
-        if isinstance(error, _OUTAGE_ERRORS):
+        if isinstance(error, OUTAGE_ERRORS):
             failed = self.failed | {account_id}
             if len(failed) < FAILURES_TO_OPEN and not self.is_open:
                 return replace(self, failed=failed)
-            until = now + self._open_seconds(error, jitter)
+            until = now + self._open_seconds(error, interval, jitter)
             return replace(self, failed=failed, trips=self.trips + 1, until=until, code=self.code or error.code)
         if isinstance(error, QuotaExceeded) and self.is_open:
             # Google answers again and wants fewer calls, so the circuit stays open.
-            return replace(self, until=now + self._open_seconds(error, jitter))
+            return replace(self, until=now + self._open_seconds(error, interval, jitter))
         return CircuitBreaker() if self._is_refuted(error) else self
 
-    def _open_seconds(self, error: GoogleError, jitter: float) -> float:
-        """Seconds until the next trial: doubled from trip to trip, and at least as long as Google asks for."""
-        seconds = min(MINUTE * 2.0 ** min(self.trips, 16), MAX_OPEN_SECONDS) * (0.5 + 0.5 * jitter)
+    def after_outage(self) -> CircuitBreaker:
+        """The circuit breaker once Google has answered another account: closed, unless the tenant's client is wrong."""
+        return self if self.code in {error.code for error in TENANT_ERRORS} else CircuitBreaker()
+
+    def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
+        """Seconds until the next trial: doubled from trip to trip up to the interval or `MAX_OPEN_SECONDS`.
+
+        Google may ask for more.
+        """
+        longest = min(MAX_OPEN_SECONDS, interval)
+        seconds = min(MINUTE * 2.0 ** min(self.trips, 16), longest) * (0.5 + 0.5 * jitter)
         return max(seconds, error.retry_after or 0.0)
 
     def _is_refuted(self, error: Exception | None) -> bool:

@@ -23,8 +23,6 @@ from ldapgw.errors import (
     ClientRejected,
     GoogleError,
     GoogleRefused,
-    GoogleUnavailable,
-    NetworkFailure,
     StoreError,
     SuspiciousShrink,
 )
@@ -33,7 +31,7 @@ from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.changes import Cursor
 from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
-from ldapgw.sync.backoff import CircuitBreaker
+from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
 from ldapgw.sync.job import SyncJob
 
 # The longest wait that Google can ask for.
@@ -41,9 +39,8 @@ MAX_WAIT = 86400.0
 # The syncs of accounts that have waited for the same event are spread over this time.
 SPREAD_SECONDS = 60.0
 
-# Errors of a tenant's OAuth client, not of an account.
-_TENANT_ERRORS = (ClientRejected, ApiDisabled)
-_ALARMS = frozenset(error.code for error in _TENANT_ERRORS)
+_ALARMS = frozenset(error.code for error in TENANT_ERRORS)
+_OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
 
 log = Logger()
 
@@ -54,6 +51,8 @@ class _Loop:
 
     :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
+    :ivar outage: the Google project whose next good answer to any account ends the wait; empty: none does.
+    :ivar called_at: when a sync has last called Google, in seconds since the epoch.
     :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
 
@@ -62,6 +61,8 @@ class _Loop:
     run: Deferred[None] | None = None
     queued: Deferred[Any] | None = None
     is_tenant_wide: bool = False
+    outage: str = ""
+    called_at: float = 0.0
     is_client_refused: bool = False
 
 
@@ -71,10 +72,12 @@ class _Outcome:
 
     :ivar wait: seconds until the next sync; None: no sync until a person acts.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
+    :ivar outage: see `_Loop`.
     """
 
     wait: float | None
     is_tenant_wide: bool = False
+    outage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class SyncScheduler(Service):
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
         self._unserved: set[int] = set()  # those whose sync was requested meanwhile
         self._circuits: dict[str, CircuitBreaker] = {}
+        # Ids of the accounts whose wait a good answer ends, by Google project.
+        self._outages: dict[str, set[int]] = {}
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
         # By Google project; an account gets one of these first, and then one of the slots for all projects.
@@ -160,7 +165,10 @@ class SyncScheduler(Service):
         if loop is None:
             loop = self._loops[account.id] = _Loop(account.tenant, LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
-            loop.is_tenant_wide = account.error is not None and account.error.code in _ALARMS
+            code = account.error.code if account.error is not None else ""
+            loop.is_tenant_wide = code in _ALARMS
+            if code in _OUTAGES and account.failures:
+                self._await_answer(account.id, loop, self._job.project(account))
         if account.tenant not in self._circuits:
             alarm = account.error if account.error and account.error.code in _ALARMS else None
             self._circuits[account.tenant] = (
@@ -223,6 +231,7 @@ class SyncScheduler(Service):
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
         loop.is_tenant_wide = outcome.is_tenant_wide
+        self._await_answer(account_id, loop, outcome.outage)
         if outcome.wait is None:
             loop.timer.stop()
         else:
@@ -285,24 +294,32 @@ class SyncScheduler(Service):
         """Postpone the sync while the circuit is open; another account's trial closes the circuit."""
         now, circuit = self._clock.seconds(), self._circuits[account.tenant]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
-        code = "" if circuit.code in _ALARMS else circuit.code
-        await self._store.run(sync_state.postpone, account, now, now + wait, code)
-        return _Outcome(wait, is_tenant_wide=True)
+        if circuit.code in _ALARMS:
+            await self._store.run(sync_state.postpone, account, now, now + wait)
+            return _Outcome(wait, is_tenant_wide=True)
+        await self._store.run(sync_state.postpone, account, now, now + wait, circuit.code)
+        return _Outcome(wait, outage=self._job.project(account))
 
     async def _sync(self, account: Account) -> _Synced:
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
-        self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(self._clock.seconds())
+        now = self._clock.seconds()
+        self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(now)
+        if account.id in self._loops:
+            self._loops[account.id].called_at = now
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
         before = self._circuits[account.tenant]
-        after = before.after_outcome(error, account.id, self._clock.seconds(), self._random())
+        after = before.after_outcome(error, account.id, self._clock.seconds(), self._interval, self._random())
         self._circuits[account.tenant] = after
         if error is None or isinstance(error, SuspiciousShrink | BadResponse):
             changed = await self._sync_directory(account, full=full) or changed
-        if before.is_open and not after.is_open:
+        is_closed = before.is_open and not after.is_open
+        if is_closed:
             await self._restart_tenant(account.tenant)
+        if is_closed or error is None:
+            self._end_outage(self._job.project(account))
         return _Synced(account, error, changed)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
@@ -326,8 +343,11 @@ class SyncScheduler(Service):
             # Published before the success is recorded, because a person who sees the success looks at a phone.
             await self._publish(account.id)
         if synced.error is not None:
+            is_outage = isinstance(synced.error, OUTAGE_ERRORS) and synced.error.retry_after is None
             return _Outcome(
-                await self._record_failure(account, synced.error), is_tenant_wide=_is_tenant_wide(synced.error)
+                await self._record_failure(account, synced.error),
+                is_tenant_wide=isinstance(synced.error, TENANT_ERRORS) and synced.error.retry_after is None,
+                outage=self._job.project(account) if is_outage else "",
             )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
@@ -372,8 +392,29 @@ class SyncScheduler(Service):
         if loop is not None and loop.run is None and loop.timer.running:
             self._start(loop, 1.0 + self._random())
 
+    def _await_answer(self, account_id: int, loop: _Loop, project: str) -> None:
+        """Have the next good answer to any account of a project end the loop's wait; empty: nothing ends it."""
+        loop.outage = project
+        if project:
+            self._outages.setdefault(project, set()).add(account_id)
+
+    def _end_outage(self, project: str) -> None:
+        """Sync the project's accounts that wait because of an outage: Google answers again; waits set by Google stay.
+
+        No account calls Google sooner than an interval after its last call, nor later than two intervals from now:
+        what fails for one account alone is no outage, and must not be called again with each answer to another account.
+        """
+        now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
+        for account_id in self._outages.pop(project, ()):
+            loop = self._loops.get(account_id)
+            if loop is None or loop.outage != project or loop.run is not None or not loop.timer.running:
+                continue
+            self._circuits[loop.tenant] = self._circuits[loop.tenant].after_outage()
+            rest = min(max(loop.called_at + self._interval - now, 0.0), self._interval)
+            self._start(loop, rest + spread * (0.1 + 0.9 * self._random()))
+
     async def _restart_tenant(self, tenant: str) -> None:
-        """Sync the tenant's waiting accounts soon, because Google accepts calls again; waits set by Google stay."""
+        """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
         if await self._store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
         for loop in self._loops.values():
@@ -386,7 +427,7 @@ class SyncScheduler(Service):
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
-        if isinstance(error, _TENANT_ERRORS):
+        if isinstance(error, TENANT_ERRORS):
             wait = self._circuits[account.tenant].wait(now)  # then one account tries for all
             next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
@@ -412,15 +453,9 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
         loop.queued = None
 
 
-def _is_tenant_wide(error: Exception) -> bool:
-    """Whether another account's success shows that a failure is over; false when Google has asked for a wait."""
-    tenant_wide = ClientRejected | ApiDisabled | GoogleUnavailable | NetworkFailure
-    return isinstance(error, tenant_wide) and error.retry_after is None
-
-
 def _log_error(what: str, account: Account, error: Exception) -> None:
     """Log an error of a sync; a tenant's alarm is logged once for all accounts, elsewhere."""
-    if isinstance(error, _TENANT_ERRORS):
+    if isinstance(error, TENANT_ERRORS):
         return
     if isinstance(error, GoogleError):
         log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""The first good answer after an outage ends the waits of all accounts of its Google project: a clock moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from ldapgw.google.endpoints import Client
+from ldapgw.google.sandbox.faults import Fault, Injection, api_error
+from ldapgw.google.sandbox.world import RegisteredClient
+from ldapgw.store import sync_state
+from ldapgw.store.accounts import SyncRequest
+from ldapgw.sync.job import SyncedTenant
+from tests.support.results import result_of
+from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person
+
+CONNECTIONS = "/v1/people/me/connections"
+HOUR = 3600
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    stage.scheduler._random = Random(1).random
+    stage.scheduler.startService()
+    yield stage
+    if stage.scheduler.running:
+        stage.scheduler.stopService()
+
+
+def pass_time(stage: Stage, seconds: float) -> None:
+    stage.clock.pump([10] * int(seconds / 10))
+
+
+def request(stage: Stage, address: str, wish: SyncRequest = SyncRequest.INCREMENTAL) -> None:
+    account = stage.account(address)
+    with stage.database.begin() as connection:
+        sync_state.request_sync(connection, account.id, wish)
+    result_of(stage.scheduler.refresh())
+
+
+def begin_outage(stage: Stage, *addresses: str) -> None:
+    """Sync the accounts, and let Google fail until the first of them has just begun to wait for a long time."""
+    for address in addresses:
+        stage.connect(address)
+    result_of(stage.scheduler.refresh())
+    stage.world.faults.inject("error_unavailable_503")
+    pass_time(stage, 5 * HOUR)
+    pass_time_until_called(stage, addresses[0])
+    assert (stage.account(addresses[0]).next_sync or 0.0) > stage.clock.seconds() + 2.5 * INTERVAL
+
+
+def pass_time_until_called(stage: Stage, address: str) -> None:
+    before = stage.account(address)
+    while stage.account(address) == before:
+        pass_time(stage, 10)
+
+
+def code(stage: Stage, address: str) -> str:
+    error = stage.account(address).error
+    return "" if error is None else error.code
+
+
+def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage) -> None:
+    """Within two intervals, though two accounts are too few for a circuit."""
+    begin_outage(stage, ALICE, BOB)
+    stage.world.faults.clear()
+    assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "google_unavailable")
+    request(stage, BOB)
+    assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "")
+    pass_time(stage, 2 * INTERVAL)
+    assert (code(stage, ALICE), code(stage, BOB)) == ("", "")
+
+
+def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> None:
+    """Their circuit closes with it, so that none of them waits for a trial of its own; another project's stay."""
+    acme, other = stage.job._tenants["acme"], Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
+    stage.world.register(RegisteredClient(other.client_id, other.client_secret, ()))
+    stage.job._tenants = {"acme": acme, "same": acme, "other": SyncedTenant(other, acme.sources, (), "DE")}
+    *same, strange = addresses = [f"user{number}@acme.example" for number in range(5)]
+    for address in addresses:
+        stage.world.add_account(address, "U", "U", hd="acme.example")
+        stage.connect(address, client=other if address == strange else CLIENT)
+    with stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET tenant = 'same'")
+        connection.exec_driver_sql("UPDATE account SET tenant = 'other' WHERE address = ?", (strange,))
+    begin_outage(stage, ALICE)
+    assert stage.scheduler._circuits["same"].is_open
+    pass_time_until_called(stage, strange)
+    before = stage.account(strange)
+    stage.world.faults.clear()
+    request(stage, ALICE)
+    assert not stage.scheduler._circuits["same"].is_open
+    pass_time(stage, 2 * INTERVAL)
+    assert [code(stage, address) for address in (ALICE, *same)] == [""] * 5
+    assert (code(stage, strange), stage.account(strange)) == ("google_unavailable", before)
+
+
+@pytest.mark.parametrize("reason", ["consent_revoked", "suspicious_shrink", "bad_response", "google_unavailable"])
+def test_who_waits_for_a_reason_of_its_own_goes_on_waiting(stage: Stage, reason: str) -> None:
+    """A consent that was revoked, a book that shrinks, an answer that makes no sense, a time that Google named."""
+    persons = [stage.world.add_person(ALICE, person(f"Person {number}")) for number in range(30)]
+    begin_outage(stage, ALICE, BOB)
+    stage.world.faults.clear()
+    match reason:
+        case "consent_revoked":
+            stage.world.revoke(ALICE)
+        case "suspicious_shrink":
+            for name in persons:
+                stage.world.delete_person(ALICE, name)
+        case "bad_response":
+            stage.world.faults.inject("broken_not_json", account=ALICE, path=CONNECTIONS)
+        case _:
+            asked = api_error(503, "UNAVAILABLE", "Busy", extra=(("Retry-After", "7200"),))
+            stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, ALICE, CONNECTIONS))
+    request(stage, ALICE, SyncRequest.FULL)
+    waiting = stage.account(ALICE)
+    assert code(stage, ALICE) == reason
+    request(stage, BOB)
+    assert code(stage, BOB) == ""
+    pass_time(stage, 2 * INTERVAL)
+    assert stage.account(ALICE) == waiting
+
+
+def test_an_account_that_alone_fails_calls_no_more_often_than_a_healthy_one(stage: Stage) -> None:
+    """Each good answer to the others is no reason to ask for it again at once."""
+    stage.world.faults.inject("error_unavailable_503", account=ALICE, path=CONNECTIONS)
+    for address in (ALICE, BOB, CAROL):
+        stage.connect(address)
+        result_of(stage.scheduler.refresh())
+        pass_time(stage, 100)
+    pass_time(stage, 10 * INTERVAL)
+    assert code(stage, ALICE) == "google_unavailable"
+    assert stage.account(ALICE).attempts <= stage.account(BOB).attempts
+
+
+def test_an_outage_that_a_restart_interrupts_ends_in_the_same_way(stage: Stage) -> None:
+    """What the gateway has stored says why an account waits."""
+    begin_outage(stage, ALICE, BOB)
+    stage.world.faults.clear()
+    stage.scheduler.stopService()
+    stage.scheduler = stage.new_scheduler()
+    stage.scheduler.startService()
+    result_of(stage.scheduler.refresh())
+    assert code(stage, ALICE) == "google_unavailable"
+    request(stage, BOB)
+    pass_time(stage, 2 * INTERVAL)
+    assert code(stage, ALICE) == ""
+
+
+def test_they_do_not_come_back_at_the_same_moment(stage: Stage) -> None:
+    """But spread over a minute."""
+    addresses = [f"user{number}@acme.example" for number in range(12)]
+    for address in addresses:
+        stage.world.add_account(address, "U", "U", hd="acme.example")
+        stage.connect(address)
+    result_of(stage.scheduler.refresh())
+    stage.world.faults.inject("error_unavailable_503")
+    pass_time(stage, 2 * INTERVAL)
+    stage.world.faults.clear()
+    stage.calls()
+    request(stage, addresses[0])
+    moments = []
+    for _ in range(int(2 * INTERVAL)):
+        stage.clock.advance(1)
+        moments.append(stage.calls().get(CONNECTIONS, 0))
+    assert max(moments) <= 3
+    assert [code(stage, address) for address in addresses] == [""] * 12
+
+
+def test_they_come_back_below_the_projects_limit() -> None:
+    """Thirty accounts and ten calls a minute: as long as that takes, and never more in a minute."""
+    stage = Stage(calls_per_minute=10)
+    stage.scheduler._random = Random(1).random
+    stage.scheduler.startService()
+    addresses = [f"user{number}@acme.example" for number in range(30)]
+    for address in addresses:
+        stage.world.add_account(address, "U", "U", hd="acme.example")
+    for address in addresses:
+        stage.connect(address)
+    result_of(stage.scheduler.refresh())
+    stage.world.faults.inject("error_unavailable_503")
+    pass_time(stage, 5 * HOUR)
+    stage.world.faults.clear()
+    stage.calls()
+    request(stage, addresses[0])
+    minutes = []
+    for _ in range(int(2 * INTERVAL / 60)):
+        pass_time(stage, 60)
+        minutes.append(sum(count for path, count in stage.calls().items() if path.startswith("/v1/")))
+    assert max(minutes) <= 10
+    assert [code(stage, address) for address in addresses] == [""] * 30
+    stage.scheduler.stopService()
