@@ -68,5 +68,5 @@ def rotate_key(site: Site) -> None:
 def _database_file(site: Site) -> Path:
     """:raises UserError: when the database is not SQLite."""
     if site.database_file is None:
-        raise UserError("database: is not SQLite's; use the tools that came with it")
+        raise UserError("database: is not SQLite's; use the tools that came with it", is_setting=True)
     return site.database_file

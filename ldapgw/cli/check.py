@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,14 +53,21 @@ def check(site: Site, *, online: bool, as_json: bool) -> None:
         print_json({"redirect_uri": site.config.redirect_uri, "origin": origin, "items": items})
     else:
         for result in results:
-            print_line(f"{_SIGNS[result.status]} {result.item}" + (f": {result.message}" if result.message else ""))
+            print_line(_line(result, site.file))
         print_line("")
         print_line("To register with Google (APIs & Services, Credentials, your OAuth client):")
         print_line(f"  Authorized redirect URI       {site.config.redirect_uri}")
         print_line(f"  Authorized JavaScript origin  {origin}")
     failed = sum(result.status is CheckStatus.FAILED for result in results)
     if failed:
-        raise UserError(f"check found {failed} problem{'' if failed == 1 else 's'}")
+        raise UserError(f"check found {failed} problem{'' if failed == 1 else 's'}", is_setting=True)
+
+
+def _line(result: CheckResult, file: str) -> str:
+    """A line of the report; one to read begins with the file where its item is a part of the configuration."""
+    names_file = result.is_setting and result.status is not CheckStatus.OK
+    item = f"{file}: {result.item}" if names_file else result.item
+    return f"{_SIGNS[result.status]} {item}" + (f": {result.message}" if result.message else "")
 
 
 def _results(site: Site) -> Iterator[CheckResult]:
@@ -71,6 +79,12 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from state_dir.check_state_dir(site)
     if config.tls:
         yield from certificate.check_certificate(config.tls, urlsplit(config.web.public_url).hostname or "", now())
+    for result in _settings(site, gateway):
+        yield replace(result, is_setting=True)
+
+
+def _settings(site: Site, gateway: int | None) -> Iterator[CheckResult]:
+    config = site.config
     yield from _inspection(config)
     yield from _redirect_uri(config)
     yield from _ports(_endpoints(config), gateway)

@@ -21,8 +21,10 @@ class CheckResult:
 
     :ivar item: the name of the checked item.
     :ivar message: the state of the item, and the remedy for a problem.
+    :ivar is_setting: whether the item is a part of the configuration, and not a file.
     """
 
     status: CheckStatus
     item: str
     message: str = ""
+    is_setting: bool = False

@@ -61,7 +61,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            problems = error.problems
+            problems = error.lines(ctx.obj.loaded_file)
         except GoogleError as error:
             problems = (f"Google: {error.code}: {error.detail}",)
         except KeyboardInterrupt:

@@ -52,6 +52,11 @@ class Site:
         return load(self.file)
 
     @property
+    def loaded_file(self) -> str:
+        """The configuration file, for messages; empty: the command has not read it."""
+        return self.file if "config" in vars(self) else ""
+
+    @property
     def state_dir(self) -> Path:
         """The folder of the key file and, by default, of the database."""
         return Path(self.config.state_dir)
@@ -116,7 +121,7 @@ class Site:
         for tenant in self.config.tenant:
             if name in (None, tenant.name):
                 return tenant
-        raise UserError(f'there is no tenant "{name}"; there are: {", ".join(names)}')
+        raise UserError(f'there is no tenant "{name}"; there are: {", ".join(names)}', is_setting=True)
 
     def clients(self, database: Database) -> dict[str, Client]:
         """The OAuth clients by tenant: the configured client, else the client that was entered on the page.
@@ -139,7 +144,8 @@ class Site:
         if os.geteuid() == 0 and not is_missing(self.state_dir) and _owner(self.state_dir) != 0:
             raise UserError(
                 f"state_dir = {self.state_dir}: belongs to another user, and the database has to be created; "
-                "run this command as that user, or start the gateway first"
+                "run this command as that user, or start the gateway first",
+                is_setting=True,
             )
 
 

@@ -103,8 +103,11 @@ def _other_database(url: str) -> CheckResult:
     try:
         Database(url).close()
     except StoreError as error:
-        return CheckResult(CheckStatus.FAILED, "database", error.problems[0].removeprefix("database: "))
-    return CheckResult(CheckStatus.WARNING, "database", "is in memory: everything is forgotten when the gateway stops")
+        message = error.problems[0].removeprefix("database: ")
+        return CheckResult(CheckStatus.FAILED, "database", message, is_setting=True)
+    return CheckResult(
+        CheckStatus.WARNING, "database", "is in memory: everything is forgotten when the gateway stops", is_setting=True
+    )
 
 
 def _database(file: Path) -> tuple[CheckResult, bytes | None]:

@@ -186,7 +186,7 @@ class Listener(Service):
         self._endpoint.listen(self._factory).addCallbacks(self._listen_succeeded, self._listen_failed)
         self._starting = False
         if self._problem:
-            raise UserError(self._problem)
+            raise UserError(self._problem, is_setting=True)
 
     def stopService(self) -> Deferred[None] | None:
         """Stop listening; open connections stay open."""

@@ -41,7 +41,7 @@ class StateDirLock:
         if not any(_try_lock(self._file) for _ in range(LOCK_ATTEMPTS)):
             pid = _read_pid(self._file)
             os.close(self._file)
-            raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})")
+            raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})", is_setting=True)
 
     def write_pid(self) -> None:
         """Write this process's id into the lock file; to be called after twistd has forked."""

@@ -180,7 +180,8 @@ def _use_certificate(context: SSL.Context, file: str) -> ValidityPeriod:
             context.add_extra_chain_cert(certificate)
     except (SSL.Error, OSError, ValueError) as error:
         raise UserError(
-            f"tls.certificate = {file}: is no certificate that can be used{_reason_suffix(error)}"
+            f"tls.certificate = {file}: is no certificate that can be used{_reason_suffix(error)}",
+            is_setting=True,
         ) from None
     return ValidityPeriod.of(chain)
 
@@ -191,10 +192,13 @@ def _use_private_key(context: SSL.Context, file: str) -> None:
         context.use_privatekey(read_private_key(Path(file).read_bytes()))
         context.check_privatekey()
     except TypeError:
-        raise UserError(f"{problem} protected by a passphrase, for which nobody can be asked") from None
+        raise UserError(
+            f"{problem} protected by a passphrase, for which nobody can be asked", is_setting=True
+        ) from None
     except (SSL.Error, OSError, ValueError) as error:
         raise UserError(
-            f"{problem} no private key that can be used, or not the certificate's{_reason_suffix(error)}"
+            f"{problem} no private key that can be used, or not the certificate's{_reason_suffix(error)}",
+            is_setting=True,
         ) from None
 
 
@@ -204,7 +208,8 @@ def _require_client_certificates(context: SSL.Context, authority: str) -> None:
         context.load_client_ca(authority.encode())
     except SSL.Error as error:
         raise UserError(
-            f"tls.client_ca = {authority}: holds no certificate that can be used{_reason_suffix(error)}"
+            f"tls.client_ca = {authority}: holds no certificate that can be used{_reason_suffix(error)}",
+            is_setting=True,
         ) from None
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
 

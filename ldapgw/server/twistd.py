@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from typing import NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet import reactor
@@ -26,7 +27,7 @@ class Options(UsageOptions):
     def postOptions(self) -> None:
         """:raises SystemExit: after all problems of the configuration file are printed."""
         twistd: Mapping[str, object] = self.parent or {}
-        with _exit_on_user_error():
+        with _exit_on_user_error(""):
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
                 raise UserError("--uid and --gid come too late for state_dir; start twistd as the user who owns it")
             self.config = load(self["config"])
@@ -41,11 +42,13 @@ class Options(UsageOptions):
 class TwistdService(MultiService):
     """Wraps the gateway, so that twistd prints plain messages instead of tracebacks for errors of the operator.
 
+    :param file: the configuration file.
     :param is_daemon: whether twistd has gone to the background, and passes exceptions on to its parent process.
     """
 
-    def __init__(self, *, is_daemon: bool) -> None:
+    def __init__(self, file: str, *, is_daemon: bool) -> None:
         super().__init__()
+        self._file = file
         self._is_daemon = is_daemon
 
     def privilegedStartService(self) -> None:
@@ -54,8 +57,13 @@ class TwistdService(MultiService):
         :raises SystemExit: in the foreground, after the problem of an endpoint is printed.
         :raises UserError: in the background; the parent would wait for ever for a process that just exits.
         """
-        with nullcontext() if self._is_daemon else _exit_on_user_error():
+        try:
             super().privilegedStartService()
+        except UserError as error:
+            if self._is_daemon:
+                # Twisted prints the beginning alone, 100 characters; the log has all.
+                raise UserError(f"{problem} (in {self._file})" for problem in error.problems) from None
+            _exit(error, self._file)
 
 
 def makeService(options: Options) -> TwistdService:
@@ -63,20 +71,26 @@ def makeService(options: Options) -> TwistdService:
 
     :raises SystemExit: after the problem is printed, when the state directory or the certificate cannot be used.
     """
-    service = TwistdService(is_daemon=options.is_daemon)
+    service = TwistdService(options["config"], is_daemon=options.is_daemon)
     limit_shutdown_time(reactor)
-    with _exit_on_user_error():
+    with _exit_on_user_error(options["config"]):
         makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
     return service
 
 
 @contextmanager
-def _exit_on_user_error() -> Iterator[None]:
-    """Print the problems of a `UserError` as plain lines and exit."""
+def _exit_on_user_error(file: str) -> Iterator[None]:
+    """Print the problems of a `UserError` as plain lines and exit.
+
+    :param file: the configuration file.
+    """
     try:
         yield
     except UserError as error:
-        lines = "".join(f"ldapgw: {problem}\n" for problem in error.problems)
-        # By now twistd may have sent sys.stderr to the log.
-        os.write(2, lines.encode())
-        raise SystemExit(1) from None
+        _exit(error, file)
+
+
+def _exit(error: UserError, file: str) -> NoReturn:
+    # By now twistd may have sent sys.stderr to the log.
+    os.write(2, "".join(f"ldapgw: {line}\n" for line in error.lines(file)).encode())
+    raise SystemExit(1) from None

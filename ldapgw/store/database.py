@@ -73,7 +73,9 @@ class Database:
         try:
             self._engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
-            raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet') from None
+            raise StoreError(
+                'database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True
+            ) from None
         self._path = Path(self._engine.url.database) if self._engine.url.database else None
         self._file: tuple[int, int] | None = None
         self._name = str(self._path or "the database")
@@ -259,11 +261,11 @@ def prepare_state_dir(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = path.stat().st_mode
     except OSError as error:
-        raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}") from None
+        raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}", is_setting=True) from None
     if mode & 0o007:
-        raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}")
+        raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}", is_setting=True)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise StoreError(f"state_dir = {path}: cannot be written to by this user")
+        raise StoreError(f"state_dir = {path}: cannot be written to by this user", is_setting=True)
 
 
 @contextmanager
@@ -315,7 +317,7 @@ def _alembic() -> AlembicConfig:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet')
+        raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True)
     memory: dict[str, Any] = {} if parsed.database else {"poolclass": StaticPool}
     engine = create_engine(
         parsed,

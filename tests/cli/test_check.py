@@ -363,11 +363,22 @@ def test_a_database_in_memory(gateway: Gateway) -> None:
     assert found(gateway)["database"][0] == "warning"
 
 
+def test_a_line_about_a_setting_names_the_file(gateway: Gateway) -> None:
+    """Where something is wrong with it; a line about another file names that one."""
+    gateway.write('database = "mysql://db/x"\n' + HEAD + TLS + ACME.replace('"@acme.example"', '"*"'))
+    lines = [line[2:] for line in gateway.run("check").stdout.splitlines() if line.startswith(("! ", "✗ "))]
+    assert [line for line in lines if not line.startswith(str(gateway.folder))] == []
+    assert {line.split(": ")[1].split()[0] for line in lines if line.startswith(f"{gateway.file}: ")} == {
+        "database",
+        "tenant",
+    }
+
+
 def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
     """The items are on stdout, one line is on stderr."""
     gateway.write(HEAD + TLS + ACME)
     result = gateway.run("check")
-    assert (result.exit_code, result.stderr) == (1, "ldapgw: check found 2 problems\n")
+    assert (result.exit_code, result.stderr) == (1, f"ldapgw: {gateway.file}: check found 2 problems\n")
     assert result.stdout.count("✗ ") == 2
 
 

@@ -77,7 +77,7 @@ def test_csv_of_a_tenant(books: Gateway) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--tenant", "gamma", "--format", "csv"], 'there is no tenant "gamma"; there are: acme, beta'),
+        (["--tenant", "gamma", "--format", "csv"], '{file}: there is no tenant "gamma"; there are: acme, beta'),
         (["--tenant", "acme", "--account", "x@acme.example", "--format", "csv"],
          'there is no account x@acme.example in tenant "acme"'),
     ],
@@ -85,7 +85,7 @@ def test_csv_of_a_tenant(books: Gateway) -> None:
 )  # fmt: skip
 def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
     """One line that says what is wrong."""
-    assert books.refused("export", *arguments) == line + "\n"
+    assert books.refused("export", *arguments) == line.format(file=books.file) + "\n"
 
 
 def test_who_is_disconnected_has_nothing_here(books: Gateway) -> None:

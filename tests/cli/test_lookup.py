@@ -115,14 +115,14 @@ def test_the_tenant_of_the_phone_is_searched(books: Gateway) -> None:
     ("arguments", "line"),
     [
         (["mull", "--phone", "desk9"], "there is no phone desk9"),
-        (["mull", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["mull", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["(cn=mull"], "This is not a filter: it cannot be read from position 9 on."),
     ],
     ids=["phone", "tenant", "filter"],
 )
 def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
     """One line that says what is wrong."""
-    assert books.refused("lookup", *arguments) == line + "\n"
+    assert books.refused("lookup", *arguments) == line.format(file=books.file) + "\n"
 
 
 def test_before_the_first_start_nothing_is_found_or_created(gateway: Gateway) -> None:

@@ -226,5 +226,6 @@ def test_a_phone_whose_tenant_is_gone(gateway: Gateway) -> None:
     gateway.run("phones", "add", "b1", "--tenant", "beta")
     gateway.write(HEAD + ACME)
     assert gateway.json("phones", "list")[0]["bind_dn"] is None
-    assert gateway.refused("phones", "reset", "b1") == 'there is no tenant "beta"; there are: acme\n'
+    line = f'{gateway.file}: there is no tenant "beta"; there are: acme\n'
+    assert gateway.refused("phones", "reset", "b1") == line
     assert gateway.run("phones", "remove", "b1").exit_code == 0

@@ -111,19 +111,19 @@ def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["accounts", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["accounts", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["share", "eve@acme.example", "shared"], "there is no account eve@acme.example"),
         (["disconnect", "eve@acme.example"], "there is no account eve@acme.example"),
         (["sync", "eve@acme.example"], "there is no account eve@acme.example"),
-        (["sync", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
-        (["phones", "list", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
-        (["phones", "add", "desk1", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["sync", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
+        (["phones", "list", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
+        (["phones", "add", "desk1", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_refused(gateway: Gateway, arguments: list[str], line: str) -> None:
     """Exit code 1 and one line."""
-    assert gateway.refused(*arguments) == line + "\n"
+    assert gateway.refused(*arguments) == line.format(file=gateway.file) + "\n"
     assert not gateway.state_dir.exists()
 
 

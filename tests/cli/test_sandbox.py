@@ -101,7 +101,7 @@ def test_run_serves_until_sigterm(gateway: Gateway) -> None:
             assert process.poll() is None, "it ended"
         assert f"is running (process {process.pid})" in gateway.run("check").stdout
         assert gateway.refused("run") == (
-            f"state_dir = {gateway.state_dir}: another gateway runs on it (process {process.pid})\n"
+            f"{gateway.file}: state_dir = {gateway.state_dir}: another gateway runs on it (process {process.pid})\n"
         )
         code, err = ended(process, signal.SIGTERM)
     assert code == 0
@@ -117,7 +117,7 @@ def test_run_needs_its_ports(gateway: Gateway) -> None:
         with program("--config", str(gateway.file), "run") as process:
             _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f'ldapgw: ldap.listen "{endpoint}": cannot be listened on: Address already in use\n' in err
+    assert f'ldapgw: {gateway.file}: ldap.listen "{endpoint}": cannot be listened on: Address already in use\n' in err
     assert "Traceback" not in err
 
 

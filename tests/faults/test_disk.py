@@ -227,7 +227,10 @@ def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
             subprocess.run(["mount", "-o", "remount,ro", office.state], check=True)
             refused = Process(office.site.command("run"), office.folder / "read-only.log", office.folder)
             assert refused.wait() == 1
-            assert refused.said == f"ldapgw: state_dir = {office.state}: cannot be written to by this user\n"
+            assert (
+                refused.said
+                == f"ldapgw: {office.site.file}: state_dir = {office.state}: cannot be written to by this user\n"
+            )
             subprocess.run(["mount", "-o", "remount,rw", office.state], check=True)
             with office.running("again"):
                 office.sync()

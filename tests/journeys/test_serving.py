@@ -259,7 +259,7 @@ def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> No
     second = Process(served.command("run"), served.folder / "second.log", served.folder)
     assert second.wait() == 1
     pid = int((state / "ldapgw.pid").read_text())
-    assert second.said == f"ldapgw: state_dir = {state}: another gateway runs on it (process {pid})\n"
+    assert second.said == f"ldapgw: {served.file}: state_dir = {state}: another gateway runs on it (process {pid})\n"
     assert served.is_ready()
 
 
@@ -306,6 +306,7 @@ def test_a_daemon_whose_port_is_taken_ends(served: Site, tmp_path: Path) -> None
     refused = Process(command, tmp_path / "daemon.log", tmp_path)
     assert refused.wait() == 1
     assert "cannot be listened on" in refused.said
+    assert f"(in {other.file})" in logfile.read_text()
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
 
 
@@ -331,7 +332,9 @@ def test_a_port_that_is_taken_is_one_line(served: Site, tmp_path: Path) -> None:
         refused = Process(command, tmp_path / f"{name}.log", tmp_path)
         assert refused.wait() == 1
         assert "Traceback" not in refused.said
-        told = f'ldapgw: ldap.listen "tcp:{served.ldap_port}:interface=127.0.0.1": cannot be listened on: '
+        told = (
+            f'ldapgw: {other.file}: ldap.listen "tcp:{served.ldap_port}:interface=127.0.0.1": cannot be listened on: '
+        )
         assert told in refused.said
         assert refused.said.count("cannot be listened on") == 1
 

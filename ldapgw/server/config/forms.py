@@ -116,8 +116,8 @@ class File(str):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no text, or empty."""
-        if not isinstance(value, str) or not value or "\0" in value:
+        """:raises ValueError: when the value is no text, or empty, or has control characters."""
+        if not isinstance(value, str) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", value):
             raise ValueError
         return cls(value)
 

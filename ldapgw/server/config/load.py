@@ -7,6 +7,7 @@ Each message names the file, the key, the value and the expected form; the value
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -21,6 +22,7 @@ from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenan
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
+_TOO_DEEP = "has arrays or tables that are nested too deeply"
 _MISSING = object()
 _T = TypeVar("_T", bound=Table)
 
@@ -35,11 +37,14 @@ def load(file: str) -> Config:
         document = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: is not TOML: {error}") from None
     except RecursionError:
-        raise UserError(f"{file}: has arrays or tables that are nested too deeply") from None
-    return decode(document, file)
+        raise UserError(f"{file}: {_TOO_DEEP}") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UserError(f"{file}: is not TOML: {error}") from None
+    try:
+        return decode(document, file)
+    except RecursionError:  # a key with thousands of dots makes tables that only the decoder walks through
+        raise UserError(f"{file}: {_TOO_DEEP}") from None
 
 
 def decode(document: Mapping[str, Any], file: str) -> Config:
@@ -86,7 +91,9 @@ class _Decoder:
             elif (value := self._value(hints[field.name], raw, where + field.name)) is not _MISSING:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
-            self.problems.append(f"{where}{key}: is no key of this table; there are: {', '.join(sorted(hints))}")
+            self.problems.append(
+                f"{where}{_printable(key)}: is no key of this table; there are: {', '.join(sorted(hints))}"
+            )
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         if not required <= values.keys():
             return None
@@ -143,6 +150,11 @@ def _expected(hint: Any) -> str:
     if arguments and arguments[0] is int:
         return "a whole number from 1 to 10000000"
     return _expected(arguments[0]) if arguments else "a table"
+
+
+def _printable(key: str) -> str:
+    """A key as one line: in quotes where it is not a plain word."""
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _abbreviated_json(key)
 
 
 def _abbreviated_json(raw: object) -> str:

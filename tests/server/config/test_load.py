@@ -366,3 +366,31 @@ def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
     with pytest.raises(UserError) as told:
         load(str(tmp_path / "ldapgw.toml"))
     assert told.value.problems == (f"{tmp_path}/ldapgw.toml: has arrays or tables that are nested too deeply",)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"a = {'1' * 5000}", "is not TOML: Exceeds the limit"),
+        (f"state_dir.{'.'.join('a' * 5000)} = 1", "has arrays or tables that are nested too deeply"),
+        (f"[[{'.'.join('a' * 5000)}]]", "a: is no key of this table"),
+        ('"a\\nb\\u001b" = 1', r'"a\nb\u001b": is no key of this table'),
+        ('state_dir = "a\\nb"', r'state_dir = "a\nb": expected a path'),
+    ],
+    ids=[
+        "a number of 5000 digits",
+        "a key of 5000 parts",
+        "a table of 5000 parts",
+        "lines in a key",
+        "lines in a path",
+    ],
+)
+def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, problem: str) -> None:
+    """One line each, and no traceback."""
+    file = tmp_path / "ldapgw.toml"
+    file.write_text(text + "\n" + SMALLEST.replace('state_dir = "state"', "") if "state_dir" in text else text)
+    with pytest.raises(UserError) as caught:
+        load(str(file))
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{file}: ") for line in lines)
+    assert any(line.startswith(f"{file}: {problem}") for line in lines)
