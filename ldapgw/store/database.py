@@ -23,6 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
+from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError
 
@@ -31,6 +32,10 @@ BUSY_SECONDS = 10
 # How long one attempt to begin a transaction waits for the lock.  Once all attempts of a transaction have failed, each
 # further transaction makes one attempt until one succeeds: queued transactions must not wait ten seconds each.
 TRY_SECONDS = 0.25
+
+# SQLite starts its log (the file ``-wal``) anew once all of it is in the database and nobody reads from it.  The file
+# keeps its size then, and grows on while there is always somebody who reads; so a larger log is emptied.
+LOG_LIMIT = 16 << 20
 
 # The first version that knows the clause RETURNING.
 OLDEST_SQLITE = (3, 35)
@@ -52,6 +57,7 @@ _ADVICE_ON_FILES = {
 }
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
+log = Logger()
 
 _ERASED = "erased"
 
@@ -81,6 +87,7 @@ class Database:
         self._name = str(self._path or "the database")
         self._is_locked = False
         self._has_erased = False
+        self._log_bound = LOG_LIMIT
         event.listen(self._engine, "begin", self._begin)
 
     def open(self) -> None:
@@ -124,8 +131,23 @@ class Database:
                 self._has_erased = connection.info.pop(_ERASED, False) or self._has_erased
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
-        if self._has_erased and self._path:
-            self._empty_log()
+        if self._path:
+            self._bound_log(self._path.with_name(f"{self._path.name}-wal"))
+
+    def _bound_log(self, file: Path) -> None:
+        """Empty a log that is too large, or that has what was erased; told once for each doubling where that fails."""
+        if _size(file) < LOG_LIMIT:
+            self._log_bound = LOG_LIMIT
+        if not self._has_erased and _size(file) < self._log_bound:
+            return
+        self._empty_log()
+        if (left := _size(file)) >= self._log_bound:
+            self._log_bound = 2 * left
+            log.warn(
+                "{file}: has {size} MiB, because another program has been reading from the database; end that program",
+                file=str(file),
+                size=left >> 20,
+            )
 
     def _empty_log(self) -> None:
         """Write the log back into the file and empty it, so that nothing of what was erased is left in either.
@@ -225,6 +247,13 @@ class Database:
             kind = DamagedStore if _code(error) in _DAMAGE else StoreError
             reason, advice = str(error.orig).partition("\n")[0], _ADVICE.get(_code(error))
         return kind(f"{self._name}: cannot be used: {reason}" + (f"; {advice}" if advice else ""))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def check_writable(connection: Connection, *, thoroughly: bool) -> None:
@@ -334,6 +363,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
     # Overwrite what is deleted; some builds of SQLite leave it in the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA busy_timeout = {TRY_SECONDS * 1000:.0f}")

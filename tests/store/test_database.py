@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event, insert, text
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
-from ldapgw.store.database import Database, _alembic, check_writable, prepare_state_dir, revisions
+from ldapgw.store.database import LOG_LIMIT, Database, _alembic, check_writable, prepare_state_dir, revisions
 from ldapgw.store.worker import ChangeDetector
 from tests.support.stage.sync import DESK
 
@@ -46,9 +46,49 @@ def test_the_file_is_ours_alone_and_durable(tmp_path: Path) -> None:
     with database.begin() as connection:
         found = [
             connection.execute(text(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "journal_size_limit")
         ]
-    assert found == ["wal", 2, 1]
+    assert found == ["wal", 2, 1, LOG_LIMIT]
+    database.close()
+
+
+def fill(database: Database, number: int, mebibytes: int) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS filling (number INTEGER PRIMARY KEY, octets BLOB)")
+        connection.exec_driver_sql(f"REPLACE INTO filling VALUES ({number}, randomblob({mebibytes << 20}))")
+
+
+def test_the_log_is_bounded(tmp_path: Path, caplog_twisted: list[str]) -> None:
+    """Whatever is written; a reader of another program lets it grow, which is told once, and shrink after its end."""
+    database, log = opened(tmp_path / "ldapgw.db"), tmp_path / "ldapgw.db-wal"
+    for number in range(3):
+        fill(database, number, 20)
+        assert log.stat().st_size <= LOG_LIMIT
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM phone").fetchone()
+        for number in range(10, 15):
+            fill(database, number, 4)
+        assert log.stat().st_size > LOG_LIMIT
+    assert [line.partition(": has ")[0] for line in caplog_twisted] == [str(log)]
+    fill(database, 1, 20)
+    assert log.stat().st_size <= LOG_LIMIT
+    database.close()
+
+
+def test_a_log_that_another_program_has_made_large_shrinks(tmp_path: Path) -> None:
+    """Once SQLite starts it anew."""
+    database, log = opened(tmp_path / "ldapgw.db"), tmp_path / "ldapgw.db-wal"
+    with database.begin() as connection:
+        connection.exec_driver_sql("PRAGMA user_version = 1")
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE filling (octets BLOB)")
+        other.execute(f"INSERT INTO filling VALUES (randomblob({20 << 20}))")
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        assert log.stat().st_size > LOG_LIMIT
+        with database.begin() as connection:
+            connection.exec_driver_sql("PRAGMA user_version = 2")
+        assert log.stat().st_size <= LOG_LIMIT
     database.close()
 
 
