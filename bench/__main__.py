@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench.runs import FULL, QUICK, Figure, Scale, run
+from bench.runs import FULL, QUICK, Figure, Scale, infix, run
 from bench.servers import gateway, slapd
 from bench.table import simple_table
 from tests.support.slapd import PROGRAM
@@ -63,6 +63,10 @@ def main() -> int:
             for figure in run(server, scale):
                 sys.stderr.write(f"{server.name}: {figure.load}: {figure.what}: {figure.text}\n")
                 results[-1].append(figure)
+    with tempfile.TemporaryDirectory() as folder:
+        for figure in infix(Path(folder), scale):
+            sys.stderr.write(f"ldapgw: {figure.load}: {figure.what}: {figure.text}\n")
+            results[0].append(figure)
     for line in table(*results):
         say(line)
     return int(not given.quick and not all(figure.met for figure in results[0]))

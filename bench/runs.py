@@ -7,8 +7,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 
 from bench.attacks import Attack, Attacker, bombs, dribble, guess, half_handshakes, idle, read_nothing
+from bench.directory import people, servers
+from bench.directory.asking import substring
+from bench.directory.load import Load
+from bench.directory.seed import alone, seed
 from bench.phone import PATIENCE, measure
 from bench.process import Server
 
@@ -19,6 +24,8 @@ class Scale:
 
     :ivar seconds: for how long a phone searches under each load.
     :ivar patience: seconds until connections that should be closed are given up; 0: that is not waited for.
+    :ivar contacts: in the book that is searched for a part of a name.
+    :ivar searching: clients that do so at once.
     """
 
     idle: int
@@ -27,10 +34,21 @@ class Scale:
     handshakes: int
     seconds: float
     patience: float
+    contacts: int
+    searching: int
 
 
-FULL = Scale(idle=10_000, dribbling=5_000, readers=20, handshakes=2_000, seconds=9.0, patience=40.0)
-QUICK = Scale(idle=100, dribbling=50, readers=3, handshakes=20, seconds=0.3, patience=0.0)
+FULL = Scale(
+    idle=10_000,
+    dribbling=5_000,
+    readers=20,
+    handshakes=2_000,
+    seconds=9.0,
+    patience=40.0,
+    contacts=50_000,
+    searching=100,
+)
+QUICK = Scale(idle=100, dribbling=50, readers=3, handshakes=20, seconds=0.3, patience=0.0, contacts=500, searching=10)
 
 
 @dataclass(frozen=True)
@@ -122,3 +140,20 @@ def _guesser(server: Server, scale: Scale) -> Iterator[Figure]:
     rate = attacker.stop()["rate"]
     yield _below(load, "guesses", rate, 20, "a second")
     yield _below(load, "search, p99", latency.p99, 50, "ms")
+
+
+def infix(folder: Path, scale: Scale) -> Iterator[Figure]:
+    """Many clients that search a large book for a part of a name, each as soon as it has its answer.
+
+    On a gateway of its own that is not compiled.  Of three rounds the best counts, as for `bench.phone.measure`.
+    """
+    load = f"{scale.searching} ask for *abc*"
+    everybody = [people.person(number) for number in range(scale.contacts)]
+    seed(folder / "state", alone(scale.contacts), time.time())  # noqa: TID251  the bench is an entry point
+    engine = Load(folder)
+    with servers.gateway(folder, servers.knows(scale.contacts - 1), servers.Variant(compiled=False)) as server:
+        asked = substring(server.target.base, everybody)
+        rounds = [engine.round(server, asked, scale.seconds / 3, scale.searching) for _ in range(3)]
+    assert not any(one.errors for one in rounds)
+    yield _below(load, "search, p99", min(one.p99 for one in rounds), 50, "ms")
+    yield _below(load, "search, longest", min(one.longest for one in rounds), 250, "ms")

@@ -33,6 +33,7 @@ class Round:
 
     :ivar p50: milliseconds; nan where no search has ended.
     :ivar p99: likewise.
+    :ivar longest: likewise.
     :ivar found: entries of an average search.
     :ivar user: microseconds of processor time that the server took for a search in its own code.
     :ivar system: likewise, in the kernel.
@@ -42,6 +43,7 @@ class Round:
     entries_s: float
     p50: float
     p99: float
+    longest: float
     found: float
     user: float
     system: float
@@ -87,8 +89,8 @@ class Load:
         self._run = ctypes.CDLL(str(library)).run
         self._latencies = array("Q", bytes(8 * _MOST))
 
-    def round(self, server: Server, asked: Asked, seconds: float) -> Round:
-        """Put the load on a server for so long.
+    def round(self, server: Server, asked: Asked, seconds: float, connections: int = CONNECTIONS) -> Round:
+        """Put the load of so many connections on a server for so long.
 
         :raises KeyboardInterrupt: when a signal has come.
         """
@@ -98,12 +100,12 @@ class Load:
         bind = server.target.bind()
         load = _Load(
             port=server.target.port,
-            connections=CONNECTIONS,
+            connections=connections,
             fresh=asked.fresh,
             warmup=0 if asked.whole else int(WARMUP * 1e9),
             span=int(seconds * 1e9),
             patience=int(GRACE * 1e9),
-            least=CONNECTIONS if asked.whole else 1,
+            least=connections if asked.whole else 1,
             requests=b"".join(asked.requests),
             bind=bind,
             offsets=offsets.buffer_info()[0],
@@ -131,6 +133,7 @@ def _round(report: _Report, latencies: Sequence[int], shares: Sequence[float]) -
         entries_s=report.entries / seconds,
         p50=percentile(latencies, 50) / 1e6,
         p99=percentile(latencies, 99) / 1e6,
+        longest=percentile(latencies, 100) / 1e6,
         found=report.found / report.searches if report.searches else nan,
         user=user,
         system=system,

@@ -55,9 +55,10 @@ class TickBatch:
 
     :param seconds: the reactor's time.
     :param call_at_tick_end: calls a function at the end of the reactor's tick.
+    :ivar worked: seconds that answers have taken; the server sets it back.
     """
 
-    __slots__ = ("_call_at_tick_end", "_received", "_scheduled", "_unsent", "seconds")
+    __slots__ = ("_call_at_tick_end", "_received", "_scheduled", "_unsent", "seconds", "worked")
 
     def __init__(self, seconds: Callable[[], float], call_at_tick_end: CallAtTickEnd) -> None:
         self.seconds = seconds
@@ -65,6 +66,7 @@ class TickBatch:
         self._received: list[BatchMember] = []
         self._unsent: list[tuple[BatchMember, bytes]] = []
         self._scheduled = False
+        self.worked = 0.0
 
     def add(self, connection: BatchMember) -> None:
         """Add a connection that received octets."""
@@ -75,6 +77,7 @@ class TickBatch:
 
     def end(self) -> None:
         """Answer all requests that were received."""
+        began = self.seconds()
         received, self._received = self._received, []
         slow: list[BatchMember] = []
         for start in range(0, len(received), _MAX_UNSENT):
@@ -82,6 +85,7 @@ class TickBatch:
         for connection in slow:
             connection.process()
         self.flush()
+        self.worked += self.seconds() - began
 
     def enqueue(self, connection: BatchMember, octets: bytes) -> None:
         """Have the end of a slow path's answer sent together with others."""

@@ -34,7 +34,8 @@ WAITING: Final = 100
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
 # Seconds of work on all unfinished searches together in one reactor tick, and on new requests while no search is
-# unfinished.  With both spent in one tick, no client waits longer than about 10 ms.
+# unfinished.  With both spent in one tick, no client waits longer than about 10 ms.  Where the answers to new requests
+# have taken longer, unfinished searches have as long: otherwise those of a hundred busy clients take seconds.
 SLICE: Final = 0.005
 # Seconds of work on one of several unfinished searches before the next: enough for a phone's search, so that a phone is
 # answered at once although forty others list the whole directory.

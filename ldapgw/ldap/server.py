@@ -207,7 +207,8 @@ class LdapFactory(ServerFactory):
     def _end_tick(self) -> Callable[[], bool]:
         """Answer the batch; returns a function that says when unfinished work has used its share of the tick."""
         self.batch.end()
-        end = self.clock.seconds() + SLICE
+        end = self.clock.seconds() + max(SLICE, self.batch.worked)
+        self.batch.worked = 0.0
         return lambda: self.clock.seconds() >= end
 
 

@@ -12,7 +12,10 @@ from bench.__main__ import table
 from bench.runs import Figure
 from tests.support.checkout import ROOT
 
-LOADS = ("none", "100 idle", "50 slow-loris", "20 half handshakes", "3 read nothing", "bombs", "4 guess passwords")
+LOADS = (
+    *("none", "100 idle", "50 slow-loris", "20 half handshakes", "3 read nothing", "bombs", "4 guess passwords"),
+    "10 ask for *abc*",
+)
 
 
 @pytest.mark.long  # a whole run, though a short one
@@ -23,7 +26,7 @@ def test_every_load_runs_on_both_servers():
     assert done.returncode == 0, done.stderr
     rows = done.stdout.splitlines()[3:-1]
     assert [load for load in LOADS if not any(row.startswith(load) for row in rows)] == []
-    assert len(rows) == 17
+    assert len(rows) == 19
 
 
 @pytest.mark.long
@@ -35,7 +38,7 @@ def test_every_load_in_full():
     command = [sys.executable, "-m", "bench", "--ours"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     rows = done.stdout.splitlines()[3:-1]
-    assert len(rows) == 17, done.stderr
+    assert len(rows) == 19, done.stderr
     assert [row for row in rows if "MISSED" in row and "search" not in row] == []
 
 

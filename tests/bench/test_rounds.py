@@ -16,7 +16,7 @@ PREFIX, STRICT, YEALINK = (WORKLOADS[name] for name in ("prefix", "strict-prefix
 
 
 def one(searches_s: float, p99: float = 1.0, errors: int = 0, entries_s: float = 0.0) -> Round:
-    return Round(searches_s, entries_s, p99 / 2, p99, 10.0, 5.0, 5.0, 100, errors, 0)
+    return Round(searches_s, entries_s, p99 / 2, p99, 2 * p99, 10.0, 5.0, 5.0, 100, errors, 0)
 
 
 def between(ours: list[Round], theirs: list[Round], workload=PREFIX) -> Comparison:

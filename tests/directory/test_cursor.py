@@ -16,7 +16,8 @@ from ldapgw.directory.book import build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
-from ldapgw.directory.search import matches, search
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import first_matches, matches, search
 from ldapgw.directory.segment import Match
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
@@ -233,6 +234,24 @@ def test_who_is_deleted_is_not_on_the_first_page(text: str, limit: int, sharing:
     assert seen is not None
     # A caller's entry is made anew by each search.
     assert ([entry.dn for entry in seen[0]], seen[1]) == ([entry.dn for entry in whole][:limit], len(whole) > limit)
+
+
+@pytest.mark.parametrize("deleted", [[], ["c0"]])
+def test_matches_far_apart_are_found_at_once(deleted: list[str]) -> None:
+    """All names have such words, one in five has them side by side."""
+    people = [Contact(f"c{at}", name=f"{at:03} {'Bo Anna' if at % 5 else 'Anna Bo'} Keller") for at in range(2000)]
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    revised = update_book(book, CONTEXT, [], deleted, {}) or book
+    [segment] = revised.segments.contacts
+    prepared = prepare(read_filter("(cn=*o k*)"), CONTEXT)
+    assert segment.index is not None
+    found = first_matches(segment, segment.index, prepared, 51)
+    assert found is not None
+    assert len(found) >= 51
+    whole = [hit.entry.uid for hit in all_matches(Dit((Directory(CONTEXT, (revised,)),), features(tls=False)), VIEWER,
+             SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=*o k*)")))]  # fmt: skip
+    assert [segment.entries[document].uid for document in found] == whole[: len(found)]
+    assert first_matches(segment, segment.index, prepared, 151) is None
 
 
 @pytest.mark.parametrize("limit", [2, 50])

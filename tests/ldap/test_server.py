@@ -274,6 +274,25 @@ def test_a_long_search_takes_many_turns_and_others_come_in_between(busy):
     assert rest[-1] == pdu.Response(2, DONE, 0)
 
 
+@pytest.mark.parametrize(("answering", "slices"), [(0.0, 5), (0.003, 5), (0.03, 30)])
+def test_unfinished_searches_have_as_long_as_the_answers_of_the_turn(clock, answering, slices):
+    """Or five milliseconds: else, those of a hundred busy clients would hardly go on."""
+    factory, done = make_factory(clock=clock), []
+
+    def work():
+        while True:
+            clock.rightNow += 0.001
+            done.append(clock.seconds())
+            yield
+
+    factory.schedule(work())
+    for _ in range(2):
+        factory.batch.worked = answering
+        done.clear()
+        turn(clock)
+        assert len(done) == pytest.approx(slices, abs=1)
+
+
 def test_long_searches_take_turns(busy):
     """Two that began together end together."""
     clock, factory, client = busy
