@@ -24,6 +24,8 @@ from ldapgw.google.endpoints import Client
 MINUTE = 60.0
 # A bucket holds the calls of this part of a minute: the pages of one person's first sync need not wait.
 _BURST_PART = 12
+# Seconds.  A shorter wait may be lost in the rounding of the time, and its timer would run again and again.
+_SHORTEST_WAIT = 0.001
 # So many accounts whose quota is used up within a minute show that it is their project's quota.
 ACCOUNTS_OF_PROJECT_QUOTA = 3
 
@@ -146,7 +148,8 @@ class _Bucket:
         self._timer = None
         if self._requested or self._others:
             missing = max(1.0 - self._tokens, 0.0) / self._rate if self._is_limited else 0.0
-            self._timer = self._clock.callLater(self.pause() + missing, self._let_through)
+            wait = max(self.pause() + missing, _SHORTEST_WAIT)
+            self._timer = self._clock.callLater(wait, self._let_through)
 
     def _let_through(self) -> None:
         while (calls := self._requested or self._others) and self._take():

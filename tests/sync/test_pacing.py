@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
@@ -58,6 +59,29 @@ def test_no_minute_has_more_calls_than_allowed(limit: int) -> None:
     # A limit of 1 lets one call through at once and one a minute later.
     assert max(sum(start <= at < start + 60 for at in times) for start in times) <= limit
     assert times[-1] <= 60 * (len(times) / max(limit * 11 / 12 - 1, 1) + 1)
+
+
+class CountingClock(Clock):
+    """Counts the timers that are set, and gives up where they are too many."""
+
+    timers = 0
+
+    def callLater(self, when: float, what: Callable[..., object], *args: object, **kw: object) -> DelayedCall:
+        self.timers += 1
+        assert self.timers < 1000
+        return super().callLater(when, what, *args, **kw)
+
+
+def test_a_wait_too_short_for_the_clock_is_no_timer_that_runs_again_and_again() -> None:
+    """Seconds since the epoch have steps of a quarter of a microsecond."""
+    clock = CountingClock()
+    clock.advance(NOW)
+    pacer, made = CallPacer(clock=clock, calls_per_minute=120), []
+    for number in range(300):
+        pacer.turn(ACME, is_requested=False).addCallback(lambda _, number=number: made.append(number))
+    for _ in range(200):
+        clock.advance(1)
+    assert made == list(range(300))
 
 
 def test_without_a_limit_nobody_waits() -> None:

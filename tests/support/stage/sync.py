@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from tempfile import gettempdir
@@ -116,6 +116,8 @@ class Stage:
     labels: tuple[str, ...] = ()
     calls_per_minute: int | None = None
     full_syncs: FullSyncLimits = UNLIMITED
+    tenants: tuple[str, ...] = ("acme",)
+    interval: float = INTERVAL
     clock: Clock = field(default_factory=Clock)
     drawn: int = 0
 
@@ -137,7 +139,7 @@ class Stage:
         self.publisher = Publisher(
             store=self.store,
             catalog=self.catalog,
-            contexts={"acme": CONTEXT},
+            contexts={tenant: replace(CONTEXT, name=tenant) for tenant in self.tenants},
             features=features,
             run_off_thread=at_once,
             on_publish=lambda ended: self.published.append((self.catalog.dit(), tuple(ended))),
@@ -151,8 +153,8 @@ class Stage:
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
-            tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
-            interval=INTERVAL,
+            tenants=dict.fromkeys(self.tenants, SyncedTenant(CLIENT, self.sources, self.labels, "DE")),
+            interval=self.interval,
             pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
             full_syncs=self.full_syncs,
             run_off_thread=at_once,
@@ -174,7 +176,7 @@ class Stage:
             store=self.store,
             job=self.job,
             publish=self.publisher.refresh,
-            interval=INTERVAL,
+            interval=self.interval,
             concurrency=concurrency,
             random=lambda: 0.5,
         )
@@ -189,6 +191,7 @@ class Stage:
         scopes: tuple[str, ...] = ALL_SCOPES,
         sharing: Sharing = Sharing.PRIVATE,
         *,
+        tenant: str = "acme",
         client: Client = CLIENT,
         hd: str | None = None,
     ) -> Account:
@@ -206,7 +209,7 @@ class Stage:
             hd=hd,
         )
         with self.database.begin() as connection:
-            account_id = accounts.connect(connection, self.secret_box, "acme", grant, sharing, self.clock.seconds())
+            account_id = accounts.connect(connection, self.secret_box, tenant, grant, sharing, self.clock.seconds())
         assert account_id is not None
         return self.account(address)
 

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""A day of many accounts on a virtual clock: an outage of an hour, a changed client, and a quota for all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+
+from ldapgw.google.endpoints import Client
+from ldapgw.google.sandbox.world import RegisteredClient
+from ldapgw.store import accounts, sync_state
+from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.sync.fetch import FullSyncLimits
+from ldapgw.sync.scheduler import SyncScheduler
+from tests.support.results import result_of
+from tests.support.stage.sync import CLIENT, NOW, Stage, person
+
+QUOTA = 120
+MINUTE, HOUR = 60.0, 3600.0
+# A client of the same Google project, so that all calls count together.
+NEW_CLIENT = Client(f"{CLIENT.project}-new.apps.googleusercontent.com", "GOCSPX-NEW")
+
+
+@dataclass
+class Day(Stage):
+    """Two tenants of one Google project, each with one half of the accounts.
+
+    The interval is an hour: a thousand accounts that sync every ten minutes would take this test half an hour.  In the
+    hour of the outage each account is due, so that after it all of them have to be served.
+    """
+
+    count: int = 1000
+
+    def __post_init__(self) -> None:
+        self.calls_per_minute = QUOTA
+        self.full_syncs = FullSyncLimits()
+        self.tenants = ("acme", "globex")
+        self.interval = HOUR
+        self.dice = Random(19)
+        super().__post_init__()
+        self.world.calls_per_minute = QUOTA
+        self.addresses = [f"person{number}@acme.example" for number in range(self.count)]
+        self.of_globex = self.addresses[1::2]
+        for number, address in enumerate(self.addresses):
+            self.world.add_account(address, "A", f"{number}", hd="acme.example")
+            self.world.add_person(address, person(f"Ada {number}"))
+            self.connect(address, tenant="globex" if number % 2 else "acme")
+        self.scheduler.startService()
+        self.refresh()
+
+    def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
+        """The product's, with real jitter; books are published by the test, as that is not what it is about."""
+
+        async def publish(_account_id: int) -> None:
+            pass
+
+        return SyncScheduler(
+            clock=self.clock,
+            store=self.store,
+            job=self.job,
+            publish=publish,
+            interval=self.interval,
+            concurrency=concurrency,
+            random=self.dice.random,
+        )
+
+    def refresh(self) -> None:
+        result_of(self.scheduler.refresh())
+
+    def wait_until(self, seconds: float) -> None:
+        """Let time pass up to so many seconds after the day began."""
+        while self.clock.seconds() < NOW + seconds:
+            self.clock.advance(1)
+
+    def all_accounts(self) -> dict[str, Account]:
+        with self.database.begin() as connection:
+            return {account.address: account for account in accounts.read_all(connection)}
+
+    def add_contacts(self, name: str) -> None:
+        """A new contact of every eleventh account, at Google."""
+        for address in self.addresses[::11]:
+            self.world.add_person(address, person(name))
+
+    def served(self) -> Counter[str]:
+        """How many contacts phones find, by book."""
+        result_of(self.publisher.refresh())
+        books = [book for directory in self.catalog.dit().directories for book in directory.books]
+        return Counter({book.name: sum(map(len, book.segments.contacts)) for book in books})
+
+    def ask(self, address: str) -> float:
+        """A person asks for a sync; the seconds until it is done."""
+        asked = self.clock.seconds()
+        account_id = self.account(address).id
+        with self.database.begin() as connection:
+            sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+        self.refresh()
+        while (self.account(address).last_sync or 0.0) < asked:
+            assert self.clock.seconds() < asked + MINUTE
+            self.clock.advance(1)
+        return self.clock.seconds() - asked
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_day(count: int) -> None:
+    """Nobody loses a contact, all are served soon after the outage, people at once, and the quota is kept."""
+    day = Day(count=count)
+    waits = []
+
+    # The first round, in which each account was just connected by a person, and quiet hours.
+    for hour in range(1, 9):
+        day.wait_until(hour * HOUR)
+        waits.append(day.ask(day.dice.choice(day.addresses)))
+    day.add_contacts("Before Outage")
+    day.wait_until(9.5 * HOUR)
+    before = day.served()
+    assert len(before) == count
+
+    # An outage of an hour; phones find the same as before.
+    day.world.faults.inject("error_unavailable_503")
+    day.add_contacts("During Outage")
+    day.wait_until(10.5 * HOUR)
+    assert day.served() == before
+    day.world.faults.clear()
+    for minute in range(1, 15):
+        day.wait_until(10.5 * HOUR + minute * MINUTE)
+        if minute > 5:
+            waits.append(day.ask(day.dice.choice(day.addresses)))
+    day.wait_until(10.5 * HOUR + 15 * MINUTE)
+    late = [account for account in day.all_accounts().values() if (account.last_sync or 0.0) < NOW + 10.5 * HOUR]
+    assert late == []
+    assert day.served() == before + Counter(day.addresses[::11])
+
+    # Another client, with which one half of globex consents anew.
+    day.world.register(RegisteredClient(NEW_CLIENT.client_id, NEW_CLIENT.client_secret, ("https://x.example/cb",)))
+    day.job._tenants = {**day.job._tenants, "globex": replace(day.job._tenants["globex"], client=NEW_CLIENT)}
+    anew, left = day.of_globex[::2], set(day.of_globex[1::2])
+    for address in anew:
+        day.connect(address, tenant="globex", client=NEW_CLIENT)
+    day.refresh()
+    day.add_contacts("After Change")
+    day.wait_until(24 * HOUR)
+    revoked = {address for address, account in day.all_accounts().items() if account.revoked}
+    assert revoked == left
+    waits += [day.ask(address) for address in anew[:5]]
+    held = {address: len(day.world.account(address).contacts) for address in day.addresses}
+    assert day.served() == held | {address: before[address] + (address in day.addresses[::11]) for address in left}
+
+    assert len(waits) > 15
+    assert max(waits) <= 10
+    assert max(day.world.calls_by_minute.values()) <= QUOTA
