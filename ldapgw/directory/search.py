@@ -231,7 +231,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = predicate.matching(candidates[:wanted], entries)
         if len(documents) < wanted < len(candidates):
             documents += predicate.matching(candidates[wanted:], entries)
-        if has_more and len(documents) < wanted and prepared.cost * _FURTHER <= _LOOKS:
+        if has_more and len(documents) < wanted and index is not None and prepared.cost * _FURTHER <= _LOOKS:
             candidates, has_more = query_plan.first_documents(query, index, entries, _FURTHER)
             if deleted:
                 candidates = [document for document in candidates if not deleted[document]]
