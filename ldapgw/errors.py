@@ -46,6 +46,10 @@ class UnfitKey(StoreError):
     """Raised when a stored secret was sealed with a key that we do not have; the rest of the database can be used."""
 
 
+class UnwritableStore(StoreError):
+    """Raised when the disk of the database is full or read-only, or fails; what is stored can often be read."""
+
+
 class DamagedStore(StoreError):
     """Raised when the file of the database is damaged; only replacing the file helps."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``init``: writes a configuration file from the answers to a few questions."""
+"""``init``: writes a configuration file from the answers to a few questions, and makes the database and the key."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.config import decode
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
 from ldapgw.server.config.sample import fill_sample
+from ldapgw.server.state_dir import create_state_dir
+
+STATE_DIR = "/var/lib/ldapgw"
 
 # Domains of consumers' addresses, which are not domains of a company.
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
@@ -82,7 +85,7 @@ class ClientFileParam(click.ParamType[str]):
 @click.option("--state-dir", help="Where the database and the key lie.")
 @pass_site
 def init(site: Site, /, **given: Any) -> None:
-    """Write a commented configuration file, asking for what it needs.
+    """Write a commented configuration file, asking for what it needs, and make the database and the key.
 
     What an option says is not asked for.
     """
@@ -90,7 +93,9 @@ def init(site: Site, /, **given: Any) -> None:
     if file.exists():
         raise UserError(f"{file}: is there already; change it, or name another with --config")
     text = fill_sample(_answers(given))
-    decode(tomllib.loads(text), str(file))
+    config = decode(tomllib.loads(text), str(file))
+    # Before the file, which says that there is a database.
+    create_state_dir(Path(config.state_dir))
     _write(file, text)
     print_line(f"{file} is written.")
     if is_redirect_uri_refused(given["public_url"]):
@@ -122,10 +127,10 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", AllowedUsersParam(), allowed),
         "region": ask("region", "The country of numbers without a country code", SettingParam(Region), "DE"),
         "public_url": ask("public_url", "Where browsers find the page", SettingParam(Url), "http://localhost:8080"),
-        "state_dir": ask("state_dir", "Where the database and the key lie", str, "/var/lib/ldapgw"),
+        "state_dir": ask("state_dir", "Where the database and the key lie", str, STATE_DIR),
     }
     client = ask("client_secret_file", "The OAuth client's JSON file; Enter: on the page, later", ClientFileParam(), "")
-    return {**values, "client_secret_file": client or None}
+    return {**values, "client_secret_file": client or None, "new_store": False}
 
 
 def _write(file: Path, text: str) -> None:

@@ -91,7 +91,7 @@ class Site:
         """
         file = self.database_file
         missing = file is not None and is_missing(file)
-        check_database_not_lost(self.state_dir, file)
+        check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
         with _opened(_IN_MEMORY if missing else self.database_url) as database:
             yield database
 
@@ -102,10 +102,10 @@ class Site:
         :raises StoreError: when the database cannot be created or used.
         """
         file = self.database_file
-        check_database_not_lost(self.state_dir, file)
+        check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
         if file is not None and is_missing(file):
             self._refuse_files_of_root()
-        prepare_state_dir(self.state_dir)
+        prepare_state_dir(self.state_dir, create=self.config.new_store)
         with _opened(self.database_url) as database:
             yield database
 

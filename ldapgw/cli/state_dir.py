@@ -20,13 +20,14 @@ from ldapgw.store.secrets import SecretBox
 
 def check_state_dir(site: Site) -> Iterator[CheckResult]:
     """Check the folder, the database, the key file, and whether the key fits the database."""
-    yield _folder(site.state_dir)
+    may_create = site.config.new_store
+    yield _folder(site.state_dir, may_create=may_create)
     sealed = None
     file = site.database_file
     if file is None:
         yield _other_database(site.database_url)
     elif is_missing(file):
-        yield _missing("database", file)
+        yield _missing("database", file, may_create=may_create)
     else:
         result, sealed = _database(file)
         yield result
@@ -73,9 +74,9 @@ def count_accounts(site: Site) -> Mapping[str, int]:
         return {}
 
 
-def _folder(path: Path) -> CheckResult:
+def _folder(path: Path, *, may_create: bool) -> CheckResult:
     if is_missing(path):
-        return _missing("state_dir", path)
+        return _missing("state_dir", path, may_create=may_create)
     if path.exists() and not path.is_dir():
         return CheckResult(CheckStatus.FAILED, f"state_dir {path}", "is not a folder")
     if not os.access(path, os.F_OK):
@@ -89,8 +90,14 @@ def _folder(path: Path) -> CheckResult:
     return CheckResult(CheckStatus.OK, f"state_dir {path}", "can be written to")
 
 
-def _missing(what: str, path: Path) -> CheckResult:
-    """The result for a file or folder that the gateway creates at its start."""
+def _missing(what: str, path: Path, *, may_create: bool = True) -> CheckResult:
+    """The result for a file or folder that the gateway creates at its start.
+
+    :param may_create: whether the configuration lets the gateway create it.
+    """
+    if not may_create:
+        advice = "mount the disk with it, or restore a backup"
+        return CheckResult(CheckStatus.FAILED, f"{what} {path}", f"is not there, and new_store is false; {advice}")
     nearest = next(folder for folder in path.absolute().parents if not is_missing(folder))
     if os.access(nearest, os.W_OK | os.X_OK):
         return CheckResult(CheckStatus.OK, f"{what} {path}", "will be created")

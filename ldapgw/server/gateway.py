@@ -6,6 +6,8 @@ from __future__ import annotations
 import gc
 import resource
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from twisted.python.failure import Failure
 
 from ldapgw import __version__
 from ldapgw.directory import transliteration
+from ldapgw.errors import UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
 from ldapgw.server.listener import raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.threads import WorkerThread
+from ldapgw.store.database import check_writable
+from ldapgw.store.worker import Store
 
 log = Logger()
 
@@ -73,7 +78,7 @@ def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gatew
     :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
-    state = OpenStateDir(Path(config.state_dir), config.database)
+    state = OpenStateDir(Path(config.state_dir), config.database, new_store=config.new_store)
     try:
         return _assemble(config, reactor, wall_clock, state)
     except BaseException:
@@ -90,6 +95,14 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
         service.setServiceParent(gateway)
     transliteration.load()
     phone_number.load()
+    if state.database.is_read_only:
+        _run_synchronously(partial(_note_failure, parts.store))
+    if state.is_unused and config.new_store:
+        log.warn(
+            "the database {file} is new: no account has connected; if phones were served from here before, stop the "
+            "gateway, and mount the disk or restore a backup",
+            file=state.database.file,
+        )
     _run_synchronously(parts.clients.refresh)
     _run_synchronously(parts.publisher.refresh)
     # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
@@ -104,6 +117,12 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
     )
     state.database.close()  # twistd may fork now; SQLite connections must not survive a fork
     return gateway
+
+
+async def _note_failure(store: Store) -> None:
+    """Have the store note and log that it cannot be written, as it does when that happens later."""
+    with suppress(UnwritableStore):
+        await store.run(check_writable, thoroughly=False)
 
 
 def _run_synchronously(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

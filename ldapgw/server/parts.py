@@ -61,6 +61,7 @@ class Parts:
     :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
     :param is_running: whether the gateway's services are running.
     :param max_web_connections: the most connections to the page that the file descriptors allow.
+    :ivar store: the database, whose failures are noted.
     :ivar clients: the tenants' OAuth clients.
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
@@ -236,6 +237,7 @@ class Parts:
                 calls_per_minute=config.google.max_calls_per_minute,
                 metrics=metrics.render,
                 may_read_metrics=config.web.metrics_networks.contains,
+                may_be_new_store=config.new_store,
             ),
             phones=PhoneDependencies(
                 server=phone_server(config),
@@ -262,6 +264,7 @@ class Parts:
                 misuse_log.count,
             ),
         )
+        self.store = store
         self.clients = clients
         self.catalog = catalog
         self.publisher = publisher

@@ -2,21 +2,23 @@
 """Opens the state directory for one gateway at a time: its lock file, its database and its key file.
 
 The lock file names the process that holds the lock.  The kernel releases the lock when that process ends in any way.
+On a disk that is full or read-only, what is stored is opened to be read (`ldapgw.store.database`).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, changes, sync_state
-from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.database import Database, copy_owner, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
 
 DATABASE_FILE = "ldapgw.db"
@@ -35,7 +37,7 @@ class StateDirLock:
     def __init__(self, state_dir: Path) -> None:
         path = state_dir / LOCK_FILE
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = _open_lock_file(path)
         except OSError as error:
             raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
         if not any(_try_lock(self._file) for _ in range(LOCK_ATTEMPTS)):
@@ -44,9 +46,14 @@ class StateDirLock:
             raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})", is_setting=True)
 
     def write_pid(self) -> None:
-        """Write this process's id into the lock file; to be called after twistd has forked."""
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        """Write this process's id into the lock file; to be called after twistd has forked.
+
+        On a disk that is full or read-only, the file keeps its content.
+        """
+        pid = f"{os.getpid()}\n".encode()
+        with suppress(OSError):
+            os.pwrite(self._file, pid, 0)  # before the file is cut: on a full disk there would be no room again
+            os.ftruncate(self._file, len(pid))
 
     def release(self) -> None:
         os.close(self._file)
@@ -65,6 +72,15 @@ def lock_holder_pid(state_dir: Path) -> int | None:
     finally:
         os.close(file)
     return None
+
+
+def _open_lock_file(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS or not path.exists():
+            raise
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file that can only be read can be locked too
 
 
 def _try_lock(file: int) -> bool:
@@ -93,52 +109,92 @@ def database_url(state_dir: Path, configured: str) -> str:
     return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
 
 
-def check_database_not_lost(state_dir: Path, file: Path | None) -> None:
+def check_database_not_lost(state_dir: Path, file: Path | None, *, new_store: bool) -> None:
     """Refuse to create an empty database where an earlier one, with its phones and consents, is missing or empty.
 
     :param file: the database file; None: the database is not a file.
-    :raises StoreError: when the key file exists, so that a gateway has run here, and the database has no content.
+    :param new_store: whether a database may be created where there is none; false: the disk may not be mounted.
+    :raises StoreError: when the database has no content, although there has to be one, or a gateway has run here, as
+        the key file shows.
     """
     key = state_dir / KEY_FILE
     if file is None or not key.exists():
+        if file is not None and not new_store and not _has_content(file):
+            raise StoreError(
+                f"{file}: there is no database, and new_store is false; mount the disk with it, restore a backup, or "
+                "set new_store = true to begin anew"
+            )
         return
     if not file.exists():
         raise StoreError(
             f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key to "
             "begin anew"
         )
-    log = file.with_name(f"{file.name}-wal")  # may have all that was written since the file was made
-    if file.stat().st_size == 0 and not (log.exists() and log.stat().st_size):
+    if not _has_content(file):
         raise StoreError(
             f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to begin anew"
         )
+
+
+def _has_content(database: Path) -> bool:
+    log = database.with_name(f"{database.name}-wal")  # may have all that was written since the file was made
+    return any(file.exists() and file.stat().st_size for file in (database, log))
 
 
 class OpenStateDir:
     """An opened and locked state directory.
 
     :param configured: the setting ``database``; empty: SQLite in `state_dir`.
+    :param new_store: whether a database may be created where there is none.
+    :ivar is_unused: whether no account has ever connected.
     :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
 
-    def __init__(self, state_dir: Path, configured: str) -> None:
-        prepare_state_dir(state_dir)
+    def __init__(self, state_dir: Path, configured: str, *, new_store: bool = True) -> None:
+        prepare_state_dir(state_dir, create=new_store)
+        self.database = Database(database_url(state_dir, configured))
+        check_database_not_lost(state_dir, self.database.file, new_store=new_store)
         self.lock = StateDirLock(state_dir)
         with ExitStack() as undo:
             undo.callback(self.lock.release)
-            self.database = Database(database_url(state_dir, configured))
             undo.callback(self.database.close)
-            check_database_not_lost(state_dir, self.database.file)
-            self.database.open()
+            self.database.open_or_read(_tidy_up)
             with self.database.begin() as connection:
-                sync_state.clear_running(connection)
-                changes.forget_removed(connection)
+                self.is_unused = not accounts.has_any(connection)
                 self.secret_box = open_secret_box(connection, state_dir / KEY_FILE)
             undo.pop_all()
 
     def close(self) -> None:
         self.database.close()
         self.lock.release()
+
+
+def create_state_dir(state_dir: Path) -> None:
+    """Create a state directory with an empty database and a key; an existing database stays as it is.
+
+    The files belong to the owner of the folder, so that root can create them for a gateway of another user.
+
+    :raises StoreError: when they cannot be created.
+    """
+    prepare_state_dir(state_dir)
+    file = state_dir / DATABASE_FILE
+    check_database_not_lost(state_dir, file, new_store=True)
+    if _has_content(file):
+        return
+    database = Database(database_url(state_dir, ""))
+    try:
+        database.open()
+        with database.begin() as connection:
+            open_secret_box(connection, state_dir / KEY_FILE)
+    finally:
+        database.close()
+    copy_owner(file, like=state_dir)
+
+
+def _tidy_up(connection: Connection) -> None:
+    """Remove what an earlier gateway has left."""
+    sync_state.clear_running(connection)
+    changes.forget_removed(connection)
 
 
 def open_secret_box(connection: Connection, key: Path) -> SecretBox:

@@ -188,6 +188,11 @@ def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Accou
     return _accounts(connection, where, counted=False)
 
 
+def has_any(connection: Connection) -> bool:
+    """Whether any account has ever connected, and was not removed."""
+    return connection.execute(select(account.c.id).limit(1)).first() is not None
+
+
 def any_connected(connection: Connection) -> int | None:
     """The id of any connected account; None when there is none."""
     query = select(account.c.id).where(account.c.connected_at.is_not(None)).limit(1)

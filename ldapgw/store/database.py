@@ -3,6 +3,10 @@
 
 Transactions begin and end only in `Database`.  SQLite runs in WAL mode, so that readers never wait for the writer, and
 with ``synchronous=FULL``, so that an acknowledged grant survives a power cut.
+
+On a disk that is full or read-only SQLite cannot even read in WAL mode, because it needs files beside the database.
+`Database.open_or_read` then opens the database read-only, without these files.
+Mutable: `Database` knows why it is read-only, and opens the database for writing as soon as that is possible.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import errno
 import math
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 from twisted.logger import Logger
 
-from ldapgw.errors import DamagedStore, StoreError
+from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
 
 # A command and the gateway may write at the same time; each writes for milliseconds.
 BUSY_SECONDS = 10
@@ -54,8 +58,14 @@ _ADVICE = {
 _ADVICE_ON_FILES = {
     errno.ENOENT: "put it back",
     errno.EACCES: "let this user read and write the file and its folder",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.EROFS: "mount the disk for writing",
 }
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# With these a database may be readable that cannot be written.
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_UNWRITABLE_FILES = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
 log = Logger()
 
@@ -88,7 +98,10 @@ class Database:
         self._is_locked = False
         self._has_erased = False
         self._log_bound = LOG_LIMIT
+        self._first_write: Callable[[Connection], None] | None = None
+        self._why_read_only: UnwritableStore | None = None
         event.listen(self._engine, "begin", self._begin)
+        event.listen(self._engine, "do_connect", self._connect_read_only)
 
     def open(self) -> None:
         """Create the database or upgrade it to the newest version; a copy is kept before an upgrade.
@@ -115,8 +128,56 @@ class Database:
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
             self._file = self.identity()
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, sqlite3.Error, OSError) as error:
             raise self._store_error(error) from None
+
+    def open_or_read(self, first_write: Callable[[Connection], None]) -> None:
+        """Open the database as `open` does; on a disk that is full or read-only, open it to read what is stored.
+
+        As long as it is read-only, each transaction first tries to open it for writing.
+
+        :param first_write: called in the first transaction that can write.
+        :raises StoreError: when the database cannot be opened, or has to be upgraded and cannot be written.
+        """
+        self._first_write = first_write
+        self._open_for_writing()
+        if self._why_read_only is None:
+            return
+        try:
+            found = self._revision()
+            self._file = self.identity()
+        except (DBAPIError, OSError):
+            raise self._why_read_only from None
+        if found is None:
+            raise self._why_read_only
+        if found != revisions()[0]:
+            why = self._why_read_only.problems[0]
+            raise StoreError(f"{why}; it is of an older version, which cannot be served before it is upgraded")
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the database could not be opened for writing."""
+        return self._why_read_only is not None
+
+    def _open_for_writing(self) -> None:
+        """Open the database for writing; when its disk is full or read-only, note why not.
+
+        :raises StoreError: when it cannot be opened for another reason.
+        """
+        assert self._first_write is not None
+        before, self._why_read_only = self._why_read_only, None
+        self._engine.dispose()
+        try:
+            self.open()
+            with self._engine.begin() as connection:
+                check_writable(connection, thoroughly=False)
+                self._first_write(connection)
+        except (StoreError, DBAPIError) as error:
+            found = error if isinstance(error, StoreError) else self._store_error(error)
+            self._why_read_only = found if isinstance(found, UnwritableStore) else before
+            if self._why_read_only is None:
+                raise found from None
+            self._engine.dispose()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -126,12 +187,14 @@ class Database:
         """
         try:
             self._check_file()
+            if self._why_read_only is not None:
+                self._open_for_writing()
             with self._engine.begin() as connection:
                 yield connection
                 self._has_erased = connection.info.pop(_ERASED, False) or self._has_erased
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
-        if self._path:
+        if self._path and self._why_read_only is None:
             self._bound_log(self._path.with_name(f"{self._path.name}-wal"))
 
     def _bound_log(self, file: Path) -> None:
@@ -221,12 +284,19 @@ class Database:
             return
         copy_path = self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")
         copy_path.touch(mode=0o600)
-        with closing(sqlite3.connect(self._path)) as current, closing(sqlite3.connect(copy_path)) as copy:
-            current.backup(copy)
+        try:
+            with closing(sqlite3.connect(self._path)) as current, closing(sqlite3.connect(copy_path)) as copy:
+                current.backup(copy)
+        except sqlite3.Error:
+            copy_path.unlink(missing_ok=True)
+            raise
 
     def _begin(self, connection: Connection) -> None:
         """Take the write lock at once: a transaction that reads first and writes later could not wait for the lock."""
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return
+        if self._why_read_only is not None:
+            connection.exec_driver_sql("BEGIN")
             return
         tries = 1 if self._is_locked else math.ceil(BUSY_SECONDS / TRY_SECONDS)
         for tries_left in reversed(range(tries)):
@@ -240,12 +310,28 @@ class Database:
                 self._is_locked = False
                 return
 
-    def _store_error(self, error: DBAPIError | OSError) -> StoreError:
+    def _connect_read_only(self, _dialect: object, _record: object, _args: object, options: dict[str, Any]) -> Any:
+        """Connect without files beside the database, while it is read-only; None: SQLAlchemy connects as always.
+
+        A log with content has to be read too: after a crash the log's index exists, of which SQLite makes a copy in
+        memory then.  Without a log nothing can change the file, because it cannot be written.
+        """
+        if self._why_read_only is None or self._path is None:
+            return None
+        log = self._path.with_name(f"{self._path.name}-wal")
+        how = "readonly_shm=1" if log.exists() and log.stat().st_size else "immutable=1"
+        return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro&{how}", uri=True, **options)
+
+    def _store_error(self, error: DBAPIError | sqlite3.Error | OSError) -> StoreError:
         if isinstance(error, OSError):
-            kind, reason, advice = StoreError, error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
+            kind = UnwritableStore if error.errno in _UNWRITABLE_FILES else StoreError
+            reason, advice = error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
         else:
-            kind = DamagedStore if _code(error) in _DAMAGE else StoreError
-            reason, advice = str(error.orig).partition("\n")[0], _ADVICE.get(_code(error))
+            code = _code(error)
+            if code == sqlite3.SQLITE_READONLY and self._why_read_only is not None:
+                return UnwritableStore(self._why_read_only.problems)
+            kind = DamagedStore if code in _DAMAGE else UnwritableStore if code in _UNWRITABLE else StoreError
+            reason, advice = str(getattr(error, "orig", error)).partition("\n")[0], _ADVICE.get(code)
         return kind(f"{self._name}: cannot be used: {reason}" + (f"; {advice}" if advice else ""))
 
 
@@ -271,9 +357,9 @@ def check_writable(connection: Connection, *, thoroughly: bool) -> None:
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
-def _code(error: DBAPIError) -> int:
+def _code(error: DBAPIError | sqlite3.Error) -> int:
     """SQLite's primary result code (its lowest octet)."""
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
 
 
 def revisions() -> tuple[str, ...]:
@@ -281,11 +367,20 @@ def revisions() -> tuple[str, ...]:
     return tuple(script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
 
 
-def prepare_state_dir(path: Path) -> None:
+def prepare_state_dir(path: Path, *, create: bool = True) -> None:
     """Create the folder for the database and the key file, readable for the gateway's user alone.
 
-    :raises StoreError: when the folder cannot be created or written to, or everybody may read it.
+    A folder on a read-only disk is taken as it is: what is stored there can be served.
+
+    :param create: whether to create the folder if it is missing.
+    :raises StoreError: when the folder cannot be created, or everybody may read it, or this user may not use it.
     """
+    if not create and not os.path.lexists(path):
+        raise StoreError(
+            f"state_dir = {path}: is not there, and new_store is false; mount the disk with it, or set new_store = "
+            "true to begin anew",
+            is_setting=True,
+        )
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = path.stat().st_mode
@@ -293,7 +388,8 @@ def prepare_state_dir(path: Path) -> None:
         raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}", is_setting=True) from None
     if mode & 0o007:
         raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}", is_setting=True)
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+    is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    if not os.access(path, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
         raise StoreError(f"state_dir = {path}: cannot be written to by this user", is_setting=True)
 
 

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import DamagedStore, StoreError, UnfitKey
+from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnwritableStore
 from ldapgw.store.database import Database
 
 # A disk that is nearly full has room one moment and none the next.  The same problem is logged again only when the
@@ -74,8 +74,12 @@ class ChangeDetector:
     def has_changed(self) -> bool:
         """Whether anything was committed since the last call; true at the first call and after the file was replaced.
 
-        A missing database counts as unchanged: the books that are served stay.
+        A missing database counts as unchanged: the books that are served stay.  So does one that is read-only, which
+        cannot be opened for writing while a connection of this process still reads it.
         """
+        if self._database.is_read_only:
+            self.close()
+            return False
         try:
             identity = self._database.identity()
             if self._connection is None or self._version is None or self._version[0] != identity:
@@ -146,13 +150,17 @@ class MonitoredStore:
                 self.failing_since = self._now()
             damaged = failure.check(DamagedStore) is not None
             self.is_damaged = self.is_damaged or damaged
-            self._log_problem(str(failure.value), "damage" if damaged else str(failure.value))
+            if failure.check(UnwritableStore):
+                line = f"{failure.value}; nothing is lost, and syncs wait until it can be written"
+                self._log_problem(line, "unwritable")
+            else:
+                self._log_problem(str(failure.value), "damage" if damaged else str(failure.value))
         return failure
 
     def _log_problem(self, line: str, problem: str) -> None:
         """Log a problem that was not logged yet.
 
-        :param problem: key of the problem: damage is one problem, whatever SQLite says about it.
+        :param problem: key of the problem: damage, for example, is one problem, whatever SQLite says about it.
         """
         now = self._seconds()
         lasted = now - self._since.setdefault(problem, now)

@@ -92,7 +92,11 @@ class BookCache:
                 os.fsync(opened.fileno())
             new.replace(file)
         except OSError as error:
-            log.warn("the cached book {name} cannot be written: {kind}", name=name, kind=_kind(error))
+            log.warn(
+                "the cached book {name} cannot be written: {kind}; nothing is lost, the next start builds it anew",
+                name=name,
+                kind=_kind(error),
+            )
             with suppress(OSError):
                 new.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from typing import Any
 from zlib import crc32
 
 from ldapgw.contact import SYSTEM_LABELS, Source
-from ldapgw.errors import BadResponse, StoreError
+from ldapgw.errors import BadResponse, StoreError, UnwritableStore
 from ldapgw.google.people import PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.google.person import PARSER_VERSION
 from ldapgw.store.account_status import SyncProgress
@@ -210,7 +210,7 @@ class PageBuffer:
         try:
             self._file.write(_LENGTH.pack(len(encoded_persons)) + encoded_persons)
         except OSError as error:
-            raise StoreError(f"{self._folder}: cannot be written to: {error.strerror}") from None
+            raise UnwritableStore(f"{self._folder}: cannot be written to: {error.strerror}") from None
 
     def __iter__(self) -> Iterator[FetchedPerson]:
         """Iterate over all persons in order, with one page in memory at a time."""

@@ -64,6 +64,7 @@ class _Overview:
     :ivar connected: how many accounts are connected.
     :ivar reminded: address of each person to remind, and the reason.
     :ivar phones: each phone with its owner's address; the address is empty for a phone without an owner.
+    :ivar is_unused: whether no account of any tenant has ever connected.
     """
 
     accounts: ListPage[Account]
@@ -72,6 +73,7 @@ class _Overview:
     phones: ListPage[tuple[PhoneLogin, str]]
     alarm: Alarm | None
     entered_at: float | None
+    is_unused: bool
 
 
 class _InvalidClient(Exception):
@@ -202,6 +204,7 @@ class AdminPage:
             tenant=tenant,
             visitor=visitor,
             status=status,
+            is_new_store=overview.is_unused and self._dependencies.admin.may_be_new_store,
             alarm=overview.alarm,
             alarm_text=admin_texts.ALARM_TEXTS.get(overview.alarm.code) if overview.alarm else None,
             accounts=overview.accounts,
@@ -276,6 +279,7 @@ def _overview(connection: Connection, tenant: str, now: float, accounts_page: st
         phones=admin_texts.list_page(logins, phones_page),
         alarm=tenants.read_alarm(connection, tenant),
         entered_at=tenants.client_entered_at(connection, tenant),
+        is_unused=not accounts.has_any(connection),
     )
 
 

@@ -169,6 +169,7 @@ class AdminDependencies:
     :ivar calls_per_minute: the most calls to the People API for each Google project; None: without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar may_read_metrics: whether a client address may read ``/metrics``.
+    :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     """
 
     tenants_with_configured_client: Container[str]
@@ -177,3 +178,4 @@ class AdminDependencies:
     calls_per_minute: int | None
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     may_read_metrics: Callable[[str], bool]
+    may_be_new_store: bool

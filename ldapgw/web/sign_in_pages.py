@@ -86,8 +86,13 @@ class SignInPages:
         return text_response("ok")
 
     async def readyz(self, _request: HttpRequest) -> HttpResponse:
-        """``/readyz``: 200 when the directory is loaded and LDAP listens, 503 otherwise."""
-        return text_response("ready") if self._layout.dependencies.is_ready() else text_response("not ready", 503)
+        """``/readyz``: 200 when the directory is loaded and LDAP listens, 503 otherwise.
+
+        While the database fails, phones are served all the same, and the text says ``degraded``.
+        """
+        if not self._layout.dependencies.is_ready():
+            return text_response("not ready", 503)
+        return text_response("ready" if self._layout.dependencies.database_fails_since() is None else "degraded")
 
     async def metrics(self, request: HttpRequest) -> HttpResponse:
         """``/metrics``: metrics for Prometheus, only for addresses in ``web.metrics_networks``."""

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import check, state_dir
 from ldapgw.server.listener import ListenAddress
+from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
@@ -121,6 +122,21 @@ def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) 
     assert items["database state/ldapgw.db"] == ("ok", f"version {revisions()[0]}")
     assert items["key file state/ldapgw.key"] == ("ok", "fits the database")
     assert tree() == before
+
+
+def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
+    """Without it, as where its disk is not mounted, check says so, and no command begins with an empty one."""
+    gateway.write("new_store = false\n" + HEAD + ACME)
+    missing = ("failed", "is not there, and new_store is false; mount the disk with it, or restore a backup")
+    for _ in range(2):
+        before = tree()
+        assert found(gateway, code=1)["database state/ldapgw.db"] == missing
+        for command in (("accounts",), ("phones", "add", "desk1", "--tenant", "acme")):
+            assert "there is no database, and new_store is false" in gateway.refused(*command)
+        assert tree() == before
+        gateway.state_dir.mkdir(mode=0o700, exist_ok=True)
+    create_state_dir(gateway.state_dir)
+    assert found(gateway)["database state/ldapgw.db"] == ("ok", f"version {revisions()[0]}")
 
 
 def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:

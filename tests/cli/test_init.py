@@ -11,9 +11,16 @@ from click.testing import CliRunner, Result
 
 from ldapgw.cli import main
 from ldapgw.server.config import Config, load
+from ldapgw.server.state_dir import OpenStateDir
 
 ROOT = "root@acme.example"
 NOTHING_SAID = "\n" * 8
+
+
+@pytest.fixture(autouse=True)
+def _state_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder that is proposed on a machine is not ours to make."""
+    monkeypatch.setattr("ldapgw.cli.init.STATE_DIR", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -39,12 +46,28 @@ def test_the_address_alone_is_enough(file: Path) -> None:
     assert (tenant.name, tenant.title, tenant.base_dn) == ("acme", "Acme", "dc=acme,dc=example")
     assert (tenant.admins, tenant.allowed_users, tenant.region) == ((ROOT,), ("@acme.example",), "DE")
     assert (tenant.client_id, tenant.client_secret_file) == ("", None)
-    assert (config.web.public_url, config.state_dir) == ("http://localhost:8080", "/var/lib/ldapgw")
+    assert (config.web.public_url, config.state_dir) == ("http://localhost:8080", str(file.parents[1] / "state"))
     text = file.read_text()
     assert "set this" not in text
     assert text.startswith("# The configuration of ldapgw, as written by ldapgw init.\n")
     assert "# How names and numbers are compared" in text
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
+    """So that the gateway refuses to start where they are missing."""
+    config = written(file, "--admin", ROOT, answers=NOTHING_SAID)
+    assert {path.name for path in (tmp_path / "state").iterdir()} == {"ldapgw.db", "ldapgw.key"}
+    assert not config.new_store
+    OpenStateDir(tmp_path / "state", "", new_store=config.new_store).close()
+
+
+def test_a_database_that_cannot_be_made(file: Path, tmp_path: Path) -> None:
+    """No file says that there is one."""
+    (tmp_path / "state").touch()
+    result = run(file, "--admin", ROOT, answers=NOTHING_SAID)
+    assert (result.exit_code, file.exists()) == (1, False)
+    assert f"ldapgw: state_dir = {tmp_path / 'state'}: cannot be created: " in result.stderr
 
 
 def test_a_household(file: Path) -> None:

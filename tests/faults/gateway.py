@@ -116,7 +116,7 @@ class Machine:
         self.reactor.tcpServers.clear()
         self.kill = self.line.kill = Kill()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ldapgw.server.parts.http_client", lambda *_args, **_named: self.line)
+            patch.setattr("ldapgw.server.google.http_client", lambda *_args, **_named: self.line)
             gc.freeze()  # it collects what it makes, and need not look at all the tests
             self.gateway = makeService(self.settings, self.reactor, self.wall)
         self.gateway._threads = ()  # all happens here and now

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A disk that is full, locked, gone or damaged under a running gateway, and one that it cannot even start on.
+"""A disk that is full, locked, gone or damaged under a running gateway, or already when it starts.
 
 Each is one line in the log.  Phones find what they found before, through all of it and on connections that they had;
 once it is mended everything goes on, without a restart and with everything that was there.
@@ -12,9 +12,8 @@ import os
 import resource
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -22,6 +21,7 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
+from tests.support.disk import small_disk
 from tests.support.site.running import Process, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
@@ -197,49 +197,35 @@ def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> 
         assert done.returncode == 0, done.stderr
 
 
-@contextmanager
-def tiny_disk(folder: Path, size: int) -> Iterator[None]:
-    """A disk of some kilobytes; where we may not mount one, the test is left out."""
-    folder.mkdir()
-    options = f"size={size}k,mode=0700"
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
-    """When there is room again it goes on; read-only, it does not start, and says why in a line."""
+    """While it runs and when it starts: phones find what is stored, and it goes on when the disk can be written."""
     office = Office(tmp_path / "office", Random(9))
     try:
-        with tiny_disk(office.state, 1000):
+        with small_disk(office.state, 1000) as disk:
             with office.running() as gateway:
                 running = Running(office, gateway)
                 with running.trouble("database or disk is full; make room on the disk"):
-                    filler = office.state / "filler"
-                    fill(filler)
+                    disk.fill()
                     office.site.ldapgw("sync", ALICE)
                     running.is_told()
-                    filler.unlink()
+                    disk.make_room()
                 running.phone.close()
-            subprocess.run(["mount", "-o", "remount,ro", office.state], check=True)
-            refused = Process(office.site.command("run"), office.folder / "read-only.log", office.folder)
-            assert refused.wait() == 1
-            assert (
-                refused.said
-                == f"ldapgw: {office.site.file}: state_dir = {office.state}: cannot be written to by this user\n"
-            )
-            subprocess.run(["mount", "-o", "remount,rw", office.state], check=True)
-            with office.running("again"):
-                office.sync()
+                before = office.found()
+            for name, spoil, mend in (
+                ("full", disk.fill, disk.make_room),
+                ("read-only", disk.make_read_only, disk.make_writable),
+            ):
+                spoil()
+                with office.running(name) as gateway:
+                    assert fetch(f"http://127.0.0.1:{office.site.web_port}/readyz") == (200, "degraded\n")
+                    assert "ldapgw_database_ok 0.0" in fetch(f"http://127.0.0.1:{office.site.web_port}/metrics")[1]
+                    assert office.found() == before
+                    assert gateway.said.count(FROM_MEMORY) == 1
+                    mend()
+                    wait_until(lambda: BACK in gateway.said, "the log says that it is back")
+                    office.edit()
+                    office.sync()
+                    before = office.found()
+                    assert "Traceback" not in gateway.said
     finally:
         office.end()
-
-
-def fill(path: Path) -> None:
-    """Leave no room on a disk."""
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(512)):
-            pass

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, lock_holder_pid
+from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, create_state_dir, lock_holder_pid
 from ldapgw.store import accounts, sync_state
 from tests.support.stage.sync import GRANT, NOW
 
@@ -88,6 +88,44 @@ def test_another_database_can_be_configured(tmp_path: Path) -> None:
     OpenStateDir(tmp_path / "state", f"sqlite:///{tmp_path / 'other.db'}").close()
     assert (tmp_path / "other.db").exists()
     assert (tmp_path / "state" / KEY_FILE).exists()
+
+
+@pytest.mark.parametrize("is_mounted", [True, False])
+def test_no_new_store_is_made_where_there_has_to_be_one(tmp_path: Path, is_mounted: bool) -> None:
+    """A disk that is not mounted is an empty folder, or none; nothing is made there, and one line says so."""
+    state_dir = tmp_path / "state"
+    if is_mounted:
+        state_dir.mkdir(mode=0o700)
+    with pytest.raises(StoreError, match=r"(is not there|there is no database), and new_store") as caught:
+        OpenStateDir(state_dir, "", new_store=False)
+    assert len(caught.value.problems) == 1
+    assert list(tmp_path.rglob("*")) == [state_dir] * is_mounted
+
+
+def test_a_store_that_was_made_beforehand_is_served(tmp_path: Path) -> None:
+    """Made twice, it stays as it is."""
+    create_state_dir(tmp_path / "state")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()}
+    assert before.keys() == {"ldapgw.db", "ldapgw.key"}
+    create_state_dir(tmp_path / "state")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()} == before
+    state = OpenStateDir(tmp_path / "state", "", new_store=False)
+    assert state.is_unused
+    state.close()
+    connected(tmp_path / "state").close()
+    state = OpenStateDir(tmp_path / "state", "", new_store=False)
+    assert not state.is_unused
+    state.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_makes_a_store_for_the_owner_of_the_folder(tmp_path: Path) -> None:
+    """Who has to be able to use it."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.chown(tmp_path / "state", 1234, 1235)
+    create_state_dir(tmp_path / "state")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (tmp_path / "state").iterdir()}
+    assert owners == {(1234, 1235)}
 
 
 LOST_KEYS = {

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 
-from ldapgw.errors import DamagedStore, StoreError, UnfitKey
+from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnwritableStore
 from ldapgw.store.database import Database
 from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
 from tests.support.results import result_of
@@ -71,6 +71,13 @@ def test_what_is_written_beside_the_database_is_told_likewise(store: MonitoredSt
             result_of(call(full))
     assert store.is_failing
     assert caplog_twisted == [FULL + FROM_MEMORY]
+
+
+def test_a_disk_that_cannot_be_written_is_one_problem(store: MonitoredStore, caplog_twisted: list[str]) -> None:
+    """Whatever is tried on it; the line says what was lost, which is nothing, and what follows."""
+    for problem in (FULL, "db: disk I/O error", FULL):
+        fail(store, UnwritableStore(problem))
+    assert caplog_twisted == [f"{FULL}; nothing is lost, and syncs wait until it can be written{FROM_MEMORY}"]
 
 
 def test_what_comes_and_goes_does_not_fill_the_log(

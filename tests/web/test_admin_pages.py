@@ -89,6 +89,18 @@ def test_a_redirect_uri_that_google_refuses_is_told(url: str, told: bool) -> Non
     assert ("Google refuses redirect URIs on private names" in words_on(page)) is told
 
 
+@pytest.mark.parametrize("may_be_new", [True, False])
+def test_a_store_that_is_new_by_accident_is_told(stage: Stage, may_be_new: bool) -> None:
+    """Until the first account has connected."""
+    stage.may_be_new_store = may_be_new
+    browser = by_link(stage)
+    assert ("database is new, because there was none" in words_on(browser.get("/acme/admin"))) is may_be_new
+    enter(stage)
+    result_of(stage.clients.refresh())
+    stage.browser().consent()
+    assert "database is new" not in words_on(browser.get("/acme/admin"))
+
+
 def submit(browser: Browser, path: str = "/acme/admin/client", **fields: str) -> Seen:
     token = browser.get("/acme/admin").token
     return browser.post(path, {"token": token, **fields})

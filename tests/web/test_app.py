@@ -178,9 +178,11 @@ def test_a_strange_body(browser: Browser, body: bytes) -> None:
 
 
 def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
-    """The process answers; the directory is loaded, or not yet."""
+    """The process answers; the directory is loaded, or not yet; it is served although the database fails."""
     assert (browser.get("/healthz").status, browser.get("/healthz").body) == (200, "ok\n")
     assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "ready\n")
+    stage.database_fails_since = stage.clock.seconds()
+    assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "degraded\n")
     stage.is_ready = False
     seen = browser.get("/readyz")
     assert (seen.status, seen.body) == (503, "not ready\n")

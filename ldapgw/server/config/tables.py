@@ -159,6 +159,8 @@ class Config(Table, frozen=True, kw_only=True):
     """The whole configuration file; paths are absolute."""
 
     state_dir: File
+    # A container's first start, and the demo, make the database themselves.
+    new_store: bool = True
     web: Web
     tenant: tuple[Tenant, ...]
     database: Secret = Secret()

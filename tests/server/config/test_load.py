@@ -170,7 +170,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         [
             "state_dir: is missing; expected a path",
             "stat_dir: is no key of this table; there are: "
-            "database, google, ldap, log_format, state_dir, sync, tenant, tls, web",
+            "database, google, ldap, log_format, new_store, state_dir, sync, tenant, tls, web",
             "database: expected text",
             'log_format = "xml": expected one of "text", "json"',
             'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '

@@ -184,6 +184,7 @@ class Stage:
     certificate_ends: float | None = None
     database_fails_since: float | None = None
     metrics_from: tuple[str, ...] = ()
+    may_be_new_store: bool = False
     server: ServerAddress = SERVER
     certificate: str = ""
     calls_per_minute: int | None = None
@@ -256,6 +257,7 @@ class Stage:
                 certificate_expiry=lambda: self.certificate_ends,
                 metrics=self._metrics,
                 may_read_metrics=lambda address: address in self.metrics_from,
+                may_be_new_store=self.may_be_new_store,
             ),
             phones=PhoneDependencies(
                 server=self.server,
