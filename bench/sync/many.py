@@ -34,6 +34,7 @@ from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord, SyncState
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.sync.book_cache import FOLDER
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
 from tests.support.site.running import free_ports
@@ -108,6 +109,8 @@ def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
         say(f"{load}: start")
         with _gateway(home, size, port_of_google=1) as ours:
             started.append(ours.started)
+            if not number:
+                _until_saved(home, size)
             most = max(most, ours.most_resident if number else 0.0)
     yield Figure(load, "first start, which builds the books", f"{started.pop(0):.1f} s")
     middle = sorted(started)[len(started) // 2]
@@ -121,6 +124,15 @@ def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
         _spread(home, size)
         with _gateway(home, size, port_of_google=port, program=("bench.directory.metered", str(turns))) as ours:
             yield from _steady(load, size, ours, turns)
+
+
+def _until_saved(home: Path, size: Many) -> None:
+    """Wait until all books are in the cache, as they are some minutes after a first start."""
+    _change(home, size, 0, 1)
+    until = time.monotonic() + 600
+    while len(list((home / "state" / FOLDER).iterdir())) < size.accounts:
+        assert time.monotonic() < until, "the books are not saved"
+        time.sleep(0.5)
 
 
 def _changes(home: Path, size: Many, ours: Server, turns: Path) -> Iterator[Figure]:

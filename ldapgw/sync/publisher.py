@@ -218,14 +218,14 @@ class Publisher:
         for account_id in ids:
             async with self._locks.setdefault(account_id, DeferredLock()):
                 await self._build_account(account_id)
+        # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
+        is_start = not self._catalog.snapshot.loaded
         async with self._lock:
-            # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
-            is_start = not self._catalog.snapshot.loaded
             await self._merge_and_publish()
-            if not is_start:
-                await self._save_to_cache()
             if self._replaced_books:
                 await self._run_off_thread(free_slowly, self._replaced_books)
+        if not is_start:
+            await self._save_to_cache()
 
     async def _merge_and_publish(self) -> None:
         # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
@@ -253,7 +253,10 @@ class Publisher:
         await self._run_off_thread(self._book_cache.prune, ids, holders, unfinished=not is_start)
 
     async def _save_to_cache(self) -> None:
-        """Save books that are not in the cache, or whose cached version will soon be too old to be revised."""
+        """Save books that are not in the cache, or whose cached version will soon be too old to be revised.
+
+        Other books are published meanwhile: to save thousands takes a while.
+        """
         while self._book_cache is not None and self._unsaved_books:
             key = self._unsaved_books.pop()
             built, name = self._built_books.get(key), self._cache_name(key)
