@@ -79,6 +79,16 @@ def behind(door: Any) -> Any:
     return door._factory
 
 
+def test_a_store_that_was_made_at_the_start_is_told(
+    tmp_path: Path, reactor: MemoryReactorClock, caplog_twisted: list[str]
+) -> None:
+    """At this start, and at each one until the first account has connected."""
+    with running(tmp_path, reactor, LDAP):
+        pass
+    told = f"the database {tmp_path / 'state' / 'ldapgw.db'} is new: no account has connected; "
+    assert [line.startswith(told) for line in caplog_twisted].count(True) == 1
+
+
 @pytest.mark.usefixtures("gateway")
 def test_every_ldap_key_acts(reactor: MemoryReactorClock) -> None:
     """Ports, what they speak, and limits; all LDAP ports share what they count."""
