@@ -25,7 +25,8 @@ from ldapgw.store.secrets import SecretBox, new_key
 def backup(site: Site, file: Path) -> None:
     """Copy the database into FILE, consistent while the gateway runs.
 
-    A file of that name is replaced.  The key is not in it.
+    A file of that name is replaced.  The key is not in it.  FILE is yours: what is in it stays there when its owner
+    disconnects, so delete it when it is not needed any more.
     """
     database = _database_file(site)
     if is_missing(database):
@@ -33,6 +34,7 @@ def backup(site: Site, file: Path) -> None:
     back_up(database, file)
     size = file.stat().st_size / (1 << 20)
     print_line(f"The database is in {file} ({size:.1f} MiB). Its key is not; keep a copy of {site.key_file} elsewhere.")
+    print_line("It keeps the contacts of people who disconnect later; delete it when it is not needed any more.")
 
 
 @click.command()

@@ -7,12 +7,13 @@ import click
 
 from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.options import account_tenant, pass_site
-from ldapgw.cli.output import print_line
+from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.errors import GoogleError, UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account
+from ldapgw.store.copies import clean_copies
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 
@@ -24,7 +25,7 @@ from ldapgw.store.secrets import SecretBox
 def disconnect(site: Site, account: str, tenant: str | None) -> None:
     """Revoke the access of ACCOUNT at Google, and forget its tokens and contacts.
 
-    The account's phones stay, and have its book again once it is connected again.
+    The account's phones stay, and have its book again once it is connected again.  Backups keep what they hold.
     """
     with site.open_store() as database:
         with database.begin() as connection:
@@ -35,6 +36,8 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
         with database.begin() as connection:
             revocations.disconnect_account(connection, chosen.id, now(), revoked=not error)
         site.book_cache.delete(chosen.id)
+        for line in clean_copies(database.file, now()) if database.file else ():
+            hint(f"! {line}")
     if error:
         raise UserError(
             f"{chosen.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked "

@@ -39,6 +39,7 @@ from ldapgw.server.tenants import naming_context, synced_tenant, web_tenant
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store.account_status import ProgressBoard
+from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.worker import ChangeDetector, MonitoredStore, StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
@@ -87,11 +88,13 @@ class Parts:
         book_thread = WorkerThread(reactor, "books", 1)
         build_thread = WorkerThread(reactor, "build", 1)
         explain_thread = WorkerThread(reactor, "explain", 1)
+        copy_thread = WorkerThread(reactor, "copies", 1)
         work_process = WorkerProcess(reactor)
         one_shot_process = OneShotProcess()
 
         # --- store and catalog ---
         store = MonitoredStore(StoreWorker(state.database, store_thread), reactor.seconds, now)
+        copy_cleaner = CopyCleaner(clock=wall_clock, database=state.database.file, run_off_thread=copy_thread)
         clients = TenantClients(store, state.secret_box, configured_clients(config))
         directory_features = features(tls=tls is not None)
         catalog = Catalog(
@@ -230,6 +233,7 @@ class Parts:
             certificate_expiry=lambda: tls.loaded.validity.expiry_if_near(now()) if tls else None,
             changed=change_watcher.refresh_now,
             count_misuse=misuse_log.count,
+            disconnected=copy_cleaner.clean,
             admin=AdminDependencies(
                 tenants_with_configured_client=clients.configured,
                 certificate_expiry=certificate_expiry,
@@ -268,7 +272,7 @@ class Parts:
         self.clients = clients
         self.catalog = catalog
         self.publisher = publisher
-        self.threads = (explain_thread, build_thread, book_thread, work_thread, store_thread)
+        self.threads = (copy_thread, explain_thread, build_thread, book_thread, work_thread, store_thread)
         self.services: tuple[IService, ...] = (
             one_shot_process,
             work_process,
@@ -276,6 +280,7 @@ class Parts:
             change_watcher,
             recorder,
             revoker,
+            copy_cleaner,
             scheduler,
             *([CertificateReloader(clock=wall_clock, context_factory=tls, run_off_thread=work_thread)] if tls else []),
             SessionCloser(ldap.disconnect_all),

@@ -335,7 +335,7 @@ def disconnect(connection: Connection, account_id: int) -> None:
         update(account)
         .where(account.c.id == account_id)
         .values(
-            dict.fromkeys(_CLEARED_COLUMNS)
+            dict.fromkeys(CLEARED_COLUMNS)
             | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
@@ -366,7 +366,8 @@ _STATUS_COLUMNS = (
     *("next_sync", "error_code", "wish", "due", "generation"),
 )
 
-_CLEARED_COLUMNS = (
+# Columns of the account that are null once it is disconnected.
+CLEARED_COLUMNS = (
     *(
         "connected_at",
         "refresh_token",

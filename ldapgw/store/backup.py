@@ -17,14 +17,13 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
+from ldapgw.store.copies import SIDE_FILE_ENDINGS
 from ldapgw.store.database import BUSY_SECONDS, Database, check_writable, copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import unseal_all
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, consent_flow, sign_in
 
 _TRY_SECONDS = 0.25
-# SQLite's own files beside a database.
-_SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
 # Result codes of a database that is damaged or lacks the tables of ldapgw.
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 # How far a restored account's generation is above the highest generation that may have been published.
@@ -134,7 +133,8 @@ def _latest_generation(database: Path) -> int | None:
 
 def _keep_copy(database: Path) -> None:
     """Copy the present database, for an operator who has restored the wrong backup."""
-    with replace_file(database.with_name(database.name + ".before-restore"), like=database) as copy:
+    copy_path = database.with_name(database.name + ".before-restore")
+    with replace_file(copy_path, like=database) as copy:
         _copy(closing(sqlite3.connect(database)), copy)
 
 
@@ -143,10 +143,12 @@ def _move_damaged(database: Path) -> None:
     number = 1
     while (new_name := database.with_name(f"{database.name}.damaged-{number}")).exists():
         number += 1
-    for ending in ("", *_SIDE_FILE_ENDINGS):
+    for ending in ("", *SIDE_FILE_ENDINGS):
         file = database.with_name(database.name + ending)
         if file.exists():
             file.rename(new_name.with_name(new_name.name + ending))
+    if new_name.exists():
+        os.utime(new_name)  # its age as a copy begins now (`ldapgw.store.copies`)
 
 
 def _copy(source: closing[sqlite3.Connection], target: Path) -> None:
@@ -170,7 +172,7 @@ def _opened(path: Path, uri: str) -> closing[sqlite3.Connection]:
 
 
 def _clear(work: Path) -> None:
-    for ending in ("", *_SIDE_FILE_ENDINGS):
+    for ending in ("", *SIDE_FILE_ENDINGS):
         work.with_name(work.name + ending).unlink(missing_ok=True)
 
 

@@ -214,6 +214,7 @@ async def disconnect_account(dependencies: WebDependencies, account_id: int) -> 
     """
     now = dependencies.clock.seconds()
     revocation_id = await dependencies.store.run(revocations.disconnect_account, account_id, now)
+    dependencies.disconnected()
     try:
         await dependencies.changed()
     finally:

@@ -103,6 +103,7 @@ class WebDependencies:
         certificate.
     :ivar changed: called after an account was changed; sync and directory read the accounts again at once.
     :ivar count_misuse: counts misuse for the log, by its kind and the client's address (`ldapgw.server.logging`).
+    :ivar disconnected: called after an account was disconnected; what copies of the database have of it is deleted.
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
     :ivar notifier: notifies open pages of changes.
@@ -125,6 +126,7 @@ class WebDependencies:
     certificate_expiry: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
     count_misuse: Callable[[str, str], None]
+    disconnected: Callable[[], object]
     admin: AdminDependencies
     phones: PhoneDependencies
     notifier: ChangeNotifier

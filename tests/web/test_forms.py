@@ -134,7 +134,9 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
     """The grant is revoked at Google, all is forgotten here, and there is nothing left to disconnect."""
     (account,) = stage.accounts()
     token = stage.do(accounts.read_tokens, stage.secret_box, account.id).refresh_token
+    assert not stage.disconnected
     seen = alice.submit("/acme/disconnect")
+    assert stage.disconnected == [stage.clock.seconds()]
     assert (seen.status, seen.location) == (303, "/acme/")
     assert stage.world.grants.use_refresh_token(token) is None
     (account,) = stage.accounts()

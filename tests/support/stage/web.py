@@ -209,6 +209,7 @@ class Stage:
         self.google = sandbox(self.world)
         self.random = Bytes("gateway")
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
+        self.disconnected: list[float] = []
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
@@ -250,6 +251,7 @@ class Stage:
             certificate_expiry=lambda: self.certificate_ends,
             changed=self._changed,
             count_misuse=self.misuse.count,
+            disconnected=lambda: self.disconnected.append(self.clock.seconds()),
             admin=AdminDependencies(
                 sync_interval=600.0,
                 calls_per_minute=self.calls_per_minute,

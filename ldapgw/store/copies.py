@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""The copies that the gateway has kept beside its database: from before upgrades and restores, and damaged ones.
+
+The contacts and tokens of disconnected accounts are removed from the copies; a copy where that fails is deleted, and
+every copy is deleted after 30 days.  What there is to remove follows from the database and its copies alone, so a
+removal that a power cut has prevented is made at the next start.
+
+A copy may be of an older version.  So its tables are looked up in the copy itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ldapgw.errors import DamagedStore, StoreError
+from ldapgw.store.accounts import CLEARED_COLUMNS
+from ldapgw.store.database import BUSY_SECONDS, replace_file
+
+DAY = 86400.0
+MAX_AGE_SECONDS = 30 * DAY
+# SQLite's own files beside a database.
+SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
+
+_COPY = re.compile(r"\.(?:before-upgrade-from-\w+|before-restore|damaged-[0-9]+)")
+# What a command that was killed has left.
+_LEFTOVER = re.compile(r"\.restoring|\..+\.new")
+
+log = Logger()
+
+
+class CopyCleaner(Service):
+    """Cleans the copies at the start, daily, and when an account was disconnected.
+
+    :param clock: its seconds are those since the epoch.
+    :param database: the file of the database; None: there is none, and so no copy.
+    :param run_off_thread: calls a function with its arguments on a thread.
+    """
+
+    def __init__(
+        self, *, clock: IReactorTime, database: Path | None, run_off_thread: Callable[..., Awaitable[Any]]
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._run_off_thread = run_off_thread
+        self._timer = LoopingCall(self.clean)
+        self._timer.clock = clock
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(DAY)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+
+    def clean(self) -> Deferred[None]:
+        """Clean the copies; a failure is logged."""
+        cleaning = Deferred.fromCoroutine(self._clean())
+        return cleaning.addErrback(lambda failure: log.failure("cleaning copies of the database failed", failure))
+
+    async def _clean(self) -> None:
+        if self._database is not None:
+            for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds()):
+                log.warn("{line}", line=line)
+
+
+def clean_copies(database: Path, now: float) -> list[str]:
+    """Remove disconnected accounts from the copies of a database, and delete old copies; may take a while.
+
+    :param now: seconds since the epoch.
+    :returns: a line for each copy that was deleted.
+    """
+    lines = []
+    with _lock(database):
+        disconnected = _disconnected_accounts(database)
+        for file in sorted(database.parent.iterdir()):
+            ending = file.name.removeprefix(database.name)
+            if ending == file.name or not (_COPY.fullmatch(ending) or _LEFTOVER.fullmatch(ending)):
+                continue
+            with suppress(FileNotFoundError):  # a command has ended meanwhile
+                if problem := _clean(file, now, disconnected, is_copy=_COPY.fullmatch(ending) is not None):
+                    _delete(file)
+                    lines.append(f"{file}: is deleted, because it {problem}")
+    return lines
+
+
+@contextmanager
+def _lock(database: Path) -> Iterator[None]:
+    """Let no other process, nor thread, clean the copies of a database at the same time."""
+    folder = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _disconnected_accounts(database: Path) -> list[tuple[str, str]]:
+    """The tenant and the sub of each; none where the database cannot be read, which is reported elsewhere."""
+    with suppress(sqlite3.Error), closing(_connect(database)) as connection:
+        return connection.execute("SELECT tenant, sub FROM account WHERE connected_at IS NULL").fetchall()
+    return []
+
+
+def _clean(file: Path, now: float, disconnected: Iterable[tuple[str, str]], *, is_copy: bool) -> str:
+    """Remove accounts from a copy; why it has to be deleted instead, and empty if it need not be."""
+    age = now - file.stat().st_mtime
+    if not is_copy:
+        return "was left by a command that was killed" if age > DAY else ""
+    if age > MAX_AGE_SECONDS:
+        return "is older than 30 days"
+    try:
+        _remove_accounts(file, disconnected)
+    except (sqlite3.Error, StoreError) as error:
+        return f"cannot be cleaned of disconnected accounts: {error}"
+    except OSError as error:
+        return f"cannot be cleaned of disconnected accounts: {error.strerror}"
+    return ""
+
+
+def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> None:
+    """Replace a copy by one without the accounts' contacts and tokens, if it has any; its age stays.
+
+    A new file has no octets of what was deleted earlier.
+    """
+    times = file.stat().st_atime, file.stat().st_mtime
+    try:
+        with closing(_connect(file)) as source:
+            ids = [row[0] for account in disconnected for row in source.execute(_ACCOUNT, account)]
+            if not any(_holds(source, account_id) for account_id in ids):
+                return
+            with replace_file(file, like=file) as new:
+                source.execute("VACUUM INTO ?", (str(new),))
+                source.close()
+                with closing(_connect(new)) as target:
+                    _delete_rows(target, ids)
+                for ending in SIDE_FILE_ENDINGS:
+                    file.with_name(file.name + ending).unlink(missing_ok=True)
+                os.utime(new, times)
+    finally:
+        with suppress(FileNotFoundError):
+            os.utime(file, times)
+
+
+_ACCOUNT = "SELECT id FROM account WHERE tenant = ? AND sub = ?"
+
+
+def _holds(connection: sqlite3.Connection, account_id: int) -> bool:
+    """Whether a copy has contacts or tokens of an account."""
+    queries = [f"SELECT 1 FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608
+    queries.append("SELECT 1 FROM account WHERE id = ? AND connected_at IS NOT NULL")
+    return any(connection.execute(query, (account_id,)).fetchone() for query in queries)
+
+
+def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """:raises DamagedStore: when the result is not sound, so that something may be left in it."""
+    connection.execute("PRAGMA journal_mode = OFF")  # the file takes the copy's place only when all has succeeded
+    connection.execute("PRAGMA secure_delete = ON")
+    cleared = [f"{column} = NULL" for column in _columns(connection, "account") if column in CLEARED_COLUMNS]
+    statements = [f"DELETE FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608
+    statements.append(f"UPDATE account SET {', '.join(cleared)} WHERE id = ?")  # noqa: S608  our own names
+    for account_id in ids:
+        for statement in statements:
+            connection.execute(statement, (account_id,))
+    if connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+        raise DamagedStore("is damaged")
+
+
+def _tables_of_accounts(connection: sqlite3.Connection) -> list[str]:
+    """The tables, as quoted names, whose rows go with a disconnected account; its phones stay."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return [_quoted(name) for name in tables if name != "phone" and "account_id" in _columns(connection, name)]
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(table)})")]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    uri = f"{file.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def _delete(file: Path) -> None:
+    for ending in ("", *SIDE_FILE_ENDINGS):
+        file.with_name(file.name + ending).unlink(missing_ok=True)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""What copies of the database keep: nothing of who has disconnected, and nothing after 30 days."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
+
+from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.store import accounts, contacts
+from ldapgw.store.accounts import NewGrant
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.copies import CopyCleaner, clean_copies
+from ldapgw.store.database import Database
+from ldapgw.store.secrets import SecretBox
+from tests.support.checkout import ROOT
+from tests.support.stage.databases import open_file
+from tests.support.stage.sync import NOW
+
+DAY = 86400.0
+GOES, STAYS = b"Zyxwvuts", b"Klmnopqr"
+NAMES = ("before-upgrade-from-0012", "before-restore", "damaged-1")
+
+
+@pytest.fixture
+def database(tmp_path: Path, secret_box: SecretBox) -> Database:
+    """Two connected accounts, each with a contact."""
+    database = open_file(tmp_path / "ldapgw.db")
+    with database.begin() as connection:
+        for sub, name in (("goes", GOES), ("stays", STAYS)):
+            grant = NewGrant(sub, f"{sub}@acme.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
+            account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW)
+            assert account_id is not None
+            record = ContactRecord.from_contact("c1", "s1", Contact("c1", name=name.decode()))
+            contacts.apply_changes(connection, account_id, Source.CONTACTS, [record], [])
+    yield database
+    database.close()
+
+
+def copy(database: Database, name: str, age: float = 0.0) -> Path:
+    assert database.file is not None
+    path = database.file.with_name(f"{database.file.name}.{name}")
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(database.file)) as source, closing(sqlite3.connect(path)) as target:
+        source.backup(target)
+    os.utime(path, (NOW - age, NOW - age))
+    return path
+
+
+def disconnect(database: Database) -> None:
+    with database.begin() as connection:
+        account = accounts.read_by_sub(connection, "acme", "goes")
+        assert account is not None
+        accounts.disconnect(connection, account.id)
+
+
+def clean(database: Database) -> list[str]:
+    assert database.file is not None
+    return clean_copies(database.file, NOW)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_copy_has_nothing_of_who_has_disconnected(database: Database, name: str, secret_box: SecretBox) -> None:
+    """In none of its octets, nor those of its log; the others' contacts, its mode and its age stay."""
+    path = copy(database, name, 3 * DAY)
+    assert clean(database) == []
+    before = path.read_bytes()
+    assert GOES in before
+    disconnect(database)
+    assert clean(database) == []
+    files = sorted(file for file in path.parent.iterdir() if file.name.startswith(path.name))
+    assert files == [path]
+    octets = path.read_bytes()
+    assert (GOES in octets, STAYS in octets) == (False, True)
+    assert (path.stat().st_mode & 0o777, path.stat().st_mtime) == (0o600, NOW - 3 * DAY)
+    with closing(open_file(path)) as cleaned, cleaned.begin() as connection:
+        goes, stays = (accounts.read_by_sub(connection, "acme", sub) for sub in ("goes", "stays"))
+        assert goes is not None
+        assert stays is not None
+        assert (goes.is_connected, stays.is_connected) == (False, True)
+        assert accounts.read_tokens(connection, secret_box, stays.id) is not None
+        refresh_token = connection.exec_driver_sql("SELECT refresh_token FROM account WHERE sub = 'goes'").scalar_one()
+        assert refresh_token is None
+
+
+def test_what_was_deleted_earlier_is_not_left_in_a_copy_either(database: Database) -> None:
+    """Without ``secure_delete`` SQLite leaves it in the file."""
+    path = copy(database, "before-restore")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("CREATE TABLE gone (name TEXT)")
+        connection.executemany("INSERT INTO gone VALUES (?)", [(f"Deleted {GOES.decode()}",)] * 500)
+        connection.execute("DELETE FROM gone")
+    os.utime(path, (NOW, NOW))
+    assert path.read_bytes().count(GOES) > 100
+    disconnect(database)
+    assert clean(database) == []
+    assert GOES not in path.read_bytes()
+
+
+def test_a_copy_of_an_older_version_is_cleaned(database: Database) -> None:
+    """What tables and columns it has is found in itself."""
+    path = database.file.with_name("ldapgw.db.before-upgrade-from-0010")  # type: ignore[union-attr]
+    shutil.copy(ROOT / "tests" / "data" / "state-0.1" / "ldapgw.db", path)
+    with closing(sqlite3.connect(path)) as old:
+        tenant, sub = old.execute("SELECT tenant, sub FROM account WHERE connected_at IS NOT NULL").fetchone()
+        assert old.execute("SELECT COUNT(*) FROM contact").fetchone() != (0,)
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET tenant = ?, sub = ? WHERE sub = 'goes'", (tenant, sub))
+        connection.exec_driver_sql("UPDATE account SET connected_at = NULL WHERE sub = ?", (sub,))
+    os.utime(path, (NOW, NOW))
+    assert clean(database) == []
+    with closing(sqlite3.connect(path)) as old:
+        assert old.execute("SELECT COUNT(*) FROM contact").fetchone() == (0,)
+        assert old.execute("SELECT COUNT(*) FROM phone").fetchone() != (0,)
+        assert old.execute("SELECT refresh_token, connected_at FROM account").fetchall() == [(None, None)]
+
+
+def overwritten(path: Path) -> None:
+    octets = bytearray(path.read_bytes())
+    at = octets.index(GOES)
+    octets[at - at % 4096 : at - at % 4096 + 100] = b"\xff" * 100
+    path.write_bytes(octets)
+
+
+def of_another_program(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (number INTEGER)")
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "no database": lambda path: path.write_bytes(b"no database " * 1000),
+    "empty": lambda path: path.write_bytes(b""),
+    "a page overwritten": overwritten,
+    "other tables": of_another_program,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_copy_that_cannot_be_cleaned_is_deleted(database: Database, damage: Callable[[Path], Any]) -> None:
+    """And told; without a disconnected account there is nothing to clean."""
+    path = copy(database, "damaged-1")
+    damage(path)
+    os.utime(path, (NOW, NOW))
+    path.with_name(path.name + "-wal").write_bytes(b"")
+    assert clean(database) == []
+    disconnect(database)
+    [line] = clean(database)
+    assert line.startswith(f"{path}: is deleted, because it cannot be cleaned of disconnected accounts: ")
+    assert [file.name for file in path.parent.iterdir() if file.name.startswith(path.name)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_copy_is_deleted_after_30_days(database: Database, name: str) -> None:
+    """Other files beside the database stay, backups too."""
+    old, new = copy(database, name, 30 * DAY + 1), copy(database, "before-upgrade-from-0011", 30 * DAY - 1)
+    others = [copy(database, other, 300 * DAY) for other in ("monday", "before-restore.txt")]
+    assert clean(database) == [f"{old}: is deleted, because it is older than 30 days"]
+    assert (old.exists(), new.exists()) == (False, True)
+    assert all(other.exists() for other in others)
+
+
+@pytest.mark.parametrize("name", ["restoring", "before-restore.new"])
+def test_what_a_killed_command_has_left_is_deleted_after_a_day(database: Database, name: str) -> None:
+    """Before that the command may still write it."""
+    path = copy(database, name, DAY - 1)
+    assert clean(database) == []
+    os.utime(path, (NOW - DAY - 1, NOW - DAY - 1))
+    assert clean(database) == [f"{path}: is deleted, because it was left by a command that was killed"]
+    assert not path.exists()
+
+
+def test_a_database_that_cannot_be_read_keeps_its_copies(database: Database) -> None:
+    """Who has disconnected is not known then."""
+    path = copy(database, "before-restore")
+    disconnect(database)
+    database.close()
+    assert database.file is not None
+    database.file.write_bytes(b"no database " * 1000)
+    assert clean(database) == []
+    assert GOES in path.read_bytes()
+
+
+def test_the_gateway_cleans_at_its_start_daily_and_when_it_is_told(
+    database: Database, caplog_twisted: list[str]
+) -> None:
+    """On a thread."""
+    clock, calls = Clock(), []
+    clock.advance(NOW)
+
+    def on_thread(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        calls.append(arguments)
+        return execute(function, *arguments)
+
+    old = copy(database, "before-restore", 30 * DAY - 60)
+    cleaner = CopyCleaner(clock=clock, database=database.file, run_off_thread=on_thread)
+    cleaner.startService()
+    assert (len(calls), caplog_twisted) == (1, [])
+    clock.advance(DAY)
+    assert caplog_twisted == [f"{old}: is deleted, because it is older than 30 days"]
+    cleaner.clean()
+    assert len(calls) == 3
+    cleaner.stopService()
+    clock.advance(2 * DAY)
+    assert len(calls) == 3
