@@ -14,7 +14,7 @@ import fcntl
 import os
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def clean_copies(database: Path, now: float) -> list[str]:
     """Remove disconnected accounts from the copies of a database, and delete old copies; may take a while.
 
     :param now: seconds since the epoch.
-    :returns: a line for each copy that was deleted.
+    :returns: a line for each copy that was deleted, or should have been.
     """
     lines = []
     with _lock(database):
@@ -93,8 +93,7 @@ def clean_copies(database: Path, now: float) -> list[str]:
                 continue
             with suppress(FileNotFoundError):  # a command has ended meanwhile
                 if problem := _clean(file, now, disconnected, is_copy=_COPY.fullmatch(ending) is not None):
-                    _delete(file)
-                    lines.append(f"{file}: is deleted, because it {problem}")
+                    lines.append(_delete(file, problem))
     return lines
 
 
@@ -116,13 +115,15 @@ def _disconnected_accounts(database: Path) -> list[tuple[str, str]]:
     return []
 
 
-def _clean(file: Path, now: float, disconnected: Iterable[tuple[str, str]], *, is_copy: bool) -> str:
+def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *, is_copy: bool) -> str:
     """Remove accounts from a copy; why it has to be deleted instead, and empty if it need not be."""
     age = now - file.stat().st_mtime
     if not is_copy:
         return "was left by a command that was killed" if age > DAY else ""
     if age > MAX_AGE_SECONDS:
         return "is older than 30 days"
+    if not disconnected:
+        return ""
     try:
         _remove_accounts(file, disconnected)
     except (sqlite3.Error, StoreError) as error:
@@ -152,7 +153,7 @@ def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> Non
                     file.with_name(file.name + ending).unlink(missing_ok=True)
                 os.utime(new, times)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # a file of another user
             os.utime(file, times)
 
 
@@ -199,6 +200,10 @@ def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def _delete(file: Path) -> None:
-    for ending in ("", *SIDE_FILE_ENDINGS):
-        file.with_name(file.name + ending).unlink(missing_ok=True)
+def _delete(file: Path, problem: str) -> str:
+    try:
+        for ending in ("", *SIDE_FILE_ENDINGS):
+            file.with_name(file.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        return f"{file}: {problem}, and cannot be deleted: {error.strerror}"
+    return f"{file}: is deleted, because it {problem}"

@@ -160,6 +160,19 @@ def test_a_copy_that_cannot_be_cleaned_is_deleted(database: Database, damage: Ca
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(path.name)] == []
 
 
+def test_a_copy_that_cannot_be_deleted_is_told_and_the_others_are_cleaned(database: Database) -> None:
+    """As on a disk that is read-only."""
+    copies = [copy(database, name) for name in ("before-restore", "damaged-2")]
+    stuck = copies[0].with_name("ldapgw.db.damaged-1")
+    stuck.mkdir()
+    os.utime(stuck, (NOW, NOW))
+    disconnect(database)
+    [line] = clean(database)
+    assert line.startswith(f"{stuck}: cannot be cleaned of disconnected accounts: ")
+    assert ", and cannot be deleted: " in line
+    assert all(GOES not in path.read_bytes() for path in copies)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_is_deleted_after_30_days(database: Database, name: str) -> None:
     """Other files beside the database stay, backups too."""
