@@ -99,7 +99,18 @@ def test_a_signature_of_google() -> None:
         (part(b'{"kid": [1]}') + ".e30.AAAA", "unreadable id_token"),
         (part(b"[" * 9000) + ".e30.AAAA", "unreadable id_token"),
     ],
-    ids=str,
+    ids=[
+        *(
+            "another key",
+            "unknown key",
+            "no algorithm",
+            "shared secret",
+            "longer digest",
+            "no signature",
+            "other claims",
+        ),
+        *("no kid", "no base64", "no ASCII", "kid is a list", "nested header"),
+    ],
 )
 def test_a_signature_of_somebody_else(token: str, detail: str) -> None:
     """Another key, none, an algorithm that Google does not use, or other claims."""
@@ -161,7 +172,10 @@ def test_a_new_key() -> None:
         (published(jwk(1, e="AQ")), "unreadable keys"),
         (published(jwk(1, n="é")), "unreadable keys"),
     ],
-    ids=str,
+    ids=[
+        *("unavailable", "redirect", "page", "nested", "too large", "none", "another kind", "text"),
+        *("no modulus", "small exponent", "no base64"),
+    ],
 )
 def test_keys_that_cannot_be_fetched(answer: Answer, detail: str) -> None:
     """Nobody is signed in until they can be; the next check tries again."""
