@@ -157,7 +157,7 @@ def _changes(home: Path, size: Many, ours: Server, turns: Path) -> Iterator[Figu
     say(load)
     watch = watcher.until_done(lambda: _change(home, size, 1000, size.changes), size.seconds / 6)
     times = watch.milliseconds(99) / quiet.milliseconds(99)
-    yield Figure("nothing", "search, p99", f"{quiet.milliseconds(99):.1f} ms")
+    yield Figure("no change", "search, p99", f"{quiet.milliseconds(99):.1f} ms")
     text = f"{watch.milliseconds(99):.1f} ms, {times:.1f} × idle"
     yield Figure(load, "search, p99", text, f"< {P99_GOAL:g} × idle", met=times < P99_GOAL)
     yield _turn(load, turns, watch)

@@ -118,7 +118,8 @@ class SyncScheduler(Service):
         self._cursor: Cursor | None = None
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
-        self._unserved: set[int] = set()  # those whose sync was requested meanwhile
+        # Accounts to read again: their syncs were requested meanwhile, or have ended, maybe without a record of it.
+        self._unserved: set[int] = set()
         self._circuits: dict[str, CircuitBreaker] = {}
         # Ids of the accounts whose wait a good answer ends, by Google project.
         self._outages: dict[str, set[int]] = {}
@@ -130,18 +131,22 @@ class SyncScheduler(Service):
     async def refresh(self) -> None:
         """Read what has changed: start new accounts, stop removed accounts, begin requested syncs at once."""
         busy = set(self._busy)
-        news = await self._store.run(changes.read_since, self._cursor)
+        again, self._unserved = self._unserved, set()
+        try:
+            news = await self._store.run(changes.read_since, self._cursor)
+            present = dict(news.accounts)
+            for account_id in again - present.keys():
+                present[account_id] = await self._store.run(accounts.read, account_id, counted=False)
+        except BaseException:
+            self._unserved |= again
+            raise
         if not self.running:
             return
         self._cursor = news.cursor
         for account_id in list(self._loops) if news.is_whole else ():
             if account_id not in news.accounts:
                 self._stop(account_id)
-        present = dict(news.accounts)
-        for account_id in self._unserved - present.keys():
-            present[account_id] = await self._store.run(accounts.read, account_id, counted=False)
         for account_id, account in present.items():
-            self._unserved.discard(account_id)
             if account is not None and account.is_connected and self._job.has_tenant(account.tenant):
                 was_idle = account_id in self._loops and account_id not in busy
                 self._update_loop(account, interrupted=account.syncing and was_idle)
@@ -215,6 +220,7 @@ class SyncScheduler(Service):
 
     def _ended(self, _result: object, account_id: int, loop: _Loop) -> None:
         loop.run = None
+        self._unserved.add(account_id)
         if self._loops.get(account_id) in (loop, None):
             self._busy.discard(account_id)
 

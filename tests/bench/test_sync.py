@@ -24,6 +24,11 @@ ROWS = {
     "100 changes": 6,
     "no news": 2,
     "start, 500": 2,
+    "60 accounts": 3,
+    "one change": 2,
+    "no change": 1,
+    "5 changes": 2,
+    "60 accounts every 10 minutes": 2,
 }
 
 

@@ -106,7 +106,7 @@ class Day(Stage):
     ("count", "outage", "end"),
     [
         (12, 2.5, 6),
-        pytest.param(1000, 1.5, 4, marks=pytest.mark.long, id="a thousand, four hours of the day"),
+        pytest.param(100, 1.5, 4, marks=pytest.mark.long, id="a hundred, four hours of the day"),
         pytest.param(1000, 9.5, 24, marks=pytest.mark.soak, id="a thousand"),
     ],
 )
