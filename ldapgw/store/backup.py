@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
+from ldapgw.store import changes
 from ldapgw.store.copies import SIDE_FILE_ENDINGS
 from ldapgw.store.database import BUSY_SECONDS, Database, check_writable, copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import unseal_all
@@ -114,6 +115,7 @@ def _forget(connection: Connection, latest: int) -> None:
     # The margin is there because a sync may end and raise the generation before the restore is complete.
     generation = account.c.generation + latest + _GENERATION_MARGIN
     connection.execute(update(account).values(syncing=False, generation=generation, known_since=generation))
+    changes.begin_epoch(connection)
 
 
 def _latest_generation(database: Path) -> int | None:

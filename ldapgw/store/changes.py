@@ -12,12 +12,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Integer, cast, delete, func, select
+from sqlalchemy import Connection, Integer, cast, delete, func, insert, select
 
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import account, change, phone
+
+_EPOCH = "epoch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,12 @@ class Cursor:
 
     :ivar file: device and inode of the database, which change when the file is replaced; None: it is in memory.
     :ivar number: of the last change.
+    :ivar epoch: another one after a backup was restored into the same file, whose numbers are of an earlier time.
     """
 
     file: tuple[int, int] | None
     number: int
+    epoch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,9 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     """
     file = _identity(connection)
     number = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
-    now = Cursor(file, number)
-    if cursor is None or cursor.file != file or cursor.number > number:
+    epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
+    now = Cursor(file, number, epoch)
+    if cursor is None or (cursor.file, cursor.epoch) != (file, epoch) or cursor.number > number:
         return Changes(
             now,
             is_whole=True,
@@ -75,6 +80,12 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     if changed_phones:
         changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
     return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
+
+
+def begin_epoch(connection: Connection) -> None:
+    """Have every look read all once, after the database's content was replaced."""
+    connection.execute(delete(change).where(change.c.kind == _EPOCH))
+    connection.execute(insert(change).values(kind=_EPOCH, key=os.urandom(8).hex(), number=0))
 
 
 def forget_removed(connection: Connection) -> None:

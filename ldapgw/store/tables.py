@@ -250,8 +250,8 @@ revocation = Table(
 change = Table(
     "change",
     metadata,
-    Column("kind", String, primary_key=True, comment="what has changed: account or phone"),
-    Column("key", String, primary_key=True, comment="the account's id or the phone's name"),
+    Column("kind", String, primary_key=True, comment="account, phone, or epoch: a backup was restored"),
+    Column("key", String, primary_key=True, comment="the account's id, the phone's name, or random"),
     Column("number", Integer, nullable=False, comment="grows with each change; triggers set it"),
     Index("change_number", "number"),
 )

@@ -121,6 +121,18 @@ def test_marks_of_removed_phones_do_not_pile_up(connection: Connection, account_
     assert changes.read_since(connection, before) == Changes(before, False)
 
 
+def test_a_restored_backup_is_read_whole(connection: Connection, account_id: int) -> None:
+    """It comes into the same file, and its changes may have numbers that were read already."""
+    before = changes.read_since(connection, None).cursor
+    changes.begin_epoch(connection)
+    accounts.set_sharing(connection, account_id, Sharing.SHARED)
+    found = changes.read_since(connection, before)
+    assert (found.is_whole, found.accounts.keys(), found.phones.keys()) == (True, {account_id}, {"desk1"})
+    assert not changes.read_since(connection, found.cursor).is_whole
+    changes.begin_epoch(connection)
+    assert changes.read_since(connection, found.cursor).is_whole
+
+
 def test_a_file_that_was_put_in_place_of_the_former_is_read_whole(tmp_path: Path) -> None:
     """Its numbers are of another time."""
     database = open_file(tmp_path / "one.db")
