@@ -129,8 +129,9 @@ def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
 def _until_saved(home: Path, size: Many) -> None:
     """Wait until all books are in the cache, as they are some minutes after a first start."""
     _change(home, size, 0, 1)
-    until = time.monotonic() + 600
-    while len(list((home / "state" / FOLDER).iterdir())) < size.accounts:
+    until, cache = time.monotonic() + 600, home / "state" / FOLDER
+    # The first book that is saved makes the folder.
+    while not cache.exists() or len(list(cache.iterdir())) < size.accounts:
         assert time.monotonic() < until, "the books are not saved"
         time.sleep(0.5)
 
