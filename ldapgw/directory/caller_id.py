@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Caller ID: makes the entries with which caller-ID books answer a search for a whole telephone number.
 
-The filter is then evaluated on these reduced entries, so that no filter can probe hidden attributes.
+The filter is then evaluated on these reduced entries, so that no filter can probe hidden attributes.  Numbers can be
+tried, so a client has a `CallerIdBudget` of numbers that nobody has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
+from typing import Protocol
 
 from ldapgw.directory import normalization, query_plan
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import TextPredicate
+from ldapgw.directory.assertion import Alternatives, Assertion
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
 from ldapgw.directory.filter_matcher import NamedNumber
@@ -20,6 +23,36 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.directory.segment import Segment
 
 _SORT_KEY = attrgetter("sort_key")
+# What tells a number that is asked for from others, however both are written: what an index looks for.
+_Number = tuple[tuple[Alternatives, ...], Alternatives]
+
+
+class CallerIdBudget(Protocol):
+    """How many numbers a client may still ask caller-ID books for that nobody has."""
+
+    def take(self, count: int) -> bool:
+        """Count numbers that are asked for; False: they are too many, and none of them is counted."""
+
+    def give_back(self, count: int) -> None:
+        """Count numbers no longer, because somebody has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A client for whose searches caller-ID books were left out.
+
+    :ivar login: the phone's DN; empty: clients of a network that are not bound.
+    :ivar tenants: the names of the tenants whose books the client may see.
+    :ivar address: of the last of these searches.
+    :ivar count: searches; a filter with several numbers is one.
+    :ivar last: when the last one was, in the clock's seconds.
+    """
+
+    login: str
+    tenants: tuple[str, ...]
+    address: str
+    count: int
+    last: float
 
 
 def find_callers(
@@ -28,27 +61,34 @@ def find_callers(
     context: NamingContext,
     own_namespace: str,
     slice_size: int,
+    budget: CallerIdBudget | None,
 ) -> Generator[None, None, Segment | None]:
     """The caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
 
     :param segments: the contacts of caller-ID books.
     :param own_namespace: the UUID namespace of the viewer's own book, whose contacts are left out.
     :param slice_size: candidates that are looked at in one slice.
+    :param budget: the client's; nobody is found where the filter names more numbers.  None: there is no limit.
     """
+    if budget is not None and not budget.take(len({_number_of(assertion) for _, assertion, _ in numbers})):
+        return None
+    known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    tests = [(kind, [test for kinds, test, _ in numbers if kind in kinds]) for kind in _NUMBER_TYPES]
-    tests = [(kind, tests_of_kind) for kind, tests_of_kind in tests if tests_of_kind]
+    assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in _NUMBER_TYPES]
+    assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
     for segment in segments:
         deleted = segment.deleted
         for count, document in enumerate(segment.find_documents(query), start=1):
             entry = segment.entries[document]
             if not (deleted and deleted[document]) and entry.parent.uuid_namespace != own_namespace:
-                caller = _caller_id_entry(entry, tests, context)
+                caller = _caller_id_entry(entry, assertions, context, known)
                 if caller is not None:
                     found.setdefault(caller.dn, caller)
             if count % slice_size == 0:
                 yield None
+    if budget is not None:
+        budget.give_back(len(known))
     return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
 
 
@@ -59,16 +99,22 @@ _NUMBER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.comparison.family
 
 
 def _caller_id_entry(
-    entry: Entry, tests: Sequence[tuple[AttributeType, Sequence[TextPredicate]]], context: NamingContext
+    entry: Entry,
+    assertions: Sequence[tuple[AttributeType, Sequence[Assertion]]],
+    context: NamingContext,
+    known: set[_Number],
 ) -> Entry | None:
     """The caller-ID entry of a contact with one of the numbers that a filter names; None: it has none of them.
 
     The entry holds cn, sn, displayName and the number, and nothing else.  Its RDN is the cn and the first matching
     number, right below the tenant, so that neither the book nor the contact's id shows.
 
-    :param tests: for each attribute, whether a search text has one of the numbers that the filter names.
+    :param assertions: for each attribute, that it has one of the numbers that the filter names.
+    :param known: the numbers that the entry has are added to it.
     """
-    numbers = {kind.name: _matching_values(entry, kind, tests_of_kind) for kind, tests_of_kind in tests}
+    numbers = {
+        kind.name: _matching_values(entry, kind, assertions_of_kind, known) for kind, assertions_of_kind in assertions
+    }
     numbers = {name: values for name, values in numbers.items() if values}
     if not numbers:
         return None
@@ -89,13 +135,21 @@ def _caller_id_entry(
     return Entry(PackedAttributes.pack(packed), FixedAttributes(octets_of(str(dn))), sort_key=entry.sort_key)
 
 
-def _matching_values(entry: Entry, kind: AttributeType, tests: Sequence[TextPredicate]) -> dict[str, str]:
+def _matching_values(
+    entry: Entry, kind: AttributeType, assertions: Sequence[Assertion], known: set[_Number]
+) -> dict[str, str]:
     """The values of an attribute that are a number asked for, with their lines of the search text."""
     text = entry.search_text(kind)
-    if text is None or not any(test(text) for test in tests):
+    if text is None or not any(one.test(text) for one in assertions):
         return {}
-    values = [value.decode() for value in entry.attribute(kind.name)]
-    lines = normalization.lines_of(text)
-    return {
-        value: line for value, line in zip(values, lines, strict=True) if any(test(f"\n{line}\n") for test in tests)
-    }
+    found: dict[str, str] = {}
+    for value, line in zip(entry.attribute(kind.name), normalization.lines_of(text), strict=True):
+        passed = [_number_of(one) for one in assertions if one.test(f"\n{line}\n")]
+        if passed:
+            known.update(passed)
+            found[value.decode()] = line
+    return found
+
+
+def _number_of(assertion: Assertion) -> _Number:
+    return assertion.required, assertion.sufficient

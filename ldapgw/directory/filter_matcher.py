@@ -17,7 +17,7 @@ from typing import Final
 
 from ldapgw.directory import assertion, index_terms, normalization, query_plan
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Assertion, TextPredicate
+from ldapgw.directory.assertion import Assertion
 from ldapgw.directory.entry import (
     ALIAS_LETTER,
     ATTRIBUTE_TAGS,
@@ -70,8 +70,8 @@ _SLOW = 20
 
 
 # A telephone number that a filter names as a whole, in a term that can make the filter true: the attributes that it is
-# asked of, the test that tells it in a search text, and the query that finds candidates.
-NamedNumber = tuple[tuple[AttributeType, ...], TextPredicate, Query]
+# asked of, the assertion that one of the values is that number, and the query that finds candidates.
+NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
 class PreparedFilter:
@@ -237,7 +237,7 @@ class _AttributeSet:
         if isinstance(term, Substrings):
             cost += len(term.any)
         elif self.are_numbers and isinstance(term, (Equality, Approximate)):
-            numbers = ((self._kinds, found.test, query),)
+            numbers = ((self._kinds, found, query),)
         predicate: Predicate
         object_classes: tuple[frozenset[str], ...] = ()
         if not self.tag_letters:

@@ -20,7 +20,7 @@ from typing import Final
 
 from ldapgw.directory import assertion, query_plan
 from ldapgw.directory.access import NamingContext, Viewer
-from ldapgw.directory.caller_id import find_callers
+from ldapgw.directory.caller_id import CallerIdBudget, find_callers
 from ldapgw.directory.dedup import SameName
 from ldapgw.directory.dit import Dit, search_scopes
 from ldapgw.directory.entry import (
@@ -62,26 +62,40 @@ class SearchCursor:
     :param scopes: what the search covers.
     :param prepared: its filter, prepared for each of them.
     :param after: the key behind which the matches begin (`ResultBatch.key_prefix`), of an entry that may be gone.
+    :param budget: the client's, for caller-ID books; None: there is no limit.
     :ivar finished: whether all matches were given.
     """
 
     __slots__ = ("_batches", "_demand", "_rest", "finished")
 
-    def __init__(self, scopes: Sequence[SearchScope], prepared: Sequence[PreparedFilter], after: str = "") -> None:
+    def __init__(
+        self,
+        scopes: Sequence[SearchScope],
+        prepared: Sequence[PreparedFilter],
+        after: str = "",
+        budget: CallerIdBudget | None = None,
+    ) -> None:
         self.finished = False
         # A method's generator would refer to the cursor: such a cycle waits for the garbage collector.
         self._demand = _Demand()
-        self._batches = _search(scopes, prepared, after, self._demand)
+        self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
 
     @classmethod
-    def over(cls, dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> SearchCursor:
+    def over(
+        cls,
+        dit: Dit,
+        viewer: Viewer,
+        request: SearchRequest,
+        after: str = "",
+        budget: CallerIdBudget | None = None,
+    ) -> SearchCursor:
         """The cursor of a request; its limits are not looked at.
 
         :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
         """
         scopes = search_scopes(dit, viewer, request.base, request.scope)
-        return cls(scopes, [prepare(request.filter, scope.context) for scope in scopes], after)
+        return cls(scopes, [prepare(request.filter, scope.context) for scope in scopes], after, budget)
 
     def next(self, limit: int) -> list[ResultBatch]:
         """The next matches, at most `limit`.
@@ -129,6 +143,7 @@ def _search(
     filters: Sequence[PreparedFilter],
     after: str,
     demand: _Demand,
+    budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
     """Batches, none of them empty; None: a slice of work is done."""
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
@@ -143,7 +158,7 @@ def _search(
         segments, own_namespace = scope.contacts, scope.own_namespace if scope.may_have_duplicates else None
         if scope.callers and prepared.numbers:
             numbers, slice_size = prepared.numbers, _slice_size(prepared)
-            callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size)
+            callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size, budget)
             if callers is not None:
                 segments, own_namespace = (*segments, callers), scope.own_namespace
         if len(segments) > 1 or (own_namespace is not None and segments and segments[0].duplicates):
@@ -420,14 +435,17 @@ def _key_after(key_prefix: str, after: str) -> str | None:
 # --- the operations ---------------------------------------------------------------------------------------------------
 
 
-def matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Match | None]:
+def matches(
+    dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "", budget: CallerIdBudget | None = None
+) -> Iterator[Match | None]:
     """The matches of a search in order; limits are not looked at.
 
     :param after: the key behind which they begin.
+    :param budget: the client's, for caller-ID books; None: there is no limit.
     :returns: matches, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
-    cursor = SearchCursor.over(dit, viewer, request, after)
+    cursor = SearchCursor.over(dit, viewer, request, after, budget)
     while not cursor.finished:
         for batch in cursor.next(PAGE_SIZE):
             for entry in batch.entries():
@@ -447,12 +465,15 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
     return limited((match and match.entry for match in matches(dit, viewer, request)), request.size_limit)
 
 
-def result_batches(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int) -> Iterator[ResultBatch | None]:
+def result_batches(
+    dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int, budget: CallerIdBudget | None = None
+) -> Iterator[ResultBatch | None]:
     """The entries that a search finds, in batches, none of them empty.
 
     :param size_limit: the one to keep; more than 0.
+    :param budget: the client's, for caller-ID books; None: there is no limit.
     """
-    cursor = SearchCursor.over(dit, viewer, request)
+    cursor = SearchCursor.over(dit, viewer, request, budget=budget)
     left = size_limit
     while not cursor.finished:
         for batch in cursor.next(left + 1):

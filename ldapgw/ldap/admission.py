@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""Limits on what clients can do to the server: connections, deadlines, wrong passwords and log lines.
+"""Limits on what clients can do to the server: connections, deadlines, wrong passwords, numbers and log lines.
 
 Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 `ConnectionLimits` counts connections, in all and by network.  `BindBackoff` delays the answers to wrong passwords, by
 network and by login.  Only the answer to a wrong password is delayed, so neither a colleague behind the same address
-nor the phone whose login is being guessed is slowed down.  `LogThrottle` keeps a client from filling the log: it allows
-one line a minute of each kind and origin, with a count.  `Deadlines` has no timers: one sweep a second compares
-`Deadlines.earliest` of all connections with the clock, so 10,000 idle connections cost a loop over floats.
+nor the phone whose login is being guessed is slowed down.  `CallerIdLimits` counts the numbers that a login asks
+caller-ID books for and that nobody has, because who may try all numbers has read the book.  `LogThrottle` keeps a
+client from filling the log: it allows one line a minute of each kind and origin, with a count.  `Deadlines` has no
+timers: one sweep a second compares `Deadlines.earliest` of all connections with the clock, so 10,000 idle connections
+cost a loop over floats.
 
-Every table is bounded.  There is no clock here: the time is passed in.
+Every table is bounded.  There is no clock here: the time is passed in, or the function that tells it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
 from typing import Final, Generic, TypeVar
+
+from ldapgw.directory.access import Viewer
+from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.dn import Dn, InvalidDn
 
 _C = TypeVar("_C")
 
@@ -78,22 +84,37 @@ MAX_TRACKED_LOGINS: Final = 20_000
 
 
 class BindBackoff:
-    """Counts wrong passwords by network and by login; forgets first the key that was quiet longest."""
+    """Counts wrong passwords by network and by login; forgets first the key that was quiet longest.
 
-    __slots__ = ("_counts",)
+    One answer is held at a time for each network and login, so that who guesses on many connections does not fill the
+    server with connections that wait.
+    """
+
+    __slots__ = ("_counts", "_held")
 
     def __init__(self) -> None:
         # Logins are kept as hashes, because somebody may type a password into the field for the name.
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
+        # When the answer that is held last is sent, by network and login.
+        self._held: OrderedDict[tuple[str, int], float] = OrderedDict()
 
-    def delay(self, network: str, login: str, now: float) -> float:
+    def delay(self, network: str, login: str, now: float) -> float | None:
         """Count a wrong password.
 
         :param login: the name in the bind request: a DN or a bare name.
-        :returns: seconds to delay the answer.
+        :returns: seconds to delay the answer; None: another one is held, and this one is sent at once.
         """
-        count = max(self._count(network, now), self._count(hash(_bare_name(login)), now))
-        return min(FIRST_DELAY * 2.0 ** min(count - 1, 10), MAX_DELAY)
+        name = hash(_bare_name(login))
+        count = max(self._count(network, now), self._count(name, now))
+        key = network, name
+        if self._held.get(key, now) > now:
+            return None
+        seconds = min(FIRST_DELAY * 2.0 ** min(count - 1, 10), MAX_DELAY)
+        self._held.pop(key, None)
+        self._held[key] = now + seconds
+        if len(self._held) > MAX_TRACKED_LOGINS:
+            self._held.popitem(last=False)
+        return seconds
 
     def _count(self, key: str | int, now: float) -> int:
         count, last = self._counts.pop(key, (0, now))
@@ -105,9 +126,105 @@ class BindBackoff:
 
 
 def _bare_name(login: str) -> str:
-    """The value of the first RDN of a DN, or the bare name, so that both spellings of a login count together."""
-    attribute, equals, rest = login.lower().partition("=")
-    return (rest.partition(",")[0] if equals else attribute).strip()
+    """The value of the first RDN of a DN, or the bare name, so that all spellings of a login count together."""
+    if "=" not in login:
+        return login.strip().lower()
+    try:
+        rdns = Dn.parse(login).rdns
+    except InvalidDn:
+        return ""
+    return rdns[0][0][1].strip().lower() if rdns else ""
+
+
+# Numbers that nobody has, of each login: so many at once, and then so many a second.
+UNKNOWN_NUMBERS: Final = 300.0
+UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
+# Seconds for which the administrator sees that a login asked for too many.
+SHOW_LEFT_OUT_SECONDS: Final = 86_400.0
+MAX_SHOWN_LEFT_OUT: Final = 100
+
+
+class CallerIdLimits:
+    """Limits how many numbers each login may ask caller-ID books for that nobody has: a token bucket each.
+
+    A phone that rings asks for one number.  Clients that are not bound share the bucket of their network.
+
+    :param seconds: the clock.
+    :param on_left_out: called with the login's DN and the address for each search without caller-ID books.
+    """
+
+    __slots__ = ("_left_out", "_on_left_out", "_seconds", "_used")
+
+    def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[str, str], None]) -> None:
+        self._seconds = seconds
+        self._on_left_out = on_left_out
+        # By login: the numbers that count, and when they were counted.
+        self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left_out: OrderedDict[str, LeftOut] = OrderedDict()
+
+    def budget(self, viewer: Viewer, address: str) -> ClientBudget:
+        """The budget of a client (`ldapgw.directory.caller_id.CallerIdBudget`)."""
+        return ClientBudget(self, viewer, address)
+
+    def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
+        """The clients of a tenant whose searches went without caller-ID books within a day, the last one first."""
+        since = self._seconds() - SHOW_LEFT_OUT_SECONDS
+        return tuple(one for one in reversed(self._left_out.values()) if tenant in one.tenants and one.last > since)
+
+    def take(self, viewer: Viewer, address: str, count: int) -> bool:
+        """Count numbers; whether caller-ID books may be asked for them."""
+        key, now = viewer.login or network_of(address), self._seconds()
+        used = self._used_of(key, now)
+        if used + count > UNKNOWN_NUMBERS:
+            self._note(key, viewer, address, now)
+            return False
+        self._keep(key, used + count, now)
+        return True
+
+    def give_back(self, viewer: Viewer, address: str, count: int) -> None:
+        """Count numbers no longer."""
+        key, now = viewer.login or network_of(address), self._seconds()
+        self._keep(key, self._used_of(key, now) - count, now)
+
+    def _used_of(self, key: str, now: float) -> float:
+        used, when = self._used.get(key, (0.0, now))
+        return max(0.0, used - max(0.0, now - when) * UNKNOWN_NUMBERS_PER_SECOND)
+
+    def _keep(self, key: str, used: float, now: float) -> None:
+        self._used.pop(key, None)
+        if used <= 0:
+            return
+        self._used[key] = (used, now)
+        if len(self._used) > MAX_TRACKED_LOGINS:
+            self._used.popitem(last=False)
+
+    def _note(self, key: str, viewer: Viewer, address: str, now: float) -> None:
+        before = self._left_out.pop(key, None)
+        count = before.count if before and now - before.last < SHOW_LEFT_OUT_SECONDS else 0
+        tenants = tuple(access.tenant for access in viewer.access)
+        self._left_out[key] = LeftOut(viewer.login, tenants, address, count + 1, now)
+        if len(self._left_out) > MAX_SHOWN_LEFT_OUT:
+            self._left_out.popitem(last=False)
+        self._on_left_out(viewer.login, address)
+
+
+class ClientBudget:
+    """What `CallerIdLimits` leaves one client."""
+
+    __slots__ = ("_address", "_limits", "_viewer")
+
+    def __init__(self, limits: CallerIdLimits, viewer: Viewer, address: str) -> None:
+        self._limits = limits
+        self._viewer = viewer
+        self._address = address
+
+    def take(self, count: int) -> bool:
+        """Count numbers; whether caller-ID books may be asked for them."""
+        return self._limits.take(self._viewer, self._address, count)
+
+    def give_back(self, count: int) -> None:
+        """Count numbers no longer, because somebody has them."""
+        self._limits.give_back(self._viewer, self._address, count)
 
 
 class ExpiryAction(Enum):

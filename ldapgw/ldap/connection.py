@@ -63,8 +63,8 @@ class ConnectionServer(typing.Protocol):
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
 
-    def bind_delay(self, address: str, login: str) -> float:
-        """Count a wrong password; the seconds to delay the answer."""
+    def bind_delay(self, address: str, login: str) -> float | None:
+        """Count a wrong password; the seconds to delay the answer, or None where another one is delayed already."""
 
     def delay_close(self, address: str, seconds: float) -> None:
         """Count a closed connection for some seconds more, because the client left before a delayed answer."""
@@ -334,7 +334,11 @@ class LdapProtocol(Protocol):
                 )
             case DelayResult(result, login):
                 delay = self._server.bind_delay(self.address, login)
-                self._delayed_result = self._clock.callLater(delay, self._send_delayed_result, result)
+                if delay is None:
+                    self._finish(result)
+                    self.close()
+                else:
+                    self._delayed_result = self._clock.callLater(delay, self._send_delayed_result, result)
             case StopSearch():
                 self._response = None
             case StartTls(reply):

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from ldapgw.ber import BerReader
 from ldapgw.directory.access import NamingContext, Viewer
+from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, estimated_cost
@@ -111,10 +112,13 @@ class FastPath:
         served = {id(directory) for directory in dit.directories}
         self._requests = {key: one for key, one in self._requests.items() if id(one.directory) in served}
 
-    def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> FastAnswer | None:
+    def answer(
+        self, dit: Dit, viewer: Viewer, octets: bytes, budget: CallerIdBudget | None = None
+    ) -> FastAnswer | None:
         """The whole answer to what was received; None: the slow path has to answer it.
 
         :param octets: perhaps one LDAPMessage, perhaps something else.
+        :param budget: the client's, for caller-ID books; None: there is no limit.
         """
         try:
             parts = _split(octets)
@@ -143,7 +147,7 @@ class FastPath:
             messages, is_plain = segment.messages(documents, template.selection)
             finished = len(documents) < wanted
         else:
-            messages, is_plain, finished = _first_slice(scope, prepared, wanted, template.selection)
+            messages, is_plain, finished = _first_slice(scope, prepared, wanted, template.selection, budget)
         count = len(messages)
         if count > limit:
             del messages[limit:]
@@ -199,10 +203,10 @@ class FastPath:
 
 
 def _first_slice(
-    scope: SearchScope, prepared: PreparedFilter, wanted: int, selection: Selection
+    scope: SearchScope, prepared: PreparedFilter, wanted: int, selection: Selection, budget: CallerIdBudget | None
 ) -> tuple[list[bytes], bool, bool]:
     """The messages of what a cursor's first slice of work finds, whether they are plain, and whether they are all."""
-    cursor = SearchCursor((scope,), (prepared,))
+    cursor = SearchCursor((scope,), (prepared,), "", budget)
     messages: list[bytes] = []
     is_plain = True
     for batch in cursor.next(wanted):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ldapgw.directory.access import ROOT, Viewer
+from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import SearchRequest
@@ -71,6 +72,7 @@ class ControlledSearch:
     :param request: its size limit is the client's.
     :param size_limit: the limit that applies; more than 0.
     :param key: seals cookies.
+    :param budget: the client's, for caller-ID books.
     :raises DirectoryError: protocolError, if the controls cannot be combined.
     """
 
@@ -83,6 +85,7 @@ class ControlledSearch:
         *,
         size_limit: int,
         key: bytes,
+        budget: CallerIdBudget,
     ) -> None:
         if requested.page and requested.list_view:
             # RFC 4511 4.1.11: a combination without a meaning; section 9 of the draft says why.
@@ -92,6 +95,7 @@ class ControlledSearch:
         self._request = request
         self._requested = requested
         self._size_limit = size_limit
+        self._budget = budget
         keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
         self._cookies = PageCookies(key, (viewer, search))
@@ -202,7 +206,7 @@ class ControlledSearch:
         return ranking
 
     def _matches(self, after: str = "") -> Iterator[Match | None]:
-        return matches(self._dit, self._viewer, self._request, after)
+        return matches(self._dit, self._viewer, self._request, after, self._budget)
 
     def _window(self, view: VirtualListView) -> Iterator[Entry | None]:
         sort = self._requested.sort

@@ -21,11 +21,13 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
+from ldapgw.directory.caller_id import LeftOut
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import (
     LOCAL,
     LOG_INTERVAL,
     BindBackoff,
+    CallerIdLimits,
     ConnectionLimits,
     LogLine,
     LogThrottle,
@@ -77,6 +79,7 @@ class LdapFactory(ServerFactory):
         self._require_tls = require_tls
         self._fast_path = FastPath(limits.size_limit)
         self._bind_backoff = BindBackoff()
+        self._caller_id_limits = CallerIdLimits(clock.seconds, self._count_left_out)
         self._misuse_log = LogThrottle()
         self._failure_log = LogThrottle()
         self._connections: ConnectionLimits[LdapProtocol] = ConnectionLimits(
@@ -129,6 +132,10 @@ class LdapFactory(ServerFactory):
         """The number of open connections."""
         return len(self._connections)
 
+    def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
+        """The clients of a tenant that asked caller-ID books for too many numbers that nobody has, within a day."""
+        return self._caller_id_limits.left_out(tenant)
+
     # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------
 
     def session(self, address: str, *, secure: bool) -> Session:
@@ -136,15 +143,19 @@ class LdapFactory(ServerFactory):
             self._port,
             self.limits,
             self._fast_path,
+            self._caller_id_limits,
             address,
             tls=self.tls is not None,
             secure=secure,
             require_tls=self._require_tls,
         )
 
-    def bind_delay(self, address: str, login: str) -> float:
+    def bind_delay(self, address: str, login: str) -> float | None:
         self.count_misuse("wrong login", address)
         return self._bind_backoff.delay(network_of(address), login, self.clock.seconds())
+
+    def _count_left_out(self, login: str, address: str) -> None:
+        self.count_misuse("too many unknown numbers, caller-ID books left out", address, login or "not bound")
 
     def delay_close(self, address: str, seconds: float) -> None:
         """Count a closed connection for some seconds more, so that closing it does not make guessing faster."""

@@ -34,6 +34,7 @@ from ldapgw.directory.search import compare, result_batches
 from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
+from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import cancel_id, simple_bind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.fast_path import FastAnswer, FastPath
@@ -172,7 +173,7 @@ class SendReply:
 
 @dataclass(frozen=True, slots=True)
 class DelayResult:
-    """Call `Session.finish` with this result, but only after the delay for a wrong password.
+    """Call `Session.finish` with this result after the delay for a wrong password, or at once and end the connection.
 
     :ivar login: the name in the bind request, as it was sent.
     """
@@ -219,7 +220,7 @@ Step = SendReply | DelayResult | StartSearch | StopSearch | StartTls | Close
 class Session:
     """The state of one session: the viewer, the running operation, and the requests that wait.
 
-    :param fast_path: shared by all sessions.
+    :param fast_path: shared by all sessions, as the limits are.
     :param address: the client's, normalized.
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
@@ -229,6 +230,8 @@ class Session:
 
     __slots__ = (
         "_address",
+        "_budget",
+        "_caller_id_limits",
         "_controlled_search",
         "_current",
         "_fast_path",
@@ -246,6 +249,7 @@ class Session:
         port: DirectoryPort,
         limits: Limits,
         fast_path: FastPath,
+        caller_id_limits: CallerIdLimits,
         address: str,
         *,
         tls: bool,
@@ -254,6 +258,7 @@ class Session:
     ) -> None:
         self._port = port
         self._fast_path = fast_path
+        self._caller_id_limits = caller_id_limits
         self._limits = limits
         self._address = address
         self._tls = tls
@@ -262,7 +267,11 @@ class Session:
         self._controlled_search: ControlledSearch | None = None
         self._waiting: OrderedDict[int, Message] = OrderedDict()
         self.secure = secure
-        self.viewer: Viewer = port.anonymous(address)
+        self._become(port.anonymous(address))
+
+    def _become(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self._budget = self._caller_id_limits.budget(viewer, self._address)
 
     @property
     def busy(self) -> bool:
@@ -287,7 +296,9 @@ class Session:
         if login is not None:
             return self._fast_bind(*login)
         # The fast path never answers with the root DSE, so it needs no `Dit.in_clear`.
-        return self._fast_path.answer(self._port.dit(), self.viewer, octets) if self.viewer.access else None
+        if not self.viewer.access:
+            return None
+        return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)
 
     def receive(self, message: Message) -> tuple[Step, ...]:
         """Take a request: answer it at once, or have it wait for `advance`.
@@ -313,7 +324,7 @@ class Session:
         self._current = message
         if message.operation is Operation.BIND:
             # RFC 4513 4: the session is anonymous until the bind succeeds, and stays anonymous if the bind fails.
-            self.viewer = self._port.anonymous(self._address)
+            self._become(self._port.anonymous(self._address))
         try:
             if isinstance(message.request, Rejected):
                 return SendReply(self.finish(message.request.result))
@@ -356,7 +367,7 @@ class Session:
             viewer = self._port.authenticate(checked.name, checked.password, self._address)
             if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
                 return DelayResult(WRONG_CREDENTIALS, checked.name)
-            self.viewer = viewer
+            self._become(viewer)
         return SendReply(self.finish(SUCCESS))
 
     def _fast_bind(self, message_id: int, name: str, password: bytes) -> FastAnswer | None:
@@ -369,7 +380,7 @@ class Session:
             return None
         if viewer is None:
             return None
-        self.viewer = viewer
+        self._become(viewer)
         return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
     def _search(self, message: Message, requested: RequestedControls) -> Step:
@@ -378,10 +389,12 @@ class Session:
         size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
         if requested:
             key = self._port.cookie_key
-            self._controlled_search = ControlledSearch(dit, viewer, request, requested, size_limit=size_limit, key=key)
+            self._controlled_search = ControlledSearch(
+                dit, viewer, request, requested, size_limit=size_limit, key=key, budget=self._budget
+            )
             batches: Iterator[ResultBatch | None] = self._controlled_search.batches()
         else:
-            batches = result_batches(dit, viewer, request, size_limit)
+            batches = result_batches(dit, viewer, request, size_limit, self._budget)
         return StartSearch(
             message.message_id,
             batches,
@@ -434,7 +447,7 @@ class Session:
         if self._current is not None or self._waiting:
             raise DirectoryError(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
         self.secure = True
-        self.viewer = self._port.anonymous(self._address)
+        self._become(self._port.anonymous(self._address))
         return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
 
     def _cancel(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:

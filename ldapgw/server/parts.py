@@ -241,6 +241,7 @@ class Parts:
                 calls_per_minute=config.google.max_calls_per_minute,
                 metrics=metrics.render,
                 may_read_metrics=config.web.metrics_networks.contains,
+                left_out=ldap.left_out,
                 may_be_new_store=config.new_store,
             ),
             phones=PhoneDependencies(

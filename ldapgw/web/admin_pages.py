@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
+from ldapgw.directory.access import phone_name
 from ldapgw.errors import ClientRejected, GoogleError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.google.endpoints import Client
@@ -216,6 +217,8 @@ class AdminPage:
             phones=[(login, owner, self._phones.state(login)) for login, owner in overview.phones.rows],
             reminded=overview.reminded,
             certificate=certificate,
+            left_out=self._dependencies.admin.left_out(tenant.name),
+            phone_name=phone_name,
             calls=self._calls(tenant, overview.connected),
             is_configured=tenant.name in self._dependencies.admin.tenants_with_configured_client,
             entered_at=overview.entered_at,

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.caller_id import LeftOut
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
@@ -171,6 +172,7 @@ class AdminDependencies:
     :ivar calls_per_minute: the most calls to the People API for each Google project; None: without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar may_read_metrics: whether a client address may read ``/metrics``.
+    :ivar left_out: the clients of a tenant that asked caller-ID books for too many numbers that nobody has.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     """
 
@@ -180,4 +182,5 @@ class AdminDependencies:
     calls_per_minute: int | None
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     may_read_metrics: Callable[[str], bool]
+    left_out: Callable[[str], Sequence[LeftOut]]
     may_be_new_store: bool

@@ -19,7 +19,7 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
-from ldapgw.directory.search import compare, search
+from ldapgw.directory.search import compare, matches, search
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 from tests.support.filter_text import read_filter
@@ -267,6 +267,46 @@ def test_the_order_of_the_numbers_that_name_a_caller_does_not_matter(operator: s
         assert (
             bool(answers[0]) is (operator == "|" or "(telephoneNumber=+4930111)" not in chosen) or "home" in chosen[-1]
         )
+
+
+class Budget:
+    """So many numbers, and no time in which they come back."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, count: int) -> bool:
+        if count > self.left:
+            return False
+        self.left -= count
+        return True
+
+    def give_back(self, count: int) -> None:
+        self.left += count
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "names_found"),
+    [
+        ("(mobile=01712345678)", 3, 1),
+        ("(|(mobile=01712345678)(telephoneNumber=01712345678))", 3, 1),
+        ("(|(mobile=01712345678)(telephoneNumber=030999001)(mobile=030999002))", 1, 1),
+        ("(mobile=030999001)", 2, 0),
+        ("(|(mobile=030999001)(telephoneNumber=030999001)(homePhone=030999001))", 2, 0),
+        ("(telephoneNumber=01712345678)", 2, 0),
+        ("(&(mobile=01712345678)(cn=secret))", 3, 0),
+        ("(|(mobile=01712345678)(mobile=01712345678)(mobile=030999001)(mobile=030999002)(mobile=030999003))", 3, 0),
+        ("(cn=ada*)", 3, 0),
+        ("(mobile=0171234567*)", 3, 0),
+    ],
+)
+def test_numbers_that_nobody_has_are_counted(text: str, left: int, names_found: int) -> None:
+    """Each once, in whatever attributes it is sought; where there are more than are left, no caller is looked for."""
+    dit = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
+    request, budget = SearchRequest(BASE, WHOLE_SUBTREE, read_filter(text), 0), Budget(3)
+
+    assert len([one for one in matches(dit, HALL, request, budget=budget) if one]) == names_found
+    assert budget.left == left
 
 
 def test_ones_own_callers_book_is_whole() -> None:

@@ -306,7 +306,7 @@ def test_a_daemon_whose_port_is_taken_ends(served: Site, tmp_path: Path) -> None
     refused = Process(command, tmp_path / "daemon.log", tmp_path)
     assert refused.wait() == 1
     assert "cannot be listened on" in refused.said
-    assert f"(in {other.file})" in logfile.read_text()
+    wait_until(lambda: f"(in {other.file})" in logfile.read_text(), "the daemon has logged it")
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
 
 

@@ -7,11 +7,14 @@ from math import inf
 
 import pytest
 
+from ldapgw.directory.caller_id import LeftOut
 from ldapgw.ldap.admission import (
     FORGET_SECONDS,
     MAX_DELAY,
+    MAX_SHOWN_LEFT_OUT,
     MAX_TRACKED_LOGINS,
     BindBackoff,
+    CallerIdLimits,
     ConnectionLimits,
     Deadlines,
     ExpiryAction,
@@ -20,6 +23,7 @@ from ldapgw.ldap.admission import (
     normalize_address,
 )
 from ldapgw.ldap.search_response import OutputBuffer
+from tests.support.phonebook.trees import PHONE
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,84 @@ def test_a_login_that_is_tried_from_everywhere_gets_slower_too(spelling):
     assert [penalties.delay(f"net{at}", "desk1", 0.0) for at in range(3)] == [0.25, 0.5, 1.0]
     assert penalties.delay("net9", spelling, 0.0) == 2.0
     assert penalties.delay("net10", "desk2", 0.0) == 0.25
+
+
+@pytest.mark.parametrize(
+    "spelling", ["desk-a", "DESK-A ", "cn=desk-a,ou=phones,dc=x", r"CN = desk\2da,ou=y", "cn=desk-a"]
+)
+def test_one_answer_is_held_for_each_network_and_login(spelling):
+    """Until it is sent; others are held for other logins, and for other networks."""
+    penalties = BindBackoff()
+    assert penalties.delay("a", "desk-a", 0.0) == 0.25
+    assert penalties.delay("a", spelling, 0.2) is None
+    assert penalties.delay("a", "desk-b", 0.2) == 1.0
+    assert penalties.delay("b", spelling, 0.2) == 1.0
+    assert penalties.delay("a", spelling, 0.25) == 2.0
+    assert penalties.delay("a", "desk-a", 2.2) is None
+    assert penalties.delay("a", "desk-a", 2.25) == MAX_DELAY
+
+
+@pytest.mark.parametrize("name", ["=", "cn=", "cn", "", "cn=a\\", "=,"])
+def test_what_is_no_login_is_held_too(name):
+    """Whatever it is."""
+    penalties = BindBackoff()
+    assert penalties.delay("a", name, 0.0) == 0.25
+    assert penalties.delay("a", name, 0.1) is None
+
+
+def test_the_table_of_held_answers_is_bounded():
+    """Those that were held first go first."""
+    penalties = BindBackoff()
+    for number in range(MAX_TRACKED_LOGINS + 10):
+        penalties.delay(f"net{number}", "phone", 0.0)
+    assert len(penalties._held) == MAX_TRACKED_LOGINS
+
+
+def test_unknown_numbers_are_limited_by_login():
+    """So many at once, and then one a second; whatever has been found does not count."""
+    now, left_out = [0.0], []
+    limits = CallerIdLimits(lambda: now[0], lambda *one: left_out.append(one))
+    budget, other = limits.budget(PHONE, "192.0.2.1"), limits.budget(PHONE._replace(login="cn=other"), "192.0.2.1")
+    assert [budget.take(1) for _ in range(302)] == [True] * 300 + [False] * 2
+    assert other.take(300)
+    assert left_out == [(PHONE.login, "192.0.2.1")] * 2
+    now[0] = 2.0
+    assert [limits.budget(PHONE, "192.0.2.9").take(1) for _ in range(3)] == [True, True, False]
+    assert limits.left_out("acme") == (LeftOut(PHONE.login, ("acme",), "192.0.2.9", 3, 2.0),)
+    assert limits.left_out("other") == ()
+    budget.give_back(10)
+    assert [budget.take(1) for _ in range(11)] == [True] * 10 + [False]
+    now[0] = 10_000.0
+    assert (budget.take(301), budget.take(299), budget.take(2)) == (False, True, False)
+    now[0] = 200_000.0
+    assert limits.left_out("acme") == ()
+    assert not budget.take(301)
+    assert [one.count for one in limits.left_out("acme")] == [1]
+
+
+def test_unknown_numbers_of_unbound_clients_are_limited_by_network():
+    """An IPv6 host has a whole /64; a clock that goes back makes nothing better or worse."""
+    now = [5.0]
+    limits = CallerIdLimits(lambda: now[0], lambda *_: None)
+    anonymous = PHONE._replace(login="")
+    assert limits.budget(anonymous, "2001:db8::1").take(300)
+    now[0] = 0.0
+    assert not limits.budget(anonymous, "2001:db8::2").take(1)
+    assert limits.budget(anonymous, "2001:db8:0:1::1").take(300)
+
+
+def test_what_is_known_of_numbers_is_bounded():
+    """Buckets that were not used longest go first, and so do the lines for the administrator."""
+    limits = CallerIdLimits(lambda: 0.0, lambda *_: None)
+    for number in range(MAX_TRACKED_LOGINS + 1):
+        limits.budget(PHONE._replace(login=f"cn={number}"), "192.0.2.1").take(1)
+    assert (len(limits._used), "cn=0" in limits._used) == (MAX_TRACKED_LOGINS, False)
+    for number in range(MAX_SHOWN_LEFT_OUT + 1):
+        limits.budget(PHONE._replace(login=f"cn={number}"), "192.0.2.1").take(301)
+    shown = limits.left_out("acme")
+    assert [one.login for one in shown] == [f"cn={number}" for number in range(MAX_SHOWN_LEFT_OUT, 0, -1)]
+    limits.budget(PHONE._replace(login="cn=1"), "192.0.2.1").give_back(1)
+    assert "cn=1" not in limits._used
 
 
 def test_what_was_tried_as_a_login_is_not_kept():

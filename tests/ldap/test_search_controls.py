@@ -17,6 +17,7 @@ from ldapgw.directory import sort as sort_module
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
@@ -353,7 +354,9 @@ def test_each_page_says_that_it_is_sorted(world):
 def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session, StartSearch]:
     """A session that has begun to answer a search, and what is to be pulled."""
     gate = DirectoryPort(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key")
-    state = Session(gate, LIMITS, FastPath(LIMITS.size_limit), "192.0.2.1", tls=False, secure=False, require_tls=False)
+    caller_id = CallerIdLimits(lambda: 0.0, lambda *_: None)
+    path = FastPath(LIMITS.size_limit)
+    state = Session(gate, LIMITS, path, caller_id, "192.0.2.1", tls=False, secure=False, require_tls=False)
     request = pdu.search(BASE, 2, encode(read_filter(text)))
     assert state.receive(decode(pdu.message(3, request, pdu.controls(*controls)))) == ()
     run = state.advance()

@@ -16,18 +16,25 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 
+from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import NOBODY
+from ldapgw.directory.book import build_book
+from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Substrings
 from ldapgw.errors import ResultCode
-from tests.support import pdu
-from tests.support.filter_text import encode
+from ldapgw.numbers.phone_number import parse
+from tests.support import asks, pdu
+from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.wire import (
     BASE,
+    CONTEXT,
     DESK1,
     SECRET,
     Client,
     Contexts,
     SteppingClock,
+    contacts,
     make_dit,
     make_factory,
     make_gate,
@@ -219,9 +226,9 @@ def test_a_wrong_password_is_answered_later_and_later(clock, client, logged):
 def test_who_guesses_and_leaves_is_no_faster(clock):
     """The answer goes with the connection; its place stays taken until the answer's time has come."""
     factory = make_factory(clock=clock, max_connections_per_address=2)
-    for _ in range(2):
+    for name in ("desk1", "desk2"):
         guesser = Client(factory)
-        guesser.ask(pdu.bind("desk1", b"guess"))
+        guesser.ask(pdu.bind(name, b"guess"))
         guesser.protocol.connectionLost()
     assert factory.buildProtocol(guesser.transport.getPeer()) is None
     Client(factory, "192.0.2.9").bind()
@@ -230,6 +237,66 @@ def test_who_guesses_and_leaves_is_no_faster(clock):
     assert factory.buildProtocol(guesser.transport.getPeer()) is None
     clock.advance(0.25)
     Client(factory).bind()
+
+
+def test_one_wrong_password_of_a_login_waits_and_the_others_end_their_connection(clock):
+    """However the login is spelt; the right password is never refused for what others guess."""
+    factory = make_factory(clock=clock)
+    guesser = Client(factory)
+    assert guesser.ask(pdu.bind("desk1", b"guess")) == []
+    for number in range(3):
+        other = Client(factory)
+        assert summary(other.ask(pdu.bind(rf"cn=desk\31,dc={number}", b"guess"), 7)) == [(7, 0x61, 49)]
+        assert other.closed
+        assert other.send(pdu.message(8, pdu.WHO_AM_I)) == []
+    Client(factory).bind()
+    elsewhere = Client(factory, "192.0.2.9")
+    assert elsewhere.ask(pdu.bind("desk1", b"guess")) == []
+    assert not guesser.closed
+    clock.advance(0.25)
+    assert summary(guesser.received()) == [(1, 0x61, 49)]
+    assert not guesser.closed
+
+
+# --- numbers that are tried -----------------------------------------------------------------------------------------
+
+
+def callers_dit() -> Dit:
+    """A book of one's own with 030 1234567, and somebody else's that is open for caller ID, with 0171 2345678."""
+    own = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, contacts(1), {}, per_number=False)
+    ada = Contact(uid="a", source_id="a", name="Ada", phones=(Phone(Kind.MOBILE, parse("+491712345678", "DE")),))
+    callers = build_book(CONTEXT, "bob", "bob@x", Sharing.CALLERS, [ada], {}, per_number=False)
+    return Dit((Directory(CONTEXT, (own, callers)),), make_dit().features)
+
+
+@pytest.mark.parametrize("controls", [b"", pdu.controls(asks.page(5))], ids=["fast", "paged"])
+def test_who_tries_numbers_finds_no_callers_soon(clock, logged, controls):
+    """All else is found as ever, the administrator is told, and a second later one may ask for one number again."""
+    factory = make_factory(make_gate(callers_dit()), clock)
+
+    def found(number: str) -> list[str]:
+        client = Client(factory)
+        client.bind()
+        *entries, done = client.ask(
+            pdu.search(BASE, 2, encode(read_filter(f"(|(mobile={number})(cn=User*)(telephoneNumber={number}))"))),
+            2,
+            controls,
+        )
+        assert done.code == 0
+        client.protocol.connectionLost()
+        return [dict(entry.attributes)["cn"][0].decode() for entry in entries]
+
+    assert found("01712345678") == ["Ada", "User 00000"]
+    for number in range(300):
+        assert found(f"0309990{number:03}") == ["User 00000"]
+    assert (told(logged), factory.left_out("acme")) == ([], ())
+    assert found("01712345678") == ["User 00000"]
+    assert found("01712345678") == ["User 00000"]
+    assert told(logged) == [("too many unknown numbers, caller-ID books left out", "192.0.2.1", 1, DESK1)]
+    assert factory.left_out("acme") == (LeftOut(DESK1, ("acme",), "192.0.2.1", 2, clock.seconds()),)
+    assert factory.left_out("other") == ()
+    clock.advance(1.0)
+    assert found("01712345678") == ["Ada", "User 00000"]
 
 
 def test_an_error_while_an_answer_is_held_back_does_not_answer_twice(clock, client, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 
 from ldapgw.directory.access import NOBODY
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.controls import MANAGE_DSA_IT
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode
@@ -44,6 +45,7 @@ def session(address: str = "192.0.2.1", limits: Limits = LIMITS, **conditions) -
         make_gate(),
         limits,
         FastPath(limits.size_limit),
+        CallerIdLimits(lambda: 0.0, lambda *_: None),
         address,
         **{"tls": True, "secure": False, "require_tls": False} | conditions,
     )

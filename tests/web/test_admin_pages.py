@@ -15,6 +15,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.directory.caller_id import LeftOut
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
 from ldapgw.store.accounts import NewGrant, SyncRequest
@@ -571,6 +572,22 @@ def test_who_was_taken_out_of_allowed_users_is_named(stage: Stage, address: str,
 
 def set_hd(connection: Connection, account_id: int, hd: str | None) -> None:
     connection.execute(update(account_table).where(account_table.c.id == account_id).values(hd=hd))
+
+
+def test_who_asks_for_too_many_unknown_numbers_is_told(stage: Stage) -> None:
+    """With the login, the address and the number of searches; of one's own tenant alone."""
+    login = "cn=desk1,ou=phones,dc=acme,dc=example"
+    browser = by_link(stage)
+    assert "Too many unknown numbers" not in words_on(browser.get("/acme/admin"))
+    stage.left_out = [
+        LeftOut("", ("acme", "globex"), "192.0.2.8", 1, NOW),
+        LeftOut(login, ("acme",), "192.0.2.7", 4711, NOW),
+        LeftOut("cn=other,dc=globex", ("globex",), "192.0.2.9", 5, NOW),
+    ]
+    words = words_on(browser.get("/acme/admin"))
+    assert "not signed in From 192.0.2.8 Searches 1 desk1 From 192.0.2.7 Searches 4,711" in words
+    assert "192.0.2.9" not in words
+    assert "All is well" not in words
 
 
 def test_calls_without_a_limit_are_not_told_of(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
@@ -26,6 +26,7 @@ from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.caller_id import LeftOut
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
@@ -185,6 +186,7 @@ class Stage:
     database_fails_since: float | None = None
     metrics_from: tuple[str, ...] = ()
     may_be_new_store: bool = False
+    left_out: Sequence[LeftOut] = ()
     server: ServerAddress = SERVER
     certificate: str = ""
     calls_per_minute: int | None = None
@@ -259,6 +261,7 @@ class Stage:
                 certificate_expiry=lambda: self.certificate_ends,
                 metrics=self._metrics,
                 may_read_metrics=lambda address: address in self.metrics_from,
+                left_out=lambda tenant: [one for one in self.left_out if tenant in one.tenants],
                 may_be_new_store=self.may_be_new_store,
             ),
             phones=PhoneDependencies(
