@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT / "ldapgw").with_suffix("").parts)
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """The modules that a file imports, ours relative to the package."""
     found: set[str] = set()

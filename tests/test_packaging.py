@@ -64,6 +64,10 @@ def run(*command: object, cwd: Path) -> str:
 # --- built ------------------------------------------------------------------------------------------------------------
 
 
+# Each builds or installs the package.
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source distribution, built in a copy of the checkout: building leaves things behind."""

@@ -129,6 +129,7 @@ def test_all_of_it_runs(tmp_path):
     assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
 
 
+@pytest.mark.long  # whole runs that are ended
 @needs_servers
 @pytest.mark.parametrize(
     ("sent", "status"),

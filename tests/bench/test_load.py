@@ -100,6 +100,7 @@ def load(tmp_path_factory):
     return Load(tmp_path_factory.mktemp("load"))
 
 
+@pytest.mark.long  # waits for the seconds that are counted
 @needs_compiler
 @pytest.mark.parametrize(
     ("workload", "code"), [*((name, 0) for name in WORKLOADS), ("prefix", 4)], ids=[*WORKLOADS, "sizeLimitExceeded"]

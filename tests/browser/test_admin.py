@@ -119,6 +119,7 @@ def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     user.waits_for("Not connected")
 
 
+@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
     """Anywhere on the form: it is chosen then; dropped beside it, it opens nothing."""
     here = window()
@@ -138,6 +139,7 @@ _DROP = """([target, text]) => {
 }"""
 
 
+@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_without_scripts(window: Callable[..., Window]) -> None:
     """The link, the form, the lists: all of it is there."""
     here = window(java_script_enabled=False)

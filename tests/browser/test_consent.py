@@ -37,6 +37,7 @@ def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) ->
     assert here.page.title() == f"✓ {here.say('Connected')} · Acme GmbH"
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_connecting_in_the_same_window(window: OpenWindow, language: str) -> None:
     """Where there is no room for another, as on a phone."""
@@ -60,6 +61,7 @@ def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     assert len(here.context.pages) == 1
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_signing_in(window: OpenWindow, language: str) -> None:
     """It asks for no access, and shows what there is."""
@@ -72,6 +74,7 @@ def test_signing_in(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Connected"))
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
     """The page says so, and another one can be chosen."""
@@ -86,6 +89,7 @@ def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, lang
     here.waits_for(here.say("Connected"))
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_refusing(window: OpenWindow, language: str) -> None:
     """The page says so, and offers another try; whoever goes back has changed nothing."""
@@ -104,6 +108,7 @@ def test_refusing(window: OpenWindow, language: str) -> None:
     assert here.heading == here.say("Your Google contacts on your desk phone")
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     """The page names it in Google's words; the second try may tick it."""
@@ -122,6 +127,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     """Whoever is signed in with one and chooses another is asked what they meant; both can be had."""
@@ -167,6 +173,7 @@ def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> No
     here.press("Disconnect")
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
     """The page says so, and another one can be chosen."""
@@ -213,6 +220,7 @@ def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -
     here.waits_for(here.say("Connected"))
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_googles_error(window: OpenWindow, language: str) -> None:
     """Google does not answer when the code is exchanged."""

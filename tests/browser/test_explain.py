@@ -57,6 +57,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     expect(answer.locator(".good .sign")).to_be_visible()
 
 
+@pytest.mark.long  # tests/web/test_explain_pages has it without a browser
 @both
 def test_a_search_in_vain_on_the_phones_page(window: OpenWindow, site: Site, language: str) -> None:
     """Its button asks with the very filter of the phone."""

@@ -40,6 +40,7 @@ def test_what_changes_is_shown_without_a_reload(window: OpenWindow, events: bool
     assert here.page.evaluate("window.marked") is True
 
 
+@pytest.mark.long  # tests/web has it without a browser
 @both
 def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> None:
     """While Google is slow."""
@@ -59,6 +60,7 @@ def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> 
     here.waits_for(here.say("Not connected"))
 
 
+@pytest.mark.long  # tests/web has it without a browser
 def test_the_end_of_a_consent(window: OpenWindow) -> None:
     """Google no longer accepts it: the page says so by itself, and how it is mended."""
     here = window()
@@ -73,6 +75,7 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
     here.waits_for("Connected")
 
 
+@pytest.mark.long  # tests/web has it without a browser
 @both
 def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> None:
     """The page says on which day it ends."""
@@ -152,6 +155,7 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
     assert here.page.get_by_role("button", name=here.say("Disconnect")).count() == 0
 
 
+@pytest.mark.long  # tests/web has it without a browser
 def test_choosing_a_language(window: OpenWindow) -> None:
     """The switch is remembered, whatever the browser asks for; the address stays clean."""
     here = window("en")
@@ -201,6 +205,7 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     expect(here.page.locator("main")).to_contain_text("Saved. The new sharing applies from now on.")
 
 
+@pytest.mark.long  # test_what_changes_is_shown_without_a_reload goes the usual way
 @pytest.mark.parametrize("by", ["mouse", "key"])
 def test_what_changes_while_a_button_is_pressed(window: OpenWindow, by: str) -> None:
     """Waits until it is let go of: a button that is replaced between press and release would do nothing."""
@@ -237,6 +242,7 @@ def test_what_changes_while_a_button_is_pressed(window: OpenWindow, by: str) -> 
     expect(here.page.locator(".note.good")).to_have_text("A sync was asked for; it begins at once.")
 
 
+@pytest.mark.long  # tests/web has it without a browser
 def test_signing_out_in_one_window_is_seen_in_the_other(window: OpenWindow) -> None:
     """The other becomes the front page as soon as it looks again."""
     here = window()

@@ -114,6 +114,7 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     here.waits_for(f"{name}: {here.say('Works')}")
 
 
+@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 @both
 def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:
     """Its login is refused, and its page is gone."""
@@ -150,6 +151,7 @@ def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> No
     assert password not in here.page.content()
 
 
+@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> None:
     """Is what the page shows, for the phone that was chosen."""
     here = window(permissions=["clipboard-read", "clipboard-write"])
@@ -172,6 +174,7 @@ def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> No
     assert (tmp_path / "file").read_text() == text
 
 
+@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 def test_without_scripts(window: OpenWindow, site: Site) -> None:
     """A phone is added, set up for another vendor and downloaded all the same."""
     here = window(java_script_enabled=False)

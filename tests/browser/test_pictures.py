@@ -346,7 +346,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # The pages that most people see.  The others are pages of fewer people, in other states, and in the other language.
-QUICK = ("front", "account", "phone", "admin-first")
+QUICK = ("front", "account")
 OTHERS = tuple(name for name in PAGES if name not in QUICK)
 
 

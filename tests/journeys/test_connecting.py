@@ -63,6 +63,7 @@ def http() -> HTTPClient:
     return HTTPClient(Agent(reactor))
 
 
+@pytest.mark.long  # tests/web/test_consent has what a callback does
 @pytest_twisted.ensureDeferred
 async def test_by_listening(site: Site, port: int) -> None:
     """The command ends once the browser is back; a gateway that runs syncs at once."""
@@ -82,6 +83,7 @@ async def test_by_listening(site: Site, port: int) -> None:
         assert (account["account"], account["state"]) == (ALICE, "ok")
 
 
+@pytest.mark.long  # tests/web/test_consent has what a callback does
 @pytest_twisted.ensureDeferred
 async def test_refused(site: Site, port: int) -> None:
     """The command says so, as the page would; nothing is stored."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 
 from ldapgw.google.sandbox.tenant import ALICE
@@ -35,6 +36,7 @@ def moved() -> dict[str, Any]:
     return next(one for one in found if "previousResourceNames" in one["metadata"])
 
 
+@pytest.mark.long  # goes the whole way; tests/google and tests/directory have its halves
 @pytest_twisted.ensureDeferred
 async def test_every_person_ends_in_its_entry(site: Site) -> None:
     """Consent, sync and search; the whole LDIF is compared with the one that was read by eye."""

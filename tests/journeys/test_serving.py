@@ -82,6 +82,7 @@ async def test_both_front_doors_serve(site: Site, door: str) -> None:
     assert site.phones["desk1"] not in gateway.said
 
 
+@pytest.mark.long  # tests/faults has more kills
 @pytest_twisted.ensureDeferred
 async def test_a_kill_loses_nothing_and_google_is_not_needed(site: Site) -> None:
     """SIGKILL, Google unreachable, start: the same answers, the same login, no new consent."""
@@ -196,6 +197,7 @@ def test_nobody_sees_nothing(served: Site) -> None:
     assert (status, "vendorName: ldapgw" in said) == (0, True)
 
 
+@pytest.mark.long  # tests/web and tests/sync have it in parts
 @pytest_twisted.ensureDeferred
 async def test_two_people_and_their_books(served: Site) -> None:
     """Each phone sees its own account's, a callers' book names numbers alone, and who goes takes theirs along."""
