@@ -28,12 +28,14 @@ from bench.sync.watching import Watch, Watcher
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.people import fingerprint as label_fingerprint
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.store import accounts, contacts, phones, sync_state, tables
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord, SyncState
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.sync_state import LabelState
 from ldapgw.sync.book_cache import FOLDER
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
@@ -218,6 +220,7 @@ def _seed(state_dir: Path, size: Many) -> None:
     now = time.time()  # noqa: TID251  the bench is an entry point
     password, later = hash_password(SECRET, os.urandom), now + _LATER
     fingerprint = SourceQuery(Source.CONTACTS, REGION).fingerprint
+    labels = LabelState({}, SYNC_TOKEN, label_fingerprint(None))
     state = OpenStateDir(state_dir, "")
     try:
         with state.database.begin() as connection:
@@ -233,6 +236,7 @@ def _seed(state_dir: Path, size: Many) -> None:
                 sync_token = SyncState(SYNC_TOKEN, fingerprint, later)
                 contacts.set_sync_state(connection, account_id, Source.CONTACTS, sync_token)
                 contacts.apply_changes(connection, account_id, Source.CONTACTS, groups[at % _GROUPS], ())
+                sync_state.write_label_state(connection, account_id, labels)
                 sync_state.increment_generation(connection, account_id)
                 sync_state.end(connection, begun, now, later)
                 for number in range(size.logins):

@@ -15,7 +15,9 @@ from sqlalchemy import (
     Connection,
     Row,
     ScalarSelect,
+    Select,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -172,7 +174,12 @@ def read(connection: Connection, account_id: int, *, counted: bool = True) -> Ac
 
     :param counted: see `read_all`.
     """
-    return next(iter(_accounts(connection, account.c.id == account_id, counted=counted)), None)
+    return next(iter(_accounts(connection, _BY_ID, {"account_id": account_id}, counted=counted)), None)
+
+
+def read_generation(connection: Connection, grant: Account) -> int | None:
+    """The present generation of an account's contacts; None when it does not have the grant any more."""
+    return connection.execute(select(account.c.generation).where(holds_grant(grant))).scalar_one_or_none()
 
 
 def read_all(connection: Connection, tenant: str | None = None, *, counted: bool = True) -> tuple[Account, ...]:
@@ -381,14 +388,39 @@ CLEARED_COLUMNS = (
 )
 
 
-def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bool = True) -> tuple[Account, ...]:
-    rows = connection.execute(select(account).where(where).order_by(account.c.tenant, account.c.address)).all()
-    ids = select(account.c.id).where(where).scalar_subquery()
-    alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(select(alarm))}
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """The statements that read accounts.  To make them takes longer than to execute them."""
+
+    rows: Select[Any]
+    sources: Select[Any]
+    ids: ScalarSelect[int]
+
+    @classmethod
+    def where(cls, condition: ColumnElement[bool]) -> _Queries:
+        ids = select(account.c.id).where(condition).scalar_subquery()
+        rows = select(account).where(condition).order_by(account.c.tenant, account.c.address)
+        return cls(rows, select(source).where(source.c.account_id.in_(ids)), ids)
+
+
+_BY_ID = _Queries.where(account.c.id == bindparam("account_id"))
+_ALARMS = select(alarm)
+
+
+def _accounts(
+    connection: Connection,
+    where: ColumnElement[bool] | _Queries,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    counted: bool = True,
+) -> tuple[Account, ...]:
+    queries = where if isinstance(where, _Queries) else _Queries.where(where)
+    rows = connection.execute(queries.rows, parameters).all()
+    alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(_ALARMS)}
     states: dict[int, dict[Source, SourceState]] = {}
     errors: dict[int, ErrorStatus] = {}
     warnings: dict[int, dict[Source, ListingWarnings]] = {}
-    for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
+    for row in connection.execute(queries.sources, parameters):
         states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
         if row.error_code:
             errors[row.account_id] = _error_status(row, "")
@@ -399,7 +431,7 @@ def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bo
             errors[row.id] = _error_status(row, row.error_link)
         if row.tenant in alarms and row.connected_at is not None:
             errors[row.id] = alarms[row.tenant]
-    counts = _counts(connection, ids) if counted else {}
+    counts = _counts(connection, queries.ids, parameters) if counted else {}
     return tuple(
         _account(row, errors.get(row.id), states.get(row.id, {}), counts.get(row.id, {}), warnings.get(row.id, {}))
         for row in rows
@@ -410,7 +442,9 @@ def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
     return ErrorStatus(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
 
 
-def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[str | None, tuple[int, int, int]]]:
+def _counts(
+    connection: Connection, ids: ScalarSelect[int], parameters: Mapping[str, object] | None
+) -> dict[int, dict[str | None, tuple[int, int, int]]]:
     """Count persons, numbers and unreadable numbers, by account and by reason of skipping (None: not skipped)."""
     query = (
         select(
@@ -424,7 +458,7 @@ def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[st
         .group_by(contact.c.account_id, contact.c.skipped)
     )
     counts: dict[int, dict[str | None, tuple[int, int, int]]] = {}
-    for account_id, skipped, persons, numbers, unreadable in connection.execute(query):
+    for account_id, skipped, persons, numbers, unreadable in connection.execute(query, parameters):
         counts.setdefault(account_id, {})[skipped] = (persons, numbers, unreadable)
     return counts
 

@@ -12,10 +12,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Integer, cast, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import chunks
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import account, change, phone
 
@@ -70,14 +71,13 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
         )
     if cursor.number == number:
         return Changes(now, is_whole=False)
-    marked = select(change.c.key).where(change.c.number > cursor.number)
-    account_ids = marked.with_only_columns(cast(change.c.key, Integer)).where(change.c.kind == "account")
-    names = marked.where(change.c.kind == "phone")
-    changed_accounts: dict[int, Account | None] = dict.fromkeys(connection.execute(account_ids).scalars())
-    changed_phones: dict[str, PhoneLogin | None] = dict.fromkeys(connection.execute(names).scalars())
-    if changed_accounts:
-        changed_accounts |= {one.id: one for one in accounts.read_some(connection, account.c.id.in_(account_ids))}
-    if changed_phones:
+    # Asked for one kind, SQLite would go through all marks of that kind.
+    marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number > cursor.number)).all()
+    changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
+    changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
+    for ids in chunks(list(changed_accounts)):
+        changed_accounts |= {one.id: one for one in accounts.read_some(connection, account.c.id.in_(ids))}
+    for names in chunks(list(changed_phones)):
         changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
     return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
 

@@ -230,7 +230,7 @@ def read_summaries(
     queries = [query]
     if persons is not None:
         keys = zip((contact.c.uid, contact.c.source_id), persons, strict=True)
-        queries = [query.where(column.in_(chunk)) for column, values in keys for chunk in _chunks(sorted(values))]
+        queries = [query.where(column.in_(chunk)) for column, values in keys for chunk in chunks(sorted(values))]
     return {
         row.uid: RecordSummary(row.source_id, row.digest, bool(row.served), row.missed_at)
         for query in queries
@@ -271,7 +271,7 @@ def apply_changes(
     """
     generation = _next_generation(connection, account_id)
     deleted_uids = list(deleted)
-    for uids in _chunks(deleted_uids):
+    for uids in chunks(deleted_uids):
         _delete(connection, account_id, of, uids)
     records = iter(stored)
     while chunk := list(islice(records, CHUNK)):
@@ -282,7 +282,7 @@ def apply_changes(
 
 def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
     """Note that an incomplete listing lacks persons; storing a person anew clears the note."""
-    for chunk in _chunks(uids):
+    for chunk in chunks(uids):
         where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(chunk))
         connection.execute(update(contact).where(where).values(missed_at=now))
 
@@ -335,9 +335,9 @@ def set_asked_at(connection: Connection, account_id: int, sources: Collection[So
     connection.execute(update(source).where(where).values(asked_at=now))
 
 
-def delete_source(connection: Connection, account_id: int, of: Source) -> bool:
-    """Delete all contacts of a source; whether there were any."""
-    deletion = delete(contact).where(contact.c.account_id == account_id, contact.c.source == of)
+def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> bool:
+    """Delete all contacts of some sources; whether there were any."""
+    deletion = delete(contact).where(contact.c.account_id == account_id, contact.c.source.in_(of))
     any_deleted = connection.execute(deletion).rowcount > 0
     if any_deleted:
         _forget_changes(connection, account_id, _next_generation(connection, account_id))
@@ -391,7 +391,7 @@ def _record_removed(connection: Connection, account_id: int, of: Source, uids: S
         _forget_changes(connection, account_id, generation)
         return
     columns = removed_contact.c
-    for chunk in _chunks(uids):
+    for chunk in chunks(uids):
         former = delete(removed_contact).where(columns.account_id == account_id, columns.source == of)
         connection.execute(former.where(columns.uid.in_(chunk)))
         rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in chunk]
@@ -436,5 +436,6 @@ def _decode(content: bytes | None) -> Contact | None:
         return None
 
 
-def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Some items at a time, as many as one statement may have parameters."""
     return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))

@@ -193,8 +193,11 @@ def increment_generation(connection: Connection, account_id: int) -> None:
 
 def write_source_states(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
     """Store the states of sources; sources that are not on lose their sync token."""
-    existing = set(connection.execute(select(source.c.source).where(source.c.account_id == account_id)).scalars())
+    query = select(source.c.source, source.c.state).where(source.c.account_id == account_id)
+    existing = {row.source: row.state for row in connection.execute(query)}
     for name, state in states.items():
+        if existing.get(name) == state:
+            continue
         where = and_(source.c.account_id == account_id, source.c.source == name)
         values: dict[str, object] = {"state": state}
         if state is not SourceState.ON:

@@ -74,21 +74,23 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
     After an error nothing is written: the caller rolls the transaction back.
     """
-    current = accounts.read(connection, account.id, counted=False)
-    if current is None or current.connected_at != account.connected_at:
+    generation = accounts.read_generation(connection, account)
+    if generation is None:
         return False
-    if current.generation != result.generation:
+    if generation != result.generation:
         raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
     if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)
     plans = [_plan(connection, account, fetched, result.changed_queries) for fetched in result.fetched]
     _check_shrink(connection, account, plans, result.max_loss)
-    changed = _write(connection, account, result, plans, now)
+    before = contacts.read_sync_states(connection, account.id)
+    changed = _write(connection, account, result, plans, before, now)
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
-    for source in result.removed_sources:
-        changed = contacts.delete_source(connection, account.id, source) or changed
-        directory_accounts.clear_failure(connection, account.id, source)
+    if result.removed_sources:
+        changed = contacts.delete_sources(connection, account.id, result.removed_sources) or changed
+        for source in _failing(before).intersection(result.removed_sources):
+            directory_accounts.clear_failure(connection, account.id, source)
     if result.labels is not None:
         changed = sync_state.write_label_state(connection, account.id, result.labels) or changed
     if changed:
@@ -97,10 +99,19 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
 
 def _write(
-    connection: Connection, account: Account, result: SyncResult, plans: Collection[SyncPlan], now: float
+    connection: Connection,
+    account: Account,
+    result: SyncResult,
+    plans: Collection[SyncPlan],
+    before: Mapping[Source, SyncState],
+    now: float,
 ) -> bool:
-    """Write the fetched persons, source states, failures and tokens; whether contacts have changed."""
-    before = contacts.read_sync_states(connection, account.id)
+    """Write the fetched persons, source states, failures and tokens; whether contacts have changed.
+
+    Most syncs bring nothing: they must not write what is stored already.
+
+    :param before: the stored sync states.
+    """
     sync_state.write_source_states(connection, account.id, result.states)
     for plan, fetched in zip(plans, result.fetched, strict=True):
         if not plan.is_empty:
@@ -112,16 +123,28 @@ def _write(
         contacts.set_sync_state(connection, account.id, plan.source, state)
         if plan.source is Source.DIRECTORY:
             directory_accounts.clear_directory_failures(connection, account.tenant)
-    _record_failures(connection, account, result, now)
-    contacts.set_asked_at(connection, account.id, result.requested, now)
+    _record_failures(connection, account, result, _failing(before), now)
+    unfetched = set(result.requested) - {plan.source for plan in plans}
+    if unfetched:
+        contacts.set_asked_at(connection, account.id, unfetched, now)
     changed = not all(plan.is_empty for plan in plans)
     if changed:
         contacts.delete_duplicates(connection, account.id)
     return changed
 
 
-def _record_failures(connection: Connection, account: Account, result: SyncResult, now: float) -> None:
-    """Record the failures of the account's own sources; clear those of sources that were fetched or are not on."""
+def _failing(states: Mapping[Source, SyncState]) -> set[Source]:
+    """The sources of which a failure is recorded."""
+    return {source for source, state in states.items() if state.next_try is not None}
+
+
+def _record_failures(
+    connection: Connection, account: Account, result: SyncResult, failing: Collection[Source], now: float
+) -> None:
+    """Record the failures of the account's own sources; clear those of sources that were fetched or are not on.
+
+    :param failing: the sources of which a failure is recorded.
+    """
     for source in set(result.states) - {Source.DIRECTORY}:
         error = result.failed.get(source)
         if error is not None:
@@ -132,7 +155,7 @@ def _record_failures(connection: Connection, account: Account, result: SyncResul
                 continue
             next_try = now + backoff.after_source_failure(error, failing_seconds)
             directory_accounts.record_failure(connection, account.id, source, error, now, next_try)
-        elif source in result.requested or result.states[source] is not SourceState.ON:
+        elif source in failing and (source in result.requested or result.states[source] is not SourceState.ON):
             directory_accounts.clear_failure(connection, account.id, source)
 
 

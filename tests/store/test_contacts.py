@@ -118,8 +118,8 @@ def test_marks_of_some_persons(connection: Connection, account_id: int) -> None:
 def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
     """It says whether there was anything."""
     contacts.apply_changes(connection, account_id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", ADA)], [])
-    assert contacts.delete_source(connection, account_id, Source.CONTACTS)
-    assert not contacts.delete_source(connection, account_id, Source.CONTACTS)
+    assert contacts.delete_sources(connection, account_id, [Source.CONTACTS])
+    assert not contacts.delete_sources(connection, account_id, [Source.CONTACTS])
     assert contacts.read(connection, account_id) == ((), 0)
 
 
@@ -196,7 +196,7 @@ def test_persons_are_counted(connection: Connection, account_id: int) -> None:
 
 
 def forgets_source(connection: Connection, account_id: int) -> None:
-    contacts.delete_source(connection, account_id, Source.CONTACTS)
+    contacts.delete_sources(connection, account_id, [Source.CONTACTS])
     sync_state.increment_generation(connection, account_id)
 
 

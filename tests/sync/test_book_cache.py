@@ -272,7 +272,7 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     """The book is built of the stored contacts, and written down."""
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
-        contacts.delete_source(connection, account.id, Source.CONTACTS)
+        contacts.delete_sources(connection, account.id, [Source.CONTACTS])
         sync_state.increment_generation(connection, account.id)
     assert site.start() == ["prune", "load", "load", "build", "Directory"]
     assert site.refresh() == ["save", "save"]

@@ -296,7 +296,7 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
     books(stage)
     called = calls(stage)
     with stage.database.begin() as connection:
-        contacts.delete_source(connection, account.id, Source.CONTACTS)
+        contacts.delete_sources(connection, account.id, [Source.CONTACTS])
         sync_state.increment_generation(connection, account.id)
     assert stage.names() == []
     assert build_books in called
