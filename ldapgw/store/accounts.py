@@ -177,9 +177,19 @@ def read(connection: Connection, account_id: int, *, counted: bool = True) -> Ac
     return next(iter(_accounts(connection, _BY_ID, {"account_id": account_id}, counted=counted)), None)
 
 
-def read_generation(connection: Connection, grant: Account) -> int | None:
-    """The present generation of an account's contacts; None when it does not have the grant any more."""
-    return connection.execute(select(account.c.generation).where(holds_grant(grant))).scalar_one_or_none()
+_GENERATION = select(account.c.generation, account.c.connected_at).where(account.c.id == bindparam("account_id"))
+
+
+def read_generation(connection: Connection, account_id: int, grant: Account | None = None) -> int | None:
+    """The generation of an account's contacts; None when there is no such account.
+
+    :param grant: None too when the account does not have this grant any more.
+    """
+    row = connection.execute(_GENERATION, {"account_id": account_id}).first()
+    if row is None or (grant is not None and row.connected_at != grant.connected_at):
+        return None
+    generation: int = row.generation
+    return generation
 
 
 def read_all(connection: Connection, tenant: str | None = None, *, counted: bool = True) -> tuple[Account, ...]:

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Self, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, true, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, true, update
 
 from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
@@ -240,7 +240,6 @@ def read_summaries(
 
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
     """Read the sync state of each source of an account that has a row."""
-    query = select(source).where(source.c.account_id == account_id)
     return {
         Source(row.source): SyncState(
             row.sync_token,
@@ -251,7 +250,7 @@ def read_sync_states(connection: Connection, account_id: int) -> dict[Source, Sy
             row.page_size,
             decode_warnings(row.warnings),
         )
-        for row in connection.execute(query)
+        for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
     }
 
 
@@ -310,23 +309,29 @@ def delete_duplicates(connection: Connection, account_id: int) -> bool:
     return bool(uids)
 
 
+# To make a statement takes longer than to execute it, and each sync needs these.
+_SET_SYNC_STATE = update(source).where(
+    source.c.account_id == bindparam("of_account"), source.c.source == bindparam("of_source")
+)
+_SYNC_STATES = select(source).where(source.c.account_id == bindparam("account_id"))
+
+
 def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
     """Store a sync token, in the transaction that stores the contacts which came with the token.
 
     The source's row has to exist (`ldapgw.store.sync_state.write_source_states`).
     """
-    connection.execute(
-        update(source)
-        .where(and_(source.c.account_id == account_id, source.c.source == of))
-        .values(
-            sync_token=state.sync_token,
-            fingerprint=state.fingerprint,
-            full_sync_at=state.full_sync_at,
-            asked_at=state.asked_at,
-            page_size=state.page_size,
-            warnings=json.dumps(state.warnings) if state.warnings else None,
-        )
-    )
+    values = {
+        "of_account": account_id,
+        "of_source": of,
+        "sync_token": state.sync_token,
+        "fingerprint": state.fingerprint,
+        "full_sync_at": state.full_sync_at,
+        "asked_at": state.asked_at,
+        "page_size": state.page_size,
+        "warnings": json.dumps(state.warnings) if state.warnings else None,
+    }
+    connection.execute(_SET_SYNC_STATE, values)
 
 
 def set_asked_at(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:

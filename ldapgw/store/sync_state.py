@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, read
@@ -91,6 +91,24 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
     return True
 
 
+# To make a statement takes longer than to execute it, and each sync needs these.
+_BEGIN = update(account).where(account.c.id == bindparam("account_id")).values(syncing=True, wish=None)
+_END = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"), account.c.connected_at == bindparam("granted_at"))
+    .values(
+        syncing=False,
+        due=None,
+        attempts=account.c.attempts + 1,
+        failures=0,
+        error_code=None,
+        error_since=None,
+        error_link=None,
+        error_facts=None,
+    )
+)
+
+
 def begin(connection: Connection, account_id: int) -> Account | None:
     """Record that a sync begins.  The requested sync becomes the pending sync, until a sync succeeds.
 
@@ -100,29 +118,14 @@ def begin(connection: Connection, account_id: int) -> Account | None:
     if current is None or not current.is_connected:
         return None
     pending_sync = _stronger(current.pending_sync, current.requested_sync)
-    values = {"syncing": True, "wish": None, "due": pending_sync}
-    connection.execute(update(account).where(account.c.id == account_id).values(values))
+    connection.execute(_BEGIN, {"account_id": account_id, "due": pending_sync})
     return replace(current, pending_sync=pending_sync)
 
 
 def end(connection: Connection, grant: Account, now: float, next_sync: float) -> None:
     """Record that a sync succeeded, unless the account was disconnected or connected anew meanwhile."""
-    connection.execute(
-        update(account)
-        .where(holds_grant(grant))
-        .values(
-            syncing=False,
-            due=None,
-            last_sync=now,
-            next_sync=next_sync,
-            attempts=account.c.attempts + 1,
-            failures=0,
-            error_code=None,
-            error_since=None,
-            error_link=None,
-            error_facts=None,
-        )
-    )
+    of = {"account_id": grant.id, "granted_at": grant.connected_at}
+    connection.execute(_END, {**of, "last_sync": now, "next_sync": next_sync})
 
 
 def fail(

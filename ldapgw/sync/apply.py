@@ -74,7 +74,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
     After an error nothing is written: the caller rolls the transaction back.
     """
-    generation = accounts.read_generation(connection, account)
+    generation = accounts.read_generation(connection, account.id, account)
     if generation is None:
         return False
     if generation != result.generation:

@@ -422,11 +422,11 @@ class SyncJob:
 
 
 def _read(connection: Connection, account_id: int) -> _StoredState:
-    current = accounts.read(connection, account_id, counted=False)
-    if current is None:
+    generation = accounts.read_generation(connection, account_id)
+    if generation is None:
         raise ConsentRevoked("the account is gone")
     return _StoredState(
-        current.generation,
+        generation,
         contacts.read_sync_states(connection, account_id),
         sync_state.read_label_state(connection, account_id),
     )
