@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, Snapshot
@@ -141,6 +142,7 @@ class Parts:
             features=directory_features,
             run_off_thread=book_thread,
             on_publish=snapshot_published,
+            next_turn=partial(deferLater, reactor, 0.0),
             book_cache=BookCache(state_dir / FOLDER),
             build_in_process=partial(
                 build_thread,

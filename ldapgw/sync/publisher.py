@@ -51,6 +51,9 @@ _BuildKey = tuple[NamingContext, int, str, str, bool]
 # From this many contacts on, another process builds the book; in this process a build of them takes half a second.
 MIN_PROCESS_CONTACTS = 3000
 
+# How many books are published in one turn of the reactor, unless a tenant has more: a few milliseconds.
+_BOOKS_AT_ONCE = 1000
+
 # How many generations a cached book may lag behind; the store keeps the changes of twice as many.
 _MAX_CACHE_LAG = contacts.KEPT_GENERATIONS // 2
 
@@ -87,6 +90,7 @@ class Publisher:
     :param contexts: the naming contexts by tenant.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param on_publish: called after each new snapshot with the bind DN of each login that is gone or changed.
+    :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
     :param book_cache: the cache of built books for the next start; None: no cache.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
@@ -101,6 +105,7 @@ class Publisher:
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
         on_publish: Callable[[Sequence[str]], None],
+        next_turn: Callable[[], Awaitable[object]],
         book_cache: BookCache | None = None,
         build_in_process: Callable[..., Awaitable[None]] | None = None,
     ) -> None:
@@ -110,6 +115,7 @@ class Publisher:
         self._features = features
         self._run_off_thread = run_off_thread
         self._on_publish = on_publish
+        self._next_turn = next_turn
         self._book_cache = book_cache
         self._build_in_process = build_in_process
         self._is_cache_pruned = False
@@ -140,15 +146,21 @@ class Publisher:
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         self._apply(self._state.apply(*await self._store.run(read_changes, self._state.cursor)))
-        self._replace_snapshot(
-            {
-                tenant: served
-                if served is not None and served.books == books
-                else Directory(context, books, _shared_books(served), defer_merge=True)
-                for tenant, context, books, served in self._outdated_books()
-            },
-            loaded=self._catalog.snapshot.loaded,
-        )
+        replaced: dict[str, Directory] = {}
+        count = 0
+        for outdated in sorted(self._outdated_tenants):
+            for tenant, context, books, served in self._outdated_books([outdated]):
+                replaced[tenant] = (
+                    served
+                    if served is not None and served.books == books
+                    else Directory(context, books, _shared_books(served), defer_merge=True)
+                )
+                count += len(books)
+            if count >= _BOOKS_AT_ONCE:
+                self._replace_snapshot(replaced, loaded=self._catalog.snapshot.loaded)
+                replaced, count = {}, 0
+                await self._next_turn()
+        self._replace_snapshot(replaced, loaded=self._catalog.snapshot.loaded)
 
     def _apply(self, update: StateUpdate) -> None:
         """Note what an update of the account state makes outdated, and drop the books of removed accounts."""
@@ -205,12 +217,14 @@ class Publisher:
         account = self._state.accounts.get(login.account_id or 0)
         return make_login(login, self._contexts[login.tenant], account.sub if account else "")
 
-    def _outdated_books(self) -> list[tuple[str, NamingContext, tuple[Book, ...], Directory | None]]:
-        """Each tenant to publish: its context, the built books of its accounts, and the directory served so far."""
+    def _outdated_books(
+        self, tenants: Iterable[str]
+    ) -> list[tuple[str, NamingContext, tuple[Book, ...], Directory | None]]:
+        """Some tenants to publish: the context, the built books of the accounts, and the directory served so far."""
         served = {directory.context.name: directory for directory in self._catalog.dit().directories}
         return [
             (tenant, self._contexts[tenant], tuple(self._books(tenant)), served.get(tenant))
-            for tenant in sorted(self._outdated_tenants)
+            for tenant in sorted(tenants)
         ]
 
     async def _build_and_publish(self, ids: Iterable[int]) -> None:
@@ -231,14 +245,14 @@ class Publisher:
         # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
         merged: dict[str, Directory] = {}
-        for tenant, context, books, served in self._outdated_books():
+        for tenant, context, books, served in self._outdated_books(self._outdated_tenants):
             if served is not None and served.books == books and not served.shared_books.needs_merge:
                 merged[tenant] = served
             else:
                 before = _shared_books(served)
                 merged[tenant] = await self._run_off_thread(Directory, context, books, before, defer_merge=is_start)
         # An account may have been removed meanwhile.
-        if any(merged[tenant].books != books for tenant, _, books, _ in self._outdated_books() if tenant in merged):
+        if any(merged[tenant].books != books for tenant, _, books, _ in self._outdated_books(merged)):
             await self._merge_and_publish()
             return
         self._outdated_tenants -= {tenant for tenant, one in merged.items() if not one.shared_books.needs_merge}

@@ -7,11 +7,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
+from twisted.internet.defer import succeed
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import NamingContext
@@ -152,6 +154,7 @@ def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
         features=features,
         run_off_thread=at_once,
         on_publish=lambda _: None,
+        next_turn=partial(succeed, None),
     )
     return made, catalog
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import execute
+from twisted.internet.defer import execute, succeed
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory import book_file
@@ -193,6 +194,7 @@ class Site:
             features=features,
             run_off_thread=run,
             on_publish=lambda ended: stage.published.append((stage.catalog.dit(), tuple(ended))),
+            next_turn=partial(succeed, None),
             book_cache=BookCache(self.folder),
             build_in_process=apart,
         )

@@ -142,6 +142,24 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert after.segments is before.segments
 
 
+def test_many_books_are_published_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tenant by tenant, and all of them before anything is built."""
+    monkeypatch.setattr("ldapgw.sync.publisher._BOOKS_AT_ONCE", 1)
+    stage = Stage(tenants=("acme", "globex"))
+    found = [stage.connect(ALICE, tenant="acme"), stage.connect(BOB, tenant="globex")]
+    result_of(stage.publisher.refresh())
+    with stage.database.begin() as connection:
+        for account in found:
+            accounts.set_sharing(connection, account.id, Sharing.SHARED)
+    seen: list[list[Sharing]] = []
+    stage.between_turns = lambda: seen.append(
+        [book.sharing for directory in stage.catalog.dit().directories for book in directory.books]
+    )
+    result_of(stage.publisher.publish_accounts())
+    private, shared = Sharing.PRIVATE, Sharing.SHARED
+    assert seen == [[shared, private], [shared, shared]]
+
+
 def test_where_nothing_differs_nothing_is_published() -> None:
     """What was worked out of the directories stays true; logins are looked at all the same."""
     stage = Stage()

@@ -16,6 +16,7 @@ from weakref import finalize
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
@@ -120,6 +121,7 @@ class Stage:
     interval: float = INTERVAL
     clock: Clock = field(default_factory=Clock)
     drawn: int = 0
+    between_turns: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -143,6 +145,7 @@ class Stage:
             features=features,
             run_off_thread=at_once,
             on_publish=lambda ended: self.published.append((self.catalog.dit(), tuple(ended))),
+            next_turn=self._next_turn,
         )
         self.line = Line(self.world)
         self.progress: list[tuple[int, SyncProgress | None]] = []
@@ -184,6 +187,10 @@ class Stage:
     def random(self, count: int) -> bytes:
         self.drawn += 1
         return hashlib.shake_256(b"%d" % self.drawn).digest(count)
+
+    def _next_turn(self) -> Deferred[None]:
+        self.between_turns()
+        return succeed(None)
 
     def connect(
         self,
