@@ -313,6 +313,26 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     assert synced(stage) == 1
 
 
+def test_a_sync_whose_end_was_not_recorded_is_started_by_the_next_look(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the database has changed since, and the account would be shown as syncing for an interval."""
+
+    def broken(*_: object) -> None:
+        raise StoreError("ldapgw.db: cannot be used: disk I/O error")
+
+    stage.connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(sync_state, "end", broken)
+        refresh(stage)
+    assert stage.account().syncing
+    synced(stage)
+    refresh(stage)
+    assert (synced(stage), stage.account().syncing) == (1, False)
+    refresh(stage)
+    assert synced(stage) == 0
+
+
 def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(
     stage: Stage, log: list[dict[str, Any]]
 ) -> None:
