@@ -321,9 +321,15 @@ def test_a_sync_whose_end_was_not_recorded_is_started_by_the_next_look(
     def broken(*_: object) -> None:
         raise StoreError("ldapgw.db: cannot be used: disk I/O error")
 
+    async def look(_account_id: int) -> None:
+        """After the record of the beginning, and before there is one of the end."""
+        await stage.scheduler.refresh()
+
     stage.connect()
+    stage.world.add_person(ALICE, person("Ada Riese"))
     with monkeypatch.context() as patch:
         patch.setattr(sync_state, "end", broken)
+        patch.setattr(stage.scheduler, "_publish", look)
         refresh(stage)
     assert stage.account().syncing
     synced(stage)
