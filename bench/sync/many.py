@@ -263,7 +263,7 @@ def _change(home: Path, size: Many, start: int, count: int) -> None:
     with _database(home) as database:
         for number in range(start, start + count):
             with database.begin() as connection:
-                account = accounts.read(connection, 2 + number % (size.accounts - 1), counted=False)
+                account = accounts.read(connection, 2 + number % (size.accounts - 1))
                 assert account is not None
                 is_shared = account.sharing is Sharing.SHARED
                 accounts.set_sharing(connection, account.id, Sharing.PRIVATE if is_shared else Sharing.SHARED)

@@ -70,7 +70,7 @@ class MetricsSnapshot:
 
 def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
     """Read the figures from the database; blocks, so it has to run off the reactor's thread."""
-    known = accounts.read_all(connection, counted=False)
+    known = accounts.read_all(connection)
     oldest_sync: dict[str, float] = {}
     for account in known:
         if account.is_connected and account.last_sync is not None:

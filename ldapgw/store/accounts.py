@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    ScalarSelect,
     Select,
     and_,
     bindparam,
@@ -169,12 +168,9 @@ class NewGrant:
     hd: str | None = None
 
 
-def read(connection: Connection, account_id: int, *, counted: bool = True) -> Account | None:
-    """Read an account; None when there is none of this id.
-
-    :param counted: see `read_all`.
-    """
-    return next(iter(_accounts(connection, _BY_ID, {"account_id": account_id}, counted=counted)), None)
+def read(connection: Connection, account_id: int) -> Account | None:
+    """Read an account; None when there is none of this id."""
+    return next(iter(_accounts(connection, _BY_ID, {"account_id": account_id})), None)
 
 
 _GENERATION = select(account.c.generation, account.c.connected_at).where(account.c.id == bindparam("account_id"))
@@ -192,17 +188,14 @@ def read_generation(connection: Connection, account_id: int, grant: Account | No
     return generation
 
 
-def read_all(connection: Connection, tenant: str | None = None, *, counted: bool = True) -> tuple[Account, ...]:
-    """Read all accounts, of one tenant or of all, ordered by tenant and address.
-
-    :param counted: whether to count contacts and numbers, which reads every contact; otherwise the counts are 0.
-    """
-    return _accounts(connection, true() if tenant is None else account.c.tenant == tenant, counted=counted)
+def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:
+    """Read all accounts, of one tenant or of all, ordered by tenant and address."""
+    return _accounts(connection, true() if tenant is None else account.c.tenant == tenant)
 
 
 def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
-    """Read the accounts that meet a condition, without counting contacts."""
-    return _accounts(connection, where, counted=False)
+    """Read the accounts that meet a condition."""
+    return _accounts(connection, where)
 
 
 def has_any(connection: Connection) -> bool:
@@ -395,6 +388,7 @@ CLEARED_COLUMNS = (
         "next_sync",
     ),
     *("error_code", "error_since", "error_link", "error_facts", "labels_token", "wish", "due", "client_id", "hd"),
+    *("contacts", "numbers", "skipped"),
 )
 
 
@@ -404,13 +398,12 @@ class _Queries:
 
     rows: Select[Any]
     sources: Select[Any]
-    ids: ScalarSelect[int]
 
     @classmethod
     def where(cls, condition: ColumnElement[bool]) -> _Queries:
         ids = select(account.c.id).where(condition).scalar_subquery()
         rows = select(account).where(condition).order_by(account.c.tenant, account.c.address)
-        return cls(rows, select(source).where(source.c.account_id.in_(ids)), ids)
+        return cls(rows, select(source).where(source.c.account_id.in_(ids)))
 
 
 _BY_ID = _Queries.where(account.c.id == bindparam("account_id"))
@@ -421,8 +414,6 @@ def _accounts(
     connection: Connection,
     where: ColumnElement[bool] | _Queries,
     parameters: Mapping[str, object] | None = None,
-    *,
-    counted: bool = True,
 ) -> tuple[Account, ...]:
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
@@ -441,47 +432,19 @@ def _accounts(
             errors[row.id] = _error_status(row, row.error_link)
         if row.tenant in alarms and row.connected_at is not None:
             errors[row.id] = alarms[row.tenant]
-    counts = _counts(connection, queries.ids, parameters) if counted else {}
-    return tuple(
-        _account(row, errors.get(row.id), states.get(row.id, {}), counts.get(row.id, {}), warnings.get(row.id, {}))
-        for row in rows
-    )
+    return tuple(_account(row, errors.get(row.id), states.get(row.id, {}), warnings.get(row.id, {})) for row in rows)
 
 
 def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
     return ErrorStatus(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
 
 
-def _counts(
-    connection: Connection, ids: ScalarSelect[int], parameters: Mapping[str, object] | None
-) -> dict[int, dict[str | None, tuple[int, int, int]]]:
-    """Count persons, numbers and unreadable numbers, by account and by reason of skipping (None: not skipped)."""
-    query = (
-        select(
-            contact.c.account_id,
-            contact.c.skipped,
-            func.count(),
-            func.sum(contact.c.numbers),
-            func.sum(contact.c.unreadable),
-        )
-        .where(contact.c.account_id.in_(ids))
-        .group_by(contact.c.account_id, contact.c.skipped)
-    )
-    counts: dict[int, dict[str | None, tuple[int, int, int]]] = {}
-    for account_id, skipped, persons, numbers, unreadable in connection.execute(query, parameters):
-        counts.setdefault(account_id, {})[skipped] = (persons, numbers, unreadable)
-    return counts
-
-
 def _account(
     row: Row[Any],
     error: ErrorStatus | None,
     states: Mapping[Source, SourceState],
-    counts: Mapping[str | None, tuple[int, int, int]],
     warnings: Mapping[Source, ListingWarnings],
 ) -> Account:
-    contacts, numbers, unreadable = counts.get(None, (0, 0, 0))
-    skipped = {reason: persons for reason, (persons, _, _) in sorted(counts.items(), key=str) if reason is not None}
     return Account(
         id=row.id,
         tenant=row.tenant,
@@ -502,9 +465,9 @@ def _account(
         generation=row.generation,
         owner=row.owner,
         sources=states,
-        contacts=contacts,
-        numbers=numbers,
-        skipped=skipped | ({"unreadable_number": unreadable} if unreadable else {}),
+        contacts=row.contacts or 0,
+        numbers=row.numbers or 0,
+        skipped=json.loads(row.skipped or "{}"),
         revoked=row.error_code == "consent_revoked",
         accepted_loss=json.loads(row.accepted) if row.accepted else None,
         warnings=warnings,

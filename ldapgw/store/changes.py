@@ -66,7 +66,7 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
         return Changes(
             now,
             is_whole=True,
-            accounts={one.id: one for one in accounts.read_all(connection, counted=False)},
+            accounts={one.id: one for one in accounts.read_all(connection)},
             phones={one.name: one for one in phones.read_all(connection)},
         )
     if cursor.number == number:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, true, update
@@ -155,12 +155,6 @@ def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
         yield decoded
 
 
-def count(connection: Connection, account_id: int) -> int:
-    """Count the stored persons of an account, served or skipped."""
-    total: int = connection.execute(select(func.count()).where(contact.c.account_id == account_id)).scalar_one()
-    return total
-
-
 def read_changes(
     connection: Connection, account_id: int, since: int, limit: int | None = None
 ) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
@@ -270,12 +264,16 @@ def apply_changes(
     """
     generation = _next_generation(connection, account_id)
     deleted_uids = list(deleted)
+    before: Counter[str] = Counter()
+    after: Counter[str] = Counter()
     for uids in chunks(deleted_uids):
-        _delete(connection, account_id, of, uids)
+        before += _delete(connection, account_id, of, uids)
     records = iter(stored)
     while chunk := list(islice(records, CHUNK)):
-        _delete(connection, account_id, of, [record.uid for record in chunk])
+        before += _delete(connection, account_id, of, [record.uid for record in chunk])
         connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in chunk])
+        after += _count(chunk)
+    _update_counters(connection, account_id, before, after)
     _record_removed(connection, account_id, of, deleted_uids, generation)
 
 
@@ -343,10 +341,11 @@ def set_asked_at(connection: Connection, account_id: int, sources: Collection[So
 def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> bool:
     """Delete all contacts of some sources; whether there were any."""
     deletion = delete(contact).where(contact.c.account_id == account_id, contact.c.source.in_(of))
-    any_deleted = connection.execute(deletion).rowcount > 0
-    if any_deleted:
+    deleted = connection.execute(deletion.returning(*_COUNTED)).all()
+    if deleted:
+        _update_counters(connection, account_id, _count(deleted), Counter())
         _forget_changes(connection, account_id, _next_generation(connection, account_id))
-    return any_deleted
+    return bool(deleted)
 
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
@@ -368,9 +367,12 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
 
     The row of the new account's source has to exist.
     """
-    where = and_(contact.c.account_id == old, contact.c.source == of)
-    connection.execute(delete(contact).where(contact.c.account_id == new, contact.c.source == of))
-    connection.execute(update(contact).where(where).values(account_id=new))
+    former = delete(contact).where(contact.c.account_id == new, contact.c.source == of)
+    replaced = _count(connection.execute(former.returning(*_COUNTED)))
+    move = update(contact).where(contact.c.account_id == old, contact.c.source == of).values(account_id=new)
+    moved = _count(connection.execute(move.returning(*_COUNTED)))
+    _update_counters(connection, old, moved, Counter())
+    _update_counters(connection, new, replaced, moved)
     stale = and_(source.c.account_id.in_((old, new)), source.c.source == of)
     connection.execute(update(source).where(stale).values(sync_token=None, warnings=None))
     for account_id in (old, new):
@@ -379,9 +381,51 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
         connection.execute(update(account).where(account.c.id == account_id).values(generation=generation))
 
 
-def _delete(connection: Connection, account_id: int, of: Source, uids: Sequence[str]) -> None:
+def _delete(connection: Connection, account_id: int, of: Source, uids: Sequence[str]) -> Counter[str]:
+    """Delete persons, and count those who were stored."""
     where = (contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(uids))
-    connection.execute(delete(contact).where(*where))
+    return _count(connection.execute(delete(contact).where(*where).returning(*_COUNTED)))
+
+
+_COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable
+_COUNTERS = select(account.c.contacts, account.c.numbers, account.c.skipped).where(
+    account.c.id == bindparam("account_id")
+)
+
+
+def _count(persons: Iterable[Any]) -> Counter[str]:
+    """Count served contacts, their telephone numbers, and by reason what is skipped.
+
+    :param persons: records, or rows of the columns `_COUNTED`.
+    """
+    counts: Counter[str] = Counter()
+    for person in persons:
+        if person.skipped:
+            counts[person.skipped] += 1
+        else:
+            counts["contacts"] += 1
+            counts["numbers"] += person.numbers
+            counts["unreadable_number"] += person.unreadable
+    return counts
+
+
+def _update_counters(connection: Connection, account_id: int, before: Counter[str], after: Counter[str]) -> None:
+    """Write the account's counters anew.
+
+    :param before: the counts of persons who were deleted or replaced.
+    :param after: the counts of persons who were stored.
+    """
+    if before == after:
+        return
+    row = connection.execute(_COUNTERS, {"account_id": account_id}).one()
+    counts = Counter(json.loads(row.skipped or "{}"))
+    counts.update({"contacts": row.contacts or 0, "numbers": row.numbers or 0})
+    counts.subtract(before)
+    counts.update(after)
+    contacts, numbers = counts.pop("contacts"), counts.pop("numbers")
+    skipped = json.dumps(+counts, sort_keys=True) if +counts else None
+    values = {"contacts": contacts or None, "numbers": numbers or None, "skipped": skipped}
+    connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
 def _next_generation(connection: Connection, account_id: int) -> int:

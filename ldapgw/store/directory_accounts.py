@@ -79,7 +79,7 @@ def hand_over_directory(connection: Connection, account_id: int) -> None:
     """Move the directory stored with an account to another account that can fetch it; else the directory stays."""
     if account_id not in contacts.accounts_with_source(connection, Source.DIRECTORY, [account_id]):
         return
-    predecessor = accounts.read(connection, account_id, counted=False)
+    predecessor = accounts.read(connection, account_id)
     if predecessor is None:
         return
     for candidate in read_candidates(connection, predecessor.tenant):

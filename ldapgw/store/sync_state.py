@@ -60,7 +60,7 @@ def request_sync(connection: Connection, account_id: int, request: SyncRequest) 
 
     ``accept`` is ignored while a sync with an accepted shrink is running.
     """
-    current = read(connection, account_id, counted=False)
+    current = read(connection, account_id)
     if current is None:
         return
     if request is SyncRequest.ACCEPT and current.syncing and current.pending_sync is SyncRequest.ACCEPT:
@@ -78,7 +78,7 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
     :param shrink_key: see `ldapgw.store.accounts.ErrorStatus`.
     :returns: false, and nothing is stored, when a different loss or none is reported by now.
     """
-    current = read(connection, account_id, counted=False)
+    current = read(connection, account_id)
     error = current.error if current else None
     if current is None or error is None or error.code != _SHRINK or error.shrink_key != shrink_key:
         return False
@@ -114,7 +114,7 @@ def begin(connection: Connection, account_id: int) -> Account | None:
 
     :returns: the account with its pending sync; None when the account is not connected.
     """
-    current = read(connection, account_id, counted=False)
+    current = read(connection, account_id)
     if current is None or not current.is_connected:
         return None
     pending_sync = _stronger(current.pending_sync, current.requested_sync)

@@ -83,6 +83,10 @@ account = Table(
     ),
     Column("client_id", String, comment="OAuth client that the grant was given to; null: not known yet"),
     Column("hd", String, comment="Workspace domain (id_token claim hd); empty: none; null: not known"),
+    # Counted again with each write of contacts, because a page would have to read all of them for it.
+    Column("contacts", Integer, comment="how many contacts are served; null: none"),
+    Column("numbers", Integer, comment="how many telephone numbers these have; null: none"),
+    Column("skipped", String, comment="skipped persons and unreadable numbers, by reason, as JSON; null: none"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
     Index("account_folded_address", text("lower(address)")),

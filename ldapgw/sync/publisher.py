@@ -387,7 +387,7 @@ class Publisher:
         self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
     ) -> list[_BuiltBook] | None:
         """Build large books in another process; None when the books are small or the process has failed."""
-        if self._build_in_process is None or await self._store.run(contacts.count, account.id) < MIN_PROCESS_CONTACTS:
+        if self._build_in_process is None or account.contacts < MIN_PROCESS_CONTACTS:
             return None
         context, per_number = self._contexts[account.tenant], build_key[-1]
         try:

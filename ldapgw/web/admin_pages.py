@@ -290,7 +290,7 @@ def _displayed_items(
     connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str
 ) -> tuple[list[str], Sequence[PhoneLogin]]:
     """The Google users of the accounts, and the phones, on the requested pages of the lists."""
-    sorted_accounts = admin_texts.attention_first(accounts.read_all(connection, tenant, counted=False), now)
+    sorted_accounts = admin_texts.attention_first(accounts.read_all(connection, tenant), now)
     logins = admin_texts.list_page(phones.read_by_tenant(connection, tenant), phones_page).rows
     return [account.sub for account in admin_texts.list_page(sorted_accounts, accounts_page).rows], logins
 
@@ -302,9 +302,7 @@ def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, be
     """
     tenants.enter_client(connection, secret_box, new)
     connected = [
-        account
-        for account in accounts.read_all(connection, new.tenant, counted=False)
-        if account.is_connected and not account.revoked
+        account for account in accounts.read_all(connection, new.tenant) if account.is_connected and not account.revoked
     ]
     if before is not None and before.client_id != new.client_id:
         for account in connected:

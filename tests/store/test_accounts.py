@@ -335,16 +335,6 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, se
     assert accounts.read(connection, new.id) == new
 
 
-def test_a_quick_look_does_not_count(connection: Connection, secret_box: SecretBox) -> None:
-    """Contacts may be many; who only wants to know of accounts need not wait for the count."""
-    account = connect(connection, secret_box)
-    contacts.apply_changes(
-        connection, account.id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", Contact("c1", name="A"))], []
-    )
-    assert [one.contacts for one in accounts.read_all(connection)] == [1]
-    assert [one.contacts for one in accounts.read_all(connection, counted=False)] == [0]
-
-
 def test_no_address_is_in_a_repr(connection: Connection, secret_box: SecretBox) -> None:
     """A log may hold an account."""
     assert repr(connect(connection, secret_box)) == "<Account 1 of acme>"

@@ -35,7 +35,7 @@ def account_id(connection: Connection, secret_box: SecretBox) -> int:
 def test_the_first_look_finds_all(connection: Connection, account_id: int) -> None:
     """And the next one nothing, until something is written."""
     found = changes.read_since(connection, None)
-    account = accounts.read(connection, account_id, counted=False)
+    account = accounts.read(connection, account_id)
     [phone] = phones.read_all(connection)
     assert found == Changes(found.cursor, True, {account_id: account}, {"desk1": phone})
     assert changes.read_since(connection, found.cursor) == Changes(found.cursor, False)
@@ -59,7 +59,7 @@ def test_an_account_is_found_once_it_has_changed(connection: Connection, account
     before = changes.read_since(connection, None).cursor
     write(connection, account_id)
     found = changes.read_since(connection, before)
-    account = accounts.read(connection, account_id, counted=False)
+    account = accounts.read(connection, account_id)
     assert found == Changes(found.cursor, False, {account_id: account}, {})
     assert changes.read_since(connection, found.cursor) == Changes(found.cursor, False)
 

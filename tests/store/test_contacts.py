@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count, islice
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, update
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, delete, select, update
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
@@ -67,6 +72,73 @@ def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, acc
     assert (account.contacts, account.numbers) == (1, 2)
     assert account.skipped == {"empty": 2, "label": 1, "unreadable_number": 2}
     assert contacts.read(connection, account_id) == ((ADA,), 0)
+
+
+def counters(connection: Connection, account_id: int) -> tuple[int, int, dict[str, int]]:
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    return account.contacts, account.numbers, dict(account.skipped)
+
+
+def counted(connection: Connection, account_id: int) -> tuple[int, int, dict[str, int]]:
+    """The same by looking at every stored person."""
+    where = tables.contact.c.account_id == account_id
+    rows = connection.execute(select(tables.contact).where(where)).all()
+    served = [row for row in rows if row.content is not None]
+    skipped = Counter(row.skipped for row in rows if row.content is None)
+    skipped["unreadable_number"] = sum(row.unreadable for row in served)
+    return len(served), sum(row.numbers for row in served), dict(+skipped)
+
+
+# Each example has accounts of its own.
+SUBS = count(1000)
+UIDS = st.sampled_from(["c1", "c2", "c3", "c4"])
+PERSONS = st.one_of(
+    st.builds(
+        ContactRecord.from_contact,
+        UIDS,
+        st.just("s"),
+        st.sampled_from([ADA, replace(ADA, phones=())]),
+        unreadable=st.integers(0, 2),
+    ),
+    st.builds(ContactRecord.from_contact, UIDS, st.just("s"), st.none(), st.sampled_from(["empty", "label"])),
+)
+ACTIONS = st.one_of(
+    st.tuples(
+        st.just("apply"),
+        st.integers(0, 1),
+        st.sampled_from(Source),
+        st.lists(PERSONS, unique_by=lambda record: record.uid),
+        st.sets(st.sampled_from(["c1", "c2", "c5"])),
+    ),
+    st.tuples(st.just("delete"), st.integers(0, 1), st.sampled_from(Source)),
+    st.tuples(st.just("move"), st.integers(0, 1), st.sampled_from(Source)),
+    st.tuples(st.just("disconnect"), st.integers(0, 1), st.sampled_from(Source)),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ACTIONS, max_size=8))
+def test_the_counters_of_an_account_are_what_is_stored(
+    connection: Connection, secret_box: SecretBox, actions: list[Any]
+) -> None:
+    """Whatever was stored, replaced, deleted or moved to another account."""
+    ids = [
+        accounts.connect(connection, secret_box, "acme", replace(GRANT, sub=str(sub)), Sharing.PRIVATE, NOW)
+        for sub in islice(SUBS, 2)
+    ]
+    for action, which, source, *persons in actions:
+        if action == "apply":
+            stored, deleted = persons
+            contacts.apply_changes(connection, ids[which], source, stored, deleted - {one.uid for one in stored})
+        elif action == "delete":
+            contacts.delete_sources(connection, ids[which], [source])
+        elif action == "move":
+            contacts.hand_over(connection, ids[which], ids[1 - which], source)
+        else:
+            accounts.disconnect(connection, ids[which])
+        for account_id in ids:
+            assert counters(connection, account_id) == counted(connection, account_id)
 
 
 def test_changed_and_gone(connection: Connection, account_id: int) -> None:
@@ -182,17 +254,6 @@ def test_more_changes_than_are_wanted(connection: Connection, account_id: int) -
     write(connection, account_id, [ContactRecord.from_contact(f"c{at}", "s", ADA) for at in range(3)], [])
     found = [contacts.read_changes(connection, account_id, before, most) for most in (2, 3, None)]
     assert [each and len(each[0]) for each in found] == [None, 3, 3]
-
-
-def test_persons_are_counted(connection: Connection, account_id: int) -> None:
-    """Of all sources."""
-    write(
-        connection,
-        account_id,
-        [ContactRecord.from_contact("c1", "s", ADA), ContactRecord.from_contact("c2", "s", None, "label")],
-        [],
-    )
-    assert contacts.count(connection, account_id) == 2
 
 
 def forgets_source(connection: Connection, account_id: int) -> None:

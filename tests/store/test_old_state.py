@@ -139,6 +139,20 @@ def test_the_database_is_upgraded_once(state: Path) -> None:
     assert [copy.name for copy in state.glob("*.before-upgrade*")] == [f"ldapgw.db.before-upgrade-from-{REVISION}"]
 
 
+def test_stored_contacts_are_counted(state: Path) -> None:
+    """By the upgrade, with what is skipped by reason."""
+    with closing(sqlite3.connect(state / "ldapgw.db")) as connection, connection:
+        uids = [uid for (uid,) in connection.execute("SELECT uid FROM contact WHERE account_id = 1 ORDER BY uid")]
+        connection.execute("UPDATE contact SET content = NULL, skipped = 'empty' WHERE uid IN (?, ?)", uids[:2])
+        connection.execute("UPDATE contact SET unreadable = 2 WHERE uid = ?", uids[2:3])
+        query = "SELECT count(*), sum(numbers) FROM contact WHERE account_id = 1 AND content IS NOT NULL"
+        contacts, numbers = connection.execute(query).fetchone()
+    assert contacts == len(uids) - 2 > 0
+    with started(state), closing(sqlite3.connect(state / "ldapgw.db")) as connection:
+        counters = connection.execute("SELECT contacts, numbers, skipped FROM account WHERE id = 1").fetchone()
+    assert counters == (contacts, numbers, '{"empty": 2, "unreadable_number": 2}')
+
+
 def layout(file: Path) -> dict[str, list[Any]]:
     """The columns, keys and indices of each table; columns by name, as a table that grew has them in another order."""
     pragmas = ("table_info", "foreign_key_list", "index_list")

@@ -61,7 +61,7 @@ def set_directory(connection: Connection, account_id: int, state: SourceState, *
 
 
 def of_any(connection: Connection, number: int, write: Callable[[int], object]) -> None:
-    known = accounts.read_all(connection, counted=False)
+    known = accounts.read_all(connection)
     if known:
         write(known[number % len(known)].id)
 
