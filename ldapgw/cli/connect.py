@@ -111,7 +111,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
         tenants={
             tenant.name: replace(web_tenant(tenant), client=clients.get(tenant.name)) for tenant in site.config.tenant
         },
-        store=StoreWorker(database, maybeDeferred),
+        store=StoreWorker(database, maybeDeferred, maybeDeferred),
         secret_box=secret_box,
         oauth=google.oauth,
         endpoints=google.endpoints,

@@ -124,7 +124,7 @@ class Metrics:
         :returns: the text that Prometheus reads, and its content type.
         """
         try:
-            self._stored = await self._store.run(read_stored_metrics, self._now())
+            self._stored = await self._store.read(read_stored_metrics, self._now())
         except StoreError:
             is_ok = False
         else:

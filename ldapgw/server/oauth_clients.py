@@ -49,7 +49,7 @@ class TenantClients(Mapping[str, Client]):
 
         :raises StoreError: when the database cannot be used.
         """
-        entered, undecryptable = await self._store.run(tenants.read_clients, self._secret_box)
+        entered, undecryptable = await self._store.read(tenants.read_clients, self._secret_box)
         for tenant in sorted(undecryptable - self._undecryptable):
             log.error(
                 "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "

@@ -85,6 +85,7 @@ class Parts:
         state_dir = Path(config.state_dir)
         tls = TlsContextFactory(config.tls) if config.tls else None
         store_thread = WorkerThread(reactor, "store", 1)
+        read_thread = WorkerThread(reactor, "read", 1)
         work_thread = WorkerThread(reactor, "work", 1)
         book_thread = WorkerThread(reactor, "books", 1)
         build_thread = WorkerThread(reactor, "build", 1)
@@ -94,7 +95,7 @@ class Parts:
         one_shot_process = OneShotProcess()
 
         # --- store and catalog ---
-        store = MonitoredStore(StoreWorker(state.database, store_thread), reactor.seconds, now)
+        store = MonitoredStore(StoreWorker(state.database, store_thread, read_thread), reactor.seconds, now)
         copy_cleaner = CopyCleaner(clock=wall_clock, database=state.database.file, run_off_thread=copy_thread)
         clients = TenantClients(store, state.secret_box, configured_clients(config))
         directory_features = features(tls=tls is not None)
@@ -275,7 +276,7 @@ class Parts:
         self.clients = clients
         self.catalog = catalog
         self.publisher = publisher
-        self.threads = (copy_thread, explain_thread, build_thread, book_thread, work_thread, store_thread)
+        self.threads = (copy_thread, explain_thread, build_thread, book_thread, work_thread, read_thread, store_thread)
         self.services: tuple[IService, ...] = (
             one_shot_process,
             work_process,

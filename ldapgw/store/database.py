@@ -6,7 +6,8 @@ with ``synchronous=FULL``, so that an acknowledged grant survives a power cut.
 
 On a disk that is full or read-only SQLite cannot even read in WAL mode, because it needs files beside the database.
 `Database.open_or_read` then opens the database read-only, without these files.
-Mutable: `Database` knows why it is read-only, and opens the database for writing as soon as that is possible.
+Mutable: `Database` knows why it is read-only, and opens the database for writing as soon as that is possible.  While
+one thread does so, or finds that the file was replaced, no other thread connects.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from alembic import command
@@ -100,6 +102,7 @@ class Database:
         self._log_bound = LOG_LIMIT
         self._first_write: Callable[[Connection], None] | None = None
         self._why_read_only: UnwritableStore | None = None
+        self._opening = Lock()
         event.listen(self._engine, "begin", self._begin)
         event.listen(self._engine, "do_connect", self._connect_read_only)
 
@@ -186,9 +189,10 @@ class Database:
         :raises StoreError: when the database cannot be used.
         """
         try:
-            self._check_file()
-            if self._why_read_only is not None:
-                self._open_for_writing()
+            with self._opening:
+                self._check_file()
+                if self._why_read_only is not None:
+                    self._open_for_writing()
             with self._engine.begin() as connection:
                 yield connection
                 self._has_erased = connection.info.pop(_ERASED, False) or self._has_erased
@@ -225,13 +229,22 @@ class Database:
     def begin_read(self) -> Iterator[Connection]:
         """Open a read transaction on a snapshot of the database; a reader and a writer never wait for each other.
 
+        It may be on another thread than `begin`.  What it would write is refused.
+
         :raises StoreError: when the database cannot be used.
         """
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with self._opening:
+                self._check_file()
+                connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            with connection:
+                connection.exec_driver_sql("PRAGMA query_only = ON")
                 connection.exec_driver_sql("BEGIN")
-                yield connection
-                connection.exec_driver_sql("ROLLBACK")
+                try:
+                    yield connection
+                    connection.exec_driver_sql("ROLLBACK")
+                finally:
+                    connection.exec_driver_sql("PRAGMA query_only = OFF")
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, not_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, insert, not_, select, update
 
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import admin_link, consent_flow, sign_in
@@ -139,12 +139,8 @@ def create_sign_in(connection: Connection, token: str, person: SignIn, now: floa
     )
 
 
-def read_sign_in(connection: Connection, token: str, tenant: str, now: float, *, seen: bool = True) -> SignIn | None:
-    """Read the sign-in of a cookie; None when the cookie is unknown, expired, or of another tenant.
-
-    :param seen: whether the request counts as activity; false for requests that a page makes by itself, so that an open
-        window does not extend the sign-in.
-    """
+def read_sign_in(connection: Connection, token: str, tenant: str, now: float) -> SignIn | None:
+    """Read the sign-in of a cookie; None when the cookie is unknown, expired, or of another tenant."""
     row = connection.execute(
         select(sign_in).where(
             sign_in.c.token == _digest(token),
@@ -155,11 +151,17 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float, *,
     ).first()
     if row is None or (not row.sub and row.created_at < now - BY_LINK_SECONDS):
         return None
-    # Once a minute is enough, and spares the disk.  After the clock was set back, both times restart at the present.
-    if seen and not 0 <= now - row.seen_at <= 60:
-        values = {"seen_at": now, "created_at": min(row.created_at, now)}
-        connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(values))
     return SignIn(row.tenant, row.sub, row.address, row.hd)
+
+
+def extend_sign_in(connection: Connection, token: str, now: float) -> None:
+    """Note that a person was active, which extends the sign-in; not for requests that an open page makes by itself.
+
+    Once a minute is enough, and spares the disk.  After the clock was set back, both times restart at the present.
+    """
+    values = {"seen_at": now, "created_at": case((sign_in.c.created_at > now, now), else_=sign_in.c.created_at)}
+    is_due = not_(sign_in.c.seen_at.between(now - 60, now))
+    connection.execute(update(sign_in).where(sign_in.c.token == _digest(token), is_due).values(values))
 
 
 def read_tenant(connection: Connection, token: str) -> str | None:

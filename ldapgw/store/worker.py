@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The store as sync and web use it: each call is a transaction on the store's thread, and failures are logged once.
+"""The store as sync and web use it: each call is a transaction on a thread of the store, and failures are logged once.
+
+Transactions that only read have a thread of their own, so that a page does not wait for a sync that writes.
 
 `ChangeDetector` notices changes by other processes and other connections.  SQLite reports them by
 ``PRAGMA data_version`` on a connection that nothing else uses; PostgreSQL would use ``LISTEN``.
@@ -36,12 +38,18 @@ log = Logger()
 
 
 class Store(Protocol):
-    """Runs store functions for sync and web."""
+    """Runs store functions for sync and web.
+
+    The Deferreds fail with `ldapgw.errors.StoreError` when the database cannot be used.
+    """
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(connection, …)`` in a transaction.
+        """Call ``function(connection, …)`` in a transaction, after the earlier ones."""
 
-        The Deferred fails with `ldapgw.errors.StoreError` when the database cannot be used.
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        """Call ``function(connection, …)``, which only reads, without waiting for a transaction that writes.
+
+        It reads what was committed before the call.
         """
 
 
@@ -49,11 +57,18 @@ class StoreWorker:
     """A `Store` on an open database.
 
     :param run_in_thread: calls a function on one thread, the same each time.
+    :param read_in_thread: the same, on another thread.
     """
 
-    def __init__(self, database: Database, run_in_thread: Callable[..., Deferred[Any]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run_in_thread: Callable[..., Deferred[Any]],
+        read_in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
         self._database = database
         self._run_in_thread = run_in_thread
+        self._read_in_thread = read_in_thread
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         def in_transaction() -> T:
@@ -61,6 +76,13 @@ class StoreWorker:
                 return function(connection, *args, **kw)
 
         return self._run_in_thread(in_transaction)
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        def in_transaction() -> T:
+            with self._database.begin_read() as connection:
+                return function(connection, *args, **kw)
+
+        return self._read_in_thread(in_transaction)
 
 
 class ChangeDetector:
@@ -124,6 +146,9 @@ class MonitoredStore:
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self._store.run(function, *args, **kw).addErrback(self._failed)
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        return self._store.read(function, *args, **kw).addErrback(self._failed)
 
     def monitor(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
         """Wrap a caller of functions that write files beside the database, so that their failures are logged too.

@@ -104,7 +104,8 @@ class ChangeWatcher(Service):
 
         :param is_forced: publish in any case: the caller waits for it, even when another poll has taken the change.
         """
-        # SQLite is asked on the store's thread, because the answer may wait for the disk.
+        # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
+        # may write, because it fails when another program keeps the database locked.
         self._is_outdated = (
             await self._store.run(lambda _: self._change_detector.has_changed()) or self._is_outdated or is_forced
         )

@@ -145,7 +145,7 @@ class Publisher:
 
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        self._apply(self._state.apply(*await self._store.run(read_changes, self._state.cursor)))
+        self._apply(self._state.apply(*await self._store.read(read_changes, self._state.cursor)))
         replaced: dict[str, Directory] = {}
         count = 0
         for outdated in sorted(self._outdated_tenants):
@@ -370,7 +370,7 @@ class Publisher:
     async def _revise_books(self, account: Account, current: Sequence[_BuiltBook]) -> list[_BuiltBook] | None:
         """Revise books by the changes of the contacts; None when the changes are unknown or too many."""
         limit = sum(max_changes(built.book) for built in current)
-        delta = await self._store.run(read_delta, account.id, min(built.generation for built in current), limit)
+        delta = await self._store.read(read_delta, account.id, min(built.generation for built in current), limit)
         if delta is None:
             return None
         context, books = self._contexts[account.tenant], [built.book for built in current]

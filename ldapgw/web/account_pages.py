@@ -90,7 +90,7 @@ class AccountPage:
             shown_accounts = visitor.accounts
             if visitor.administers(tenant):
                 shown_accounts = self._layout.with_database_error(
-                    await self._dependencies.store.run(accounts.read_all, tenant.name)
+                    await self._dependencies.store.read(accounts.read_all, tenant.name)
                 )
         except StoreError:
             return _DATABASE_UNAVAILABLE
@@ -159,7 +159,7 @@ class AccountPage:
             account,
             status,
             progress=self._dependencies.progress(account.id),
-            labels=(await self._dependencies.store.run(contacts.read_labels, account.id)).values(),
+            labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
             example=await self._dependencies.finder.example(tenant.name, account.sub),
         )
 
@@ -223,12 +223,12 @@ async def disconnect_account(dependencies: WebDependencies, account_id: int) -> 
 
 
 async def _revoke(dependencies: WebDependencies, revocation_id: int) -> bool:
-    revocation = await dependencies.store.run(revocations.read, dependencies.secret_box, revocation_id)
+    revocation = await dependencies.store.read(revocations.read, dependencies.secret_box, revocation_id)
     if revocation is None:
         return False
     tenant = dependencies.tenants.get(revocation.tenant)
     sharers = dependencies.sharers(tenant.client) if tenant and tenant.client else []
-    if not await dependencies.store.run(revocations.is_shared, sharers, revocation.sub):
+    if not await dependencies.store.read(revocations.is_shared, sharers, revocation.sub):
         try:
             await dependencies.oauth.revoke(revocation.token)
         except GoogleError as error:

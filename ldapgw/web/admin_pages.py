@@ -113,7 +113,7 @@ class AdminPage:
             return ()
         list_pages = request.query["admin"], request.query.get("phones", "")
         now = self._layout.now()
-        subs, logins = await self._dependencies.store.run(_displayed_items, tenant.name, now, *list_pages)
+        subs, logins = await self._dependencies.store.read(_displayed_items, tenant.name, now, *list_pages)
         return [*(person_topic(tenant.name, sub) for sub in subs), *map(self._phones.topic, logins)]
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
@@ -193,7 +193,7 @@ class AdminPage:
         :param client_id: the entered client id.
         """
         now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
-        overview = await self._dependencies.store.run(
+        overview = await self._dependencies.store.read(
             _overview, tenant.name, now, request.query.get("accounts", ""), request.query.get("phones", "")
         )
         certificate = admin_texts.certificate_status(

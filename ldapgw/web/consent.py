@@ -144,7 +144,7 @@ class AuthorizationCodeFlow:
         """
         flow, tenant = await self._take_flow(request)
         before = request.session(tenant.name)
-        visitor = await self._dependencies.store.run(find_visitor, before, tenant, self._dependencies.clock.seconds())
+        visitor = await self._dependencies.store.read(find_visitor, before, tenant, self._dependencies.clock.seconds())
         try:
             return await self._complete(flow, tenant, visitor, request)
         except PageError as error:
@@ -180,7 +180,7 @@ class AuthorizationCodeFlow:
 
     async def _is_session_of(self, session: str, tenant: str) -> bool:
         """Whether a session belongs to a tenant; the session may have expired."""
-        return is_secret(session) and await self._dependencies.store.run(sign_ins.read_tenant, session) == tenant
+        return is_secret(session) and await self._dependencies.store.read(sign_ins.read_tenant, session) == tenant
 
     async def _complete(
         self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
@@ -285,7 +285,7 @@ class AuthorizationCodeFlow:
         Google revokes everything that the user has ever granted to the client, so the grant is kept where another
         account of this gateway depends on it.
         """
-        if await self._dependencies.store.run(revocations.is_shared, self._dependencies.sharers(client), identity.sub):
+        if await self._dependencies.store.read(revocations.is_shared, self._dependencies.sharers(client), identity.sub):
             return
         try:
             await self._dependencies.oauth.revoke(grant.refresh_token or grant.access_token)

@@ -91,7 +91,7 @@ class ExplainPage:
         is_admin = visitor.administers(tenant)
         known_accounts = visitor.accounts
         if is_admin:
-            known_accounts = await self._layout.dependencies.store.run(accounts.read_all, tenant.name)
+            known_accounts = await self._layout.dependencies.store.read(accounts.read_all, tenant.name)
         own_books = frozenset(account.sub for account in visitor.accounts)
         reader = ExplanationReader(hides_private_books=True, own_books=own_books, is_admin=is_admin)
         return ExplainRequest(query, base, reader, known_accounts, _ACCOUNT_PAGE_NAME)
@@ -106,7 +106,7 @@ class ExplainPage:
         query_error: Translatable = "",
         explanation: Any = None,
     ) -> HttpResponse:
-        phones = await self._layout.dependencies.store.run(visible_phones, tenant, visitor)
+        phones = await self._layout.dependencies.store.read(visible_phones, tenant, visitor)
         return self._layout.page(
             request,
             "explain.html",

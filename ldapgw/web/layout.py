@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
+from ldapgw.errors import StoreError
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.store import sign_ins
 from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.web.dependencies import WebDependencies, WebTenant
@@ -169,11 +171,14 @@ class Layout:
 
         :param seen: whether the request counts as activity of the person, which extends the session.
         """
-        # A database that cannot be written can often still be read.
-        seen = seen and self.dependencies.database_fails_since() is None
-        visitor = await self.dependencies.store.run(find_visitor, session, tenant, self.now(), seen=seen)
+        visitor = await self.dependencies.store.read(find_visitor, session, tenant, self.now())
         if visitor is None:
             return None
+        if seen:
+            # Not awaited: the page need not wait for a sync that writes.  A database that cannot be written, which the
+            # store logs, can often still be read.
+            extended = self.dependencies.store.run(sign_ins.extend_sign_in, session, self.now())
+            extended.addErrback(lambda failure: failure.trap(StoreError) and None)
         own_account = self.with_database_error((visitor.account,))[0] if visitor.account is not None else None
         return replace(visitor, account=own_account, accounts=self.with_database_error(visitor.accounts))
 

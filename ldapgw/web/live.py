@@ -79,7 +79,7 @@ class AccountWatcher:
         :raises StoreError: when the database cannot be used.
         """
         watched = [topic for topic in self._notifier.topics() if topic.startswith("person ")]
-        states = await self._store.run(_account_states, watched) if watched else {}
+        states = await self._store.read(_account_states, watched) if watched else {}
         last_states, self._last_states = self._last_states, states
         for topic, state in states.items():
             # A person watched for the first time may have changed since the page was rendered.

@@ -123,7 +123,7 @@ async def find_phone(layout: Layout, tenant: WebTenant, visitor: Visitor, name: 
 
     :raises PageError: "not found", both for an unknown name and for another person's phone.
     """
-    login = await layout.dependencies.store.run(phones.read_by_name, name)
+    login = await layout.dependencies.store.read(phones.read_by_name, name)
     if login is None or login.tenant != tenant.name:
         raise PageError(error_pages.NOT_FOUND, tenant)
     if not is_owned_by(login, visitor) and not visitor.administers(tenant):
@@ -169,7 +169,7 @@ class PhonePages:
 
     async def account_section(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
         """The template values of the phones on the account page (``my_phones.html``)."""
-        logins, free_name = await self._layout.dependencies.store.run(_phones_and_free_name, visitor)
+        logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
             **_form_values(tenant, visitor, name=free_name),
@@ -177,7 +177,7 @@ class PhonePages:
 
     async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
         """The topics of the visitor's own phones, and of the phone on the open page."""
-        logins, _ = await self._layout.dependencies.store.run(_phones_and_free_name, visitor)
+        logins, _ = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
         name = request.query.get("phone", "")
         shown = (await find_phone(self._layout, tenant, visitor, name),) if name else ()
         return [self.topic(login) for login in (*logins, *shown)]

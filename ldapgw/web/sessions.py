@@ -87,16 +87,12 @@ class Visitor:
         return form_token(self.session)
 
 
-def find_visitor(
-    connection: Connection, session: str, tenant: WebTenant, now: float, *, seen: bool = True
-) -> Visitor | None:
+def find_visitor(connection: Connection, session: str, tenant: WebTenant, now: float) -> Visitor | None:
     """The visitor that a session cookie belongs to.
 
     None when the session is unknown, expired or of another tenant, or when the tenant no longer admits the person.
-
-    :param seen: whether the request counts as activity of the person, which extends the session.
     """
-    person = sign_ins.read_sign_in(connection, session, tenant.name, now, seen=seen) if is_secret(session) else None
+    person = sign_ins.read_sign_in(connection, session, tenant.name, now) if is_secret(session) else None
     if person is None or not (person.is_by_link or tenant.admits(_identity(person))):
         return None
     all_accounts = accounts.read_for_person(connection, person.tenant, person.sub)

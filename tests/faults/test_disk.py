@@ -155,6 +155,7 @@ def test_locked_by_another_program(running: Running) -> None:
         other = sqlite3.connect(running.office.database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         assert "database is locked" in running.refused("sync", ALICE)
+        assert running.page("/acme/")[0] == 200
         running.is_told()
         other.execute("ROLLBACK")
         other.close()

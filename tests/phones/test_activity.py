@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
 from ldapgw.directory.access import NOBODY
@@ -21,10 +21,10 @@ from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.search_log import SearchLog, SearchUpdate
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.store.worker import StoreWorker
 from tests.support import asks, pdu
 from tests.support.filter_text import encode
 from tests.support.stage.databases import open_in_memory
-from tests.support.stage.web import DirectStore
 
 BASE = "dc=acme,dc=example"
 WATCHED_DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0)
@@ -89,7 +89,7 @@ class Stage:
             phones.add(connection, DESK1)
             phones.add(connection, HALL)
         self.logins = {one.name: PhoneAccess(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
-        self.store: Any = DirectStore(self.database)
+        self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
         self.searches = SearchLog(self.clock.seconds)
         self.judged = 0
         self.notes = SearchRecorder(

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
 import pytest
 from sqlalchemy import Connection
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnwritableStore
+from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
 from tests.support.results import result_of
+from tests.support.stage.sync import DESK
 
 NOW = 1_800_000_000.0
 FULL, LOCKED = "db: disk is full", "db: is locked"
@@ -26,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(database: Database, clock: Clock) -> MonitoredStore:
-    return MonitoredStore(StoreWorker(database, execute), clock.seconds, lambda: NOW + clock.seconds())
+    return MonitoredStore(StoreWorker(database, execute, execute), clock.seconds, lambda: NOW + clock.seconds())
 
 
 def fail(store: MonitoredStore, error: Exception) -> None:
@@ -42,6 +49,31 @@ def test_what_is_returned_and_what_is_raised_comes_back(store: MonitoredStore) -
     assert result_of(store.run(lambda _, number, *, more: number + more, 1, more=2)) == 3
     fail(store, ZeroDivisionError())
     assert not store.is_failing
+
+
+def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
+    """It finds what was committed before, and cannot write itself."""
+    database = Database(f"sqlite:///{tmp_path / 'ldapgw.db'}")
+    database.open()
+    written, read = Event(), Event()
+
+    def write(connection: Connection) -> None:
+        phones.add(connection, DESK)
+        written.set()
+        assert read.wait(30)
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        store: Any = StoreWorker(database, one.submit, other.submit)
+        writing = store.run(write)
+        assert written.wait(30)
+        assert store.read(phones.read_all).result(30) == ()
+        read.set()
+        writing.result(30)
+        assert store.read(phones.read_all).result(30) == (DESK,)
+        with pytest.raises(StoreError, match="attempt to write a readonly database"):
+            store.read(phones.remove, DESK.name).result(30)
+        assert store.run(phones.remove, DESK.name).result(30)
+    database.close()
 
 
 def test_one_line_for_all_who_asked_and_one_for_its_end(

@@ -148,7 +148,7 @@ def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
         f"t{number}": replace(CONTEXT, name=f"t{number}", base=Dn.parse(f"dc=t{number}")) for number in range(tenants)
     }
     made = Publisher(
-        store=StoreWorker(database, at_once),
+        store=StoreWorker(database, at_once, at_once),
         catalog=catalog,
         contexts=contexts,
         features=features,

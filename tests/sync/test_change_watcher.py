@@ -83,6 +83,8 @@ class HeldStore:
         self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
         return done
 
+    read = run
+
     def go_on(self) -> None:
         while self._waiting:
             self._waiting.pop(0)()

@@ -253,6 +253,8 @@ def test_a_broken_database(stage: Stage, browser: Browser, logged: list[LogEvent
         def run(self, *_: object, **__: object) -> Deferred[Any]:
             return fail(StoreError("/var/lib/ldapgw/ldapgw.db: cannot be used: disk full"))
 
+        read = run
+
     stage.store = BrokenStore()
     seen = stage.browser().get("/acme/")
     assert seen.status == 503
@@ -268,6 +270,8 @@ def test_a_fault_of_ours(stage: Stage, logged: list[LogEvent]) -> None:
     class FaultyStore:
         def run(self, *_: object, **__: object) -> Deferred[Any]:
             raise ZeroDivisionError("secret detail")
+
+        read = run
 
     stage.store = FaultyStore()
     seen = stage.browser().get("/acme/")

@@ -303,6 +303,8 @@ class SlowStore:
         self.waiting.append((later, function, args, kw))
         return later
 
+    read = run
+
     def answer(self, store: Any) -> None:
         """Let another store answer what has waited longest."""
         later, function, args, kw = self.waiting.pop(0)

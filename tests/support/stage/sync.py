@@ -171,7 +171,7 @@ class Stage:
         return open_in_memory()
 
     def new_store(self, at_once: WorkerThread) -> Store:
-        return StoreWorker(self.database, at_once)
+        return StoreWorker(self.database, at_once, at_once)
 
     def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
         return SyncScheduler(

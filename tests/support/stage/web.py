@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, Cooperator
 from twisted.internet.testing import StringTransport
@@ -48,8 +48,8 @@ from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.accounts import Account
-from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.worker import StoreWorker
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
 from ldapgw.web.http import PublicUrl
@@ -78,20 +78,6 @@ ACME = WebTenant(
 )
 HOSTILE = "<script>alert('\"&')</script>"
 GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_users=("*",), admins=())
-
-
-class DirectStore:
-    """A store without a thread: what is to be run is run."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def run(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
-        def in_transaction() -> Any:
-            with self._database.begin() as connection:
-                return function(connection, *args, **kw)
-
-        return maybeDeferred(in_transaction)
 
 
 class TwoContacts:
@@ -196,7 +182,7 @@ class Stage:
         self.clock.advance(NOW)
         self.database = open_in_memory()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
-        self.store: Any = DirectStore(self.database)
+        self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
         for address, hd in (
