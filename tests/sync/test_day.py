@@ -113,7 +113,7 @@ class Day(Stage):
 def test_a_day(count: int, outage: float, end: float) -> None:
     """Nobody loses a contact, all are served soon after the outage, people at once, and the quota is kept.
 
-    A whole day of a thousand accounts has 144,000 syncs and takes half an hour.
+    A whole day of a thousand accounts has 144,000 syncs and takes a quarter of an hour.
     """
     day = Day(count=count)
     waits = []
