@@ -84,6 +84,7 @@ class Database:
 
     :param url: an SQLAlchemy URL: ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
     :param keeps_copies: whether to keep a copy of the database before an upgrade.
+    :ivar reading_engine: for `begin_read`; its connections refuse to write.
     """
 
     def __init__(self, url: str, *, keeps_copies: bool = True) -> None:
@@ -95,6 +96,12 @@ class Database:
                 'database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True
             ) from None
         self._path = Path(self._engine.url.database) if self._engine.url.database else None
+        # In memory there is one connection.
+        self.reading_engine = (
+            _engine(url, query_only=True)
+            if self._path
+            else self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
         self._file: tuple[int, int] | None = None
         self._name = str(self._path or "the database")
         self._is_locked = False
@@ -104,7 +111,8 @@ class Database:
         self._why_read_only: UnwritableStore | None = None
         self._opening = Lock()
         event.listen(self._engine, "begin", self._begin)
-        event.listen(self._engine, "do_connect", self._connect_read_only)
+        for engine in (self._engine, self.reading_engine):
+            event.listen(engine, "do_connect", self._connect_read_only)
 
     def open(self) -> None:
         """Create the database or upgrade it to the newest version; a copy is kept before an upgrade.
@@ -169,7 +177,7 @@ class Database:
         """
         assert self._first_write is not None
         before, self._why_read_only = self._why_read_only, None
-        self._engine.dispose()
+        self.close()
         try:
             self.open()
             with self._engine.begin() as connection:
@@ -180,7 +188,7 @@ class Database:
             self._why_read_only = found if isinstance(found, UnwritableStore) else before
             if self._why_read_only is None:
                 raise found from None
-            self._engine.dispose()
+            self.close()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -236,21 +244,18 @@ class Database:
         try:
             with self._opening:
                 self._check_file()
-                connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                connection = self.reading_engine.connect()
             with connection:
-                connection.exec_driver_sql("PRAGMA query_only = ON")
                 connection.exec_driver_sql("BEGIN")
-                try:
-                    yield connection
-                    connection.exec_driver_sql("ROLLBACK")
-                finally:
-                    connection.exec_driver_sql("PRAGMA query_only = OFF")
+                yield connection
+                connection.exec_driver_sql("ROLLBACK")
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
 
     def close(self) -> None:
         """Close all connections; the database can be opened again."""
         self._engine.dispose()
+        self.reading_engine.dispose()
 
     @property
     def engine(self) -> Engine:
@@ -276,7 +281,7 @@ class Database:
         """Reconnect when the file was replaced: SQLite would go on writing into the deleted file and lose the data."""
         identity = self.identity()
         if self._file and identity != self._file:
-            self._engine.dispose()
+            self.close()
             if self._revision() != revisions()[0]:
                 raise StoreError(f"{self._name}: was replaced by a file that is no database of this ldapgw")
             self._file = identity
@@ -452,7 +457,8 @@ def _alembic() -> AlembicConfig:
     return config
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, query_only: bool = False) -> Engine:
+    """:param query_only: whether to refuse what would write; only for transactions that are begun by hand."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True)
@@ -461,9 +467,12 @@ def _engine(url: str) -> Engine:
         parsed,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         hide_parameters=True,  # the text of an error must not contain stored values
+        **({"isolation_level": "AUTOCOMMIT"} if query_only else {}),
         **memory,
     )
     event.listen(engine, "connect", _prepare)
+    if query_only:
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
     return engine
 
 

@@ -176,7 +176,7 @@ class SyncJob:
         """
         tenant = self._tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
-        stored = await self._store.read(_read, account.id)
+        stored = await self._store.run(_read, account.id)
         states = {
             source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
@@ -252,7 +252,7 @@ class SyncJob:
         tenant = self._tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account):
             return False
-        stored = await self._store.read(_read, account.id)
+        stored = await self._store.run(_read, account.id)
         query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
@@ -283,10 +283,10 @@ class SyncJob:
 
     async def next_directory_account(self, tenant: str) -> int | None:
         """The id of the account to fetch a tenant's directory through next; None when no account is to be tried now."""
-        return choose_directory_account(await self._store.read(directory_accounts.read_candidates, tenant), self._now())
+        return choose_directory_account(await self._store.run(directory_accounts.read_candidates, tenant), self._now())
 
     async def _is_directory_account(self, account: Account) -> bool:
-        candidates = await self._store.read(directory_accounts.read_candidates, account.tenant)
+        candidates = await self._store.run(directory_accounts.read_candidates, account.tenant)
         requested_id = account.id if account.pending_sync is not None else None
         return choose_directory_account(candidates, self._now(), requested_id) == account.id
 

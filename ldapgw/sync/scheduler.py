@@ -133,10 +133,10 @@ class SyncScheduler(Service):
         busy = set(self._busy)
         again, self._unserved = self._unserved, set()
         try:
-            news = await self._store.read(changes.read_since, self._cursor)
+            news = await self._store.run(changes.read_since, self._cursor)
             present = dict(news.accounts)
             for account_id in again - present.keys():
-                present[account_id] = await self._store.read(accounts.read, account_id)
+                present[account_id] = await self._store.run(accounts.read, account_id)
         except BaseException:
             self._unserved |= again
             raise
@@ -245,7 +245,7 @@ class SyncScheduler(Service):
 
     async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
         """Sync when a slot is free; a requested sync gets a priority slot and does not wait for timed syncs."""
-        queued_account = await self._store.read(accounts.read, account_id)
+        queued_account = await self._store.run(accounts.read, account_id)
         is_requested = queued_account is not None and queued_account.requested_sync is not None
         if is_requested:
             return await self._sync_with(self._priority_slots, account_id, loop, is_requested=True)
@@ -391,7 +391,7 @@ class SyncScheduler(Service):
     async def _start_successor(self, account: Account) -> None:
         """Start the sync of the next directory account soon, unless its own syncs fail."""
         next_id = await self._job.next_directory_account(account.tenant)
-        successor = await self._store.read(accounts.read, next_id) if next_id not in (None, account.id) else None
+        successor = await self._store.run(accounts.read, next_id) if next_id not in (None, account.id) else None
         loop = self._loops.get(successor.id) if successor is not None and not successor.failures else None
         if loop is not None and loop.run is None and loop.timer.running:
             self._start(loop, 1.0 + self._random())

@@ -92,7 +92,7 @@ class AccessTokenProvider:
         """
         if account.client_id not in (None, client.client_id):
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
-        tokens = await self._store.read(accounts.read_tokens, self._secret_box, account.id)
+        tokens = await self._store.run(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
         return tokens
@@ -160,7 +160,7 @@ class TokenRevoker(Service):
 
     async def revoke_pending(self) -> None:
         """Make the revocations that are due."""
-        for revocation in await self._store.read(revocations.read_due, self._secret_box, self._clock.seconds()):
+        for revocation in await self._store.run(revocations.read_due, self._secret_box, self._clock.seconds()):
             await self._revoke(revocation)
 
     async def _revoke(self, revocation: Revocation) -> None:
@@ -171,7 +171,7 @@ class TokenRevoker(Service):
             return
         client = self._clients.get(tenant)
         sharers = [name for name, other in self._clients.items() if client and client.shares_grants_with(other)]
-        if not await self._store.read(revocations.is_shared, sharers, revocation.sub):
+        if not await self._store.run(revocations.is_shared, sharers, revocation.sub):
             try:
                 await self._oauth.revoke(revocation.token)
             except GoogleError as error:

@@ -295,12 +295,12 @@ def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
             failed.append(1)
             raise OperationalError(statement, {}, sqlite3.OperationalError("disk I/O error"))
 
-    event.listen(scene.database.engine, "before_cursor_execute", broken)
+    event.listen(scene.database.reading_engine, "before_cursor_execute", broken)
     add_phone(scene)
     scene.refresher.refresh_now()
     scene.clock.advance(POLL_SECONDS)
     assert len(failed) == 2
-    event.remove(scene.database.engine, "before_cursor_execute", broken)
+    event.remove(scene.database.reading_engine, "before_cursor_execute", broken)
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
     assert scene.logged == [
