@@ -52,7 +52,7 @@ _BuildKey = tuple[NamingContext, int, str, str, bool]
 MIN_PROCESS_CONTACTS = 3000
 
 # How many books are published in one turn of the reactor, unless a tenant has more: a few milliseconds.
-_BOOKS_AT_ONCE = 1000
+_BOOKS_AT_ONCE = 400
 
 # How many generations a cached book may lag behind; the store keeps the changes of twice as many.
 _MAX_CACHE_LAG = contacts.KEPT_GENERATIONS // 2
@@ -242,21 +242,31 @@ class Publisher:
             await self._save_to_cache()
 
     async def _merge_and_publish(self) -> None:
-        # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
+        # Phones wait for the start: all is published at once, and work that only speeds up searches is done by the next
+        # refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
-        merged: dict[str, Directory] = {}
-        for tenant, context, books, served in self._outdated_books(self._outdated_tenants):
-            if served is not None and served.books == books and not served.shared_books.needs_merge:
-                merged[tenant] = served
-            else:
-                before = _shared_books(served)
-                merged[tenant] = await self._run_off_thread(Directory, context, books, before, defer_merge=is_start)
-        # An account may have been removed meanwhile.
-        if any(merged[tenant].books != books for tenant, _, books, _ in self._outdated_books(merged)):
-            await self._merge_and_publish()
-            return
-        self._outdated_tenants -= {tenant for tenant, one in merged.items() if not one.shared_books.needs_merge}
-        self._replace_snapshot(merged, loaded=True)
+        waiting = sorted(self._outdated_tenants, reverse=True)
+        while True:
+            merged: dict[str, Directory] = {}
+            count = 0
+            while waiting and (is_start or count < _BOOKS_AT_ONCE):
+                [(tenant, context, books, served)] = self._outdated_books([waiting.pop()])
+                count += len(books)
+                if served is not None and served.books == books and not served.shared_books.needs_merge:
+                    merged[tenant] = served
+                else:
+                    before = _shared_books(served)
+                    merged[tenant] = await self._run_off_thread(Directory, context, books, before, defer_merge=is_start)
+            # An account may have been removed meanwhile.
+            for tenant, _, books, _ in self._outdated_books(merged):
+                if merged[tenant].books != books:
+                    waiting.append(tenant)
+                    del merged[tenant]
+            self._outdated_tenants -= {tenant for tenant, one in merged.items() if not one.shared_books.needs_merge}
+            self._replace_snapshot(merged, loaded=not (waiting and is_start))
+            if not waiting:
+                return
+            await self._next_turn()
 
     async def _prune_cache(self, *, again: bool = False) -> None:
         """Delete the cached books of removed accounts; at the start also unfinished files of an interrupted write."""

@@ -160,6 +160,27 @@ def test_many_books_are_published_in_several_turns(monkeypatch: pytest.MonkeyPat
     assert seen == [[shared, private], [shared, shared]]
 
 
+def test_many_books_that_were_built_are_published_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tenant by tenant; at the start, for which phones wait, at once."""
+    monkeypatch.setattr("ldapgw.sync.publisher._BOOKS_AT_ONCE", 1)
+    stage = Stage(tenants=("acme", "globex"))
+    turns: list[list[int]] = []
+    stage.between_turns = lambda: turns.append(
+        [len(book) for directory in stage.catalog.dit().directories for book in directory.books]
+    )
+    found = [stage.connect(ALICE, tenant="acme"), stage.connect(BOB, tenant="globex")]
+    result_of(stage.publisher.refresh())
+    assert (turns, stage.catalog.snapshot.loaded) == ([], True)
+    for account, address in zip(found, (ALICE, BOB), strict=True):
+        stage.world.add_person(address, person("Ada Riese"))
+        result_of(stage.job.sync(account, full=False))
+    result_of(stage.publisher.publish_accounts())
+    turns.clear()
+    result_of(stage.publisher.build())
+    assert turns == [[1, 0]]
+    assert [len(book) for directory in stage.catalog.dit().directories for book in directory.books] == [1, 1]
+
+
 def test_where_nothing_differs_nothing_is_published() -> None:
     """What was worked out of the directories stays true; logins are looked at all the same."""
     stage = Stage()
