@@ -293,16 +293,17 @@ def connect(
     return known.id
 
 
+_TOKENS = select(account.c.refresh_token, account.c.access_token, account.c.access_expires_at).where(
+    account.c.id == bindparam("account_id"), account.c.connected_at.is_not(None)
+)
+
+
 def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) -> Tokens | None:
     """Read the tokens of an account; None when the account is not connected.
 
     :raises StoreError: when the key does not fit.
     """
-    row = connection.execute(
-        select(account.c.refresh_token, account.c.access_token, account.c.access_expires_at).where(
-            account.c.id == account_id, account.c.connected_at.is_not(None)
-        )
-    ).first()
+    row = connection.execute(_TOKENS, {"account_id": account_id}).first()
     if row is None:
         return None
     return Tokens(

@@ -41,6 +41,9 @@ ListingWarnings = Mapping[str, Mapping[str, int]]
 
 T = TypeVar("T")
 
+# The columns that the account's counters are made of.
+_COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Contact)
 
@@ -338,20 +341,28 @@ def set_asked_at(connection: Connection, account_id: int, sources: Collection[So
     connection.execute(update(source).where(where).values(asked_at=now))
 
 
+_DELETE_SOURCES = (
+    delete(contact)
+    .where(contact.c.account_id == bindparam("account_id"), contact.c.source.in_(bindparam("sources", expanding=True)))
+    .returning(*_COUNTED)
+)
+
+
 def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> bool:
     """Delete all contacts of some sources; whether there were any."""
-    deletion = delete(contact).where(contact.c.account_id == account_id, contact.c.source.in_(of))
-    deleted = connection.execute(deletion.returning(*_COUNTED)).all()
+    deleted = connection.execute(_DELETE_SOURCES, {"account_id": account_id, "sources": list(of)}).all()
     if deleted:
         _update_counters(connection, account_id, _count(deleted), Counter())
         _forget_changes(connection, account_id, _next_generation(connection, account_id))
     return bool(deleted)
 
 
+_LABELS = select(label.c.resource_name, label.c.name).where(label.c.account_id == bindparam("account_id"))
+
+
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
     """Read the account's labels: names by resource name."""
-    rows = connection.execute(select(label.c.resource_name, label.c.name).where(label.c.account_id == account_id))
-    return {row.resource_name: row.name for row in rows}
+    return {row.resource_name: row.name for row in connection.execute(_LABELS, {"account_id": account_id})}
 
 
 def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str]) -> None:
@@ -387,7 +398,6 @@ def _delete(connection: Connection, account_id: int, of: Source, uids: Sequence[
     return _count(connection.execute(delete(contact).where(*where).returning(*_COUNTED)))
 
 
-_COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable
 _COUNTERS = select(account.c.contacts, account.c.numbers, account.c.skipped).where(
     account.c.id == bindparam("account_id")
 )

@@ -32,10 +32,14 @@ class LabelState:
     fingerprint: str = ""
 
 
+_LABEL_STATE = select(account.c.labels_token, account.c.labels_fingerprint).where(
+    account.c.id == bindparam("account_id")
+)
+
+
 def read_label_state(connection: Connection, account_id: int) -> LabelState:
     """Read the account's labels with their sync token."""
-    query = select(account.c.labels_token, account.c.labels_fingerprint).where(account.c.id == account_id)
-    row = connection.execute(query).one()
+    row = connection.execute(_LABEL_STATE, {"account_id": account_id}).one()
     return LabelState(read_labels(connection, account_id), row.labels_token, row.labels_fingerprint)
 
 
@@ -194,10 +198,12 @@ def increment_generation(connection: Connection, account_id: int) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
 
 
+_SOURCE_STATES = select(source.c.source, source.c.state).where(source.c.account_id == bindparam("account_id"))
+
+
 def write_source_states(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
     """Store the states of sources; sources that are not on lose their sync token."""
-    query = select(source.c.source, source.c.state).where(source.c.account_id == account_id)
-    existing = {row.source: row.state for row in connection.execute(query)}
+    existing = {row.source: row.state for row in connection.execute(_SOURCE_STATES, {"account_id": account_id})}
     for name, state in states.items():
         if existing.get(name) == state:
             continue
