@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from ldapgw.cli.certificate import expiry_if_near
-from ldapgw.cli.options import account_tenant, as_json, pass_site
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
-from ldapgw.cli.site import Site, find_account, now
+from ldapgw.cli.site import Site, account_tenant, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts as stored

@@ -7,9 +7,8 @@ import secrets
 
 import click
 
-from ldapgw.cli.options import as_json, only_tenant, pass_site
 from ldapgw.cli.output import hint, print_json, print_line
-from ldapgw.cli.site import Site, now
+from ldapgw.cli.site import Site, as_json, now, only_tenant, pass_site
 from ldapgw.store import sign_ins
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.sign_ins import LINK_SECONDS

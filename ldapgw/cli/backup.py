@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from ldapgw.cli.options import pass_site
 from ldapgw.cli.output import print_line
-from ldapgw.cli.site import Site, is_missing
+from ldapgw.cli.site import Site, is_missing, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.store.backup import back_up

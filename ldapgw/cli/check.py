@@ -16,9 +16,8 @@ import click
 from ldapgw.cli import certificate, state_dir
 from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.google import google_clients, run_in_reactor
-from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
-from ldapgw.cli.site import Site, now
+from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Source
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused

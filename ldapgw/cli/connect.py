@@ -20,9 +20,8 @@ from twisted.python.failure import Failure
 
 from ldapgw.cli.google import get_reactor, google_clients, run_in_reactor
 from ldapgw.cli.oauth_callback import callback_request, describe_page_error, wait_for_browser
-from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.site import Site
+from ldapgw.cli.site import Site, only_tenant, pass_site
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth

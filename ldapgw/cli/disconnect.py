@@ -6,9 +6,8 @@ from __future__ import annotations
 import click
 
 from ldapgw.cli.google import google_clients, run_in_reactor
-from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.site import Site, find_account, now
+from ldapgw.cli.site import Site, account_tenant, find_account, now, pass_site
 from ldapgw.errors import GoogleError, UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, revocations

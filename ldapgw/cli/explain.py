@@ -9,10 +9,9 @@ import click
 
 from ldapgw.cli.library import Library
 from ldapgw.cli.lookup import read_filter
-from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.phones import find_phone
-from ldapgw.cli.site import Site, now
+from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
 from ldapgw.phones.explain.model import BookSyncState, Explanation

@@ -13,8 +13,7 @@ from ldapgw.cli.formats import table
 from ldapgw.cli.formats.ldif import ldif
 from ldapgw.cli.formats.vcard import vcard
 from ldapgw.cli.library import Library
-from ldapgw.cli.options import only_tenant, pass_site
-from ldapgw.cli.site import Site, find_account
+from ldapgw.cli.site import Site, find_account, only_tenant, pass_site
 from ldapgw.contact import Contact
 from ldapgw.directory import name_folding
 from ldapgw.directory.entry import Entry

@@ -3,26 +3,39 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ldapgw.cli.check import REFUSED_REDIRECT_URI
-from ldapgw.cli.options import pass_site
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.site import Site
+from ldapgw.cli.site import Site, pass_site
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.config import decode
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
-from ldapgw.server.config.sample import fill_sample
 from ldapgw.server.state_dir import create_state_dir
 
 STATE_DIR = "/var/lib/ldapgw"
+
+# A line that sets a key, or would set it without its "#".
+_SETTING = re.compile(r"#?(?P<key>[a-z_]+) = .*")
+# The part of the sample's head that describes only the sample.
+_HEAD = re.compile(r"\A# The configuration of ldapgw.*?(?=# Relative paths)", re.DOTALL)
+_NEW_HEAD = """\
+# The configuration of ldapgw, as written by ldapgw init.
+#
+# A key behind a "#" has the default that it shows; where it shows an example instead, its comment says so.
+# docs/configuration.rst explains every key.
+#
+"""
 
 # Domains of consumers' addresses, which are not domains of a company.
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
@@ -92,7 +105,7 @@ def init(site: Site, /, **given: Any) -> None:
     file = Path(site.file)
     if file.exists():
         raise UserError(f"{file}: is there already; change it, or name another with --config")
-    text = fill_sample(_answers(given))
+    text = _fill_sample(_answers(given))
     config = decode(tomllib.loads(text), str(file))
     # Before the file, which says that there is a database.
     create_state_dir(Path(config.state_dir))
@@ -149,3 +162,24 @@ def _next_steps(file: str, *, has_client: bool) -> list[str]:
     command = f"ldapgw --config {file}"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {command} run", *enter]
+
+
+def _fill_sample(values: Mapping[str, object]) -> str:
+    """The sample of the configuration file with values filled in; all other keys keep their defaults.
+
+    :param values: text or lists of text by key; each key must be in the file once; None comments the key out.
+    """
+    sample = files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
+    lines = [_line(line, values) for line in _HEAD.sub(_NEW_HEAD, sample).splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(line: str, values: Mapping[str, object]) -> str:
+    setting = _SETTING.fullmatch(line)
+    if setting is None or setting["key"] not in values:
+        return line
+    value = values[setting["key"]]
+    if value is None:
+        return "#" + line.lstrip("#").replace("# set this", "# example")
+    # A JSON string is a valid TOML string, and a JSON list of strings is a valid TOML array.
+    return f"{setting['key']} = {json.dumps(value, ensure_ascii=False)}"

@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from ldapgw.cli.library import Library
-from ldapgw.cli.options import as_json, only_tenant, pass_site
 from ldapgw.cli.output import hint, print_json, print_table
 from ldapgw.cli.phones import find_phone
-from ldapgw.cli.site import Site
+from ldapgw.cli.site import Site, as_json, only_tenant, pass_site
 from ldapgw.contact import Sharing
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter

@@ -10,9 +10,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.options import as_json, only_tenant, pass_site, phone_name
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
-from ldapgw.cli.site import Site, find_account, now
+from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError

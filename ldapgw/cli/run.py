@@ -7,8 +7,7 @@ import sys
 
 import click
 
-from ldapgw.cli.options import pass_site
-from ldapgw.cli.site import Site
+from ldapgw.cli.site import Site, pass_site
 
 
 @click.command()

@@ -2,6 +2,7 @@
 """The gateway that a command works on: its configuration file, state directory and database.
 
 A command that only reads or changes existing data creates no files: without a database, the command sees an empty one.
+At the end are the options and arguments that several commands share.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, database_
 from ldapgw.store import accounts, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.phones import is_valid_name
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 
@@ -196,3 +198,24 @@ def _opened(url: str) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+pass_site = click.make_pass_decorator(Site)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+account_tenant = click.option(
+    "--tenant", metavar="T", help="The tenant, where the address is an account in several of them."
+)
+
+only_tenant = click.option("--tenant", metavar="T", help="The tenant; may be left out where there is only one.")
+
+
+def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Check the name of a phone, which is part of a DN, of URLs and of the names of provisioning files.
+
+    :raises click.BadParameter: when the name is not valid.
+    """
+    if not is_valid_name(value):
+        raise click.BadParameter("expected 1 to 64 letters a-z, digits, dots, underscores and hyphens", ctx, param)
+    return value

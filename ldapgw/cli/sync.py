@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import console, print_line
-from ldapgw.cli.site import Site, find_account
+from ldapgw.cli.site import Site, account_tenant, find_account, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.store import accounts, sync_state

@@ -32,7 +32,6 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import Family
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
-from ldapgw.phones.explain.matches import matched_terms
 from ldapgw.phones.explain.misses import MissFinder
 from ldapgw.phones.explain.model import (
     OPERATOR,
@@ -46,7 +45,7 @@ from ldapgw.phones.explain.model import (
     SearchedBook,
 )
 from ldapgw.phones.explain.query import PhoneQuery
-from ldapgw.phones.explain.terms import FilterTerm, filter_terms, text_variants
+from ldapgw.phones.explain.terms import FilterTerm, filter_terms, matched_terms, text_variants
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase, gettext_noop
 
