@@ -64,7 +64,7 @@ class Running:
         assert trouble.endswith(FROM_MEMORY)
         assert line in trouble
         assert back.endswith(BACK)
-        # What was begun in the trouble may end after it.
+        # A disk that is nearly full can be used for a moment: the log has said so before there was room for all.
         wait_until(lambda: "\nldapgw_database_ok 1.0\n" in self.page("/metrics")[1], "the figures say that it is back")
         # The sync that failed may have been done again by now.
         assert self.phone.read(BOOK) in (self.before, self.office.now)
