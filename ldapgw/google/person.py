@@ -157,7 +157,10 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
     sip_addresses = _sip_addresses(person)
     name = _display_name(best) or next(iter(nicknames), "")
     if not name and not clean(organization.get("name")):
-        name = next(iter((*_names_in_emails(person), *(address.partition(":")[2] for address in sip_addresses))), "")
+        # The People API refuses "fileAses" in ``personFields``, but the field is part of a person and may come.
+        filed_as = _texts(_items(person, "fileAses"), "value")
+        sip_users = (address.partition(":")[2] for address in sip_addresses)
+        name = next(iter((*filed_as, *_names_in_emails(person), *sip_users)), "")
     phones, unreadable = _phones(person, region)
     contact = Contact(
         uid=reading.uid,

@@ -563,6 +563,8 @@ def test_unreadable_numbers():
         ({"emailAddresses": [item("E <a@b.example>")], "organizations": [item(name="O")]}, "", ()),
         ({"emailAddresses": [item("E <a@b.example>")], "nicknames": [item("N")]}, "N", ()),
         ({"sipAddresses": [item("sip:max@pbx.example")]}, "max@pbx.example", ()),
+        ({"fileAses": [item("Müller, Max")], "sipAddresses": [item("sip:max@pbx.example")]}, "Müller, Max", ()),
+        ({"fileAses": [item("Müller, Max")], "nicknames": [item("Maxl")]}, "Maxl", ()),
         ({"names": [item(displayName="P", source="PROFILE")]}, "P", ()),
         ({"names": [item(displayName="P", primary=True, source="PROFILE"), item(displayName="A")]}, "A", ("P",)),
         ({"nicknames": [item("N", source="PROFILE")], "names": [item(displayName="A")]}, "A", ()),
