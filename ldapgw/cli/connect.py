@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -84,12 +85,8 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
     name = site.tenant(tenant).name
     with site.create_store() as database:
         dependencies = _consent_dependencies(site, database, port)
-        public_url = PublicUrl.parse(dependencies.public_url)
         try:
             redirect = _begin(dependencies, name)
-            hint(f"The redirect URI has to be registered with Google: {public_url.redirect_uri}")
-            hint("Open this address in a browser, and choose the account to connect:")
-            print_line(redirect.url)
             result = _paste(dependencies, redirect) if paste else _listen(dependencies, redirect)
         except PageError as error:
             raise UserError(describe_page_error(error)) from None
@@ -136,6 +133,7 @@ def _paste(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) 
     :raises PageError: as on the page.
     :raises UserError: when the text is not that address.
     """
+    _print_url(dependencies, redirect)
     hint("Afterwards the browser ends at an address on localhost that it may not be able to open.")
     pasted = click.prompt("Paste that address here", err=True).strip()
     query = dict(parse_qsl(urlsplit(pasted).query))
@@ -153,7 +151,15 @@ def _listen(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect)
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
     flow = AuthorizationCodeFlow(dependencies)
-    return run_in_reactor(lambda reactor: wait_for_browser(reactor, flow, dependencies.public_url, redirect))
+    announce = partial(_print_url, dependencies, redirect)
+    return run_in_reactor(lambda reactor: wait_for_browser(reactor, flow, dependencies.public_url, redirect, announce))
+
+
+def _print_url(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> None:
+    redirect_uri = PublicUrl.parse(dependencies.public_url).redirect_uri
+    hint(f"The redirect URI has to be registered with Google: {redirect_uri}")
+    hint("Open this address in a browser, and choose the account to connect:")
+    print_line(redirect.url)
 
 
 def _discard_session(database: Database, result: ConsentResult) -> str:

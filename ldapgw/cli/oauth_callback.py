@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,11 +38,16 @@ def describe_page_error(error: PageError) -> str:
 
 
 async def wait_for_browser(
-    reactor: Any, flow: AuthorizationCodeFlow, url: str, redirect: AuthorizationRedirect
+    reactor: Any,
+    flow: AuthorizationCodeFlow,
+    url: str,
+    redirect: AuthorizationRedirect,
+    announce: Callable[[], None],
 ) -> ConsentResult:
     """Listen on the port of a URL until the browser comes back.
 
     :param url: an http URL of a loopback address; the command listens on loopback addresses only.
+    :param announce: called once the browser can come back.
     :raises PageError: as on the page.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
@@ -60,6 +65,7 @@ async def wait_for_browser(
                         f"port {port} of localhost cannot be listened on: {reason}; choose another one with --port, or "
                         "use --paste"
                     ) from None
+        announce()
         try:
             return await page.result.addTimeout(FLOW_SECONDS, reactor)
         except defer.TimeoutError:

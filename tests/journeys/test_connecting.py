@@ -134,13 +134,17 @@ async def test_by_pasting(site: Site, port: int) -> None:
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:
-    """By default it is that of the page, where the page is on localhost; a gateway that runs has it."""
+    """By default it is that of the page, where the page is on localhost; a gateway that runs has it.
+
+    No address is printed that leads nowhere.
+    """
     site = Site(tmp_path)
     with site.running():
         done = site.ldapgw("connect")
     assert done.returncode == 1
     assert f"ldapgw: port {site.web_port} of localhost cannot be listened on" in done.stderr
     assert "--paste" in done.stderr
+    assert done.stdout == ""
 
 
 def test_without_a_client(tmp_path: Path) -> None:
