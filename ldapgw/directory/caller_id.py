@@ -19,7 +19,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
+from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family
 from ldapgw.directory.segment import Segment
 
 _SORT_KEY = attrgetter("sort_key")
@@ -74,7 +74,8 @@ def find_callers(
         return None
     known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in _NUMBER_TYPES]
+    # Always in the order of the schema: the first number that matches is a part of the entry's name.
+    assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in NUMBER_TYPES]
     assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
     for segment in segments:
@@ -94,8 +95,6 @@ def find_callers(
 
 # The attributes of a caller-ID entry, besides the number that was asked for.
 _CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
-# Always in this order: the first number that matches is a part of the entry's name.
-_NUMBER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.NUMBER)
 
 
 def _caller_id_entry(

@@ -17,10 +17,7 @@ from itertools import groupby
 
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry, sort_name
-from ldapgw.directory.inet_org_person import NUMBER_ATTRIBUTES
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, attribute_type
-
-_NUMBERS = tuple(kind for kind in map(attribute_type, dict.fromkeys(NUMBER_ATTRIBUTES.values())) if kind)
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES
 
 _UID = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "uid")
 
@@ -121,7 +118,7 @@ def _person(entry: Entry) -> _Person:
 
 def _contact_points(entry: Entry) -> frozenset[str]:
     """The entry's telephone numbers in comparable form; its mail addresses if it has no number."""
-    lines = (line for kind in _NUMBERS for line in normalization.lines_of(entry.search_text(kind) or ""))
+    lines = (line for kind in NUMBER_TYPES for line in normalization.lines_of(entry.search_text(kind) or ""))
     numbers = frozenset(map(_number, lines))
     return numbers or frozenset(mail.decode().lower() for mail in entry.attribute("mail"))
 

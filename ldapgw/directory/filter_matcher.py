@@ -54,6 +54,7 @@ from ldapgw.directory.predicate import (
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
+    NUMBER_TYPES,
     AttributeType,
     Family,
     MatchingRule,
@@ -67,10 +68,14 @@ from ldapgw.numbers import phone_number
 
 # What is worked out for each entry anew takes about so many looks' time.
 _SLOW = 20
+# Few entries have more than so many of the attributes that hold telephone numbers.
+_NUMBER_LOOKS = 3
+# Looking up a member in its enumeration takes time.
+_NUMBER: Final = Family.NUMBER
 
 
-# A telephone number that a filter names as a whole, in a term that can make the filter true: the attributes that it is
-# asked of, the assertion that one of the values is that number, and the query that finds candidates.
+# A telephone number that a filter names as a whole, in a term that can make the filter true: the attributes that may
+# have it, the assertion that one of the values is that number, and the query that finds candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
@@ -177,6 +182,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
 
 def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     """An OR (RFC 4511 4.5.1.7.1)."""
+    filters = [*dict.fromkeys(filters)]
     if MATCH_ALL in filters:
         return MATCH_ALL
     if len(filters) == 1:
@@ -221,12 +227,12 @@ class _AttributeSet:
 
     __slots__ = ("_kinds", "_tag_letters", "_tags", "are_numbers", "cost", "tag_letters")
 
-    def __init__(self, kinds: tuple[AttributeType, ...]) -> None:
+    def __init__(self, kinds: tuple[AttributeType, ...], cost: int = 0) -> None:
         self._kinds = kinds
         self._tags = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
         self._tag_letters = "".join([tag[1] for tag in self._tags])
-        self.cost = sum([_cost(kind) for kind in kinds])
-        self.are_numbers = kinds[0].comparison.family is Family.NUMBER
+        self.cost = cost or sum([_cost(kind) for kind in kinds])
+        self.are_numbers = kinds[0].comparison.family is _NUMBER
         is_tagged = len(self._tags) == len(kinds) and OBJECT_CLASS_TAG not in self._tags
         self.tag_letters = (frozenset(self._tag_letters + ALIAS_LETTER),) if is_tagged else ()
 
@@ -267,6 +273,7 @@ class _Preparation:
         self._context = context
         self._assertions: dict[object, Assertion | None] = {}
         self._queries: dict[tuple[int, str], Query] = {}
+        self._numbers: dict[int, PreparedFilter] = {}
 
     def of(self, search_filter: Filter) -> PreparedFilter:
         match search_filter:
@@ -301,6 +308,12 @@ class _Preparation:
         found = self._assertions[key]
         if found is None:
             return UNDEFINED
+        if self._context.lenient and asks_number(kind, term):
+            # The same for each attribute, so that an OR has it once.
+            if id(found) not in self._numbers:
+                query = self._query(kind, found)
+                self._numbers[id(found)] = _NUMBER_ATTRIBUTES.prepared(found, term, query, exact=False)
+            return self._numbers[id(found)]
         prefix = index_terms.prefix_query((kind,), found)
         query = self._query(kind, found) if prefix is None else prefix
         return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=prefix is not None)
@@ -314,20 +327,31 @@ class _Preparation:
 
 
 _SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
+_NUMBER_ATTRIBUTES = _AttributeSet(NUMBER_TYPES, cost=_NUMBER_LOOKS)
+
+
+def asks_number(kind: AttributeType, term: Filter) -> bool:
+    """Whether a term about an attribute names a whole telephone number.
+
+    Lenient matching looks for the number in all attributes that hold numbers: many phones know telephoneNumber alone.
+    """
+    return kind.comparison.family is _NUMBER and isinstance(term, (Equality, Approximate))
 
 
 class _AlikeTerms:
     """An OR of one assertion about several attributes with the same matching rule, as phones send it.
 
     :ivar sample: one of the terms.
+    :ivar is_number: whether they name a telephone number that any attribute may have (`asks_number`).
     """
 
-    __slots__ = ("_attributes", "_context", "_groups", "_kinds", "sample")
+    __slots__ = ("_attributes", "_context", "_groups", "_kinds", "is_number", "sample")
 
     def __init__(self, kinds: tuple[AttributeType, ...], sample: _Assertion, context: NamingContext) -> None:
         self._kinds = kinds
         self._context = context
-        self._attributes = _AttributeSet(kinds)
+        self.is_number = context.lenient and asks_number(kinds[0], sample)
+        self._attributes = _NUMBER_ATTRIBUTES if self.is_number else _AttributeSet(kinds)
         self._groups = tuple({index_terms.term_group(kind) or kind.name: kind for kind in kinds}.values())
         self.sample = sample
 
@@ -441,7 +465,10 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
                 return None
             if all(isinstance(part, PreparedFilter) for part in known):
                 return prepare(search_filter, context)
-            return _CombinedTemplate(all_of if isinstance(search_filter, And) else any_of, known)
+            if isinstance(search_filter, And):
+                return _CombinedTemplate(all_of, known)
+            numbers = [part for part in known if isinstance(part, _AlikeTerms) and part.is_number]
+            return _CombinedTemplate(any_of, [part for part in known if part not in numbers[1:]])
     if has_value(search_filter, value):
         return _AlikeTerms.of((search_filter,), context)
     if isinstance(search_filter, Substrings) and value in _parts(search_filter):

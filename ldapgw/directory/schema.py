@@ -279,6 +279,8 @@ _TYPES = {
     for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.other_names, *kind.aliases)
     for spelling in (name, name.lower())
 }
+# The attributes that hold telephone numbers.
+NUMBER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.NUMBER)
 _CLASSES = {name.lower(): kind for kind in OBJECT_CLASSES for name in (kind.name, kind.oid)}
 _RULES = {name.lower(): rule for rule in MATCHING_RULES for name in (rule.name, rule.oid)}
 _SUBTYPES = {

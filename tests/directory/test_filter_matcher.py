@@ -11,7 +11,7 @@ from ldapgw.contact import Contact, Kind
 from ldapgw.directory import filter_matcher
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
-from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
+from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule
 from ldapgw.directory.special_entries import Features, root_dse, subschema
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, naming_context
@@ -172,7 +172,12 @@ def value(text: str | Filter, *, lenient: bool) -> bool | None:
         ("(telephoneNumber=+49*0301*)", False, False),
         ("(telephoneNumber=*12*34*67*)", True, True),
         ("(mobile=0171 2345678)", True, False),
-        ("(homePhone=0301234567)", False, False),
+        ("(homePhone=0301234567)", True, False),
+        ("(pager~=0171 2345678)", True, False),
+        ("(|(pager=0309876543)(mobile=0309876543))", False, False),
+        ("(!(homePhone=+491712345678))", False, True),
+        ("(homePhone=0301234567*)", False, False),
+        ("(homePhone:=0301234567)", False, False),
         ("(facsimileTelephoneNumber=+49 30 1234599)", True, True),
         ("(fax=*)", True, True),
         # Identifiers
@@ -447,21 +452,23 @@ def test_weight(text: str, weight: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "attributes"),
+    ("text", "attributes", "count"),
     [
-        ("(telephoneNumber=0301234567)", ["telephoneNumber"]),
-        ("(|(telephoneNumber=030)(mobile=030)(cn=030))", ["telephoneNumber", "mobile"]),
-        ("(&(sn=*)(|(mobile~=0171 2345678)))", ["mobile"]),
-        ("(!(telephoneNumber=0301234567))", []),
-        ("(telephoneNumber=030*)", []),
-        ("(telephoneNumber=*)", []),
-        ("(shoeSize=0301234567)", []),
+        ("(telephoneNumber=0301234567)", ["telephoneNumber"], 1),
+        ("(|(telephoneNumber=030)(mobile=030)(cn=030))", ["telephoneNumber", "mobile"], 1),
+        ("(|(telephoneNumber=030)(mobile=040)(mobile=030))", ["telephoneNumber", "mobile", "mobile"], 2),
+        ("(&(sn=*)(|(mobile~=0171 2345678)))", ["mobile"], 1),
+        ("(!(telephoneNumber=0301234567))", [], 0),
+        ("(telephoneNumber=030*)", [], 0),
+        ("(telephoneNumber=*)", [], 0),
+        ("(shoeSize=0301234567)", [], 0),
     ],
 )
-def test_numbers_named(text: str, attributes: list[str]) -> None:
-    """A filter names a number where it asks for all of it, and wants it."""
-    prepared = filter_matcher.prepare(read_filter(text), naming_context())
-    assert [kind.name for kinds, _, _ in prepared.numbers for kind in kinds] == attributes
+def test_numbers_named(text: str, attributes: list[str], count: int) -> None:
+    """A filter names a number where it asks for all of it, and wants it; leniently of all attributes, and once."""
+    strict, lenient = (filter_matcher.prepare(read_filter(text), naming_context(lenient=one)) for one in (False, True))
+    assert [kind.name for kinds, _, _ in strict.numbers for kind in kinds] == attributes
+    assert [kinds for kinds, _, _ in lenient.numbers] == [NUMBER_TYPES] * count
 
 
 @pytest.mark.parametrize(
@@ -479,6 +486,8 @@ def test_numbers_named(text: str, attributes: list[str]) -> None:
         ("(&(cn=mu)(sn>=mu))", b"mu", False),
         ("(&(objectClass=person)(cn=*))", b"mu", False),
         ("(cn=x*y)", b"mu", False),
+        ("(|(telephoneNumber=mu)(cn=mu)(mobile=mu)(homePhone=mu))", b"mu", True),
+        ("(|(mobile=mu)(telephoneNumber=mu*)(telephoneNumber=mu))", b"mu", True),
     ],
 )
 def test_a_template_is_its_filter(text: str, value: bytes, is_template: bool) -> None:

@@ -226,6 +226,7 @@ def test_a_callers_name(lenient: bool) -> None:
     ("text", "expected"),
     [
         ("(mobile=01712345678)", True),
+        ("(telephoneNumber=01712345678)", True),
         ("(&(mobile=01712345678)(objectClass=person)(sn=Ärmel))", True),
         ("(|(mobile=01712345678)(ou=x))", True),
         ("(mobile~=0171 2345678)", True),
@@ -293,7 +294,7 @@ class Budget:
         ("(|(mobile=01712345678)(telephoneNumber=030999001)(mobile=030999002))", 1, 1),
         ("(mobile=030999001)", 2, 0),
         ("(|(mobile=030999001)(telephoneNumber=030999001)(homePhone=030999001))", 2, 0),
-        ("(telephoneNumber=01712345678)", 2, 0),
+        ("(telephoneNumber=01712345678)", 3, 1),
         ("(&(mobile=01712345678)(cn=secret))", 3, 0),
         ("(|(mobile=01712345678)(mobile=01712345678)(mobile=030999001)(mobile=030999002)(mobile=030999003))", 3, 0),
         ("(cn=ada*)", 3, 0),

@@ -127,7 +127,7 @@ class MissClassifier:
         self.texts = asserted_texts(self._terms)
         self.numbers = asserted_numbers(self._terms, context)
         self._asserted_attributes = frozenset(
-            kind.name for term in self._terms if term.text for kind in term.attribute_types
+            kind.name for term in self._terms if term.text for kind in term.tested_types(context)
         )
         self._equality_texts = frozenset(term.text for term in self._terms if isinstance(term.item, Equality))
         self._predicates = self._term_predicates(context)
@@ -148,7 +148,7 @@ class MissClassifier:
             (kind, term_predicate(term, kind, context))
             for term in self._terms
             if term.text
-            for kind in term.attribute_types
+            for kind in term.tested_types(context)
         )
         return tuple((kind, test) for kind, test in predicates if test)
 

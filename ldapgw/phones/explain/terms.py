@@ -27,7 +27,8 @@ from ldapgw.directory.filter import (
     Substrings,
     to_string,
 )
-from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
+from ldapgw.directory.filter_matcher import asks_number
+from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, subtypes
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import Number
 from ldapgw.phones.explain.model import MatchedTerm
@@ -54,9 +55,20 @@ class FilterTerm:
         return self.attribute_type.comparison.family if self.attribute_type else None
 
     @property
+    def is_number(self) -> bool:
+        """Whether the term names a whole telephone number."""
+        return self.attribute_type is not None and asks_number(self.attribute_type, self.item)
+
+    @property
     def attribute_types(self) -> tuple[AttributeType, ...]:
-        """The attribute and its subtypes, which hold the values that the term tests."""
+        """The attribute and its subtypes, which hold the values that the term asks for."""
         return subtypes(self.attribute_type) if self.attribute_type else ()
+
+    def tested_types(self, context: NamingContext) -> tuple[AttributeType, ...]:
+        """Return the attributes whose values can fulfil the term: of a whole number, all that hold numbers."""
+        if not (self.is_number and context.lenient):
+            return self.attribute_types
+        return tuple(dict.fromkeys((*self.attribute_types, *NUMBER_TYPES)))
 
 
 def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
@@ -162,8 +174,7 @@ def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 def has_number_assertion(search_filter: Filter) -> bool:
     """Whether a filter asks for a whole telephone number, which is the only search that caller-ID books answer."""
-    number_terms = (term for term in filter_terms(search_filter) if term.family is Family.NUMBER)
-    return any(isinstance(term.item, Equality | Approximate) for term in number_terms)
+    return any(term.is_number for term in filter_terms(search_filter))
 
 
 def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingContext) -> tuple[MatchedTerm, ...]:
@@ -171,11 +182,23 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
     Presence of an attribute and the object class are left out, unless the entry fulfils no other term.
     """
-    matched = [
-        match for term in terms for kind in term.attribute_types if (match := _matched_term(entry, term, kind, context))
+    matched = [match for term in terms for match in _term_matches(entry, term, context)]
+    asked = {match.value for match in matched if match.kind is not MatchKind.OTHER_KIND}
+    specific = [
+        match
+        for match in matched
+        if match.kind is not MatchKind.PRESENT
+        and match.attribute != "objectClass"
+        and (match.kind is not MatchKind.OTHER_KIND or match.value not in asked)
     ]
-    specific = [match for match in matched if match.kind is not MatchKind.PRESENT and match.attribute != "objectClass"]
     return tuple(dict.fromkeys(specific or matched))
+
+
+def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
+    """Return the matches of one term: in other attributes than those that it asks for only if these have none."""
+    matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
+    names = {kind.name for kind in term.attribute_types}
+    return [match for match in matched if match.attribute in names] or matched
 
 
 def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: NamingContext) -> MatchedTerm | None:
@@ -188,6 +211,8 @@ def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: 
     for value, search_text in values_with_search_text(entry, kind, context):
         if test(search_text):
             match_kind, variant = _match_kind(term, search_text, context)
+            if match_kind is MatchKind.NUMBER and kind not in term.attribute_types:
+                match_kind = MatchKind.OTHER_KIND
             return MatchedTerm(kind.name, value, term_text, match_kind, variant)
     all_search_text = entry.search_text(kind)
     if all_search_text is None or not test(all_search_text):
@@ -226,7 +251,7 @@ def _is_prefix_term(term: FilterTerm) -> bool:
 
 
 def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> MatchKind:
-    if not context.lenient or not isinstance(term.item, Equality | Approximate):
+    if not (context.lenient and term.is_number):
         return MatchKind.DIGITS
     [line] = normalization.lines_of(search_text)
     stored = normalization.number_of(line)

@@ -17,6 +17,7 @@ class MatchKind(StrEnum):
     KEYS = "keys"
     ALSO = "also"
     NUMBER = "number"
+    OTHER_KIND = "other_kind"
     NUMBER_END = "number_end"
     DIGITS = "digits"
     VALUE = "value"
@@ -186,6 +187,9 @@ MATCH_TEXTS: Mapping[MatchKind, str] = {
     MatchKind.KEYS: gettext_noop("%(attribute)s “%(value)s” has “%(form)s”, which these keys spell."),
     MatchKind.ALSO: gettext_noop("%(attribute)s has another name or a reading that matches: “%(form)s”."),
     MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same telephone number."),
+    MatchKind.OTHER_KIND: gettext_noop(
+        "%(attribute)s %(value)s is the same telephone number; a whole number is looked for among numbers of all kinds."
+    ),
     MatchKind.NUMBER_END: gettext_noop(
         "%(attribute)s %(value)s ends in the same digits; of one of the two the country is not known."
     ),

@@ -134,6 +134,11 @@ def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, BookA
          [MatchedTerm("telephoneNumber", "+49301234567", "(telephoneNumber=1234567)", MatchKind.NUMBER_END)]),
         ("(mobile=+442079460123)", "ann",
          [MatchedTerm("mobile", "+442079460123", "(mobile=+442079460123)", MatchKind.NUMBER)]),
+        ("(telephoneNumber=0307654329)", "meier",
+         [MatchedTerm("facsimileTelephoneNumber", "+49307654329", "(telephoneNumber=0307654329)",
+                      MatchKind.OTHER_KIND)]),
+        ("(|(homePhone=0307654321)(pager=0307654321)(mobile~=030 7654321))", "meier",
+         [MatchedTerm("homePhone", "+49307654321", "(homePhone=0307654321)", MatchKind.NUMBER)]),
         ("(mobile=*460*)", "ann", [MatchedTerm("mobile", "+442079460123", "(mobile=*460*)", MatchKind.DIGITS)]),
         ("(&(objectClass=person)(cn>=zo))", "zoe", [MatchedTerm("cn", "Zoë Adler", "(cn>=zo)", MatchKind.VALUE)]),
         (
@@ -145,7 +150,8 @@ def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, BookA
          [MatchedTerm("facsimileTelephoneNumber", "", "(facsimileTelephoneNumber=*)", MatchKind.PRESENT)]),
         ("(uid=meier)", "meier", [MatchedTerm("uid", "meier", "(uid=meier)", MatchKind.VALUE)]),
     ],
-    ids=["word", "reading", "nothing", "number", "its end", "its digits", "order", "whole", "presence", "other"],
+    ids=["word", "reading", "nothing", "number", "its end", "of another kind", "of its own kind", "its digits", "order",
+         "whole", "presence", "other"],
 )  # fmt: skip
 def test_why_it_was_found(desk: PhoneView, asked: str, uid: str, held: list[MatchedTerm]) -> None:
     """The values that make the filter true, and in which form."""
@@ -188,7 +194,7 @@ def test_a_caller_of_a_book_that_cannot_be_browsed(desk: PhoneView) -> None:
         ("(cn=karin)", {"meier": MissReason.WHOLE_VALUE}),
         ("(&(telephoneNumber=*)(sn=stumm*))", {"theresa": MissReason.FILTER_TERM}),
         ("(&(sn=meier)(!(givenName=karin)))", {"meier": MissReason.FILTER_TERM}),
-        ("030 7654329", {"meier": MissReason.OTHER_ATTRIBUTE}),
+        ("(mobile=0307654329*)", {"meier": MissReason.OTHER_ATTRIBUTE}),
         ("+43 30 7654321", {"meier": MissReason.OTHER_COUNTRY, "iwan": MissReason.OTHER_BEGINNING}),
         ("030 7694321", {"meier": MissReason.ONE_DIGIT}),
         ("069 1002 123", {"zentrale": MissReason.LAST_DIGITS}),
@@ -265,17 +271,17 @@ def test_a_phone_that_gets_an_entry_for_each_number() -> None:
     cisco = sight(CISCO)
     assert found(explained("karin", cisco)) == ["meier-2", "meier-1"]
     assert missed(explained("theresa", cisco)) == {"theresa": MissReason.NO_NUMBER}
-    assert missed(explained("(homePhone=0307654321)", cisco))["meier"] is MissReason.NUMBER_ENTRIES
+    assert missed(explained("(homePhone=0307654321*)", cisco))["meier"] is MissReason.NUMBER_ENTRIES
     assert missed(explained("hans", cisco)) == {"hans2": MissReason.DUPLICATE}
 
 
 def test_what_is_in_the_way_in_ones_own_book_is_told_first() -> None:
     """Before that somebody else's private book has it too; a user is not told of that at all."""
-    told = explained("(mobile=01712345678)", sight(CISCO))
+    told = explained("(mobile=01712345678*)", sight(CISCO))
     assert [(miss.reason, miss.book) for miss in told.misses][:3] == [
         (MissReason.NUMBER_ENTRIES, ALICE), (MissReason.NUMBER_ENTRIES, BOB), (MissReason.PRIVATE_BOOK, DAVE)
     ]  # fmt: skip
-    told = explained("(mobile=01712345678)", sight(CISCO), reader=USER)
+    told = explained("(mobile=01712345678*)", sight(CISCO), reader=USER)
     reasons = [miss.reason for miss in told.misses]
     assert (reasons[:2], MissReason.PRIVATE_BOOK in reasons) == ([MissReason.NUMBER_ENTRIES] * 2, False)
 
