@@ -59,6 +59,9 @@ class Assertion:
 # One part of a substring assertion: strings of which one is to match, or a pattern of keypad letters.
 Part = tuple[str, ...] | re.Pattern[str]
 
+# Parts of a number that ask for nobody: in E.164 nearly every number begins with a "+".
+_BARE_PLUS: Final[frozenset[Part]] = frozenset((("\t+",), ("+",), ("+\t",)))
+
 # Sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
@@ -277,7 +280,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     parts.extend((dial_string.dial_text(text),) for text in middle if text)
     if final:
         parts.append((dial_string.dial_text(final) + "\t",) if dial_string.dial_text(final) else ())
-    if not all(parts) or ("",) in parts:
+    if not all(parts) or ("",) in parts or set(parts) <= _BARE_PLUS:
         return NO_VALUE
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:

@@ -285,6 +285,8 @@ class _Preparation:
                 return negated(self.of(term))
             case Present(attribute):
                 return _present(attribute, self._context)
+            case Substrings(attribute) if self._context.lenient and _has_no_text(search_filter):
+                return _present(attribute, self._context)
             case Extensible():
                 return _extensible(search_filter, self._context)
         kind = attribute_type(search_filter.attribute)
@@ -359,7 +361,7 @@ class _AlikeTerms:
     def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> _AlikeTerms | None:
         """The terms of an OR as one; None if they assert different things."""
         first = terms[0] if terms else None
-        if not isinstance(first, Equality | Substrings):
+        if not isinstance(first, Equality | Substrings) or (isinstance(first, Substrings) and _has_no_text(first)):
             return None
         kinds = []
         for term in terms:
@@ -469,10 +471,13 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
                 return _CombinedTemplate(all_of, known)
             numbers = [part for part in known if isinstance(part, _AlikeTerms) and part.is_number]
             return _CombinedTemplate(any_of, [part for part in known if part not in numbers[1:]])
+    if isinstance(search_filter, Substrings):
+        texts = _parts(search_filter)
+        # In strict matching an empty part makes the term Undefined (RFC 4517 3.3.30).
+        if (b"" in texts and not context.lenient) or (value in texts and not has_value(search_filter, value)):
+            return None
     if has_value(search_filter, value):
         return _AlikeTerms.of((search_filter,), context)
-    if isinstance(search_filter, Substrings) and value in _parts(search_filter):
-        return None
     return prepare(search_filter, context)
 
 
@@ -487,6 +492,11 @@ def has_value(term: Filter, value: bytes) -> bool:
 
 def _parts(term: Substrings) -> list[bytes | None]:
     return [term.initial, *term.any, term.final]
+
+
+def _has_no_text(term: Substrings) -> bool:
+    """Whether all parts are empty, as where nothing was typed between the stars of a phone's filter."""
+    return not any(_parts(term))
 
 
 def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:

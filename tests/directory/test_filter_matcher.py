@@ -171,6 +171,15 @@ def value(text: str | Filter, *, lenient: bool) -> bool | None:
         ("(telephoneNumber=030*67)", True, False),
         ("(telephoneNumber=+49*0301*)", False, False),
         ("(telephoneNumber=*12*34*67*)", True, True),
+        ("(telephoneNumber=+)", False, False),
+        ("(telephoneNumber~=+)", False, False),
+        ("(telephoneNumber=+*)", False, True),
+        ("(telephoneNumber=*+*)", False, True),
+        ("(telephoneNumber=*+)", False, False),
+        ("(telephoneNumber=tel:+*)", False, False),
+        ("(telephoneNumber= + *+* )", False, False),
+        ("(telephoneNumber=+*4567)", True, True),
+        ("(telephoneNumber=+4*)", True, True),
         ("(mobile=0171 2345678)", True, False),
         ("(homePhone=0301234567)", True, False),
         ("(pager~=0171 2345678)", True, False),
@@ -502,3 +511,28 @@ def test_a_template_is_its_filter(text: str, value: bytes, is_template: bool) ->
             direct, filled = filter_matcher.prepare(asked, context), template.prepare(other)
             assert (filled.query, filled.exact, filled.cost) == (direct.query, direct.exact, direct.cost)
             assert filled.predicate.matches(ENTRIES[lenient]) is direct.predicate.matches(ENTRIES[lenient])
+
+
+@pytest.mark.parametrize("attribute", ["cn", "o", "mail", "telephoneNumber", "name", "uid", "shoeSize"])
+def test_parts_without_text_are_presence(attribute: str) -> None:
+    """A phone in whose filter nothing was typed lists everybody who has the attribute, by the index."""
+    for parts in ((None, (b"",), None), (b"", (), None), (None, (), b""), (b"", (b"", b""), b"")):
+        for times in (1, 2):
+            sought, same = Or((Substrings(attribute, *parts),) * times), Or((Present(attribute),) * times)
+            empty, present = (filter_matcher.prepare(one, naming_context()) for one in (sought, same))
+            assert (empty.query, empty.exact, empty.cost) == (present.query, present.exact, present.cost)
+            assert empty.predicate.matches(ENTRIES[True]) is present.predicate.matches(ENTRIES[True])
+            strict = filter_matcher.prepare(sought, naming_context(lenient=False))
+            assert strict.predicate.matches(ENTRIES[False]) is None
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+def test_a_template_keeps_its_parts_without_text(*, lenient: bool) -> None:
+    """They are ignored in lenient matching, and Undefined by the letter, with the first value and with any other."""
+    context = naming_context(lenient=lenient)
+    sought = Substrings("cn", None, (b"mu", b""), None)
+    template = filter_matcher.FilterTemplate.of(sought, b"mu", context)
+    assert (template is not None) is lenient
+    assert filter_matcher.prepare(sought, context).predicate.matches(ENTRIES[lenient]) is (True if lenient else None)
+    if template is not None:
+        assert [template.prepare(value).predicate.matches(ENTRIES[True]) for value in (b"rg", b"xy")] == [True, False]

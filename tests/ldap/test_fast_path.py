@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ldapgw.ber import SEQUENCE, octets, tlv
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.shared_books import SharedBooks
+from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.phones.provisioning.sheet import make_sheet
@@ -106,6 +108,28 @@ def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
         assert answered(first, message) == answered(second, message[:1], message[1:])
 
 
+@pytest.mark.parametrize("names", [("cn",), ("telephoneNumber",), ("cn", "sn", "o")], ids=" ".join)
+@pytest.mark.parametrize("parts", ["81 00", "80 00", "82 00", "81 00 81 00", "80 00 81 00 82 00"])
+def test_parts_without_text_ask_who_is_there(names: tuple[str, ...], parts: str) -> None:
+    """As phones send their filter when nothing was typed between its stars."""
+    terms = [tlv(0xA4, octets(name.encode()) + tlv(SEQUENCE, bytes.fromhex(parts))) for name in names]
+    first, second = client(), client()
+    presence = answered(first, message_of(Or(tuple(map(Present, names)))))
+    assert len(presence) > 100
+    for _ in range(2):
+        message = pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0xA1, b"".join(terms)), ("cn",), size=50))
+        assert FastPath(1000).answer(DIT, awkward.VIEWER, message) is not None
+        assert answered(first, message) == answered(second, message[:1], message[1:]) == presence
+
+
+def test_no_part_at_all_is_an_error() -> None:
+    """RFC 4511 4.5.1: a SubstringFilter has at least one part."""
+    message = pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0xA4, octets(b"cn") + tlv(SEQUENCE, b"")), ("cn",)))
+    assert FastPath(1000).answer(DIT, awkward.VIEWER, message) is None
+    [done] = client().ask(pdu.search(awkward.BASE, 2, tlv(0xA4, octets(b"cn") + tlv(SEQUENCE, b"")), ("cn",)), 2)
+    assert done.code == ResultCode.PROTOCOL_ERROR
+
+
 @settings(max_examples=300, deadline=None)
 @given(requests, st.data())
 def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> None:
@@ -116,10 +140,10 @@ def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> No
     at = data.draw(st.integers(0, len(message) - 1))
     message[at] = data.draw(st.integers(0, 255))
     cut = bytes(message[: data.draw(st.integers(0, len(message)))])
-    for octets in (bytes(message), cut):
+    for sent in (bytes(message), cut):
         one = client()
-        long_way = answered(one, octets[:1], octets[1:])
-        found = shortcut.answer(DIT, awkward.VIEWER, octets)
+        long_way = answered(one, sent[:1], sent[1:])
+        found = shortcut.answer(DIT, awkward.VIEWER, sent)
         assert found is None or found.octets == long_way
 
 
