@@ -19,7 +19,6 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.cli import main
-from ldapgw.cli.phones import _NAME_FILTER, _NUMBER_FILTER
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
@@ -434,7 +433,7 @@ def test_result_codes_are_right() -> None:
 def test_filters_for_phones_are_documented() -> None:
     """The filters that ``phones add`` prints are those of the page about phones."""
     told = {row[0].text: row[1].literals for row in rst.rows(rst.section(DOCS / "directory.rst", "A phone's settings"))}
-    assert (told["Name filter"], told["Number filter"]) == ((_NAME_FILTER,), (_NUMBER_FILTER,))
+    assert (told["Name filter"], told["Number filter"]) == ((OTHER.name_filter,), (OTHER.number_filter,))
 
 
 def test_reasons_are_documented() -> None:
@@ -457,11 +456,11 @@ def test_models_of_phones_are_documented() -> None:
 def test_vendors_of_phones_are_documented() -> None:
     """All of them with their file and with what is not verified; any other is in the sentence before."""
     told = {
-        row[0].text: (row[1].text, *row[2].literals, *row[4].literals)
+        row[0].text: (row[1].text, *row[2].literals, row[4].text)
         for row in rst.rows(rst.section(DOCS / "phones.rst", "Models"))
     }
     assert told == {
-        vendor.title: (vendor.series, *filter(None, (vendor.file,)), *vendor.unverified)
+        vendor.title: (vendor.series, *filter(None, (vendor.file,)), "; ".join(vendor.unverified) or "–")
         for vendor in VENDORS.values()
         if vendor is not OTHER
     }

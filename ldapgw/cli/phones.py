@@ -17,16 +17,14 @@ from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.filters import name_filter, number_filter
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, number_attributes
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import ldap_url, phone_server
 from ldapgw.store import accounts
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.phones import NumberMode, PhoneLogin
-
-_NAME_FILTER = name_filter("%*")
-_NUMBER_FILTER = number_filter("%")
 
 
 @click.group()
@@ -166,6 +164,7 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
     if as_json:
         print_json(settings)
         return
+    vendor, *_ = vendors_of(login.model)
     rows = (
         ("phone", login.name),
         ("tenant", login.tenant),
@@ -175,10 +174,10 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         ("bind DN", f"{settings['bind_dn']}  (or just {login.name})"),
         ("password", f"{password}  (shown this once)"),
         ("base DN", tenant.base_dn),
-        ("name filter", _NAME_FILTER),
-        ("number filter", _NUMBER_FILTER),
-        ("name attributes", "cn sn o"),
-        ("number attributes", "telephoneNumber mobile homePhone"),
+        ("name filter", vendor.name_filter),
+        ("number filter", vendor.number_filter),
+        ("name attributes", " ".join(NAME_ATTRIBUTES)),
+        ("number attributes", " ".join(number_attributes(per_number=login.numbers is NumberMode.ENTRIES))),
     )
     for label, value in rows:
         print_line(f"{label:<18} {value}")

@@ -34,11 +34,13 @@ _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
 # A number with fewer digits counts as the typed beginning of a number.
 _WHOLE_NUMBER_DIGITS = 7
 _TYPED_DIGITS = 3
+# What takes the place of a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
+_WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
 # A phone's display shows this many entries at once.
 _DISPLAY_ENTRIES = 20
 
-# How a filter compares numbers: each attribute, and whether a star precedes the input.  A star after the input does not
-# count: most phones add a star of their own while somebody types.
+# How a filter compares numbers: each attribute that holds numbers, and whether a star precedes the input.  A star after
+# the input does not count: most phones add a star of their own while somebody types.
 FilterShape = frozenset[tuple[str, bool]]
 
 _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
@@ -46,7 +48,9 @@ _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 def _filter_shape(template: str) -> FilterShape:
     """Return the shape of a filter as it is entered in a phone."""
-    return frozenset((name, bool(star)) for name, star in _TERM.findall(template))
+    terms = ((attribute_type(name), star) for name, star in _TERM.findall(template))
+    numbers = ((kind, star) for kind, star in terms if kind and kind.comparison.family is Family.NUMBER)
+    return frozenset((kind.name, bool(star)) for kind, star in numbers)
 
 
 _USUAL_SHAPES = frozenset((_filter_shape(number_filter("%")),))
@@ -276,8 +280,9 @@ def _is_any_class(term: Filter) -> bool:
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
+    """Whether the beginning of a number is asked of one attribute; a whole number is looked for in all attributes."""
     names = {kind.name for term in facts.numbers if (kind := attribute_type(_attribute(term)))}
-    is_typed = any(_digits(term) >= _TYPED_DIGITS for term in facts.numbers)
+    is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter
 
 
@@ -291,7 +296,8 @@ def _has_wildcard(facts: _SearchFacts) -> bool:
 def _has_letters(facts: _SearchFacts) -> bool:
     comparisons = [term for term in facts.terms if not isinstance(term, Present)]
     text = "".join(part for term in facts.numbers for part in _texts(term))
-    return facts.is_empty_result and len(comparisons) == len(facts.numbers) and text.replace(" ", "").isalpha()
+    is_word = text.replace(" ", "").isalpha() and not _is_withheld(facts)
+    return facts.is_empty_result and len(comparisons) == len(facts.numbers) and is_word
 
 
 def _shows_no_name(facts: _SearchFacts) -> bool:
@@ -337,7 +343,8 @@ def _has_no_limit(facts: _SearchFacts) -> bool:
 
 
 def _is_withheld(facts: _SearchFacts) -> bool:
-    return any(isinstance(term, Equality) and not "".join(_texts(term)) for term in facts.numbers)
+    texts = ("".join(_texts(term)).lower() for term in facts.numbers if isinstance(term, Equality) or [*_texts(term)])
+    return any(text in _WITHHELD for text in texts)
 
 
 _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {

@@ -55,12 +55,25 @@ ADVICE: Mapping[Advice, str] = {
     Advice.ONE_NUMBER: gettext_noop(
         "This phone can dial only one number per contact: add it again with an entry for each number."
     ),
-    Advice.NO_CALLER_LOOKUP: gettext_noop("This phone does not look up callers; it can only search."),
+    Advice.NO_CALLER_LOOKUP: gettext_noop(
+        "It can search, but shows no name when somebody calls: nothing that its maker publishes says that it asks."
+    ),
     Advice.FIELDS_ALONE: gettext_noop(
         "Enter these values on the phone’s own web page; a file for it is not known for sure."
     ),
     Advice.NUMBER_FIELDS: gettext_noop(
         "Which numbers it shows cannot be set by a file for sure; it asks for those that it knows."
+    ),
+    Advice.NAME_LENGTH: gettext_noop(
+        "Its field takes 50 characters at most as a user name: add the phone again under a shorter name."
+    ),
+    Advice.ROOT_CERTIFICATE: gettext_noop(
+        "If an authority of your own signed the gateway’s certificate, LDAP_ROOT_CERT_PATH has to name the URL of that "
+        "authority’s certificate."
+    ),
+    Advice.GLOBAL_PHONEBOOK: gettext_noop("Choose LDAP as the type of the base’s global phonebook too."),
+    Advice.SEARCH_ON_DEMAND: gettext_noop(
+        "Choose “search on demand” if the book is large; otherwise it fetches the whole book each time it starts."
     ),
     Advice.EXACT_NUMBER: gettext_noop("It compares callers’ numbers whole, which is what the gateway does, too."),
 }
@@ -68,7 +81,7 @@ ADVICE: Mapping[Advice, str] = {
 SERIOUS_ADVICE = frozenset(
     (
         *(Advice.NO_COMMON_SECURITY, Advice.LOOPBACK, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME),
-        *(Advice.NAME_CHARACTERS, Advice.ONE_NUMBER),
+        *(Advice.NAME_CHARACTERS, Advice.NAME_LENGTH, Advice.ONE_NUMBER),
     )
 )
 

@@ -59,11 +59,32 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
         "server": "ldap://phonebook.example.com",
         "bind DN": "cn=hall,ou=phones,dc=acme,dc=example  (or just hall)",
         "base DN": "dc=acme,dc=example",
-        "name filter": "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))",
+        "name filter": "(&(objectClass=person)(|(cn=%)(sn=%)(o=%)))",
         "number filter": "(|(telephoneNumber=%)(mobile=%)(homePhone=%))",
         "name attributes": "cn sn o",
         "number attributes": "telephoneNumber mobile homePhone",
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "name_filter"),
+    [
+        ("cisco", "sn:(sn=$VALUE*)"),
+        ("akuvox", "(&(objectClass=person)(|(cn=#)(sn=#)(o=#)))"),
+        ("escene", "(&(objectClass=person)(|(cn=%s)(sn=%s)(o=%s)))"),
+        ("snom", "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))"),
+    ],
+)
+def test_add_prints_the_filter_of_the_model(gateway: Gateway, model: str, name_filter: str) -> None:
+    """With the placeholder that the phone replaces."""
+    printed = gateway.run("phones", "add", "desk1", "--model", model).stdout
+    assert re.findall(r"(?m)^name filter +(.*)", printed) == [name_filter]
+
+
+def test_add_names_the_attributes_that_are_filled(gateway: Gateway) -> None:
+    """An entry for each number has that number in one attribute."""
+    printed = gateway.run("phones", "add", "desk1", "--numbers", "entries").stdout
+    assert re.findall(r"(?m)^number attributes +(.*)", printed) == ["telephoneNumber"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from ldapgw.directory.access import NOBODY
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.filter import Equality, Scope, SearchRequest
+from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
 from ldapgw.phones.hints import DecodedSearch
@@ -29,7 +29,7 @@ from tests.support.stage.databases import open_in_memory
 BASE = "dc=acme,dc=example"
 WATCHED_DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0)
 GONE = PhoneLogin("old", "globex", None, NumberMode.VALUES, "", 0.0)
-NUMBER = Equality("telephoneNumber", b"0301234567")
+NUMBER = Substrings("telephoneNumber", b"030123", (), None)
 
 
 def watched(*messages: tuple[bytes, int]) -> PhoneActivity:

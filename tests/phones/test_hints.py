@@ -77,9 +77,10 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "everything twice": (Case("(&(objectclass=*)(objectClass=top))"), (Hint.NO_CLASS,)),
     "everything in vain": (Case("(objectClass=*)", 0), (Hint.NOTHING,)),
     "any class of a name": (Case("(&(objectClass=*)(sn=mue*))"), ()),
-    "telephoneNumber": (Case("(telephoneNumber=0301234567)", 0), (Hint.NUMBER_ALONE,)),
+    "telephoneNumber": (Case("(telephoneNumber=0301234567)", 0), (Hint.NOTHING,)),
+    "its beginning": (Case("(telephoneNumber=030123*)", 0), (Hint.NUMBER_ALONE,)),
     "Snom": (Case("(&(telephoneNumber=0301234*)(sn=*))", 4), (Hint.NUMBER_ALONE,)),
-    "nickname": (Case("(|(phone=0301234567)(telephoneNumber=0301234567))", 0), (Hint.NUMBER_ALONE,)),
+    "nickname": (Case("(|(phone=030123*)(telephoneNumber=030123*))", 0), (Hint.NUMBER_ALONE,)),
     "presence": (Case("(&(telephoneNumber=*)(sn=mue*))"), ()),
     "whole with star": (Case(NUMBERS.format("*0301234567*"), 0), (Hint.WILDCARD,)),
     "beginning": (Case(NUMBERS.format("030*"), 0), (Hint.NOTHING,)),
@@ -99,6 +100,9 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "in a window": (Case(entries=80, size=0, controls=(SORT, VIEW)), ()),
     "slow": (Case(entries=5, code=ResultCode.TIME_LIMIT_EXCEEDED), (Hint.TIME_LIMIT,)),
     "withheld": (Case("(|(telephoneNumber=)(mobile=))", 0), (Hint.WITHHELD,)),
+    "withheld, anonymous": (Case(NUMBERS.format("anonymous"), 0), (Hint.WITHHELD,)),
+    "withheld, unknown": (Case(NUMBERS.format("Unknown*"), 0), (Hint.WITHHELD,)),
+    "withheld, restricted": (Case("(telephoneNumber=restricted)", 0), (Hint.WITHHELD,)),
     "no attributes": (Case(attributes=("1.1",)), (Hint.NO_NAME, Hint.NO_NUMBER)),
     "several": (Case("(telephoneNumber=%)", 0, attributes=("telephoneNumber",)),
                 (Hint.PLACEHOLDER, Hint.NO_NAME)),
@@ -165,7 +169,7 @@ def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> 
 @pytest.mark.parametrize(
     ("model", "filter_", "expected"),
     [
-        ("avaya", "(telephoneNumber=0301234567)", Hint.NUMBER_ALONE),
+        ("avaya", "(telephoneNumber=0301234567*)", Hint.NUMBER_ALONE),
         ("snom", "(telephoneNumber=0301234567*)", Hint.NUMBER_ALONE),
         ("snom", NUMBERS.format("*0301234567*"), Hint.WILDCARD),
         ("cisco", NUMBERS.format("*0301234567*"), Hint.WILDCARD),
@@ -233,14 +237,26 @@ def test_the_filter_is_shown_as_text() -> None:
             PhoneProfile(
                 BASE,
                 "sn:(sn=$VALUE*)",
-                "telephoneNumber:(telephoneNumber=*$VALUE*)",
+                "telephoneNumber:(telephoneNumber=$VALUE)",
                 wants_all_numbers=False,
                 has_limit=False,
-                number_filter_shapes=frozenset((frozenset((("telephoneNumber", True),)),)),
+                number_filter_shapes=frozenset(
+                    (frozenset((("telephoneNumber", False),)), frozenset((("telephoneNumber", True),)))
+                ),
             ),
         ),
         ("sangoma", False, HABITS),
-        ("bria", False, HABITS),
+        (
+            "bria",
+            False,
+            PhoneProfile(
+                BASE,
+                "(objectClass=person)",
+                "(objectClass=person)",
+                has_limit=False,
+                number_filter_shapes=frozenset((frozenset(),)),
+            ),
+        ),
         ("", False, HABITS),
     ],
 )

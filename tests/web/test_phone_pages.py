@@ -368,7 +368,7 @@ def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
     """It stands in its sentence, each with an id of its own."""
     browser = owner(stage)
     for _ in range(2):
-        search(stage, "(telephoneNumber=+49301234567)", 0)
+        search(stage, "(telephoneNumber=+493012*)", 0)
     page = browser.get(PHONE)
     for at in (1, 2):
         assert f'<code id="hint-{at}-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>' in page.body
@@ -395,7 +395,7 @@ def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
     assert answer.headers["content-disposition"] == [f'attachment; filename="{vendor.file}"']
     assert answer.headers["content-type"] == [vendor.media_type]
     assert answer.headers["cache-control"] == ["no-store"]
-    assert all(f"<code>{html.escape(key)}</code>" in page.body for key in vendor.unverified)
+    assert all(html.escape(text) in page.body for text in vendor.unverified)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
         ("sangoma", "htek"),
         ("gigaset", "gigaset"),
         ("cisco", "cisco-mpp"),
-        ("bria", "other"),
+        ("bria", "bria"),
         ("", "other"),
     ],
 )
@@ -451,7 +451,7 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     page = words_on(browser.get(f"{PHONE}?vendor=cisco-spa"))
     assert "This phone has no TLS: the password and searches are not encrypted." in page
     assert "add it again with an entry for each number" in page
-    assert "does not look up callers" in page
+    assert "shows no name when somebody calls" in page
 
 
 def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
@@ -533,11 +533,11 @@ def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
 def test_the_last_searches(stage: Stage) -> None:
     """When, from where, what was asked for, and what is off; the newest first."""
     browser = owner(stage, model="snom")
-    search(stage, "(telephoneNumber=0301234567)", 0)
+    search(stage, "(telephoneNumber=0301234*)", 0)
     stage.clock.advance(61)
     search(stage, controls=pdu.controls(pdu.control("1.2.840.113556.1.4.473"), pdu.control("1.2.3")))
     log = words_on(browser.get(PHONE)).partition("Its last searches")[2].partition("Change")[0]
-    newest, _, oldest = log.partition("(telephoneNumber=0301234567)")
+    newest, _, oldest = log.partition("(telephoneNumber=0301234*)")
     assert "(|(cn=mue*)(sn=mue*))" in newest
     assert (
         "192.0.2.7 · 2 entries · 4.2 ms · limit 50 · base dc=acme,dc=example , subtree · cn telephoneNumber mobile"

@@ -58,7 +58,7 @@ AVAYA = Vendor(
     file="avaya-j100-46xxsettings.txt",
     write=_j100,
     unverified=_UNVERIFIED,
-    advice=(Advice.TRUST_LIST, Advice.NAME_CHARACTERS),
+    advice=(Advice.TRUST_LIST, Advice.NAME_CHARACTERS, Advice.NO_CALLER_LOOKUP),
 )
 B179 = Vendor(
     key="avaya-b179",
@@ -68,5 +68,5 @@ B179 = Vendor(
     supported_security=(Security.LDAPS, Security.PLAIN),
     name_filter=name_filter("%*"),
     fields=_b179,
-    advice=(Advice.FIELDS_ALONE,),
+    advice=(Advice.FIELDS_ALONE, Advice.NO_CALLER_LOOKUP),
 )

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Settings for Cisco phones, as XML.
 
-Each field of the phone's search form has a separate filter, written ``attribute:(filter)``.
+Each field of the phone's search form has a separate filter, written ``attribute:(filter)``.  An MPP phone uses search
+item 3 for the names of callers alone ("Reverse Name Lookup" in the administration guides of the 6800, 7800 and 8800).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
@@ -15,60 +17,73 @@ from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 # Only the first attribute with t=p can be dialled.
 _COLUMNS = "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile"
 _LAST_NAME = "sn:(sn=$VALUE*)"
+_COMPANY = "o:(o=*$VALUE*)"
 _NUMBER = "telephoneNumber:(telephoneNumber=*$VALUE*)"
+# A caller's number is complete; the directory looks for a whole number among numbers of all kinds.
+_CALLER = "telephoneNumber:(telephoneNumber=$VALUE)"
 _COLUMNS_PER_NUMBER = "a=cn,n=Name;a=telephoneNumber,n=Number,t=p"
 
 
-def _write(server: str, settings: PhoneSettings, item_4: str) -> str:
+def _mpp(settings: PhoneSettings, link: LdapEndpoint) -> str:
+    server = {
+        "LDAP_Server": link.url,
+        # With an ldaps URL the phone ignores this key.
+        "LDAP_StartTLS_Enable": "Yes" if link.security is Security.STARTTLS else "No",
+    }
+    items = {
+        "LDAP_Search_Item_3": "Caller",
+        "LDAP_Item_3_Filter": _CALLER,
+        "LDAP_Search_Item_4": "Company",
+        "LDAP_Item_4_Filter": _COMPANY,
+        "Reverse_Phone_Lookup_Serv": "Yes",
+    }
+    return _write(settings, server, items)
+
+
+def _spa(settings: PhoneSettings, link: LdapEndpoint) -> str:
+    items = {
+        "LDAP_Search_Item_3": "Company",
+        "LDAP_Item_3_Filter": _COMPANY,
+        "LDAP_Search_Item_4": "Number",
+        "LDAP_item_4_Filter": _NUMBER,  # SPA phones spell this key with a small i.
+    }
+    return _write(settings, {"LDAP_Server": link.authority}, items)
+
+
+def _write(settings: PhoneSettings, server: Mapping[str, str], items: Mapping[str, str]) -> str:
     values = {
         "LDAP_Dir_Enable": "Yes",
         "LDAP_Corp_Dir_Name": label(settings.title, 30),
-        "LDAP_Server": server,
+        **server,
         "LDAP_Search_Base": settings.base_dn,
         "LDAP_Auth_Method": "Simple",
         "LDAP_Client_DN": settings.bind_dn,
-        "LDAP_Username": "",
         "LDAP_Password": settings.password,
         "LDAP_Last_Name_Filter": _LAST_NAME,
         "LDAP_First_Name_Filter": "givenName:(givenName=$VALUE*)",
-        "LDAP_Search_Item_3": "Company",
-        "LDAP_Item_3_Filter": "o:(o=*$VALUE*)",
-        "LDAP_Search_Item_4": "Number",
-        item_4: _NUMBER,
+        **items,
         "LDAP_Display_Attrs": _COLUMNS_PER_NUMBER if settings.per_number else _COLUMNS,
         "LDAP_Number_Mapping": "",
     }
     return xml_document(nested_element("flat-profile", (element(key, value, ua="na") for key, value in values.items())))
 
 
-def _mpp(settings: PhoneSettings, link: LdapEndpoint) -> str:
-    server = link.url if link.security is Security.LDAPS else link.authority
-    return _write(server, settings, "LDAP_Item_4_Filter")
-
-
-def _spa(settings: PhoneSettings, link: LdapEndpoint) -> str:
-    # SPA phones spell this key with a small i.
-    return _write(link.authority, settings, "LDAP_item_4_Filter")
-
-
-_cisco = partial(
-    Vendor, name_filter=_LAST_NAME, number_filter=_NUMBER, max_hits=False, media_type=XML, makes=("cisco",)
-)
+_cisco = partial(Vendor, name_filter=_LAST_NAME, max_hits=False, media_type=XML, makes=("cisco",))
 
 CISCO_MPP = _cisco(
     key="cisco-mpp",
     title="Cisco MPP",
     series="6800, 7800, 8800",
-    supported_security=(Security.LDAPS, Security.PLAIN),
+    number_filter=_CALLER,
+    supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     file="cisco-mpp-ldap.xml",
     write=_mpp,
-    unverified=("LDAP_Server (ldaps://)",),
-    advice=(Advice.TLS_UNVERIFIED,),
 )
 CISCO_SPA = _cisco(
     key="cisco-spa",
     title="Cisco SPA",
     series="SPA3xx, SPA5xx",
+    number_filter=_NUMBER,
     supported_security=(Security.PLAIN,),
     file="cisco-spa-ldap.xml",
     write=_spa,

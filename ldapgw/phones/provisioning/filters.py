@@ -7,6 +7,8 @@ number attributes are those that `ldapgw.directory.entry` fills.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 NAME_ATTRIBUTES = ("cn", "sn", "o")
 NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
 
@@ -16,7 +18,7 @@ def name_filter(placeholder: str) -> str:
 
     :param placeholder: the text that the phone replaces by the input, with the stars that the phone does not add.
     """
-    return f"(&(objectClass=person){_any(NAME_ATTRIBUTES, placeholder)})"
+    return f"(&(objectClass=person){any_of(*name_terms(placeholder))})"
 
 
 def number_filter(placeholder: str) -> str:
@@ -24,7 +26,7 @@ def number_filter(placeholder: str) -> str:
 
     :param placeholder: as for `name_filter`.
     """
-    return _any(NUMBER_ATTRIBUTES, placeholder)
+    return any_of(*number_terms(placeholder))
 
 
 def number_attributes(*, per_number: bool) -> tuple[str, ...]:
@@ -32,5 +34,16 @@ def number_attributes(*, per_number: bool) -> tuple[str, ...]:
     return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
 
 
-def _any(attributes: tuple[str, ...], value: str) -> str:
-    return "(|" + "".join(f"({attribute}={value})" for attribute in attributes) + ")"
+def name_terms(placeholder: str) -> Iterable[str]:
+    """Return the terms of `name_filter` that have the input."""
+    return (f"({attribute}={placeholder})" for attribute in NAME_ATTRIBUTES)
+
+
+def number_terms(placeholder: str) -> Iterable[str]:
+    """Return the terms of `number_filter`."""
+    return (f"({attribute}={placeholder})" for attribute in NUMBER_ATTRIBUTES)
+
+
+def any_of(*terms: str) -> str:
+    """Return an OR of terms (RFC 4515)."""
+    return f"(|{''.join(terms)})"

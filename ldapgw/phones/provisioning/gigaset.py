@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Settings for Gigaset phones: XML for the Maxwell, web page fields for DECT bases.
 
-DECT bases get fields because the keys of their user name and password are not known.
+DECT bases get fields because the keys of their user name and password are not known.  The user name has at most 50
+characters there (teamwork.gigaset.com, pages 665193859 and 674202159).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
@@ -72,12 +74,23 @@ MAXWELL = Vendor(
     media_type=XML,
     write=_maxwell,
 )
-GIGASET = Vendor(
+_dect_base = partial(
+    Vendor,
+    makes=("gigaset",),
+    fields=_dect,
+    advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER, Advice.NAME_LENGTH),
+)
+
+GIGASET = _dect_base(
     key="gigaset",
     title="Gigaset DECT",
-    series="N510, N670, N720, N870; Unify OpenScape Cordless IP",
-    makes=("gigaset",),
+    series="N670, N870; Unify OpenScape Cordless IP",
     supported_security=(Security.LDAPS, Security.PLAIN),
-    fields=_dect,
-    advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER),
+)
+# No source has a setting for TLS.
+GIGASET_N510 = _dect_base(
+    key="gigaset-n510",
+    title="Gigaset N510",
+    series="N510, N720",
+    supported_security=(Security.PLAIN,),
 )

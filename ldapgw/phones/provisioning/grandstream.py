@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Settings for Grandstream phones, as XML with P-codes; GRP phones read P-codes as well as their item names."""
+"""Settings for Grandstream phones, as XML with P-codes; GRP phones read P-codes as well as their item names.
+
+DP bases take attributes without percent signs as the name to show (DP750 template), all others with them.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 from ldapgw.phones.provisioning.filters import name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 
+_UNVERIFIED = ("the P-codes of GXV, WP and GHP phones, which are taken to be those of GXP and GRP phones",)
 
-def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
+
+def _write(settings: PhoneSettings, link: LdapEndpoint, *, shown: str, unverified: tuple[str, ...] = ()) -> str:
     values = {
         "P8037": "1" if link.security is Security.LDAPS else "0",
         "P8020": link.host,
@@ -22,26 +29,40 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "P8027": "3",
         "P8028": "cn sn",
         "P8029": " ".join(number_attributes(per_number=settings.per_number)),
-        "P8030": "%cn",
+        "P8030": shown,
         "P8031": str(MAX_HITS),
         "P8032": "30",
         "P8033": "1",
         "P8034": "1",
         "P8035": "1",
-        "P8036": "%cn",
+        "P8036": shown,
     }
     elements = (element(key, value) for key, value in values.items())
-    return xml_document(nested_element("gs_provision", [nested_element("config", elements, version="1")], version="1"))
+    config = nested_element("config", elements, version="1")
+    return xml_document(nested_element("gs_provision", [config], version="1"), unverified)
 
 
-GRANDSTREAM = Vendor(
-    key="grandstream",
-    title="Grandstream",
-    series="GXP, GRP, GXV, DP, WP, GHP",
+_grandstream = partial(
+    Vendor,
     makes=("grandstream",),
     supported_security=(Security.LDAPS, Security.PLAIN),
-    file="grandstream-ldap.xml",
     media_type=XML,
-    write=_write,
+)
+
+GRANDSTREAM = _grandstream(
+    key="grandstream",
+    title="Grandstream",
+    series="GXP, GRP, GXV, WP, GHP",
+    file="grandstream-ldap.xml",
+    write=partial(_write, shown="%cn", unverified=_UNVERIFIED),
+    unverified=_UNVERIFIED,
     advice=(Advice.OLD_FIRMWARE,),
+)
+GRANDSTREAM_DP = _grandstream(
+    key="grandstream-dp",
+    title="Grandstream DP",
+    series="DP750, DP752, DP760",
+    file="grandstream-dp-ldap.xml",
+    write=partial(_write, shown="cn"),
+    advice=(Advice.GLOBAL_PHONEBOOK,),
 )

@@ -9,6 +9,7 @@ from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSet
 from ldapgw.phones.provisioning.sheet import XML, Vendor
 
 _VERSION_3 = "1"
+_UNVERIFIED = ("P5441, whose 1 is taken to mean LDAP version 3",)
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
@@ -30,7 +31,9 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         ("P5444", "LDAP.SortingResults", "1"),
     )
     elements = (element(code, value, para=name) for code, name, value in values)
-    return xml_document(nested_element("hl_provision", [nested_element("config", elements, version="1")], version="1"))
+    return xml_document(
+        nested_element("hl_provision", [nested_element("config", elements, version="1")], version="1"), _UNVERIFIED
+    )
 
 
 HTEK = Vendor(
@@ -42,4 +45,5 @@ HTEK = Vendor(
     file="htek-ldap.xml",
     media_type=XML,
     write=_write,
+    unverified=_UNVERIFIED,
 )

@@ -1,37 +1,65 @@
 # SPDX-License-Identifier: MIT
-"""Settings for Linphone, as XML for remote provisioning; the format was read in liblinphone's source."""
+"""Settings for Linphone, as XML for remote provisioning.
+
+Section and keys of ``ldap_0`` are those of liblinphone's source (``src/ldap/ldap-config-keys.cpp``), which also says
+that ldaps URLs are deprecated (``LinphoneLdapCheckServerLdaps``).  One filter serves names and the numbers of callers
+(linphone-desktop 572).
+"""
 
 from __future__ import annotations
 
-from ldapgw.phones.provisioning.filters import name_filter
-from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
+from collections.abc import Mapping
+
+from ldapgw.phones.provisioning.filters import any_of, name_terms, number_terms
+from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
 
 _SIMPLE = "1"
-_FILTER = name_filter("*%s*")
+_FILTER = f"(&(objectClass=person){any_of(*name_terms('*%s*'), *number_terms('%s'))})"
+# Older versions show nothing unless the name attribute is in this list, too (linphone-desktop 648).
+_SIP_ATTRIBUTES = "mobile,telephonenumber,homephone,cn"
+_MIN_CHARACTERS = "2"
+_UNVERIFIED = ("remote_contact_directory_0, which newer versions read in place of ldap_0",)
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
-    values = {
+    use_tls = "1" if link.security is Security.STARTTLS else "0"
+    ldap = {
         "enable": "1",
         "server": link.url,
-        "use_tls": "1" if link.security is Security.STARTTLS else "0",
+        "use_tls": use_tls,
         "auth_method": _SIMPLE,
         "bind_dn": settings.bind_dn,
         "password": settings.password,
         "base_object": settings.base_dn,
         "filter": _FILTER,
         "name_attribute": "cn",
-        # Older versions show nothing unless the name attribute is in this list, too (linphone-desktop 648).
-        "sip_attribute": "mobile,telephonenumber,homephone,cn",
+        "sip_attribute": _SIP_ATTRIBUTES,
         "max_results": str(MAX_HITS),
-        "min_chars": "2",
+        "min_chars": _MIN_CHARACTERS,
     }
-    section = nested_element(
-        "section", (element("entry", value, name=key) for key, value in values.items()), name="ldap_0"
-    )
-    return xml_document(nested_element("config", [section], xmlns="http://www.linphone.org/xsds/lpconfig.xsd"))
+    directory = {
+        "enabled": "1",
+        "type": "ldap",
+        "uri": link.url,
+        "min_characters": _MIN_CHARACTERS,
+        "ldap_use_tls": use_tls,
+        "ldap_auth_method": _SIMPLE,
+        "ldap_bind_dn": settings.bind_dn,
+        "ldap_password": settings.password,
+        "ldap_base_object": settings.base_dn,
+        "ldap_filter": _FILTER,
+        "ldap_name_attribute": "cn",
+        "ldap_sip_attribute": _SIP_ATTRIBUTES,
+    }
+    sections = [_section("ldap_0", ldap), _section("remote_contact_directory_0", directory)]
+    config = nested_element("config", sections, xmlns="http://www.linphone.org/xsds/lpconfig.xsd")
+    return xml_document(config, _UNVERIFIED)
+
+
+def _section(name: str, values: Mapping[str, str]) -> Element:
+    return nested_element("section", (element("entry", value, name=key) for key, value in values.items()), name=name)
 
 
 LINPHONE = Vendor(
@@ -39,9 +67,11 @@ LINPHONE = Vendor(
     title="Linphone",
     series="Linphone 4.4 or newer",
     makes=("linphone",),
-    supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    supported_security=(Security.STARTTLS, Security.LDAPS, Security.PLAIN),
     name_filter=_FILTER,
+    number_filter=_FILTER,
     file="linphone-ldap.xml",
     media_type=XML,
     write=_write,
+    unverified=_UNVERIFIED,
 )

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Settings for Mitel and Aastra phones, as ``key: value`` lines; login, password and server are one value.
 
-The keys for the number attributes could not be verified, so the file leaves them out and the phone uses its default.
+The phone replaces the percent sign of its filter by ``a*``, ``b*`` and so on (6800i administrator guide, A-113), and
+the guide speaks of one percent sign.  So the filter asks for the family name alone; in a filter for all names people
+would also come under the letters of their other words.  The keys for the number attributes could not be verified, so
+the file leaves them out and the phone uses its default.
 """
 
 from __future__ import annotations
 
-from ldapgw.phones.provisioning.filters import name_filter
 from ldapgw.phones.provisioning.lines import one_line, quoted
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
+
+_FILTER = "(&(objectClass=person)(sn=%))"
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "ldap server": f"{settings.login}:{settings.password}@{link.authority}",
         "ldap base dn": settings.base_dn,
-        "ldap search filter": name_filter("%"),
+        "ldap search filter": _FILTER,
         "ldap search scope": "subtree",
         "ldap cn attribute": "cn",
     }
@@ -34,8 +38,9 @@ MITEL = Vendor(
     series="6700, 6800, 6900; Aastra",
     makes=("mitel",),
     supported_security=(Security.PLAIN,),
+    name_filter=_FILTER,
     max_hits=False,
     file="mitel-ldap.cfg",
     write=_write,
-    advice=(Advice.NUMBER_FIELDS,),
+    advice=(Advice.NUMBER_FIELDS, Advice.NO_CALLER_LOOKUP),
 )

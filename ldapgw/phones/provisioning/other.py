@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Settings for any other phone, as fields to enter by hand, and as JSON for the reader's own template."""
+"""Settings as fields to enter by hand: for phones whose files are not documented, and for any other phone.
+
+Any other phone also has them as JSON for the reader's own template.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 
-from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
+from ldapgw.phones.provisioning.filters import (
+    NAME_ATTRIBUTES,
+    NUMBER_ATTRIBUTES,
+    name_filter,
+    number_attributes,
+    number_filter,
+)
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import JSON, Field, Vendor
+from ldapgw.phones.provisioning.sheet import JSON, Advice, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
 _LABELS = {
@@ -71,4 +80,99 @@ OTHER = Vendor(
     media_type=JSON,
     write=_write,
     fields=_fields,
+)
+
+
+# --- Escene: "LDAP" page of the ES220, ES310, ES410 and 6xx manuals, whose examples have %s
+
+
+def _escene(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
+    yield Field("LDAP Name Filter", name_filter("%s"))
+    yield Field("LDAP Number Filter", number_filter("%s"))
+    yield Field("Server Address", link.host)
+    yield Field("Port", str(link.port))
+    yield Field("Base", settings.base_dn)
+    yield Field("User Name", settings.login)
+    yield Field("Password", settings.password)
+    yield Field("Max.Hits", str(MAX_HITS))
+    yield Field("LDAP Name Attributes", " ".join(NAME_ATTRIBUTES))
+    yield Field("LDAP Number Attributes", " ".join(number_attributes(per_number=settings.per_number)))
+    yield Field("LDAP Display Name", "%cn")
+    yield Field("Protocol", "Version 3")
+
+
+ESCENE = Vendor(
+    key="escene",
+    title="Escene",
+    series="ES2xx – ES6xx, CC800",
+    makes=("escene",),
+    supported_security=(Security.PLAIN,),
+    name_filter=name_filter("%s"),
+    number_filter=number_filter("%s"),
+    fields=_escene,
+    advice=(Advice.FIELDS_ALONE,),
+)
+
+
+# --- ALE: "Contact Manager → LDAP" of the H3P manual, p. 40; the phone builds its filters from the attributes
+
+
+def _ale(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
+    yield Field("LDAP Server Address", link.host)
+    yield Field("LDAP Server Port", str(link.port))
+    yield Field("LDAP Base", settings.base_dn)
+    yield Field("LDAP User Name", settings.bind_dn)
+    yield Field("LDAP Password", settings.password)
+    yield Field("LDAP First Name", "givenName")
+    yield Field("LDAP Last Name", "sn")
+    for position, name in enumerate(number_attributes(per_number=settings.per_number), 1):
+        yield Field(f"LDAP Phone Number {position}", name)
+    yield Field("LDAP Max Hits(1-1000)", str(MAX_HITS))
+    yield Field("LDAP Call Query Enable", "on")
+
+
+ALE = Vendor(
+    key="ale",
+    title="Alcatel-Lucent Enterprise",
+    series="Halo H3P, H3G, H6; Myriad M3, M5, M7, M8",
+    makes=("ale",),
+    supported_security=(Security.PLAIN,),
+    name_filter="(|(givenName=%*)(sn=%*))",
+    number_filter="(|(telephoneNumber=%*)(mobile=%*)(homePhone=%*)(givenName=%*)(sn=%*))",
+    fields=_ale,
+    advice=(Advice.FIELDS_ALONE,),
+)
+
+
+# --- Bria: "Preferences – Directory" of its administrator guides; the search expression has no placeholder
+
+
+def _bria(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
+    work, mobile, home = NUMBER_ATTRIBUTES
+    yield Field("Server", link.authority)
+    yield Field("Use TLS", "off" if link.security is Security.PLAIN else "on")
+    yield Field("Authentication method", "Simple")
+    yield Field("Username", settings.bind_dn)
+    yield Field("Password", settings.password)
+    yield Field("Root DN", settings.base_dn)
+    yield Field("Search expression", "(objectClass=person)")
+    yield Field("Display name", "cn")
+    yield Field("First name", "givenName")
+    yield Field("Last name", "sn")
+    yield Field("Work phone", work)
+    yield Field("Mobile phone", mobile)
+    yield Field("Home phone", home)
+
+
+BRIA = Vendor(
+    key="bria",
+    title="Bria",
+    series="Bria 4 and newer, Bria Enterprise",
+    makes=("bria",),
+    supported_security=(Security.LDAPS, Security.PLAIN),
+    name_filter="(objectClass=person)",
+    number_filter="(objectClass=person)",
+    max_hits=False,
+    fields=_bria,
+    advice=(Advice.FIELDS_ALONE, Advice.SEARCH_ON_DEMAND, Advice.NO_CALLER_LOOKUP),
 )

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Settings for Panasonic phones, as ``KEY="value"`` lines.
 
-The first line is fixed: phones recognize the file by that line.  Commas separate attributes.
+The first line is fixed: phones recognize the file by that line.  Commas separate attributes.  A phone that checks
+certificates knows public authorities only; LDAP_ROOT_CERT_PATH is the URL of another one, which the gateway cannot
+know.
 """
 
 from __future__ import annotations
@@ -49,5 +51,5 @@ PANASONIC = Vendor(
     file="panasonic-ldap.cfg",
     write=_write,
     unverified=_UNVERIFIED,
-    advice=(Advice.TLS_UNVERIFIED,),
+    advice=(Advice.TLS_UNVERIFIED, Advice.ROOT_CERTIFICATE),
 )

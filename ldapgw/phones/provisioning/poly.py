@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from ldapgw.phones.provisioning.filters import number_attributes
 from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 
-_UNVERIFIED = ("feature.corporateDirectory.enabled", "dir.corp.sortControl")
 _LABELS = {"telephoneNumber": "Work", "mobile": "Mobile", "homePhone": "Home"}
 
 
@@ -37,11 +36,15 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         _element("vlv", "dir.corp.vlv", {"allow": "1", "sortOrder": "sn givenName"}),
         element("backGroundSync", **{"dir.corp.backGroundSync": "0", "dir.corp.backGroundSync.period": "86400"}),
     ]
-    return xml_document(nested_element("PHONE_CONFIG", elements), _UNVERIFIED)
+    return xml_document(nested_element("PHONE_CONFIG", elements))
 
 
 def _attributes(settings: PhoneSettings) -> Iterable[Element]:
-    rows = [("sn", "Last name", "last_name", "1"), ("givenName", "First name", "first_name", "1")]
+    rows = [
+        ("sn", "Last name", "last_name", "1"),
+        ("givenName", "First name", "first_name", "1"),
+        ("o", "Company", "other", "1"),
+    ]
     names = number_attributes(per_number=settings.per_number)
     rows += [(name, _LABELS[name], "phone_number", "0") for name in names]
     for number, (name, label, kind, searchable) in enumerate(rows, 1):
@@ -64,5 +67,5 @@ POLY = Vendor(
     file="poly-ldap.cfg",
     media_type=XML,
     write=_write,
-    unverified=_UNVERIFIED,
+    advice=(Advice.NO_CALLER_LOOKUP,),
 )

@@ -43,7 +43,7 @@ class ServerAddress:
 
     @property
     def security_options(self) -> tuple[Security, ...]:
-        """The kinds of protection under which a phone can log in, the safest first."""
+        """The kinds of protection under which a phone can log in."""
         options = []
         if self.tls_port:
             options.append(Security.LDAPS)
@@ -103,11 +103,11 @@ class LdapEndpoint:
 
 
 def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> LdapEndpoint | None:
-    """Return the safest endpoint that the gateway and the phone both support; None if there is none.
+    """Return the best endpoint that the gateway and the phone both support; None if there is none.
 
-    :param supported: the kinds of protection that the phone supports.
+    :param supported: the kinds of protection that the phone supports, the best one for the phone first.
     """
-    for security in server.security_options:
-        if security in supported:
+    for security in supported:
+        if security in server.security_options:
             return LdapEndpoint(security, server.host, server.tls_port if security is Security.LDAPS else server.port)
     return None

@@ -11,6 +11,9 @@ from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security, choose_endpoint
 
+# characters
+_MAX_GIGASET_NAME = 50
+
 XML, TEXT, JSON = "application/xml", "text/plain; charset=utf-8", "application/json"
 
 
@@ -30,10 +33,14 @@ class Advice(StrEnum):
     TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
     STAR_ADDED = "star_added"  # firmware before 10.1.27 adds the star itself: harmless
     ONE_NUMBER = "one_number"  # the phone shows one number: add the phone with --numbers entries
-    NO_CALLER_LOOKUP = "no_caller_lookup"  # the phone does not look up callers' names
+    NO_CALLER_LOOKUP = "no_caller_lookup"  # no document of the vendor says that the phone looks up callers' names
     FIELDS_ALONE = "fields_alone"  # only the web page fields are known, not the keys of a file
     NUMBER_FIELDS = "number_fields"  # the keys for the number attributes are unverified
     EXACT_NUMBER = "exact_number"  # the phone compares whole numbers only
+    NAME_LENGTH = "name_length"  # the login may have 50 characters at most
+    ROOT_CERTIFICATE = "root_certificate"  # name a private CA's certificate in LDAP_ROOT_CERT_PATH
+    GLOBAL_PHONEBOOK = "global_phonebook"  # the type of the base's global phonebook has to be LDAP
+    SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Vendor:
     :ivar file: the name of the file; empty if the values are entered by hand.
     :ivar write: returns the text of the file.
     :ivar fields: returns the fields to enter by hand.
-    :ivar unverified: keys that we could not verify.
+    :ivar unverified: what we could not verify: keys, or a few words.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
     """
 
@@ -132,6 +139,8 @@ def _about_tls(vendor: Vendor, endpoint: LdapEndpoint) -> Iterable[Advice]:
 def _about_entries(vendor: Vendor, settings: PhoneSettings) -> Iterable[Advice]:
     for advice in vendor.advice:
         if advice is Advice.NAME_CHARACTERS and settings.login.isalnum():
+            continue
+        if advice is Advice.NAME_LENGTH and len(settings.login) <= _MAX_GIGASET_NAME:
             continue
         yield advice
     if vendor.one_number and not settings.per_number:

@@ -5,24 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ldapgw.phones.provisioning.akuvox import AKUVOX
 from ldapgw.phones.provisioning.avaya import AVAYA, B179
 from ldapgw.phones.provisioning.cisco import CISCO_MPP, CISCO_SPA
 from ldapgw.phones.provisioning.fanvil import FANVIL, FANVIL_TEXT
-from ldapgw.phones.provisioning.gigaset import GIGASET, MAXWELL
-from ldapgw.phones.provisioning.grandstream import GRANDSTREAM
+from ldapgw.phones.provisioning.gigaset import GIGASET, GIGASET_N510, MAXWELL
+from ldapgw.phones.provisioning.grandstream import GRANDSTREAM, GRANDSTREAM_DP
 from ldapgw.phones.provisioning.htek import HTEK
 from ldapgw.phones.provisioning.linphone import LINPHONE
 from ldapgw.phones.provisioning.mitel import MITEL
-from ldapgw.phones.provisioning.other import OTHER
+from ldapgw.phones.provisioning.other import ALE, BRIA, ESCENE, OTHER
 from ldapgw.phones.provisioning.panasonic import PANASONIC
 from ldapgw.phones.provisioning.poly import POLY
 from ldapgw.phones.provisioning.sheet import Vendor
 from ldapgw.phones.provisioning.snom import SNOM
+from ldapgw.phones.provisioning.vtech import VTECH
 from ldapgw.phones.provisioning.yealink import YEALINK
 
 _ALL = (
-    *(YEALINK, SNOM, GRANDSTREAM, POLY, CISCO_MPP, CISCO_SPA, FANVIL, FANVIL_TEXT, GIGASET, MAXWELL, MITEL, PANASONIC),
-    *(HTEK, AVAYA, B179, LINPHONE, OTHER),
+    *(YEALINK, SNOM, GRANDSTREAM, GRANDSTREAM_DP, POLY, CISCO_MPP, CISCO_SPA, FANVIL, FANVIL_TEXT),
+    *(GIGASET, GIGASET_N510, MAXWELL, MITEL, PANASONIC, HTEK, AVAYA, B179, ALE, AKUVOX, ESCENE, VTECH),
+    *(LINPHONE, BRIA, OTHER),
 )
 
 VENDORS: Mapping[str, Vendor] = {vendor.key: vendor for vendor in _ALL}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.provisioning import settings
 from ldapgw.phones.provisioning.settings import Security
-from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
+from ldapgw.phones.provisioning.sheet import Advice, Sheet, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
@@ -87,7 +88,7 @@ async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[s
         subprocess.run, command, env={**os.environ, **trust}, capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, (command, done.stderr.decode())
-    return dict(map(_entry, done.stdout.decode().strip().split("\n\n")))
+    return dict(map(_entry, filter(None, done.stdout.decode().strip().split("\n\n"))))
 
 
 def _entry(text: str) -> tuple[str, dict[str, list[str]]]:
@@ -129,6 +130,14 @@ def test_who_has_no_name_is_not_found(key: str) -> None:
         assert [entry.dn for entry in found if not entry.attribute("cn")] == []
 
 
+@pytest.mark.parametrize("key", VENDORS)
+def test_whoever_shows_no_names_of_callers_is_told_so(key: str) -> None:
+    """A phone looks callers up, or its sheet says that it does not."""
+    told = Advice.NO_CALLER_LOOKUP in make_sheet(VENDORS[key], SETTINGS).advice
+    assert told == (KEYPADS[key].caller is None)
+    assert KEYPADS[key].source
+
+
 @pytest.mark.parametrize(
     ("caller", "who"),
     [
@@ -136,17 +145,26 @@ def test_who_has_no_name_is_not_found(key: str) -> None:
         ("+49301234567", {"mueller-hans"}),
         ("00491712345678", {"mueller-hans"}),
         ("00301234560", {"mueller-anna"}),
+        ("+493099999999", set()),
+        ("", set()),
+        ("anonymous", set()),
+        ("unknown", set()),
+        ("restricted", set()),
     ],
-    ids=["national", "E.164", "mobile", "outside line, home"],
-)
+    ids=["national", "E.164", "mobile", "outside line, home", "stranger", "withheld", "anonymous", "unknown",
+         "restricted"],
+)  # fmt: skip
 @pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
 @pytest_twisted.ensureDeferred
-async def test_a_caller_is_found(server: Server, key: str, caller: str, who: set[str]) -> None:
-    """By each of the numbers of a contact, as they are signalled."""
+async def test_it_rings(server: Server, key: str, caller: str, who: set[str]) -> None:
+    """Who calls is found by each of the numbers of a contact, as they are signalled; nobody is found by no number."""
     printed = sheet_for(server, key, Security.PLAIN)
     calls = KEYPADS[key].caller
     assert calls is not None
     sent = calls(read(printed), caller)
+    if sent is None:
+        assert not caller
+        return
     assert (await search(server, printed, sent)).keys() == who
 
 
@@ -172,12 +190,15 @@ async def test_snom_during_a_call(server: Server) -> None:
     assert (await search(server, printed, sent)).keys() == {"oeztuerk-caglar"}
 
 
-@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller and key != "ale"])
 def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
-    """A star would find somebody else whose number goes on."""
+    """A star would find somebody else whose number goes on; ALE's phones write a star themselves."""
     calls = KEYPADS[key].caller
     assert calls is not None
-    assert "*" not in calls(read(make_sheet(VENDORS[key], SETTINGS)), "0301234567").filter
+    sent = calls(read(make_sheet(VENDORS[key], SETTINGS)), "0301234567")
+    assert sent is not None
+    numbers = re.findall(r"\((?:telephoneNumber|mobile|homePhone)=([^)]*)\)", sent.filter)
+    assert set(numbers) == {"0301234567"}
 
 
 @pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
@@ -195,15 +216,15 @@ def test_older_firmware(key: str, keypad: Keypad) -> None:
     assert (entry.dn.partition(",")[0], done.code) == ("uid=oeztuerk-caglar", ResultCode.SUCCESS)
 
 
-@pytest.mark.parametrize("key", ["cisco-mpp", "cisco-spa"])
 @pytest.mark.parametrize(
-    ("field", "typed", "who"),
+    ("key", "field", "typed", "who"),
     [
-        ("LDAP_First_Name_Filter", "zo", "bronte-zoe"),
-        ("LDAP_Item_3_Filter", "weiss", "weiss-strassenbau"),
-        ("LDAP_Item_4_Filter", "443322", "taxi-3000"),
+        ("cisco-mpp", "LDAP_First_Name_Filter", "zo", "bronte-zoe"),
+        ("cisco-mpp", "LDAP_Item_4_Filter", "weiss", "weiss-strassenbau"),
+        ("cisco-spa", "LDAP_First_Name_Filter", "zo", "bronte-zoe"),
+        ("cisco-spa", "LDAP_Item_3_Filter", "weiss", "weiss-strassenbau"),
+        ("cisco-spa", "LDAP_Item_4_Filter", "443322", "taxi-3000"),
     ],
-    ids=["first name", "company", "number"],
 )
 @pytest_twisted.ensureDeferred
 async def test_the_other_fields_of_cisco(server: Server, key: str, field: str, typed: str, who: str) -> None:

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Settings for VTech phones, and for Snom's M100 and M500, as ``key = value`` lines.
+
+The phone has one filter for first names and one for last names (VSP735 administrator and provisioning manual, p. 65);
+a company without a person has its name as last name.
+"""
+
+from __future__ import annotations
+
+from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, number_filter
+from ldapgw.phones.provisioning.lines import label, one_line
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
+from ldapgw.phones.provisioning.sheet import Vendor
+
+_LAST_NAME = "(sn=%)"
+
+
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
+    work, mobile, home = NUMBER_ATTRIBUTES
+    values = {
+        "enable": "1",
+        "directory_name": label(settings.title, 30),
+        "server_address": link.host,
+        "port": str(link.port),
+        "authentication_type": "simple",
+        "base": settings.base_dn,
+        "user_name": settings.login,
+        "access_password": settings.password,
+        "max_hits": str(MAX_HITS),
+        "firstname_filter": "(givenName=%)",
+        "lastname_filter": _LAST_NAME,
+        "number_filter": number_filter("%"),
+        "firstname_attribute": "givenName",
+        "lastname_attribute": "sn",
+        "work_number_attributes": work,
+        "mobile_number_attributes": "" if settings.per_number else mobile,
+        "other_number_attributes": "" if settings.per_number else home,
+        "protocol_version": "version_3",
+        "search_delay": "0",
+        "incall_lookup_enable": "1",
+        "outcall_lookup_enable": "1",
+    }
+    return "".join(f"{f'remoteDir.ldap_{key} = {one_line(value)}'.rstrip()}\n" for key, value in values.items())
+
+
+VTECH = Vendor(
+    key="vtech",
+    title="VTech",
+    series="VSP, VCS; Snom M100, M500 with keys without remoteDir.",
+    makes=("vtech",),
+    supported_security=(Security.PLAIN,),
+    name_filter=_LAST_NAME,
+    file="vtech-ldap.cfg",
+    write=_write,
+)
