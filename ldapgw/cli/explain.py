@@ -19,6 +19,7 @@ from ldapgw.phones.explain.query import parse_query
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.explainer import book_sync_states
+from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
@@ -45,7 +46,7 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
 
 def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base: str) -> Explanation:
     tenant = site.tenant(login.tenant)
-    query = parse_query(text, read_filter)
+    query = parse_query(text, read_filter, naming_context(tenant).strip)
     library = Library(database, tenant, login)
     try:
         return explained(

@@ -19,6 +19,7 @@ from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
+from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 
@@ -49,7 +50,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
                 raise UserError(f'{login.name} is a phone of tenant "{login.tenant}"')
             tenant = login.tenant
         chosen = site.tenant(tenant)
-        query = parse_query(wanted, read_filter)
+        query = parse_query(wanted, read_filter, naming_context(chosen).strip)
         library = Library(database, chosen, login)
         view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
         result = run_search(view, query, chosen.base_dn, site.config.ldap.size_limit)

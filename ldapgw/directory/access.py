@@ -31,6 +31,7 @@ class NamingContext:
     :ivar region: the country of numbers without a country code (ISO 3166-1).
     :ivar outside_line: digits dialled for an outside line.
     :ivar lenient: match values as a person expects; otherwise as RFC 4517 says.
+    :ivar strip: what a PBX puts in front of a number or behind it, in lower case; removed from asserted numbers.
     """
 
     name: str
@@ -40,6 +41,7 @@ class NamingContext:
     outside_line: str
     number_format: NumberFormat
     lenient: bool
+    strip: tuple[str, ...] = ()
 
 
 # The root DSE and the subschema belong to no tenant; their values are compared as the RFCs say.

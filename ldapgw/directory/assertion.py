@@ -135,6 +135,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
 
     The number is parsed, which is the expensive part, only for a search text that might contain it.
     """
+    text = asserted_number(text, context)
     tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line)
     if not tails:
         return NO_VALUE
@@ -157,6 +158,13 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
         return any(phone_number.matches_any_reading(number, readings) for number in stored)
 
     return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=tuple(sufficient))
+
+
+def asserted_number(text: str, context: NamingContext) -> str:
+    """The number that a whole text names: without what the tenant's PBX puts around it, in a URI too."""
+    if not context.strip:
+        return text
+    return dial_string.without_affixes(dial_string.unwrapped(dial_string.clean(text)), context.strip)
 
 
 def substrings(
@@ -271,6 +279,9 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """The assertion that a form of a number has the parts; a long final part alone also matches like a whole number."""
     initial, *middle, final = texts
+    if context.strip:
+        initial, final = (dial_string.without_affixes(text, context.strip) for text in (initial, final))
+        texts = (initial, *middle, final)
     if any(char.isalpha() for text in texts for char in dial_string.unwrapped(dial_string.clean(text))):
         return NO_VALUE
     parts: list[Part] = []

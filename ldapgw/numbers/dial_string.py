@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 # Characters.  ITU-T E.164 allows 15 digits; blanks, brackets, an extension and a scheme fit into this limit too.
@@ -45,6 +46,10 @@ _EXTENSION = re.compile(
 # follow a hyphen.
 _REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 _BEFORE_EXTENSION = "".join(set(" .,;:=#~-–extnEXTN"))
+
+# What trunks and PBXs put around a number, which is long: "L0#0301234567", "TRUNK1-0301234567", "0301234567_trunk1".
+_IN_FRONT = re.compile(r"(?=[!-~]*[A-Za-z])([!-~]{0,32}[!-*,-/:-~])\+?[0-9]{7,}")
+_BEHIND = re.compile(r"\+?[0-9]{7,}(?=[!-~]*[A-Za-z])(?!x\d)([!-*,-/:-~][!-~]{0,32})", re.IGNORECASE)
 
 # ITU-T E.161: the digit of each letter on the keypad.
 _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
@@ -100,6 +105,26 @@ def _address_of(text: str) -> str:
     if _SCHEME.match(address) or (_DIALLED.search(address) and not _DIALLED.search(name)):
         return address
     return text
+
+
+def without_affixes(text: str, affixes: Sequence[str]) -> str:
+    """Remove the texts that a PBX puts in front of a number or behind it, each once, in their order.
+
+    :param affixes: in lower case; compared without regard to case.
+    """
+    for affix in affixes:
+        if text[: len(affix)].lower() == affix:
+            text = text[len(affix) :]
+        elif text[-len(affix) :].lower() == affix:
+            text = text[: -len(affix)]
+    return text
+
+
+def affix_of(text: str) -> str:
+    """Return what seems to be put in front of a long number or behind it by a PBX; empty if there is nothing."""
+    core = unwrapped(clean(text))
+    found = _IN_FRONT.fullmatch(core) or _BEHIND.fullmatch(core)
+    return "" if found is None or _EXTENSION.search(core) else found[1]
 
 
 def bare(text: str) -> str:

@@ -100,7 +100,7 @@ def _explain(
 ) -> Explanation:
     view = PhoneView(dit, login.viewer, tenant)
     return explain(
-        parse_query(request.text, read_filter),
+        parse_query(request.text, read_filter, view.context.strip),
         view,
         private=view.hidden_books(),
         states=states,

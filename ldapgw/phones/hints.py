@@ -18,6 +18,7 @@ from ldapgw.directory.entry import Selection
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Scope, SearchRequest, Substrings, to_string
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.errors import ResultCode
+from ldapgw.numbers import dial_string
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
 from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.vendors import vendors_of
@@ -76,6 +77,7 @@ class Hint(StrEnum):
     SMALL_LIMIT = "small_limit"
     NO_LIMIT = "no_limit"
     TIME_LIMIT = "time_limit"
+    AFFIX = "affix"
     WITHHELD = "withheld"
     NOTHING = "nothing"
 
@@ -342,6 +344,12 @@ def _has_no_limit(facts: _SearchFacts) -> bool:
     )
 
 
+def _affix(facts: _SearchFacts) -> str:
+    """What seems to stand in front of a number or behind it; empty if nothing does."""
+    texts = ("".join(_texts(term)) for term in facts.numbers)
+    return next(filter(None, map(dial_string.affix_of, texts)), "")
+
+
 def _is_withheld(facts: _SearchFacts) -> bool:
     texts = ("".join(_texts(term)).lower() for term in facts.numbers if isinstance(term, Equality) or [*_texts(term)])
     return any(text in _WITHHELD for text in texts)
@@ -365,6 +373,7 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
     Hint.SMALL_LIMIT: _has_small_limit,
     Hint.NO_LIMIT: _has_no_limit,
     Hint.TIME_LIMIT: lambda facts: facts.code is ResultCode.TIME_LIMIT_EXCEEDED,
+    Hint.AFFIX: lambda facts: facts.is_empty_result and bool(_affix(facts)),
     Hint.WITHHELD: _is_withheld,
     Hint.NOTHING: lambda facts: facts.is_empty_result,
 }
@@ -417,13 +426,20 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "The phone sets no limit (0), so a short search brings everybody. Set its largest number of hits to 50."
     ),
     Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
+    Hint.AFFIX: gettext_noop(
+        "It looks as if “%(affix)s” is no part of the number. The administrator can have it removed with strip under "
+        "[[tenant]]."
+    ),
     Hint.WITHHELD: gettext_noop("The caller withheld the number, so there is no name to show."),
     Hint.NOTHING: gettext_noop("Nobody was found."),
 }
 
 
-def hint_text(hint: Hint, profile: PhoneProfile) -> Phrase:
-    """Return the text of a hint, with the values to enter in the phone."""
+def hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None = None) -> Phrase:
+    """Return the text of a hint, with the values to enter in the phone.
+
+    :param decoded: the search that the hint is about; None if it is no longer known.
+    """
     return Phrase(
         _HINT_TEXTS[hint],
         {
@@ -432,5 +448,6 @@ def hint_text(hint: Hint, profile: PhoneProfile) -> Phrase:
             "number_filter": profile.number_filter,
             "name_attributes": " ".join(NAME_ATTRIBUTES),
             "number_attributes": " ".join(NUMBER_ATTRIBUTES),
+            "affix": (_affix(_SearchFacts(decoded, profile)) if decoded else "") or "…",
         },
     )

@@ -21,6 +21,7 @@ def naming_context(tenant: Tenant) -> NamingContext:
         outside_line=tenant.outside_line,
         number_format=tenant.number_format,
         lenient=tenant.matching == "lenient",
+        strip=tuple(affix.lower() for affix in tenant.strip),
     )
 
 

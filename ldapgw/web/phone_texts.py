@@ -229,7 +229,7 @@ def _search_log_line(decoded: DecodedSearch, profile: PhoneProfile) -> SearchLog
         entries=search.entries,
         code=_CODES.get(search.code, search.code.name.replace("_", " ").lower()),
         milliseconds=search.seconds * 1000,
-        hints=tuple(_hint_text(hint, profile) for hint in find_hints(decoded, profile)),
+        hints=tuple(_hint_text(hint, profile, decoded) for hint in find_hints(decoded, profile)),
         found_nobody=bool(request)
         and not search.entries
         and decoded.is_list
@@ -237,7 +237,7 @@ def _search_log_line(decoded: DecodedSearch, profile: PhoneProfile) -> SearchLog
     )
 
 
-def _hint_text(hint: Hint, profile: PhoneProfile) -> HintText:
-    text = hint_text(hint, profile)
+def _hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch) -> HintText:
+    text = hint_text(hint, profile, decoded)
     entries = tuple(str(text.values[name]) for name in re.findall(r"%\((\w+)\)s", text.message))
     return HintText(hint not in HARMLESS, text, entries)

@@ -536,3 +536,27 @@ def test_a_template_keeps_its_parts_without_text(*, lenient: bool) -> None:
     assert filter_matcher.prepare(sought, context).predicate.matches(ENTRIES[lenient]) is (True if lenient else None)
     if template is not None:
         assert [template.prepare(value).predicate.matches(ENTRIES[True]) for value in (b"rg", b"xy")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("(telephoneNumber=L0#0301234567)", True),
+        ("(mobile=sip:l0#+491712345678@pbx.example)", True),
+        ("(telephoneNumber=0301234567#T1)", True),
+        ("(telephoneNumber=L0#030123*)", True),
+        ("(telephoneNumber=*1234567#t1)", True),
+        ("(telephoneNumber=X0#0301234567)", False),
+        ("(telephoneNumber=L0#)", False),
+        ("(telephoneNumber=L0#*)", False),
+    ],
+)
+def test_what_a_pbx_puts_around_a_number_is_removed(text: str, found: bool) -> None:
+    """Where the tenant has a rule for it; strict matching has none."""
+    rules = ("l0#", "#t1")
+    sought = read_filter(text)
+    kept, stripped, strict = (
+        filter_matcher.prepare(sought, context).predicate.matches(ENTRIES[context.lenient])
+        for context in (naming_context(), naming_context(strip=rules), naming_context(lenient=False, strip=rules))
+    )
+    assert (kept, stripped, strict or False) == (False, found, False)

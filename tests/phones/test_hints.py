@@ -100,6 +100,8 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "in a window": (Case(entries=80, size=0, controls=(SORT, VIEW)), ()),
     "slow": (Case(entries=5, code=ResultCode.TIME_LIMIT_EXCEEDED), (Hint.TIME_LIMIT,)),
     "withheld": (Case("(|(telephoneNumber=)(mobile=))", 0), (Hint.WITHHELD,)),
+    "trunk": (Case(NUMBERS.format("L0#0301234567"), 0), (Hint.AFFIX,)),
+    "trunk, known": (Case(NUMBERS.format("L0#0301234567"), 1), ()),
     "withheld, anonymous": (Case(NUMBERS.format("anonymous"), 0), (Hint.WITHHELD,)),
     "withheld, unknown": (Case(NUMBERS.format("Unknown*"), 0), (Hint.WITHHELD,)),
     "withheld, restricted": (Case("(telephoneNumber=restricted)", 0), (Hint.WITHHELD,)),
@@ -178,6 +180,14 @@ def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> 
 def test_another_filter_than_the_models_own(model: str, filter_: str, expected: Hint) -> None:
     """Is found fault with as it is elsewhere."""
     assert find_hints(Case(filter_, 0).seen, PhoneProfile.for_model(BASE, model, per_number=False))[0] is expected
+
+
+def test_what_a_pbx_adds_is_named() -> None:
+    """As long as the search is known; it is no part of what is stored."""
+    profile = PhoneProfile(BASE)
+    seen = Case(NUMBERS.format("L0#0301234567"), 0).seen
+    assert str(hint_text(Hint.AFFIX, profile, seen)).startswith("It looks as if “L0#” is no part of the number.")
+    assert str(hint_text(Hint.AFFIX, profile)).startswith("It looks as if “…” is no part of the number.")
 
 
 def test_the_phones_of_the_world() -> None:

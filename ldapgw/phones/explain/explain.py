@@ -13,7 +13,7 @@ from heapq import nsmallest
 
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import NUMBER_END
+from ldapgw.directory.assertion import NUMBER_END, asserted_number
 from ldapgw.directory.book import Book
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Approximate, Equality, Extensible, to_string
@@ -31,7 +31,7 @@ from ldapgw.directory.query_plan import (
 )
 from ldapgw.directory.schema import Family
 from ldapgw.directory.segment import Segment
-from ldapgw.numbers import phone_number
+from ldapgw.numbers import dial_string, phone_number
 from ldapgw.phones.explain.misses import MissFinder
 from ldapgw.phones.explain.model import (
     OPERATOR,
@@ -44,7 +44,7 @@ from ldapgw.phones.explain.model import (
     NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import PhoneQuery
+from ldapgw.phones.explain.query import PhoneQuery, QueryKind
 from ldapgw.phones.explain.terms import FilterTerm, filter_terms, matched_terms, text_variants
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase, gettext_noop
@@ -65,6 +65,11 @@ _REGION = gettext_noop(
 )
 _CALLER_FILTER = gettext_noop(
     "So few digits are looked for as if they were typed. When it rings, the phone sends %(filter)s."
+)
+_STRIPPED = gettext_noop("%(asked)s is looked for as %(number)s: the setting strip removes the rest.")
+_AFFIX = gettext_noop(
+    "It looks as if “%(affix)s” is no part of the number. The administrator can have it removed with strip under "
+    "[[tenant]]."
 )
 _SYNC_ERROR = gettext_noop("The last sync of %(book)s failed. %(trouble)s")
 
@@ -147,7 +152,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     """Yield the readings of the number in a term."""
     if term.family is not Family.NUMBER or not context.lenient:
         return
-    readings = phone_number.readings(term.text, context.region, context.outside_line)
+    readings = phone_number.readings(asserted_number(term.text, context), context.region, context.outside_line)
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
@@ -174,6 +179,9 @@ def query_notes(
         else []
     )
     notes += [note for term in terms for note in _term_notes(term, context)]
+    affix = "" if query.kind is QueryKind.FILTER else dial_string.affix_of(asserted_number(query.text, context))
+    if affix:
+        notes.append(ExplanationNote("affix", Phrase(_AFFIX, {"affix": affix})))
     notes += [note for state in states for note in _book_notes(state)]
     return tuple({str(note.message): note for note in notes}.values())
 
@@ -187,7 +195,10 @@ def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[Explanatio
     if not term.text.strip():
         yield ExplanationNote("empty_number", Phrase(_EMPTY, {"term": term_text}))
         return
-    readings = phone_number.readings(term.text, context.region, context.outside_line)
+    number = asserted_number(term.text, context)
+    if context.strip and number != dial_string.unwrapped(dial_string.clean(term.text)):
+        yield ExplanationNote("stripped", Phrase(_STRIPPED, {"asked": term.text, "number": number}))
+    readings = phone_number.readings(number, context.region, context.outside_line)
     if not readings:
         yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
     elif readings[0].e164 and phone_number.has_assumed_region(readings[0], context.region):

@@ -16,7 +16,7 @@ from itertools import islice
 
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import TextPredicate
+from ldapgw.directory.assertion import TextPredicate, asserted_number
 from ldapgw.directory.filter import Equality, Filter, Or, Present, Substrings
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import numbering_plan, phone_number
@@ -215,7 +215,7 @@ def asserted_texts(terms: Iterable[FilterTerm]) -> tuple[str, ...]:
 
 def asserted_numbers(terms: Iterable[FilterTerm], context: NamingContext) -> tuple[Number, ...]:
     """Return the readings of the numbers that a filter asserts."""
-    texts = dict.fromkeys(term.text for term in terms if term.family is Family.NUMBER)
+    texts = dict.fromkeys(asserted_number(term.text, context) for term in terms if term.family is Family.NUMBER)
     readings_of_texts = (phone_number.readings(text, context.region, context.outside_line) for text in texts)
     return tuple(number for readings in islice(readings_of_texts, _MAX_ASSERTIONS) for number in readings)
 

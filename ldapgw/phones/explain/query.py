@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,15 +44,16 @@ class PhoneQuery:
     caller_filter: Filter | None = None
 
 
-def parse_query(text: str, read_filter: Callable[[str], Filter]) -> PhoneQuery:
+def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence[str] = ()) -> PhoneQuery:
     """Parse a query; a text that begins with a parenthesis is a filter (RFC 4515).
 
+    :param strip: what the tenant's PBX puts around numbers, as in `NamingContext.strip`.
     :param read_filter: parses a filter; raises UserError if the text is no filter.
     :raises UserError: from `read_filter`.
     """
     if text.strip().startswith("("):
         return PhoneQuery(text, QueryKind.FILTER, read_filter(text))
-    if not is_number(text):
+    if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
     # So few digits may be an internal number that calls, or the beginning of a number or of a name on the keys.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ldapgw.directory import assertion, name_folding, normalization
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Assertion, TextPredicate
+from ldapgw.directory.assertion import Assertion, TextPredicate, asserted_number
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
     And,
@@ -255,6 +255,6 @@ def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContex
         return MatchKind.DIGITS
     [line] = normalization.lines_of(search_text)
     stored = normalization.number_of(line)
-    readings = phone_number.readings(term.text, context.region, context.outside_line)
+    readings = phone_number.readings(asserted_number(term.text, context), context.region, context.outside_line)
     is_same = any(stored.e164 == number.e164 if number.e164 else stored.digits == number.digits for number in readings)
     return MatchKind.NUMBER if is_same else MatchKind.NUMBER_END

@@ -207,6 +207,13 @@ class Digits(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,5}")
 
 
+class Affix(Text):
+    """What a PBX puts in front of a number or behind it."""
+
+    expected: ClassVar[str] = 'up to 32 characters without blanks, digits not alone, such as "L0#"'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"(?=.*[^0-9])[!-~]{1,32}")
+
+
 class Allowed(Text):
     """Accounts that may connect: one address, a domain, or everybody."""
 

@@ -12,6 +12,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.google.endpoints import Proxy
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.server.config.forms import (
+    Affix,
     Allowed,
     BaseDn,
     Digits,
@@ -147,6 +148,8 @@ class Tenant(Table, frozen=True, kw_only=True):
     admins: tuple[Mail, ...] = ()
     region: Region = Region("DE")
     outside_line: Digits = Digits()
+    # A PBX with more trunks than that names them by a pattern, and each rule costs each number a comparison.
+    strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
     sharing: Sharing = Sharing.PRIVATE

@@ -70,6 +70,21 @@ def test_a_name_and_its_forms(desk: PhoneView) -> None:
     assert (told.base, told.lenient) == (BASE, True)
 
 
+def test_what_a_pbx_puts_around_a_number() -> None:
+    """Is removed and told where there is a rule; else it is told what seems to be no part of the number."""
+    told = explained("L0#0301234567", sight(strip=("l0#",)))
+    assert (told.query.kind, told.numbers) == (QueryKind.NUMBER, (NumberVariant("+49301234567", NumberReading.TYPED),))
+    assert [(note.code, str(note.message)) for note in told.notes if note.code != "region"] == [
+        ("stripped", "L0#0301234567 is looked for as 0301234567: the setting strip removes the rest.")
+    ]
+    assert found(told) == found(explained("0301234567", sight()))
+    [note] = explained("L0#0301234567", sight()).notes
+    assert (note.code, str(note.message).partition(".")[0]) == (
+        "affix",
+        "It looks as if “L0#” is no part of the number",
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "numbers"),
     [

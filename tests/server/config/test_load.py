@@ -67,6 +67,7 @@ allowed_users = ["@acme.example", "*", "guest@else.example"]
 admins = ["root@acme.example"]
 region = "CH"
 outside_line = "0"
+strip = ["L0#", "_trunk1"]
 sources = ["contacts", "other_contacts", "directory"]
 labels = ["Kunden"]
 sharing = "callers"
@@ -164,6 +165,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     sharing = "all"
     admins = ["root"]
     outside_line = "zero"
+    strip = ["L0#", "99"]
     client_secret = 5
     """
     assert sorted(problems(tmp_path, text)) == sorted(
@@ -192,6 +194,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared"',
             'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
             'tenant[1].outside_line = "zero": expected up to five digits, such as "0", or ""',
+            'tenant[1].strip = ["L0#", "99"]: expected a list, each of it up to 32 characters without blanks, digits '
+            'not alone, such as "L0#"',
             "tenant[1].client_secret: expected text",
         ]
     )

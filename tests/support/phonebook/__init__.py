@@ -33,9 +33,11 @@ _KINDS = {"work": Kind.WORK, "main": Kind.MAIN, "other": Kind.OTHER, "mobile": K
           "workFax": Kind.FAX}  # fmt: skip
 
 
-def naming_context(*, lenient: bool = True, number_format: NumberFormat = NumberFormat.E164) -> NamingContext:
+def naming_context(
+    *, lenient: bool = True, number_format: NumberFormat = NumberFormat.E164, strip: tuple[str, ...] = ()
+) -> NamingContext:
     """The tenant of the file: in Germany, with 0 for an outside line."""
-    return NamingContext("acme", "Acme GmbH", Dn.parse(BASE), "DE", "0", number_format, lenient)
+    return NamingContext("acme", "Acme GmbH", Dn.parse(BASE), "DE", "0", number_format, lenient, strip)
 
 
 def contacts() -> list[Contact]:

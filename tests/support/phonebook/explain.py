@@ -77,9 +77,9 @@ CISCO = DESK._replace(per_number=True)
 HALL = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),))
 
 
-def sight(viewer: Viewer = DESK, *, lenient: bool = True) -> PhoneView:
+def sight(viewer: Viewer = DESK, *, lenient: bool = True, strip: tuple[str, ...] = ()) -> PhoneView:
     """A phone before all books."""
-    context = naming_context(lenient=lenient)
+    context = naming_context(lenient=lenient, strip=strip)
     labels = {"contactGroups/c": "Customers"}
     books = tuple(
         build_book(context, key, name, sharing, contacts, labels if key == "alice" else {}, per_number=True)
@@ -90,7 +90,7 @@ def sight(viewer: Viewer = DESK, *, lenient: bool = True) -> PhoneView:
 
 def explained(asked: str, before: PhoneView, *, size_limit: int = 1000, **more: Any) -> Explanation:
     """What is told of a query."""
-    query = parse_query(asked, read_filter)
+    query = parse_query(asked, read_filter, before.context.strip)
     return explain(query, before, private=before.hidden_books(), size_limit=size_limit, **more)
 
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""What a PBX puts around a number: removed by rule, and recognised where there is no rule."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldapgw.numbers.dial_string import LONGEST_TYPED, affix_of, without_affixes
+
+RULES = ("l0#", "trunk-", "_trunk1")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("L0#0301234567", "0301234567"),
+        ("l0#+49301234567", "+49301234567"),
+        ("0301234567_TRUNK1", "0301234567"),
+        ("Trunk-0301234567_trunk1", "0301234567"),
+        ("L0#trunk-0301234567", "0301234567"),
+        ("L0#L0#0301234567", "L0#0301234567"),
+        ("0301234567", "0301234567"),
+        ("L0#", ""),
+        ("", ""),
+    ],
+)
+def test_affixes_are_removed(text: str, number: str) -> None:
+    """In front and behind, each once, in any case."""
+    assert without_affixes(text, RULES) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "affix"),
+    [
+        ("L0#0301234567", "L0#"),
+        ("TRUNK1-0301234567", "TRUNK1-"),
+        ("sip:L0#+49301234567@pbx.example", "L0#"),
+        ("0301234567_trunk1", "_trunk1"),
+        ("ext0301234567", ""),
+        ("0301234567 ext. 204", ""),
+        ("0301234567x204", ""),
+        ("0301234567", ""),
+        ("+49 (0)30 1234567", ""),
+        ("tel:+49301234567;phone-context=example.com", ""),
+        ("*31#0301234567", ""),
+        ("0800 FLOWERS", ""),
+        ("0171 2345678 privat", ""),
+        ("anonymous", ""),
+        ("L0#204", ""),
+        ("Anna 0301234567", ""),
+        ("", ""),
+    ],
+)
+def test_affixes_are_recognised(text: str, affix: str) -> None:
+    """A word beside a long number; extensions, remarks, service codes, letters for keys and names are none."""
+    assert affix_of(text) == affix
+
+
+@given(st.text(max_size=2 * LONGEST_TYPED))
+def test_an_affix_is_a_part_of_the_text(text: str) -> None:
+    """Whatever a phone sends."""
+    affix = affix_of(text)
+    assert without_affixes(affix, (affix.lower(),)) == ""
