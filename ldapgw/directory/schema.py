@@ -194,13 +194,19 @@ def _definition(syntax: str) -> Comparison:
     return Comparison(_SYNTAX + syntax, Family.DEFINITION, "objectIdentifierFirstComponentMatch")
 
 
+# Names that phones and PBXs have for numbers: Active Directory's, those of Grandstream's UCM (CallerIDName too), the
+# defaults of Fanvil, and names that administrators are known to enter.
+_WORK_ALIASES = ("ipPhone", "otherTelephone", "AccountNumber", "workPhone", "businessPhone", "phone")
+_MOBILE_ALIASES = ("cellphone", "cell", "MobileNumber", "mobilePhone", "otherMobile")
+_HOME_ALIASES = ("HomeNumber", "otherHomePhone", "other")
+
 _OPERATION, _DSA = "directoryOperation", "dSAOperation"
 
 ATTRIBUTE_TYPES = (
     AttributeType("objectClass", "2.5.4.0", _OID),
     # RFC 4519; `name` has no values of its own: it stands for its subtypes.
     AttributeType("name", "2.5.4.41", _WORDS),
-    AttributeType("cn", "2.5.4.3", _WORDS, ("commonName",), supertype="name"),
+    AttributeType("cn", "2.5.4.3", _WORDS, ("commonName",), ("CallerIDName",), supertype="name"),
     AttributeType("sn", "2.5.4.4", _WORDS, ("surname",), supertype="name"),
     AttributeType("givenName", "2.5.4.42", _WORDS, ("gn",), supertype="name"),
     AttributeType("initials", "2.5.4.43", _WORDS, supertype="name"),
@@ -213,14 +219,14 @@ ATTRIBUTE_TYPES = (
     AttributeType("street", "2.5.4.9", _WORDS, ("streetAddress",)),
     AttributeType("postalCode", "2.5.4.17", _WORDS),
     AttributeType("postalAddress", "2.5.4.16", _POSTAL),
-    AttributeType("telephoneNumber", "2.5.4.20", _TELEPHONE),
+    AttributeType("telephoneNumber", "2.5.4.20", _TELEPHONE, (), _WORK_ALIASES),
     AttributeType("facsimileTelephoneNumber", "2.5.4.23", _FAX, ("fax",)),
     AttributeType("dc", "0.9.2342.19200300.100.1.25", _DOMAIN, ("domainComponent",), single_valued=True),
     AttributeType("uid", "0.9.2342.19200300.100.1.1", _NAME, ("userid",)),
     # RFC 4524, RFC 2798, RFC 2079
     AttributeType("mail", "0.9.2342.19200300.100.1.3", _MAIL, ("rfc822Mailbox",), ("email",)),
-    AttributeType("homePhone", "0.9.2342.19200300.100.1.20", _TELEPHONE, ("homeTelephoneNumber",)),
-    AttributeType("mobile", "0.9.2342.19200300.100.1.41", _TELEPHONE, ("mobileTelephoneNumber",)),
+    AttributeType("homePhone", "0.9.2342.19200300.100.1.20", _TELEPHONE, ("homeTelephoneNumber",), _HOME_ALIASES),
+    AttributeType("mobile", "0.9.2342.19200300.100.1.41", _TELEPHONE, ("mobileTelephoneNumber",), _MOBILE_ALIASES),
     AttributeType("pager", "0.9.2342.19200300.100.1.42", _TELEPHONE, ("pagerTelephoneNumber",)),
     AttributeType("displayName", "2.16.840.1.113730.3.1.241", _WORDS, single_valued=True),
     AttributeType("labeledURI", "1.3.6.1.4.1.250.1.57", _EXACT),

@@ -69,6 +69,8 @@ def test_all_operational_attributes() -> None:
         (("cn", "CN", "cn"), ["cn"]),
         (("mobile", "homePhone", "shoeSize", "\udcff", "ü"), ["mobile"]),
         (("cn;lang-de",), []),
+        (("cellphone", "HomeNumber", "CallerIDName"), ["cellphone", "CallerIDName"]),
+        (("telephoneNumber", "ipPhone"), ["telephoneNumber"]),
         (("1.1",), []),
         (("1.1", "sn"), ["sn"]),
         (("entryuuid",), ["entryuuid"]),

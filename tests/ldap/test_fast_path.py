@@ -190,7 +190,9 @@ def test_nearly_every_filter_that_phones_send_is_answered_at_once() -> None:
         keypad, values = KEYPADS[key], read(make_sheet(vendor, SETTINGS))
         sent = [send(values, typed) for send in (keypad.caller, keypad.digits) if send for typed in ("0", "0301234567")]
         sent += [keypad.name(values, typed) for typed in ("", "m", "oezt")]
-        asked += [(f"sheet of {key}", one.filter.replace("**", "*"), one.attributes, one.size_limit) for one in sent]
+        asked += [
+            (f"sheet of {key}", one.filter.replace("**", "*"), one.attributes, one.size_limit) for one in sent if one
+        ]
     missed = set()
     for name, sought, asked_for, limit in asked * 2:
         request = pdu.search(phonebook.BOOK, 2, encode(read_filter(sought)), tuple(asked_for), size=limit)
