@@ -280,6 +280,14 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
         warnings.append('allowed_users holds "*": everybody with a Google account may connect')
     if any(network.prefixlen == 0 for network in tenant.anonymous_networks):
         warnings.append("anonymous_networks holds every address: whoever reaches the port reads the shared books")
+    known_labels = state_dir.label_names(site).get(tenant.name)
+    if known_labels is not None:
+        for key, labels in (("labels", tenant.labels), ("exclude_labels", tenant.exclude_labels)):
+            warnings += [
+                f"{key}: no account has the label '{label}' at Google; correct it, or create the label"
+                for label in labels
+                if label.casefold() not in known_labels
+            ]
     yield from (CheckResult(CheckStatus.WARNING, item, warning) for warning in warnings)
     if not warnings:
         yield CheckResult(CheckStatus.OK, item, f"{tenant.base_dn}, page {site.page(tenant.name)}")

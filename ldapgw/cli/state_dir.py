@@ -12,6 +12,7 @@ from typing import Any
 
 from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.site import Site, is_missing
+from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
 from ldapgw.store.database import Database, revisions
@@ -72,6 +73,26 @@ def count_accounts(site: Site) -> Mapping[str, int]:
             return dict(connection.execute(query).fetchall())
     except sqlite3.Error:
         return {}
+
+
+def label_names(site: Site) -> Mapping[str, frozenset[str]]:
+    """The labels of each tenant's synced accounts, in folded case, by tenant; empty if the database is unreadable."""
+    file = site.database_file
+    if file is None or is_missing(file):
+        return {}
+    names: dict[str, set[str]] = {}
+    try:
+        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
+            query = (
+                "SELECT tenant, name FROM account LEFT JOIN label ON account_id = id "
+                "WHERE connected_at IS NOT NULL AND last_sync IS NOT NULL"
+            )
+            for tenant, name in connection.execute(query):
+                names.setdefault(tenant, {label.rpartition("/")[2].casefold() for label in SYSTEM_LABELS})
+                names[tenant].add((name or "").casefold())
+    except sqlite3.Error:
+        return {}
+    return {tenant: frozenset(known) for tenant, known in names.items()}
 
 
 def _folder(path: Path, *, may_create: bool) -> CheckResult:

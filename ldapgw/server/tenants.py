@@ -27,7 +27,7 @@ def naming_context(tenant: Tenant) -> NamingContext:
 
 def synced_tenant(tenant: Tenant) -> SyncedTenant:
     """The tenant for the sync, without its OAuth client."""
-    return SyncedTenant(MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region)
+    return SyncedTenant(MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels)
 
 
 def web_tenant(tenant: Tenant) -> WebTenant:
@@ -40,5 +40,6 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         admins=tenant.admins,
         sources=tenant.sources,
         labels=tenant.labels,
+        excluded_labels=tenant.exclude_labels,
         sharing=tenant.sharing,
     )

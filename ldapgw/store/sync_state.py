@@ -17,6 +17,9 @@ from ldapgw.store.tables import account, source
 
 _SHRINK = "suspicious_shrink"
 
+# The fingerprint of labels that have been fetched once and have to be fetched in full; no request has it.
+_OUTDATED = "outdated"
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LabelState:
@@ -24,12 +27,21 @@ class LabelState:
 
     :ivar names: the labels' names by resource name.
     :ivar sync_token: Google's token for changes of labels; None: all labels have to be fetched.
-    :ivar fingerprint: fingerprint of the requests that the sync token is valid for.
+    :ivar fingerprint: fingerprint of the requests that the sync token is valid for; empty: no labels have come yet.
     """
 
     names: Mapping[str, str]
     sync_token: str | None = None
     fingerprint: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the labels have been fetched once; an account may have none."""
+        return bool(self.fingerprint or self.names)
+
+    def outdated(self) -> LabelState:
+        """The same labels without a sync token, so that the next sync fetches all labels."""
+        return LabelState(self.names, None, _OUTDATED if self.is_known else "")
 
 
 _LABEL_STATE = select(account.c.labels_token, account.c.labels_fingerprint).where(

@@ -42,6 +42,9 @@ MAX_SPREAD_SECONDS = 4 * HOUR
 
 _LENGTH = struct.Struct(">I")
 
+# In a fingerprint: no label that the configuration names is known, so no contact is served.
+_NO_LABEL = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceQuery:
@@ -49,6 +52,7 @@ class SourceQuery:
 
     :ivar region: the region for telephone numbers without a country code.
     :ivar labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
+    :ivar excluded_labels: resource names of labels; a contact with one of them is not served.
     :ivar page_size: persons in a page.
     """
 
@@ -56,6 +60,7 @@ class SourceQuery:
     region: str
     labels: frozenset[str] | None = None
     page_size: int = PAGE_SIZE
+    excluded_labels: frozenset[str] = frozenset()
 
     @property
     def fingerprint(self) -> str:
@@ -65,7 +70,9 @@ class SourceQuery:
         when another version of ldapgw converts persons differently.
         """
         request = fingerprint(self.source, self.page_size)
-        return "|".join((request, f"{PARSER_VERSION}", self.region, *sorted(self.labels or ())))
+        labels = [] if self.labels is None else sorted(self.labels) or [_NO_LABEL]
+        excluded = [f"-{label}" for label in sorted(self.excluded_labels)]
+        return "|".join((request, f"{PARSER_VERSION}", self.region, *labels, *excluded))
 
     def is_token_valid(self, state: SyncState) -> bool:
         """Whether Google accepts a stored sync token with these parameters; the conversion may differ."""
@@ -270,7 +277,13 @@ class Fetcher:
         on_progress: Callable[[SyncProgress], None],
         buffer: PageBuffer,
     ) -> FetchedSource:
-        reader = partial(encode_page, source=query.source, region=query.region, labels=query.labels)
+        reader = partial(
+            encode_page,
+            source=query.source,
+            region=query.region,
+            labels=query.labels,
+            excluded_labels=query.excluded_labels,
+        )
         next_sync_token = ""
         person_count = total = 0
         labels: set[str] = set()

@@ -78,12 +78,19 @@ class SyncedTenant:
 
     :ivar labels: names of labels; a contact is served only if it has one of them; empty: all are served.
     :ivar region: the region for telephone numbers without a country code.
+    :ivar excluded_labels: names of labels; a contact with one of them is not served.
     """
 
     client: Client
     sources: tuple[Source, ...]
     labels: tuple[str, ...]
     region: str
+    excluded_labels: tuple[str, ...] = ()
+
+    @property
+    def has_label_filter(self) -> bool:
+        """Whether labels decide which contacts are served."""
+        return bool(self.labels or self.excluded_labels)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -220,6 +227,7 @@ class SyncJob:
             has_unknown_label = any(not listing.labels <= (labels or stored.labels).names.keys() for listing in fetched)
             if has_unknown_label and Source.CONTACTS not in failed:
                 labels = await self._fetch_labels(account, labels or stored.labels, failed) or labels
+                await self._exclude_new_labels(account, fetched, labels or stored.labels, stored)
             not_granted = frozenset(Source) - granted
             result = SyncResult(
                 stored.generation,
@@ -356,11 +364,11 @@ class SyncJob:
         query = _query(Source.CONTACTS, tenant, stored.labels, stored.states)
         is_full = due_sync_of(query) is DueSync.FULL
         # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
-        before = LabelState(stored.labels.names) if is_full else stored.labels
+        before = stored.labels.outdated() if is_full else stored.labels
         has_failed = before.fingerprint != fingerprint(None)
         is_day_over = has_passed(crc32(f"{account.sub}/labels".encode()), DAY, account.last_sync, self._now())
         is_checked = account.pending_sync is not None or is_day_over
-        if not (is_full or has_failed or ((tenant.labels or before.names) and is_checked)):
+        if not (is_full or has_failed or ((tenant.has_label_filter or before.names) and is_checked)):
             return None
         return await self._fetch_labels(account, before, failed)
 
@@ -370,7 +378,8 @@ class SyncJob:
         """Fetch labels; None when Google refuses them.
 
         A failure that may concern the labels alone does not fail the sync: contacts are synced with the labels known
-        before.  So a tenant that filters contacts by labels serves none of an account whose labels have never come.
+        before.  So a tenant that filters contacts by labels, or excludes labels, serves none of an account whose labels
+        have never come.
 
         :param before: the labels before the sync.
         :param failed: gets the error when the sync goes on without the labels.
@@ -378,14 +387,31 @@ class SyncJob:
         try:
             return await self._list_labels(account, before)
         except tuple(_REFUSAL_STATES) as refusal:
-            if self._tenants[account.tenant].labels:
+            if self._tenants[account.tenant].has_label_filter:
                 failed[Source.CONTACTS] = refusal
             return None
         except (GoogleUnavailable, BadResponse) as error:
             log.warn("labels of account {account}: {code} {detail}", account=account.id, **_log_fields(error))
             failed[Source.CONTACTS] = error
-            # Without a fingerprint the next sync fetches all labels.
-            return LabelState(before.names)
+            return before.outdated()
+
+    async def _exclude_new_labels(
+        self, account: Account, fetched: list[FetchedSource], labels: LabelState, stored: _StoredState
+    ) -> None:
+        """Fetch contacts again if they have an excluded label that was made after the labels were fetched.
+
+        Otherwise these contacts would be served until the next full sync.
+
+        :param fetched: the listings, which are replaced.
+        """
+        for number, listing in enumerate(fetched):
+            source = listing.query.source
+            query = _query(source, self._tenants[account.tenant], labels, stored.states)
+            if query.excluded_labels != listing.query.excluded_labels:
+                token = None if listing.is_full else stored.states[source].sync_token
+                query = replace(query, page_size=listing.query.page_size)
+                fetched[number] = await self._fetch(account, query, token)
+                listing.pages.close()
 
     async def _list_labels(self, account: Account, before: LabelState) -> LabelState:
         current = fingerprint(None)
@@ -442,9 +468,14 @@ def _state(account: Account, source: Source) -> SourceState:
 
 
 def _query(source: Source, tenant: SyncedTenant, labels: LabelState, states: Mapping[Source, SyncState]) -> SourceQuery:
-    label_filter = resolve_label_filter(tenant.labels, labels.names) if source is Source.CONTACTS else None
-    page_size = states[source].page_size if source in states else None
-    return SourceQuery(source, tenant.region, label_filter, page_size or PAGE_SIZE)
+    page_size = (states[source].page_size if source in states else None) or PAGE_SIZE
+    if source is not Source.CONTACTS:
+        return SourceQuery(source, tenant.region, page_size=page_size)
+    included = resolve_label_filter(tenant.labels, labels.names)
+    excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
+    if excluded is not None and not labels.is_known:
+        included = frozenset()  # any contact may have an excluded label
+    return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset())
 
 
 def _changed_queries(tenant: SyncedTenant, stored: _StoredState) -> list[Source]:

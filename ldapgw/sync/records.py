@@ -52,17 +52,22 @@ _decoder = msgspec.msgpack.Decoder(list[FetchedPerson])
 
 
 def encode_page(
-    persons: Iterable[Mapping[str, Any]], source: Source, region: str, labels: Collection[str] | None
+    persons: Iterable[Mapping[str, Any]],
+    source: Source,
+    region: str,
+    labels: Collection[str] | None,
+    excluded_labels: Collection[str] = (),
 ) -> FetchedPage:
     """Convert a page of Google persons.
 
     :param persons: the persons as decoded JSON.
     :param region: the region for telephone numbers without a country code.
     :param labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
+    :param excluded_labels: resource names of labels; a contact with one of them is not served.
     """
     parsed_persons = [read_person(person, source, region) for person in persons]
     user_labels = {label for parsed in parsed_persons if parsed.contact for label in parsed.contact.labels}
-    fetched = [_fetched_person(parsed, labels) for parsed in parsed_persons]
+    fetched = [_fetched_person(parsed, labels, excluded_labels) for parsed in parsed_persons]
     uids = {person.uid for person in fetched if person.uid}
     without_uid = sum(not person.uid for person in fetched)
     return FetchedPage(_encoder.encode(fetched), len(uids) + without_uid, frozenset(user_labels - SYSTEM_LABELS))
@@ -73,11 +78,15 @@ def decode_persons(encoded: bytes) -> list[FetchedPerson]:
     return _decoder.decode(encoded)
 
 
-def _fetched_person(parsed: ParsedPerson, labels: Collection[str] | None) -> FetchedPerson:
+def _fetched_person(
+    parsed: ParsedPerson, labels: Collection[str] | None, excluded_labels: Collection[str]
+) -> FetchedPerson:
     if parsed.deleted:
         return FetchedPerson(parsed.uid, parsed.source_id, None, parsed.previous_uids)
     contact, skipped = parsed.contact, parsed.skipped
-    if contact is not None and labels is not None and not set(contact.labels) & set(labels):
+    if contact is not None and labels is not None and set(labels).isdisjoint(contact.labels):
         contact, skipped = None, "label"
+    elif contact is not None and not set(excluded_labels).isdisjoint(contact.labels):
+        contact, skipped = None, "excluded_label"
     record = ContactRecord.from_contact(parsed.uid, parsed.source_id, contact, skipped, parsed.unreadable_numbers)
     return FetchedPerson(parsed.uid, parsed.source_id, record, parsed.previous_uids)

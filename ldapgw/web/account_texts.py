@@ -92,7 +92,7 @@ class AccountView:
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar has_missing_source: whether a source was not granted.
     :ivar sources: label, CSS class and state text of each source.
-    :ivar labels: each label's name, and whether its contacts are synced; None: a configured label missing at Google.
+    :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
     :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
     :ivar boxes: the checkboxes that Google will show, for a person who never connected.
     """
@@ -105,7 +105,7 @@ class AccountView:
     has_missing_source: bool = False
     progress: SyncProgress | None = None
     sources: tuple[tuple[str, str, str], ...] = ()
-    labels: tuple[tuple[str, bool | None], ...] = ()
+    labels: tuple[tuple[str, str, str], ...] = ()
     choices: tuple[SharingOption, ...] = ()
     example: ContactSummary | None = None
     boxes: tuple[str, ...] = ()
@@ -120,6 +120,13 @@ _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "on": ("good", gettext_noop("on")),
     "not granted": ("warn", gettext_noop("not granted")),
     "unavailable": ("quiet", gettext_noop("Google does not offer it to this account")),
+}
+
+_LABEL_STATES: Mapping[str, tuple[str, str]] = {
+    "served": ("good", gettext_noop("on the phones")),
+    "other": ("quiet", gettext_noop("not chosen here")),
+    "excluded": ("quiet", gettext_noop("kept off the phones")),
+    "missing": ("warn", gettext_noop("not there at Google")),
 }
 
 # Errors that another consent resolves.
@@ -188,12 +195,18 @@ def _sources(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, bool | None], ...]:
-    wanted = {name.casefold(): name for name in tenant.labels}
+def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
+    included = {name.casefold() for name in tenant.labels}
+    excluded = {name.casefold() for name in tenant.excluded_labels}
     existing = sorted(labels, key=str.casefold)
-    missing = wanted.keys() - {name.casefold() for name in existing} - {"mycontacts", "starred"}
-    rows: list[tuple[str, bool | None]] = [(name, not wanted or name.casefold() in wanted) for name in existing]
-    return (*rows, *((wanted[name], None) for name in sorted(missing)))
+    configured = {name.casefold(): name for name in (*tenant.labels, *tenant.excluded_labels)}
+    missing = configured.keys() - {name.casefold() for name in existing} - {"mycontacts", "starred"}
+    rows = []
+    for name in existing:
+        folded = name.casefold()
+        state = "excluded" if folded in excluded else "served" if folded in included or not included else "other"
+        rows.append((name, *_LABEL_STATES[state]))
+    return (*rows, *((configured[name], *_LABEL_STATES["missing"]) for name in sorted(missing)))
 
 
 def _choices(tenant: WebTenant) -> tuple[SharingOption, ...]:

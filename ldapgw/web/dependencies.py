@@ -34,6 +34,7 @@ class WebTenant:
     :ivar sources: the sources that a consent asks for.
     :ivar sharing: the sharing of a new book.
     :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
+    :ivar excluded_labels: contacts with one of these labels are not synced.
     """
 
     name: str
@@ -44,6 +45,7 @@ class WebTenant:
     sources: tuple[Source, ...]
     sharing: Sharing
     labels: tuple[str, ...] = ()
+    excluded_labels: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:

@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from ldapgw.cli import check, state_dir
 from ldapgw.server.listener import ListenAddress
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store import tenants
+from ldapgw.store import contacts, tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
 from tests.support.certificates import issue
@@ -424,6 +424,21 @@ def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message:
     state, text = found(gateway)[item]
     assert state == "warning"
     assert message in text
+
+
+@pytest.mark.parametrize("key", ["labels", "exclude_labels"])
+def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
+    """Of no account that has been synced; before the first sync nobody knows."""
+    account_id = gateway.connect("alice@acme.example")
+    gateway.write(HEAD + ACME + f'{key} = ["Privte", "FRIENDS", "starred"]\n')
+    assert found(gateway)["tenant acme"][0] == "ok"
+    gateway.fill(account_id)
+    with gateway.begin() as connection:
+        contacts.set_labels(connection, account_id, {"contactGroups/1": "Friends"})
+    assert found(gateway)["tenant acme"] == (
+        "warning",
+        f"{key}: no account has the label 'Privte' at Google; correct it, or create the label",
+    )
 
 
 @pytest.mark.parametrize(

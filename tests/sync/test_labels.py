@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
 from ldapgw.google.sandbox.world import SYSTEM_GROUPS
 from ldapgw.store import contacts
 from ldapgw.store.tables import account
-from tests.support.stage.sync import ALICE, Stage, person
+from tests.support.results import result_of
+from tests.support.stage.sync import ALICE, INTERVAL, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"
@@ -163,3 +166,109 @@ def test_googles_own_groups_are_no_labels(stage: Stage) -> None:
     stage.world.add_person(ALICE, person("Bo Neu") | member(*(f"contactGroups/{name}" for name in SYSTEM_GROUPS)))
     stage.sync()
     assert list(stage.labels_of().values()) == ["Kunden"]
+
+
+# --- excluded labels --------------------------------------------------------------------------------------------------
+
+
+def excluding(*labels: str) -> Stage:
+    """A connected account whose tenant excludes the label "Private"."""
+    stage = Stage(labels=labels, excluded_labels=("Private",))
+    stage.connect()
+    return stage
+
+
+def test_an_excluded_label_keeps_a_contact_away() -> None:
+    """Whatever other labels it has; it comes when the label is taken off."""
+    stage = excluding()
+    private, friends = stage.world.add_label(ALICE, "PRIVATE"), stage.world.add_label(ALICE, "Friends")
+    hidden = stage.world.add_person(ALICE, person("Ada Riese") | member(private, friends))
+    stage.world.add_person(ALICE, person("Bo Weg") | member(friends))
+    stage.world.add_person(ALICE, person("Cy Neu"))
+    stage.sync()
+    assert (stage.names(), stage.account().skipped) == (["Bo Weg", "Cy Neu"], {"excluded_label": 1})
+    stage.world.change_person(ALICE, hidden, person("Ada Riese") | member(friends))
+    stage.sync()
+    assert (stage.names(), stage.account().skipped) == (["Ada Riese", "Bo Weg", "Cy Neu"], {})
+
+
+def test_an_excluded_label_beats_an_included_one() -> None:
+    stage = excluding("Friends")
+    private, friends = stage.world.add_label(ALICE, "Private"), stage.world.add_label(ALICE, "Friends")
+    stage.world.add_person(ALICE, person("Ada Riese") | member(private, friends))
+    stage.world.add_person(ALICE, person("Bo Weg") | member(friends))
+    stage.world.add_person(ALICE, person("Cy Neu"))
+    stage.sync()
+    assert (stage.names(), stage.account().skipped) == (["Bo Weg"], {"excluded_label": 1, "label": 1})
+
+
+def test_a_starred_contact_can_be_excluded() -> None:
+    """The groups that every account has are labels too."""
+    stage = Stage(excluded_labels=("starred",))
+    stage.connect()
+    stage.world.add_person(ALICE, person("Ada Riese") | member("contactGroups/starred"))
+    stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.sync()
+    assert stage.names() == ["Bo Weg"]
+
+
+def test_an_excluded_label_that_is_new_at_google_counts_at_once() -> None:
+    """Contacts that get it never wait for the next full sync; without the label a sync costs no more calls."""
+    stage = excluding()
+    shown = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.scheduler.startService()
+    result_of(stage.scheduler.refresh())
+    stage.calls()
+    stage.clock.advance(INTERVAL)
+    assert stage.calls() == {CONNECTIONS: 1}
+    private = stage.world.add_label(ALICE, "Private")
+    stage.world.change_person(ALICE, shown, person("Ada Riese") | member(private))
+    stage.world.add_person(ALICE, person("Bo Neu") | member(private))
+    stage.clock.advance(INTERVAL)
+    assert (stage.names(), stage.account().skipped) == ([], {"excluded_label": 2})
+    assert stage.calls() == {CONNECTIONS: 2, GROUPS: 1}
+
+
+def test_an_excluded_label_that_is_made_during_a_full_sync_counts() -> None:
+    stage = excluding()
+
+    def label_and_person() -> None:
+        private = stage.world.add_label(ALICE, "Private")
+        stage.world.add_person(ALICE, person("Ada Riese") | member(private))
+
+    stage.line.meanwhile[GROUPS] = label_and_person
+    stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.sync()
+    assert (stage.names(), stage.account().skipped) == (["Bo Weg"], {"excluded_label": 1})
+
+
+@pytest.mark.parametrize("fault", ["error_internal_500", "error_scope_insufficient_403"])
+def test_nobody_is_served_before_the_labels_have_come_once(fault: str) -> None:
+    """Anybody may have the excluded label; once labels have come, those known before decide, be there none."""
+    stage = excluding()
+    stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.world.faults.inject(fault, path=GROUPS)
+    stage.sync()
+    error = stage.account().error
+    assert error is not None
+    assert (stage.names(), error.facts["source"], stage.account().skipped) == ([], "labels", {"label": 1})
+    stage.world.faults.clear()
+    stage.sync()
+    assert (stage.names(), stage.account().error) == (["Bo Weg"], None)
+    stage.world.faults.inject("error_internal_500", path=GROUPS)
+    stage.sync(full=True)
+    stage.sync()
+    assert stage.names() == ["Bo Weg"]
+
+
+def test_an_exclusion_that_is_new_in_the_configuration_is_no_loss() -> None:
+    """Of thirty contacts twenty have the label: they go without a question."""
+    stage = Stage()
+    stage.connect()
+    private = stage.world.add_label(ALICE, "Private")
+    for number in range(30):
+        stage.world.add_person(ALICE, person(f"Person {number:02}") | (member(private) if number < 20 else {}))
+    stage.sync()
+    stage.job._tenants = {"acme": replace(stage.job._tenants["acme"], excluded_labels=("Private",))}
+    stage.sync()
+    assert (len(stage.names()), stage.account().error) == (10, None)

@@ -204,12 +204,30 @@ def test_warnings_are_shown() -> None:
     assert "this consent ends on 2026-09-28 12:13 UTC" in text
 
 
+def test_labels_say_what_becomes_of_their_contacts() -> None:
+    """A configured label that Google does not have is said too, be it included or excluded."""
+    there = ["Family", "friends", "PRIVATE"]
+    tenant = replace(ACME, labels=("Friends", "Staff", "starred"), excluded_labels=("Private", "Secret"))
+    text = shown(ACCOUNT, tenant, labels=there).text
+    for row in (
+        "Family not chosen here",
+        "friends on the phones",
+        "PRIVATE kept off the phones",
+        "Secret not there at Google",
+        "Staff not there at Google",
+    ):
+        assert row in text
+    assert "starred" not in text
+    assert "Family on the phones" in shown(ACCOUNT, replace(tenant, labels=()), labels=there).text
+
+
 def test_what_was_left_out() -> None:
     """Each reason with its count, in words; one we have no words for is counted too."""
-    skipped = {"empty": 3, "label": 1, "unreadable_number": 1200, "new_reason": 2}
+    skipped = {"empty": 3, "label": 1, "excluded_label": 2, "unreadable_number": 1200, "new_reason": 2}
     text = shown(replace(ACCOUNT, skipped=skipped)).text
     assert "3 contacts without a name, number or address" in text
     assert "1 contact without one of the chosen labels" in text
+    assert "2 contacts with a label that stays off the phones" in text
     assert "1,200 numbers that cannot be dialled" in text
     assert "2 contacts left out" in text
 

@@ -84,6 +84,7 @@ _SKIPPED_TEXTS = {
         "Left out of %(book)s, as they have no name, company, number, e-mail or postal address: %(count)s."
     ),
     "label": gettext_noop("Left out of %(book)s, as they have none of the labels that are chosen here: %(count)s."),
+    "excluded_label": gettext_noop("Left out of %(book)s, as they have a label that is excluded here: %(count)s."),
     "unidentified": gettext_noop("Left out of %(book)s, as Google gave no id: %(count)s."),
     "unreadable_number": gettext_noop(
         "Numbers in %(book)s that cannot be dialled, so that their contacts are there without: %(count)s."

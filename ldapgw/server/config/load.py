@@ -208,6 +208,10 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
         if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
             yield f"{where}: sources = {_abbreviated_json(tenant.sources)}: expected each source once, and one at least"
+        included = {label.casefold() for label in tenant.labels}
+        both = [label for label in tenant.exclude_labels if label.casefold() in included]
+        if both:
+            yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
 

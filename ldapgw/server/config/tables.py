@@ -152,6 +152,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
+    exclude_labels: tuple[str, ...] = ()
     sharing: Sharing = Sharing.PRIVATE
     anonymous_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164

@@ -244,6 +244,10 @@ CONTRADICTIONS = {
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = ["contacts", "contacts"]',
         'tenant "b": sources = ["contacts", "contacts"]: expected each source once, and one at least',
     ),
+    "a label included and excluded": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
+        'tenant "b": exclude_labels = ["Private"]: expected labels that are not in labels',
+    ),
     "no tenant table": ("tenant_ = 1", None),
 }
 

@@ -115,6 +115,7 @@ class Stage:
 
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
+    excluded_labels: tuple[str, ...] = ()
     calls_per_minute: int | None = None
     full_syncs: FullSyncLimits = UNLIMITED
     tenants: tuple[str, ...] = ("acme",)
@@ -156,7 +157,9 @@ class Stage:
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
-            tenants=dict.fromkeys(self.tenants, SyncedTenant(CLIENT, self.sources, self.labels, "DE")),
+            tenants=dict.fromkeys(
+                self.tenants, SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels)
+            ),
             interval=self.interval,
             pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
             full_syncs=self.full_syncs,
