@@ -19,6 +19,8 @@ from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Source
+from ldapgw.directory.book import DIRECTORY, OWN
+from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
@@ -150,8 +152,9 @@ def _metrics(config: Config) -> Iterator[CheckResult]:
 def _left_tenants(site: Site) -> Iterator[CheckResult]:
     """Name tenants that have accounts and are not configured any more."""
     known = {tenant.name for tenant in site.config.tenant}
-    for tenant, count in state_dir.count_accounts(site).items():
+    for tenant, connected in state_dir.connected_accounts(site).items():
         if tenant not in known:
+            count = len(connected)
             accounts = "1 account" if count == 1 else f"{count} accounts"
             message = f"is not configured and has {accounts}: they are neither synced nor served, and stay stored"
             yield CheckResult(CheckStatus.WARNING, f"tenant {tenant}", message)
@@ -160,7 +163,7 @@ def _left_tenants(site: Site) -> Iterator[CheckResult]:
 def _calls(site: Site) -> Iterator[CheckResult]:
     """Say how many calls the accounts of each Google project make; warn where these are more than are allowed."""
     config = site.config
-    connected = state_dir.count_accounts(site)
+    connected = {tenant: len(found) for tenant, found in state_dir.connected_accounts(site).items()}
     accounts: dict[str, int] = {}
     sources: dict[str, int] = {}
     for tenant in config.tenant:
@@ -280,14 +283,23 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
         warnings.append('allowed_users holds "*": everybody with a Google account may connect')
     if any(network.prefixlen == 0 for network in tenant.anonymous_networks):
         warnings.append("anonymous_networks holds every address: whoever reaches the port reads the shared books")
-    known_labels = state_dir.label_names(site).get(tenant.name)
-    if known_labels is not None:
-        for key, labels in (("labels", tenant.labels), ("exclude_labels", tenant.exclude_labels)):
-            warnings += [
-                f"{key}: no account has the label '{label}' at Google; correct it, or create the label"
-                for label in labels
-                if label.casefold() not in known_labels
-            ]
+    warnings += _unknown_names(site, tenant)
     yield from (CheckResult(CheckStatus.WARNING, item, warning) for warning in warnings)
     if not warnings:
         yield CheckResult(CheckStatus.OK, item, f"{tenant.base_dn}, page {site.page(tenant.name)}")
+
+
+def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
+    """Name the accounts and labels in a tenant's settings that there are not; before the first account, nobody knows."""
+    connected = state_dir.connected_accounts(site).get(tenant.name)
+    if connected is not None:
+        known_books = {folded(name) for name in (OWN, DIRECTORY, *(address for address, _ in connected))}
+        for name in tenant.book_order:
+            if folded(name) not in known_books:
+                yield f"book_order: there is no connected account {name}"
+    known_labels = state_dir.label_names(site).get(tenant.name)
+    if known_labels is not None:
+        for key, labels in (("labels", tenant.labels), ("exclude_labels", tenant.exclude_labels)):
+            for label in labels:
+                if label.casefold() not in known_labels:
+                    yield f"{key}: no account has the label '{label}' at Google; correct it, or create the label"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -62,17 +62,20 @@ def entered_clients(site: Site) -> Mapping[str, Client]:
         return {}
 
 
-def count_accounts(site: Site) -> Mapping[str, int]:
-    """How many accounts of each tenant are connected; empty if the database is unreadable."""
+def connected_accounts(site: Site) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Address and sharing of each tenant's connected accounts, by tenant; empty if the database is unreadable."""
     file = site.database_file
     if file is None or is_missing(file):
         return {}
+    connected: dict[str, list[tuple[str, str]]] = {}
     try:
         with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
-            query = "SELECT tenant, COUNT(*) FROM account WHERE connected_at IS NOT NULL GROUP BY tenant ORDER BY 1"
-            return dict(connection.execute(query).fetchall())
+            query = "SELECT tenant, address, sharing FROM account WHERE connected_at IS NOT NULL ORDER BY 1, 2"
+            for tenant, address, sharing in connection.execute(query):
+                connected.setdefault(tenant, []).append((address, sharing))
     except sqlite3.Error:
         return {}
+    return connected
 
 
 def label_names(site: Site) -> Mapping[str, frozenset[str]]:

@@ -32,6 +32,8 @@ class NamingContext:
     :ivar outside_line: digits dialled for an outside line.
     :ivar lenient: match values as a person expects; otherwise as RFC 4517 says.
     :ivar strip: what a PBX puts in front of a number or behind it, in lower case; removed from asserted numbers.
+    :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
+        ``own`` is the viewer's own book.
     """
 
     name: str
@@ -42,6 +44,7 @@ class NamingContext:
     number_format: NumberFormat
     lenient: bool
     strip: tuple[str, ...] = ()
+    book_order: tuple[str, ...] = ()
 
 
 # The root DSE and the subschema belong to no tenant; their values are compared as the RFCs say.

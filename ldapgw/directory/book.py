@@ -28,6 +28,9 @@ from ldapgw.directory.segment import Segment, Segments, empty_segments
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
+# In `NamingContext.book_order`: the viewer's own book.
+OWN = "own"
+
 # How many changes an update takes: this many for a small book, one in `_CHANGED_PART` of a larger book's contacts, and
 # this many at most.  A book with more changes is built anew.
 _MIN_CHANGES = 100
@@ -142,7 +145,13 @@ def assemble_label(
 
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     """The parent of a book's contacts."""
-    return ParentEntry(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", precedence=int(key == DIRECTORY))
+    order = context.book_order
+    position = order.index(folded(name)) if folded(name) in order else None
+    # Not named, after those that are: the viewer's own book, then shared books, then the directory.
+    precedence = position if position is not None else len(order) + (2 if key == DIRECTORY else 1)
+    own_precedence = min(precedence, order.index(OWN) if OWN in order else len(order))
+    dn, uuid_namespace = f"ou={escape(name)},{context.base}", f"{context.name}/{key}"
+    return ParentEntry(dn, uuid_namespace, precedence, own_precedence, position)
 
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:

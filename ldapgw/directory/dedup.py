@@ -5,8 +5,8 @@ Two entries of one name are the same person if they have the same telephone numb
 have no number (`is_same_person`).  A caller-ID entry has only one of the contact's numbers and no uid; this number is
 enough.
 
-Of the entries of one person, the entry in the book with the highest precedence is shown: first the viewer's own book,
-then the shared books, then the Workspace directory, then the caller-ID books.
+Of the entries of one person, the entry in the book that goes first is shown: first the books that the tenant's
+`book_order` names, then the viewer's own book, the shared books, the Workspace directory, and the caller-ID books.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UID = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "uid")
 # Telephone numbers or mail addresses, and the whole name where the sort key has only its beginning.
 _Person = tuple[frozenset[str], str]
 
-_Precedence = tuple[bool, int, str]
+_Precedence = tuple[int, str]
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
@@ -108,7 +108,8 @@ def _is_caller(entry: Entry) -> bool:
 def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
     """The precedence of an entry's book; the book with the least one comes first."""
     parent = entry.parent
-    return parent.uuid_namespace != own_namespace, parent.precedence, parent.uuid_namespace
+    is_own = parent.uuid_namespace == own_namespace
+    return parent.own_precedence if is_own else parent.precedence, parent.uuid_namespace
 
 
 def _person(entry: Entry) -> _Person:

@@ -39,17 +39,30 @@ _MAX_WRITTEN_NAME: Final = 24
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
+# The precedence of entries that are in no book, as those for caller ID.
+_LAST_PRECEDENCE: Final = 1 << 16
+
+# How many books can go before all others; a tiebreaker has two hexadecimal digits for them.
+MAX_ORDERED_BOOKS: Final = 256
+
 # Hexadecimal digits: two entries of one name in one tenant share a tiebreaker once in 2.8 * 10**14.
 TIEBREAKER_LENGTH: Final = 12
 
 
-def contact_sort_key(name: str, identity: str) -> str:
+def contact_sort_key(name: str, identity: str, book_position: int | None = None) -> str:
     """The sort key of a contact.
 
     :param name: the name that is shown.
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
+    :param book_position: the position of the contact's book among those that go before all others; None: its book is
+        none of them.
     """
-    return _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME)
+    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME)
+    if book_position is None:
+        return sort_key
+    # "!" sorts before all hexadecimal digits.
+    at, first = len(sort_key) - TIEBREAKER_LENGTH, f"!{book_position:02x}"
+    return sort_key[:at] + first + sort_key[at + len(first) :]
 
 
 def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
@@ -90,6 +103,10 @@ class Parent(Protocol):
     def precedence(self) -> int:
         """Of two entries for the same person, the entry with the lower precedence is shown."""
 
+    @property
+    def own_precedence(self) -> int:
+        """The precedence for a viewer whose own book this is."""
+
     def entry_dn(self, uid: bytes) -> bytes:
         """The DN of one of its entries, in UTF-8."""
 
@@ -107,7 +124,8 @@ class FixedAttributes:
     dn: bytes
     attributes: Attributes = field(default_factory=dict)
     uuid_namespace: str = ""
-    precedence: int = 2
+    precedence: int = _LAST_PRECEDENCE
+    own_precedence: int = _LAST_PRECEDENCE
 
     @property
     def shared(self) -> PackedAttributes:

@@ -148,11 +148,14 @@ class ParentEntry:
     """The parent entry of contacts: a book or a label.
 
     :ivar dn: its DN.
+    :ivar book_position: the position of the book among those that go before all others; None: it is none of them.
     """
 
     dn: str
     uuid_namespace: str
     precedence: int = 0
+    own_precedence: int = 0
+    book_position: int | None = None
     _dn_suffix: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -229,7 +232,7 @@ class EntryFactory:
         packed = {name: self._text(name, values) for name, values in texts.items()}
         packed |= {name: self._numbers(values) for name, values in numbers.items()}
         uid, cn = texts["uid"][0], texts["cn"][0]
-        sort_key = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}")
+        sort_key = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}", self._parent.book_position)
         alias_text = normalization.alias_search_text(aliases) if self._context.lenient else ""
         own = PackedAttributes.pack(packed, alias_text, updated=updated)
         return Entry(own, self._parent, sort_key=sort_key)

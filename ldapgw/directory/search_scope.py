@@ -25,7 +25,7 @@ class SearchScope:
     :ivar contacts: the contacts that the viewer may browse.
     :ivar callers: contacts of books that are open for caller ID only.
     :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for one person, the entry in this
-        book is shown.
+        book is shown, unless the tenant has another order of books.
     :ivar may_have_duplicates: whether the contacts are of several books, in which there may be the same person.
     :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
     :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).

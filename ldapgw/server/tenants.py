@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.dn import Dn
+from ldapgw.directory.dn import Dn, folded
 from ldapgw.server.config import Tenant
 from ldapgw.server.oauth_clients import MISSING_CLIENT
 from ldapgw.sync.job import SyncedTenant
@@ -22,6 +22,7 @@ def naming_context(tenant: Tenant) -> NamingContext:
         number_format=tenant.number_format,
         lenient=tenant.matching == "lenient",
         strip=tuple(affix.lower() for affix in tenant.strip),
+        book_order=tuple(map(folded, tenant.book_order)),
     )
 
 

@@ -441,6 +441,14 @@ def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
     )
 
 
+def test_a_book_of_the_order_that_is_nobodys(gateway: Gateway) -> None:
+    """An address that was mistyped, or an account that is gone; addresses are alike in any case."""
+    gateway.write(HEAD + ACME + 'book_order = ["Alice@acme.example", "boss@acme.example", "directory", "own"]\n')
+    assert found(gateway)["tenant acme"][0] == "ok"
+    gateway.connect("alice@acme.example")
+    assert found(gateway)["tenant acme"] == ("warning", "book_order: there is no connected account boss@acme.example")
+
+
 @pytest.mark.parametrize(
     ("mode", "secret", "state"),
     [(0o640, True, "ok"), (0o644, True, "warning"), (0o666, True, "warning"), (0o644, False, "ok")],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry
@@ -54,21 +55,29 @@ shared = st.tuples(st.just(Sharing.SHARED), st.lists(people, min_size=1, max_siz
 many = st.tuples(few, st.lists(shared, min_size=9, max_size=14)).map(lambda both: both[0] + both[1])
 
 
-def tree(contents: list[tuple[Sharing, list[Contact]]]) -> Dit:
-    directory = Directory(CONTEXT, tuple(book(at, sharing, held) for at, (sharing, held) in enumerate(contents)))
-    return Dit((directory,), features(tls=False))
+names = [*(f"user{at:02}@acme.example" for at in range(7)), DIRECTORY, "own"]
+orders = st.just([]) | st.lists(st.sampled_from(names), unique=True, max_size=4)
 
 
-def book(at: int, sharing: Sharing, held: list[Contact]) -> Book:
+def tree(contents: list[tuple[Sharing, list[Contact]]], order: Sequence[str] = ()) -> Dit:
+    context = replace(CONTEXT, book_order=tuple(order))
+    books = (book(context, at, sharing, held) for at, (sharing, held) in enumerate(contents))
+    return Dit((Directory(context, tuple(books)),), features(tls=False))
+
+
+def book(context: NamingContext, at: int, sharing: Sharing, held: list[Contact]) -> Book:
+    """The last of the few is the Workspace directory."""
     with_ids = [replace(one, uid=f"c{at}x{count}") for count, one in enumerate(held)]
-    return build_book(CONTEXT, f"book{at:02}", f"user{at:02}@acme.example", sharing, with_ids, {}, per_number=False)
+    if at == 5 and sharing is Sharing.SHARED:
+        return build_book(context, DIRECTORY, DIRECTORY, sharing, with_ids, {}, per_number=False)
+    return build_book(context, f"book{at:02}", f"user{at:02}@acme.example", sharing, with_ids, {}, per_number=False)
 
 
 def expected(dit: Dit, sought: Filter) -> list[Entry]:
     """Every contact that is seen and matches, but no person of whom there is one in a book before."""
     [directory] = dit.directories
     seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
-    seen.sort(key=lambda one: (one.key != OWN, one.key))
+    seen.sort(key=lambda one: position(one, directory.context.book_order))
     holds = prepare(sought, CONTEXT).predicate.matches
     every = [(at, entry) for at, one in enumerate(seen) for segment in one.segments.contacts for entry in segment]
     matching = [(at, entry) for at, entry in every if holds(entry)]
@@ -81,16 +90,25 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
     return sorted((entry for at, entry in matching if not is_double(at, entry)), key=lambda entry: entry.sort_key)
 
 
+def position(book: Book, order: Sequence[str]) -> tuple[int, int, str]:
+    """First the books that are named, then the phone's own, the shared ones, the directory."""
+    names = [book.name, *(["own"] if book.key == OWN else [])]
+    named = [order.index(name) for name in names if name in order]
+    return min(named, default=len(order)), 2 if book.key == DIRECTORY else book.key != OWN, book.key
+
+
 def is_contact(entry: Entry) -> bool:
     return bool(entry.attribute("uid"))
 
 
 @pytest.mark.no_cover
 @settings(max_examples=300, deadline=None)
-@given(few | many, st.sampled_from(FILTERS))
-def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]], sought: Filter) -> None:
-    """By a walk, by one that begins behind any entry, and by a look."""
-    dit = tree(contents)
+@given(few | many, st.sampled_from(FILTERS), orders)
+def test_each_person_is_found_once(
+    contents: list[tuple[Sharing, list[Contact]]], sought: Filter, order: list[str]
+) -> None:
+    """By a walk, by one that begins behind any entry, and by a look; in whatever order the tenant has its books."""
+    dit = tree(contents, order)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
     hits = all_matches(dit, VIEWER, request)
     contacts = [hit.entry for hit in hits if is_contact(hit.entry)]
@@ -101,6 +119,39 @@ def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]]
     seen = first_page(dit, VIEWER, request, 5)
     if seen is not None:
         assert ([entry.dn for entry in seen[0]], seen[1]) == ([hit.entry.dn for hit in hits][:5], len(hits) > 5)
+
+
+@pytest.mark.parametrize(
+    ("order", "shown"),
+    [
+        ((), "own"),
+        (("directory",), "directory"),
+        (("own", "directory"), "own"),
+        (("user01@acme.example", "directory"), "user01"),
+        (("user03@acme.example",), "own"),
+        (("user02@acme.example",), "own"),
+    ],
+    ids=["as always", "directory", "own named", "a colleague's", "own by its address", "a private one"],
+)
+def test_the_book_that_goes_first_shows_the_person(order: tuple[str, ...], shown: str) -> None:
+    """A book that is named but not seen changes nothing."""
+    anna = Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(1)),))
+    whose = ["user00", "user01", "user02", "own", "user04", "directory"]
+    sharing = [Sharing.SHARED, Sharing.SHARED, Sharing.PRIVATE, Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED]
+    dit = tree([(how, [replace(anna, title=who)]) for who, how in zip(whose, sharing, strict=True)], order)
+    for text in ("(cn=anna)", "(telephoneNumber=0301000001)"):
+        request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text))
+        assert [hit.entry.attribute("title") for hit in all_matches(dit, VIEWER, request)] == [(shown.encode(),)]
+
+
+def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:
+    """Those in books that are named first, whatever comes of their identity."""
+    people = [(Sharing.SHARED, [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),))]) for at in range(6)]
+    order = [f"user{at:02}@acme.example" for at in (4, 1, 3)]
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna)"))
+    numbers = [hit.entry.attribute("telephoneNumber")[0] for hit in all_matches(tree(people, order), VIEWER, request)]
+    assert numbers[:3] == [phone(at).e164.encode() for at in (4, 1, 3)]
+    assert sorted(numbers[3:]) == [phone(at).e164.encode() for at in (0, 2, 5)]
 
 
 def test_a_person_in_many_books_is_found_once() -> None:

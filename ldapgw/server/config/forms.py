@@ -228,6 +228,13 @@ class Mail(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+class BookName(Text):
+    """The name of a book in an order: an account's address, the Workspace directory, or each phone's own book."""
+
+    expected: ClassVar[str] = 'an account\'s e-mail address, "directory" or "own"'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{Mail.pattern.pattern}|directory|own")
+
+
 class Url(Text):
     """An https URL; http is accepted for loopback addresses only."""
 

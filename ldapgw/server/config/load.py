@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from ldapgw.directory.dn import Dn
+from ldapgw.directory.dn import Dn, folded
+from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.server.config.forms import Duration, File, ProxyUrl, Secret
@@ -212,6 +213,10 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         both = [label for label in tenant.exclude_labels if label.casefold() in included]
         if both:
             yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
+        if len(set(map(folded, tenant.book_order))) < len(tenant.book_order):
+            yield f"{where}: book_order = {_abbreviated_json(tenant.book_order)}: expected each book once"
+        if len(tenant.book_order) > MAX_ORDERED_BOOKS:
+            yield f"{where}: book_order: expected {MAX_ORDERED_BOOKS} books at most"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
 

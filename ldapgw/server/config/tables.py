@@ -15,6 +15,7 @@ from ldapgw.server.config.forms import (
     Affix,
     Allowed,
     BaseDn,
+    BookName,
     Digits,
     Duration,
     File,
@@ -153,6 +154,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
     exclude_labels: tuple[str, ...] = ()
+    book_order: tuple[BookName, ...] = ()
     sharing: Sharing = Sharing.PRIVATE
     anonymous_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164

@@ -163,6 +163,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     region = "XX"
     sources = ["contacts", "calendar"]
     sharing = "all"
+    book_order = ["boss"]
     admins = ["root"]
     outside_line = "zero"
     strip = ["L0#", "99"]
@@ -192,6 +193,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'tenant[1].sources = ["contacts", "calendar"]: expected a list, each of it one of "contacts", '
             '"other_contacts", "directory"',
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared"',
+            'tenant[1].book_order = ["boss"]: expected a list, each of it an account\'s e-mail address, "directory" or '
+            '"own"',
             'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
             'tenant[1].outside_line = "zero": expected up to five digits, such as "0", or ""',
             'tenant[1].strip = ["L0#", "99"]: expected a list, each of it up to 32 characters without blanks, digits '
@@ -243,6 +246,14 @@ CONTRADICTIONS = {
     "a source twice": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = ["contacts", "contacts"]',
         'tenant "b": sources = ["contacts", "contacts"]: expected each source once, and one at least',
+    ),
+    "a book twice in the order": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = ["own", "A@x.example", "a@x.example"]',
+        'tenant "b": book_order = ["own", "A@x.example", "a@x.example"]: expected each book once',
+    ),
+    "too many books in the order": (
+        f'[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = {[f"a{at}@x.example" for at in range(257)]}',
+        'tenant "b": book_order: expected 256 books at most',
     ),
     "a label included and excluded": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
