@@ -290,7 +290,7 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
 
 
 def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
-    """Name the accounts and labels in a tenant's settings that there are not; before the first account, nobody knows."""
+    """Name accounts and labels in a tenant's settings that do not exist; none before an account is connected."""
     connected = state_dir.connected_accounts(site).get(tenant.name)
     if connected is not None:
         known_books = {folded(name) for name in (OWN, DIRECTORY, *(address for address, _ in connected))}
