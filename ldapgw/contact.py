@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 from ldapgw.numbers.phone_number import Number
 
@@ -25,12 +27,34 @@ OTHER_CONTACT_PREFIX = "other-"
 SYSTEM_LABELS = frozenset({"contactGroups/myContacts", "contactGroups/starred"})
 
 
+_GROUP_PATTERN = re.compile(r"group:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
 class Sharing(StrEnum):
-    """Who sees a book besides the phones of the account that the book belongs to."""
+    """Who sees a book besides the phones of the account that the book belongs to.
+
+    There is also a value for each group of accounts: with ``Sharing("group:sales")`` the phones of the group's accounts
+    see the book.  Equal values are identical, as members are.
+    """
 
     PRIVATE = "private"
     CALLERS = "callers"
     SHARED = "shared"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Sharing | None:
+        """Make the value of a group; None: there is no such sharing."""
+        if not isinstance(value, str) or not _GROUP_PATTERN.fullmatch(value):
+            return None
+        made = str.__new__(cls, value)
+        made._name_ = made._value_ = str(value)
+        known = cls._value2member_map_.setdefault(made._value_, made)
+        return cast("Sharing", known)
+
+    @property
+    def group(self) -> str:
+        """The name of the group that sees the book; empty: the sharing is that of no group."""
+        return self.value.partition(":")[2]
 
 
 class Kind(StrEnum):

@@ -12,7 +12,7 @@ from ldapgw.cli.certificate import expiry_if_near
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, account_tenant, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import StoreError
+from ldapgw.errors import StoreError, UserError
 from ldapgw.store import accounts as stored
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, with_database_error
 from ldapgw.store.accounts import Account
@@ -61,22 +61,42 @@ def _write_error(database: Database) -> str:
     return ""
 
 
+def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: str) -> Sharing:
+    """Read a sharing from the command line.
+
+    :raises click.BadParameter: when there is no such sharing.
+    """
+    try:
+        return Sharing(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not one of {', '.join(_SEEN_BY)}, group:NAME") from None
+
+
 @click.command()
 @click.argument("account")
-@click.argument("sharing", type=click.Choice([sharing.value for sharing in Sharing]))
+@click.argument("sharing", metavar="private|callers|group:NAME|shared", callback=_read_sharing)
 @account_tenant
 @pass_site
-def share(site: Site, account: str, sharing: str, tenant: str | None) -> None:
+def share(site: Site, account: str, sharing: Sharing, tenant: str | None) -> None:
     """Say who sees the book of ACCOUNT besides its own phones.
 
     private: nobody.  callers: all phones of the tenant, for the name behind a whole telephone number alone.
-    shared: all phones of the tenant.
+    group:NAME: the phones of the accounts in a group of the configuration.  shared: all phones of the tenant.
     """
-    chosen = Sharing(sharing)
     with site.open_store() as database, database.begin() as connection:
         chosen_account = find_account(connection, account, tenant)
-        stored.set_sharing(connection, chosen_account.id, chosen)
-    print_line(f"{chosen_account.address} is {chosen.value} now: {_SEEN_BY[chosen]}.")
+        _check_group(sharing, site, chosen_account.tenant)
+        stored.set_sharing(connection, chosen_account.id, sharing)
+    seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the accounts in {sharing.group} see the book")
+    print_line(f"{chosen_account.address} is {sharing.value} now: {seen_by}.")
+
+
+def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
+    """Raise UserError when a book is to be shared with a group that its tenant does not have."""
+    groups = [name for configured in site.config.tenant if configured.name == tenant for name, _ in configured.groups]
+    if sharing.group and sharing.group not in groups:
+        known = f"there are: {', '.join(groups)}" if groups else "it has none; name one in groups"
+        raise UserError(f'tenant "{tenant}" has no group "{sharing.group}"; {known}', is_setting=True)
 
 
 def _json_object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:

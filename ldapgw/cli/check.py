@@ -18,7 +18,7 @@ from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, as_json, now, pass_site
-from ldapgw.contact import Source
+from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN
 from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
@@ -290,16 +290,34 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
 
 
 def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
-    """Name accounts and labels in a tenant's settings that do not exist; none before an account is connected."""
+    """Name accounts, groups and labels that do not exist; none before an account is connected."""
     connected = state_dir.connected_accounts(site).get(tenant.name)
     if connected is not None:
-        known_books = {folded(name) for name in (OWN, DIRECTORY, *(address for address, _ in connected))}
-        for name in tenant.book_order:
-            if folded(name) not in known_books:
-                yield f"book_order: there is no connected account {name}"
+        addresses = {folded(address) for address, _ in connected}
+        named = [("book_order", tenant.book_order), *((f"groups.{group}", names) for group, names in tenant.groups)]
+        for key, names in named:
+            for name in names:
+                if folded(name) not in {OWN, DIRECTORY, *addresses}:
+                    yield f"{key}: there is no connected account {name}"
+        yield from _left_groups(tenant, connected)
     known_labels = state_dir.label_names(site).get(tenant.name)
     if known_labels is not None:
         for key, labels in (("labels", tenant.labels), ("exclude_labels", tenant.exclude_labels)):
             for label in labels:
                 if label.casefold() not in known_labels:
                     yield f"{key}: no account has the label '{label}' at Google; correct it, or create the label"
+
+
+def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Name accounts that are shared with a group that is not configured any more.
+
+    :param connected: address and sharing of each account.
+    """
+    groups = dict(tenant.groups)
+    for address, sharing in connected:
+        group = Sharing(sharing).group
+        if group and group not in groups:
+            yield (
+                f"{address} is shared with the group {group}, which is not in groups: only its own phones see it; "
+                "configure the group, or choose another sharing with ldapgw share"
+            )

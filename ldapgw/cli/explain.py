@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import click
 
@@ -52,8 +52,8 @@ def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base:
         return explained(
             query,
             PhoneView(library.dit(callers=True), library.viewer, tenant.name),
-            private=library.private_books(),
-            states=_states(site, database, login),
+            private=library.hidden_books(),
+            states=_states(site, database, login, library.groups),
             size_limit=site.config.ldap.size_limit,
             base=base,
         )
@@ -61,8 +61,11 @@ def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base:
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
 
-def _states(site: Site, database: Database, login: PhoneLogin) -> Iterable[BookSyncState]:
-    """The sync states of the accounts whose books the phone sees."""
+def _states(site: Site, database: Database, login: PhoneLogin, groups: Collection[str]) -> Iterable[BookSyncState]:
+    """The sync states of the accounts whose books the phone sees.
+
+    :param groups: the groups that the phone's account belongs to.
+    """
     with database.begin() as connection:
         known = accounts.read_all(connection, login.tenant)
-    return book_sync_states(known, login.account_id, now(), lambda account: site.page(account.tenant))
+    return book_sync_states(known, login.account_id, groups, now(), lambda account: site.page(account.tenant))

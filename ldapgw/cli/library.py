@@ -9,6 +9,7 @@ from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
@@ -31,6 +32,7 @@ class Library:
     :param phone: None: a phone without an account.
     :ivar context: the naming context of the tenant.
     :ivar viewer: the phone as a viewer of the directory.
+    :ivar groups: the groups that the phone's account belongs to.
     :raises StoreError: when the database cannot be used.
     """
 
@@ -44,6 +46,8 @@ class Library:
         self._phone_account = next(
             (account for account in self._accounts if phone and account.id == phone.account_id), None
         )
+        address = folded(self._phone_account.address) if self._phone_account else ""
+        self.groups = {group for group, members in self.context.groups.items() if address in members}
         sub = self._phone_account.sub if self._phone_account else ""
         self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
 
@@ -53,17 +57,21 @@ class Library:
         :param callers: include the books that are shared for caller-ID only; a search without a number finds nothing in
             them.
         """
-        shared = {Sharing.SHARED, *([Sharing.CALLERS] if callers else [])}
-        visible = [account for account in self._accounts if account is self._phone_account or account.sharing in shared]
-        books = [*self._books(visible)]
+        books = [
+            *self._books(
+                account
+                for account in self._accounts
+                if account is self._phone_account
+                or not (self._is_hidden(account) or (account.sharing is Sharing.CALLERS and not callers))
+            )
+        ]
         if self._directory_source is not None:
             books.append(self._build_books(self._directory_source, feeds=True)[-1])
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
-    def private_books(self) -> Iterator[Book]:
-        """The private books of other accounts, which the phone does not see."""
-        others = (account for account in self._accounts if account is not self._phone_account)
-        return self._books(account for account in others if account.sharing is Sharing.PRIVATE)
+    def hidden_books(self) -> Iterator[Book]:
+        """The books of other accounts that the phone does not see: private ones, and those of other groups."""
+        return self._books(account for account in self._accounts if self._is_hidden(account))
 
     def books(self, owner: int | None) -> Iterator[Book]:
         """The book of one account; without an owner, all books and the Workspace directory."""
@@ -86,6 +94,13 @@ class Library:
         if owner is None and self._directory_source is not None:
             contacts, _ = self._read(self._directory_source)
             yield DIRECTORY, [contact for contact in contacts if contact.source is Source.DIRECTORY], {}
+
+    def _is_hidden(self, account: Account) -> bool:
+        if account is self._phone_account:
+            return False
+        if account.sharing.group:
+            return account.sharing.group not in self.groups
+        return account.sharing is Sharing.PRIVATE
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:
         return (account for account in self._accounts if owner in (None, account.id))

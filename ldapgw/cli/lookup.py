@@ -132,7 +132,8 @@ def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -
     hidden = {Sharing.PRIVATE, *([] if has_number_assertion(query.filter) else [Sharing.CALLERS])}
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
-    count = sum(account.is_connected and account.sharing in hidden for account in known)
+    connected = [account for account in known if account.is_connected]
+    count = sum(account.sharing in hidden or account.sharing.group != "" for account in connected)
     if count:
         books = "1 book that is not shared was" if count == 1 else f"{count} books that are not shared were"
         hint(f"{books} not looked at; search as one of their phones with --phone NAME.")

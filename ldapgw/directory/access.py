@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ldapgw.directory.dn import Dn
@@ -34,6 +34,8 @@ class NamingContext:
     :ivar strip: what a PBX puts in front of a number or behind it, in lower case; removed from asserted numbers.
     :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
         ``own`` is the viewer's own book.
+    :ivar groups: the groups of accounts that a book can be shared with: the names of the accounts' books, in the same
+        form, by the group's name.
     """
 
     name: str
@@ -45,6 +47,7 @@ class NamingContext:
     lenient: bool
     strip: tuple[str, ...] = ()
     book_order: tuple[str, ...] = ()
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
 # The root DSE and the subschema belong to no tenant; their values are compared as the RFCs say.
@@ -63,6 +66,8 @@ def phone_name(dn: str) -> str:
 
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own book.
+
+    The own book also says to which groups of accounts the viewer belongs.
 
     :ivar tenant: the tenant's name.
     :ivar book: the key of the viewer's own book; empty: none.

@@ -7,8 +7,9 @@ object and a scope cover.  What a viewer may not see does not exist for them: ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from itertools import chain
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
@@ -32,7 +33,6 @@ class Directory:
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
     :param defer_merge: build no segment; a later directory has to merge what is left.
     :ivar shared_books: the merged segments of shared books and caller-ID books.
-    :ivar shared_count: how many of the books are shared.
     """
 
     context: NamingContext
@@ -40,9 +40,9 @@ class Directory:
     before: InitVar[SharedBooks] = SharedBooks()  # noqa: RUF009  frozen
     defer_merge: InitVar[bool] = False
     shared_books: SharedBooks = field(init=False, repr=False, compare=False)
-    shared_count: int = field(init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
+    _groups: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, before: SharedBooks, defer_merge: bool) -> None:
         """Merge, count and index the books once for all searches: there may be a thousand of them."""
@@ -51,33 +51,49 @@ class Directory:
             by_name.setdefault(folded(book.name), []).append(book)
         shared_books = merge_shared_books(self.books, before, defer_merge=defer_merge)
         object.__setattr__(self, "shared_books", shared_books)
-        object.__setattr__(self, "shared_count", sum(book.sharing is Sharing.SHARED for book in self.books))
         object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
+        groups: dict[str, list[str]] = {}
+        for group, names in self.context.groups.items():
+            for book in chain.from_iterable(by_name.get(name, ()) for name in names):
+                groups.setdefault(book.key, []).append(group)
+        object.__setattr__(self, "_groups", groups)
 
     def own_book(self, access: Access) -> Book | None:
         """The viewer's own book."""
         return self._by_key.get(access.book)
 
+    def groups_of(self, access: Access) -> Sequence[str]:
+        """The groups that the account of the viewer's own book belongs to."""
+        return self._groups.get(access.book, ())
+
     def visible_books(self, access: Access) -> tuple[Book, ...]:
         """The books that a viewer sees: its own book, then the shared books, then the Workspace directory."""
-        return _visible(self.books, access)
+        return self._visible(self.books, access)
 
     def book_named(self, name: str, access: Access) -> Book | None:
         """The first visible book with a name.
 
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
-        return next(iter(_visible(self._by_name.get(name, ()), access)), None)
+        return next(iter(self._visible(self._by_name.get(name, ()), access)), None)
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""
         return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
 
+    def _visible(self, books: Iterable[Book], access: Access) -> tuple[Book, ...]:
+        groups = self.groups_of(access)
+        visible = [book for book in books if book.key == access.book or _is_shared(book, groups)]
+        return tuple(sorted(visible, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
 
-def _visible(books: Iterable[Book], access: Access) -> tuple[Book, ...]:
-    visible = [book for book in books if book.key == access.book or book.sharing is Sharing.SHARED]
-    return tuple(sorted(visible, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
+
+def _is_shared(book: Book, groups: Collection[str]) -> bool:
+    """Whether an account sees another account's book.
+
+    :param groups: the groups that the account belongs to.
+    """
+    return book.sharing is Sharing.SHARED or book.sharing.group in groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +139,26 @@ def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merg
     :param before: the shared segments until now, which are used again where possible.
     :param defer_merge: build nothing; there may be more segments then than a search should look through.
     """
-    all_books = tuple(books)
-    shared = [book for book in all_books if book.sharing is Sharing.SHARED]
-    callers = [book for book in all_books if book.sharing is Sharing.CALLERS]
+    by_sharing: dict[Sharing, list[Book]] = {}
+    for book in books:
+        by_sharing.setdefault(book.sharing, []).append(book)
+    groups = {sharing.group: of_group for sharing, of_group in by_sharing.items() if sharing.group}
+    merged = _merge(
+        by_sharing.get(Sharing.SHARED, ()), by_sharing.get(Sharing.CALLERS, ()), before, defer_merge=defer_merge
+    )
+    return replace(
+        merged,
+        groups={
+            group: _merge(of_group, (), before.groups.get(group, SharedBooks()), defer_merge=defer_merge)
+            for group, of_group in groups.items()
+        },
+    )
+
+
+def _merge(shared: Sequence[Book], callers: Sequence[Book], before: SharedBooks, *, defer_merge: bool) -> SharedBooks:
     by_number = shared if any(book.segments.numbers for book in shared) else []
     return SharedBooks(
+        len(shared),
         merge_segments((book.containers for book in shared), before.containers, defer_merge=defer_merge),
         merge_segments(
             (segment for book in shared for segment in book.segments.contacts), before.contacts, defer_merge=defer_merge
@@ -212,10 +243,13 @@ class _View:
         if scope is Scope.SINGLE_LEVEL:
             return SearchScope.of(context, *(book.container for book in directory.visible_books(self.access)))
         own_book, shared = directory.own_book(self.access), directory.shared_books
-        count = directory.shared_count
-        containers = [Segment((tenant,)), *segments_of(shared.containers)]
-        contacts = [*shared.form(per_number=self.per_number)]
-        if own_book is not None and own_book.sharing is not Sharing.SHARED:
+        groups = directory.groups_of(self.access)
+        parts = [shared, *(shared.groups[group] for group in groups if group in shared.groups)]
+        count = sum([part.count for part in parts])
+        containers = [Segment((tenant,)), *(segment for part in parts for segment in segments_of(part.containers))]
+        contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
+        has_others = bool(contacts)
+        if own_book is not None and not _is_shared(own_book, groups):
             containers.append(own_book.containers)
             contacts[:0] = self._contacts(own_book)
             count += 1
@@ -225,7 +259,7 @@ class _View:
             tuple(contacts),
             segments_of(shared.callers),
             f"{context.name}/{self.access.book}",
-            may_have_duplicates=bool(shared.contacts) and count > 1,
+            may_have_duplicates=has_others and count > 1,
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:

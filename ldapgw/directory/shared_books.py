@@ -8,8 +8,8 @@ it, until there are so many segments that the small ones are merged anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 
 from ldapgw.directory.dedup import duplicate_flags
@@ -36,23 +36,28 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """The merged segments of a tenant's shared books and caller-ID books.
+    """The merged segments of a tenant's shared books and caller-ID books, or of the books shared with one group.
 
+    :ivar count: how many books are shared.
     :ivar containers: the entries of the shared books and of their labels.
     :ivar contacts: the shared books' contacts.
     :ivar numbers: the shared books' contacts, an entry for each number.
     :ivar callers: the contacts of caller-ID books.
+    :ivar groups: the books that are shared with each group, by the group's name.
     """
 
+    count: int = 0
     containers: tuple[MergedSegment, ...] = ()
     contacts: tuple[MergedSegment, ...] = ()
     numbers: tuple[MergedSegment, ...] = ()
     callers: tuple[MergedSegment, ...] = ()
+    groups: Mapping[str, SharedBooks] = field(default_factory=dict)
 
     @property
     def needs_merge(self) -> bool:
         """Whether there are more segments than a search should look through."""
-        return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) > _MAX_SEGMENTS
+        longest = max(map(len, (self.containers, self.contacts, self.numbers, self.callers)))
+        return longest > _MAX_SEGMENTS or any(group.needs_merge for group in self.groups.values())
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
         """The shared books' contacts in the form that a viewer wants, as far as it was built."""

@@ -7,7 +7,7 @@ explanation runs on another thread.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,6 +85,7 @@ class PhoneExplainer:
         states = book_sync_states(
             request.accounts,
             phone.account_id,
+            PhoneView(snapshot.dit, login.viewer, phone.tenant).groups,
             self._now(),
             lambda _: request.page_name,
             commands=request.reader.is_admin,
@@ -113,6 +114,7 @@ def _explain(
 def book_sync_states(
     accounts: Iterable[Account],
     owner_id: int | None,
+    groups: Collection[str],
     now: float,
     page: Callable[[Account], Translatable],
     *,
@@ -121,12 +123,18 @@ def book_sync_states(
     """Return the sync state of each account whose book a phone sees.
 
     :param owner_id: the account that the phone belongs to; None for a phone without an account.
+    :param groups: the groups that this account belongs to.
     :param now: seconds since the epoch.
     :param page: returns the name of the page that shows an account.
     :param commands: whether the error message may name commands.
     """
     for account in accounts:
-        access = BookAccess.OWN if account.id == owner_id else BookAccess(account.sharing.value)
+        if account.id == owner_id:
+            access = BookAccess.OWN
+        elif account.sharing.group:
+            access = BookAccess.GROUP if account.sharing.group in groups else BookAccess.PRIVATE
+        else:
+            access = BookAccess(account.sharing.value)
         if access is BookAccess.PRIVATE:
             continue
         message = error_message(account.error, account, page(account), commands=commands) if account.error else ""

@@ -23,6 +23,7 @@ def naming_context(tenant: Tenant) -> NamingContext:
         lenient=tenant.matching == "lenient",
         strip=tuple(affix.lower() for affix in tenant.strip),
         book_order=tuple(map(folded, tenant.book_order)),
+        groups={name: frozenset(map(folded, members)) for name, members in tenant.groups},
     )
 
 
@@ -43,4 +44,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         labels=tenant.labels,
         excluded_labels=tenant.exclude_labels,
         sharing=tenant.sharing,
+        groups={name: len(members) for name, members in tenant.groups},
     )

@@ -322,7 +322,8 @@ class Publisher:
 
     async def _build_books_of(self, account: Account) -> None:
         context, per_number = self._contexts[account.tenant], self._state.needs_numbers(account.tenant)
-        build_key = (context, account.id, account.sub, account.address, per_number)
+        # Groups decide who sees a book, not what is in the book.
+        build_key = (replace(context, groups={}), account.id, account.sub, account.address, per_number)
         book_ids: list[_BookId] = [(account.id, "")]
         if self._state.has_directory(account):
             book_ids.append((account.tenant, DIRECTORY))

@@ -77,7 +77,7 @@ class SharingOption:
     """
 
     value: Sharing
-    title: str
+    title: Translatable
     sentence: Translatable
     shows_caller: bool
     is_searchable: bool
@@ -122,6 +122,12 @@ _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "unavailable": ("quiet", gettext_noop("Google does not offer it to this account")),
 }
 
+_SHARING_TITLES: Mapping[Sharing, str] = {
+    Sharing.PRIVATE: gettext_noop("Private"),
+    Sharing.CALLERS: gettext_noop("Callers’ names"),
+    Sharing.SHARED: gettext_noop("Shared"),
+}
+
 _LABEL_STATES: Mapping[str, tuple[str, str]] = {
     "served": ("good", gettext_noop("on the phones")),
     "other": ("quiet", gettext_noop("not chosen here")),
@@ -163,7 +169,7 @@ def account_view(
         progress=progress,
         sources=_sources(status),
         labels=_labels(tenant, labels),
-        choices=_choices(tenant),
+        choices=sharing_options(tenant, account.sharing),
         example=example,
     )
 
@@ -209,18 +215,59 @@ def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, s
     return (*rows, *((configured[name], *_LABEL_STATES["missing"]) for name in sorted(missing)))
 
 
-def _choices(tenant: WebTenant) -> tuple[SharingOption, ...]:
+def sharing_title(sharing: Sharing) -> Translatable:
+    """The title of a sharing on the pages."""
+    if sharing.group:
+        return Phrase(gettext_noop("Group “%(group)s”"), {"group": sharing.group})
+    return _SHARING_TITLES[sharing]
+
+
+def sharing_options(tenant: WebTenant, current: Sharing | None = None) -> tuple[SharingOption, ...]:
+    """The ways to share a book.
+
+    :param current: the present sharing, which is an option although its group has left the configuration.
+    """
+    groups = [*tenant.groups]
+    if current is not None and current.group and current.group not in groups:
+        groups.append(current.group)
+    of_groups = (_group_option(Sharing(f"group:{group}"), tenant.groups.get(group)) for group in groups)
+    private, callers, shared = _tenant_options(tenant)
+    return (private, callers, *of_groups, shared)
+
+
+def _group_option(sharing: Sharing, size: int | None) -> SharingOption:
+    """The option of a group.
+
+    :param size: how many accounts it has; None: the configuration does not have the group.
+    """
+    if size is None:
+        text = gettext_noop(
+            "The group “%(group)s” is not there any more: only your own phones find your contacts. Choose again."
+        )
+        sentence = Phrase(text, {"group": sharing.group})
+    else:
+        text = gettext_noop(
+            "The phones of the group’s accounts (%(count)s) find your contacts, with every number and address. All "
+            "others show only the number."
+        )
+        sentence = Phrase(text, {"count": size})
+    return SharingOption(
+        sharing, sharing_title(sharing), sentence, shows_caller=size is not None, is_searchable=size is not None
+    )
+
+
+def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, SharingOption]:
     return (
         SharingOption(
             Sharing.PRIVATE,
-            gettext_noop("Private"),
+            sharing_title(Sharing.PRIVATE),
             gettext_noop("Only your own phones find your contacts. A colleague’s phone shows only the number."),
             shows_caller=False,
             is_searchable=False,
         ),
         SharingOption(
             Sharing.CALLERS,
-            gettext_noop("Callers’ names"),
+            sharing_title(Sharing.CALLERS),
             gettext_noop(
                 "When one of your contacts calls a colleague, their phone shows the name. They cannot search."
             ),
@@ -229,7 +276,7 @@ def _choices(tenant: WebTenant) -> tuple[SharingOption, ...]:
         ),
         SharingOption(
             Sharing.SHARED,
-            gettext_noop("Shared"),
+            sharing_title(Sharing.SHARED),
             Phrase(
                 gettext_noop("All phones of %(tenant)s find your contacts, with every number and address."),
                 {"tenant": tenant.heading},

@@ -11,7 +11,7 @@ from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
-from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText
+from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_title
 
 T = TypeVar("T")
 
@@ -61,11 +61,13 @@ _NOT_ADMITTED = gettext_noop(
 class AccountRow:
     """A row of the list of accounts.
 
+    :ivar sharing: who sees the account's book.
     :ivar error: the account's error; empty: none.
     """
 
     account: Account
     state: AccountStateText
+    sharing: Translatable
     error: Translatable = ""
 
 
@@ -121,7 +123,7 @@ def account_row(account: Account, page: str, now: float, *, is_admitted: bool = 
         error = error_message(account.error, account, page)
     elif account.is_connected and not is_admitted:
         error = _NOT_ADMITTED
-    return AccountRow(account, ACCOUNT_STATE_TEXTS[state(account, now)], error)
+    return AccountRow(account, ACCOUNT_STATE_TEXTS[state(account, now)], sharing_title(account.sharing), error)
 
 
 def reminder(account: Account, now: float) -> Translatable:

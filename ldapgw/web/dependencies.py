@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -33,6 +33,7 @@ class WebTenant:
     :ivar admins: addresses; administrators may connect as well.
     :ivar sources: the sources that a consent asks for.
     :ivar sharing: the sharing of a new book.
+    :ivar groups: how many addresses each group of accounts has, by the group's name.
     :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
     :ivar excluded_labels: contacts with one of these labels are not synced.
     """
@@ -46,6 +47,7 @@ class WebTenant:
     sharing: Sharing
     labels: tuple[str, ...] = ()
     excluded_labels: tuple[str, ...] = ()
+    groups: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def heading(self) -> str:

@@ -48,6 +48,7 @@ _READINGS: Mapping[NumberReading, str] = {
 _VISIBILITY: Mapping[BookAccess, str] = {
     BookAccess.OWN: gettext_noop("the phone’s own"),
     BookAccess.SHARED: gettext_noop("shared"),
+    BookAccess.GROUP: gettext_noop("shared with a group"),
     BookAccess.DIRECTORY: "",
     BookAccess.CALLERS: gettext_noop("only callers’ names"),
 }

@@ -138,11 +138,11 @@ def test_share_is_in_the_database(gateway: Gateway) -> None:
     assert gateway.json("accounts")[0]["sharing"] == "callers"
 
 
-def test_share_wants_one_of_three(gateway: Gateway) -> None:
+def test_share_wants_one_of_its_words(gateway: Gateway) -> None:
     """Another word is wrong usage."""
     result = gateway.run("share", "alice@acme.example", "public")
     assert result.exit_code == 2
-    assert "'private', 'callers', 'shared'" in result.stderr
+    assert "'public' is not one of private, callers, shared, group:NAME" in result.stderr
 
 
 def test_an_address_in_two_tenants_needs_the_tenant(gateway: Gateway) -> None:
@@ -167,6 +167,23 @@ def test_an_address_that_google_gave_to_another_user(gateway: Gateway) -> None:
     with gateway.begin() as connection:
         shared = {one.sub: one.sharing.value for one in accounts.read_all(connection)}
     assert shared == {"1": "private", "2": "shared"}
+
+
+def test_share_with_a_group(gateway: Gateway) -> None:
+    """A group of the account's tenant; the accounts name it."""
+    gateway.write(HEAD + ACME + 'groups = { sales = ["bob@acme.example"] }\n')
+    gateway.connect("alice@acme.example")
+    assert gateway.run("share", "alice@acme.example", "group:sales").stdout == (
+        "alice@acme.example is group:sales now: its own phones and those of the accounts in sales see the book.\n"
+    )
+    assert [one["sharing"] for one in gateway.json("accounts")] == ["group:sales"]
+    assert 'tenant "acme" has no group "staff"; there are: sales' in gateway.refused(
+        "share", "alice@acme.example", "group:staff"
+    )
+    gateway.write(HEAD + ACME)
+    assert 'tenant "acme" has no group "sales"; it has none; name one in groups' in gateway.refused(
+        "share", "alice@acme.example", "group:sales"
+    )
 
 
 @pytest.fixture

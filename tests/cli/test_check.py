@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import check, state_dir
+from ldapgw.contact import Sharing
 from ldapgw.server.listener import ListenAddress
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import contacts, tenants
@@ -424,6 +425,19 @@ def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message:
     state, text = found(gateway)[item]
     assert state == "warning"
     assert message in text
+
+
+def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
+    """A member that is nobody's account, and a book that is shared with a group that is gone."""
+    gateway.write(HEAD + ACME + 'groups = { sales = ["Alice@acme.example", "bob@acme.example"] }\n')
+    gateway.connect("alice@acme.example", sharing=Sharing("group:sales"))
+    assert found(gateway)["tenant acme"] == ("warning", "groups.sales: there is no connected account bob@acme.example")
+    gateway.write(HEAD + ACME)
+    assert found(gateway)["tenant acme"] == (
+        "warning",
+        "alice@acme.example is shared with the group sales, which is not in groups: only its own phones see it; "
+        "configure the group, or choose another sharing with ldapgw share",
+    )
 
 
 @pytest.mark.parametrize("key", ["labels", "exclude_labels"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -39,6 +40,30 @@ def books(gateway: Gateway) -> Gateway:
     gateway.fill(gateway.connect("dave@acme.example"), person("Karla Meyer", "0171 5550177", kind=Kind.MOBILE))
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
     return gateway
+
+
+@pytest.mark.parametrize("members", [["alice@acme.example"], ["Alice@Acme.example", "erin@acme.example"], []])
+def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) -> None:
+    """A phone of the group finds it; of another phone it is said why not, and ``lookup`` finds it likewise."""
+    books.write(HEAD + ACME + f"groups = {{ sales = {json.dumps(members)} }}\n")
+    erin = books.connect("erin@acme.example", sharing=Sharing("group:sales"))
+    books.fill(erin, person("Nora Neu", "030 5550190"))
+    found = books.json("explain", "nora", "--phone", "desk1")
+    access = {book["name"]: book["seen"] for book in found["books"]}
+    looked_up = books.json("lookup", "nora", "--phone", "desk1")
+    if members:
+        assert [match["name"] for match in found["matches"]] == ["Nora Neu"]
+        assert access["erin@acme.example"] == "group"
+        assert len(looked_up) == 1
+    else:
+        [miss] = found["misses"]
+        assert (miss["reason"], miss["name"]) == ("group_book", "Nora Neu")
+        assert miss["message"] == (
+            "It is in the book of erin@acme.example, which is shared with the group sales, and this phone's account is "
+            "not in that group."
+        )
+        assert "erin@acme.example" not in access
+        assert looked_up == []
 
 
 def examples() -> list[tuple[str, str]]:

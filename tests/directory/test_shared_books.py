@@ -44,8 +44,12 @@ def having(books: list[Book], sharing: Sharing) -> list[str]:
     return sorted(entry.dn for found in contacts for segment in found for entry in segment)
 
 
+SALES, STAFF = Sharing("group:sales"), Sharing("group:staff")
+
 changes = st.lists(
-    st.tuples(st.integers(0, 14), st.integers(0, 3), st.sampled_from(Sharing), st.booleans()), min_size=1, max_size=30
+    st.tuples(st.integers(0, 14), st.integers(0, 3), st.sampled_from([*Sharing, SALES, STAFF]), st.booleans()),
+    min_size=1,
+    max_size=30,
 )
 
 
@@ -64,6 +68,10 @@ def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, boo
         there = list(books.values())
         assert held(union.contacts) == having(there, Sharing.SHARED)
         assert held(union.callers) == having(there, Sharing.CALLERS)
+        for sharing in (SALES, STAFF):
+            group = union.groups.get(sharing.group, SharedBooks())
+            assert held(group.contacts) == having(there, sharing)
+            assert group.count == sum(one.sharing is sharing for one in there)
         assert held(union.containers) == sorted(one.container.dn for one in there if one.sharing is Sharing.SHARED)
         assert at_once or not union.needs_merge
     assert merge_shared_books(books.values(), union) == union or union.needs_merge
@@ -79,6 +87,17 @@ def test_many_books_have_few_segments() -> None:
     assert not after.needs_merge
     assert len(after.contacts) == len(before.contacts) + 1
     assert held(after.contacts) == having(books, Sharing.SHARED)
+
+
+def test_the_books_of_a_group_have_few_segments() -> None:
+    """They are merged apart from all others, and merged again when they become too many."""
+    books = [book(at, 3, SALES if at % 2 else Sharing.SHARED) for at in range(40)]
+    deferred = merge_shared_books(books, SharedBooks(), defer_merge=True)
+    assert deferred.groups["sales"].needs_merge
+    assert merge_shared_books(books[1::2], SharedBooks(), defer_merge=True).needs_merge
+    merged = merge_shared_books(books, deferred)
+    assert not merged.needs_merge
+    assert held(merged.groups["sales"].contacts) == having(books, SALES)
 
 
 def test_entries_for_numbers() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,6 +141,20 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     after = books(stage)[ALICE]
     assert (after.sharing, after.segments) == (Sharing.SHARED, before.segments)
     assert after.segments is before.segments
+
+
+def test_another_group_builds_no_book() -> None:
+    """Groups decide who sees a book, not what is in it."""
+    stage = Stage()
+    account = stage.connect()
+    with stage.database.begin() as connection:
+        accounts.set_sharing(connection, account.id, Sharing("group:sales"))
+    before = books(stage)[ALICE]
+    assert before.sharing is Sharing("group:sales")
+    context = stage.publisher._contexts["acme"]
+    stage.publisher._contexts = {"acme": replace(context, groups={"sales": frozenset({BOB})})}
+    stage.publisher._outdated_accounts.add(account.id)
+    assert books(stage)[ALICE].segments is before.segments
 
 
 def test_many_books_are_published_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
+from ldapgw.web.dependencies import WebTenant
 from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
 FORMS = ("sync", "share", "disconnect", "signout")
@@ -123,7 +124,31 @@ def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
     assert f'value="{sharing.value}" checked' in alice.get("/acme/").body
 
 
-@pytest.mark.parametrize("fields", [{}, {"sharing": "everybody"}, {"sharing": ""}])
+def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
+    """The browser after a restart with another configuration of the tenant."""
+    stage.tenants = (tenant,)
+    after = stage.browser()
+    after.take_cookies(before)
+    return after
+
+
+def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
+    """A group of the configuration is a choice; one that has left it stays one while the book is shared with it."""
+    alice = revisited(stage, alice, replace(ACME, groups={"sales": 3}))
+    assert "The phones of the group’s accounts (3) find your contacts" in alice.get("/acme/").body
+    assert alice.submit("/acme/share", sharing="group:sales").status == 303
+    assert [account.sharing for account in stage.accounts()] == [Sharing("group:sales")]
+    assert 'value="group:sales" checked' in alice.get("/acme/").body
+    alice = revisited(stage, alice, ACME)
+    page = alice.get("/acme/")
+    assert 'value="group:sales" checked' in page.body
+    assert "The group “sales” is not there any more: only your own phones find your contacts." in page.body
+    assert alice.submit("/acme/share", sharing="private").status == 303
+    assert alice.submit("/acme/share", sharing="group:sales").status == 400
+    assert [account.sharing for account in stage.accounts()] == [Sharing.PRIVATE]
+
+
+@pytest.mark.parametrize("fields", [{}, {"sharing": "everybody"}, {"sharing": ""}, {"sharing": "group:sales"}])
 def test_share_without_a_choice(stage: Stage, alice: Browser, fields: dict[str, str]) -> None:
     """Nothing is changed."""
     assert alice.submit("/acme/share", **fields).status == 400

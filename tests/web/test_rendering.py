@@ -17,6 +17,7 @@ from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_view
+from ldapgw.web.admin_texts import account_row
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
 from ldapgw.web.layout import FLASH_MESSAGES
@@ -319,3 +320,22 @@ def test_every_note_and_state_is_a_sentence() -> None:
 def test_no_tenants() -> None:
     """Even then there is a page."""
     assert "No company is set up yet." in Reader(render("front.html", tenants=())).text
+
+
+@pytest.mark.parametrize(
+    ("sharing", "words"),
+    [
+        (Sharing.PRIVATE, "at first only your own phones"),
+        (Sharing.CALLERS, "at first colleagues see who calls"),
+        (Sharing("group:sales"), "at first the phones of the group “sales”"),
+        (Sharing.SHARED, "at first all phones here"),
+    ],
+)
+def test_the_promise_says_who_sees_a_new_book(sharing: Sharing, words: str) -> None:
+    assert words in Reader(welcome(replace(ACME, sharing=sharing))).text
+
+
+@pytest.mark.parametrize(("sharing", "words"), [(Sharing.SHARED, "Shared"), (Sharing("group:sales"), "Group “sales”")])
+def test_the_administration_says_who_sees_a_book(sharing: Sharing, words: str) -> None:
+    row = account_row(replace(ACCOUNT, sharing=sharing), "", NOW)
+    assert Renderer("").translator("en")(row.sharing) == words

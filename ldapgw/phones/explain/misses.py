@@ -67,6 +67,7 @@ REASON_RANKS: Final[Mapping[MissReason, int]] = {
                 MissReason.NO_NUMBER,
                 MissReason.NUMBER_ENTRIES,
                 MissReason.PRIVATE_BOOK,
+                MissReason.GROUP_BOOK,
                 MissReason.CALLERS_BOOK,
             ),
             (MissReason.STRICT_MATCHING, MissReason.FILTER_TERM, MissReason.SIZE_LIMIT),
@@ -88,7 +89,11 @@ REASON_RANKS: Final[Mapping[MissReason, int]] = {
 # From this rank on, a contact has something similar to the query, but not the query itself.
 _FIRST_SIMILAR_RANK = 3
 
-_ACCESS_REASONS = {BookAccess.PRIVATE: MissReason.PRIVATE_BOOK, BookAccess.CALLERS: MissReason.CALLERS_BOOK}
+_ACCESS_REASONS = {
+    BookAccess.PRIVATE: MissReason.PRIVATE_BOOK,
+    BookAccess.OTHER_GROUP: MissReason.GROUP_BOOK,
+    BookAccess.CALLERS: MissReason.CALLERS_BOOK,
+}
 
 _LAST_DIGIT, _LAST_DIGITS = gettext_noop("the last digit"), gettext_noop("the last %(count)s digits")
 # Of several words, a match of a single word with fewer letters means nothing.
@@ -279,14 +284,15 @@ class MissFinder:
         """
         hidden_books: list[Book] = []
         number = 0
-        books = chain(self._view.books(), ((book, BookAccess.PRIVATE) for book in private))
+        hidden = ((book, BookAccess.OTHER_GROUP if book.sharing.group else BookAccess.PRIVATE) for book in private)
+        books = chain(self._view.books(), hidden)
         for number, (book, access) in enumerate(books):
             if (
                 access in _ACCESS_REASONS
                 and self._reader.hides_private_books
                 and book.key not in self._reader.own_books
             ):
-                hidden_books += [book] * (access is BookAccess.PRIVATE)
+                hidden_books += [book] * (access is not BookAccess.CALLERS)
                 continue
             for entry, cause in self._book_misses(book, access):
                 sort_key = REASON_RANKS[cause.reason], cause.distance, number, entry.sort_key + entry.dn
@@ -342,7 +348,12 @@ class MissFinder:
     def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
         texts = REASON_TEXTS[cause.reason]
         # Sharing for caller ID suffices for a whole number, and reveals nothing else of the book.
-        values = {**cause.values, "book": book.name, "sharing": "callers" if self._is_number else "shared"}
+        values = {
+            **cause.values,
+            "book": book.name,
+            "group": book.sharing.group,
+            "sharing": "callers" if self._is_number else "shared",
+        }
         message = Phrase(texts.message, values)
         if access in _ACCESS_REASONS and cause.reason not in _ACCESS_REASONS.values():
             message = Phrase(

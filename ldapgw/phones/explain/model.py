@@ -17,9 +17,11 @@ class BookAccess(StrEnum):
 
     OWN = "own"
     SHARED = "shared"
+    GROUP = "group"
     DIRECTORY = "directory"
     CALLERS = "callers"
     PRIVATE = "private"
+    OTHER_GROUP = "other_group"
 
 
 class NumberReading(StrEnum):

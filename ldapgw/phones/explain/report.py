@@ -28,6 +28,7 @@ _READINGS = {
 _BOOKS = {
     BookAccess.OWN: "{name} (the phone's own)",
     BookAccess.SHARED: "{name} (shared)",
+    BookAccess.GROUP: "{name} (shared with a group)",
     BookAccess.DIRECTORY: "{name} (the Workspace directory)",
     BookAccess.CALLERS: "{name} (callers' names alone)",
 }

@@ -28,6 +28,7 @@ class MissReason(StrEnum):
     """Why a phone does not find a contact; reasons that the phone's owner can change least come first."""
 
     PRIVATE_BOOK = "private_book"
+    GROUP_BOOK = "group_book"
     CALLERS_BOOK = "callers_book"
     OUTSIDE_BASE = "outside_base"
     SIZE_LIMIT = "size_limit"
@@ -66,6 +67,16 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     MissReason.PRIVATE_BOOK: ReasonText(
         gettext_noop("It is in the private book of %(book)s, which this phone does not see."),
         gettext_noop("Let all phones find it: ldapgw share %(book)s %(sharing)s."),
+    ),
+    MissReason.GROUP_BOOK: ReasonText(
+        gettext_noop(
+            "It is in the book of %(book)s, which is shared with the group %(group)s, and this phone's account is not "
+            "in that group."
+        ),
+        gettext_noop(
+            "Add the account to the group in the tenant's settings, or let all phones find it: ldapgw share %(book)s "
+            "%(sharing)s."
+        ),
     ),
     MissReason.CALLERS_BOOK: ReasonText(
         gettext_noop(
@@ -176,6 +187,9 @@ OWN_BOOK_ADVICE = gettext_noop("That book is yours: choose who sees it, and this
 ACCESS_TEXTS: Mapping[MissReason, str] = {
     MissReason.PRIVATE_BOOK: gettext_noop(
         "It is in the private book of %(book)s besides, which this phone does not see."
+    ),
+    MissReason.GROUP_BOOK: gettext_noop(
+        "It is in the book of %(book)s besides, which is shared with the group %(group)s alone."
     ),
     MissReason.CALLERS_BOOK: gettext_noop(
         "It is in the book of %(book)s besides, which tells other phones callers' names alone."

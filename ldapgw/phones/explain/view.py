@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -72,12 +72,21 @@ class PhoneView:
         """The tenant's naming context."""
         return self._directory.context
 
+    @property
+    def groups(self) -> Collection[str]:
+        """The groups that the phone's account belongs to."""
+        return self._directory.groups_of(self._access)
+
     def books(self) -> Iterator[tuple[Book, BookAccess]]:
         """Yield the books that the phone sees, each with the phone's access."""
         access = self._access
         for book in self._directory.visible_books(access):
-            access_to_others = BookAccess.DIRECTORY if book.name == DIRECTORY else BookAccess.SHARED
-            yield book, BookAccess.OWN if book.key == access.book else access_to_others
+            if book.key == access.book:
+                yield book, BookAccess.OWN
+            elif book.sharing.group:
+                yield book, BookAccess.GROUP
+            else:
+                yield book, BookAccess.DIRECTORY if book.name == DIRECTORY else BookAccess.SHARED
         for book in self._directory.caller_id_books(access):
             yield book, BookAccess.CALLERS
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorCore
 
+from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.google.endpoints import Proxy
 from ldapgw.numbers.numbering_plan import known_region
@@ -226,6 +227,24 @@ class Mail(Text):
 
     expected: ClassVar[str] = "an e-mail address"
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
+    """Groups of accounts: the name of each with the addresses of its accounts."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = (
+        "a table of groups with names of a-z, 0-9 and -, each of it a list of e-mail addresses, such as "
+        '{ sales = ["anna@acme.example"] }'
+    )
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when the value is no table, or has another name or no list of addresses."""
+        if not isinstance(value, Mapping) or not all(isinstance(members, list) for members in value.values()):
+            raise ValueError
+        # A name that no sharing can have raises ValueError.
+        return cls((Sharing(f"group:{name}").group, tuple(map(Mail.read, members))) for name, members in value.items())
 
 
 class BookName(Text):

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
@@ -139,7 +140,8 @@ def _expected(hint: Any) -> str:
         return str(form)
     choices = getattr(hint, "__members__", None)
     if choices:
-        return "one of " + ", ".join(json.dumps(member.value) for member in choices.values())
+        of_groups = ['"group:NAME"'] if hint is Sharing else []
+        return "one of " + ", ".join([*(json.dumps(member.value) for member in choices.values()), *of_groups])
     arguments = [part for part in get_args(hint) if part not in (type(None), ...)]
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(json.dumps, arguments))
@@ -213,6 +215,8 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         both = [label for label in tenant.exclude_labels if label.casefold() in included]
         if both:
             yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
+        if tenant.sharing.group and tenant.sharing.group not in dict(tenant.groups):
+            yield f'{where}: sharing = "{tenant.sharing}": there is no such group in groups'
         if len(set(map(folded, tenant.book_order))) < len(tenant.book_order):
             yield f"{where}: book_order = {_abbreviated_json(tenant.book_order)}: expected each book once"
         if len(tenant.book_order) > MAX_ORDERED_BOOKS:

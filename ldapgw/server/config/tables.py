@@ -19,6 +19,7 @@ from ldapgw.server.config.forms import (
     Digits,
     Duration,
     File,
+    Groups,
     Mail,
     Networks,
     ProxyUrl,
@@ -156,6 +157,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     exclude_labels: tuple[str, ...] = ()
     book_order: tuple[BookName, ...] = ()
     sharing: Sharing = Sharing.PRIVATE
+    groups: Groups = Groups()
     anonymous_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164
     matching: Literal["lenient", "strict"] = "lenient"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ldapgw.contact import Sharing
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
+from ldapgw.server.tenants import naming_context
 
 SMALLEST = """
 state_dir = "state"
@@ -164,6 +166,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     sources = ["contacts", "calendar"]
     sharing = "all"
     book_order = ["boss"]
+    groups = { Sales = ["a@x.example"] }
     admins = ["root"]
     outside_line = "zero"
     strip = ["L0#", "99"]
@@ -192,7 +195,9 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
             'tenant[1].sources = ["contacts", "calendar"]: expected a list, each of it one of "contacts", '
             '"other_contacts", "directory"',
-            'tenant[1].sharing = "all": expected one of "private", "callers", "shared"',
+            'tenant[1].sharing = "all": expected one of "private", "callers", "shared", "group:NAME"',
+            'tenant[1].groups = {"Sales": ["a@x.example"]}: expected a table of groups with names of a-z, 0-9 and '
+            '-, each of it a list of e-mail addresses, such as { sales = ["anna@acme.example"] }',
             'tenant[1].book_order = ["boss"]: expected a list, each of it an account\'s e-mail address, "directory" or '
             '"own"',
             'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
@@ -254,6 +259,10 @@ CONTRADICTIONS = {
     "too many books in the order": (
         f'[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = {[f"a{at}@x.example" for at in range(257)]}',
         'tenant "b": book_order: expected 256 books at most',
+    ),
+    "shared with a group that is none": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsharing = "group:staff"\ngroups = { sales = ["a@x.example"] }',
+        'tenant "b": sharing = "group:staff": there is no such group in groups',
     ),
     "a label included and excluded": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
@@ -413,3 +422,19 @@ def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, p
     lines = str(caught.value).splitlines()
     assert all(line.startswith(f"{file}: ") for line in lines)
     assert any(line.startswith(f"{file}: {problem}") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "groups", ["5", '["a@x.example"]', '{ sales = "a@x.example" }', '{ sales = ["a"] }', "{ sales = [1] }"]
+)
+def test_groups_that_are_none(tmp_path: Path, groups: str) -> None:
+    (told,) = problems(tmp_path, SMALLEST + f"groups = {groups}")
+    assert told.startswith("tenant[1].groups = ")
+
+
+def test_groups_of_accounts(tmp_path: Path) -> None:
+    """In the tenant's table, or in one of their own; a new book can be shared with one of them."""
+    config = read(tmp_path, SMALLEST + 'sharing = "group:sales"\n[tenant.groups]\nsales = ["A@x.example"]\nstaff = []')
+    (tenant,) = config.tenant
+    assert (tenant.sharing, dict(tenant.groups)) == (Sharing("group:sales"), {"sales": ("A@x.example",), "staff": ()})
+    assert naming_context(tenant).groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}

@@ -32,6 +32,9 @@ ATTRIBUTE_OF = {
     Kind.HOME: "homePhone",
     Kind.FAX: "facsimileTelephoneNumber",
 }
+SALES, GONE = Sharing("group:sales"), Sharing("group:gone")
+# By tenant, the names of the books of those in sales; nobody is in the group that is gone.
+MEMBERS = {tenant: frozenset(f"user{at}@{tenant}.example" for at in (0, 2)) for tenant in ("acme", "beta")}
 CLASSES = ("top", "person", "organizationalPerson", "inetOrgPerson")
 OPERATIONAL = frozenset(
     ("structuralObjectClass", "subschemaSubentry", "hasSubordinates", "entryUUID", "createTimestamp", "modifyTimestamp")
@@ -116,7 +119,9 @@ def office(seed: int) -> Office:
     for tenant in lenient:
         for at in range(dice.randint(2, 4)):
             # One Google user may have an account in each tenant: the key is the same.
-            sharing = dice.choice((Sharing.PRIVATE, Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED))
+            sharing = dice.choice(
+                (Sharing.PRIVATE, Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED, SALES, SALES, GONE)
+            )
             persons = tuple(_person(dice, uid, pool) for uid in range(dice.randint(0, 6)))
             books.append(OfficeBook(tenant, f"sub{at}", f"user{at}@{tenant}.example", sharing, persons))
         if dice.random() < 0.5:
@@ -155,7 +160,9 @@ def build(place: Office) -> Dit:
     directories = []
     for tenant, lenient in place.lenient.items():
         base = Dn.parse(base_of(tenant))
-        context = NamingContext(tenant, tenant.title(), base, "DE", "0", NumberFormat.E164, lenient)
+        context = NamingContext(
+            tenant, tenant.title(), base, "DE", "0", NumberFormat.E164, lenient, groups={"sales": MEMBERS[tenant]}
+        )
         books = tuple(
             build_book(
                 context,
@@ -192,10 +199,12 @@ def _contact(person: Person) -> Contact:
 
 
 def seen_wholly(place: Office, desk: Desk) -> Iterator[OfficeBook]:
-    """A phone sees its account's book, the tenant's shared books and the directory."""
+    """A phone sees its account's book, the tenant's shared books, the directory, and what its account's group sees."""
     for tenant, own in desk.tenants:
+        names = {book.name for book in place.books if book.tenant == tenant and book.key == own != ""}
+        seen_by_others = {Sharing.SHARED, *([SALES] if names & MEMBERS[tenant] else [])}
         for book in place.books:
-            if book.tenant == tenant and (book.key == own != "" or book.sharing is Sharing.SHARED):
+            if book.tenant == tenant and (book.name in names or book.sharing in seen_by_others):
                 yield book
 
 
