@@ -7,15 +7,18 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from ldapgw.cli.certificate import expiry_if_near
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, account_tenant, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dn import folded
 from ldapgw.errors import StoreError, UserError
 from ldapgw.store import accounts as stored
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, with_database_error
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import read_labels
 from ldapgw.store.database import Database, check_writable
 
 _SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
@@ -75,9 +78,10 @@ def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: st
 @click.command()
 @click.argument("account")
 @click.argument("sharing", metavar="private|callers|group:NAME|shared", callback=_read_sharing)
+@click.option("--label", metavar="NAME", default="", help="Share the contacts with this Google label alone.")
 @account_tenant
 @pass_site
-def share(site: Site, account: str, sharing: Sharing, tenant: str | None) -> None:
+def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None) -> None:
     """Say who sees the book of ACCOUNT besides its own phones.
 
     private: nobody.  callers: all phones of the tenant, for the name behind a whole telephone number alone.
@@ -86,9 +90,22 @@ def share(site: Site, account: str, sharing: Sharing, tenant: str | None) -> Non
     with site.open_store() as database, database.begin() as connection:
         chosen_account = find_account(connection, account, tenant)
         _check_group(sharing, site, chosen_account.tenant)
-        stored.set_sharing(connection, chosen_account.id, sharing)
+        if label:
+            _check_label(connection, chosen_account, sharing, label)
+        stored.set_sharing(connection, chosen_account.id, sharing, label)
     seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the accounts in {sharing.group} see the book")
-    print_line(f"{chosen_account.address} is {sharing.value} now: {seen_by}.")
+    of_label = f"; of its contacts, those with the label {label} alone" if label else ""
+    print_line(f"{chosen_account.address} is {sharing.value} now: {seen_by}{of_label}.")
+
+
+def _check_label(connection: Connection, account: Account, sharing: Sharing, label: str) -> None:
+    """Raise UserError when an account has no such label, or nothing is shared."""
+    if sharing is Sharing.PRIVATE:
+        raise UserError("nothing of a private book is shared; choose another sharing, or leave out --label")
+    labels = sorted(read_labels(connection, account.id).values(), key=str.casefold)
+    if folded(label) not in map(folded, labels):
+        known = f"there are: {', '.join(labels)}" if labels else "it has none"
+        raise UserError(f'{account.address} has no label "{label}" at Google; {known}')
 
 
 def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:

@@ -70,8 +70,9 @@ class Library:
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
-        """The books of other accounts that the phone does not see: private ones, and those of other groups."""
-        return self._books(account for account in self._accounts if self._is_hidden(account))
+        """The books of other accounts that the phone does not see, or of which it sees a label's contacts alone."""
+        others = (account for account in self._accounts if account is not self._phone_account)
+        return self._books(account for account in others if self._is_hidden(account) or account.shared_label)
 
     def books(self, owner: int | None) -> Iterator[Book]:
         """The book of one account; without an owner, all books and the Workspace directory."""

@@ -66,6 +66,9 @@ class Book:
     :ivar containers: its own entry and the labels' entries.
     :ivar labels: in the order of their entries.
     :ivar unlabelled_groups: resource names of groups without a label that its contacts are in, or were in.
+    :ivar shared_label: the name of the label whose contacts alone are shared, as `ldapgw.directory.dn.folded` gives it;
+        empty: all contacts are.
+    :ivar shared_containers: those of its containers that others see.
     """
 
     key: str
@@ -76,6 +79,15 @@ class Book:
     segments: Segments
     labels: tuple[Label, ...] = ()
     unlabelled_groups: frozenset[str] = frozenset()
+    shared_label: str = ""
+    shared_containers: Segment = Segment(())  # noqa: RUF009  frozen
+
+    @property
+    def shared_branch(self) -> Book | Label | None:
+        """The part that is shared: the book itself, or the label's branch; None: the account has no such label."""
+        if not self.shared_label:
+            return self
+        return next((label for label in self.labels if folded(label.name) == self.shared_label), None)
 
     def __len__(self) -> int:
         """How many contacts it has."""
@@ -112,17 +124,34 @@ def assemble_book(
     segments: Segments,
     labels: Iterable[Label] = (),
     unlabelled_groups: frozenset[str] = frozenset(),
+    shared_label: str = "",
 ) -> Book:
     """Put a book together of segments that were built before.
 
     :param parent: the parent of its contacts.
     :param labels: in the order of their entries.
+    :param shared_label: see `with_sharing`.
     """
     ordered = tuple(labels)
     sort_key = container_sort_key(name, parent.uuid_namespace)
     container = _organizational_unit(context, parent, name, sort_key, subordinates=bool(len(segments) or ordered))
     containers = Segment.build((container, *(label.container for label in ordered)))
-    return Book(key, name, sharing, container, containers, segments, ordered, unlabelled_groups)
+    book = Book(key, name, sharing, container, containers, segments, ordered, unlabelled_groups)
+    return with_sharing(book, sharing, shared_label)
+
+
+def with_sharing(book: Book, sharing: Sharing, shared_label: str = "") -> Book:
+    """The book with another sharing.
+
+    :param shared_label: the name of the label whose contacts alone are shared; empty: all contacts are.
+    """
+    shared = replace(book, sharing=sharing, shared_label=folded(shared_label))
+    branch = shared.shared_branch
+    if branch is shared:
+        containers = book.containers
+    else:
+        containers = Segment.build((book.container, branch.container)) if branch is not None else Segment(())
+    return replace(shared, shared_containers=containers)
 
 
 def assemble_label(
@@ -159,7 +188,9 @@ def label_parent(book: ParentEntry, label: str) -> ParentEntry:
 
     :param book: the parent of the book's contacts.
     """
-    return ParentEntry(f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}")
+    dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
+    # Where the label is shared, its entries are others' view of the book, and go where the book goes.
+    return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
 
 
 def update_book(
@@ -231,7 +262,9 @@ def _with_changes(
         and bool(len(book) or book.labels) == bool(len(segments) or ordered)
     ):
         return replace(book, segments=segments, labels=ordered, unlabelled_groups=unlabelled_groups)
-    return assemble_book(context, parent, book.key, book.name, book.sharing, segments, ordered, unlabelled_groups)
+    return assemble_book(
+        context, parent, book.key, book.name, book.sharing, segments, ordered, unlabelled_groups, book.shared_label
+    )
 
 
 def _labels(

@@ -80,12 +80,26 @@ class Directory:
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""
-        return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
+        callers = (book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
+        return tuple(part for book in callers if (part := _shared_part(book)) is not None)
 
     def _visible(self, books: Iterable[Book], access: Access) -> tuple[Book, ...]:
         groups = self.groups_of(access)
-        visible = [book for book in books if book.key == access.book or _is_shared(book, groups)]
+        visible = [
+            part
+            for book in books
+            if book.key == access.book or _is_shared(book, groups)
+            if (part := book if book.key == access.book else _shared_part(book)) is not None
+        ]
         return tuple(sorted(visible, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
+
+
+def _shared_part(book: Book) -> Book | None:
+    """A book as others see it: with the contacts of its shared label alone, if it has one; None: nothing is left."""
+    branch = book.shared_branch
+    if branch is None or isinstance(branch, Book):
+        return branch
+    return replace(book, containers=book.shared_containers, segments=branch.segments, labels=(branch,))
 
 
 def _is_shared(book: Book, groups: Collection[str]) -> bool:
@@ -156,20 +170,26 @@ def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merg
 
 
 def _merge(shared: Sequence[Book], callers: Sequence[Book], before: SharedBooks, *, defer_merge: bool) -> SharedBooks:
-    by_number = shared if any(book.segments.numbers for book in shared) else []
+    branches = [branch.segments for book in shared if (branch := book.shared_branch) is not None]
+    caller_branches = [branch.segments for book in callers if (branch := book.shared_branch) is not None]
+    by_number = branches if any(segments.numbers for segments in branches) else []
     return SharedBooks(
-        len(shared),
-        merge_segments((book.containers for book in shared), before.containers, defer_merge=defer_merge),
+        len(branches),
+        merge_segments((book.shared_containers for book in shared), before.containers, defer_merge=defer_merge),
         merge_segments(
-            (segment for book in shared for segment in book.segments.contacts), before.contacts, defer_merge=defer_merge
+            (segment for segments in branches for segment in segments.contacts),
+            before.contacts,
+            defer_merge=defer_merge,
         ),
         merge_segments(
-            (segment for book in by_number for segment in book.segments.form(per_number=True)),
+            (segment for segments in by_number for segment in segments.form(per_number=True)),
             before.numbers,
             defer_merge=defer_merge,
         ),
         merge_segments(
-            (segment for book in callers for segment in book.segments.contacts), before.callers, defer_merge=defer_merge
+            (segment for segments in caller_branches for segment in segments.contacts),
+            before.callers,
+            defer_merge=defer_merge,
         ),
     )
 
@@ -227,10 +247,16 @@ class _View:
         book = None if value is None else self.directory.book_named(value, self.access)
         if book is None:
             raise _missing(str(dn.parent(depth)))
+        # Of a book with a shared label, others see the contacts below the label's entry alone.
+        has_contacts = not book.shared_label or book.key == self.access.book
+        if depth == 1 and scope is Scope.SINGLE_LEVEL and not has_contacts:
+            return SearchScope.of(self.directory.context, *(label.container for label in book.labels))
         if depth == 1:
             return self._branch(scope, book, book.labels)
         value = _rdn_value(dn, depth - 2, "ou")
         label = next((label for label in book.labels if folded(label.name) == value), None)
+        if label is None and not has_contacts:
+            raise _missing(str(dn.parent(depth - 1)))
         if label is None:
             return self._leaf(dn, depth - 1, book, scope)
         return self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope)
@@ -249,8 +275,11 @@ class _View:
         containers = [Segment((tenant,)), *(segment for part in parts for segment in segments_of(part.containers))]
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
         has_others = bool(contacts)
-        if own_book is not None and not _is_shared(own_book, groups):
-            containers.append(own_book.containers)
+        if own_book is not None and (own_book.shared_label or not _is_shared(own_book, groups)):
+            # Its own viewer sees the whole of a book with a shared label, whose containers are among the shared ones.
+            shown = set(own_book.shared_containers.entries if _is_shared(own_book, groups) else ())
+            rest = [container for container in own_book.containers if container not in shown]
+            containers.append(Segment.build(rest) if shown else own_book.containers)
             contacts[:0] = self._contacts(own_book)
             count += 1
         return SearchScope(

@@ -243,6 +243,7 @@ def account_to_json(
         "tenant": account.tenant,
         "state": state(account, now),
         "sharing": account.sharing.value,
+        "shared_label": account.shared_label,
         "contacts": account.contacts,
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),

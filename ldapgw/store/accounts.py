@@ -87,6 +87,7 @@ class Account:
     :ivar hd: the Workspace domain (id_token claim ``hd``); empty: a consumer account; None: not known.
     :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
     :ivar skipped: skipped persons and unreadable numbers, by reason.
+    :ivar shared_label: the name of the label whose contacts alone are shared; empty: all contacts are.
     :ivar owner: the sub of another Google user who has added the account to their page.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
     :ivar accepted_loss: how many contacts may vanish in the pending sync, of the book (``book``) and of the directory
@@ -120,6 +121,7 @@ class Account:
     warnings: Mapping[Source, ListingWarnings] = field(default_factory=dict, hash=False)
     client_id: str | None = None
     hd: str | None = None
+    shared_label: str = ""
 
     def max_loss(self, what: str) -> float:
         """How many contacts may vanish without another confirmation.
@@ -357,9 +359,13 @@ def remove_owner(connection: Connection, account_id: int) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 
-def set_sharing(connection: Connection, account_id: int, sharing: Sharing) -> None:
-    """Set which phones see the account's book."""
-    connection.execute(update(account).where(account.c.id == account_id).values(sharing=sharing))
+def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str = "") -> None:
+    """Set which phones see the account's book.
+
+    :param shared_label: the name of the label whose contacts alone they see; empty: they see all contacts.
+    """
+    values = {"sharing": sharing, "shared_label": shared_label or None}
+    connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
 def holds_grant(grant: Account) -> ColumnElement[bool]:
@@ -373,8 +379,8 @@ def set_address(connection: Connection, grant: Account, address: str) -> None:
 
 
 _STATUS_COLUMNS = (
-    *("owner", "address", "sharing", "connected_at", "scopes", "refresh_expires_at", "syncing", "last_sync"),
-    *("next_sync", "error_code", "wish", "due", "generation"),
+    *("owner", "address", "sharing", "shared_label", "connected_at", "scopes", "refresh_expires_at", "syncing"),
+    *("last_sync", "next_sync", "error_code", "wish", "due", "generation"),
 )
 
 # Columns of the account that are null once it is disconnected.
@@ -474,4 +480,5 @@ def _account(
         warnings=warnings,
         client_id=row.client_id,
         hd=row.hd,
+        shared_label=row.shared_label or "",
     )

@@ -217,7 +217,7 @@ def _address_and_id(account: Account) -> tuple[str, int]:
 
 def _served(account: Account) -> Iterable[object]:
     """What the account's book and its place in the directory are made from."""
-    return account.tenant, account.sub, account.address, account.sharing, account.generation
+    return account.tenant, account.sub, account.address, account.sharing, account.shared_label, account.generation
 
 
 def _access(login: PhoneLogin | None) -> Iterable[object] | None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book
+from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book, with_sharing
 from ldapgw.directory.entry import Entry
 from ldapgw.errors import StoreError
 from ldapgw.store import contacts
@@ -80,6 +80,7 @@ def build_books(
     """
     personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
     book = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
+    book = with_sharing(book, account.sharing, account.shared_label)
     if not with_directory:
         return (book,)
     colleagues = (contact for contact in all_contacts if contact.source is Source.DIRECTORY)

@@ -20,9 +20,10 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, NamingContext, Viewer, phone_dn
-from ldapgw.directory.book import DIRECTORY, Book, max_changes
+from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dn import folded
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost, StoreError
@@ -302,8 +303,11 @@ class Publisher:
         for account in self._state.accounts_of(tenant):
             built = self._built_books.get((account.id, ""))
             if built is not None:
-                is_same = built.book.sharing is account.sharing
-                yield built.book if is_same else replace(built.book, sharing=account.sharing)
+                sharing, shared_label = account.sharing, account.shared_label
+                if (built.book.sharing, built.book.shared_label) != (sharing, folded(shared_label)):
+                    built = replace(built, book=with_sharing(built.book, sharing, shared_label))
+                    self._built_books[account.id, ""] = built
+                yield built.book
         built = self._built_books.get((tenant, DIRECTORY))
         if built is not None:
             yield built.book

@@ -12,13 +12,14 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from ldapgw.contact import Sharing
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.phrase import Phrase, gettext_noop
 from ldapgw.store import accounts, contacts, revocations, sign_ins, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.web import error_pages
-from ldapgw.web.account_texts import AccountView, account_view, sharing_options
+from ldapgw.web.account_texts import AccountView, account_view, shareable_labels, sharing_options
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
 from ldapgw.web.http import Cookie, HttpRequest, HttpResponse, RateLimiter, json_response, redirect
@@ -114,14 +115,20 @@ class AccountPage:
         return self._redirect_to_account(tenant, visitor, account, "asked")
 
     async def share(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/share``: set who sees the account's book."""
+        """``POST /{tenant}/share``: set who sees the account's book, or the contacts with a ``label`` of it."""
         value = request.form.get("sharing")
         account = _selected_account(request, tenant, visitor)
         options = sharing_options(tenant, account.sharing) if account is not None else ()
         chosen = next((option.value for option in options if option.value.value == value), None)
         if account is None or chosen is None:
             raise PageError(error_pages.BAD_FORM, tenant)
-        await self._dependencies.store.run(accounts.set_sharing, account.id, chosen)
+        label = request.form.get("label", "")
+        if label:
+            labels = await self._dependencies.store.read(contacts.read_labels, account.id)
+            if label not in shareable_labels(labels.values(), account.shared_label):
+                raise PageError(error_pages.BAD_FORM, tenant)
+        shared_label = "" if chosen is Sharing.PRIVATE else label
+        await self._dependencies.store.run(accounts.set_sharing, account.id, chosen, shared_label)
         await self._dependencies.changed()
         return self._redirect_to_account(tenant, visitor, account, "shared")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dn import folded
 from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress
@@ -93,6 +94,8 @@ class AccountView:
     :ivar has_missing_source: whether a source was not granted.
     :ivar sources: label, CSS class and state text of each source.
     :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
+    :ivar shared_labels: names of labels whose contacts alone can be shared.
+    :ivar shared_label: the one of them that is shared; empty: all contacts are.
     :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
     :ivar boxes: the checkboxes that Google will show, for a person who never connected.
     """
@@ -107,6 +110,8 @@ class AccountView:
     sources: tuple[tuple[str, str, str], ...] = ()
     labels: tuple[tuple[str, str, str], ...] = ()
     choices: tuple[SharingOption, ...] = ()
+    shared_labels: tuple[str, ...] = ()
+    shared_label: str = ""
     example: ContactSummary | None = None
     boxes: tuple[str, ...] = ()
 
@@ -159,6 +164,8 @@ def account_view(
         return AccountView(
             ACCOUNT_STATE_TEXTS[""], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
         )
+    names = tuple(labels)
+    shared_labels = shareable_labels(names, account.shared_label)
     return AccountView(
         state=_state(status),
         status=status,
@@ -168,8 +175,10 @@ def account_view(
         has_missing_source="not granted" in status["sources"].values(),
         progress=progress,
         sources=_sources(status),
-        labels=_labels(tenant, labels),
+        labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
+        shared_labels=shared_labels,
+        shared_label=next((name for name in shared_labels if folded(name) == folded(account.shared_label)), ""),
         example=example,
     )
 
@@ -215,11 +224,30 @@ def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, s
     return (*rows, *((configured[name], *_LABEL_STATES["missing"]) for name in sorted(missing)))
 
 
-def sharing_title(sharing: Sharing) -> Translatable:
-    """The title of a sharing on the pages."""
+def sharing_title(sharing: Sharing, shared_label: str = "") -> Translatable:
+    """The title of a sharing on the pages.
+
+    :param shared_label: the label whose contacts alone are shared; empty: all contacts are.
+    """
     if sharing.group:
-        return Phrase(gettext_noop("Group “%(group)s”"), {"group": sharing.group})
-    return _SHARING_TITLES[sharing]
+        title = Phrase(gettext_noop("Group “%(group)s”"), {"group": sharing.group})
+    else:
+        title = Phrase(_SHARING_TITLES[sharing])
+    if shared_label:
+        return Phrase(gettext_noop("%(sharing)s: only label “%(label)s”"), {"sharing": title, "label": shared_label})
+    return title
+
+
+def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
+    """The labels whose contacts alone can be shared, each once.
+
+    :param labels: the names of the account's labels at Google.
+    :param current: the shared label, which is one of them although Google may not have it any more; empty: none.
+    """
+    named: dict[str, str] = {}
+    for name in (*sorted(labels, key=str.casefold), current):
+        named.setdefault(folded(name), name)
+    return tuple(filter(None, named.values()))
 
 
 def sharing_options(tenant: WebTenant, current: Sharing | None = None) -> tuple[SharingOption, ...]:

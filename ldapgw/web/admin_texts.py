@@ -123,7 +123,9 @@ def account_row(account: Account, page: str, now: float, *, is_admitted: bool = 
         error = error_message(account.error, account, page)
     elif account.is_connected and not is_admitted:
         error = _NOT_ADMITTED
-    return AccountRow(account, ACCOUNT_STATE_TEXTS[state(account, now)], sharing_title(account.sharing), error)
+    return AccountRow(
+        account, ACCOUNT_STATE_TEXTS[state(account, now)], sharing_title(account.sharing, account.shared_label), error
+    )
 
 
 def reminder(account: Account, now: float) -> Translatable:

@@ -28,6 +28,7 @@ def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
             "tenant": "acme",
             "state": "ok",
             "sharing": "private",
+            "shared_label": "",
             "contacts": 1,
             "numbers": 1,
             "last_sync": "2026-01-31T09:30:00Z",
@@ -184,6 +185,24 @@ def test_share_with_a_group(gateway: Gateway) -> None:
     assert 'tenant "acme" has no group "sales"; it has none; name one in groups' in gateway.refused(
         "share", "alice@acme.example", "group:sales"
     )
+
+
+def test_share_a_label(gateway: Gateway) -> None:
+    """Its contacts alone, in whatever case the label is typed; without the option, all contacts again."""
+    account_id = gateway.connect("alice@acme.example")
+    command = ("share", "alice@acme.example", "callers", "--label", "customers")
+    assert gateway.refused(*command) == 'alice@acme.example has no label "customers" at Google; it has none\n'
+    with gateway.begin() as connection:
+        contacts.set_labels(connection, account_id, {"contactGroups/1": "Customers"})
+    assert gateway.run(*command).stdout == (
+        "alice@acme.example is callers now: others' phones see the name of a caller in the book, and nothing else of "
+        "it; of its contacts, those with the label customers alone.\n"
+    )
+    assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("callers", "customers")]
+    assert "there are: Customers" in gateway.refused("share", "alice@acme.example", "shared", "--label", "VIP")
+    assert "leave out --label" in gateway.refused("share", "alice@acme.example", "private", "--label", "customers")
+    assert gateway.run("share", "alice@acme.example", "shared").exit_code == 0
+    assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("shared", "")]
 
 
 @pytest.fixture

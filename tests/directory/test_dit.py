@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
-from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.book import DIRECTORY, build_book, update_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Present, Scope, SearchRequest
@@ -80,6 +80,72 @@ def test_books_that_a_group_sees(own: str, seen: list[str]) -> None:
             with pytest.raises(DirectoryError) as caught:
                 all_matches(dit, viewer, replace(request, base=base))
             assert (caught.value.code, caught.value.matched_dn) == (ResultCode.NO_SUCH_OBJECT, BASE)
+
+
+ANNA, BERT = (Contact(f"c{at}", name=name, labels=("g1",)[at:]) for at, name in enumerate(("Anna", "Bert")))
+LABEL = "ou=Customers,ou=alice@acme.example," + BASE
+
+
+def shared_by_label(sharing: Sharing, label: str) -> Dit:
+    """Alice's book with Anna, who has the label Customers, and Bert, who has none; and Bob's, which is empty."""
+    alice = build_book(
+        CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, [ANNA, BERT], {"g1": "Customers"}, per_number=False
+    )
+    bob = build_book(CONTEXT, "bob", "bob@acme.example", Sharing.PRIVATE, [], {}, per_number=False)
+    return Dit((Directory(CONTEXT, (with_sharing(alice, sharing, label), bob)),), Features("1"))
+
+
+def names(dit: Dit, own: str, base: str = BASE, scope: Scope = Scope.WHOLE_SUBTREE) -> list[str]:
+    """The DNs of all entries below a base, without the tenant's; none where there is no such base for the viewer."""
+    viewer = Viewer("cn=desk", (Access("acme", own),))
+    try:
+        found = all_matches(dit, viewer, SearchRequest(base, scope, Present("objectClass")))
+    except DirectoryError:
+        return []
+    return [match.entry.dn.removesuffix(f",{BASE}") for match in found if match.entry.dn != BASE]
+
+
+def test_a_label_that_is_shared() -> None:
+    """Others see its contacts below the label's entry, and the owner everything once."""
+    dit = shared_by_label(Sharing.SHARED, "CUSTOMERS")
+    book, label = "ou=alice@acme.example", "ou=Customers,ou=alice@acme.example"
+    assert names(dit, "bob") == [book, label, "ou=bob@acme.example", f"uid=c0,{label}"]
+    assert names(dit, "bob", BASE, Scope.SINGLE_LEVEL) == [book, "ou=bob@acme.example"]
+    assert names(dit, "bob", f"{book},{BASE}") == [book, label, f"uid=c0,{label}"]
+    assert names(dit, "bob", f"{book},{BASE}", Scope.SINGLE_LEVEL) == [label]
+    assert names(dit, "bob", f"{book},{BASE}", Scope.BASE_OBJECT) == [book]
+    assert names(dit, "bob", LABEL) == [label, f"uid=c0,{label}"]
+    assert names(dit, "bob", f"uid=c0,{LABEL}") == [f"uid=c0,{label}"]
+    for hidden in (f"uid=c0,{book},{BASE}", f"uid=c1,{book},{BASE}", f"uid=c1,{LABEL}"):
+        assert names(dit, "bob", hidden) == []
+    assert names(dit, "alice") == [book, label, f"uid=c0,{book}", f"uid=c1,{book}"]
+    assert names(dit, "") == [book, label, f"uid=c0,{label}"]
+
+
+@pytest.mark.parametrize("sharing", [Sharing.SHARED, Sharing.CALLERS, Sharing("group:sales")])
+def test_a_shared_label_that_is_gone_shares_nothing(sharing: Sharing) -> None:
+    dit = shared_by_label(sharing, "Friends")
+    assert names(dit, "bob") == ["ou=bob@acme.example"]
+    assert names(dit, "bob", f"ou=alice@acme.example,{BASE}") == []
+    assert dit.directories[0].caller_id_books(Access("acme", "bob")) == ()
+    assert len(names(dit, "alice")) == 4
+
+
+def test_a_shared_label_follows_a_change() -> None:
+    """A contact that gets the label is seen, one that loses it is not; a label with another name is another one."""
+    dit = shared_by_label(Sharing.SHARED, "customers")
+    [directory] = dit.directories
+    alice, bob = directory.books
+
+    def seen(labels: dict[str, str], *changed: Contact) -> list[str]:
+        revised = update_book(alice, CONTEXT, changed, (), labels)
+        assert revised is not None
+        after = Directory(CONTEXT, (revised, bob), directory.shared_books)
+        return [dn for dn in names(replace(dit, directories=(after,)), "") if dn.startswith("uid")]
+
+    moved = seen({"g1": "Customers"}, replace(ANNA, labels=()), replace(BERT, labels=("g1",)))
+    assert moved == ["uid=c1,ou=Customers,ou=alice@acme.example"]
+    assert seen({"g1": "Friends"}) == []
 
 
 def test_books_that_tell_a_callers_name() -> None:

@@ -53,6 +53,7 @@ def test_the_object_of_the_contract() -> None:
         "tenant": "acme",
         "state": "ok",
         "sharing": "callers",
+        "shared_label": "",
         "contacts": 812,
         "numbers": 1304,
         "last_sync": "2027-01-15T07:59:00Z",

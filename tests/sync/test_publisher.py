@@ -143,6 +143,25 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert after.segments is before.segments
 
 
+def test_a_shared_label_is_published_at_once() -> None:
+    """It is no reason to build a book, and the same book is served until something changes."""
+    stage = Stage()
+    group = stage.world.add_label(ALICE, "Kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100") | member)
+    stage.world.add_person(ALICE, person("Bo Weg"))
+    account = stage.connect()
+    stage.sync()
+    before = books(stage)[ALICE]
+    with stage.database.begin() as connection:
+        accounts.set_sharing(connection, account.id, Sharing.SHARED, "kunden")
+    after = books(stage)[ALICE]
+    assert after.segments is before.segments
+    [merged] = stage.catalog.dit().directories[0].shared_books.contacts
+    assert [entry.attribute("cn") for entry in merged.segment] == [(b"Ada Riese",)]
+    assert books(stage)[ALICE] is after
+
+
 def test_another_group_builds_no_book() -> None:
     """Groups decide who sees a book, not what is in it."""
     stage = Stage()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
-from ldapgw.store import accounts, sync_state
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.secrets import SecretBox
@@ -146,6 +146,23 @@ def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
     assert alice.submit("/acme/share", sharing="private").status == 303
     assert alice.submit("/acme/share", sharing="group:sales").status == 400
     assert [account.sharing for account in stage.accounts()] == [Sharing.PRIVATE]
+
+
+def test_share_a_label(stage: Stage, alice: Browser) -> None:
+    """Of a book, a label's contacts alone; the choice stays when Google has the label no more."""
+    (account,) = stage.accounts()
+    assert 'name="label"' not in alice.get("/acme/").body
+    stage.do(contacts.set_labels, account.id, {"contactGroups/1": "Customers", "contactGroups/2": "CUSTOMERS"})
+    assert alice.submit("/acme/share", sharing="shared", label="Customers").status == 303
+    (account,) = stage.accounts()
+    assert (account.sharing, account.shared_label) == (Sharing.SHARED, "Customers")
+    stage.do(contacts.set_labels, account.id, {})
+    assert 'value="Customers" selected' in alice.get("/acme/").body
+    assert alice.submit("/acme/share", sharing="callers", label="Friends").status == 400
+    assert alice.submit("/acme/share", sharing="callers", label="Customers").status == 303
+    assert alice.submit("/acme/share", sharing="private", label="Customers").status == 303
+    (account,) = stage.accounts()
+    assert (account.sharing, account.shared_label) == (Sharing.PRIVATE, "")
 
 
 @pytest.mark.parametrize("fields", [{}, {"sharing": "everybody"}, {"sharing": ""}, {"sharing": "group:sales"}])
@@ -360,7 +377,7 @@ def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
     document = json.loads(alice.get("/acme/status.json").body)
     assert (document["tenant"], [one["account"] for one in document["accounts"]]) == ("acme", [ALICE])
     assert set(document["accounts"][0]) == {
-        *("account", "tenant", "state", "sharing", "contacts", "numbers", "last_sync", "next_sync"),
+        *("account", "tenant", "state", "sharing", "shared_label", "contacts", "numbers", "last_sync", "next_sync"),
         *("error", "warnings", "skipped", "sources"),
     }
 

@@ -337,5 +337,8 @@ def test_the_promise_says_who_sees_a_new_book(sharing: Sharing, words: str) -> N
 
 @pytest.mark.parametrize(("sharing", "words"), [(Sharing.SHARED, "Shared"), (Sharing("group:sales"), "Group “sales”")])
 def test_the_administration_says_who_sees_a_book(sharing: Sharing, words: str) -> None:
+    translate = Renderer("").translator("en")
     row = account_row(replace(ACCOUNT, sharing=sharing), "", NOW)
-    assert Renderer("").translator("en")(row.sharing) == words
+    assert translate(row.sharing) == words
+    row = account_row(replace(ACCOUNT, sharing=sharing, shared_label="VIP"), "", NOW)
+    assert translate(row.sharing) == f"{words}: only label “VIP”"

@@ -96,9 +96,9 @@ class PhoneView:
             yield from book.segments.form(per_number=self.viewer.per_number)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Yield the tenant's books in the directory that the phone does not see."""
-        visible_keys = {book.key for book, _ in self.books()}
-        return (book for book in self._directory.books if book.key not in visible_keys)
+        """Yield the tenant's books that the phone does not see, and those of which it sees a label's contacts alone."""
+        whole = {book.key for book, access in self.books() if access is BookAccess.OWN or not book.shared_label}
+        return (book for book in self._directory.books if book.key not in whole)
 
     def search(self, search_filter: Filter, base: str, size_limit: int) -> PhoneSearchResult:
         """Search the subtree of a base as the phone does.

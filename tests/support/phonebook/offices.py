@@ -14,7 +14,7 @@ from random import Random
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, NamingContext, Viewer
-from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.book import DIRECTORY, build_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.ldap.encoder import features
@@ -70,6 +70,7 @@ class OfficeBook:
     name: str
     sharing: Sharing
     persons: tuple[Person, ...]
+    shared_label: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -123,7 +124,8 @@ def office(seed: int) -> Office:
                 (Sharing.PRIVATE, Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED, SALES, SALES, GONE)
             )
             persons = tuple(_person(dice, uid, pool) for uid in range(dice.randint(0, 6)))
-            books.append(OfficeBook(tenant, f"sub{at}", f"user{at}@{tenant}.example", sharing, persons))
+            label = dice.choice(("", "", LABELS[0], "NO LABEL"))
+            books.append(OfficeBook(tenant, f"sub{at}", f"user{at}@{tenant}.example", sharing, persons, label))
         if dice.random() < 0.5:
             colleagues = tuple(_person(dice, uid, pool) for uid in range(3))
             books.append(OfficeBook(tenant, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues))
@@ -164,14 +166,18 @@ def build(place: Office) -> Dit:
             tenant, tenant.title(), base, "DE", "0", NumberFormat.E164, lenient, groups={"sales": MEMBERS[tenant]}
         )
         books = tuple(
-            build_book(
-                context,
-                book.key,
-                book.name,
+            with_sharing(
+                build_book(
+                    context,
+                    book.key,
+                    book.name,
+                    book.sharing,
+                    map(_contact, book.persons),
+                    {f"contactGroups/{label}": label for label in book.labels},
+                    per_number=True,
+                ),
                 book.sharing,
-                map(_contact, book.persons),
-                {f"contactGroups/{label}": label for label in book.labels},
-                per_number=True,
+                book.shared_label,
             )
             for book in place.books
             if book.tenant == tenant
@@ -200,12 +206,28 @@ def _contact(person: Person) -> Contact:
 
 def seen_wholly(place: Office, desk: Desk) -> Iterator[OfficeBook]:
     """A phone sees its account's book, the tenant's shared books, the directory, and what its account's group sees."""
+    return (book for book, is_own in _seen(place, desk) if is_own or not book.shared_label)
+
+
+def seen_by_label(place: Office, desk: Desk) -> Iterator[OfficeBook]:
+    """Of a book with a shared label, others see the contacts with this label, below its entry."""
+    for book, is_own in _seen(place, desk):
+        if book.shared_label in book.labels and not is_own:
+            yield _with_label_alone(book)
+
+
+def _with_label_alone(book: OfficeBook) -> OfficeBook:
+    return replace(book, persons=tuple(person for person in book.persons if book.shared_label in person.labels))
+
+
+def _seen(place: Office, desk: Desk) -> Iterator[tuple[OfficeBook, bool]]:
+    """The books that a phone sees in whole or in part, and whether it is the phone's own."""
     for tenant, own in desk.tenants:
         names = {book.name for book in place.books if book.tenant == tenant and book.key == own != ""}
         seen_by_others = {Sharing.SHARED, *([SALES] if names & MEMBERS[tenant] else [])}
         for book in place.books:
             if book.tenant == tenant and (book.name in names or book.sharing in seen_by_others):
-                yield book
+                yield book, book.name in names
 
 
 def told_of_callers(place: Office, desk: Desk) -> Iterator[OfficeBook]:
@@ -213,7 +235,10 @@ def told_of_callers(place: Office, desk: Desk) -> Iterator[OfficeBook]:
     for tenant, own in desk.tenants:
         for book in place.books:
             if book.tenant == tenant and book.sharing is Sharing.CALLERS and book.key != own:
-                yield book
+                if not book.shared_label:
+                    yield book
+                elif book.shared_label in book.labels:
+                    yield _with_label_alone(book)
 
 
 def may_see(place: Office, desk: Desk) -> dict[Key, Attributes]:
@@ -232,6 +257,13 @@ def may_see(place: Office, desk: Desk) -> dict[Key, Attributes]:
                 for entry in _forms(person):
                     [uid] = entry["uid"]
                     seen[above.child("uid", uid).key] = entry
+    for book in seen_by_label(place, desk):
+        unit = Dn.parse(base_of(book.tenant)).child("ou", book.name)
+        label = unit.child("ou", book.shared_label)
+        seen |= {unit.key: _unit(book.name), label.key: _unit(book.shared_label)}
+        for entry in (entry for person in book.persons for entry in _forms(person)):
+            [uid] = entry["uid"]
+            seen[label.child("uid", uid).key] = entry
     return seen
 
 
@@ -256,12 +288,16 @@ def callers(place: Office, desk: Desk) -> dict[Key, Attributes]:
 def without_the_rest(place: Office, desk: Desk) -> Office:
     """The office as if nothing were in it that the phone may not see."""
     whole = {(book.tenant, book.key) for book in seen_wholly(place, desk)}
-    told = {(book.tenant, book.key) for book in told_of_callers(place, desk)}
+    parts = {(book.tenant, book.key): book for book in seen_by_label(place, desk)}
+    told = {(book.tenant, book.key): book for book in told_of_callers(place, desk)}
     kept = []
     for book in place.books:
         if (book.tenant, book.key) in whole:
             kept.append(book)
+        elif (book.tenant, book.key) in parts:
+            kept.append(parts[book.tenant, book.key])
         elif (book.tenant, book.key) in told:
+            book = replace(told[book.tenant, book.key], shared_label="")
             bare = (replace(person, company="", mails=(), labels=()) for person in book.persons)
             kept.append(replace(book, persons=tuple(person for person in bare if person.numbers)))
     return replace(place, books=tuple(kept))
