@@ -24,7 +24,8 @@ class Source(StrEnum):
 OTHER_CONTACT_PREFIX = "other-"
 
 # The contact groups of every account that Google shows beside the user's own ones.
-SYSTEM_LABELS = frozenset({"contactGroups/myContacts", "contactGroups/starred"})
+STARRED = "contactGroups/starred"
+SYSTEM_LABELS = frozenset({"contactGroups/myContacts", STARRED})
 
 
 _GROUP_PATTERN = re.compile(r"group:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -302,7 +302,11 @@ def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
         yield from _left_groups(tenant, connected)
     known_labels = state_dir.label_names(site).get(tenant.name)
     if known_labels is not None:
-        for key, labels in (("labels", tenant.labels), ("exclude_labels", tenant.exclude_labels)):
+        for key, labels in (
+            ("labels", tenant.labels),
+            ("exclude_labels", tenant.exclude_labels),
+            ("blocked_label", tuple(filter(None, [tenant.blocked_label]))),
+        ):
             for label in labels:
                 if label.casefold() not in known_labels:
                     yield f"{key}: no account has the label '{label}' at Google; correct it, or create the label"

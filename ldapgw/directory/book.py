@@ -28,6 +28,9 @@ from ldapgw.directory.segment import Segment, Segments, empty_segments
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
+# The label that stands for Google's star.
+FAVOURITES = "Favourites"
+
 # In `NamingContext.book_order`: the viewer's own book.
 OWN = "own"
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from itertools import chain
+from typing import NamedTuple
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
-from ldapgw.directory.book import DIRECTORY, Book, Label
+from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, Label
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
 from ldapgw.directory.filter import Scope
@@ -24,6 +25,17 @@ from ldapgw.directory.special_entries import Features, root_dse, subschema, tena
 from ldapgw.errors import DirectoryError, ResultCode
 
 _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
+
+
+class ContactFlags(NamedTuple):
+    """What the labels of a contact say besides where it is found.
+
+    :ivar favourite: the viewer has starred the contact at Google.
+    :ivar blocked: the contact has the label of blocked contacts.
+    """
+
+    favourite: bool = False
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,21 @@ class Directory:
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
         return next(iter(self._visible(self._by_name.get(name, ()), access)), None)
+
+    def flags(self, entry: Entry, access: Access) -> ContactFlags:
+        """The flags of an entry that a viewer has found, from those labels' branches that the viewer sees.
+
+        A star is personal: it counts in the viewer's own book alone.
+        """
+        key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
+        found = self._by_key.get(key)
+        book = found if found is None or key == access.book else _shared_part(found)
+        if book is None:
+            return ContactFlags()
+        uid = folded(entry.uid.decode())
+        names = {folded(label.name) for label in book.labels if label.segments.entry_of_uid(uid) is not None}
+        is_favourite = self.context.favourites and key == access.book and folded(FAVOURITES) in names
+        return ContactFlags(is_favourite, self.context.blocked_label in names)
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""

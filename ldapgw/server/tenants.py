@@ -23,6 +23,8 @@ def naming_context(tenant: Tenant) -> NamingContext:
         lenient=tenant.matching == "lenient",
         strip=tuple(affix.lower() for affix in tenant.strip),
         book_order=tuple(map(folded, tenant.book_order)),
+        favourites=tenant.favourites,
+        blocked_label=folded(tenant.blocked_label),
         groups={name: frozenset(map(folded, members)) for name, members in tenant.groups},
     )
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.contact import STARRED, Contact, Sharing, Source
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book, with_sharing
+from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, update_book, with_sharing
 from ldapgw.directory.entry import Entry
 from ldapgw.errors import StoreError
 from ldapgw.store import contacts
@@ -56,7 +56,8 @@ def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) ->
         directory = book.key == DIRECTORY
         changed = [contact for contact in delta.changed if (contact.source is Source.DIRECTORY) is directory]
         removed = [uid for source, uid in delta.removed if (source is Source.DIRECTORY) is directory]
-        revised = update_book(book, context, changed, removed, {} if directory else delta.labels)
+        labels = {} if directory else _with_favourites(context, delta.labels)
+        revised = update_book(book, context, changed, removed, labels)
         if revised is None:
             return None
         revised_books.append(revised)
@@ -79,12 +80,18 @@ def build_books(
     :param with_directory: whether to build the directory's book.
     """
     personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
+    labels = _with_favourites(context, labels)
     book = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
     book = with_sharing(book, account.sharing, account.shared_label)
     if not with_directory:
         return (book,)
     colleagues = (contact for contact in all_contacts if contact.source is Source.DIRECTORY)
     return book, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
+
+
+def _with_favourites(context: NamingContext, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels of a book, with one for Google's star where the tenant has it."""
+    return {**labels, STARRED: FAVOURITES} if context.favourites else labels
 
 
 def free_slowly(books: list[Book]) -> None:

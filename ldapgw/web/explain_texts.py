@@ -52,6 +52,9 @@ _VISIBILITY: Mapping[BookAccess, str] = {
     BookAccess.DIRECTORY: "",
     BookAccess.CALLERS: gettext_noop("only callers’ names"),
 }
+_FAVOURITE = gettext_noop("It is a favourite: it is starred at Google.")
+_BLOCKED = gettext_noop("It is blocked: it has the label of blocked contacts.")
+
 _FIXED_IN_SETTINGS = frozenset(
     (
         MissReason.OUTSIDE_BASE,
@@ -182,7 +185,9 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
 
 
 def _match(match: MatchedEntry) -> ContactExplanation:
-    return ContactExplanation(match.name, match.book, tuple(map(_with_attribute_labels, match_sentences(match))))
+    sentences: list[Translatable] = [*map(_with_attribute_labels, match_sentences(match))]
+    sentences += [_FAVOURITE] * match.flags.favourite + [_BLOCKED] * match.flags.blocked
+    return ContactExplanation(match.name, match.book, tuple(sentences))
 
 
 def _miss(miss: MissedContact, context: PageContext) -> ContactExplanation:

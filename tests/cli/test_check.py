@@ -440,11 +440,12 @@ def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
     )
 
 
-@pytest.mark.parametrize("key", ["labels", "exclude_labels"])
+@pytest.mark.parametrize("key", ["labels", "exclude_labels", "blocked_label"])
 def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
     """Of no account that has been synced; before the first sync nobody knows."""
     account_id = gateway.connect("alice@acme.example")
-    gateway.write(HEAD + ACME + f'{key} = ["Privte", "FRIENDS", "starred"]\n')
+    value = '"Privte"' if key == "blocked_label" else '["Privte", "FRIENDS", "starred"]'
+    gateway.write(HEAD + ACME + f"{key} = {value}\n")
     assert found(gateway)["tenant acme"][0] == "ok"
     gateway.fill(account_id)
     with gateway.begin() as connection:

@@ -66,6 +66,30 @@ def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) 
         assert looked_up == []
 
 
+def test_favourites_and_blocked_contacts(books: Gateway) -> None:
+    """Said of who is found; favourites are below an entry of their own too."""
+    books.write(HEAD + ACME + 'favourites = true\nblocked_label = "BLOCKED"\n')
+    erin = books.connect("erin@acme.example")
+    star, spam = "contactGroups/starred", "contactGroups/1"
+    books.fill(
+        erin,
+        replace(person("Nora Neu", "030 5550190"), labels=(star,)),
+        replace(person("Nora Spam", "030 5550191"), labels=(spam,)),
+    )
+    with books.begin() as connection:
+        contacts.set_labels(connection, erin, {spam: "Blocked"})
+    books.run("phones", "add", "desk2", "--account", "erin@acme.example")
+    found = books.json("explain", "nora", "--phone", "desk2")
+    assert [(match["name"], match["flags"]) for match in found["matches"]] == [
+        ("Nora Neu", ["favourite"]),
+        ("Nora Spam", ["blocked"]),
+    ]
+    assert "Nora Spam, in erin@acme.example, blocked" in books.run("explain", "nora", "--phone", "desk2").stdout
+    branch = "ou=Favourites,ou=erin@acme.example,dc=acme,dc=example"
+    favourites = books.json("explain", "nora", "--phone", "desk2", "--base", branch)
+    assert [match["name"] for match in favourites["matches"]] == ["Nora Neu"]
+
+
 def examples() -> list[tuple[str, str]]:
     """The commands of the documentation, each with what it prints."""
     blocks = rst.literal_blocks(rst.section(PAGE, "Three calls"))

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.contact import Contact, Sharing
+from ldapgw.contact import STARRED, Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
-from ldapgw.directory.book import DIRECTORY, build_book, update_book, with_sharing
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.book import DIRECTORY, FAVOURITES, build_book, update_book, with_sharing
+from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.numbers import phone_number
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.trees import all_matches
 
@@ -146,6 +147,33 @@ def test_a_shared_label_follows_a_change() -> None:
     moved = seen({"g1": "Customers"}, replace(ANNA, labels=()), replace(BERT, labels=("g1",)))
     assert moved == ["uid=c1,ou=Customers,ou=alice@acme.example"]
     assert seen({"g1": "Friends"}) == []
+
+
+def test_flags_of_contacts() -> None:
+    """A star counts for its owner alone, and a label for whoever sees its branch; also for entries of numbers."""
+    context = replace(CONTEXT, favourites=True, blocked_label="blocked")
+    labels = {STARRED: FAVOURITES, "g1": "Blocked", "g2": "Customers"}
+    number = phone_number.parse("030 1234567", "DE")
+    assert number is not None
+    anna = Contact("C1", name="Anna", labels=(STARRED, "g1", "g2"), phones=(Phone(Kind.WORK, number),))
+    alice = build_book(
+        context, "alice", "alice@x", Sharing.SHARED, [anna, Contact("c2", name="Bert")], labels, per_number=True
+    )
+    directory = Directory(context, (alice,))
+    own, other = Access("acme", "alice"), Access("acme", "bob")
+    first, second = alice.segments.contacts[0].entries
+    [numbered] = alice.segments.numbers[0].entries
+    [below_label] = alice.labels[-1].segments.contacts[0].entries
+    for entry in (first, numbered, below_label):
+        assert directory.flags(entry, own) == ContactFlags(favourite=True, blocked=True)
+        assert directory.flags(entry, other) == ContactFlags(blocked=True)
+    for entry in (second, alice.container):
+        assert directory.flags(entry, own) == ContactFlags()
+    by_label = Directory(context, (with_sharing(alice, Sharing.SHARED, "Customers"),))
+    assert by_label.flags(below_label, other) == ContactFlags()
+    assert Directory(context, (with_sharing(alice, Sharing.SHARED, "Gone"),)).flags(first, other) == ContactFlags()
+    unmarked = Directory(replace(context, favourites=False, blocked_label=""), (alice,))
+    assert unmarked.flags(first, own) == ContactFlags()
 
 
 def test_books_that_tell_a_callers_name() -> None:

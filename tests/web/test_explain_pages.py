@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from twisted.internet.defer import Deferred
 
-from ldapgw.contact import Sharing
-from ldapgw.directory.book import build_book
+from ldapgw.contact import STARRED, Sharing
+from ldapgw.directory.book import FAVOURITES, build_book
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.special_entries import Features
@@ -155,6 +155,23 @@ def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser)
     page = ask(alice, "Maier")
     assert links(page) == [f"https://contacts.google.com/person/c77?authuser={ALICE.replace('@', '%40')}"]
     assert page.body.count('rel="noreferrer"') == 1
+
+
+def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) -> None:
+    """A sentence for each; none for others."""
+    context = replace(naming_context(), favourites=True, blocked_label="spam")
+    labels = {STARRED: FAVOURITES, "contactGroups/s": "Spam"}
+    contacts = (
+        explain.contact("c1", "Karin Meier", labels=(STARRED,)),
+        explain.contact("c2", "Karla Meier", labels=("contactGroups/s",)),
+        explain.contact("c3", "Karl Meier"),
+    )
+    [account] = stage.accounts()
+    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels, per_number=False)
+    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    said = words_on(ask(alice, "meier"))
+    assert said.count("It is a favourite: it is starred at Google.") == 1
+    assert said.count("It is blocked: it has the label of blocked contacts.") == 1
 
 
 @pytest.mark.parametrize("who", [ALICE, ROOT], ids=["a user", "an administrator"])

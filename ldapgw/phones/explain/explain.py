@@ -128,7 +128,7 @@ def explain(
         keypad=context.lenient and any(map(_is_keypad_term, terms)),
         numbers=_distinct_numbers(variant for term in terms for variant in _number_variants(term, context)),
         books=tuple(SearchedBook(book.name, access) for book, access in view.books()),
-        matches=tuple(_match(entry, terms, context) for entry in result.entries[:MAX_MATCHES]),
+        matches=tuple(_match(entry, terms, view) for entry in result.entries[:MAX_MATCHES]),
         entry_count=len(result.entries),
         complete=result.complete,
         misses=tuple(ranked.miss for ranked in nearest),
@@ -138,10 +138,16 @@ def explain(
     )
 
 
-def _match(entry: Entry, terms: Iterable[FilterTerm], context: NamingContext) -> MatchedEntry:
+def _match(entry: Entry, terms: Iterable[FilterTerm], view: PhoneView) -> MatchedEntry:
+    context = view.context
     is_tenant = entry.dn == str(context.base)
     return MatchedEntry(
-        name_of(entry), entry.dn, book_of(entry, context), matched_terms(entry, terms, context), is_tenant
+        name_of(entry),
+        entry.dn,
+        book_of(entry, context),
+        matched_terms(entry, terms, context),
+        is_tenant,
+        view.flags(entry),
     )
 
 

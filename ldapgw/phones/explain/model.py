@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ldapgw.directory.dit import ContactFlags
 from ldapgw.phones.explain.query import PhoneQuery
 from ldapgw.phones.explain.texts import MatchKind, MissReason
 from ldapgw.phrase import Phrase, Translatable
@@ -92,6 +93,7 @@ class MatchedEntry:
     book: str
     matched_terms: tuple[MatchedTerm, ...]
     is_tenant: bool = False
+    flags: ContactFlags = ContactFlags()  # noqa: RUF009  frozen
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -103,10 +103,15 @@ def _matches(explanation: Explanation) -> Iterator[str]:
     more = "" if explanation.complete else ", and there are more: a limit has cut the answer"
     yield f"Found: {explanation.entry_count}{more}."
     for match in explanation.matches:
-        yield f"  {match.name}, {_book_text(match)}"
+        flags = "".join(f", {flag}" for flag in _flags(match))
+        yield f"  {match.name}, {_book_text(match)}{flags}"
         yield from (f"    {sentence}" for sentence in match_sentences(match))
     if explanation.entry_count > len(explanation.matches):
         yield f"  … and {explanation.entry_count - len(explanation.matches)} more."
+
+
+def _flags(match: MatchedEntry) -> list[str]:
+    return [flag for flag, is_set in match.flags._asdict().items() if is_set]
 
 
 def _book_text(match: MatchedEntry) -> str:
@@ -162,7 +167,13 @@ def _match_json(match: MatchedEntry) -> dict[str, Any]:
         }
         for term in match.matched_terms
     ]
-    return {"name": match.name, "dn": match.dn, "book": match.book, "because": matched_terms}
+    return {
+        "name": match.name,
+        "dn": match.dn,
+        "book": match.book,
+        "because": matched_terms,
+        "flags": _flags(match),
+    }
 
 
 def _miss_json(miss: MissedContact) -> dict[str, Any]:

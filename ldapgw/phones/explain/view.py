@@ -11,7 +11,7 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dedup import is_same_person
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
@@ -76,6 +76,10 @@ class PhoneView:
     def groups(self) -> Collection[str]:
         """The groups that the phone's account belongs to."""
         return self._directory.groups_of(self._access)
+
+    def flags(self, entry: Entry) -> ContactFlags:
+        """The flags of an entry that the phone finds."""
+        return self._directory.flags(entry, self._access)
 
     def books(self) -> Iterator[tuple[Book, BookAccess]]:
         """Yield the books that the phone sees, each with the phone's access."""

@@ -211,10 +211,7 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
         if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
             yield f"{where}: sources = {_abbreviated_json(tenant.sources)}: expected each source once, and one at least"
-        included = {label.casefold() for label in tenant.labels}
-        both = [label for label in tenant.exclude_labels if label.casefold() in included]
-        if both:
-            yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
+        yield from _label_contradictions(tenant, where)
         if tenant.sharing.group and tenant.sharing.group not in dict(tenant.groups):
             yield f'{where}: sharing = "{tenant.sharing}": there is no such group in groups'
         if len(set(map(folded, tenant.book_order))) < len(tenant.book_order):
@@ -223,6 +220,15 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: book_order: expected {MAX_ORDERED_BOOKS} books at most"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
+
+
+def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
+    included, excluded = ({label.casefold() for label in labels} for labels in (tenant.labels, tenant.exclude_labels))
+    both = [label for label in tenant.exclude_labels if label.casefold() in included]
+    if both:
+        yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
+    if tenant.blocked_label.casefold() in excluded:
+        yield f'{where}: blocked_label = "{tenant.blocked_label}": expected a label that is not in exclude_labels'
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:

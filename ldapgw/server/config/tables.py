@@ -156,6 +156,8 @@ class Tenant(Table, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     exclude_labels: tuple[str, ...] = ()
     book_order: tuple[BookName, ...] = ()
+    favourites: bool = False
+    blocked_label: str = ""
     sharing: Sharing = Sharing.PRIVATE
     groups: Groups = Groups()
     anonymous_networks: Networks = Networks()

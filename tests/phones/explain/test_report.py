@@ -216,4 +216,5 @@ def test_the_object_of_a_match(desk: PhoneView) -> None:
             {"attribute": name, "value": value, "term": f"({name}=adler*)", "how": "words", "form": "adler"}
             for name, value in (("cn", "Zoë Adler"), ("sn", "Adler"))
         ],
+        "flags": [],
     }

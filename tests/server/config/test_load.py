@@ -264,6 +264,10 @@ CONTRADICTIONS = {
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsharing = "group:staff"\ngroups = { sales = ["a@x.example"] }',
         'tenant "b": sharing = "group:staff": there is no such group in groups',
     ),
+    "a blocked label that is excluded": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nblocked_label = "Spam"\nexclude_labels = ["spam"]',
+        'tenant "b": blocked_label = "Spam": expected a label that is not in exclude_labels',
+    ),
     "a label included and excluded": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
         'tenant "b": exclude_labels = ["Private"]: expected labels that are not in labels',
