@@ -327,7 +327,8 @@ class Publisher:
     async def _build_books_of(self, account: Account) -> None:
         context, per_number = self._contexts[account.tenant], self._state.needs_numbers(account.tenant)
         # Neither groups nor blocked contacts change what is in a book.
-        build_key = (replace(context, groups={}, blocked_label=""), account.id, account.sub, account.address, per_number)
+        built_from = replace(context, groups={}, blocked_label="")
+        build_key = (built_from, account.id, account.sub, account.address, per_number)
         book_ids: list[_BookId] = [(account.id, "")]
         if self._state.has_directory(account):
             book_ids.append((account.tenant, DIRECTORY))
