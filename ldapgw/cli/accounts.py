@@ -139,7 +139,7 @@ def _print(known: Collection[Account], objects: Collection[dict[str, Any]], writ
                 account.address,
                 account.tenant,
                 item["state"],
-                account.sharing.value,
+                account.sharing.value + (f" (label {account.shared_label})" if account.shared_label else ""),
                 str(account.contacts),
                 str(account.numbers),
                 local_time(account.last_sync, now()),

@@ -199,6 +199,7 @@ def test_share_a_label(gateway: Gateway) -> None:
         "it; of its contacts, those with the label customers alone.\n"
     )
     assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("callers", "customers")]
+    assert "callers (label customers)" in gateway.run("accounts").stdout
     assert "there are: Customers" in gateway.refused("share", "alice@acme.example", "shared", "--label", "VIP")
     assert "leave out --label" in gateway.refused("share", "alice@acme.example", "private", "--label", "customers")
     assert gateway.run("share", "alice@acme.example", "shared").exit_code == 0
