@@ -110,9 +110,9 @@ def _check_label(connection: Connection, account: Account, sharing: Sharing, lab
 
 def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
     """Raise UserError when a book is to be shared with a group that its tenant does not have."""
-    groups = [name for configured in site.config.tenant if configured.name == tenant for name, _ in configured.groups]
+    groups = [name for configured in site.config.tenant if configured.name == tenant for name, _ in configured.group]
     if sharing.group and sharing.group not in groups:
-        known = f"there are: {', '.join(groups)}" if groups else "it has none; name one in groups"
+        known = f"there are: {', '.join(groups)}" if groups else "it has none; add a [[tenant.group]]"
         raise UserError(f'tenant "{tenant}" has no group "{sharing.group}"; {known}', is_setting=True)
 
 

@@ -294,7 +294,7 @@ def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
     connected = state_dir.connected_accounts(site).get(tenant.name)
     if connected is not None:
         addresses = {folded(address) for address, _ in connected}
-        named = [("book_order", tenant.book_order), *((f"groups.{group}", names) for group, names in tenant.groups)]
+        named = [("book_order", tenant.book_order), *((f"group {group}", names) for group, names in tenant.group)]
         for key, names in named:
             for name in names:
                 if folded(name) not in {OWN, DIRECTORY, *addresses}:
@@ -305,7 +305,7 @@ def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
         for key, labels in (
             ("labels", tenant.labels),
             ("exclude_labels", tenant.exclude_labels),
-            ("blocked_label", tuple(filter(None, [tenant.blocked_label]))),
+            ("block_label", tuple(filter(None, [tenant.block_label]))),
         ):
             for label in labels:
                 if label.casefold() not in known_labels:
@@ -317,11 +317,11 @@ def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterat
 
     :param connected: address and sharing of each account.
     """
-    groups = dict(tenant.groups)
+    groups = dict(tenant.group)
     for address, sharing in connected:
         group = Sharing(sharing).group
         if group and group not in groups:
             yield (
-                f"{address} is shared with the group {group}, which is not in groups: only its own phones see it; "
-                "configure the group, or choose another sharing with ldapgw share"
+                f"{address} is shared with the group {group}, which no [[tenant.group]] names: only its own phones see "
+                "it; configure the group, or choose another sharing with ldapgw share"
             )

@@ -103,7 +103,7 @@ class Directory:
         uid = folded(entry.uid.decode())
         names = {folded(label.name) for label in book.labels if label.segments.entry_of_uid(uid) is not None}
         is_favourite = self.context.favourites and key == access.book and folded(FAVOURITES) in names
-        return ContactFlags(is_favourite, self.context.blocked_label in names)
+        return ContactFlags(is_favourite, self.context.block_label in names)
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""

@@ -24,8 +24,8 @@ def naming_context(tenant: Tenant) -> NamingContext:
         strip=tuple(affix.lower() for affix in tenant.strip),
         book_order=tuple(map(folded, tenant.book_order)),
         favourites=tenant.favourites,
-        blocked_label=folded(tenant.blocked_label),
-        groups={name: frozenset(map(folded, members)) for name, members in tenant.groups},
+        block_label=folded(tenant.block_label),
+        groups={name: frozenset(map(folded, members)) for name, members in tenant.group},
     )
 
 
@@ -46,5 +46,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         labels=tenant.labels,
         excluded_labels=tenant.exclude_labels,
         sharing=tenant.sharing,
-        groups={name: len(members) for name, members in tenant.groups},
+        groups={name: len(members) for name, members in tenant.group},
     )

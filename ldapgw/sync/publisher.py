@@ -327,7 +327,7 @@ class Publisher:
     async def _build_books_of(self, account: Account) -> None:
         context, per_number = self._contexts[account.tenant], self._state.needs_numbers(account.tenant)
         # Neither groups nor blocked contacts change what is in a book.
-        built_from = replace(context, groups={}, blocked_label="")
+        built_from = replace(context, groups={}, block_label="")
         build_key = (built_from, account.id, account.sub, account.address, per_number)
         book_ids: list[_BookId] = [(account.id, "")]
         if self._state.has_directory(account):

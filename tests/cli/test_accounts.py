@@ -172,7 +172,7 @@ def test_an_address_that_google_gave_to_another_user(gateway: Gateway) -> None:
 
 def test_share_with_a_group(gateway: Gateway) -> None:
     """A group of the account's tenant; the accounts name it."""
-    gateway.write(HEAD + ACME + 'groups = { sales = ["bob@acme.example"] }\n')
+    gateway.write(HEAD + ACME + 'group = [{ name = "sales", accounts = ["bob@acme.example"] }]\n')
     gateway.connect("alice@acme.example")
     assert gateway.run("share", "alice@acme.example", "group:sales").stdout == (
         "alice@acme.example is group:sales now: its own phones and those of the accounts in sales see the book.\n"
@@ -182,7 +182,7 @@ def test_share_with_a_group(gateway: Gateway) -> None:
         "share", "alice@acme.example", "group:staff"
     )
     gateway.write(HEAD + ACME)
-    assert 'tenant "acme" has no group "sales"; it has none; name one in groups' in gateway.refused(
+    assert 'tenant "acme" has no group "sales"; it has none; add a [[tenant.group]]' in gateway.refused(
         "share", "alice@acme.example", "group:sales"
     )
 

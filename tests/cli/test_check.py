@@ -429,22 +429,22 @@ def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message:
 
 def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
     """A member that is nobody's account, and a book that is shared with a group that is gone."""
-    gateway.write(HEAD + ACME + 'groups = { sales = ["Alice@acme.example", "bob@acme.example"] }\n')
+    gateway.write(HEAD + ACME + 'group = [{ name = "sales", accounts = ["Alice@acme.example", "bob@acme.example"] }]\n')
     gateway.connect("alice@acme.example", sharing=Sharing("group:sales"))
-    assert found(gateway)["tenant acme"] == ("warning", "groups.sales: there is no connected account bob@acme.example")
+    assert found(gateway)["tenant acme"] == ("warning", "group sales: there is no connected account bob@acme.example")
     gateway.write(HEAD + ACME)
     assert found(gateway)["tenant acme"] == (
         "warning",
-        "alice@acme.example is shared with the group sales, which is not in groups: only its own phones see it; "
-        "configure the group, or choose another sharing with ldapgw share",
+        "alice@acme.example is shared with the group sales, which no [[tenant.group]] names: only its own phones see "
+        "it; configure the group, or choose another sharing with ldapgw share",
     )
 
 
-@pytest.mark.parametrize("key", ["labels", "exclude_labels", "blocked_label"])
+@pytest.mark.parametrize("key", ["labels", "exclude_labels", "block_label"])
 def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
     """Of no account that has been synced; before the first sync nobody knows."""
     account_id = gateway.connect("alice@acme.example")
-    value = '"Privte"' if key == "blocked_label" else '["Privte", "FRIENDS", "starred"]'
+    value = '"Privte"' if key == "block_label" else '["Privte", "FRIENDS", "starred"]'
     gateway.write(HEAD + ACME + f"{key} = {value}\n")
     assert found(gateway)["tenant acme"][0] == "ok"
     gateway.fill(account_id)

@@ -45,7 +45,7 @@ def books(gateway: Gateway) -> Gateway:
 @pytest.mark.parametrize("members", [["alice@acme.example"], ["Alice@Acme.example", "erin@acme.example"], []])
 def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) -> None:
     """A phone of the group finds it; of another phone it is said why not, and ``lookup`` finds it likewise."""
-    books.write(HEAD + ACME + f"groups = {{ sales = {json.dumps(members)} }}\n")
+    books.write(HEAD + ACME + f'group = [{{ name = "sales", accounts = {json.dumps(members)} }}]\n')
     erin = books.connect("erin@acme.example", sharing=Sharing("group:sales"))
     books.fill(erin, person("Nora Neu", "030 5550190"))
     found = books.json("explain", "nora", "--phone", "desk1")
@@ -68,7 +68,7 @@ def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) 
 
 def test_favourites_and_blocked_contacts(books: Gateway) -> None:
     """Said of who is found; favourites are below an entry of their own too."""
-    books.write(HEAD + ACME + 'favourites = true\nblocked_label = "BLOCKED"\n')
+    books.write(HEAD + ACME + 'favourites = true\nblock_label = "BLOCKED"\n')
     erin = books.connect("erin@acme.example")
     star, spam = "contactGroups/starred", "contactGroups/1"
     books.fill(

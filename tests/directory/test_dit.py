@@ -151,7 +151,7 @@ def test_a_shared_label_follows_a_change() -> None:
 
 def test_flags_of_contacts() -> None:
     """A star counts for its owner alone, and a label for whoever sees its branch; also for entries of numbers."""
-    context = replace(CONTEXT, favourites=True, blocked_label="blocked")
+    context = replace(CONTEXT, favourites=True, block_label="blocked")
     labels = {STARRED: FAVOURITES, "g1": "Blocked", "g2": "Customers"}
     number = phone_number.parse("030 1234567", "DE")
     assert number is not None
@@ -172,7 +172,7 @@ def test_flags_of_contacts() -> None:
     by_label = Directory(context, (with_sharing(alice, Sharing.SHARED, "Customers"),))
     assert by_label.flags(below_label, other) == ContactFlags()
     assert Directory(context, (with_sharing(alice, Sharing.SHARED, "Gone"),)).flags(first, other) == ContactFlags()
-    unmarked = Directory(replace(context, favourites=False, blocked_label=""), (alice,))
+    unmarked = Directory(replace(context, favourites=False, block_label=""), (alice,))
     assert unmarked.flags(first, own) == ContactFlags()
 
 

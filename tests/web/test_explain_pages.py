@@ -159,7 +159,7 @@ def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser)
 
 def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) -> None:
     """A sentence for each; none for others."""
-    context = replace(naming_context(), favourites=True, blocked_label="spam")
+    context = replace(naming_context(), favourites=True, block_label="spam")
     labels = {STARRED: FAVOURITES, "contactGroups/s": "Spam"}
     contacts = (
         explain.contact("c1", "Karin Meier", labels=(STARRED,)),

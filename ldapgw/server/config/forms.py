@@ -234,17 +234,23 @@ class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
 
     __slots__ = ()
     expected: ClassVar[str] = (
-        "a table of groups with names of a-z, 0-9 and -, each of it a list of e-mail addresses, such as "
-        '{ sales = ["anna@acme.example"] }'
+        "tables [[tenant.group]], each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses"
     )
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no table, or has another name or no list of addresses."""
-        if not isinstance(value, Mapping) or not all(isinstance(members, list) for members in value.values()):
+        """:raises ValueError: when the value is no array of such tables, or a name is used twice."""
+        if not isinstance(value, list) or not all(map(_is_group, value)):
             raise ValueError
         # A name that no sharing can have raises ValueError.
-        return cls((Sharing(f"group:{name}").group, tuple(map(Mail.read, members))) for name, members in value.items())
+        groups = {Sharing(f"group:{one['name']}").group: tuple(map(Mail.read, one["accounts"])) for one in value}
+        if len(groups) < len(value):
+            raise ValueError
+        return cls(groups.items())
+
+
+def _is_group(value: object) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"name", "accounts"} and isinstance(value["accounts"], list)
 
 
 class BookName(Text):

@@ -212,8 +212,8 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
             yield f"{where}: sources = {_abbreviated_json(tenant.sources)}: expected each source once, and one at least"
         yield from _label_contradictions(tenant, where)
-        if tenant.sharing.group and tenant.sharing.group not in dict(tenant.groups):
-            yield f'{where}: sharing = "{tenant.sharing}": there is no such group in groups'
+        if tenant.sharing.group and tenant.sharing.group not in dict(tenant.group):
+            yield f'{where}: sharing = "{tenant.sharing}": there is no such [[tenant.group]]'
         if len(set(map(folded, tenant.book_order))) < len(tenant.book_order):
             yield f"{where}: book_order = {_abbreviated_json(tenant.book_order)}: expected each book once"
         if len(tenant.book_order) > MAX_ORDERED_BOOKS:
@@ -227,8 +227,8 @@ def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
     both = [label for label in tenant.exclude_labels if label.casefold() in included]
     if both:
         yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
-    if tenant.blocked_label.casefold() in excluded:
-        yield f'{where}: blocked_label = "{tenant.blocked_label}": expected a label that is not in exclude_labels'
+    if tenant.block_label.casefold() in excluded:
+        yield f'{where}: block_label = "{tenant.block_label}": expected a label that is not in exclude_labels'
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:

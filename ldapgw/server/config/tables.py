@@ -157,9 +157,9 @@ class Tenant(Table, frozen=True, kw_only=True):
     exclude_labels: tuple[str, ...] = ()
     book_order: tuple[BookName, ...] = ()
     favourites: bool = False
-    blocked_label: str = ""
+    block_label: str = ""
     sharing: Sharing = Sharing.PRIVATE
-    groups: Groups = Groups()
+    group: Groups = Groups()
     anonymous_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164
     matching: Literal["lenient", "strict"] = "lenient"

@@ -166,7 +166,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     sources = ["contacts", "calendar"]
     sharing = "all"
     book_order = ["boss"]
-    groups = { Sales = ["a@x.example"] }
+    group = [{ name = "Sales", accounts = ["a@x.example"] }]
     admins = ["root"]
     outside_line = "zero"
     strip = ["L0#", "99"]
@@ -196,8 +196,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'tenant[1].sources = ["contacts", "calendar"]: expected a list, each of it one of "contacts", '
             '"other_contacts", "directory"',
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared", "group:NAME"',
-            'tenant[1].groups = {"Sales": ["a@x.example"]}: expected a table of groups with names of a-z, 0-9 and '
-            '-, each of it a list of e-mail addresses, such as { sales = ["anna@acme.example"] }',
+            'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], each '
+            "with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses",
             'tenant[1].book_order = ["boss"]: expected a list, each of it an account\'s e-mail address, "directory" or '
             '"own"',
             'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
@@ -261,12 +261,13 @@ CONTRADICTIONS = {
         'tenant "b": book_order: expected 256 books at most',
     ),
     "shared with a group that is none": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsharing = "group:staff"\ngroups = { sales = ["a@x.example"] }',
-        'tenant "b": sharing = "group:staff": there is no such group in groups',
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsharing = "group:staff"\n'
+        '[[tenant.group]]\nname = "sales"\naccounts = ["a@x.example"]',
+        'tenant "b": sharing = "group:staff": there is no such [[tenant.group]]',
     ),
     "a blocked label that is excluded": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nblocked_label = "Spam"\nexclude_labels = ["spam"]',
-        'tenant "b": blocked_label = "Spam": expected a label that is not in exclude_labels',
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nblock_label = "Spam"\nexclude_labels = ["spam"]',
+        'tenant "b": block_label = "Spam": expected a label that is not in exclude_labels',
     ),
     "a label included and excluded": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
@@ -429,16 +430,27 @@ def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, p
 
 
 @pytest.mark.parametrize(
-    "groups", ["5", '["a@x.example"]', '{ sales = "a@x.example" }', '{ sales = ["a"] }', "{ sales = [1] }"]
+    "groups",
+    [
+        "5",
+        '["a@x.example"]',
+        '[{ name = "sales", accounts = "a@x.example" }]',
+        '[{ name = "sales", accounts = ["a"] }]',
+        '[{ name = "sales", accounts = [1] }]',
+        '[{ name = "sales" }]',
+        '[{ name = "sales", accounts = [] }, { name = "sales", accounts = [] }]',
+    ],
 )
 def test_groups_that_are_none(tmp_path: Path, groups: str) -> None:
-    (told,) = problems(tmp_path, SMALLEST + f"groups = {groups}")
-    assert told.startswith("tenant[1].groups = ")
+    (told,) = problems(tmp_path, SMALLEST + f"group = {groups}")
+    assert told.startswith("tenant[1].group = ")
 
 
 def test_groups_of_accounts(tmp_path: Path) -> None:
-    """In the tenant's table, or in one of their own; a new book can be shared with one of them."""
-    config = read(tmp_path, SMALLEST + 'sharing = "group:sales"\n[tenant.groups]\nsales = ["A@x.example"]\nstaff = []')
+    """A table each; a new book can be shared with one of them."""
+    sales = '[[tenant.group]]\nname = "sales"\naccounts = ["A@x.example"]\n'
+    staff = '[[tenant.group]]\nname = "staff"\naccounts = []\n'
+    config = read(tmp_path, f'{SMALLEST}sharing = "group:sales"\n{sales}{staff}')
     (tenant,) = config.tenant
-    assert (tenant.sharing, dict(tenant.groups)) == (Sharing("group:sales"), {"sales": ("A@x.example",), "staff": ()})
+    assert (tenant.sharing, dict(tenant.group)) == (Sharing("group:sales"), {"sales": ("A@x.example",), "staff": ()})
     assert naming_context(tenant).groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}
