@@ -127,5 +127,5 @@ def _contact_points(entry: Entry) -> frozenset[str]:
 def _number(line: str) -> str:
     if not line.startswith("\t"):
         return line
-    number = normalization.number_of(line)
-    return number.e164 or number.digits
+    forms = normalization.number_forms(line)
+    return min([number.e164 for number in forms]) or forms[0].digits

@@ -10,7 +10,8 @@ most assertions on all values at once.  It is a sequence of lines, each between 
 * of a text, in lenient matching: a variant of the text (`name_folding`) between two blanks, so that the start of any
   word is a blank and a letter.  The main variants come first, one for each value; all others follow a form feed.
 * of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
-  each value.  A form that the number does not have is empty.
+  each value.  A form that the number does not have is empty.  Behind them stands the other E.164 form of a number that
+  has a former and a present one.
 * of any other value: the value normalized by its matching rule; one line for each value.
 """
 
@@ -27,6 +28,7 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
+from ldapgw.numbers.numbering_plan import other_form
 from ldapgw.numbers.phone_number import Number, typed_digits
 
 # RFC 4517 3.3.13; a fraction belongs to the last element given, and every value has a zone.
@@ -175,7 +177,11 @@ def _alias_lines(forms: Iterable[str]) -> str:
 
 def number_search_text(numbers: Iterable[Number]) -> str:
     """The search text of telephone numbers in lenient matching."""
-    return "".join([f"\n\t{number.e164}\t{number.national}\t{typed_digits(number)}\t" for number in numbers]) + "\n"
+    lines = []
+    for number in numbers:
+        other = other_form(number.e164)
+        lines.append(f"\n\t{number.e164}\t{number.national}\t{typed_digits(number)}\t" + (other and f"{other}\t"))
+    return "".join(lines) + "\n"
 
 
 def value_search_text(family: Family, values: Iterable[str]) -> str:
@@ -190,8 +196,14 @@ def lines_of(search_text: str) -> list[str]:
 
 def number_of(line: str) -> Number:
     """The telephone number of a line."""
-    _, e164, national, digits, _ = line.split("\t")
+    _, e164, national, digits, *_ = line.split("\t")
     return Number("", e164, national, digits.removeprefix("+"))
+
+
+def number_forms(line: str) -> tuple[Number, ...]:
+    """The telephone number of a line, and its other form if it has one."""
+    other = line.split("\t")[4]
+    return (number_of(line), Number("", other, "", other[1:])) if other else (number_of(line),)
 
 
 def _mapped(character: str) -> str:

@@ -31,7 +31,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
 # version causes a full sync of every account, which reads all persons again (decision 0005).
-PARSER_VERSION = 3
+PARSER_VERSION = 4
 
 # Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100

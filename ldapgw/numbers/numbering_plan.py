@@ -34,6 +34,34 @@ _SHORTEST_WITHOUT_TRUNK = 9
 
 _NEVER = re.compile("(?!)")
 
+# Vietnam, 2018: the codes of mobile networks, the former and the present one.
+_VIETNAMESE_CODES = (
+    *(("120", "70"), ("121", "79"), ("122", "77"), ("126", "76"), ("128", "78")),
+    *(("123", "83"), ("124", "84"), ("125", "85"), ("127", "81"), ("129", "82")),
+    *((f"16{digit}", f"3{digit}") for digit in range(2, 10)),
+    *(("186", "56"), ("188", "58"), ("199", "59")),
+)
+
+# Numbers that are written in two forms, most of them because their country has changed its numbering plan: how the
+# former and the present form begin in E.164, and a pattern of the digits that follow in both (decision 0070).
+_FORMS = (
+    # Mexico, 2019: calls from abroad to a mobile need no 1 any more.
+    ("+521", "+52", r"[2-9]\d{9}"),
+    # Argentina: calls from abroad to a mobile need a 9, but the subscriber's number is unique without the 9.
+    ("+54", "+549", r"(?:11|[23]\d)\d{8}"),
+    # Brazil, 2012 to 2016: mobile numbers have got a 9 behind the area code.
+    *((f"+55{area}", f"+55{area}9", r"[6-9]\d{7}") for area in range(11, 100) if area % 10),
+    # Benin, 2024: all numbers have got 01.
+    ("+229", "+22901", r"[2-9]\d{7}"),
+    *((f"+84{former}", f"+84{present}", r"\d{7}") for former, present in _VIETNAMESE_CODES),
+)
+_OTHER_FORMS = {
+    beginning: (other, re.compile(rest, re.ASCII))
+    for former, present, rest in _FORMS
+    for beginning, other in ((former, present), (present, former))
+}
+_FORM_LENGTHS = sorted({len(beginning) for beginning in _OTHER_FORMS})
+
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
@@ -194,10 +222,22 @@ def e164(parsed: Parsed) -> str:
     return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"
 
 
+def other_form(number: str) -> str:
+    """The other E.164 form of a number that has a former and a present one; empty if the number has one form.
+
+    :param number: in E.164, in either form.
+    """
+    for length in _FORM_LENGTHS:
+        form = _OTHER_FORMS.get(number[:length])
+        if form is not None and form[1].fullmatch(number, length):
+            return form[0] + number[length:]
+    return ""
+
+
 def is_possible(parsed: Parsed) -> bool:
-    """Whether a number has a possible length for a full number of its country."""
+    """Whether a number has a possible length for a full number of its country, now or in a former numbering plan."""
     possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
-    return possible and _is_unambiguous(parsed)
+    return (possible and _is_unambiguous(parsed)) or (not possible and other_form(e164(parsed)) != "")
 
 
 def is_valid(parsed: Parsed) -> bool:

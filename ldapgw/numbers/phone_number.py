@@ -319,12 +319,14 @@ def _with_country_code(digits: str, region: str) -> list[str]:
 
 
 def _with_plus(plain: Number, region: str) -> Number | None:
-    """Return the number that results from restoring a lost "+", if it is valid."""
+    """Return the number that results from restoring a lost "+", if it is valid, now or in a former numbering plan."""
     restored = "+" + plain.digits
     if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == restored:
         return None
-    parsed = numbering_plan.parse(restored, region)
-    return parse(restored, region) if parsed is not None and numbering_plan.is_valid(parsed) else None
+    possible = (restored, numbering_plan.other_form(restored))
+    parsed = [numbering_plan.parse(number, region) for number in possible if number]
+    is_valid = any(number is not None and numbering_plan.is_valid(number) for number in parsed)
+    return parse(restored, region) if is_valid else None
 
 
 def _tails_of_readings(text: str, region: str, outside_line: str) -> tuple[str, ...]:

@@ -238,3 +238,46 @@ def test_the_whole_world() -> None:
                     if not (isinstance(read, Number) and phone_number.matches_any_reading(read, readings))
                 ]
     assert missed == []
+
+
+FORMS = [
+    ("+5215512345678", "+525512345678"),
+    ("+541123456789", "+5491123456789"),
+    ("+551181234567", "+5511981234567"),
+    ("+559961234567", "+5599961234567"),
+    ("+22997123456", "+2290197123456"),
+    ("+841201234567", "+84701234567"),
+    ("+841691234567", "+84391234567"),
+    ("+841991234567", "+84591234567"),
+]
+
+
+@pytest.mark.parametrize(("former", "present"), FORMS)
+def test_numbers_with_two_forms(former: str, present: str) -> None:
+    """Each form leads to the other one, is read in full wherever it is dialled, and has the same key in an index."""
+    assert (numbering_plan.other_form(former), numbering_plan.other_form(present)) == (present, former)
+    assert former[-numbering_plan.SHORTEST_PUBLIC :] == present[-numbering_plan.SHORTEST_PUBLIC :]
+    for text in (former, present, "00" + former[1:], "00" + present[1:]):
+        read = phone_number.parse(text, "DE")
+        assert read is not None
+        assert read.e164 == "+" + text.lstrip("+0")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("+5211234567890", "+52155123456", "+52551234567", "+549912345678", "+54911234567890", "+541412345678"),
+        *("+551131234567", "+5511931234567", "+551081234567", "+5511881234567", "+22917123456", "+2290117123456"),
+        *("+841301234567", "+84711234567", "+8470123456", "+49301234567", "+1", "", "0301234567"),
+    ],
+)
+def test_numbers_with_one_form(number: str) -> None:
+    """Numbers of other lengths, of fixed lines where only mobile numbers have changed, and of other countries."""
+    assert numbering_plan.other_form(number) == ""
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.from_regex(r"\A\+(52|54|55|229|84)\d{7,12}\Z").filter(str.isascii))
+def test_the_other_form_of_the_other_form_is_the_number(number: str) -> None:
+    other = numbering_plan.other_form(number)
+    assert not other or (other != number and numbering_plan.other_form(other) == number)

@@ -254,7 +254,10 @@ def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContex
     if not (context.lenient and term.is_number):
         return MatchKind.DIGITS
     [line] = normalization.lines_of(search_text)
-    stored = normalization.number_of(line)
     readings = phone_number.readings(asserted_number(term.text, context), context.region, context.outside_line)
-    is_same = any(stored.e164 == number.e164 if number.e164 else stored.digits == number.digits for number in readings)
+    is_same = any(
+        stored.e164 == number.e164 if number.e164 else stored.digits == number.digits
+        for stored in normalization.number_forms(line)
+        for number in readings
+    )
     return MatchKind.NUMBER if is_same else MatchKind.NUMBER_END

@@ -6,9 +6,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
+from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError
+from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import MAX_MISSES, explain
 from ldapgw.phones.explain.model import (
     USER,
@@ -22,11 +24,13 @@ from ldapgw.phones.explain.model import (
 )
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind
 from ldapgw.phones.explain.report import explanation_json
-from ldapgw.phones.explain.terms import has_number_assertion
+from ldapgw.phones.explain.terms import filter_terms, has_number_assertion, matched_terms
 from ldapgw.phones.explain.texts import PRIVATE_BOOK_MESSAGE, MatchKind, MissReason
 from ldapgw.phones.explain.view import PhoneView
-from tests.support.phonebook import BASE, awkward, offices
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE, awkward, naming_context, offices
 from tests.support.phonebook.asked import Asked, held
+from tests.support.phonebook.entries import entry
 from tests.support.phonebook.explain import (
     ALICE,
     BOB,
@@ -173,6 +177,16 @@ def test_why_it_was_found(desk: PhoneView, asked: str, uid: str, held: list[Matc
     told = explained(asked, desk)
     assert found(told) == [uid] * bool(uid)
     assert [match.matched_terms for match in told.matches] == [tuple(held)] * bool(uid)
+
+
+def test_a_number_in_its_former_form_is_the_same_number() -> None:
+    """Mexican mobile numbers had a 1 behind the country code until 2019."""
+    number = phone_number.parse("+52 55 1234 5678", "DE")
+    assert number is not None
+    [term] = filter_terms(read_filter("(mobile=+5215512345678)"))
+    found_entry = entry(Contact("c1", phones=(Phone(Kind.MOBILE, number),)), lenient=True)
+    [matched] = matched_terms(found_entry, [term], naming_context())
+    assert (matched.attribute, matched.value, matched.kind) == ("mobile", "+525512345678", MatchKind.NUMBER)
 
 
 def test_a_caller_of_a_book_that_cannot_be_browsed(desk: PhoneView) -> None:
