@@ -91,6 +91,24 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class PhoneticName:
+    """How a name is read aloud, which its writing may not tell.
+
+    :ivar name: of the display name (without one, of the organization), with its parts in the order of that name.
+    :ivar given_name: of the given name; empty if unknown.
+    :ivar family_name: of the family name; empty if unknown.
+    """
+
+    name: str
+    given_name: str = ""
+    family_name: str = ""
+
+    def __repr__(self) -> str:
+        """Hold no name: a ``repr`` may end up in a log."""
+        return "<PhoneticName>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Contact:
     """The data of one person that phones may see.
 
@@ -101,6 +119,7 @@ class Contact:
     :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; it stays when `uid` changes.
     :ivar name: the display name; empty for a company or a bare number.
     :ivar also: nicknames, former and phonetic names; searches match them, but they are not shown.
+    :ivar phonetic: how the name is read aloud, by which a name in Chinese characters is sorted; None if unknown.
     :ivar labels: resource names of the contact groups that have the contact as a member.
     :ivar updated: time of the last change at Google, in seconds since the epoch; 0 if unknown.
     """
@@ -121,6 +140,7 @@ class Contact:
     urls: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     updated: float = 0.0
+    phonetic: PhoneticName | None = None
 
     def __repr__(self) -> str:
         """Hold no name and no number: a ``repr`` may end up in a log."""

@@ -7,10 +7,11 @@ are one string: for each attribute a tag and the search text of its values (`lda
 Attributes that all contacts share (their object classes) are packed once.  The DN and the operational attributes (RFC
 4512 3.4) are made from the entry's `Parent` on request.
 
-A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the name's collation
-key, the name as it is written, and a *tiebreaker* that belongs to the entry for as long as the entry exists; so no two
-sort keys are equal, and an entry is found again after a sync.  A sort key is bounded, because a paged search sends it
-to the client: names that agree in their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
+A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the collation key of
+the name or of its reading, the name as it is written, and a *tiebreaker* that belongs to the entry for as long as the
+entry exists; so no two sort keys are equal, and an entry is found again after a sync.  A sort key is bounded, because a
+paged search sends it to the client: names that agree in their first `MAX_SORT_NAME` characters are sorted by their
+tiebreakers.
 
 A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8).
 """
@@ -49,15 +50,16 @@ MAX_ORDERED_BOOKS: Final = 256
 TIEBREAKER_LENGTH: Final = 12
 
 
-def contact_sort_key(name: str, identity: str, book_position: int | None = None) -> str:
+def contact_sort_key(name: str, identity: str, reading: str = "", book_position: int | None = None) -> str:
     """The sort key of a contact.
 
     :param name: the name that is shown.
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
+    :param reading: how the name is read aloud, if it is sorted by that; empty: it is sorted as it is written.
     :param book_position: the position of the contact's book among those that go before all others; None: its book is
         none of them.
     """
-    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME)
+    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name)
     if book_position is None:
         return sort_key
     # "!" sorts before all hexadecimal digits.
@@ -70,17 +72,17 @@ def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
 
     :param parent_key: the sort key of the book above a label: a label sorts after its book.
     """
-    return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME)
+    return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
 
 
 def sort_name(sort_key: str) -> str:
-    """The name in a contact's sort key: its collation key, cut at `MAX_SORT_NAME`."""
+    """The name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`."""
     return sort_key.partition(NAME_END)[0]
 
 
-def _sort_key(name: str, identity: str, max_name: int, max_written_name: int) -> str:
+def _sort_key(name: str, identity: str, max_name: int, max_written_name: int, reading: str) -> str:
     tiebreaker = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
-    return f"{name_folding.collation_key(name)[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
+    return f"{name_folding.collation_key(reading)[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
 
 
 SUBSCHEMA_DN = "cn=subschema"

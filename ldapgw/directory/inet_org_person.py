@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ldapgw.contact import Address, Contact, Kind
-from ldapgw.directory import normalization
+from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape
 from ldapgw.directory.entry import (
@@ -105,6 +105,29 @@ def other_names(contact: Contact) -> tuple[str, ...]:
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 
 
+def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
+    """By attribute, how a name in Chinese characters is read aloud, by which it is sorted.
+
+    Other names stand where people look for their letters, however they are pronounced.
+
+    :param texts: the contact's own (`texts_of`).
+    """
+    phonetic = contact.phonetic
+    if phonetic is None:
+        return {}
+    is_whole = texts["sn"] == texts["cn"]  # as of a company
+    readings = {
+        **dict.fromkeys(_SHOWN, phonetic.name),
+        "givenName": phonetic.given_name,
+        "sn": phonetic.name if is_whole else phonetic.family_name if contact.family_name else "",
+    }
+    return {
+        name: reading
+        for name, reading in readings.items()
+        if name_folding.collation_key(reading) and name in texts and name_folding.has_chinese(texts[name][0])
+    }
+
+
 def write_number(number: Number, context: NamingContext) -> str:
     """A number in the format of this tenant's entries."""
     return phone_number.format_number(number, context.number_format, context.region, context.outside_line)
@@ -133,6 +156,9 @@ def _postal_address(address: Address) -> str:
     """RFC 4517 3.3.28."""
     return "$".join(line.replace("\\", "\\5C").replace("$", "\\24") for line in _lines(address))
 
+
+# The attributes that hold the whole name.
+_SHOWN = ("cn", "displayName")
 
 # Attributes whose packed values are cached, because many contacts share them.
 _SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
@@ -214,7 +240,8 @@ class EntryFactory:
         if not name:
             return ContactEntries()
         aliases = other_names(contact)
-        entry = self._entry(texts_of(contact, name), numbers, aliases, contact.updated)
+        texts = texts_of(contact, name)
+        entry = self._entry(texts, numbers, aliases, contact.updated, readings_of(contact, texts))
         return ContactEntries((entry,), tuple(self._number_entries(contact, name, aliases)) if self._per_number else ())
 
     def _number_entries(self, contact: Contact, name: str, aliases: tuple[str, ...]) -> Iterator[Entry]:
@@ -223,30 +250,38 @@ class EntryFactory:
         for phone in contact.phones:
             written.setdefault(write_number(phone.number, self._context), (phone.kind.value, phone.number))
         texts = texts_of(contact, name)
+        readings = readings_of(contact, texts)
         for count, (value, (kind, number)) in enumerate(written.items(), start=1):
             cn = (f"{name} ({kind})",)
             number_texts = {**texts, "uid": (f"{contact.uid}-{count}",), "cn": cn, "displayName": cn}
-            yield self._entry(number_texts, {"telephoneNumber": {value: number}}, (name, *aliases), contact.updated)
+            shown = {name: f"{reading} ({kind})" for name, reading in readings.items() if name in _SHOWN}
+            numbers: Numbers = {"telephoneNumber": {value: number}}
+            yield self._entry(number_texts, numbers, (name, *aliases), contact.updated, {**readings, **shown})
 
-    def _entry(self, texts: Texts, numbers: Numbers, aliases: tuple[str, ...], updated: float) -> Entry:
-        packed = {name: self._text(name, values) for name, values in texts.items()}
+    def _entry(
+        self, texts: Texts, numbers: Numbers, aliases: tuple[str, ...], updated: float, readings: Mapping[str, str]
+    ) -> Entry:
+        packed = {name: self._text(name, values, readings.get(name, "")) for name, values in texts.items()}
         packed |= {name: self._numbers(values) for name, values in numbers.items()}
         uid, cn = texts["uid"][0], texts["cn"][0]
-        sort_key = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}", self._parent.book_position)
+        identity = f"{self._parent.uuid_namespace}/{uid}"
+        sort_key = contact_sort_key(cn, identity, readings.get("cn", ""), self._parent.book_position)
         alias_text = normalization.alias_search_text(aliases) if self._context.lenient else ""
         own = PackedAttributes.pack(packed, alias_text, updated=updated)
         return Entry(own, self._parent, sort_key=sort_key)
 
-    def _text(self, name: str, values: tuple[str, ...]) -> PackedAttribute:
+    def _text(self, name: str, values: tuple[str, ...], reading: str) -> PackedAttribute:
         kind = attribute_type(name)
         family = kind.comparison.family if kind else Family.TEXT
         lenient = self._context.lenient and family is Family.TEXT
-        key = ("" if lenient else family.name, values)
+        key = ("" if lenient else family.name, (*values, reading))
         packed = self._packed.get(key)
         if packed is None:
             packed = (
                 encoded_texts(values),
-                normalization.text_search_text(values) if lenient else normalization.value_search_text(family, values),
+                normalization.text_search_text(values, reading)
+                if lenient
+                else normalization.value_search_text(family, values),
             )
             if name in _SHARED:
                 self._packed[key] = packed

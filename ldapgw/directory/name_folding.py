@@ -103,6 +103,11 @@ def collation_key(text: str) -> str:
     return _read(text[:MAX_TEXT], stored=False).latin[0] if plain is None else plain
 
 
+def has_chinese(text: str) -> bool:
+    """Whether a text has Chinese characters, which are read in several ways."""
+    return not text.isascii() and _HAN.search(text) is not None
+
+
 def keypad_pattern(text: str) -> re.Pattern[str] | None:
     """For a text of digits, a pattern of everything that they spell on a telephone's keys, including the digits."""
     digits = text.strip()

@@ -158,9 +158,15 @@ def normalized(family: Family, text: str) -> str | None:
 # --- search texts ---
 
 
-def text_search_text(values: Iterable[str]) -> str:
-    """The search text of texts in lenient matching."""
+def text_search_text(values: Iterable[str], reading: str = "") -> str:
+    """The search text of texts in lenient matching.
+
+    :param reading: how a single value is read aloud, which is then its main variant, by which it is sorted; empty: as
+        the value is written.
+    """
     variants = [name_folding.variants(value) for value in values]
+    if reading:
+        variants = [name_folding.variants(reading) + variants[0]]
     lines = "".join([f"\n {main} " for main, *_ in variants]) + "\n"
     return lines + _alias_lines(dict.fromkeys([form for _, *forms in variants for form in forms]))
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ldapgw.contact import OTHER_CONTACT_PREFIX, Address, Contact, Kind, Phone, Source
+from ldapgw.contact import OTHER_CONTACT_PREFIX, Address, Contact, Kind, Phone, PhoneticName, Source
 from ldapgw.google.person_text import clean, lines
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
@@ -182,6 +182,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         ),
         labels=_labels(person),
         updated=_updated(_object(person.get("metadata"))),
+        phonetic=_phonetic(best, organization if not name else {}),
     )
     return contact, unreadable
 
@@ -226,6 +227,18 @@ def _sip_addresses(person: Item) -> tuple[str, ...]:
 def _phonetic_name(name: Item) -> str:
     parts = (clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family"))
     return clean(name.get("phoneticFullName")) or clean(" ".join(filter(None, parts)))
+
+
+def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
+    """How the best name is read aloud, or the organization that is shown in place of a name; None if unknown."""
+    given, middle, family = (clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family"))
+    family_name = clean(name.get("familyName"))
+    family_first = family_name and _display_name(name).startswith(family_name)
+    parts = (family, given, middle) if family_first else (given, middle, family)
+    # Google's own full form has the parts in an order that need not be that of the display name.
+    full = "" if given and family else clean(name.get("phoneticFullName"))
+    reading = full or clean(" ".join(filter(None, parts))) or clean(organization.get("phoneticName"))
+    return PhoneticName(reading, given, family) if reading else None
 
 
 def _organizations(person: Item) -> list[Item]:

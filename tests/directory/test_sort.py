@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.contact import Contact, Kind, PhoneticName, Sharing
 from ldapgw.directory import name_folding, sort
 from ldapgw.directory.access import ROOT, Access, Viewer
 from ldapgw.directory.book import build_book
@@ -41,16 +41,18 @@ PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
 ALICE = f"ou=alice,{BASE}"
 
 
-def tree(contacts: list[Contact], *, lenient: bool = True) -> Dit:
+def tree(contacts: list[Contact], *, lenient: bool = True, per_number: bool = False) -> Dit:
     context = naming_context(lenient=lenient)
-    book = build_book(context, "a", "alice", Sharing.PRIVATE, contacts, {}, per_number=False)
+    book = build_book(context, "a", "alice", Sharing.PRIVATE, contacts, {}, per_number=per_number)
     return Dit((Directory(context, (book,)),), Features("1"))
 
 
-def ranking(dit: Dit, *keys: SortKey, text: str = "(cn=*)", after: bytes = b"") -> tuple[Ranking, int]:
+def ranking(
+    dit: Dit, *keys: SortKey, text: str = "(cn=*)", after: bytes = b"", viewer: Viewer = PHONE
+) -> tuple[Ranking, int]:
     """What a search finds, sorted, and how often it took breath."""
     request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text))
-    work = collect(matches(dit, PHONE, request), Sorter(keys), after)
+    work = collect(matches(dit, viewer, request), Sorter(keys), after)
     breaths = 0
     while True:
         try:
@@ -113,6 +115,49 @@ def test_the_letter_sorts_by_the_letter() -> None:
 
     assert "".join(uids(ranking(strict, SortKey("sn"))[0])) == "zpabo"
     assert trouble(strict, SortKey("mail")) == (ResultCode.INAPPROPRIATE_MATCHING, "mail")
+
+
+# 田中 by its letters alone would stand among the T: "tian zhong".
+READ = [
+    Contact("s", name="Sato", family_name="Sato", given_name="Sato"),
+    Contact("t", name="田中太郎", family_name="田中", given_name="太郎",
+            phonetic=PhoneticName("たなか たろう", "たろう", "たなか")),
+    Contact("g", name="渡辺 恵", family_name="渡辺", given_name="恵",
+            phonetic=PhoneticName("Watanabe Megumi", "Megumi")),
+    Contact("c", organization="山本商店", phonetic=PhoneticName("ヤマモト")),
+    Contact("k", name="Tam", family_name="Tam", given_name="Tam", phonetic=PhoneticName("Zam", "Zam", "Zam")),
+    Contact("n", name="田中二郎", family_name="田中", given_name="二郎", phonetic=PhoneticName("…")),
+    Contact("u", name="Ueda", family_name="Ueda", given_name="Ueda"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("per_number", [False, True])
+def test_chinese_characters_are_sorted_by_their_reading(*, per_number: bool) -> None:
+    """By default, by a sort key, in a list view and by an ordering filter alike; other names as they are written."""
+    found = [replace(one, phones=(phone(Kind.MOBILE, f"+4930123456{at}"),)) for at, one in enumerate(READ)]
+    dit, viewer = tree(found, per_number=True), Viewer("cn=desk1", PHONE.access, per_number=per_number)
+
+    def listed(text: str) -> str:
+        request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text))
+        entries = [one.entry for one in matches(dit, viewer, request) if one]
+        return "".join(entry.attribute("uid")[0].decode()[0] for entry in entries)
+
+    assert listed("(cn=*)") == "sktnugc"
+    by_name, _ = ranking(dit, SortKey("cn"), viewer=viewer)
+    assert "".join(uid[0] for uid in uids(by_name)) == "sktnugc"
+    assert listed("(cn>=tb)") == "nugc"
+    assert listed("(cn<=tanaka tarou)") == ("sk" if per_number else "skt")
+    asked = ("(cn=tanaka*)", "(cn=tian*)", "(cn=*中太*)", "(sn=田中)")
+    assert [listed(text) for text in asked] == ["t", "tn", "t", "tn"]
+    sorter = Sorter((SortKey("cn"),))
+    assert [Window(0, 0, AtLeast(text)).position(by_name, sorter) for text in (b"tan", b"tb", b"w")] == [3, 4, 6]
+
+
+def test_the_parts_of_a_name_are_sorted_by_their_readings() -> None:
+    """Each by its own; a part whose reading is not known stands as it is written, and by the letter all do."""
+    by = {name: "".join(uids(ranking(tree(READ), SortKey(name))[0])) for name in ("sn", "givenName", "displayName")}
+    assert by == {"sn": "gsktnuc", "givenName": "ngsktuc", "displayName": "sktnugc"}
+    assert "".join(uids(ranking(tree(READ, lenient=False), SortKey("cn"))[0])) == "skucgnt"
 
 
 @pytest.mark.parametrize(

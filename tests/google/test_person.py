@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Address, Contact, Kind, Source
+from ldapgw.contact import Address, Contact, Kind, PhoneticName, Source
 from ldapgw.google.person import MOST_VALUES, ParsedPerson, read_numbers, read_person
 from ldapgw.numbers import phone_number
 from tests.google.samples import SAMPLES, persons
@@ -224,6 +224,7 @@ CONTACTS: dict[str, Summary | None] = {
         ),
         urls=("sip:ada@pbx.example.com", "https://example.com/ada"),
         labels=(CUSTOMERS, *STARRED),
+        phonetic=PhoneticName("AH-da by-SHPEEL", "AH-da", "by-SHPEEL"),
     ),
     "people/c2300000000000000002": mine(2, "main +498912340000", organization="ACME Sanitär OHG"),
     "people/c2300000000000000003": mine(3, "other +41446681800"),
@@ -261,6 +262,7 @@ CONTACTS: dict[str, Summary | None] = {
         also=("ヤマダ タロウ", "レイカブシキガイシャ"),
         organization="例株式会社",
         title="部長",
+        phonetic=PhoneticName("ヤマダ タロウ", "タロウ", "ヤマダ"),
     ),
     "people/c2300000000000000009": mine(
         9,
@@ -579,6 +581,26 @@ def test_names(person, name, also):
     """The name to show, and those that only find; what is no person's name is left to the entry."""
     found = contact(person)
     assert (found.name, found.also) == (name, also)
+
+
+@pytest.mark.parametrize(
+    ("shown", "full", "given", "family", "expected"),
+    [
+        ("田中太郎", "", "たろう", "たなか", PhoneticName("たなか たろう", "たろう", "たなか")),
+        ("太郎 田中", "", "たろう", "たなか", PhoneticName("たろう たなか", "たろう", "たなか")),
+        ("田中太郎", "たろう たなか", "たろう", "たなか", PhoneticName("たなか たろう", "たろう", "たなか")),
+        ("田中太郎", "たなか たろう", "", "たなか", PhoneticName("たなか たろう", "", "たなか")),
+        ("田中", "", "", "たなか", PhoneticName("たなか", "", "たなか")),
+        ("田中", 5, " \u200b", None, None),
+        ("", "", "", "", PhoneticName("れい")),
+    ],
+)
+def test_how_a_name_is_read(shown, full, given, family, expected):
+    """The parts stand as in the name that is shown; a company is read in place of a person without a name."""
+    name = {"phoneticFullName": full, "phoneticGivenName": given, "phoneticFamilyName": family}
+    name |= {"displayName": shown, "familyName": "田中"} if shown else {}
+    found = contact({"names": [item(**name)], "organizations": [item(name="例", phoneticName="れい")]})
+    assert found.phonetic == expected
 
 
 @pytest.mark.parametrize(

@@ -221,9 +221,9 @@ def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: 
 
 
 def _other_name_lines(all_search_text: str, test: TextPredicate) -> Iterator[str]:
-    """Yield the alternative names in a search text that pass a test."""
-    _, _, other_names = all_search_text.partition("\f")
-    return (line.strip() for line in other_names.split("\n") if line and test(f"\n{line}\n"))
+    """Yield the readings and alternative names in a search text that pass a test."""
+    lines = all_search_text.replace("\f", "").split("\n")
+    return (line.strip() for line in lines if line and test(f"\n{line}\n"))
 
 
 def _match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> tuple[MatchKind, str]:
