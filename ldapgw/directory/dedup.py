@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: MIT
 """Duplicates: which entries of one name, in several books, are the same person, and which of them is shown.
 
-Two entries of one name are the same person if they have the same telephone numbers, or the same mail addresses if they
-have no number (`is_same_person`).  A caller-ID entry has only one of the contact's numbers and no uid; this number is
-enough.
-
-Of the entries of one person, the entry in the book that goes first is shown: first the books that the tenant's
-`book_order` names, then the viewer's own book, the shared books, the Workspace directory, and the caller-ID books.
+Two entries of one name are the same person if they themselves share a telephone number or a mail address
+(`is_same_person`): neither the name alone nor a third entry makes them one.  Of the entries that a search finds, the
+entry in the book that goes first is shown: first the books that the tenant's `book_order` names, then the viewer's own
+book, the shared books, the Workspace directory, and the caller-ID books.  Whoever is the same person as an entry that is
+shown is left out.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import groupby
+from typing import Final
 
 from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.entry import MAX_SORT_NAME, Entry, sort_name
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES
+from ldapgw.directory.entry import ATTRIBUTE_TAGS, MAX_SORT_NAME, TAG_START, Entry, attribute_tag, sort_name
+from ldapgw.directory.schema import NUMBER_TYPES
 
-_UID = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "uid")
-
-# Telephone numbers or mail addresses, and the whole name where the sort key has only its beginning.
-_Person = tuple[frozenset[str], str]
+_NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TYPES])
+_MAIL_LETTER: Final = ATTRIBUTE_TAGS["mail"][1]
 
 _Precedence = tuple[int, str]
+
+# Entries that are compared in one slice of work.
+COMPARED: Final = 200
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
@@ -35,14 +35,17 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
     flags = bytearray(len(entries))
     for _, group in groupby(range(len(entries)), key=lambda document: sort_name(entries[document].sort_key)):
         documents = [*group]
-        if _in_several_books(documents, entries):
-            persons: defaultdict[_Person, list[int]] = defaultdict(list)
-            for document in documents:
-                persons[_person(entries[document])].append(document)
-            for same in persons.values():
-                if _in_several_books(same, entries):
-                    for document in same:
-                        flags[document] = 1
+        if not _in_several_books(documents, entries):
+            continue
+        points_of = [_contact_points(entries[document]) for document in documents]
+        first_book: dict[str, str] = {}
+        shared: set[str] = set()
+        for document, points in zip(documents, points_of, strict=True):
+            book = entries[document].parent.uuid_namespace
+            shared.update([point for point in points if first_book.setdefault(point, book) != book])
+        for document, points in zip(documents, points_of, strict=True):
+            if not shared.isdisjoint(points):
+                flags[document] = 1
     return bytes(flags) if any(flags) else b""
 
 
@@ -50,10 +53,9 @@ def _in_several_books(documents: Sequence[int], entries: Sequence[Entry]) -> boo
     return len(documents) > 1 and len({entries[document].parent.uuid_namespace for document in documents}) > 1
 
 
-def is_same_person(kept: Entry, other: Entry) -> bool:
-    """Whether `other` is the same person as `kept`, an entry of the same name."""
-    whole, part = _person(kept), _person(other)
-    return _covers(whole, part) if _is_caller(other) else whole == part
+def is_same_person(one: Entry, other: Entry) -> bool:
+    """Whether two entries with the same sort name, of different books, are the same person."""
+    return not _contact_points(one).isdisjoint(_contact_points(other))
 
 
 class SameName:
@@ -64,45 +66,37 @@ class SameName:
     :param own_namespace: the UUID namespace of the viewer's own book.
     """
 
-    __slots__ = ("_by_number", "_entries", "_first", "_own_namespace", "_persons")
+    __slots__ = ("_by_precedence", "_own_namespace", "_points")
 
     def __init__(self, own_namespace: str) -> None:
         self._own_namespace = own_namespace
-        self._entries: list[Entry] = []
-        self._persons: list[_Person] = []
-        self._first: dict[_Person, _Precedence] = {}
-        self._by_number: defaultdict[str, list[int]] = defaultdict(list)
+        self._points: list[frozenset[str]] = []
+        self._by_precedence: dict[_Precedence, list[int]] = {}
 
     def add(self, entry: Entry) -> None:
         """Add an entry; entries are numbered from 0."""
-        person, precedence = _person(entry), _precedence(entry, self._own_namespace)
-        if not _is_caller(entry):
-            for number in person[0]:
-                self._by_number[number].append(len(self._entries))
-        self._first[person] = min(self._first.get(person, precedence), precedence)
-        self._entries.append(entry)
-        self._persons.append(person)
-
-    def is_duplicate(self, entry_number: int) -> bool:
-        """Whether the entry with a number is a duplicate; call this after all entries are added."""
-        entry, person = self._entries[entry_number], self._persons[entry_number]
         precedence = _precedence(entry, self._own_namespace)
-        if not _is_caller(entry):
-            return self._first[person] < precedence
-        others = (other for number in person[0] for other in self._by_number[number])
-        return any(
-            _precedence(self._entries[other], self._own_namespace) < precedence
-            and _covers(self._persons[other], person)
-            for other in others
-        )
+        self._by_precedence.setdefault(precedence, []).append(len(self._points))
+        self._points.append(_contact_points(entry))
 
-
-def _covers(whole: _Person, part: _Person) -> bool:
-    return part[0] <= whole[0] and part[1] == whole[1]
-
-
-def _is_caller(entry: Entry) -> bool:
-    return entry.search_text(_UID) is None
+    def duplicates(self) -> Generator[None, None, set[int]]:
+        """The numbers of the entries that are duplicates; yields None where a slice of work is done."""
+        found: set[int] = set()
+        # The books of the entries that are shown, by telephone number and mail address.
+        shown: dict[str, _Precedence] = {}
+        compared = 0
+        for precedence in sorted(self._by_precedence):
+            for number in self._by_precedence[precedence]:
+                points = self._points[number]
+                if any([shown.get(point, precedence) < precedence for point in points]):  # noqa: C419  faster compiled
+                    found.add(number)
+                else:
+                    for point in points:
+                        shown.setdefault(point, precedence)
+                compared += 1
+                if compared % COMPARED == 0:
+                    yield None
+        return found
 
 
 def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
@@ -112,20 +106,22 @@ def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
     return parent.own_precedence if is_own else parent.precedence, parent.uuid_namespace
 
 
-def _person(entry: Entry) -> _Person:
-    is_whole = len(sort_name(entry.sort_key)) < MAX_SORT_NAME
-    return _contact_points(entry), "" if is_whole else name_folding.collation_key(entry.attribute("cn")[0].decode())
-
-
 def _contact_points(entry: Entry) -> frozenset[str]:
-    """The entry's telephone numbers in comparable form; its mail addresses if it has no number."""
-    lines = (line for kind in NUMBER_TYPES for line in normalization.lines_of(entry.search_text(kind) or ""))
-    numbers = frozenset(map(_number, lines))
-    return numbers or frozenset(mail.decode().lower() for mail in entry.attribute("mail"))
+    """The entry's telephone numbers in comparable form and its mail addresses, for entries of one name alone.
 
-
-def _number(line: str) -> str:
-    if not line.startswith("\t"):
-        return line
-    forms = normalization.number_forms(line)
-    return min([number.e164 for number in forms]) or forms[0].digits
+    Behind each stands the whole name where entries with the same sort name may have different names: where the sort
+    key has only the beginning of the name, or its reading.
+    """
+    points: list[str] = []
+    for part in entry.text.split(TAG_START)[1:-1]:
+        letter = part[0]
+        if letter in _NUMBER_LETTERS:
+            lines = normalization.lines_of(part[1:])
+            points += [normalization.number_key(line) if line.startswith("\t") else line for line in lines]
+        elif letter == _MAIL_LETTER:
+            points += [mail.decode().lower() for mail in entry.attribute("mail")]
+    sort_key = entry.sort_key
+    if len(sort_name(sort_key)) < MAX_SORT_NAME and not name_folding.has_chinese(sort_key):
+        return frozenset(points)
+    name = name_folding.collation_key(entry.attribute("cn")[0].decode())
+    return frozenset([f"{point}\n{name}" for point in points])

@@ -212,6 +212,12 @@ def number_forms(line: str) -> tuple[Number, ...]:
     return (number_of(line), Number("", other, "", other[1:])) if other else (number_of(line),)
 
 
+def number_key(line: str) -> str:
+    """What the lines of one telephone number have in common: E.164 in the lesser of its forms, else its digits."""
+    _, e164, _, digits, other, *_ = line.split("\t")
+    return (min(e164, other) if other else e164) or digits.removeprefix("+")
+
+
 def _mapped(character: str) -> str:
     category = unicodedata.category(character)
     if character in _BLANK_CONTROLS or category in ("Zs", "Zl", "Zp"):

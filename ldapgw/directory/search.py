@@ -21,7 +21,7 @@ from typing import Final
 from ldapgw.directory import assertion, query_plan
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.caller_id import CallerIdBudget, find_callers
-from ldapgw.directory.dedup import SameName
+from ldapgw.directory.dedup import COMPARED, SameName
 from ldapgw.directory.dit import Dit, search_scopes
 from ldapgw.directory.entry import (
     NAME_END,
@@ -50,8 +50,6 @@ _FURTHER: Final = 384
 _MERGED: Final = 64
 # The cost of a filter up to which all segments are planned in one slice of work; of a heavier one, each has its own.
 _QUICK: Final = 16
-# Entries of one name that are compared in one slice of work.
-_COMPARED: Final = 200
 
 
 class SearchCursor:
@@ -409,9 +407,10 @@ def _without_duplicates(
             for _, at, document in same:
                 entries.add(streams[at].segment.entries[document])
                 compared += 1
-                if compared % _COMPARED == 0:
+                if compared % COMPARED == 0:
                     yield None
-            same = [row for number, row in enumerate(same) if not entries.is_duplicate(number)]
+            duplicates = yield from entries.duplicates()
+            same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
         if len(kept) >= _MERGED:  # a phone shows fewer; the rest may never be compared
             yield kept

@@ -56,7 +56,7 @@ def test_a_walk_goes_on_behind_any_place(viewer: Viewer, base: str, text: str) -
 def test_some_of_these_walks_find_something() -> None:
     """The test above is not about nothing."""
     assert {len(hits(TREE, ALICES, base)) > 0 for base in BASES[:4]} == {True}
-    assert len(hits(TREE, BOTH)) == 15
+    assert len(hits(TREE, BOTH)) == 14
 
 
 NAMES = ["Ada Ärmel", "ADA ARMEL", "Ben Alt", "", "🐶", "x" * 300, "x" * 299 + "y", "Ж"]
@@ -258,7 +258,8 @@ def test_matches_far_apart_are_found_at_once(deleted: list[str]) -> None:
 def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
     """The one in the viewer's own book; no further than the limit asks for."""
     own = [Contact("a", name="Aa 0"), Contact("b", name="Aa 1"), Contact("c0", name="Anna 000")]
-    shared = [Contact(f"c{at}", name=f"Anna {at:03}") for at in range(9)]
+    own = [replace(one, emails=("anna@acme.example",)) for one in own]
+    shared = [Contact(f"c{at}", name=f"Anna {at:03}", emails=("ANNA@acme.example",)) for at in range(9)]
     books = [
         build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, own, {}, per_number=False),
         build_book(CONTEXT, "bob", "bob@acme.example", Sharing.SHARED, shared, {}, per_number=False),

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Phone, PhoneticName, Sharing
+from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book
-from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
@@ -43,10 +43,11 @@ people = st.builds(
         organization=company,
         emails=(mail,) if mail else (),
         phones=tuple(Phone(Kind.WORK, found) for at in sorted(numbers) if (found := NUMBERS[at])),
+        phonetic=PhoneticName("Anna"),
     ),
-    st.sampled_from(["Anna", "ANNA", "Anna B", "Bo", LONG, LONG + " Meyer"]),
+    st.sampled_from(["Anna", "ANNA", "Anna B", "Bo", LONG, LONG + " Meyer", "杏奈", "安奈"]),
     st.frozensets(st.integers(0, 2), max_size=2),
-    st.sampled_from(["", "a@acme.example", "b@acme.example"]),
+    st.sampled_from(["", "a@acme.example", "A@ACME.example", "b@acme.example"]),
     st.sampled_from(["", "Acme"]),
 )
 few = st.lists(st.tuples(st.sampled_from(Sharing), st.lists(people, max_size=4)), min_size=1, max_size=6)
@@ -74,7 +75,7 @@ def book(context: NamingContext, at: int, sharing: Sharing, held: list[Contact])
 
 
 def expected(dit: Dit, sought: Filter) -> list[Entry]:
-    """Every contact that is seen and matches, but no person of whom there is one in a book before."""
+    """Every contact that is seen and matches, but no person who is shown from a book before."""
     [directory] = dit.directories
     seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
     seen.sort(key=lambda one: position(one, directory.context.book_order))
@@ -82,12 +83,20 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
     every = [(at, entry) for at, one in enumerate(seen) for segment in one.segments.contacts for entry in segment]
     matching = [(at, entry) for at, entry in every if holds(entry)]
 
-    def is_double(at: int, entry: Entry) -> bool:
-        name = entry.sort_key.partition("\0")[0]
-        same = [kept for before, kept in matching if before < at and kept.sort_key.partition("\0")[0] == name]
-        return any(is_same_person(kept, entry) for kept in same)
+    shown: list[tuple[int, Entry]] = []
+    for at, entry in matching:
+        if not any(before < at and shares(kept, entry) for before, kept in shown):
+            shown.append((at, entry))
+    return sorted((entry for _, entry in shown), key=lambda entry: entry.sort_key)
 
-    return sorted((entry for at, entry in matching if not is_double(at, entry)), key=lambda entry: entry.sort_key)
+
+def shares(one: Entry, other: Entry) -> bool:
+    """Whether two entries have the same name, and a number or an address in common."""
+    names = {name_folding.collation_key(entry.attribute("cn")[0].decode()) for entry in (one, other)}
+    points = [
+        {*entry.attribute("telephoneNumber"), *map(bytes.lower, entry.attribute("mail"))} for entry in (one, other)
+    ]
+    return len(names) == 1 and not points[0].isdisjoint(points[1])
 
 
 def position(book: Book, order: Sequence[str]) -> tuple[int, int, str]:
@@ -154,6 +163,49 @@ def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:
     assert sorted(numbers[3:]) == [phone(at).e164.encode() for at in (0, 2, 5)]
 
 
+def phone(at: int) -> phone_number.Number:
+    found = phone_number.parse(f"030 1{at:06}", "DE")
+    assert found
+    return found
+
+
+def anna(*numbers: int, mail: str = "", name: str = "Anna") -> Contact:
+    return Contact(
+        "", name=name, phones=tuple(Phone(Kind.MOBILE, phone(at)) for at in numbers), emails=(mail,) if mail else ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "later", "text", "books"),
+    [
+        (anna(1, 2), anna(2, 3), None, "(cn=anna)", [OWN]),
+        (anna(1, mail="a@x.example"), anna(2, mail="A@X.example"), None, "(cn=anna)", [OWN]),
+        (anna(mail="a@x.example"), anna(1, mail="a@x.example"), None, "(cn=anna)", [OWN]),
+        (anna(1), anna(2), None, "(cn=anna)", [OWN, "book04"]),
+        (anna(), anna(), None, "(cn=anna)", [OWN, "book04"]),
+        (anna(1), anna(1, name="Annika"), None, "(cn=ann*)", [OWN, "book04"]),
+        (anna(1), anna(1, 2), anna(2, 3), "(cn=anna)", [OWN, "directory"]),
+        (anna(9), anna(1, 2), anna(2, 3), "(cn=anna)", [OWN, "book04"]),
+        (anna(1, 2), anna(2, 3), None, "(mobile=0301000003)", ["book04"]),
+        (anna(1, 2), anna(2, 3), anna(3, 4), "(mobile=0301000003)", ["book04"]),
+        (anna(1, 2), anna(2, 3), None, "(mobile=0301000002)", [OWN]),
+    ],
+    ids=[
+        *("a number", "an address", "an address alone", "nothing", "the name alone", "not the name", "no chain"),
+        *("the second book's", "found in one", "found in two", "found by the common number"),
+    ],
+)
+def test_who_is_the_same_person(
+    own: Contact, shared: Contact, later: Contact | None, text: str, books: list[str]
+) -> None:
+    """Whoever has the name and a number or an address in common with an entry that is shown before."""
+    private = [(Sharing.PRIVATE, [anna(1, 2, 3)])] * 3
+    held = [own], [shared], [later] if later else []
+    dit = tree([*private, *((Sharing.SHARED if at else Sharing.PRIVATE, one) for at, one in enumerate(held))])
+    found = [hit.entry for hit in all_matches(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text)))]
+    assert sorted(entry.parent.uuid_namespace.partition("/")[2] for entry in found) == books
+
+
 def test_a_person_in_many_books_is_found_once() -> None:
     """Of books that are joined on one segment, which knows who may be there twice; others of that name stay."""
     anna = [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(3)]
@@ -212,9 +264,3 @@ def test_the_same_people_in_two_books_are_told_apart_with_few_breaths() -> None:
     steps = list(matches(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna*)"))))
     assert len(steps) - steps.count(None) == 1000
     assert 5 <= steps.count(None) <= 40
-
-
-def phone(at: int) -> phone_number.Number:
-    found = phone_number.parse(f"030 1{at:06}", "DE")
-    assert found
-    return found

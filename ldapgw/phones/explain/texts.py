@@ -94,7 +94,10 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
         gettext_noop("Type more of the name."),
     ),
     MissReason.DUPLICATE: ReasonText(
-        gettext_noop("It matches, but is the same person with the same numbers as in %(other)s, and is returned once."),
+        gettext_noop(
+            "It matches, but by its name and a number or an address it is the same person as in %(other)s, and is "
+            "returned once."
+        ),
         gettext_noop("Nothing is wrong."),
     ),
     MissReason.NO_NUMBER: ReasonText(

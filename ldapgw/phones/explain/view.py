@@ -50,9 +50,10 @@ class PhoneSearchResult:
 
     def find_duplicate(self, entry: Entry) -> Entry | None:
         """Return the entry of the result that is the same person, so that the given entry is left out; None if none."""
-        return next(
-            (other for other in self._entries_by_name.get(_name_key(entry), ()) if is_same_person(other, entry)), None
-        )
+        book = entry.parent.uuid_namespace
+        of_name = self._entries_by_name.get(_name_key(entry), ())
+        others = (other for other in of_name if other.parent.uuid_namespace != book)
+        return next((other for other in others if is_same_person(other, entry)), None)
 
 
 @dataclass(frozen=True, slots=True)

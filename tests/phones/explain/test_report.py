@@ -47,7 +47,7 @@ Similar contacts that were not found:
     It is in the book of {CAROL}, which tells other phones the name behind a whole number, and nothing else.
     → Let all phones find the book: ldapgw share {CAROL} shared.
   Hans Müller, in {BOB}
-    It matches, but is the same person with the same numbers as in {ALICE}, and is returned once.
+    It matches, but by its name and a number or an address it is the same person as in {ALICE}, and is returned once.
     → Nothing is wrong."""
     )
 
