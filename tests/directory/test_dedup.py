@@ -14,6 +14,7 @@ from ldapgw.contact import Contact, Kind, Phone, PhoneticName, Sharing
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book
+from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
@@ -204,6 +205,21 @@ def test_who_is_the_same_person(
     dit = tree([*private, *((Sharing.SHARED if at else Sharing.PRIVATE, one) for at, one in enumerate(held))])
     found = [hit.entry for hit in all_matches(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text)))]
     assert sorted(entry.parent.uuid_namespace.partition("/")[2] for entry in found) == books
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [(anna(2, 3), True), (anna(3), False), (anna(mail="A@x.example"), True), (anna(2, name=LONG + " Meyer"), False)],
+    ids=["a number", "nothing", "an address", "not the name"],
+)
+def test_two_entries_are_the_same_person(other: Contact, *, is_same: bool) -> None:
+    """The rule by which the explanation of a search says why somebody is left out."""
+    name = LONG + " Schulz" if other.name.startswith(LONG) else "Anna"
+    first, second = (
+        next(iter(book(at, Sharing.SHARED, [one]).segments.contacts[0]))
+        for at, one in enumerate([anna(1, 2, mail="a@x.example", name=name), other])
+    )
+    assert (is_same_person(first, second), is_same_person(second, first)) == (is_same, is_same)
 
 
 def test_a_person_in_many_books_is_found_once() -> None:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind
 from ldapgw.directory import filter_matcher
+from ldapgw.directory.assertion import substrings
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
-from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule
+from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule, attribute_type
 from ldapgw.directory.special_entries import Features, root_dse, subschema
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, naming_context
@@ -524,6 +525,9 @@ def test_parts_without_text_are_presence(attribute: str) -> None:
             assert empty.predicate.matches(ENTRIES[True]) is present.predicate.matches(ENTRIES[True])
             strict = filter_matcher.prepare(sought, naming_context(lenient=False))
             assert strict.predicate.matches(ENTRIES[False]) is None
+        kind = attribute_type(attribute)
+        assertion = kind and substrings(kind, *parts, naming_context())
+        assert assertion is None or assertion.test("\n any \n")
 
 
 @pytest.mark.parametrize("lenient", [True, False])

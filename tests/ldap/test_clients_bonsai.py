@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ldapgw.directory import name_folding
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
 from tests.support.phonebook import awkward
 from tests.support.phonebook.awkward import BASE, DESK1, SECRET
@@ -112,7 +111,7 @@ def test_sorting_alone_and_with_pages(awkward_server: Server, key: str) -> None:
 
     def conversation(connection: Any) -> None:
         found = connection.search(BASE, SUB, PERSONS, [name], sort_order=[key])
-        shown = [name_folding.collation_key(entry[name][0].decode()) for entry in found if name in entry]
+        shown = [awkward.sorted_as(entry[name][0].decode()) for entry in found if name in entry]
         assert shown == sorted(shown, reverse=key.startswith("-"))
         assert len(found) == len(CONTACTS)
         with_one = [name in entry for entry in found]
