@@ -189,7 +189,7 @@ def test_nearly_every_filter_that_phones_send_is_answered_at_once() -> None:
     for key, vendor in VENDORS.items():
         keypad, values = KEYPADS[key], read(make_sheet(vendor, SETTINGS))
         sent = [send(values, typed) for send in (keypad.caller, keypad.digits) if send for typed in ("0", "0301234567")]
-        sent += [keypad.name(values, typed) for typed in ("", "m", "oezt")]
+        sent += [found for typed in ("", "m", "oezt") if (found := keypad.name(values, typed))]
         asked += [
             (f"sheet of {key}", one.filter.replace("**", "*"), one.attributes, one.size_limit) for one in sent if one
         ]
