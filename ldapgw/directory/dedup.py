@@ -2,10 +2,10 @@
 """Duplicates: which entries of one name, in several books, are the same person, and which of them is shown.
 
 Two entries of one name are the same person if they themselves share a telephone number or a mail address
-(`is_same_person`): neither the name alone nor a third entry makes them one.  Of the entries that a search finds, the
-entry in the book that goes first is shown: first the books that the tenant's `book_order` names, then the viewer's own
-book, the shared books, the Workspace directory, and the caller-ID books.  Whoever is the same person as an entry that is
-shown is left out.
+(`is_same_person`): neither the name alone nor a third entry makes them one.  A contact of a book and the same contact
+below one of its labels are one person too.  Of the entries that a search finds, the entry in the book that goes first
+is shown: first the books that the tenant's `book_order` names, then the viewer's own book, the shared books, the
+Workspace directory, and the caller-ID books.  Whoever is the same person as an entry that is shown is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ldapgw.directory.schema import NUMBER_TYPES
 
 _NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TYPES])
 _MAIL_LETTER: Final = ATTRIBUTE_TAGS["mail"][1]
+_UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
 _Precedence = tuple[int, str]
 
@@ -107,7 +108,7 @@ def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
 
 
 def _contact_points(entry: Entry) -> frozenset[str]:
-    """The entry's telephone numbers in comparable form and its mail addresses, for entries of one name alone.
+    """The entry's telephone numbers in comparable form, its mail addresses and its contact, for entries of one name.
 
     Behind each stands the whole name where entries with the same sort name may have different names: where the sort
     key has only the beginning of the name, or its reading.
@@ -120,6 +121,9 @@ def _contact_points(entry: Entry) -> frozenset[str]:
             points += [normalization.number_key(line) if line.startswith("\t") else line for line in lines]
         elif letter == _MAIL_LETTER:
             points += [mail.decode().lower() for mail in entry.attribute("mail")]
+        elif letter == _UID_LETTER:
+            tenant, book, *_ = entry.parent.uuid_namespace.split("/")
+            points.append(f"{tenant}/{book}/{part[1:]}")
     sort_key = entry.sort_key
     if len(sort_name(sort_key)) < MAX_SORT_NAME and not name_folding.has_chinese(sort_key):
         return frozenset(points)

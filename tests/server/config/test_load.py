@@ -196,8 +196,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'tenant[1].sources = ["contacts", "calendar"]: expected a list, each of it one of "contacts", '
             '"other_contacts", "directory"',
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared", "group:NAME"',
-            'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], each '
-            "with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses",
+            'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], '
+            "each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses",
             'tenant[1].book_order = ["boss"]: expected a list, each of it an account\'s e-mail address, "directory" or '
             '"own"',
             'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
