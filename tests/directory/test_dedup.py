@@ -216,7 +216,7 @@ def test_two_entries_are_the_same_person(other: Contact, *, is_same: bool) -> No
     """The rule by which the explanation of a search says why somebody is left out."""
     name = LONG + " Schulz" if other.name.startswith(LONG) else "Anna"
     first, second = (
-        next(iter(book(at, Sharing.SHARED, [one]).segments.contacts[0]))
+        next(iter(book(CONTEXT, at, Sharing.SHARED, [one]).segments.contacts[0]))
         for at, one in enumerate([anna(1, 2, mail="a@x.example", name=name), other])
     )
     assert (is_same_person(first, second), is_same_person(second, first)) == (is_same, is_same)
