@@ -28,7 +28,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "sync": (VALUES | {"directory", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
-    "phones": (VALUES | {"directory", "ldap", "store"}, {"twisted", "sqlalchemy"}),
+    "phones": (
+        VALUES | {"directory", "ldap", "store"},
+        {"twisted", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope"},
+    ),
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},
         {"babel", "klein", "segno", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
@@ -43,7 +46,7 @@ ROOTS = {"cli", "__main__", "__init__"}
 
 # Whole packages that live behind one door.
 DOORS = {
-    "ldaptor": {"ldap.filter_text"},
+    "ldaptor": {"ldap.filter_text", "phones.reachability"},
     "anyascii": {"directory.transliteration"},
     "phonenumbers": {"numbers.numbering_plan"},
     "klein": {"web.app", "google.sandbox.app"},

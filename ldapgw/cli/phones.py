@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""``phones``: adds, lists, resets and removes the logins of desk phones; a new password is shown once."""
+"""``phones``: adds, lists, tests, resets and removes the logins of desk phones; a new password is shown once."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from sqlalchemy import Connection
 
+from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
@@ -18,6 +20,7 @@ from ldapgw.errors import UserError
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, number_attributes
+from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import ldap_url, phone_server
@@ -122,6 +125,49 @@ def reset(site: Site, name: str, *, as_json: bool) -> None:
         site.tenant(login.tenant)
         stored.set_password(connection, login.name, hash_password(password, os.urandom))
     _print_login(site, login, address, password, as_json=as_json)
+
+
+@phones.command(name="test")
+@click.argument("name")
+@click.option("--password-file", type=click.File(), help="A file with the phone's password in its first line.")
+@click.option("--ca-file", type=click.File(), help="Certificates of a private authority, as installed on the phones.")
+@as_json
+@pass_site
+def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
+    """Try what the phone will meet: name, port, TLS, login and a search by name and by number.
+
+    The password is asked for on a terminal; without it, the login and the searches are skipped.
+    """
+    from ldapgw.phones.reachability import PhoneAccess, StepStatus, read_ca, try_phone
+
+    with site.open_store() as database, database.begin() as connection:
+        login = find_phone(connection, name)
+    tenant = site.tenant(login.tenant)
+    vendor, *_ = vendors_of(login.model)
+    endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
+    if endpoint is None:
+        raise UserError(f"{login.name} cannot connect: {vendor.title} and the gateway have no protection in common")
+    ca = ca_file.read() if ca_file else ""
+    if ca_file:
+        read_ca(ca)
+    access = PhoneAccess(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
+    results = run_in_reactor(lambda reactor: try_phone(access, reactor))
+    if as_json:
+        steps = [{"step": one.step.value, "state": one.status.value, "message": one.message} for one in results]
+        print_json({"name": login.name, "url": endpoint.url, "steps": steps})
+    else:
+        print_table(("step", "state", "found"), [(one.step.value, one.status.value, one.message) for one in results])
+    if any(one.status is StepStatus.FAILED for one in results):
+        raise UserError(f"{login.name} does not work at {endpoint.url}: {results[-1].step.value}")
+
+
+def _password(file: TextIO | None) -> str:
+    """The phone's password; empty where there is no file and nobody to ask."""
+    if file is not None:
+        return file.readline().strip()
+    if not sys.stdin.isatty():
+        return ""
+    return str(click.prompt("Password of the phone (empty: skip the login)", "", hide_input=True, err=True)).strip()
 
 
 def find_phone(connection: Connection, name: str) -> PhoneLogin:

@@ -2,8 +2,9 @@
 """Parsing of filters in their string representation (RFC 4515), with ldaptor.
 
 Only commands and pages have filters as text; the filters of LDAP clients do not pass here.  ldaptor parses the text,
-and `ldapgw.ldap.filter_decoder` decodes the BER that ldaptor makes of it.  No other module imports ldaptor.  A known
-limit of ldaptor's grammar: attributes cannot be named by their OID.
+and `ldapgw.ldap.filter_decoder` decodes the BER that ldaptor makes of it.  Besides this module only
+`ldapgw.phones.reachability` imports ldaptor, as a client.  A known limit of ldaptor's grammar: attributes cannot be
+named by their OID.
 """
 
 from __future__ import annotations

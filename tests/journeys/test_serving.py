@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -58,6 +59,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
         assert "Traceback" not in gateway.said
         assert WRONG not in gateway.said
+
+
+def test_phones_test(served: Site, tmp_path: Path) -> None:
+    """The command does what the phone does; it ends with 1 when a step fails, and names no password."""
+    password = tmp_path / "password"
+    for written, code, last in (
+        (served.phones["desk1"], 0, ("search by number", "ok")),
+        (WRONG, 1, ("login", "failed")),
+        ("", 0, ("search by number", "skipped")),
+    ):
+        password.write_text(written + "\n")
+        done = served.ldapgw("phones", "test", "desk1", "--password-file", str(password), "--json")
+        assert done.returncode == code, done.stderr
+        step = json.loads(done.stdout)["steps"][-1]
+        assert (step["step"], step["state"]) == last
+        assert not written or written not in done.stdout + done.stderr
 
 
 @pytest.fixture

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: MIT
+"""What a phone meets on the network: name, port, TLS, login and two searches, tried with ldaptor as the client.
+
+The server's own code takes no part: ldaptor encodes and decodes, and Twisted checks the certificate, so a fault of ours
+shows here as it shows on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from service_identity import VerificationError
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as NoAnswer
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ldapgw.errors import UserError
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
+from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
+
+with warnings.catch_warnings():
+    # ldaptor is written for an older pyparsing.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from ldaptor.protocols import pureldap
+    from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
+
+# Seconds for each step.  Snom gives up a search after 7 s; name service and handshake may take longer.
+PATIENCE = 10.0
+
+# Letters of a name that are searched, as many as people type.
+_TYPED_LETTERS = 3
+
+_PEM_END = "-----END CERTIFICATE-----"
+
+
+class Step(StrEnum):
+    """One thing that has to work, in the order in which a phone needs them."""
+
+    NAME = "name"
+    PORT = "port"
+    TLS = "TLS"
+    LOGIN = "login"
+    NAME_SEARCH = "search by name"
+    NUMBER_SEARCH = "search by number"
+
+
+class StepStatus(StrEnum):
+    """Whether a step works."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step's result.
+
+    :ivar message: what was found, and the remedy for a problem; holds no name, number or password.
+    """
+
+    step: Step
+    status: StepStatus
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneAccess:
+    """What a phone has in its settings.
+
+    :ivar endpoint: where and how it connects.
+    :ivar password: empty: unknown, so that login and searches are skipped.
+    :ivar ca: certificates of private authorities in PEM; empty: those that the system trusts.
+    """
+
+    endpoint: LdapEndpoint
+    bind_dn: str
+    base_dn: str
+    password: str = field(default="", repr=False)
+    ca: str = ""
+
+
+class _StepFailed(Exception):
+    """A step failed, and no later one can be tried; the message is for people."""
+
+    def __init__(self, step: Step, message: str) -> None:
+        super().__init__(message)
+        self.result = StepResult(step, StepStatus.FAILED, message)
+
+
+@implementer(IHandshakeListener)
+class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no types
+    """A connection that tells when the TLS handshake is over, or why it failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handshake: Deferred[None] | None = None
+
+    async def handshake(self, start: Callable[[], Any], reactor: Any) -> None:
+        """Start TLS and wait for the end of the handshake."""
+        handshake: Deferred[None] = Deferred()
+        self._handshake = handshake
+        start()
+        await handshake.addTimeout(PATIENCE, reactor)
+
+    def handshakeCompleted(self) -> None:
+        self._end_handshake(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._end_handshake(reason)
+        super().connectionLost(reason)
+
+    def _end_handshake(self, outcome: Failure | None) -> None:
+        handshake, self._handshake = self._handshake, None
+        if handshake is not None and not handshake.called:
+            handshake.callback(outcome)
+
+
+def read_ca(pem: str) -> list[Certificate]:
+    """The certificates of private authorities.
+
+    :raises UserError: when the text has no certificate, or one that cannot be read.
+    """
+    try:
+        roots = [Certificate.loadPEM((part + _PEM_END).encode()) for part in pem.split(_PEM_END)[:-1]]
+    except crypto.Error:
+        roots = []
+    if not roots:
+        raise UserError("the file with the authority's certificates: expected certificates in PEM")
+    return roots
+
+
+async def try_phone(access: PhoneAccess, reactor: Any) -> tuple[StepResult, ...]:
+    """Do what a phone does, until a step fails.
+
+    :returns: the steps in order; the last one may be the one that failed.
+    """
+    results: list[StepResult] = []
+    client: _Client | None = None
+    try:
+        client = await _connect(access, results, reactor)
+        await _secure(client, access, results, reactor)
+        await _use(client, access, results, reactor)
+    except _StepFailed as failed:
+        results.append(failed.result)
+    finally:
+        if client is not None:
+            client.transport.abortConnection()
+    return tuple(results)
+
+
+async def _connect(access: PhoneAccess, results: list[StepResult], reactor: Any) -> _Client:
+    endpoint = access.endpoint
+    try:
+        client: _Client = await connectProtocol(
+            HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), _Client()
+        )
+    except DNSLookupError:
+        message = f"{endpoint.host} cannot be resolved: look at the name service, or at web.public_url"
+        raise _StepFailed(Step.NAME, message) from None
+    except (ConnectError, NoAnswer):
+        results.append(StepResult(Step.NAME, StepStatus.OK, f"{endpoint.host} has an address"))
+        message = (
+            f"nobody answers on port {endpoint.port}: look whether the gateway runs, at ldap.listen and "
+            "ldap.listen_tls, and at the firewall"
+        )
+        raise _StepFailed(Step.PORT, message) from None
+    address = client.transport.getPeer().host
+    results.append(StepResult(Step.NAME, StepStatus.OK, f"{endpoint.host} is {address}"))
+    results.append(StepResult(Step.PORT, StepStatus.OK, f"{endpoint.port} accepts connections"))
+    return client
+
+
+async def _secure(client: _Client, access: PhoneAccess, results: list[StepResult], reactor: Any) -> None:
+    security = access.endpoint.security
+    if security is Security.PLAIN:
+        message = "none: everybody on the way can read the password; set [tls] if the phones can use it"
+        results.append(StepResult(Step.TLS, StepStatus.WARNING, message))
+        return
+    options = optionsForClientTLS(
+        access.endpoint.host, trustRoot=trustRootFromCertificates(read_ca(access.ca)) if access.ca else platformTrust()
+    )
+    try:
+        if security is Security.STARTTLS:
+            answer = await client.send(pureldap.LDAPStartTLSRequest()).addTimeout(PATIENCE, reactor)
+            if answer.resultCode != ldaperrors.Success.resultCode:
+                raise _StepFailed(Step.TLS, "StartTLS is refused: look at [tls] of the configuration")
+        await client.handshake(lambda: client.transport.startTLS(options), reactor)
+    except VerificationError:
+        message = (
+            f"the certificate is not for {access.endpoint.host}: phones that check it refuse; let it name the host "
+            "of web.public_url"
+        )
+        raise _StepFailed(Step.TLS, message) from None
+    except SSL.Error:
+        message = (
+            "the certificate or its chain is not trusted: let tls.certificate contain the intermediate certificates; "
+            "an authority of your own has to be installed on the phones, and is named here with --ca-file"
+        )
+        raise _StepFailed(Step.TLS, message) from None
+    except (ConnectionClosed, TimeoutError, ldapclient.LDAPClientConnectionLostException):
+        message = "the handshake does not end: look whether another service, or a proxy, has this port"
+        raise _StepFailed(Step.TLS, message) from None
+    results.append(StepResult(Step.TLS, StepStatus.OK, f"{security.value}, with a certificate that is trusted"))
+
+
+async def _use(client: _Client, access: PhoneAccess, results: list[StepResult], reactor: Any) -> None:
+    """Log in and search, as far as the password is known."""
+    if not access.password:
+        skipped = (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH)
+        results.extend(StepResult(step, StepStatus.SKIPPED, "no password was given") for step in skipped)
+        return
+    step = Step.LOGIN
+    try:
+        await client.bind(access.bind_dn, access.password).addTimeout(PATIENCE, reactor)
+        results.append(StepResult(step, StepStatus.OK, "the password is right"))
+        step = Step.NAME_SEARCH
+        await _search(client, access.base_dn, results, reactor)
+    except ldaperrors.LDAPInvalidCredentials:
+        message = "the password is wrong: ldapgw phones reset gives the phone a new one"
+        raise _StepFailed(step, message) from None
+    except (ldaperrors.LDAPException, ConnectionClosed, NoAnswer) as error:
+        kind = error.name.decode() if isinstance(error, ldaperrors.LDAPResult) else "no answer"
+        raise _StepFailed(step, f"{kind}: look at the gateway's log") from None
+
+
+async def _search(client: _Client, base_dn: str, results: list[StepResult], reactor: Any) -> None:
+    """Take any contact with a number, then find somebody by the beginning of that name and by that number."""
+    some = await _found(client, base_dn, _filter(("telephoneNumber",), None), reactor)
+    if not some:
+        message = "there is no contact to search for: connect an account, or share a book with this phone"
+        results.extend(StepResult(step, StepStatus.SKIPPED, message) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH))
+        return
+    name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
+    typed = name.decode()[:_TYPED_LETTERS].encode()
+    for step, attributes, value in (
+        (Step.NAME_SEARCH, NAME_ATTRIBUTES, typed),
+        (Step.NUMBER_SEARCH, NUMBER_ATTRIBUTES, number),
+    ):
+        by = _filter(attributes, value, is_prefix=step is Step.NAME_SEARCH)
+        if not await _found(client, base_dn, by, reactor):
+            raise _StepFailed(step, "finds nobody, though the contact is there: look with ldapgw explain")
+        results.append(StepResult(step, StepStatus.OK, "finds a contact"))
+
+
+async def _found(client: _Client, base_dn: str, by: Any, reactor: Any) -> Sequence[Any]:
+    found: Sequence[Any] = (
+        await ldapsyntax.LDAPEntry(client, base_dn)
+        .search(filterObject=by, attributes=["cn", "telephoneNumber"], sizeLimit=1, sizeLimitIsNonFatal=True)
+        .addTimeout(PATIENCE, reactor)
+    )
+    return found
+
+
+def _filter(attributes: Sequence[str], value: bytes | None, *, is_prefix: bool = False) -> Any:
+    """Any of some attributes has a value, or begins with it; None: has any value."""
+
+    def term(attribute: str) -> Any:
+        if value is None:
+            return pureldap.LDAPFilter_present(attribute)
+        if is_prefix:
+            return pureldap.LDAPFilter_substrings(attribute, [pureldap.LDAPFilter_substrings_initial(value)])
+        return pureldap.LDAPFilter_equalityMatch(
+            pureldap.LDAPAttributeDescription(attribute), pureldap.LDAPAssertionValue(value)
+        )
+
+    person = pureldap.LDAPFilter_equalityMatch(
+        pureldap.LDAPAttributeDescription("objectClass"), pureldap.LDAPAssertionValue("person")
+    )
+    return pureldap.LDAPFilter_and([person, pureldap.LDAPFilter_or([term(one) for one in attributes])])

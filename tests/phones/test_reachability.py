@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What a phone meets on the network, tried on real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+from ldapgw.errors import UserError
+from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
+from ldapgw.phones.reachability import PhoneAccess, read_ca, try_phone
+from tests.support.phonebook.listening import Server, contexts_in, listening
+from tests.support.phonebook.wire import CONTEXT, DESK1, SECRET, make_factory
+from tests.support.site.running import free_ports
+
+PLAIN, STARTTLS, LDAPS = Security.PLAIN, Security.STARTTLS, Security.LDAPS
+WORKS = {"name": "ok", "port": "ok", "TLS": "ok", "login": "ok", "search by name": "ok", "search by number": "ok"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    tls, certificate = contexts_in(tmp_path_factory.mktemp("tls"))
+    with listening(reactor, make_factory(clock=reactor, tls=tls), certificate) as served:
+        yield served
+
+
+def phone(server: Server, security: Security) -> PhoneAccess:
+    """A phone that trusts the server's certificate."""
+    endpoint = LdapEndpoint(security, "127.0.0.1", server.tls if security is LDAPS else server.plain)
+    ca = Path(server.certificate).read_text()
+    return PhoneAccess(endpoint, DESK1, str(CONTEXT.base), SECRET.decode(), ca)
+
+
+async def states(access: PhoneAccess) -> dict[str, str]:
+    return {result.step.value: result.status.value for result in await try_phone(access, reactor)}
+
+
+@pytest.mark.parametrize(
+    ("security", "tls"), [(PLAIN, "warning"), (STARTTLS, "ok"), (LDAPS, "ok")], ids=["plain", "starttls", "ldaps"]
+)
+@pytest_twisted.ensureDeferred
+async def test_all_works(server: Server, security: Security, tls: str) -> None:
+    """Nothing protects a plain connection, which is said."""
+    assert await states(phone(server, security)) == WORKS | {"TLS": tls}
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_password_the_login_is_skipped(server: Server) -> None:
+    skipped = dict.fromkeys(("login", "search by name", "search by number"), "skipped")
+    assert await states(replace(phone(server, LDAPS), password="")) == WORKS | skipped
+
+
+@pytest.mark.parametrize("security", [STARTTLS, LDAPS])
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_that_nobody_knows(server: Server, security: Security) -> None:
+    """The password is not sent."""
+    unknown = replace(phone(server, security), ca="")
+    assert await states(unknown) == {"name": "ok", "port": "ok", "TLS": "failed"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
+    """It is trusted, but for 127.0.0.1."""
+    tls, certificate = contexts_in(tmp_path)
+    port = reactor.listenTCP(0, make_factory(clock=reactor, tls=tls).over_tls(), interface="127.0.0.2")
+    endpoint = LdapEndpoint(LDAPS, "127.0.0.2", port.getHost().port)
+    *_, last = await try_phone(PhoneAccess(endpoint, "", "", ca=Path(certificate).read_text()), reactor)
+    await port.stopListening()
+    assert (last.step, last.status) == ("TLS", "failed")
+    assert last.message.startswith("the certificate is not for 127.0.0.2:")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_password(server: Server) -> None:
+    """It does not stand in the message."""
+    *_, last = await try_phone(replace(phone(server, LDAPS), password="wrong-password"), reactor)
+    assert (last.step, last.status) == ("login", "failed")
+    assert last.message == "the password is wrong: ldapgw phones reset gives the phone a new one"
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_listens() -> None:
+    access = PhoneAccess(LdapEndpoint(PLAIN, "127.0.0.1", *free_ports(1)), "", "")
+    assert await states(access) == {"name": "ok", "port": "failed"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_name_that_does_not_exist() -> None:
+    """RFC 6761 6.4: invalid never exists."""
+    assert await states(PhoneAccess(LdapEndpoint(PLAIN, "phonebook.invalid", 389), "", "")) == {"name": "failed"}
+
+
+CUT = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("text", ["", "no PEM", CUT], ids=["empty", "text", "cut"])
+def test_an_authority_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(UserError, match="expected certificates in PEM"):
+        read_ca(text)
