@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+from twisted.internet.protocol import Factory, Protocol
 
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
@@ -102,3 +103,27 @@ CUT = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 def test_an_authority_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UserError, match="expected certificates in PEM"):
         read_ca(text)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_base_that_does_not_exist(server: Server) -> None:
+    *_, last = await try_phone(replace(phone(server, LDAPS), base_dn="dc=other"), reactor)
+    assert (last.step, last.message) == ("search by name", "noSuchObject: look at the gateway's log")
+
+
+class Greeting(Protocol):
+    """Greets whoever connects with octets that are no LDAP."""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+        self.transport.loseConnection()
+
+
+@pytest.mark.parametrize(("security", "step"), [(PLAIN, "login"), (STARTTLS, "TLS"), (LDAPS, "TLS")])
+@pytest_twisted.ensureDeferred
+async def test_another_service_has_the_port(security: Security, step: str) -> None:
+    port = reactor.listenTCP(0, Factory.forProtocol(Greeting), interface="127.0.0.1")
+    endpoint = LdapEndpoint(security, "127.0.0.1", port.getHost().port)
+    *_, last = await try_phone(PhoneAccess(endpoint, DESK1, "", SECRET.decode()), reactor)
+    await port.stopListening()
+    assert (last.step, last.status) == (step, "failed")
