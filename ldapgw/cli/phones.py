@@ -29,6 +29,9 @@ from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
+# What is no text is no password and no certificate, and is said to be none.
+_TEXT_FILE = click.File(encoding="utf-8", errors="replace")
+
 
 @click.group()
 def phones() -> None:
@@ -129,8 +132,8 @@ def reset(site: Site, name: str, *, as_json: bool) -> None:
 
 @phones.command(name="test")
 @click.argument("name")
-@click.option("--password-file", type=click.File(), help="A file with the phone's password in its first line.")
-@click.option("--ca-file", type=click.File(), help="Certificates of a private authority, as installed on the phones.")
+@click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password in its first line.")
+@click.option("--ca-file", type=_TEXT_FILE, help="Certificates of a private authority, as installed on the phones.")
 @as_json
 @pass_site
 def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
@@ -140,6 +143,9 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     """
     from ldapgw.phones.reachability import PhoneAccess, StepStatus, read_ca, try_phone
 
+    ca = ca_file.read() if ca_file else ""
+    if ca_file:
+        read_ca(ca)
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
     tenant = site.tenant(login.tenant)
@@ -147,9 +153,6 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
         raise UserError(f"{login.name} cannot connect: {vendor.title} and the gateway have no protection in common")
-    ca = ca_file.read() if ca_file else ""
-    if ca_file:
-        read_ca(ca)
     access = PhoneAccess(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:

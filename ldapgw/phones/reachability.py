@@ -209,7 +209,7 @@ async def _secure(client: _Client, access: PhoneAccess, results: list[StepResult
             "an authority of your own has to be installed on the phones, and is named here with --ca-file"
         )
         raise _StepFailed(Step.TLS, message) from None
-    except (ConnectionClosed, TimeoutError, ldapclient.LDAPClientConnectionLostException):
+    except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):
         message = "the handshake does not end: look whether another service, or a proxy, has this port"
         raise _StepFailed(Step.TLS, message) from None
     results.append(StepResult(Step.TLS, StepStatus.OK, f"{security.value}, with a certificate that is trusted"))

@@ -250,3 +250,12 @@ def test_a_phone_whose_tenant_is_gone(gateway: Gateway) -> None:
     line = f'{gateway.file}: there is no tenant "beta"; there are: acme\n'
     assert gateway.refused("phones", "reset", "b1") == line
     assert gateway.run("phones", "remove", "b1").exit_code == 0
+
+
+def test_an_authority_that_is_no_text(gateway: Gateway) -> None:
+    """It is no certificate, and that is said in a line."""
+    gateway.run("phones", "add", "desk1")
+    file = gateway.folder / "octets"
+    file.write_bytes(b"\xff\xfe\x00")
+    refused = gateway.refused("phones", "test", "desk1", "--ca-file", str(file))
+    assert refused.endswith("the file with the authority's certificates: expected certificates in PEM\n")

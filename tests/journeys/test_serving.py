@@ -68,8 +68,9 @@ def test_phones_test(served: Site, tmp_path: Path) -> None:
         (served.phones["desk1"], 0, ("search by number", "ok")),
         (WRONG, 1, ("login", "failed")),
         ("", 0, ("search by number", "skipped")),
+        ("\udcff", 1, ("login", "failed")),
     ):
-        password.write_text(written + "\n")
+        password.write_bytes(written.encode(errors="surrogateescape") + b"\n")
         done = served.ldapgw("phones", "test", "desk1", "--password-file", str(password), "--json")
         assert done.returncode == code, done.stderr
         step = json.loads(done.stdout)["steps"][-1]

@@ -13,6 +13,7 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.internet.protocol import Factory, Protocol
 
 from ldapgw.errors import UserError
+from ldapgw.phones import reachability
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
 from ldapgw.phones.reachability import PhoneAccess, read_ca, try_phone
 from tests.support.phonebook.listening import Server, contexts_in, listening
@@ -119,10 +120,15 @@ class Greeting(Protocol):
         self.transport.loseConnection()
 
 
+@pytest.mark.parametrize("service", [Greeting, Protocol], ids=["speaks", "is silent"])
 @pytest.mark.parametrize(("security", "step"), [(PLAIN, "login"), (STARTTLS, "TLS"), (LDAPS, "TLS")])
 @pytest_twisted.ensureDeferred
-async def test_another_service_has_the_port(security: Security, step: str) -> None:
-    port = reactor.listenTCP(0, Factory.forProtocol(Greeting), interface="127.0.0.1")
+async def test_another_service_has_the_port(
+    monkeypatch: pytest.MonkeyPatch, service: type[Protocol], security: Security, step: str
+) -> None:
+    """One that is silent is not waited for."""
+    monkeypatch.setattr(reachability, "PATIENCE", 0.3)
+    port = reactor.listenTCP(0, Factory.forProtocol(service), interface="127.0.0.1")
     endpoint = LdapEndpoint(security, "127.0.0.1", port.getHost().port)
     *_, last = await try_phone(PhoneAccess(endpoint, DESK1, "", SECRET.decode()), reactor)
     await port.stopListening()
