@@ -93,6 +93,18 @@ def find_callers(
     return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
 
 
+def matching_numbers(entry: Entry, numbers: Sequence[NamedNumber]) -> dict[str, tuple[str, ...]]:
+    """The values of an entry that are a number which a filter names, by their attributes, in the schema's order.
+
+    :param numbers: as `PreparedFilter.numbers` has them.
+    """
+    found = {
+        kind.name: _matching_values(entry, kind, [assertion for kinds, assertion, _ in numbers if kind in kinds], set())
+        for kind in NUMBER_TYPES
+    }
+    return {attribute: tuple(values) for attribute, values in found.items() if values}
+
+
 # The attributes of a caller-ID entry, besides the number that was asked for.
 _CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
 

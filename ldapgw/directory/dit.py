@@ -95,15 +95,26 @@ class Directory:
 
         A star is personal: it counts in the viewer's own book alone.
         """
-        key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
+        key = self._book_key(entry)
+        names = {folded(name) for name in self._label_names(key, entry, access)}
+        is_favourite = self.context.favourites and key == access.book and folded(FAVOURITES) in names
+        return ContactFlags(is_favourite, self.context.block_label in names)
+
+    def label_names(self, entry: Entry, access: Access) -> tuple[str, ...]:
+        """The names of those labels of an entry whose branches a viewer sees, but for Google's star."""
+        names = self._label_names(self._book_key(entry), entry, access)
+        return tuple(name for name in names if not self.context.favourites or folded(name) != folded(FAVOURITES))
+
+    def _book_key(self, entry: Entry) -> str:
+        return entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
+
+    def _label_names(self, key: str, entry: Entry, access: Access) -> tuple[str, ...]:
         found = self._by_key.get(key)
         book = found if found is None or key == access.book else _shared_part(found)
         if book is None:
-            return ContactFlags()
+            return ()
         uid = folded(entry.uid.decode())
-        names = {folded(label.name) for label in book.labels if label.segments.entry_of_uid(uid) is not None}
-        is_favourite = self.context.favourites and key == access.book and folded(FAVOURITES) in names
-        return ContactFlags(is_favourite, self.context.block_label in names)
+        return tuple(label.name for label in book.labels if label.segments.entry_of_uid(uid) is not None)
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""

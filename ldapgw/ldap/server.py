@@ -21,6 +21,7 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import LeftOut
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import (
@@ -28,6 +29,7 @@ from ldapgw.ldap.admission import (
     LOG_INTERVAL,
     BindBackoff,
     CallerIdLimits,
+    ClientBudget,
     ConnectionLimits,
     LogLine,
     LogThrottle,
@@ -135,6 +137,10 @@ class LdapFactory(ServerFactory):
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
         """The clients of a tenant that asked caller-ID books for too many numbers that nobody has, within a day."""
         return self._caller_id_limits.left_out(tenant)
+
+    def budget(self, viewer: Viewer, address: str) -> ClientBudget:
+        """How many numbers a client may still ask caller-ID books for that nobody has, over LDAP and over HTTP."""
+        return self._caller_id_limits.budget(viewer, address)
 
     # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------
 

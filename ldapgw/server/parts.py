@@ -25,6 +25,7 @@ from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
+from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
@@ -52,7 +53,13 @@ from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.web.app import web_resource
-from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
+from ldapgw.web.dependencies import (
+    AdminDependencies,
+    BookClientDependencies,
+    PhoneDependencies,
+    WebDependencies,
+    WebTenant,
+)
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, account_topic
 from ldapgw.web.site import Admission, WebSite
 
@@ -254,6 +261,11 @@ class Parts:
                 searches=activity.recent_searches,
                 anonymous_refused_at=search_log.last_refusal,
                 certificate=PhoneTrustAnchor(tls, work_thread).trust_anchor,
+            ),
+            book_clients=BookClientDependencies(
+                authenticate=catalog.authenticate,
+                login_delay=ldap.bind_delay,
+                reader=BookReader(catalog.dit, ldap.budget, observers, reactor),
             ),
             notifier=notifier,
             progress=progress.get,

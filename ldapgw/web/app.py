@@ -19,6 +19,7 @@ from ldapgw.errors import StoreError
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPage, SearchPage
 from ldapgw.web.admin_pages import AdminPage
+from ldapgw.web.callers import CallerPage
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.events import EventStreams
@@ -55,6 +56,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         ExplainPage(layout),
         AdminPage(layout, phones),
         EventStreams(layout),
+        CallerPage(layout),
     )
     return tuple(route for page in pages for route in page.routes())
 

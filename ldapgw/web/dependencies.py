@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import LeftOut
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
+from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.explainer import Explainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
@@ -111,6 +113,7 @@ class WebDependencies:
     :ivar disconnected: called after an account was disconnected; what copies of the database have of it is deleted.
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
+    :ivar book_clients: dependencies of what phones and PBXs read over HTTP.
     :ivar notifier: notifies open pages of changes.
     :ivar progress: the progress of an account's sync, by account id; None when no sync is running.
     :ivar finder: searches contacts as a phone does.
@@ -134,6 +137,7 @@ class WebDependencies:
     disconnected: Callable[[], object]
     admin: AdminDependencies
     phones: PhoneDependencies
+    book_clients: BookClientDependencies
     notifier: ChangeNotifier
     progress: Callable[[int], SyncProgress | None]
     finder: Finder
@@ -164,6 +168,21 @@ class PhoneDependencies:
     searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BookClientDependencies:
+    """The parts of the gateway that serve phones and PBXs over HTTP.
+
+    :ivar authenticate: name, password, client address → the viewer; None: name or password is wrong.
+    :ivar login_delay: counts a wrong login, by the client's address and the login's name; returns the seconds to delay
+        the answer; None: another answer is delayed.
+    :ivar reader: reads the served directory.
+    """
+
+    authenticate: Callable[[str, bytes, str], Viewer | None]
+    login_delay: Callable[[str, str], float | None]
+    reader: BookReader
 
 
 @dataclass(frozen=True, slots=True)

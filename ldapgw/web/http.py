@@ -101,6 +101,25 @@ def request_address(request: IRequest, is_trusted_proxy: Callable[[str], bool]) 
     return client_address(peer, map(_text, headers), is_trusted_proxy)
 
 
+def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> bool:
+    """Whether a request came by TLS or from this machine; of its own hop a trusted proxy says so.
+
+    A proxy that sets no ``X-Forwarded-Proto`` is taken to be one that ends TLS, as `trusted_proxies` are documented.
+    """
+    peer = getattr(request.getClientAddress(), "host", "")
+    if peer and is_trusted_proxy(peer) and request.requestHeaders.hasHeader(b"X-Forwarded-For"):
+        return _header(request, "X-Forwarded-Proto").strip().lower() in ("", "https")
+    return request.isSecure() or not peer or _is_loopback(peer)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+
+
 def _read_hop(hop: str) -> str:
     match = _HOP.fullmatch(hop)
     address = (match[1] or match[2] or "") if match else hop
@@ -244,6 +263,9 @@ class HttpRequest:
     :ivar cookies: our cookies, except sessions.
     :ivar sessions: the session cookies, by tenant name.
     :ivar address: the client's IP address (`client_address`).
+    :ivar is_private: whether nobody on the way can read the request: it came by TLS or from this machine.
+    :ivar authorization: the header ``Authorization``; empty if not sent; secret.
+    :ivar accept: the header ``Accept``; empty if not sent.
     :ivar origin: the header ``Origin``; empty if not sent.
     :ivar fetch_site: the header ``Sec-Fetch-Site``; empty if not sent.
     :ivar if_none_match: the header ``If-None-Match``; empty if not sent.
@@ -257,6 +279,9 @@ class HttpRequest:
     cookies: Mapping[Cookie, str] = field(default_factory=dict)
     sessions: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
+    is_private: bool = False
+    authorization: str = ""
+    accept: str = ""
     origin: str = ""
     fetch_site: str = ""
     if_none_match: str = ""
@@ -313,6 +338,7 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
     parameters = _without_duplicates(pairs)
     cookie_headers = [_text(value) for value in headers.getRawHeaders(b"Cookie", [])]
     our_cookies = cookies.read(cookie_headers)
+    accept = _header(request, "Accept")
     chosen = [tag for tag in (parameters.get("language", ""), our_cookies.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return HttpRequest(
         query=parameters,
@@ -321,11 +347,14 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         cookies=our_cookies,
         sessions=cookies.sessions(cookie_headers, dependencies.tenants),
         address=request_address(request, dependencies.is_trusted_proxy),
+        is_private=_is_private(request, dependencies.is_trusted_proxy),
+        authorization=_header(request, "Authorization"),
+        accept=accept,
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),
         language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
-        is_background=_header(request, "Ldapgw-Live") == "look" or _header(request, "Accept") == "text/event-stream",
+        is_background=_header(request, "Ldapgw-Live") == "look" or accept == "text/event-stream",
     )
 
 

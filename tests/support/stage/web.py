@@ -27,7 +27,7 @@ from twisted.web.resource import Resource
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.caller_id import LeftOut
-from ldapgw.directory.catalog import Snapshot
+from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
@@ -38,7 +38,9 @@ from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.browser import Visit
 from ldapgw.google.sandbox.world import RegisteredClient, World
+from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.phones.activity import PhoneActivity
+from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -51,7 +53,13 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import StoreWorker
 from ldapgw.web.app import web_resource
-from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
+from ldapgw.web.dependencies import (
+    AdminDependencies,
+    BookClientDependencies,
+    PhoneDependencies,
+    WebDependencies,
+    WebTenant,
+)
 from ldapgw.web.http import PublicUrl
 from ldapgw.web.live import ChangeNotifier, account_topic
 from ldapgw.web.site import Admission, WebSite
@@ -203,6 +211,9 @@ class Stage:
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
         self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
+        self.catalog = Catalog(self.served, {})
+        self.backoff = BindBackoff()
+        self.caller_id_limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.clients = TenantClients(self.store, self.secret_box, {})
         self.misuse = MisuseLog(self.clock)
 
@@ -257,6 +268,13 @@ class Stage:
                 searches=self.watch.recent_searches,
                 anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=self._certificate,
+            ),
+            book_clients=BookClientDependencies(
+                authenticate=self.catalog.authenticate,
+                login_delay=lambda address, login: self.backoff.delay(address, login, self.clock.seconds()),
+                reader=BookReader(
+                    self.catalog.dit, self.caller_id_limits.budget, (self.watch.search_log.observe,), self.clock
+                ),
             ),
             notifier=self.live,
             progress=self.progress.get,

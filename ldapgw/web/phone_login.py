@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Logins of phones and PBXs over HTTP: Basic (RFC 7617), or Bearer with ``NAME.PASSWORD`` (RFC 6750).
+
+There is no Digest (RFC 7616): it needs a stored equivalent of the password.  A login that came in clear over the
+network is refused.  The answer to a wrong login is delayed, and wrong logins count together with those over LDAP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NamedTuple
+
+from twisted.internet.task import deferLater
+
+from ldapgw.directory.access import Viewer
+from ldapgw.web.dependencies import WebDependencies, WebTenant
+from ldapgw.web.http import HttpRequest, HttpResponse, text_response
+
+# Seconds until a wrong login is answered while another answer to the same network and login is delayed.
+_LONGEST_DELAY = 8.0
+
+
+class Credentials(NamedTuple):
+    """A login's name and password."""
+
+    name: str
+    password: bytes
+
+    def __repr__(self) -> str:
+        return "<Credentials>"
+
+
+class LoginRefused(Exception):
+    """A phone did not log in.
+
+    :ivar response: the answer.
+    """
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__()
+        self.response = response
+
+
+def read_credentials(authorization: str) -> Credentials | None:
+    """The credentials in the header ``Authorization``; None: there are none, or they cannot be read."""
+    scheme, _, value = authorization.strip().partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer":
+        name, dot, password = value.rpartition(".")
+        return Credentials(name, password.encode()) if dot else None
+    if scheme.lower() != "basic":
+        return None
+    try:
+        octets = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    user, colon, secret = octets.partition(b":")
+    return Credentials(user.decode("utf-8", "replace"), secret) if colon else None
+
+
+async def log_in(request: HttpRequest, tenant: WebTenant, dependencies: WebDependencies) -> Viewer:
+    """The login of the phone that sent a request.
+
+    :raises LoginRefused: there is no login, it is wrong or another tenant's, or it came in clear over the network.
+    """
+    if not request.is_private:
+        raise LoginRefused(text_response("A login needs HTTPS.", 403))
+    credentials = read_credentials(request.authorization)
+    if credentials is None:
+        raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
+    clients = dependencies.book_clients
+    viewer = clients.authenticate(credentials.name, credentials.password, request.address)
+    if viewer is not None and any(access.tenant == tenant.name for access in viewer.access):
+        return viewer
+    delay = clients.login_delay(request.address, credentials.name)
+    await deferLater(dependencies.clock, _LONGEST_DELAY if delay is None else delay)
+    raise LoginRefused(_unauthorized(tenant, "Name or password is wrong."))
+
+
+def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:
+    """RFC 9110 15.5.2."""
+    refused = text_response(message, 401)
+    challenge = f'Basic realm="{tenant.name}", charset="UTF-8"'
+    return HttpResponse(refused.status, refused.body, refused.content_type, (("WWW-Authenticate", challenge),))

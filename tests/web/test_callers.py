@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: MIT
+"""Callers' names over HTTP, as PBXs ask for them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer, hash_password, phone_dn
+from ldapgw.directory.book import build_book
+from ldapgw.directory.catalog import PhoneAccess, Snapshot
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.special_entries import Features
+from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
+from ldapgw.numbers.phone_number import parse
+from ldapgw.phones.activity import decode_search
+from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
+from ldapgw.web.app import web_resource
+from ldapgw.web.callers import caller_number, prefers_json
+from ldapgw.web.phone_login import Credentials, read_credentials
+from ldapgw.web.site import WebSite
+from tests.support.phonebook import naming_context
+from tests.support.stage.web import ACME, GLOBEX, Browser, Connection, Seen, Stage
+
+PASSWORD = "q3h7k2m9x4z8b5n6p1rs"
+OTHER_BASE = Dn.parse("dc=globex,dc=example")
+
+
+def person(uid: str, name: str, *phones: tuple[Kind, str], **more: object) -> Contact:
+    given, _, family = name.rpartition(" ")
+    numbers = tuple(Phone(kind, number) for kind, text in phones if (number := parse(text, "DE")) is not None)
+    return Contact(uid, name=name, given_name=given, family_name=family, phones=numbers, **more)  # type: ignore[arg-type]
+
+
+ANNA = person(
+    "a1",
+    "Anna Berg",
+    (Kind.WORK, "030 1234567"),
+    (Kind.MOBILE, "0171 1234567"),
+    organization="Berg & Söhne",
+    labels=("g1", "g2"),
+)
+BOB = person("b1", "Bob Bauer", (Kind.HOME, "030 7654321"), organization="Bauer AG", labels=("g9",))
+CARL = person("c1", "Carl Cäsar", (Kind.MOBILE, "0171 7654321"), organization="Caesar KG")
+DORA = person("d1", "Dora Dorn", (Kind.WORK, "030 5556677"))
+
+
+def serve(stage: Stage) -> None:
+    """Alice's own book, Bob's shared one, Carl's for callers' names and Dora's private one; and another tenant's."""
+    context = replace(naming_context(), block_label="suppliers", favourites=True)
+    other = replace(context, name="globex", base=OTHER_BASE)
+    books = (
+        build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [ANNA], LABELS, per_number=False),
+        build_book(context, "b", "bob@acme.example", Sharing.SHARED, [BOB], {"g9": "Friends"}, per_number=False),
+        build_book(context, "c", "carl@acme.example", Sharing.CALLERS, [CARL], {}, per_number=False),
+        build_book(context, "d", "dora@acme.example", Sharing.PRIVATE, [DORA], {}, per_number=False),
+    )
+    eve = build_book(other, "e", "eve@globex.example", Sharing.SHARED, [DORA], {}, per_number=False)
+    logins = {
+        name: login(name, tenant, base, book)
+        for name, tenant, base, book in (
+            ("pbx", "acme", context.base, "a"),
+            ("other.pbx", "globex", OTHER_BASE, ""),
+        )
+    }
+    dit = Dit((Directory(context, books), Directory(other, (eve,))), Features("1"))
+    stage.catalog.publish(Snapshot(dit, logins, loaded=True), ())
+
+
+LABELS = {"g1": "Favourites", "g2": "Suppliers"}
+
+
+def login(name: str, tenant: str, base: Dn, book: str) -> PhoneAccess:
+    dn = phone_dn(name, base)
+    return PhoneAccess(name, dn, hash_password(PASSWORD, bytes), Viewer(str(dn), (Access(tenant, book),)))
+
+
+def basic(name: str = "pbx", password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def bearer(name: str = "pbx", password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": f"Bearer {name}.{password}"}
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage(tenants=(ACME, GLOBEX))
+    serve(made)
+    return made
+
+
+def ask(browser: Browser, number: str, headers: dict[str, str] | None = None, tenant: str = "acme") -> Seen:
+    return browser.get(f"/{tenant}/caller?number={number}", basic() if headers is None else headers)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["%2B49301234567", "+49301234567", "00493 01234567".replace(" ", ""), "0301234567", "(030)%20123-4567",
+     "sip:+49301234567@pbx.example", "01711234567"],
+)  # fmt: skip
+def test_the_name(browser: Browser, number: str) -> None:
+    """However the PBX writes the number; "+" stands for a space in a query, and is sent as it is all the same."""
+    answer = ask(browser, number)
+    assert (answer.status, answer.body) == (200, "Anna Berg")
+    assert answer.headers["content-type"] == ["text/plain; charset=utf-8"]
+    assert answer.headers["cache-control"] == ["no-store"]
+
+
+@pytest.mark.parametrize("headers", [basic(), bearer(), basic("PBX"), basic("cn=pbx,ou=phones,dc=acme,dc=example")])
+def test_the_login(browser: Browser, headers: dict[str, str]) -> None:
+    """A phone's, as over LDAP."""
+    assert ask(browser, "0301234567", headers).status == 200
+
+
+def test_a_name_with_a_dot(browser: Browser) -> None:
+    """The password of a Bearer token follows the last dot."""
+    assert ask(browser, "0305556677", bearer("other.pbx"), "globex").body == "Dora Dorn"
+
+
+JSON = {"Accept": "application/json"}
+
+
+def test_json(browser: Browser) -> None:
+    """All that the login may see of its own book."""
+    answer = ask(browser, "01711234567", basic() | JSON)
+    assert answer.headers["content-type"] == ["application/json"]
+    assert json.loads(answer.body) == {
+        "name": "Anna Berg",
+        "first_name": "Anna",
+        "last_name": "Berg",
+        "company": "Berg & Söhne",
+        "number": "+491711234567",
+        "kind": "mobile",
+        "book": "alice@acme.example",
+        "label": "Suppliers",
+        "favourite": True,
+        "blocked": True,
+    }
+
+
+def test_json_of_a_shared_book(browser: Browser) -> None:
+    found = json.loads(ask(browser, "0307654321", basic() | JSON).body)
+    assert [found[key] for key in ("name", "kind", "book", "label", "favourite", "blocked")] == [
+        "Bob Bauer",
+        "home",
+        "bob@acme.example",
+        "Friends",
+        False,
+        False,
+    ]
+
+
+def test_json_of_a_book_for_callers(browser: Browser) -> None:
+    """Its name and the number that was asked for, and nothing else."""
+    assert json.loads(ask(browser, "01717654321", basic() | JSON).body) == {
+        "name": "Carl Cäsar",
+        "first_name": None,
+        "last_name": "Cäsar",
+        "company": None,
+        "number": "+491717654321",
+        "kind": "mobile",
+        "book": None,
+        "label": None,
+        "favourite": False,
+        "blocked": False,
+    }
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "application/json;q=0.5, text/plain", "x"])
+def test_who_does_not_ask_for_json(accept: str) -> None:
+    assert not prefers_json(accept)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/json, */*", "application/json, text/plain;q=0.9"])
+def test_who_asks_for_json(accept: str) -> None:
+    assert prefers_json(accept)
+
+
+@pytest.mark.parametrize("number", ["0305556677", "03099999999", "anonymous", "", "Berg", "*", "%2B", "9" * 300])
+def test_nobody(browser: Browser, number: str) -> None:
+    """A private book of somebody else, a stranger, who withholds the number, and what is no number."""
+    answer = ask(browser, number)
+    assert (answer.status, answer.body) == (404, "")
+
+
+def test_no_number(browser: Browser) -> None:
+    answer = browser.get("/acme/caller", basic())
+    assert (answer.status, answer.body) == (400, "The number is missing: …/caller?number=+4930…\n")
+
+
+class Pbx:
+    """A PBX on one connection from the loopback, where a login may come in clear."""
+
+    def __init__(self, stage: Stage, peer: str = "127.0.0.1") -> None:
+        self.clock = stage.clock
+        self.connection = Connection(WebSite(web_resource(stage.gate), stage.clock, stage.admission()), peer)
+
+    def ask(self, headers: dict[str, str], tenant: str = "acme", number: str = "0301234567") -> bytes:
+        """What is answered at once."""
+        lines = [f"GET /{tenant}/caller?number={number} HTTP/1.1", "Host: phonebook.example.com"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return self.connection.send("\r\n".join((*lines, "", "")).encode())
+
+    def wait(self, seconds: float) -> bytes:
+        """What is answered then."""
+        self.connection.transport.clear()
+        self.clock.advance(seconds)
+        answer: bytes = self.connection.transport.value()
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "tenant"),
+    [
+        (basic("pbx", "wrong"), "acme"),
+        (basic("nobody"), "acme"),
+        (bearer("pbx", "wrong"), "acme"),
+        (bearer("other.pbx"), "acme"),
+        (basic(), "globex"),
+        (basic("", ""), "acme"),
+    ],
+)
+def test_a_wrong_login(stage: Stage, headers: dict[str, str], tenant: str) -> None:
+    """Wrong, unknown or another tenant's: the same answer, after a while."""
+    pbx = Pbx(stage)
+    assert pbx.ask(headers, tenant) == b""
+    answer = pbx.wait(FIRST_DELAY)
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert f'WWW-Authenticate: Basic realm="{tenant}", charset="UTF-8"'.encode() in answer
+    assert answer.endswith(b"\r\n\r\nName or password is wrong.\n")
+    assert pbx.ask(basic(), number="0307654321").endswith(b"\r\n\r\nBob Bauer")
+
+
+def test_guessing_becomes_slow(stage: Stage) -> None:
+    """As over LDAP, whose wrong logins count too; more at once are answered no sooner."""
+    guesser = Pbx(stage)
+    for wait in (FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY):
+        assert guesser.ask(basic("pbx", "wrong")) == b""
+        assert guesser.wait(wait - 0.01) == b""
+        assert b" 401 " in guesser.wait(0.02)
+    guesser.ask(basic("pbx", "wrong"))
+    another = Pbx(stage)
+    another.ask(basic("pbx", "wrong"))
+    assert another.wait(7.9) == b""
+    assert b" 401 " in another.wait(0.2)
+    assert Pbx(stage).ask(basic()).endswith(b"Anna Berg")
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Digest x"}, {"Authorization": "Basic x"}, {"Authorization": "Bearer x"}]
+)
+def test_no_login(browser: Browser, headers: dict[str, str]) -> None:
+    """That is no guess, so it is answered at once: most clients ask first without a login."""
+    answer = ask(browser, "0301234567", headers)
+    assert (answer.status, answer.body) == (401, "This needs the login of a phone.\n")
+    assert answer.headers["www-authenticate"] == ['Basic realm="acme", charset="UTF-8"']
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "is_served"),
+    [
+        ("127.0.0.1", {}, True),
+        ("192.0.2.1", {}, False),
+        ("192.0.2.1", {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}, False),
+        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1"}, True),
+        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, True),
+        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}, False),
+    ],
+)
+def test_a_login_in_clear(stage: Stage, peer: str, headers: dict[str, str], is_served: bool) -> None:
+    """It is refused, right or wrong; 192.0.2.9 is a proxy that is trusted."""
+    stage.trusts = lambda address: address == "192.0.2.9"
+    answer = Pbx(stage, peer).ask(basic() | headers)
+    assert answer.startswith(b"HTTP/1.1 200" if is_served else b"HTTP/1.1 403")
+    assert answer.endswith(b"Anna Berg" if is_served else b"A login needs HTTPS.\n")
+
+
+def test_trying_all_numbers(stage: Stage, browser: Browser) -> None:
+    """A login that asks for too many that nobody has gets no more names of books for callers."""
+    for number in range(int(UNKNOWN_NUMBERS)):
+        ask(browser, f"0309{number:06}")
+    assert [ask(browser, number).status for number in ("01717654321", "0301234567")] == [404, 200]
+    stage.clock.advance(10.0)
+    assert ask(browser, "01717654321").body == "Carl Cäsar"
+
+
+def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
+    """As a search over LDAP would be, with what was found."""
+    ask(browser, "0301234567")
+    ask(browser, "03099999999")
+    base = stage.watch.base_dn("acme")
+    found = [decode_search(one) for one in stage.watch.search_log.searches_of(f"cn=pbx,ou=phones,{base}")]
+    assert [(one.search.entries, one.request.base) for one in found if one.request] == [(0, base), (1, base)]
+    profile = PhoneProfile.for_model(base, "", per_number=False)
+    assert [find_hints(one, profile) for one in found] == [(Hint.NOTHING,), ()]
+
+
+@pytest.mark.parametrize(
+    ("authorization", "credentials"),
+    [
+        ("basic cGJ4OmE6Yg==", Credentials("pbx", b"a:b")),
+        ("BASIC  cGJ4OnDDpHNz ", Credentials("pbx", "päss".encode())),
+        ("Bearer a.b.c", Credentials("a.b", b"c")),
+        ("Basic cGJ4", None),
+        ("Basic cGJ4Og", None),
+        ("Basic ü", None),
+        ("Bearer pbx", None),
+        ("", None),
+    ],
+)
+def test_credentials(authorization: str, credentials: Credentials | None) -> None:
+    assert read_credentials(authorization) == credentials
+    assert repr(Credentials("pbx", b"secret")) == "<Credentials>"
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(" 4930", "+4930"), ("+4930", "+4930"), (" anonymous", " anonymous"), (" ", " "), ("", "")]
+)
+def test_a_plus_that_was_not_encoded(value: str, number: str) -> None:
+    assert caller_number(value) == number
