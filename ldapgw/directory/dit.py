@@ -32,10 +32,12 @@ class ContactFlags(NamedTuple):
 
     :ivar favourite: the viewer has starred the contact at Google.
     :ivar blocked: the contact has the label of blocked contacts.
+    :ivar labels: the names of its labels that the viewer sees, but for Google's star.
     """
 
     favourite: bool = False
     blocked: bool = False
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +97,17 @@ class Directory:
 
         A star is personal: it counts in the viewer's own book alone.
         """
-        key = self._book_key(entry)
-        names = {folded(name) for name in self._label_names(key, entry, access)}
-        is_favourite = self.context.favourites and key == access.book and folded(FAVOURITES) in names
-        return ContactFlags(is_favourite, self.context.block_label in names)
-
-    def label_names(self, entry: Entry, access: Access) -> tuple[str, ...]:
-        """The names of those labels of an entry whose branches a viewer sees, but for Google's star."""
-        names = self._label_names(self._book_key(entry), entry, access)
-        return tuple(name for name in names if not self.context.favourites or folded(name) != folded(FAVOURITES))
-
-    def _book_key(self, entry: Entry) -> str:
-        return entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
-
-    def _label_names(self, key: str, entry: Entry, access: Access) -> tuple[str, ...]:
+        key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
         found = self._by_key.get(key)
         book = found if found is None or key == access.book else _shared_part(found)
         if book is None:
-            return ()
+            return ContactFlags()
         uid = folded(entry.uid.decode())
-        return tuple(label.name for label in book.labels if label.segments.entry_of_uid(uid) is not None)
+        labels = {folded(one.name): one.name for one in book.labels if one.segments.entry_of_uid(uid) is not None}
+        is_starred = self.context.favourites and labels.pop(folded(FAVOURITES), None) is not None
+        return ContactFlags(
+            is_starred and key == access.book, self.context.block_label in labels, tuple(labels.values())
+        )
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""

@@ -13,13 +13,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, boolean, integer, octets, tlv
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
-from ldapgw.directory.dit import Directory, Dit, search_scopes
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import Equality, Or, Scope
-from ldapgw.directory.filter_matcher import PreparedFilter, prepare
+from ldapgw.directory.filter import Equality, Filter, Or, Scope
+from ldapgw.directory.filter_matcher import NamedNumber, prepare
 from ldapgw.directory.search import SearchCursor
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.session import Observer
@@ -35,31 +35,48 @@ _KINDS = {
     "pager": "pager",
     "telephoneNumber": "work",
 }
-_SHOWN = ("cn", "givenName", "sn", "o", *_KINDS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Caller:
     """A contact with a number that was looked up.
 
-    :ivar number: the number as phones get it.
-    :ivar kind: the kind of that number: mobile, home, fax, pager or work.
-    :ivar book: the name of the contact's book; empty for a contact of a caller-ID book, of which only the name shows.
-    :ivar labels: the names of the contact's labels, as far as the login sees them.
-    :ivar is_favourite: whether the login's own account has starred the contact.
-    :ivar is_blocked: whether the contact has the label of blocked contacts.
+    Most PBXs ask for the name alone, so the rest is read on request.
+
+    :param entry: the contact's entry.
+    :param numbers: the number that was looked up, as `PreparedFilter.numbers` has it.
+    :param access: of the login that has looked it up.
     """
 
-    name: str
-    given_name: str
-    family_name: str
-    company: str
-    number: str
-    kind: str
-    book: str
-    labels: tuple[str, ...] = ()
-    is_favourite: bool = False
-    is_blocked: bool = False
+    entry: Entry
+    numbers: Sequence[NamedNumber]
+    directory: Directory
+    access: Access
+
+    @property
+    def name(self) -> str:
+        return self.text("cn")
+
+    def text(self, attribute: str) -> str:
+        """The first value of an attribute; empty if there is none, or none that the login may see."""
+        return next((value.decode("utf-8", "replace") for value in self.entry.attribute(attribute)), "")
+
+    @property
+    def number(self) -> tuple[str, str]:
+        """The number as phones get it, and its kind: mobile, home, fax, pager or work."""
+        numbers = matching_numbers(self.entry, self.numbers)
+        return next((numbers[attribute][0], kind) for attribute, kind in _KINDS.items() if attribute in numbers)
+
+    @property
+    def book(self) -> str:
+        """The name of the contact's book; empty for a contact of a caller-ID book, of which only the name shows."""
+        rdns = Dn.parse(self.entry.dn).rdns
+        kind, name = rdns[-len(self.directory.context.base.rdns) - 1][0]
+        return name if kind == "ou" else ""
+
+    @property
+    def flags(self) -> ContactFlags:
+        return self.directory.flags(self.entry, self.access)
 
 
 class BookReader:
@@ -95,8 +112,7 @@ class BookReader:
         if directory is None or len(number) > MAX_NUMBER:
             return None
         base, value = directory.context.base, number.encode()
-        number_filter = Or(tuple(Equality(attribute, value) for attribute in _KINDS))
-        prepared = prepare(number_filter, directory.context)
+        prepared = prepare(_number_filter(value, directory.context), directory.context)
         scopes = search_scopes(dit, viewer, str(base), Scope.WHOLE_SUBTREE)
         cursor = SearchCursor(scopes, [prepared], budget=self._budget(viewer, address))
         found: Entry | None = None
@@ -106,58 +122,37 @@ class BookReader:
             if found is None and not cursor.finished:
                 await deferLater(self._clock, 0)
         seconds = self._clock.seconds() - started
+        message = _search_message(str(base), value)
         for observe in self._observers:
-            observe(
-                viewer.login,
-                address,
-                _search_message(str(base), value),
-                int(found is not None),
-                ResultCode.SUCCESS,
-                seconds,
-            )
-        return None if found is None else _caller(found, prepared, directory, access)
+            observe(viewer.login, address, message, int(found is not None), ResultCode.SUCCESS, seconds)
+        return None if found is None else Caller(found, prepared.numbers, directory, access)
 
 
-def _caller(entry: Entry, prepared: PreparedFilter, directory: Directory, access: Access) -> Caller:
-    numbers = matching_numbers(entry, prepared.numbers)
-    attribute = next((attribute for attribute in _KINDS if numbers.get(attribute)), "telephoneNumber")
-    rdn_type, book = Dn.parse(entry.dn).rdns[: -len(directory.context.base.rdns)][-1][0]
-    flags = directory.flags(entry, access)
-    return Caller(
-        name=_text(entry, "cn"),
-        given_name=_text(entry, "givenName"),
-        family_name=_text(entry, "sn"),
-        company=_text(entry, "o"),
-        number=next(iter(numbers.get(attribute, ())), ""),
-        kind=_KINDS[attribute],
-        book=book if rdn_type == "ou" else "",
-        labels=directory.label_names(entry, access),
-        is_favourite=flags.favourite,
-        is_blocked=flags.blocked,
-    )
-
-
-def _text(entry: Entry, attribute: str) -> str:
-    return next((value.decode("utf-8", "replace") for value in entry.attribute(attribute)), "")
+def _number_filter(number: bytes, context: NamingContext) -> Filter:
+    """Lenient matching looks for a whole number in all attributes that hold numbers."""
+    terms = tuple(Equality(attribute, number) for attribute in _KINDS)
+    return terms[0] if context.lenient else Or(terms)
 
 
 # The tags of a SearchRequest, of an OR and of an equality assertion (RFC 4511 4.5.1).
 _SEARCH_REQUEST, _OR, _EQUALITY = 0x63, 0xA1, 0xA3
 
 
+_ENCODED_KINDS = tuple(octets(attribute.encode()) for attribute in _KINDS)
+# What a phone asks for that shows a caller: all matches are one entry, without a limit of time.
+_NO_LIMITS = (
+    integer(2, ENUMERATED)  # wholeSubtree
+    + integer(0, ENUMERATED)  # neverDerefAliases
+    + integer(1)
+    + integer(0)
+    + boolean(False)  # noqa: FBT003 - typesOnly
+)
+_SHOWN = tlv(SEQUENCE, b"".join(octets(name.encode()) for name in ("cn", "givenName", "sn", "o", *_KINDS)))
+
+
 def _search_message(base: str, number: bytes) -> bytes:
     """The LDAPMessage of the search for a number, for the log of searches."""
-    terms = (tlv(_EQUALITY, octets(attribute.encode()) + octets(number)) for attribute in _KINDS)
-    request = b"".join(
-        (
-            octets(base.encode()),
-            integer(2, ENUMERATED),  # wholeSubtree
-            integer(0, ENUMERATED),  # neverDerefAliases
-            integer(1),
-            integer(0),
-            boolean(False),  # noqa: FBT003 - typesOnly
-            tlv(_OR, b"".join(terms)),
-            tlv(SEQUENCE, b"".join(octets(name.encode()) for name in _SHOWN)),
-        )
-    )
+    value = octets(number)
+    terms = b"".join([tlv(_EQUALITY, attribute + value) for attribute in _ENCODED_KINDS])
+    request = octets(base.encode()) + _NO_LIMITS + tlv(_OR, terms) + _SHOWN
     return tlv(SEQUENCE, integer(1) + tlv(_SEARCH_REQUEST, request))

@@ -73,8 +73,12 @@ class _App:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.klein = Klein()
+        self._direct_routes: dict[tuple[bytes, bytes], Route] = {}
         for route in routes(layout):
             self._route(route)
+            if route.is_direct:
+                page = route.path.removeprefix("/<tenant>/")
+                self._direct_routes[route.method.encode(), page.encode()] = route
         self.klein.handle_errors(HTTPException)(self._unrouted)
 
     def error_response(self, request: HttpRequest, error: PageError, visitor: Visitor | None = None) -> HttpResponse:
@@ -95,6 +99,24 @@ class _App:
 
     def read_request(self, request: IRequest) -> HttpRequest:
         return read_request(request, self._layout.dependencies, self._layout.cookies)
+
+    def answer_directly(self, request: Any) -> bool:
+        """Answer a request whose path needs no router; whether it is one.
+
+        A PBX asks for each call, and the router takes a quarter of the time of an answer.
+        """
+        tenant, _, page = request.path[1:].partition(b"/")
+        route = self._direct_routes.get((request.method, page))
+        if route is None or not tenant.isascii():
+            return False
+        Deferred.fromCoroutine(self._answer(route, request, tenant.decode()))
+        return True
+
+    async def _answer(self, route: Route, request: Any, tenant: str) -> None:
+        body = write_response(request, await self._respond(route, self.read_request(request), {"tenant": tenant}))
+        if request.channel is not None:  # the client is still there
+            request.write(body)
+            request.finish()
 
     def _route(self, route: Route) -> None:
         async def handle(request: IRequest, **path_values: str) -> bytes:
@@ -195,7 +217,7 @@ class _RootResource(Resource):
             request.write(write_response(request, self._app.error_response(self._app.read_request(request), error)))
             request.finish()
             return NOT_DONE_YET
-        return self._router.render(request)
+        return NOT_DONE_YET if self._app.answer_directly(request) else self._router.render(request)
 
 
 def _routing_error(request: Any) -> PageError | None:

@@ -12,7 +12,7 @@ from werkzeug.http import parse_accept_header
 from ldapgw.phones.book_reader import Caller
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpRequest, HttpResponse, json_response, text_response
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.layout import Layout, RequiredRole, Route
 from ldapgw.web.phone_login import LoginRefused, log_in
 
 _TEXT, _JSON = "text/plain", "application/json"
@@ -26,7 +26,7 @@ class CallerPage:
 
     def routes(self) -> tuple[Route, ...]:
         """The route of the look-up."""
-        return (get("/<tenant>/caller", self.caller, RequiredRole.TENANT),)
+        return (Route("GET", "/<tenant>/caller", self.caller, RequiredRole.TENANT, is_direct=True),)
 
     async def caller(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/caller``: the first contact with a number, as a phone's search for the number finds it."""
@@ -57,15 +57,17 @@ def prefers_json(accept: str) -> bool:
 
 def caller_object(caller: Caller) -> dict[str, object]:
     """The JSON object of a caller; null where something is not known, or not for this login."""
+    number, kind = caller.number
+    flags = caller.flags
     return {
         "name": caller.name,
-        "first_name": caller.given_name or None,
-        "last_name": caller.family_name or None,
-        "company": caller.company or None,
-        "number": caller.number,
-        "kind": caller.kind,
+        "first_name": caller.text("givenName") or None,
+        "last_name": caller.text("sn") or None,
+        "company": caller.text("o") or None,
+        "number": number,
+        "kind": kind,
         "book": caller.book or None,
-        "label": next(iter(caller.labels), None),
-        "favourite": caller.is_favourite,
-        "blocked": caller.is_blocked,
+        "label": next(iter(flags.labels), None),
+        "favourite": flags.favourite,
+        "blocked": flags.blocked,
     }

@@ -110,12 +110,14 @@ class Route:
     """A route: method and path, the required role and the handler.
 
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
+    :ivar is_direct: whether requests are answered without the router; the path's only variable is ``<tenant>`` then.
     """
 
     method: str
     path: str
     handler: Handler
     required_role: RequiredRole
+    is_direct: bool = False
 
     @property
     def endpoint(self) -> str:

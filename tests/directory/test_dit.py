@@ -160,20 +160,20 @@ def test_flags_of_contacts() -> None:
         context, "alice", "alice@x", Sharing.SHARED, [anna, Contact("c2", name="Bert")], labels, per_number=True
     )
     directory = Directory(context, (alice,))
-    own, other = Access("acme", "alice"), Access("acme", "bob")
+    own, other, both = Access("acme", "alice"), Access("acme", "bob"), ("Blocked", "Customers")
     first, second = alice.segments.contacts[0].entries
     [numbered] = alice.segments.numbers[0].entries
     [below_label] = alice.labels[-1].segments.contacts[0].entries
     for entry in (first, numbered, below_label):
-        assert directory.flags(entry, own) == ContactFlags(favourite=True, blocked=True)
-        assert directory.flags(entry, other) == ContactFlags(blocked=True)
+        assert directory.flags(entry, own) == ContactFlags(favourite=True, blocked=True, labels=both)
+        assert directory.flags(entry, other) == ContactFlags(blocked=True, labels=both)
     for entry in (second, alice.container):
         assert directory.flags(entry, own) == ContactFlags()
     by_label = Directory(context, (with_sharing(alice, Sharing.SHARED, "Customers"),))
-    assert by_label.flags(below_label, other) == ContactFlags()
+    assert by_label.flags(below_label, other) == ContactFlags(labels=("Customers",))
     assert Directory(context, (with_sharing(alice, Sharing.SHARED, "Gone"),)).flags(first, other) == ContactFlags()
     unmarked = Directory(replace(context, favourites=False, block_label=""), (alice,))
-    assert unmarked.flags(first, own) == ContactFlags()
+    assert unmarked.flags(first, own) == ContactFlags(labels=(*both, FAVOURITES))
 
 
 def test_books_that_tell_a_callers_name() -> None:

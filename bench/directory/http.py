@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""The load over HTTP: so many connections that stay open, each with one request outstanding.
+
+It looks for no more in an answer than its length and its status, so that it costs far less than what it measures.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from bench.directory.load import CONNECTIONS, WARMUP
+
+_LENGTH = b"\r\nContent-Length: "
+
+
+@dataclass
+class _Connection:
+    """One connection.
+
+    Mutable: what was received of the answer, and how many octets the whole has; 0: not known yet.
+    """
+
+    socket: socket.socket
+    received: bytes = b""
+    expected: int = 0
+
+    def has_answer(self) -> bool:
+        """Receive; whether the answer is complete."""
+        self.received += self.socket.recv(1 << 18)
+        if not self.expected:
+            head = self.received.find(b"\r\n\r\n")
+            if head < 0:
+                return False
+            at = self.received.index(_LENGTH) + len(_LENGTH)
+            self.expected = head + 4 + int(self.received[at : self.received.index(b"\r", at)])
+        return len(self.received) >= self.expected
+
+
+def answers_a_second(port: int, requests: Sequence[bytes], statuses: Sequence[int], seconds: float) -> float:
+    """How many requests a server on loopback answers.
+
+    :param statuses: of the answers that may come; another one is an error.
+    :raises ValueError: when another answer came, or none.
+    """
+    expected = tuple(f"HTTP/1.1 {status} ".encode() for status in statuses)
+    following = cycle(requests)
+    with selectors.DefaultSelector() as selector:
+        for _ in range(CONNECTIONS):
+            one = _Connection(socket.create_connection(("127.0.0.1", port), timeout=30.0))
+            selector.register(one.socket, selectors.EVENT_READ, one)
+            one.socket.sendall(next(following))
+        begun, answered = time.monotonic() + WARMUP, 0
+        end = begun + seconds
+        while (now := time.monotonic()) < end:
+            ready = selector.select(30.0)
+            if not ready:
+                raise ValueError("no answer")
+            for key, _ in ready:
+                one = key.data
+                if not one.has_answer():
+                    continue
+                if not one.received.startswith(expected):
+                    raise ValueError(one.received.partition(b"\r\n")[0].decode("ascii", "replace"))
+                answered += now >= begun
+                one.received, one.expected = b"", 0
+                one.socket.sendall(next(following))
+        for key in list(selector.get_map().values()):
+            key.data.socket.close()
+    return answered / seconds
