@@ -19,6 +19,7 @@ from ldapgw.directory.dn import Dn, InvalidDn, Key
 class PhoneAccess:
     """A phone that may bind.
 
+    :ivar book_secret_hash: of the secret in the address of its XML phone book; empty: it has no such address.
     :ivar key: the comparable form of its DN.
     """
 
@@ -26,6 +27,7 @@ class PhoneAccess:
     dn: Dn
     password_hash: str
     viewer: Viewer
+    book_secret_hash: str = ""
     key: Key = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -33,7 +35,7 @@ class PhoneAccess:
         object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
-        return f"<PhoneAccess {self.name}>"  # without the password hash
+        return f"<PhoneAccess {self.name}>"  # without the hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,20 @@ class Catalog:
         """
         login = self._login(name)
         right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
+        if not right or login is None:
+            return None
+        self._seen[login.name] = (address, login.password_hash)
+        return login.viewer
+
+    def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
+        """The viewer whose XML phone book has a secret in its address; None when there is none.
+
+        :param secret: the phone's name, a dot and the secret proper.
+        """
+        name, _, secret = secret.rpartition(".")
+        login = self.snapshot.logins.get(name.lower())
+        stored = login.book_secret_hash if login else ""
+        right = verify_password(secret.encode(), stored or UNKNOWN_LOGIN_HASH)
         if not right or login is None:
             return None
         self._seen[login.name] = (address, login.password_hash)

@@ -6,26 +6,35 @@ What is asked for, is found, limited and logged as the same search over LDAP wou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ldapgw.ber import ENUMERATED, SEQUENCE, boolean, integer, octets, tlv
 from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import Equality, Filter, Or, Scope
-from ldapgw.directory.filter_matcher import NamedNumber, prepare
+from ldapgw.directory.filter import And, Equality, Filter, GreaterOrEqual, Not, Or, Present, Scope, SearchRequest
+from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.search import SearchCursor
-from ldapgw.errors import ResultCode
+from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.session import Observer
+from ldapgw.phones.explain.query import typeahead_filter
 
 # The longest number that is looked up, in characters: an address of SIP with a number has fewer.
 MAX_NUMBER = 256
+
+# Contacts that are read in one turn of the reactor: a few milliseconds.
+_SLICE = 32
+
+# Kinds of numbers that are dialled, for lists.
+DIALLED = ("work", "mobile", "home")
 
 # The kind of a number, by its attribute.  telephoneNumber comes last: it repeats the best number of another kind.
 _KINDS = {
@@ -35,6 +44,67 @@ _KINDS = {
     "pager": "pager",
     "telephoneNumber": "work",
 }
+
+
+_ATTRIBUTES = ("cn", "givenName", "sn", "o", *_KINDS)
+
+
+class BookChoice(StrEnum):
+    """Which contacts a list has."""
+
+    ALL = ""
+    OWN = "own"
+    SHARED = "shared"
+    DIRECTORY = DIRECTORY
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ListQuery:
+    """Which contacts a phone wants to list; without text, letter and number it wants all that have a number.
+
+    :ivar text: the beginning of a name or number.
+    :ivar letter: the letter that names begin with, from a to z; "z" has all that comes behind it too; "#": all that
+        comes before "a".
+    :ivar number: a whole number.
+    :ivar first: how many contacts to leave out.
+    :ivar count: the most contacts to return.
+    """
+
+    text: str = ""
+    letter: str = ""
+    number: str = ""
+    book: BookChoice = BookChoice.ALL
+    first: int = 0
+    count: int = 1000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ListedContact:
+    """A contact in a list.
+
+    :ivar numbers: pairs of a number, as phones get the number, and its kind, of `DIALLED`; no number twice.
+    """
+
+    name: str
+    given_name: str
+    family_name: str
+    company: str
+    numbers: tuple[tuple[str, str], ...]
+    flags: ContactFlags
+
+
+@dataclass(slots=True)
+class ListLength:
+    """How long a list is, once all its contacts were read.
+
+    Mutable.
+
+    :ivar total: contacts that match, at least `ListQuery.first` and those that were read.
+    :ivar has_more: whether there are contacts behind those that were read.
+    """
+
+    total: int = 0
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,7 +129,7 @@ class Caller:
 
     def text(self, attribute: str) -> str:
         """The first value of an attribute; empty if there is none, or none that the login may see."""
-        return next((value.decode("utf-8", "replace") for value in self.entry.attribute(attribute)), "")
+        return next(iter(_texts(self.entry, attribute)), "")
 
     @property
     def number(self) -> tuple[str, str]:
@@ -106,53 +176,120 @@ class BookReader:
         :param viewer: the login of a phone.
         :param address: the client's.
         """
-        started = self._clock.seconds()
-        dit, access = self._dit(), viewer.access[0]
-        directory = dit.directory(access.tenant)
+        started, access = self._clock.seconds(), viewer.access[0]
+        directory = self._dit().directory(access.tenant)
         if directory is None or len(number) > MAX_NUMBER:
             return None
-        base, value = directory.context.base, number.encode()
-        prepared = prepare(_number_filter(value, directory.context), directory.context)
-        scopes = search_scopes(dit, viewer, str(base), Scope.WHOLE_SUBTREE)
-        cursor = SearchCursor(scopes, [prepared], budget=self._budget(viewer, address))
+        number_filter = _number_filter(number, directory.context)
+        request = SearchRequest(
+            str(directory.context.base), Scope.WHOLE_SUBTREE, number_filter, size_limit=1, attributes=_ATTRIBUTES
+        )
+        prepared = prepare(number_filter, directory.context)
+        cursor = self._cursor(viewer, address, request, prepared)
         found: Entry | None = None
         while found is None and not cursor.finished:
             for batch in cursor.next(1):
                 found = batch.segment.entries[batch.documents[0]]
             if found is None and not cursor.finished:
                 await deferLater(self._clock, 0)
-        seconds = self._clock.seconds() - started
-        message = _search_message(str(base), value)
-        for observe in self._observers:
-            observe(viewer.login, address, message, int(found is not None), ResultCode.SUCCESS, seconds)
+        self._log(viewer, address, request, int(found is not None), started)
         return None if found is None else Caller(found, prepared.numbers, directory, access)
 
+    async def contacts(
+        self, viewer: Viewer, address: str, query: ListQuery, length: ListLength
+    ) -> AsyncIterator[ListedContact]:
+        """The contacts of a list in the phones' order, read a few in each turn of the reactor.
 
-def _number_filter(number: bytes, context: NamingContext) -> Filter:
+        :param viewer: the login of a phone.
+        :param address: the client's.
+        :param length: is set when the last contact is read.
+        """
+        started, access = self._clock.seconds(), viewer.access[0]
+        directory = self._dit().directory(access.tenant)
+        if directory is None or len(query.number) > MAX_NUMBER:
+            return
+        context = directory.context
+        base = str(context.base)
+        if query.book is BookChoice.SHARED:
+            viewer = viewer._replace(access=(Access(access.tenant),))
+        elif query.book is not BookChoice.ALL:
+            own = directory.own_book(access)
+            name = DIRECTORY if query.book is BookChoice.DIRECTORY else own.name if own else ""
+            if not name:
+                return
+            base = str(context.base.child("ou", name))
+        asked = _list_filter(query, context)
+        request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
+        try:
+            cursor = self._cursor(viewer, address, request, prepare(asked, context))
+        except DirectoryError:  # there is no such book for this phone
+            return
+        given = 0
+        while not cursor.finished:
+            for batch in cursor.next(_SLICE):
+                start = max(0, query.first - length.total)
+                length.total += len(batch)
+                entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
+                for entry in entries:
+                    given += 1
+                    yield _listed(entry, directory, access)
+            if length.total > query.first + query.count:
+                length.has_more = True
+                break
+            if not cursor.finished:
+                await deferLater(self._clock, 0)
+        self._log(viewer, address, request, given, started)
+
+    def _cursor(self, viewer: Viewer, address: str, request: SearchRequest, prepared: PreparedFilter) -> SearchCursor:
+        """The search of a login of one tenant.
+
+        :raises DirectoryError: when the base does not exist for this login.
+        """
+        scopes = search_scopes(self._dit(), viewer, request.base, request.scope)
+        return SearchCursor(scopes, [prepared] * len(scopes), budget=self._budget(viewer, address))
+
+    def _log(self, viewer: Viewer, address: str, request: SearchRequest, found: int, started: float) -> None:
+        seconds, message = self._clock.seconds() - started, encode_search(request)
+        for observe in self._observers:
+            observe(viewer.login, address, message, found, ResultCode.SUCCESS, seconds)
+
+
+def _number_filter(number: str, context: NamingContext) -> Filter:
     """Lenient matching looks for a whole number in all attributes that hold numbers."""
-    terms = tuple(Equality(attribute, number) for attribute in _KINDS)
-    return terms[0] if context.lenient else Or(terms)
+    value = number.encode()
+    return (
+        Equality("telephoneNumber", value) if context.lenient else Or(tuple(Equality(name, value) for name in _KINDS))
+    )
 
 
-# The tags of a SearchRequest, of an OR and of an equality assertion (RFC 4511 4.5.1).
-_SEARCH_REQUEST, _OR, _EQUALITY = 0x63, 0xA1, 0xA3
+_PERSON, _HAS_NUMBER = Equality("objectClass", b"person"), Present("telephoneNumber")
 
 
-_ENCODED_KINDS = tuple(octets(attribute.encode()) for attribute in _KINDS)
-# What a phone asks for that shows a caller: all matches are one entry, without a limit of time.
-_NO_LIMITS = (
-    integer(2, ENUMERATED)  # wholeSubtree
-    + integer(0, ENUMERATED)  # neverDerefAliases
-    + integer(1)
-    + integer(0)
-    + boolean(False)  # noqa: FBT003 - typesOnly
-)
-_SHOWN = tlv(SEQUENCE, b"".join(octets(name.encode()) for name in ("cn", "givenName", "sn", "o", *_KINDS)))
+def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
+    if query.number:
+        return _number_filter(query.number, context)
+    if query.text:
+        return And((typeahead_filter(query.text), _HAS_NUMBER))
+    if query.letter == "#":
+        return And((_PERSON, _HAS_NUMBER, Not(GreaterOrEqual("cn", b"a"))))
+    if query.letter:
+        letters: list[Filter] = [GreaterOrEqual("cn", query.letter.encode())]
+        if query.letter < "z":
+            letters.append(Not(GreaterOrEqual("cn", chr(ord(query.letter) + 1).encode())))
+        return And((_PERSON, _HAS_NUMBER, *letters))
+    return And((_PERSON, _HAS_NUMBER))
 
 
-def _search_message(base: str, number: bytes) -> bytes:
-    """The LDAPMessage of the search for a number, for the log of searches."""
-    value = octets(number)
-    terms = b"".join([tlv(_EQUALITY, attribute + value) for attribute in _ENCODED_KINDS])
-    request = octets(base.encode()) + _NO_LIMITS + tlv(_OR, terms) + _SHOWN
-    return tlv(SEQUENCE, integer(1) + tlv(_SEARCH_REQUEST, request))
+def _listed(entry: Entry, directory: Directory, access: Access) -> ListedContact:
+    numbers: dict[str, str] = {}
+    # telephoneNumber repeats the best number; the other attribute tells the number's kind.
+    for attribute in ("telephoneNumber", "mobile", "homePhone"):
+        numbers |= dict.fromkeys(_texts(entry, attribute), _KINDS[attribute])
+    name, given_name, family_name, company = (
+        next(iter(_texts(entry, attribute)), "") for attribute in ("cn", "givenName", "sn", "o")
+    )
+    return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), directory.flags(entry, access))
+
+
+def _texts(entry: Entry, attribute: str) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute)]

@@ -19,24 +19,32 @@ class Model:
     :ivar title: the name that people read.
     :ivar per_number: one entry per number suits the model better than one entry per contact.
     :ivar reason: why the model needs `per_number`, in words for people; otherwise empty.
+    :ivar xml_entries: the most contacts that the model takes in one XML phone book (`ldapgw.phones.xml_books`); 0: it
+        reads none from us.
     """
 
     title: str
     per_number: bool = False
     reason: str = ""
+    xml_entries: int = 0
 
 
 # By the word that ``phones add --model`` takes.
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
-        "yealink": Model("Yealink"),
-        "snom": Model("Snom"),
+        "yealink": Model("Yealink", xml_entries=5000),
+        # A remote phone book is stored in the phone's own directory, within its limit.
+        "snom": Model("Snom", xml_entries=1000),
         "poly": Model("Poly, Polycom"),
-        "grandstream": Model("Grandstream"),
+        "grandstream": Model("Grandstream", xml_entries=2000),
         # LDAP_Display_Attrs makes the first attribute with "t=p" dialable; all other attributes are text.
-        "cisco": Model("Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry"),
-        "fanvil": Model("Fanvil"),
-        "gigaset": Model("Gigaset, Unify OpenScape"),
+        # A CiscoIPPhoneDirectory has 32 entries at most.
+        "cisco": Model(
+            "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
+        ),
+        "fanvil": Model("Fanvil", xml_entries=1000),
+        # A base asks for as many as it shows.
+        "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),
         "panasonic": Model("Panasonic"),

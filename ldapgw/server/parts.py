@@ -264,8 +264,10 @@ class Parts:
             ),
             book_clients=BookClientDependencies(
                 authenticate=catalog.authenticate,
+                authenticate_secret=catalog.authenticate_secret,
                 login_delay=ldap.bind_delay,
                 reader=BookReader(catalog.dit, ldap.budget, observers, reactor),
+                run_off_thread=work_thread,
             ),
             notifier=notifier,
             progress=progress.get,

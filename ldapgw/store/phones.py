@@ -40,6 +40,7 @@ class PhoneLogin:
     :ivar searched_at: when the phone last searched, to the minute.
     :ivar search_hint: problem of that search (`ldapgw.phones.hints.Hint`); empty: no problem.
     :ivar worked_at: when the phone, with its present password, first found a contact.
+    :ivar book_secret: the hash of the secret in the address of its XML phone book; empty: it has no such address.
     """
 
     name: str
@@ -54,9 +55,10 @@ class PhoneLogin:
     searched_at: float | None = None
     search_hint: str = ""
     worked_at: float | None = None
+    book_secret: str = ""
 
     def __repr__(self) -> str:
-        """Omit the hash of the password."""
+        """Omit the hashes."""
         return f"<PhoneLogin {self.name} of {self.tenant}>"
 
 
@@ -145,6 +147,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         row.searched_at,
         row.search_hint or "",
         row.worked_at,
+        row.book_secret or "",
     )
 
 
@@ -173,12 +176,21 @@ def remove(connection: Connection, name: str) -> bool:
 
 
 def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store the hash of a new password and clear the phone's last bind and search.
+    """Store the hash of a new password, end the phone's secret address, and clear its last bind and search.
 
     :returns: False when there is no phone of this name.
     """
-    cleared = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at"))
+    cleared = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at", "book_secret"))
     new = update(phone).where(phone.c.name == name).values(password=password, **cleared)
+    return connection.execute(new).rowcount > 0
+
+
+def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool:
+    """Store the hash of the secret in the address of a phone's XML phone book; empty: the address ends.
+
+    :returns: False when there is no phone of this name.
+    """
+    new = update(phone).where(phone.c.name == name).values(book_secret=book_secret or None)
     return connection.execute(new).rowcount > 0
 
 

@@ -173,6 +173,7 @@ phone = Table(
     Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
     Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
     Column("worked_at", Float, comment="first search with this password that found a contact; null: no such search"),
+    Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )

@@ -461,4 +461,4 @@ def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> Phon
     """
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(str(dn), (Access(login.tenant, own_book),), per_number=login.numbers is NumberMode.ENTRIES)
-    return PhoneAccess(login.name, dn, login.password, viewer)
+    return PhoneAccess(login.name, dn, login.password, viewer, login.book_secret)

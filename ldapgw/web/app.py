@@ -35,6 +35,7 @@ from ldapgw.web.http import (
 )
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
+from ldapgw.web.phone_books import PhoneBooks
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
@@ -57,6 +58,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         AdminPage(layout, phones),
         EventStreams(layout),
         CallerPage(layout),
+        PhoneBooks(layout),
     )
     return tuple(route for page in pages for route in page.routes())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -175,14 +176,19 @@ class BookClientDependencies:
     """The parts of the gateway that serve phones and PBXs over HTTP.
 
     :ivar authenticate: name, password, client address → the viewer; None: name or password is wrong.
+    :ivar authenticate_secret: secret in the address of a phone's XML phone book, client address → the viewer; None:
+        there is no such address.
     :ivar login_delay: counts a wrong login, by the client's address and the login's name; returns the seconds to delay
         the answer; None: another answer is delayed.
     :ivar reader: reads the served directory.
+    :ivar run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
     authenticate: Callable[[str, bytes, str], Viewer | None]
+    authenticate_secret: Callable[[str, str], Viewer | None]
     login_delay: Callable[[str, str], float | None]
     reader: BookReader
+    run_off_thread: Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)

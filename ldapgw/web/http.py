@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
+from werkzeug.http import parse_accept_header, parse_options_header
 
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
@@ -266,6 +266,7 @@ class HttpRequest:
     :ivar is_private: whether nobody on the way can read the request: it came by TLS or from this machine.
     :ivar authorization: the header ``Authorization``; empty if not sent; secret.
     :ivar accept: the header ``Accept``; empty if not sent.
+    :ivar takes_gzip: whether the body may be compressed with gzip.
     :ivar origin: the header ``Origin``; empty if not sent.
     :ivar fetch_site: the header ``Sec-Fetch-Site``; empty if not sent.
     :ivar if_none_match: the header ``If-None-Match``; empty if not sent.
@@ -282,6 +283,7 @@ class HttpRequest:
     is_private: bool = False
     authorization: str = ""
     accept: str = ""
+    takes_gzip: bool = False
     origin: str = ""
     fetch_site: str = ""
     if_none_match: str = ""
@@ -350,6 +352,7 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         is_private=_is_private(request, dependencies.is_trusted_proxy),
         authorization=_header(request, "Authorization"),
         accept=accept,
+        takes_gzip=parse_accept_header(_header(request, "Accept-Encoding")).quality("gzip") > 0,
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),

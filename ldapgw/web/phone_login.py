@@ -64,18 +64,46 @@ async def log_in(request: HttpRequest, tenant: WebTenant, dependencies: WebDepen
 
     :raises LoginRefused: there is no login, it is wrong or another tenant's, or it came in clear over the network.
     """
-    if not request.is_private:
-        raise LoginRefused(text_response("A login needs HTTPS.", 403))
+    _refuse_clear(request)
     credentials = read_credentials(request.authorization)
     if credentials is None:
         raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
-    clients = dependencies.book_clients
-    viewer = clients.authenticate(credentials.name, credentials.password, request.address)
-    if viewer is not None and any(access.tenant == tenant.name for access in viewer.access):
-        return viewer
-    delay = clients.login_delay(request.address, credentials.name)
+    viewer = dependencies.book_clients.authenticate(credentials.name, credentials.password, request.address)
+    if viewer is None or not _is_of(viewer, tenant):
+        await _delay(request, credentials.name, dependencies)
+        raise LoginRefused(_unauthorized(tenant, "Name or password is wrong."))
+    return viewer
+
+
+async def log_in_by_secret(
+    request: HttpRequest, tenant: WebTenant, secret: str, dependencies: WebDependencies
+) -> Viewer:
+    """The login of the phone whose phone book has a secret in its address.
+
+    :param secret: as the address has it.
+    :raises LoginRefused: there is no such address, or not in this tenant, or it came in clear over the network.
+    """
+    _refuse_clear(request)
+    viewer = dependencies.book_clients.authenticate_secret(secret, request.address)
+    if viewer is None or not _is_of(viewer, tenant):
+        await _delay(request, secret.rpartition(".")[0], dependencies)
+        raise LoginRefused(text_response("There is no such phone book.", 404))
+    return viewer
+
+
+def _refuse_clear(request: HttpRequest) -> None:
+    if not request.is_private:
+        raise LoginRefused(text_response("A login needs HTTPS.", 403))
+
+
+def _is_of(viewer: Viewer, tenant: WebTenant) -> bool:
+    return any(access.tenant == tenant.name for access in viewer.access)
+
+
+async def _delay(request: HttpRequest, name: str, dependencies: WebDependencies) -> None:
+    """Count a wrong login, and wait before it is refused."""
+    delay = dependencies.book_clients.login_delay(request.address, name)
     await deferLater(dependencies.clock, _LONGEST_DELAY if delay is None else delay)
-    raise LoginRefused(_unauthorized(tenant, "Name or password is wrong."))
 
 
 def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:

@@ -3,89 +3,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from dataclasses import replace
 
 import pytest
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer, hash_password, phone_dn
-from ldapgw.directory.book import build_book
-from ldapgw.directory.catalog import PhoneAccess, Snapshot
-from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.dn import Dn
-from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
-from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
-from ldapgw.web.app import web_resource
 from ldapgw.web.callers import caller_number, prefers_json
 from ldapgw.web.phone_login import Credentials, read_credentials
-from ldapgw.web.site import WebSite
-from tests.support.phonebook import naming_context
-from tests.support.stage.web import ACME, GLOBEX, Browser, Connection, Seen, Stage
-
-PASSWORD = "q3h7k2m9x4z8b5n6p1rs"
-OTHER_BASE = Dn.parse("dc=globex,dc=example")
-
-
-def person(uid: str, name: str, *phones: tuple[Kind, str], **more: object) -> Contact:
-    given, _, family = name.rpartition(" ")
-    numbers = tuple(Phone(kind, number) for kind, text in phones if (number := parse(text, "DE")) is not None)
-    return Contact(uid, name=name, given_name=given, family_name=family, phones=numbers, **more)  # type: ignore[arg-type]
-
-
-ANNA = person(
-    "a1",
-    "Anna Berg",
-    (Kind.WORK, "030 1234567"),
-    (Kind.MOBILE, "0171 1234567"),
-    organization="Berg & Söhne",
-    labels=("g1", "g2"),
-)
-BOB = person("b1", "Bob Bauer", (Kind.HOME, "030 7654321"), organization="Bauer AG", labels=("g9",))
-CARL = person("c1", "Carl Cäsar", (Kind.MOBILE, "0171 7654321"), organization="Caesar KG")
-DORA = person("d1", "Dora Dorn", (Kind.WORK, "030 5556677"))
-
-
-def serve(stage: Stage) -> None:
-    """Alice's own book, Bob's shared one, Carl's for callers' names and Dora's private one; and another tenant's."""
-    context = replace(naming_context(), block_label="suppliers", favourites=True)
-    other = replace(context, name="globex", base=OTHER_BASE)
-    books = (
-        build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [ANNA], LABELS, per_number=False),
-        build_book(context, "b", "bob@acme.example", Sharing.SHARED, [BOB], {"g9": "Friends"}, per_number=False),
-        build_book(context, "c", "carl@acme.example", Sharing.CALLERS, [CARL], {}, per_number=False),
-        build_book(context, "d", "dora@acme.example", Sharing.PRIVATE, [DORA], {}, per_number=False),
-    )
-    eve = build_book(other, "e", "eve@globex.example", Sharing.SHARED, [DORA], {}, per_number=False)
-    logins = {
-        name: login(name, tenant, base, book)
-        for name, tenant, base, book in (
-            ("pbx", "acme", context.base, "a"),
-            ("other.pbx", "globex", OTHER_BASE, ""),
-        )
-    }
-    dit = Dit((Directory(context, books), Directory(other, (eve,))), Features("1"))
-    stage.catalog.publish(Snapshot(dit, logins, loaded=True), ())
-
-
-LABELS = {"g1": "Favourites", "g2": "Suppliers"}
-
-
-def login(name: str, tenant: str, base: Dn, book: str) -> PhoneAccess:
-    dn = phone_dn(name, base)
-    return PhoneAccess(name, dn, hash_password(PASSWORD, bytes), Viewer(str(dn), (Access(tenant, book),)))
-
-
-def basic(name: str = "pbx", password: str = PASSWORD) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
-
-
-def bearer(name: str = "pbx", password: str = PASSWORD) -> dict[str, str]:
-    return {"Authorization": f"Bearer {name}.{password}"}
+from tests.support.stage.book_clients import Pbx, basic, bearer, serve
+from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage
 
 
 @pytest.fixture
@@ -192,27 +120,6 @@ def test_nobody(browser: Browser, number: str) -> None:
 def test_no_number(browser: Browser) -> None:
     answer = browser.get("/acme/caller", basic())
     assert (answer.status, answer.body) == (400, "The number is missing: …/caller?number=+4930…\n")
-
-
-class Pbx:
-    """A PBX on one connection from the loopback, where a login may come in clear."""
-
-    def __init__(self, stage: Stage, peer: str = "127.0.0.1") -> None:
-        self.clock = stage.clock
-        self.connection = Connection(WebSite(web_resource(stage.gate), stage.clock, stage.admission()), peer)
-
-    def ask(self, headers: dict[str, str], tenant: str = "acme", number: str = "0301234567") -> bytes:
-        """What is answered at once."""
-        lines = [f"GET /{tenant}/caller?number={number} HTTP/1.1", "Host: phonebook.example.com"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return self.connection.send("\r\n".join((*lines, "", "")).encode())
-
-    def wait(self, seconds: float) -> bytes:
-        """What is answered then."""
-        self.connection.transport.clear()
-        self.clock.advance(seconds)
-        answer: bytes = self.connection.transport.value()
-        return answer
 
 
 @pytest.mark.parametrize(

@@ -271,10 +271,12 @@ class Stage:
             ),
             book_clients=BookClientDependencies(
                 authenticate=self.catalog.authenticate,
+                authenticate_secret=self.catalog.authenticate_secret,
                 login_delay=lambda address, login: self.backoff.delay(address, login, self.clock.seconds()),
                 reader=BookReader(
                     self.catalog.dit, self.caller_id_limits.budget, (self.watch.search_log.observe,), self.clock
                 ),
+                run_off_thread=maybeDeferred,
             ),
             notifier=self.live,
             progress=self.progress.get,

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT
+"""XML phone books in the forms of six vendors, for phones that do not speak LDAP.
+
+An `XmlBook` reads what a phone asks for from the parameters of its request, and writes the answer.  What is written
+follows the vendors' documents as far as they are public; ``docs/phones.rst`` says what is not verified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
+from urllib.parse import urlencode
+from xml.sax.saxutils import escape, quoteattr
+
+from ldapgw.directory.book import DIRECTORY
+from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
+from ldapgw.phones.models import MODELS
+
+# Longest text that is searched for, in characters.
+MAX_TEXT = 100
+# Parameters that phones send a search in; the first one is what our own addresses have.
+_SEARCHED = ("q", "query", "search", "name")
+# What no XML document can hold (XML 1.0, 2.2).
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Parameters = Mapping[str, str]
+# The elements of each contact in an answer.
+Elements = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ListAddress:
+    """The address of a phone book, for links in its answers.
+
+    :ivar url: without a query; may hold the phone's secret.
+    :ivar parameters: those of the request that links keep.
+    """
+
+    url: str
+    parameters: Parameters
+
+    def __repr__(self) -> str:
+        return "<ListAddress>"
+
+    def link(self, **parameters: object) -> str:
+        """The URL with further parameters."""
+        query = urlencode({**self.parameters, **parameters})
+        return f"{self.url}?{query}" if query else self.url
+
+
+@dataclass(frozen=True, slots=True)
+class XmlBook:
+    """The phone book of one vendor's phones.
+
+    :ivar vendor: also the model, by its key in `MODELS`.
+    :ivar read: what a request asks for, or a page without contacts: a menu, or a form for a search.
+    :ivar contact: the elements of a contact.
+    :ivar write: the answer, of the elements of each contact.
+    """
+
+    vendor: str
+    contact: Callable[[ListedContact], Sequence[str]]
+    write: Callable[[Elements, ListQuery, ListLength, ListAddress], str]
+    read: Callable[[Parameters, ListAddress], ListQuery | str]
+
+    @property
+    def limit(self) -> int:
+        """The most contacts in one answer."""
+        return MODELS[self.vendor].xml_entries
+
+
+def _text(value: str) -> str:
+    return escape(_UNPRINTABLE.sub(" ", value))
+
+
+def _attribute(value: str) -> str:
+    return quoteattr(_UNPRINTABLE.sub(" ", value))
+
+
+def _element(name: str, value: str) -> str:
+    return f"<{name}>{_text(value)}</{name}>"
+
+
+def _elements(*pairs: tuple[str, str]) -> str:
+    """The elements that have a value."""
+    return "".join(_element(name, value) for name, value in pairs if value)
+
+
+def _document(root: str, content: Iterable[str], attributes: str = "") -> str:
+    return "\n".join(('<?xml version="1.0" encoding="UTF-8"?>', f"<{root}{attributes}>", *content, f"</{root}>", ""))
+
+
+def searched_text(parameters: Parameters) -> str:
+    """The text that a phone searches for; empty: none."""
+    return next((text for name in _SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
+
+
+def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
+    """Read a request for the whole book, for one of its parts or for what a text finds."""
+
+    def read(parameters: Parameters, _address: ListAddress) -> ListQuery:
+        return _query(parameters, MODELS[vendor].xml_entries)
+
+    return read
+
+
+def _query(parameters: Parameters, count: int) -> ListQuery:
+    letter = parameters.get("letter", "").lower()
+    book = parameters.get("book", "")
+    return ListQuery(
+        text=searched_text(parameters),
+        letter=letter if letter == "#" or (len(letter) == 1 and "a" <= letter <= "z") else "",
+        book=BookChoice(book) if book in (BookChoice.OWN, BookChoice.SHARED, DIRECTORY) else BookChoice.ALL,
+        first=_number(parameters.get("first", ""), 0, 10_000_000),
+        count=_number(parameters.get("count", ""), count, count),
+    )
+
+
+def _number(text: str, default: int, most: int) -> int:
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else default
+
+
+# --- Yealink: XML Browser Developer's Guide, remote phone book --------------------------------------------------------
+
+_LABELS = {"work": "Office", "mobile": "Mobile", "home": "Home"}
+
+
+def _yealink_contact(contact: ListedContact) -> Sequence[str]:
+    numbers = "".join(
+        f"<Telephone label={_attribute(_LABELS[kind])}>{_text(number)}</Telephone>" for number, kind in contact.numbers
+    )
+    return (f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>",)
+
+
+def _yealink(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
+    return _document("YealinkIPPhoneDirectory", chain.from_iterable(contacts))
+
+
+# --- Snom: service hub, "Remote XML Directory" and the tag tbook, version 2 -------------------------------------------
+
+_SNOM_TYPES = {"work": "business", "mobile": "mobile", "home": "home"}
+
+
+def _snom_contact(contact: ListedContact) -> Sequence[str]:
+    # A contact without a family name, such as a company, has the whole name there: the phone shows these two.
+    family_name = contact.family_name if contact.given_name else contact.name
+    flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
+    numbers = "".join(
+        f'<number no={_attribute(number)} type="{_SNOM_TYPES[kind]}" outgoing_id="0"/>'
+        for number, kind in contact.numbers
+    )
+    names = _elements(("first_name", contact.given_name), ("last_name", family_name), ("organization", contact.company))
+    return (f"<contact {flags}>{names}<numbers>{numbers}</numbers></contact>",)
+
+
+def _boolean(value: bool) -> str:  # noqa: FBT001 - the boolean is the value to write
+    return '"true"' if value else '"false"'
+
+
+def _snom(contacts: Elements, query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
+    # The phone takes contacts that it has and that are missing here out of its directory: not of a part.
+    is_whole = not (query.text or query.letter or query.first)
+    return _document("tbook", chain.from_iterable(contacts), f' e="2" version="2.0" complete={_boolean(is_whole)}')
+
+
+# --- Grandstream: XML Based Phonebook ---------------------------------------------------------------------------------
+
+_GRANDSTREAM_TYPES = {"work": "Work", "mobile": "Cell", "home": "Home"}
+
+
+def _grandstream_contact(contact: ListedContact) -> Sequence[str]:
+    given_name, family_name = contact.given_name, contact.family_name
+    if not given_name:
+        given_name, family_name = contact.name, ""
+    numbers = "".join(
+        f'<Phone type="{_GRANDSTREAM_TYPES[kind]}">'
+        f"{_element('phonenumber', number)}<accountindex>0</accountindex></Phone>"
+        for number, kind in contact.numbers
+    )
+    names = _elements(("FirstName", given_name), ("LastName", family_name), ("Company", contact.company))
+    return (f"<Contact>{names}<Frequent>{int(contact.flags.favourite)}</Frequent>{numbers}</Contact>",)
+
+
+def _grandstream(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
+    return _document("AddressBook", chain.from_iterable(contacts))
+
+
+# --- Fanvil: remote XML phone book ------------------------------------------------------------------------------------
+
+
+_FANVIL_KINDS = (("Telephone", ("work",)), ("Mobile", ("mobile",)), ("Other", DIALLED))
+
+
+def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
+    """An entry has room for one number of each kind; the others follow in entries of the same name."""
+    left = list(contact.numbers)
+    entries = []
+    while left:
+        shown: dict[str, tuple[str, str]] = {}
+        for element, kinds in (
+            ("Telephone", ("work",)),
+            ("Mobile", ("mobile",)),
+            ("Other", ("home", "work", "mobile")),
+        ):
+            found = next((one for one in left if one[1] in kinds), None)
+            if found is not None:
+                shown[element] = found
+                left.remove(found)
+        numbers = "".join(_element(element, number) for element, (number, _) in shown.items())
+        entries.append(f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>")
+    return entries
+
+
+def _fanvil(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
+    return _document("FanvilIPPhoneDirectory", chain.from_iterable(contacts))
+
+
+# --- Cisco: IP Phone Services Application Development Notes -----------------------------------------------------------
+
+_TITLE = "Contacts"
+# Characters of a name in a list.
+_CISCO_NAME = 64
+_CISCO_LETTERS = "abcdefghijklmnopqrstuvwxyz#"
+
+
+def _cisco_contact(contact: ListedContact) -> Sequence[str]:
+    """An entry for each number, of which an entry has one alone."""
+    several = len(contact.numbers) > 1
+    return [
+        f"<DirectoryEntry>{_element('Name', _cisco_name(contact.name, f' ({kind})' if several else ''))}"
+        f"{_element('Telephone', number)}</DirectoryEntry>"
+        for number, kind in contact.numbers[: MODELS["cisco"].xml_entries]
+    ]
+
+
+def _cisco_name(name: str, kind: str) -> str:
+    return name[: _CISCO_NAME - len(kind)] + kind
+
+
+def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
+    """A menu first; from there a form for a search, all contacts, or those with a letter."""
+    if "form" in parameters:
+        field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
+        texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
+        return _document("CiscoIPPhoneInput", (*texts, f"<InputItem>{field}<DefaultValue/></InputItem>"))
+    if parameters.keys() & {*_SEARCHED, "letter", "first"}:
+        return _query(parameters, MODELS["cisco"].xml_entries)
+    items = [("Search", address.link(form=1)), ("All contacts", address.link(first=0))]
+    items += [(letter.upper(), address.link(letter=letter)) for letter in _CISCO_LETTERS]
+    menu = (f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items)
+    return _document("CiscoIPPhoneMenu", (_element("Title", _TITLE), _element("Prompt", "Choose"), *menu))
+
+
+def _cisco(contacts: Elements, query: ListQuery, length: ListLength, address: ListAddress) -> str:
+    entries: list[str] = []
+    shown = 0
+    for shown, elements in enumerate(contacts, start=1):
+        if len(entries) + len(elements) > MODELS["cisco"].xml_entries:
+            shown -= 1
+            break
+        entries += elements
+    keys = [("Dial", "SoftKey:Dial"), ("EditDial", "SoftKey:EditDial"), ("Exit", "SoftKey:Exit")]
+    if shown < len(contacts) or length.has_more:
+        kept = {name: value for name, value in (("q", query.text), ("letter", query.letter)) if value}
+        keys.append(("Next", address.link(**kept, first=query.first + shown)))
+    soft_keys = (
+        f"<SoftKeyItem>{_element('Name', name)}{_element('URL', url)}<Position>{at}</Position></SoftKeyItem>"
+        for at, (name, url) in enumerate(keys, start=1)
+    )
+    texts = (_element("Title", _TITLE), _element("Prompt", "Records" if length.total else "Nobody was found"))
+    return _document("CiscoIPPhoneDirectory", (*texts, *entries, *soft_keys))
+
+
+# --- Gigaset: "Online directory" of the bases' XML protocol -----------------------------------------------------------
+
+_GIGASET_NUMBERS = ("hm", "mb", "fx", "sip")
+_GIGASET_NAMES = ("ln", "fn")
+
+
+def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
+    """A base sends ``*`` in each field that is not searched; the first contact has the number 1."""
+    asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
+    query = _query(parameters, MODELS["gigaset"].xml_entries)
+    return ListQuery(
+        text=next((asked[name].strip("* ")[:MAX_TEXT] for name in _GIGASET_NAMES if name in asked), query.text),
+        number=next((asked[name].strip("* ") for name in _GIGASET_NUMBERS if name in asked), ""),
+        book=query.book,
+        first=max(0, query.first - 1),
+        count=query.count,
+    )
+
+
+def _gigaset_contact(contact: ListedContact) -> Sequence[str]:
+    """The one entry of a contact, since a base counts them; it has room for a fixed number and a mobile one."""
+    fixed = [number for number, kind in contact.numbers if kind != "mobile"]
+    mobile = [number for number, kind in contact.numbers if kind == "mobile"]
+    given_name, family_name = contact.given_name, contact.family_name
+    if not given_name:
+        family_name = contact.name
+    numbers = (("hm", next(iter(fixed), "")), ("mb", next(iter(mobile), "")))
+    return (f"<entry>{_elements(('ln', family_name), ('fn', given_name), *numbers)}</entry>",)
+
+
+def _gigaset(contacts: Elements, query: ListQuery, length: ListLength, _address: ListAddress) -> str:
+    attributes = ' response="get_list" type="pb"'
+    if not contacts:
+        notfound = ' notfound="hm"' if query.number else ""
+        return _document("list", (), f'{attributes}{notfound} total="0"')
+    last = query.first + len(contacts)
+    return _document(
+        "list",
+        chain.from_iterable(contacts),
+        f'{attributes} total="{length.total}" first="{query.first + 1}" last="{last}"',
+    )
+
+
+XML_BOOKS: Mapping[str, XmlBook] = MappingProxyType(
+    {
+        book.vendor: book
+        for book in (
+            XmlBook("yealink", _yealink_contact, _yealink, _whole("yealink")),
+            XmlBook("snom", _snom_contact, _snom, _whole("snom")),
+            XmlBook("grandstream", _grandstream_contact, _grandstream, _whole("grandstream")),
+            XmlBook("fanvil", _fanvil_contact, _fanvil, _whole("fanvil")),
+            XmlBook("cisco", _cisco_contact, _cisco, _read_cisco),
+            XmlBook("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
+        )
+    }
+)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""XML phone books over HTTP: who may read which, by login or by secret, and how they are sent."""
+
+from __future__ import annotations
+
+import gzip
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import pytest
+
+from ldapgw.ldap.admission import FIRST_DELAY
+from ldapgw.phones.activity import decode_search
+from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, serve
+from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
+
+VENDORS = ["yealink", "snom", "grandstream", "fanvil", "cisco", "gigaset"]
+SECRET_PATH = f"/acme/book/pbx.{SECRET}/yealink.xml"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage(tenants=(ACME, GLOBEX))
+    serve(made)
+    return made
+
+
+def names(answer: Seen) -> list[str]:
+    """Of Yealink's, Fanvil's or Cisco's entries."""
+    assert answer.status == 200, answer
+    root = ElementTree.fromstring(answer.body)
+    return [entry.findtext("Name", "") for entry in root.findall("DirectoryEntry")]
+
+
+def read(browser: Browser, vendor: str = "yealink", login: dict[str, str] | None = None, **asked: str) -> Seen:
+    query = f"?{urlencode(asked)}" if asked else ""
+    return browser.get(f"/acme/book/{vendor}.xml{query}", basic() if login is None else login)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_each_vendor(browser: Browser, vendor: str) -> None:
+    """By login and by secret, GET and POST; the contacts of a book for callers and of a private one are not in it."""
+    login, path = basic(), f"/acme/book/{vendor}.xml"
+    answers = [
+        browser.get(path + "?q=b", login),
+        browser.post(path, {"q": "b"}, login),
+        browser.get(f"/acme/book/pbx.{SECRET}/{vendor}.xml?q=b"),
+        browser.post(f"/acme/book/pbx.{SECRET}/{vendor}.xml", {"q": "b"}),
+    ]
+    for answer in answers:
+        assert (answer.status, answer.headers["content-type"]) == (200, ["text/xml; charset=utf-8"])
+        assert "+49301234567" in answer.body
+        assert "+49307654321" in answer.body
+        assert "Carl" not in answer.body
+        assert "Dora" not in answer.body
+
+
+def test_the_order_and_the_parts(browser: Browser) -> None:
+    """Everybody whom the phone sees, in its order; its own, those of others, and a letter alone."""
+    assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
+    assert names(read(browser, book="own")) == ["Anna Berg"]
+    assert names(read(browser, book="shared")) == ["Bob Bauer"]
+    assert names(read(browser, book="directory")) == []
+    assert names(read(browser, letter="b")) == ["Bob Bauer"]
+    assert names(read(browser, letter="z")) == names(read(browser, letter="#")) == []
+    assert names(read(browser, first="1")) == ["Bob Bauer"]
+    assert names(read(browser, count="1")) == ["Anna Berg"]
+    assert names(read(browser, q="0301234")) == ["Anna Berg"]
+
+
+def test_a_phone_without_an_account(browser: Browser) -> None:
+    """It sees what is shared, and has no own book."""
+    assert names(read(browser, login=basic("hall"))) == ["Bob Bauer"]
+    assert names(read(browser, login=basic("hall"), book="own")) == []
+
+
+def test_who_calls(browser: Browser) -> None:
+    """A Gigaset base asks for a number; a book for callers answers with the name."""
+    answer = read(browser, "gigaset", command="get_list", type="pb", ln="*", hm="01717654321", first="1", count="1")
+    [entry] = ElementTree.fromstring(answer.body)
+    assert [(child.tag, child.text) for child in entry] == [("ln", "Carl Cäsar"), ("mb", "+491717654321")]
+    assert 'notfound="hm" total="0"' in read(browser, "gigaset", hm="0305556677").body
+
+
+def test_the_menu_of_cisco(browser: Browser) -> None:
+    """Its links lead on with the same secret, at the public address."""
+    menu = ElementTree.fromstring(browser.get(f"/acme/book/pbx.{SECRET}/cisco.xml").body)
+    links = [item.findtext("URL", "") for item in menu.findall("MenuItem")]
+    assert all(link.startswith(f"{URL}/acme/book/pbx.{SECRET}/cisco.xml?") for link in links)
+    assert names(browser.get(links[1].removeprefix(URL))) == ["Anna Berg (work)", "Anna Berg (mobile)", "Bob Bauer"]
+
+
+def test_grandstreams_file(browser: Browser) -> None:
+    """Its phones ask for this name below their path."""
+    assert read(browser, "phonebook").body == read(browser, "grandstream").body
+
+
+def test_flags(browser: Browser) -> None:
+    """Google's star and the label of blocked contacts."""
+    assert '<contact fav="true" vip="false" blocked="true"><first_name>Anna' in read(browser, "snom").body
+    assert "<FirstName>Anna</FirstName><LastName>Berg</LastName><Company>Berg &amp; Söhne</Company><Frequent>1<" in (
+        read(browser, "grandstream").body
+    )
+
+
+@pytest.mark.parametrize("path", ["/acme/book/nobody.xml", f"/acme/book/pbx.{SECRET}/nobody.xml", "/acme/book/snom"])
+def test_no_such_book(browser: Browser, path: str) -> None:
+    assert browser.get(path, basic()).status == 404
+
+
+# --- who may read ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/acme/book/snom.xml", basic("pbx", "wrong"), 401),
+        ("/acme/book/snom.xml", basic("other.pbx"), 401),
+        ("/globex/book/snom.xml", basic(), 401),
+        ("/acme/book/snom.xml", bearer("pbx", SECRET), 401),
+        (f"/acme/book/pbx.{SECRET[:-1]}0/snom.xml", {}, 404),
+        (f"/globex/book/pbx.{SECRET}/snom.xml", {}, 404),
+        (f"/acme/book/other.pbx.{SECRET}/snom.xml", {}, 404),
+        (f"/acme/book/nobody.{SECRET}/snom.xml", {}, 404),
+        (f"/acme/book/{SECRET}/snom.xml", {}, 404),
+        ("/acme/book/hall./snom.xml", {}, 404),
+        ("/acme/book/pbx.q3h7k2m9x4z8b5n6p1rs/snom.xml", {}, 404),
+    ],
+)
+def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) -> None:
+    """They are answered late; the password is no secret of an address, nor the secret a password."""
+    phone = Pbx(stage)
+    assert phone.get(path, headers) == b""
+    assert f"HTTP/1.1 {status} ".encode() in phone.wait(FIRST_DELAY)
+
+
+def test_no_login(browser: Browser) -> None:
+    answer = read(browser, login={})
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, ['Basic realm="acme", charset="UTF-8"'])
+
+
+def test_in_clear(stage: Stage) -> None:
+    """Neither login nor secret may come so over the network."""
+    for path in ("/acme/book/snom.xml", SECRET_PATH):
+        answer = Pbx(stage, "192.0.2.1").get(path, basic())
+        assert answer.startswith(b"HTTP/1.1 403")
+        assert answer.endswith(b"A login needs HTTPS.\n")
+
+
+def test_a_secret_leaves_no_trace(browser: Browser, logged: list[object]) -> None:
+    """Not in the log, nor in a cache, nor in the address of who is visited next."""
+    answer = browser.get(SECRET_PATH)
+    assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == (["no-store"], ["no-referrer"])
+    browser.get(SECRET_PATH.replace("yealink", "nobody"))
+    assert SECRET not in str(logged)
+
+
+# --- how it is sent --------------------------------------------------------------------------------------------------
+
+
+def test_a_book_that_has_not_changed(browser: Browser) -> None:
+    """It is not sent again, also when the tag comes back in another form."""
+    first = read(browser)
+    [etag] = first.headers["etag"]
+    for tag in (etag, etag.removeprefix("W/"), f'"x", {etag}'):
+        again = browser.get("/acme/book/yealink.xml", basic() | {"If-None-Match": tag})
+        assert (again.status, again.body, again.headers["etag"]) == (304, "", [etag])
+    other = browser.get("/acme/book/yealink.xml?q=bob", basic() | {"If-None-Match": etag})
+    assert names(other) == ["Bob Bauer"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"), [("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False), ("deflate", False)]
+)
+def test_gzip(stage: Stage, accepted: str, packed: bool) -> None:
+    answer = Pbx(stage).get("/acme/book/yealink.xml", basic() | {"Accept-Encoding": accepted})
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (b"\r\nContent-Encoding: gzip" in head) is packed
+    assert b"\r\nVary: Accept-Encoding" in head
+    assert b"<Name>Anna Berg</Name>" in (gzip.decompress(body) if packed else body)
+
+
+def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
+    """As the filter that finds the same over LDAP."""
+    read(browser, q="bob")
+    base = stage.watch.base_dn("acme")
+    [found] = map(decode_search, stage.watch.search_log.searches_of(f"cn=pbx,ou=phones,{base}"))
+    assert found.request is not None
+    assert (found.search.entries, found.request.size_limit, found.request.base) == (1, 5000, base)
