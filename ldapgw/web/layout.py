@@ -62,6 +62,10 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "phone-reset": FlashMessage(
         "good", gettext_noop("The phone has a new password. It is shown here for ten minutes, and never again.")
     ),
+    "address-made": FlashMessage(
+        "good", gettext_noop("The phone has a secret address. It is shown here for ten minutes, and never again.")
+    ),
+    "address-ended": FlashMessage("good", gettext_noop("The secret address is refused from now on.")),
     "phone-removed": FlashMessage("good", gettext_noop("The phone is removed: its login is refused from now on.")),
     "client-entered": FlashMessage(
         "good", gettext_noop("Google knows this client: it is stored, and people can connect now.")

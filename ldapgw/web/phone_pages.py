@@ -26,6 +26,7 @@ from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PhoneSettings
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -152,6 +153,7 @@ class PhonePages:
         self._layout = layout
         self._dependencies = layout.dependencies.phones
         self._one_time_passwords = OneTimePasswords()
+        self._one_time_secrets = OneTimePasswords()
         layout.account_sections.append(self.account_section)
         layout.topic_providers.append(self.topics)
 
@@ -163,6 +165,8 @@ class PhonePages:
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/certificate.pem", self.certificate, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/book-address", self.make_book_address),
+            post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
             post("/<tenant>/phones/<name>/reset", self.reset),
             post("/<tenant>/phones/<name>/remove", self.remove),
         )
@@ -211,6 +215,7 @@ class PhonePages:
             lines=search_log_lines(searches, self._profile(login)),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
+            http=self._http_addresses(tenant, visitor, login, vendor),
             **self._sheet_values(tenant, login, vendor, password),
         )
 
@@ -275,10 +280,37 @@ class PhonePages:
         if not await self._layout.dependencies.store.run(phones.set_password, login.name, hashed):
             raise PageError(error_pages.NOT_FOUND, tenant)
         self._one_time_passwords.forget(login.name)
+        self._one_time_secrets.forget(login.name)
         self._one_time_passwords.add(visitor.session, login.name, password, self._layout.now())
         await self._layout.dependencies.changed()
         self._log("got a new password", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "phone-reset", f"phones/{login.name}")
+
+    async def make_book_address(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
+    ) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/book-address``: make a secret address; a former one ends."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        secret = generate_password(self._layout.dependencies.random)
+        hashed = hash_password(secret, self._layout.dependencies.random)
+        if not await self._layout.dependencies.store.run(phones.set_book_secret, login.name, hashed):
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        self._one_time_secrets.forget(login.name)
+        self._one_time_secrets.add(visitor.session, login.name, secret, self._layout.now())
+        await self._layout.dependencies.changed()
+        self._log("got a secret address", request, visitor, login)
+        return self._layout.redirect_to_tenant(tenant, "address-made", f"phones/{login.name}")
+
+    async def end_book_address(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
+    ) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/book-address/end``: the secret address is refused at once."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        await self._layout.dependencies.store.run(phones.set_book_secret, login.name, "")
+        self._one_time_secrets.forget(login.name)
+        await self._layout.dependencies.changed()
+        self._log("lost its secret address", request, visitor, login)
+        return self._layout.redirect_to_tenant(tenant, "address-ended", f"phones/{login.name}")
 
     async def remove(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""
@@ -321,6 +353,20 @@ class PhonePages:
             "advice": [(advice in SERIOUS_ADVICE, ADVICE[advice]) for advice in sheet.advice],
             "has_tls": Advice.CERTIFICATE in sheet.advice,
             "bind_dn": self._dependencies.bind_dn(login),
+        }
+
+    def _http_addresses(
+        self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin, vendor: Vendor
+    ) -> Mapping[str, str]:
+        """The addresses for phones and PBXs that do not speak LDAP; empty where there is none, or none to be shown."""
+        tenant_url = self._layout.public_url.tenant_url(tenant.name)
+        xml_vendor = vendor.key.partition("-")[0]
+        secret = self._one_time_secrets.get(visitor.session, login.name, self._layout.now())
+        has_book = xml_vendor in XML_BOOKS
+        return {
+            "book": f"{tenant_url}book/{xml_vendor}.xml" if has_book else "",
+            "secret_book": f"{tenant_url}book/{login.name}.{secret}/{xml_vendor}.xml" if has_book and secret else "",
+            "caller": f"{tenant_url}caller?number=",
         }
 
     def _qr_code(self, request: HttpRequest, tenant: WebTenant, login: PhoneLogin, password: str) -> Markup:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import pytest_twisted
@@ -292,11 +293,38 @@ def _certificate(site: Site) -> Path:
     return certificate
 
 
+def caller_by_http(site: Site, certificate: Path, number: str) -> str:
+    """curl, as a telephone system that has the login in its URL."""
+    asked = f"{site.page}caller?number={number}".replace("://", f"://desk1:{site.phones['desk1']}@")
+    done = subprocess.run(
+        [needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--fail", asked],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+def book_by_http(site: Site, certificate: Path, number: str) -> str:
+    """curl, as a phone that reads Yealink's XML; the name of who has the number."""
+    asked = [f"{site.page}book/yealink.xml", "--compressed", "--user", f"desk1:{site.phones['desk1']}"]
+    done = subprocess.run(
+        [needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--fail", *asked],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    entries = ElementTree.fromstring(done.stdout).iter("DirectoryEntry")
+    return next(one.findtext("Name", "") for one in entries if one.findtext("Telephone") == number)
+
+
 CLIENTS = (
     *(by_ldapsearch, by_python_ldap, by_ldap3, by_bonsai, by_ldapts),
     *(by_net_ldap, by_go_ldap, by_jndi, by_curl, by_back_ldap),
 )
-CALLER_LOOKUPS = (caller_by_postmap, caller_by_kamailio)
+CALLER_LOOKUPS = (caller_by_postmap, caller_by_kamailio, caller_by_http, book_by_http)
 
 
 def there(clients: Iterable[partial[Any]]) -> dict[str, Any]:

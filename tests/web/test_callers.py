@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,7 +15,8 @@ from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
 from ldapgw.web.callers import caller_number, prefers_json
 from ldapgw.web.phone_login import Credentials, read_credentials
-from tests.support.stage.book_clients import Pbx, basic, bearer, serve
+from tests.support.checkout import ROOT
+from tests.support.stage.book_clients import PASSWORD, Pbx, basic, bearer, serve
 from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage
 
 
@@ -231,3 +235,45 @@ def test_credentials(authorization: str, credentials: Credentials | None) -> Non
 )
 def test_a_plus_that_was_not_encoded(value: str, number: str) -> None:
     assert caller_number(value) == number
+
+
+# --- telephone systems, as their documents have their requests -------------------------------------------------------
+
+
+def test_freepbx_and_asterisk(browser: Browser) -> None:
+    """They show the body; of a caller whom nobody knows there must be none."""
+    assert [ask(browser, number).body for number in ("%2B49301234567", "01709999999")] == ["Anna Berg", ""]
+
+
+def test_the_template_for_3cx(browser: Browser) -> None:
+    """What the documented engine makes of it: parameters in brackets, Basic, and paths into the JSON object."""
+    template = ElementTree.parse(ROOT / "docs" / "pbx" / "3cx.xml").getroot()
+    values = {"Address": "/acme", "User": "pbx", "Secret": PASSWORD}
+    assert {one.get("Name") for one in template.iter("Parameter")} == values.keys()
+    user, _, password = filled(template.findtext("Authentication/Value"), values).partition(":")
+    scenario = template.find("Scenarios/Scenario")
+    assert scenario is not None
+    request = scenario.find("Request")
+    assert request is not None
+    headers = {str(one.get("Key")): one.text or "" for one in request.iter("Value")}
+    for number, shown in (
+        ("%2B491711234567", ["Anna", "Berg", "Berg & Söhne", "+491711234567"]),
+        ("%2B491717654321", ["", "Carl Cäsar", "", "+491717654321"]),
+    ):
+        answer = browser.get(filled(request.get("Url"), values | {"Number": number}), basic(user, password) | headers)
+        found = json.loads(answer.body)
+        assert all(found[rule.text or ""] for rule in scenario.iter("Rule"))
+        variables = {str(one.get("Name")): found[str(one.get("Path"))] or "" for one in scenario.iter("Variable")}
+        outputs = [filled(one.get("Value"), variables) for one in scenario.iter("Output")]
+        assert [text for text in outputs if text != "Contacts"] == [*shown, shown[-1]]
+
+
+def filled(text: str | None, values: Mapping[str, str]) -> str:
+    """The text with values in place of the names in brackets, and its one kind of condition evaluated."""
+    made = text or ""
+    for name, value in values.items():
+        made = made.replace(f"[{name}]", value)
+    condition = re.fullmatch(r"\\[IIf\\((.*)==\"\",(.*),(.*)\\)\\]".replace("\\\\", "\\"), made)
+    if condition:
+        made = condition[2] if not condition[1] else condition[3]
+    return made

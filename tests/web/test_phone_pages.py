@@ -601,3 +601,66 @@ def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str]) -> Non
     ]
     assert password not in said
     assert "mue" not in said
+
+
+# --- addresses without LDAP ------------------------------------------------------------------------------------------
+
+BOOK = "https://phonebook.example.com/acme/book"
+
+
+def secret_on(page: Seen) -> str:
+    """The secret in the address on a page; empty: there is none."""
+    found = re.search(rf"{BOOK}/desk1\.([a-z0-9]+)/yealink\.xml", page.body)
+    return found[1] if found else ""
+
+
+def test_addresses_without_ldap(stage: Stage) -> None:
+    """Of the vendor whose settings are shown, where it reads XML; and for callers' names."""
+    browser = owner(stage, model="yealink")
+    page = browser.get("/acme/phones/desk1")
+    assert f"{BOOK}/yealink.xml" in page.body
+    assert "https://phonebook.example.com/acme/caller?number=" in page.body
+    assert f"{BOOK}/cisco.xml" in browser.get("/acme/phones/desk1?vendor=cisco-mpp").body
+    assert f"{BOOK}/" not in browser.get("/acme/phones/desk1?vendor=mitel").body
+
+
+def test_a_secret_address(stage: Stage) -> None:
+    """Made, shown for a while to whoever made it, replaced and ended; stored as a hash."""
+    browser = owner(stage, model="yealink")
+    assert "End the secret address" not in browser.get("/acme/phones/desk1").body
+    made = browser.submit("/acme/phones/desk1/book-address")
+    assert (made.status, made.location) == (303, "/acme/phones/desk1")
+    first = secret_on(browser.get("/acme/phones/desk1"))
+    login = stage.do(phones.read_by_name, "desk1")
+    assert (verify_password(first.encode(), login.book_secret), first in repr(login)) == (True, False)
+    browser.submit("/acme/phones/desk1/book-address")
+    second = secret_on(browser.get("/acme/phones/desk1"))
+    assert second not in ("", first)
+    assert not verify_password(first.encode(), stage.do(phones.read_by_name, "desk1").book_secret)
+    stage.clock.advance(PASSWORD_SECONDS)
+    page = browser.get("/acme/phones/desk1")
+    assert (secret_on(page), "End the secret address" in page.body) == ("", True)
+    browser.submit("/acme/phones/desk1/book-address/end")
+    assert stage.do(phones.read_by_name, "desk1").book_secret == ""
+    assert "End the secret address" not in browser.get("/acme/phones/desk1").body
+
+
+def test_a_new_password_ends_the_secret_address(stage: Stage) -> None:
+    browser = owner(stage, model="yealink")
+    browser.submit("/acme/phones/desk1/book-address")
+    browser.submit("/acme/phones/desk1/reset")
+    assert stage.do(phones.read_by_name, "desk1").book_secret == ""
+    assert secret_on(browser.get("/acme/phones/desk1")) == ""
+
+
+@pytest.mark.parametrize("form", ["book-address", "book-address/end"])
+def test_other_peoples_secret_addresses(stage: Stage, form: str) -> None:
+    """They are neither made nor ended by somebody else, nor for a phone that is gone."""
+    browser = owner(stage, model="yealink")
+    browser.submit("/acme/phones/desk1/book-address")
+    before = stage.do(phones.read_by_name, "desk1").book_secret
+    bob = stage.browser()
+    bob.consent(account=BOB)
+    assert bob.submit(f"/acme/phones/desk1/{form}").status == 404
+    assert stage.do(phones.read_by_name, "desk1").book_secret == before
+    assert browser.submit(f"/acme/phones/gone/{form}").status == 404

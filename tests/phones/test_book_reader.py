@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What phones and PBXs read over HTTP, in slices that keep nobody waiting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.special_entries import Features
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.admission import CallerIdLimits
+from ldapgw.numbers.phone_number import parse
+from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
+from tests.support.phonebook import naming_context
+
+DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", "a"),))
+COUNT = 100
+
+
+def numbered(at: int) -> Contact:
+    number = parse(f"+49 30 5550{at:03}", "DE")
+    assert number is not None
+    return Contact(f"c{at}", name=f"Person {at:03}", family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),))
+
+
+class CountingClock(Clock):
+    """Counts the calls that are put off."""
+
+    put_off = 0
+
+    def callLater(self, *given: Any, **named: Any) -> Any:
+        self.put_off += 1
+        return super().callLater(*given, **named)
+
+
+class Reading:
+    """A reader of a hundred contacts, whose clock stands still until it is asked to go on."""
+
+    def __init__(self, *, lenient: bool = True) -> None:
+        self.clock = CountingClock()
+        context = replace(naming_context(), lenient=lenient)
+        contacts = [*map(numbered, range(COUNT)), Contact("x", name="Nobody", emails=("x@a.example",))]
+        book = build_book(context, "a", "alice", Sharing.PRIVATE, contacts, {}, per_number=False)
+        dit = Dit((Directory(context, (book,)),), Features("1"))
+        self.logged: list[tuple[int, ResultCode]] = []
+        limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
+        self.reader = BookReader(lambda: dit, limits.budget, (self._observe,), self.clock)
+
+    def _observe(self, _login: str, _address: str, _message: bytes, found: int, code: ResultCode, _time: float) -> None:
+        self.logged.append((found, code))
+
+    def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
+        """The names of a list, and its length."""
+        length = ListLength()
+
+        async def read() -> list[ListedContact]:
+            return [one async for one in self.reader.contacts(viewer, "192.0.2.1", query, length)]
+
+        return [one.name for one in self.result(read())], length
+
+    def result(self, work: Any) -> Any:
+        done: list[Any] = []
+        Deferred.fromCoroutine(work).addBoth(done.append)
+        self.clock.advance(0)
+        return done[0]
+
+
+def test_a_long_list_takes_several_turns() -> None:
+    """All who have a number, in order; phones are answered in between."""
+    names, length = (reading := Reading()).names(ListQuery())
+    assert names == [f"Person {at:03}" for at in range(COUNT)]
+    assert (length, reading.clock.put_off) == (ListLength(COUNT, has_more=False), 3)
+    assert reading.logged == [(COUNT, ResultCode.SUCCESS)]
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 10), (30, 5), (60, 40), (95, 10), (100, 5), (200, 5), (31, 33)])
+def test_a_part(first: int, count: int) -> None:
+    """As much of the whole list, and whether more follows."""
+    names, length = Reading().names(ListQuery(first=first, count=count))
+    assert names == [f"Person {at:03}" for at in range(COUNT)][first : first + count]
+    assert length.has_more is (first + count < COUNT)
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+def test_who_calls(lenient: bool) -> None:
+    """Whatever kind of number it is, also where numbers are compared to the letter."""
+    reading = Reading(lenient=lenient)
+    found = reading.result(reading.reader.find_caller(DESK1, "192.0.2.1", "+49305550007"))
+    assert (found.name, found.number) == ("Person 007", ("+49305550007", "mobile"))
+    assert reading.result(reading.reader.find_caller(DESK1, "192.0.2.1", "+49305559999")) is None
+    assert [count for count, _ in reading.logged] == [1, 0]
+
+
+def test_what_cannot_be_found() -> None:
+    """A tenant that is not served (yet), and what is too long to be a number."""
+    reading = Reading()
+    gone = Viewer("cn=x", (Access("gone"),))
+    assert reading.result(reading.reader.find_caller(gone, "192.0.2.1", "030")) is None
+    assert reading.result(reading.reader.find_caller(DESK1, "192.0.2.1", "0" * (MAX_NUMBER + 1))) is None
+    assert reading.names(ListQuery(), gone)[0] == []
+    assert reading.names(ListQuery(number="0" * (MAX_NUMBER + 1)))[0] == []
+    assert reading.logged == []
