@@ -26,7 +26,7 @@ from bench.progress import say
 from tests.support.slapd import PROGRAM
 
 # What is measured besides the loads.
-PARTS = ("memory", "change", "books", "peers")
+PARTS = ("memory", "change", "books", "http", "peers")
 
 EXPLANATION = """\
 loads, each by 8 connections that have one search outstanding, answers of up to 50 entries:
@@ -46,6 +46,7 @@ and besides
   memory     of the process with the contacts, above that of one without; and the time of its start
   change     100 contacts of the largest book change: how long no phone is served, and when it is in effect
   books      prefix in one book, and in many shared ones with the same contacts
+  http       callers' names and XML phone books, by 8 connections that stay open; each request has its login
   peers      the loads on ldaptor's own server with 1,000 contacts: with more, ldaptor takes minutes to load, for that
              takes time by their square; and on ldapjs, where Node is there and ldapjs was installed (--ldapjs)
 The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it
@@ -132,6 +133,9 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
                 results.add(found)
     if "books" in parts:
         for found in runs.many_books(setting, min(sizes), 20 if given.quick else given.books):
+            results.add(found)
+    if "http" in parts:
+        for found in runs.over_http(setting, min(sizes)):
             results.add(found)
     return results
 

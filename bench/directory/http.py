@@ -6,15 +6,26 @@ It looks for no more in an answer than its length and its status, so that it cos
 
 from __future__ import annotations
 
+import random
 import selectors
 import socket
 import time
+import tomllib
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
+from urllib.parse import quote
 
+from bench.directory.asking import UNKNOWN
 from bench.directory.load import CONNECTIONS, WARMUP
+from bench.directory.people import Person
+from bench.directory.seed import PHONE, TENANT
+from bench.phone import Target
 
+WHOLE_BOOK = "XML phone book (Yealink), its first 5,000"
+_COUNT = 2000
 _LENGTH = b"\r\nContent-Length: "
 
 
@@ -72,3 +83,40 @@ def answers_a_second(port: int, requests: Sequence[bytes], statuses: Sequence[in
         for key in list(selector.get_map().values()):
             key.data.socket.close()
     return answered / seconds
+
+
+def web_port(configuration: Path) -> int:
+    """The port of a gateway's page."""
+    return int(tomllib.loads(configuration.read_text())["web"]["public_url"].rpartition(":")[2])
+
+
+def caller_requests(target: Target, people: Sequence[Person]) -> list[bytes]:
+    """Numbers of somebody's, and some that nobody has."""
+    choice = random.Random(1)
+    numbers = []
+    for one in choice.choices(people, k=_COUNT):
+        _, number = choice.choice(one.phones)
+        if choice.random() < UNKNOWN:
+            number = f"+49999{choice.randrange(10**8):08d}"
+        numbers.append(number)
+    return [_request(target, f"caller?number={quote(number)}") for number in numbers]
+
+
+def accepting(request: bytes, media_type: str) -> bytes:
+    """The request with a header ``Accept``; without one if the type is empty."""
+    return request.replace(b"\r\n\r\n", f"\r\nAccept: {media_type}\r\n\r\n".encode()) if media_type else request
+
+
+def book_requests(target: Target, people: Sequence[Person]) -> dict[str, bytes]:
+    """What phones read of an XML phone book, by what it is."""
+    typed = people[0].family[:2].lower()
+    return {
+        "XML phone book (Cisco), a page": _request(target, "book/cisco.xml?letter=m"),
+        "XML phone book (Snom), two letters": _request(target, f"book/snom.xml?q={quote(typed)}&count=50"),
+        WHOLE_BOOK: _request(target, "book/yealink.xml"),
+    }
+
+
+def _request(target: Target, path: str) -> bytes:
+    login = b64encode(f"{PHONE}:{target.password}".encode()).decode()
+    return f"GET /{TENANT}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {login}\r\n\r\n".encode()

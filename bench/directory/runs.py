@@ -7,12 +7,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from math import inf, nan
 from pathlib import Path
 
-from bench.directory import checking, peers
+from bench.directory import checking, http, peers
 from bench.directory.asking import WORKLOADS
 from bench.directory.before import Checkout
 from bench.directory.change import under_change
@@ -21,6 +22,7 @@ from bench.directory.rounds import Comparison, Plan, compare
 from bench.directory.seed import Account, alone, seed, shared
 from bench.directory.servers import COMPILED, Variant, gateway, knows, lets_in, load_slapd, slapd
 from bench.directory.stock import Stock
+from bench.phone import measure
 from bench.process import Server
 from bench.progress import say
 from bench.runs import Figure
@@ -30,6 +32,10 @@ MEMORY_GOAL = 220
 MILLION = 1_000_000
 # MiB of the whole process.
 MILLION_GOAL = 2560
+# Answers a second.
+CALLERS_GOAL = 1500
+# Milliseconds.
+PHONES_GOAL = 50
 # How many times the time of one book.
 BOOKS_GOAL = 2.0
 # The part of a book from which the words come that are asked for.
@@ -180,6 +186,34 @@ def many_books(setting: Setting, count: int, books: int) -> Iterator[Figure]:
     text = f"{times:.2f} times that of one book"
     met = times <= BOOKS_GOAL and not comparison.errors
     yield Figure(load, "time of a search for two letters", text, f"≤ {BOOKS_GOAL:g} times", met=met)
+
+
+def over_http(setting: Setting, count: int) -> Iterator[Figure]:
+    """Callers' names and XML phone books by HTTP, of a gateway that is not asked anything else, but for one phone."""
+    load = f"{count:,} contacts, by HTTP"
+    say(load)
+    home = _home(setting, f"alone-{count}", alone(count))
+    seconds = 4 * setting.plan.seconds
+    with gateway(home, knows(count - 1)) as server:
+        port = http.web_port(home / "ldapgw.toml")
+        people = _sample(count)
+        callers = http.caller_requests(server.target, people)
+        for what, accept in (("a caller's name", ""), ("the same as JSON", "application/json")):
+            rate = http.answers_a_second(port, [http.accepting(one, accept) for one in callers], (200, 404), seconds)
+            met = rate >= CALLERS_GOAL
+            yield Figure(load, what, f"{rate:,.0f} answers a second", f"≥ {CALLERS_GOAL:,}", met=met)
+        for what, request in http.book_requests(server.target, people).items():
+            rate = http.answers_a_second(port, [request], (200,), seconds)
+            yield Figure(load, what, f"{rate:,.1f} answers a second")
+        whole = http.book_requests(server.target, people)[http.WHOLE_BOOK]
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(http.answers_a_second, port, [whole], (200,), 2 * seconds)
+            latency = measure(server.target, seconds)
+            reading.result()
+        text = f"{latency.p99:.1f} ms"
+        yield Figure(
+            load, "search over LDAP meanwhile, p99", text, f"< {PHONES_GOAL} ms", met=latency.p99 < PHONES_GOAL
+        )
 
 
 def _check(ours: Server, theirs: Server, count: int, *, lenient: bool) -> None:

@@ -11,9 +11,11 @@ import gzip
 import hashlib
 from functools import partial
 
+from twisted.internet.defer import DeferredLock
+
 from ldapgw.directory.access import Viewer
-from ldapgw.phones.book_reader import ListLength
-from ldapgw.phones.xml_books import XML_BOOKS, ListAddress, XmlBook
+from ldapgw.phones.book_reader import ListLength, ListQuery
+from ldapgw.phones.xml_books import XML_BOOKS, Elements, ListAddress, XmlBook
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -27,11 +29,15 @@ _GRANDSTREAM_FILE = "phonebook"
 
 
 class PhoneBooks:
-    """The phone books of all vendors."""
+    """The phone books of all vendors.
+
+    Mutable: whose turn it is.  One list is read at a time, so that many do not fill the reactor's turns.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
+        self._turn = DeferredLock()
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the phone books."""
@@ -72,27 +78,47 @@ class PhoneBooks:
         address = ListAddress(url, kept)
         query = book.read(parameters, address)
         if isinstance(query, str):
-            return await self._response(request, query)
+            return _response(request, *_packed(query, takes_gzip=request.takes_gzip))
         length = ListLength()
         reader = self._dependencies.book_clients.reader
-        contacts = [book.contact(contact) async for contact in reader.contacts(viewer, request.address, query, length)]
-        return await self._response(request, book.write(contacts, query, length, address))
-
-    async def _response(self, request: HttpRequest, text: str) -> HttpResponse:
-        body = text.encode()
-        etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
-        headers: tuple[tuple[str, str], ...] = (("ETag", etag), ("Vary", "Accept-Encoding"))
-        if etag.removeprefix("W/") in request.if_none_match:
-            return HttpResponse(304, b"", _XML, headers)
-        if request.takes_gzip:
-            # Half a megabyte takes longer than phones should wait for the reactor.
-            body = await self._dependencies.book_clients.run_off_thread(_compress, body)
-            headers = (*headers, ("Content-Encoding", "gzip"))
-        return HttpResponse(200, body, _XML, headers)
+        await self._turn.acquire()
+        try:
+            contacts = [
+                book.contact(contact) async for contact in reader.contacts(viewer, request.address, query, length)
+            ]
+        finally:
+            self._turn.release()
+        # Half a megabyte takes longer than phones should wait for the reactor.
+        write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
+        return _response(request, *await self._dependencies.book_clients.run_off_thread(write))
 
 
-# Without a time, so that the same phone book has the same octets.
-_compress = partial(gzip.compress, mtime=0)
+def _written(
+    book: XmlBook,
+    contacts: Elements,
+    query: ListQuery,
+    length: ListLength,
+    address: ListAddress,
+    *,
+    takes_gzip: bool,
+) -> tuple[bytes, str]:
+    """The body of a phone book, and its entity tag."""
+    return _packed(book.write(contacts, query, length, address), takes_gzip=takes_gzip)
+
+
+def _packed(text: str, *, takes_gzip: bool) -> tuple[bytes, str]:
+    body = text.encode()
+    # Weak, because it is the same for the compressed body.
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
+    # Without a time, so that the same phone book has the same octets.
+    return gzip.compress(body, mtime=0) if takes_gzip else body, etag
+
+
+def _response(request: HttpRequest, body: bytes, etag: str) -> HttpResponse:
+    headers = (("ETag", etag), ("Vary", "Accept-Encoding"))
+    if etag.removeprefix("W/") in request.if_none_match:
+        return HttpResponse(304, b"", _XML, headers)
+    return HttpResponse(200, body, _XML, (*headers, ("Content-Encoding", "gzip")) if request.takes_gzip else headers)
 
 
 def _book(tenant: WebTenant, vendor: str) -> XmlBook:
