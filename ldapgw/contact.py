@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import cast
 
@@ -72,10 +72,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A telephone number of a contact, with its purpose."""
+    """A telephone number of a contact, with its purpose.
+
+    :ivar label: the purpose in the person's own words; empty: one of Google's types, or none.
+    """
 
     kind: Kind
     number: Number
+    label: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

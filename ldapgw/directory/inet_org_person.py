@@ -245,10 +245,12 @@ class EntryFactory:
         return ContactEntries((entry,), tuple(self._number_entries(contact, name, aliases)) if self._per_number else ())
 
     def _number_entries(self, contact: Contact, name: str, aliases: tuple[str, ...]) -> Iterator[Entry]:
-        """One entry for each number; the number's kind follows the name."""
+        """One entry for each number; the number's label or kind follows the name."""
         written: dict[str, tuple[str, Number]] = {}
         for phone in contact.phones:
-            written.setdefault(write_number(phone.number, self._context), (phone.kind.value, phone.number))
+            written.setdefault(
+                write_number(phone.number, self._context), (phone.label or phone.kind.value, phone.number)
+            )
         texts = texts_of(contact, name)
         readings = readings_of(contact, texts)
         for count, (value, (kind, number)) in enumerate(written.items(), start=1):

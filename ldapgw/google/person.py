@@ -31,7 +31,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
 # version causes a full sync of every account, which reads all persons again (decision 0005).
-PARSER_VERSION = 4
+PARSER_VERSION = 5
 
 # Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
@@ -53,6 +53,11 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
         "workpager": Kind.PAGER,
     }
 )
+
+# Google's other types.
+_TYPES_WITHOUT_KIND = ("", "other", "googlevoice")
+# Characters of a label that a phone shows behind the name.
+LONGEST_LABEL = 32
 
 # How words for a mobile begin, in labels of the user's own; "iphone" comes with each import from Apple.
 _MOBILE = re.compile(
@@ -270,7 +275,7 @@ def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
             key = (number.e164 or number.digits, number.extension)
             if key not in phones or (key in untyped and label):
                 phone = phones.get(key, Phone(Kind.OTHER, number))
-                phones[key] = Phone(_kind(label), phone.number)
+                phones[key] = Phone(_kind(label), phone.number, _own_label(label))
                 (untyped.discard if label else untyped.add)(key)
     return tuple(phones.values()), unreadable
 
@@ -283,6 +288,11 @@ def _kind(label: str) -> Kind:
     if "fax" in folded:
         return Kind.FAX
     return Kind.MOBILE if _MOBILE.search(folded) else Kind.OTHER
+
+
+def _own_label(label: str) -> str:
+    """A label in the person's own words; empty for Google's types."""
+    return "" if label.lower() in _KINDS or label.lower() in _TYPES_WITHOUT_KIND else label[:LONGEST_LABEL].rstrip()
 
 
 def _emails(person: Item) -> tuple[str, ...]:

@@ -47,4 +47,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         excluded_labels=tenant.exclude_labels,
         sharing=tenant.sharing,
         groups={name: len(members) for name, members in tenant.group},
+        shared_label=tenant.shared_label,
     )

@@ -251,10 +251,12 @@ def connect(
     sharing: Sharing,
     now: float,
     owner: str | None = None,
+    shared_label: str = "",
 ) -> int | None:
     """Store a new grant, in the account of the same `sub` if there is one, and request a full sync.
 
     :param sharing: the sharing of a new account; a known account keeps its sharing.
+    :param shared_label: the label whose contacts alone a new account shares; empty: all contacts.
     :param owner: the sub of a person whose page is to show the account too; None keeps the stored owner.
     :returns: the account's id; None, and nothing is stored, when there is neither a new nor a stored refresh token.
     """
@@ -287,8 +289,8 @@ def connect(
     # Revoking the old grant would end the new grant too.
     connection.execute(delete(revocation).where(revocation.c.tenant == tenant, revocation.c.sub == grant.sub))
     if known is None:
-        new = insert(account).values(tenant=tenant, sub=grant.sub, sharing=sharing, **values).returning(account.c.id)
-        new_id: int = connection.execute(new).scalar_one()
+        values |= {"tenant": tenant, "sub": grant.sub, "sharing": sharing, "shared_label": shared_label or None}
+        new_id: int = connection.execute(insert(account).values(**values).returning(account.c.id)).scalar_one()
         return new_id
     connection.execute(update(account).where(account.c.id == known.id).values(**values))
     connection.execute(delete(source).where(source.c.account_id == known.id))

@@ -95,7 +95,7 @@ class AccountView:
     :ivar sources: label, CSS class and state text of each source.
     :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
     :ivar shared_labels: names of labels whose contacts alone can be shared.
-    :ivar shared_label: the one of them that is shared; empty: all contacts are.
+    :ivar shared_label: the one of them that is shared, or offered first; empty: all contacts are.
     :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
     :ivar boxes: the checkboxes that Google will show, for a person who never connected.
     """
@@ -166,6 +166,7 @@ def account_view(
         )
     names = tuple(labels)
     shared_labels = shareable_labels(names, account.shared_label)
+    shared_label = account.shared_label or (tenant.shared_label if account.sharing is Sharing.PRIVATE else "")
     return AccountView(
         state=_state(status),
         status=status,
@@ -178,7 +179,7 @@ def account_view(
         labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
         shared_labels=shared_labels,
-        shared_label=next((name for name in shared_labels if folded(name) == folded(account.shared_label)), ""),
+        shared_label=next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
         example=example,
     )
 

@@ -171,7 +171,7 @@ class _App:
         tenant = self._layout.dependencies.tenants.get(path_values.pop("tenant"))
         if tenant is None:
             raise PageError(error_pages.NOT_FOUND)
-        if route.required_role is RequiredRole.TENANT:
+        if route.required_role in (RequiredRole.TENANT, RequiredRole.PHONE):
             return (tenant,)
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None:

@@ -26,7 +26,7 @@ class CallerPage:
 
     def routes(self) -> tuple[Route, ...]:
         """The route of the look-up."""
-        return (Route("GET", "/<tenant>/caller", self.caller, RequiredRole.TENANT, is_direct=True),)
+        return (Route("GET", "/<tenant>/caller", self.caller, RequiredRole.PHONE, is_direct=True),)
 
     async def caller(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/caller``: the first contact with a number, as a phone's search for the number finds it."""

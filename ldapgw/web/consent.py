@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ldapgw.contact import Source
+from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
@@ -268,6 +268,7 @@ class AuthorizationCodeFlow:
                 tenant.sharing,
                 now,
                 person.sub,
+                "" if tenant.sharing is Sharing.PRIVATE else tenant.shared_label,
             )
             if connected is None:
                 return False

@@ -36,6 +36,7 @@ class WebTenant:
     :ivar admins: addresses; administrators may connect as well.
     :ivar sources: the sources that a consent asks for.
     :ivar sharing: the sharing of a new book.
+    :ivar shared_label: the label whose contacts alone a book shares unless a person decides otherwise; empty: all.
     :ivar groups: how many addresses each group of accounts has, by the group's name.
     :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
     :ivar excluded_labels: contacts with one of these labels are not synced.
@@ -51,6 +52,7 @@ class WebTenant:
     labels: tuple[str, ...] = ()
     excluded_labels: tuple[str, ...] = ()
     groups: Mapping[str, int] = field(default_factory=dict, hash=False)
+    shared_label: str = ""
 
     @property
     def heading(self) -> str:

@@ -41,13 +41,13 @@ class PhoneBooks:
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the phone books."""
-        tenant = RequiredRole.TENANT
+        phone = RequiredRole.PHONE
         return tuple(
             route
             for method in ("GET", "POST")
             for route in (
-                Route(method, "/<tenant>/book/<vendor>.xml", self.book, tenant),
-                Route(method, "/<tenant>/book/<secret>/<vendor>.xml", self.secret_book, tenant),
+                Route(method, "/<tenant>/book/<vendor>.xml", self.book, phone),
+                Route(method, "/<tenant>/book/<secret>/<vendor>.xml", self.secret_book, phone),
             )
         )
 

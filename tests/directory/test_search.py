@@ -30,6 +30,7 @@ from tests.support.phonebook.trees import (
     ALL,
     BASE_OBJECT,
     BASES,
+    BEN,
     BOB,
     BOTH,
     CALLERS,
@@ -46,6 +47,7 @@ from tests.support.phonebook.trees import (
     TREE,
     VIEWERS,
     WHOLE_SUBTREE,
+    all_matches,
     first_page,
     tree,
 )
@@ -320,6 +322,18 @@ def test_ones_own_callers_book_is_whole() -> None:
 def test_a_known_caller_is_named_once() -> None:
     """Somebody whom one may see in full is not named by another's book again."""
     assert names(found(BASE, text="(mobile=01712345678)")) == ["uid=c1"]
+
+
+def test_entries_per_number_have_the_persons_own_labels() -> None:
+    """In place of the kind, where there is one."""
+    house = replace(BEN.phones[0], label="Ferienhaus")
+    book = build_book(CONTEXT, "a", "alice", PRIVATE, [replace(BEN, phones=(house,))], {}, per_number=True)
+    dit = Dit((Directory(CONTEXT, (book,)),), TREE.features)
+    [entry] = [one.entry for one in all_matches(dit, NUMBERS, SearchRequest(ALICE, SINGLE_LEVEL, read_filter(ALL)))]
+    assert (entry.attribute("cn"), entry.attribute("telephoneNumber")) == (
+        (b"Ben Alt (Ferienhaus)",),
+        (b"+49307654321",),
+    )
 
 
 def test_entries_per_number() -> None:

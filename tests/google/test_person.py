@@ -490,6 +490,30 @@ def test_kinds(kind, expected):
 
 
 @pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("Ferienhaus", "Ferienhaus"),
+        (" Fax  Büro ", "Fax Büro"),
+        ("iPhone", "iPhone"),
+        ("two\nlines\x00", "two lines"),
+        ("x" * 40, "x" * 32),
+        ("y" * 31 + " z", "y" * 31),
+        ("work", ""),
+        ("WORKFAX", ""),
+        ("other", ""),
+        ("googleVoice", ""),
+        ("", ""),
+        (None, ""),
+        (["Ferienhaus"], ""),
+    ],
+)
+def test_labels_of_the_users_own_making(kind, label):
+    """They are kept as they are written; Google's types are none."""
+    [phone] = contact({"phoneNumbers": [item("+49301234567", type=kind)]}).phones
+    assert phone.label == label
+
+
+@pytest.mark.parametrize(
     ("items", "phones"),
     [
         ([item("+49301234567", type="home"), item("030 1234567", type="work")], ("home +49301234567",)),

@@ -51,6 +51,15 @@ def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser
     assert (shown["account"], shown["state"]) == (ALICE, "waiting")
 
 
+@pytest.mark.parametrize(("sharing", "shared_label"), [(Sharing.SHARED, "Customers"), (Sharing.PRIVATE, "")])
+def test_a_new_book_shares_the_tenants_label(sharing: Sharing, shared_label: str) -> None:
+    """Where it is shared at all."""
+    stage = Stage(tenants=(replace(ACME, sharing=sharing, shared_label="Customers"),))
+    stage.browser().consent()
+    (account,) = stage.accounts()
+    assert (account.sharing, account.shared_label) == (sharing, shared_label)
+
+
 def test_what_google_is_asked_for(browser: Browser) -> None:
     """Code flow, offline, consent, PKCE S256, state and nonce of 256 bits, our own redirect URI."""
     asked = browser.depart()

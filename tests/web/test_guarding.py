@@ -16,7 +16,10 @@ from ldapgw.web.layout import Layout, RequiredRole, Route
 from tests.support.checkout import ROOT
 from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
 
-ROUTES = routes(Layout.of(Stage().gate))
+ALL_ROUTES = routes(Layout.of(Stage().gate))
+# What phones and PBXs ask for has logins of its own, and no forms.
+FOR_PHONES = [route for route in ALL_ROUTES if route.required_role is RequiredRole.PHONE]
+ROUTES = [route for route in ALL_ROUTES if route not in FOR_PHONES]
 GETS = [route for route in ROUTES if route.method == "GET"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
 PAGE = (ROOT / "docs" / "guarding.rst").read_text()
@@ -143,13 +146,27 @@ def test_pages_for_administrators(bob: Browser) -> None:
     }
 
 
+@pytest.mark.parametrize("route", FOR_PHONES, ids=by_path)
+def test_what_phones_ask_for_needs_their_login(unchanged: Browser, route: Route) -> None:
+    """Somebody's session is none; a secret that is wrong is refused late."""
+    stage, before = unchanged.stage, dump(unchanged.stage)
+    path = path_of(route, "snom")
+    if "<secret>" in route.path:
+        with pytest.raises(AssertionError, match="still waiting"):
+            ask(unchanged, route, "snom")
+    else:
+        answer = unchanged.post(path) if route.method == "POST" else unchanged.get(path)
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, ['Basic realm="acme", charset="UTF-8"'])
+    assert (dump(stage), stage.changes) == (before, 0)
+
+
 def test_every_route_of_a_tenant_says_who_may_ask() -> None:
     """A form is for somebody who is signed in, but for the button that signs in with the key of a link."""
     open_to_all = {route.path for route in POSTS if route.required_role is RequiredRole.TENANT}
     assert open_to_all == {"/<tenant>/link"}
     others = {route.required_role for route in POSTS if route.path not in open_to_all}
     assert others <= {RequiredRole.SIGNED_IN, RequiredRole.ADMIN}
-    assert all("<tenant>" in route.path for route in ROUTES if route.required_role is not RequiredRole.PUBLIC)
+    assert all("<tenant>" in route.path for route in ALL_ROUTES if route.required_role is not RequiredRole.PUBLIC)
 
 
 # --- the page -------------------------------------------------------------------------------------------------------
@@ -170,5 +187,5 @@ def test_a_test_that_the_page_names_is_there(name: str) -> None:
 def test_every_item_names_a_test() -> None:
     """An item without one is a promise."""
     items = PAGE.split("   * - ")[1:]
-    assert len(items) == 2 + 16 + 18
+    assert len(items) == 2 + 16 + 20
     assert [item.splitlines()[0] for item in items if "``tests/" not in item] == ["Item", "Item"]

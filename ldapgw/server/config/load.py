@@ -227,8 +227,10 @@ def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
     both = [label for label in tenant.exclude_labels if label.casefold() in included]
     if both:
         yield f"{where}: exclude_labels = {_abbreviated_json(both)}: expected labels that are not in labels"
-    if tenant.block_label.casefold() in excluded:
-        yield f'{where}: block_label = "{tenant.block_label}": expected a label that is not in exclude_labels'
+    for key in ("block_label", "shared_label"):
+        label: str = getattr(tenant, key)
+        if label.casefold() in excluded:
+            yield f'{where}: {key} = "{label}": expected a label that is not in exclude_labels'
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:

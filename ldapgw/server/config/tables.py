@@ -159,6 +159,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     favourites: bool = False
     block_label: str = ""
     sharing: Sharing = Sharing.PRIVATE
+    shared_label: str = ""
     group: Groups = Groups()
     anonymous_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164

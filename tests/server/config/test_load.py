@@ -269,6 +269,10 @@ CONTRADICTIONS = {
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nblock_label = "Spam"\nexclude_labels = ["spam"]',
         'tenant "b": block_label = "Spam": expected a label that is not in exclude_labels',
     ),
+    "a shared label that is excluded": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nshared_label = "Private"\nexclude_labels = ["private"]',
+        'tenant "b": shared_label = "Private": expected a label that is not in exclude_labels',
+    ),
     "a label included and excluded": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
         'tenant "b": exclude_labels = ["Private"]: expected labels that are not in labels',
