@@ -23,6 +23,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, database_url
+from ldapgw.server.tenants import configure_aliases
 from ldapgw.store import accounts, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
@@ -51,7 +52,9 @@ class Site:
 
         :raises UserError: with all problems of the file.
         """
-        return load(self.file)
+        config = load(self.file)
+        configure_aliases(config)
+        return config
 
     @property
     def loaded_file(self) -> str:

@@ -9,7 +9,7 @@ number rules added where we evaluate them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -285,6 +285,7 @@ _TYPES = {
     for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.other_names, *kind.aliases)
     for spelling in (name, name.lower())
 }
+_STANDARD_TYPES = dict(_TYPES)
 # The attributes that hold telephone numbers.
 NUMBER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.NUMBER)
 _CLASSES = {name.lower(): kind for kind in OBJECT_CLASSES for name in (kind.name, kind.oid)}
@@ -301,6 +302,29 @@ def attribute_type(description: str) -> AttributeType | None:
     A description with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
     """
     return _TYPES.get(description) or _TYPES.get(description.lower())
+
+
+def can_be_alias(alias: str, name: str) -> bool:
+    """Whether a name, in any case, can be configured for an attribute: no other attribute has it in the standards."""
+    owner = _STANDARD_TYPES.get(alias.lower())
+    return owner is None or owner.name == name or alias.lower() in {one.lower() for one in owner.aliases}
+
+
+def configure_aliases(aliases: Mapping[str, str]) -> None:
+    """Have `attribute_type` understand further names in any case, in place of those of an earlier call.
+
+    For the start of a process: what was prepared before keeps the names that it knew.
+
+    :param aliases: names of attributes, by the further names (`can_be_alias`).
+    :raises KeyError: for an attribute that does not exist.
+    """
+    configured = {
+        spelling: _STANDARD_TYPES[name.lower()]
+        for alias, name in aliases.items()
+        for spelling in (alias, alias.lower())
+    }
+    _TYPES.clear()
+    _TYPES.update(_STANDARD_TYPES | configured)
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:

@@ -25,6 +25,7 @@ from ldapgw.server.config import Config
 from ldapgw.server.listener import raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store.database import check_writable
 from ldapgw.store.worker import Store
@@ -93,6 +94,7 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
     gateway = Gateway(state, parts.threads)
     for service in parts.services:
         service.setServiceParent(gateway)
+    configure_aliases(config)
     transliteration.load()
     phone_number.load()
     if state.database.is_read_only:

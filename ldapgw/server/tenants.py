@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+from ldapgw.directory import schema
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import Dn, folded
-from ldapgw.server.config import Tenant
+from ldapgw.server.config import Config, Tenant
 from ldapgw.server.oauth_clients import MISSING_CLIENT
 from ldapgw.sync.job import SyncedTenant
 from ldapgw.web.dependencies import WebTenant
+
+
+def configure_aliases(config: Config) -> None:
+    """Have the directory understand the names of attributes that tenants have configured, in this process."""
+    schema.configure_aliases({alias: name for tenant in config.tenant for alias, name in tenant.attribute_aliases})
 
 
 def naming_context(tenant: Tenant) -> NamingContext:

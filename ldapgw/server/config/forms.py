@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorCore
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.schema import attribute_type, can_be_alias
 from ldapgw.google.endpoints import Proxy
 from ldapgw.numbers.numbering_plan import known_region
 
@@ -247,6 +248,31 @@ class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
         if len(groups) < len(value):
             raise ValueError
         return cls(groups.items())
+
+
+class AttributeAliases(tuple[tuple[str, str], ...]):
+    """Further names of attributes, each with the attribute that it stands for."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = (
+        'a table such as { "DirName" = "cn" }: names that no other attribute has, of letters, digits and -, and '
+        "attributes of contacts"
+    )
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when the value is no such table, or a name is there twice in another case."""
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value.values()):
+            raise ValueError
+        kinds = {alias: attribute_type(name) for alias, name in value.items()}
+        if len({alias.lower() for alias in kinds}) < len(kinds):
+            raise ValueError
+        if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", alias, re.ASCII) for alias in kinds):
+            raise ValueError
+        found = [(alias, kind.name) for alias, kind in kinds.items() if kind is not None and not kind.operational]
+        if len(found) < len(kinds) or not all(can_be_alias(alias, name) for alias, name in found):
+            raise ValueError
+        return cls(found)
 
 
 def _is_group(value: object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -198,6 +198,7 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         if tenant.name in earlier:
             yield f"{where}: name is used twice"
         base = Dn.parse(tenant.base_dn).key
+        yield from _alias_contradictions(tenant, earlier.values(), where)
         for other in earlier.values():
             other_base = Dn.parse(other.base_dn).key
             shorter = min(len(base), len(other_base))
@@ -220,6 +221,17 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: book_order: expected {MAX_ORDERED_BOOKS} books at most"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
+
+
+def _alias_contradictions(tenant: Tenant, others: Iterable[Tenant], where: str) -> Iterator[str]:
+    for other in others:
+        theirs = {alias.lower(): name for alias, name in other.attribute_aliases}
+        for alias, name in tenant.attribute_aliases:
+            if theirs.get(alias.lower(), name) != name:
+                yield (
+                    f"{where}: attribute_aliases: {alias} = {_abbreviated_json(name)}: expected what it is in "
+                    f'tenant "{other.name}", because a name is one for all tenants'
+                )
 
 
 def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.server.config.forms import (
     Affix,
     Allowed,
+    AttributeAliases,
     BaseDn,
     BookName,
     Digits,
@@ -158,6 +159,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     book_order: tuple[BookName, ...] = ()
     favourites: bool = False
     block_label: str = ""
+    attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""
     group: Groups = Groups()

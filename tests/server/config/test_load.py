@@ -256,6 +256,12 @@ CONTRADICTIONS = {
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = ["own", "A@x.example", "a@x.example"]',
         'tenant "b": book_order = ["own", "A@x.example", "a@x.example"]: expected each book once',
     ),
+    "one name for two attributes": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nattribute_aliases = { "Ext" = "mobile" }\n'
+        '[[tenant]]\nname = "c"\nbase_dn = "dc=c"\nattribute_aliases = { "ext" = "pager" }',
+        'tenant "c": attribute_aliases: ext = "pager": expected what it is in tenant "b", because a name is one for '
+        "all tenants",
+    ),
     "too many books in the order": (
         f'[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = {[f"a{at}@x.example" for at in range(257)]}',
         'tenant "b": book_order: expected 256 books at most',
@@ -458,3 +464,33 @@ def test_groups_of_accounts(tmp_path: Path) -> None:
     (tenant,) = config.tenant
     assert (tenant.sharing, dict(tenant.group)) == (Sharing("group:sales"), {"sales": ("A@x.example",), "staff": ()})
     assert naming_context(tenant).groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"cn"',
+        "{ DirName = 1 }",
+        '{ DirName = "nothing" }',
+        '{ DirName = "entryUUID" }',
+        '{ mail = "cn" }',
+        '{ "2.5.4.3" = "sn" }',
+        '{ "a b" = "cn" }',
+        '{ Ext = "cn", ext = "sn" }',
+        f'{{ {"x" * 65} = "cn" }}',
+    ],
+)
+def test_names_of_attributes_that_cannot_be(tmp_path: Path, value: str) -> None:
+    """The line says what is expected."""
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, SMALLEST + f"attribute_aliases = {value}\n")
+    [problem] = raised.value.problems
+    assert "attribute_aliases = " in problem
+    assert 'expected a table such as { "DirName" = "cn" }' in problem
+
+
+def test_names_of_attributes(tmp_path: Path) -> None:
+    """As they are in the schema, whatever alias is used; CallerIDName is known anyway."""
+    text = 'attribute_aliases = { "CallerIDName" = "cn", "Ext" = "phone" }\n'
+    (tenant,) = read(tmp_path, SMALLEST + text).tenant
+    assert tenant.attribute_aliases == (("CallerIDName", "cn"), ("Ext", "telephoneNumber"))
