@@ -35,6 +35,7 @@ class NamingContext:
     :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
         ``own`` is the viewer's own book.
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
+    :ivar favourites_first: whether a viewer's own starred contacts come before all others.
     :ivar block_label: the name of the label whose contacts are blocked, in the same form; empty: none is.
     :ivar groups: the groups of accounts that a book can be shared with: the names of the accounts' books, in the same
         form, by the group's name.
@@ -50,6 +51,7 @@ class NamingContext:
     strip: tuple[str, ...] = ()
     book_order: tuple[str, ...] = ()
     favourites: bool = False
+    favourites_first: bool = False
     block_label: str = ""
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.contact import Sharing
@@ -24,6 +25,10 @@ from ldapgw.directory.shared_books import SharedBooks, merge_segments, segments_
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
+# Starred contacts of an account that come first: to find them takes a few milliseconds after each change.
+MAX_FAVOURITES = 500
+
+_SORT_KEY = attrgetter("sort_key")
 _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
 
 
@@ -47,6 +52,8 @@ class Directory:
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
     :param defer_merge: build no segment; a later directory has to merge what is left.
     :ivar shared_books: the merged segments of shared books and caller-ID books.
+
+    Mutable: the starred contacts of those who have searched.
     """
 
     context: NamingContext
@@ -57,6 +64,9 @@ class Directory:
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
     _groups: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
+    _favourites: dict[tuple[str, bool], Segment | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self, before: SharedBooks, defer_merge: bool) -> None:
         """Merge, count and index the books once for all searches: there may be a thousand of them."""
@@ -108,6 +118,27 @@ class Directory:
         return ContactFlags(
             is_starred and key == access.book, self.context.block_label in labels, tuple(labels.values())
         )
+
+    def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
+        """The entries of a viewer's starred contacts in the viewer's own book, at most `MAX_FAVOURITES`; None: none.
+
+        :param per_number: one entry for each number.
+        """
+        key = access.book, per_number
+        if key not in self._favourites:
+            self._favourites[key] = self._find_favourites(access, per_number=per_number)
+        return self._favourites[key]
+
+    def _find_favourites(self, access: Access, *, per_number: bool) -> Segment | None:
+        book = self.own_book(access)
+        label = next((one for one in book.labels if folded(one.name) == folded(FAVOURITES)), None) if book else None
+        if book is None or label is None:
+            return None
+        starred = chain.from_iterable(label.segments.form(per_number=per_number))
+        uids = [folded(entry.uid.decode()) for entry in islice(starred, MAX_FAVOURITES)]
+        segments = book.segments.form(per_number=per_number)
+        found = [entry for uid in uids for one in segments if (entry := one.entry_of_uid(uid)) is not None]
+        return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""
@@ -246,11 +277,11 @@ def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Se
         raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
     views = tuple(_views(dit, viewer))
     if not dn.rdns:
-        return tuple(view.from_root(scope) for view in views)
+        return tuple(chain.from_iterable(view.from_root(scope) for view in views))
     for view in views:
         depth = len(dn.rdns) - len(view.directory.context.base.rdns)
         if depth >= 0 and dn.key[depth:] == view.directory.context.base.key:
-            return (view.at_name(dn, depth, scope),)
+            return view.at_name(dn, depth, scope)
     raise _missing("")
 
 
@@ -262,18 +293,19 @@ class _View:
     access: Access
     per_number: bool
 
-    def from_root(self, scope: Scope) -> SearchScope:
-        """The scope of a search from the root of all trees: at one level the tenant's entry, otherwise its tree."""
-        tenant = tenant_entry(self.directory.context)
-        return SearchScope.of(self.directory.context, tenant) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
+    def from_root(self, scope: Scope) -> tuple[SearchScope, ...]:
+        """The scopes of a search from the root of all trees: at one level the tenant's entry, otherwise its tree."""
+        if scope is Scope.SINGLE_LEVEL:
+            return (SearchScope.of(self.directory.context, tenant_entry(self.directory.context)),)
+        return self._with_favourites_first(self._tenant(scope))
 
-    def at_name(self, dn: Dn, depth: int, scope: Scope) -> SearchScope:
-        """The scope of a search from an entry of the tenant.
+    def at_name(self, dn: Dn, depth: int, scope: Scope) -> tuple[SearchScope, ...]:
+        """The scopes of a search from an entry of the tenant.
 
         :param depth: how many parts of the name stand before the tenant's.
         """
         if depth == 0:
-            return self._tenant(scope)
+            return self._with_favourites_first(self._tenant(scope))
         value = _rdn_value(dn, depth - 1, "ou")
         book = None if value is None else self.directory.book_named(value, self.access)
         if book is None:
@@ -281,16 +313,27 @@ class _View:
         # Of a book with a shared label, others see the contacts below the label's entry alone.
         has_contacts = not book.shared_label or book.key == self.access.book
         if depth == 1 and scope is Scope.SINGLE_LEVEL and not has_contacts:
-            return SearchScope.of(self.directory.context, *(label.container for label in book.labels))
+            return (SearchScope.of(self.directory.context, *(label.container for label in book.labels)),)
         if depth == 1:
-            return self._branch(scope, book, book.labels)
+            branch = self._branch(scope, book, book.labels)
+            return self._with_favourites_first(branch) if book.key == self.access.book else (branch,)
         value = _rdn_value(dn, depth - 2, "ou")
         label = next((label for label in book.labels if folded(label.name) == value), None)
         if label is None and not has_contacts:
             raise _missing(str(dn.parent(depth - 1)))
         if label is None:
-            return self._leaf(dn, depth - 1, book, scope)
-        return self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope)
+            return (self._leaf(dn, depth - 1, book, scope),)
+        return (self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope),)
+
+    def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
+        """The scope behind another one of the viewer's starred contacts, where the tenant wants these first."""
+        if not (scope.context.favourites_first and scope.contacts):
+            return (scope,)
+        favourites = self.directory.favourites(self.access, per_number=self.per_number)
+        if favourites is None:
+            return (scope,)
+        left_out = frozenset([entry.sort_key for entry in favourites])
+        return (SearchScope(scope.context, contacts=(favourites,)), replace(scope, left_out=left_out))
 
     def _tenant(self, scope: Scope) -> SearchScope:
         directory, context = self.directory, self.directory.context

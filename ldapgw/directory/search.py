@@ -152,24 +152,52 @@ def _search(
             yield from _merge(scope.containers, prepared, context, container_prefix, after_key, None, demand)
         if after[: len(contact_prefix)] > contact_prefix:
             continue
-        after_key = _key_after(contact_prefix, after)
-        segments, own_namespace = scope.contacts, scope.own_namespace if scope.may_have_duplicates else None
-        if scope.callers and prepared.numbers:
-            numbers, slice_size = prepared.numbers, _slice_size(prepared)
-            callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size, budget)
-            if callers is not None:
-                segments, own_namespace = (*segments, callers), scope.own_namespace
-        if len(segments) > 1 or (own_namespace is not None and segments and segments[0].duplicates):
-            yield from _merge(segments, prepared, context, contact_prefix, after_key, own_namespace, demand)
-        elif segments:
-            stream = _SegmentMatches(segments[0], prepared, _start(segments[0], after_key, None), demand.wanted)
-            while stream.found or not stream.exhausted:
-                wanted = demand.wanted
-                documents = stream.next(wanted)
-                if documents:
-                    yield ResultBatch(segments[0], documents, contact_prefix, context)
-                if len(documents) < wanted and not stream.exhausted:
-                    yield None
+        found = _contacts(scope, prepared, contact_prefix, _key_after(contact_prefix, after), demand, budget)
+        yield from _leaving_out(scope.left_out, found) if scope.left_out else found
+
+
+def _contacts(
+    scope: SearchScope,
+    prepared: PreparedFilter,
+    key_prefix: str,
+    after_key: str | None,
+    demand: _Demand,
+    budget: CallerIdBudget | None,
+) -> Iterator[ResultBatch | None]:
+    """The contacts of one scope.
+
+    :param after_key: the sort key behind which they begin; None: with the first.
+    """
+    context = scope.context
+    segments, own_namespace = scope.contacts, scope.own_namespace if scope.may_have_duplicates else None
+    if scope.callers and prepared.numbers:
+        numbers, slice_size = prepared.numbers, _slice_size(prepared)
+        callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size, budget)
+        if callers is not None:
+            segments, own_namespace = (*segments, callers), scope.own_namespace
+    if len(segments) > 1 or (own_namespace is not None and segments and segments[0].duplicates):
+        yield from _merge(segments, prepared, context, key_prefix, after_key, own_namespace, demand)
+    elif segments:
+        stream = _SegmentMatches(segments[0], prepared, _start(segments[0], after_key, None), demand.wanted)
+        while stream.found or not stream.exhausted:
+            wanted = demand.wanted
+            documents = stream.next(wanted)
+            if documents:
+                yield ResultBatch(segments[0], documents, key_prefix, context)
+            if len(documents) < wanted and not stream.exhausted:
+                yield None
+
+
+def _leaving_out(sort_keys: frozenset[str], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
+    """Batches without the contacts that an earlier scope has given."""
+    for batch in found:
+        if batch is None:
+            yield None
+            continue
+        entries = batch.segment.entries
+        documents = [document for document in batch.documents if entries[document].sort_key not in sort_keys]
+        if documents:
+            yield ResultBatch(batch.segment, documents, batch.key_prefix, batch.context)
 
 
 def _merge(
@@ -218,7 +246,7 @@ def _merge(
 
 def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Whether a search needs a `SearchCursor` although all contacts are in one segment, which is rare."""
-    if _FIRST * prepared.cost > _LOOKS or (scope.callers and prepared.numbers):
+    if _FIRST * prepared.cost > _LOOKS or scope.left_out or (scope.callers and prepared.numbers):
         return True
     return _may_match_containers(scope, prepared)
 

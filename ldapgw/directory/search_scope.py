@@ -26,6 +26,7 @@ class SearchScope:
     :ivar callers: contacts of books that are open for caller ID only.
     :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for one person, the entry in this
         book is shown, unless the tenant has another order of books.
+    :ivar left_out: sort keys of contacts that an earlier scope of the same search has.
     :ivar may_have_duplicates: whether the contacts are of several books, in which there may be the same person.
     :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
     :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
@@ -39,6 +40,7 @@ class SearchScope:
     callers: tuple[Segment, ...] = ()
     own_namespace: str = ""
     may_have_duplicates: bool = False
+    left_out: frozenset[str] = frozenset()
     only_segment: Segment | None = field(init=False, repr=False, compare=False)
     container_tag_letters: frozenset[str] = field(init=False, repr=False, compare=False)
     container_classes: frozenset[str] = field(init=False, repr=False, compare=False)

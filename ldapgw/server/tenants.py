@@ -29,7 +29,9 @@ def naming_context(tenant: Tenant) -> NamingContext:
         lenient=tenant.matching == "lenient",
         strip=tuple(affix.lower() for affix in tenant.strip),
         book_order=tuple(map(folded, tenant.book_order)),
-        favourites=tenant.favourites,
+        # Who is a favourite is known of the members of that branch.
+        favourites=tenant.favourites or tenant.favourites_first,
+        favourites_first=tenant.favourites_first,
         block_label=folded(tenant.block_label),
         groups={name: frozenset(map(folded, members)) for name, members in tenant.group},
     )

@@ -158,6 +158,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     exclude_labels: tuple[str, ...] = ()
     book_order: tuple[BookName, ...] = ()
     favourites: bool = False
+    favourites_first: bool = False
     block_label: str = ""
     attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""An account's own starred contacts before all others, where the tenant wants that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory import dit as dit_module
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import FAVOURITES, build_book, update_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.search import SearchCursor
+from ldapgw.directory.special_entries import Features
+from ldapgw.numbers.phone_number import parse
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE
+from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, all_matches
+
+STAR = "contactGroups/starred"
+LABELS = {STAR: FAVOURITES}
+FIRST = replace(CONTEXT, favourites=True, favourites_first=True)
+PHONE, HALL = Viewer("cn=desk1", (Access("acme", "a"),)), Viewer("cn=hall", (Access("acme"),))
+OLD = PHONE._replace(per_number=True)
+FILTERS = [
+    "(objectClass=person)",
+    "(cn=p*)",
+    "(telephoneNumber=*)",
+    "(objectClass=*)",
+    "(telephoneNumber=+49305550003)",
+]
+
+
+def numbered(uid: str, at: int, *, starred: bool) -> Contact:
+    """Person 3 is the same person in each book."""
+    number = parse(f"+49 30 5550{at:03}", "DE")
+    assert number is not None
+    labels = (STAR,) if starred else ()
+    return Contact(uid, name=f"Person {at % 7}", phones=(Phone(Kind.WORK, number),), labels=labels)
+
+
+def tree(own: list[tuple[int, bool]], others: list[int], sharing: Sharing, *, first: bool = True) -> Dit:
+    context = FIRST if first else replace(FIRST, favourites_first=False)
+    alice = [numbered(f"a{at}", at, starred=star) for at, star in own]
+    bob = [numbered(f"b{at}", at, starred=True) for at in others]
+    books = (
+        build_book(context, "a", "alice", sharing, alice, LABELS, per_number=True),
+        build_book(context, "b", "bob", Sharing.SHARED, bob, LABELS, per_number=True),
+    )
+    return Dit((Directory(context, books),), Features("1"))
+
+
+def names(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: object = WHOLE_SUBTREE) -> list[str]:
+    request = SearchRequest(base, scope, read_filter(text))  # type: ignore[arg-type]
+    return [match.entry.dn for match in all_matches(dit, viewer, request)]
+
+
+OWN = st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12, unique_by=lambda one: one[0])
+OTHERS = st.lists(st.integers(0, 30), max_size=12, unique=True)
+
+
+@given(OWN, OTHERS, st.sampled_from([Sharing.PRIVATE, Sharing.SHARED]), st.sampled_from(FILTERS), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_the_same_people_in_another_order(
+    own: list[tuple[int, bool]],
+    others: list[int],
+    sharing: Sharing,
+    text: str,
+    per_number: bool,
+) -> None:
+    """The starred ones in their order, then all others in theirs; nobody twice, and nobody is lost."""
+    viewer = OLD if per_number else PHONE
+    plain = names(tree(own, others, sharing, first=False), viewer, text)
+    uids = {f"uid=a{at}" for at, star in own if star}
+
+    def is_starred(dn: str) -> bool:
+        return dn.partition(",")[0].partition("-")[0] in uids and dn.endswith(f",ou=alice,{BASE}")
+
+    expected = [dn for dn in plain if is_starred(dn)] + [dn for dn in plain if not is_starred(dn)]
+    assert names(tree(own, others, sharing), viewer, text) == expected
+
+
+@given(OWN, OTHERS, st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_pages(own: list[tuple[int, bool]], others: list[int], size: int) -> None:
+    """A page goes on behind the last entry of the page before, wherever that ended."""
+    dit = tree(own, others, Sharing.PRIVATE)
+    request = SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(objectClass=person)"))
+    read: list[str] = []
+    after = ""
+    while page := _page(dit, request, after, size):
+        read += [dn for _, dn in page]
+        after = page[-1][0]
+    assert read == names(dit, PHONE, "(objectClass=person)")
+
+
+def _page(dit: Dit, request: SearchRequest, after: str, size: int) -> list[tuple[str, str]]:
+    cursor = SearchCursor.over(dit, PHONE, request, after)
+    found: list[tuple[str, str]] = []
+    while len(found) < size and not cursor.finished:
+        for batch in cursor.next(size - len(found)):
+            found += [(batch.key_prefix + entry.sort_key, entry.dn) for entry in batch.entries()]
+    return found
+
+
+STARRED = [(1, False), (2, True), (5, True), (4, False)]
+
+
+def test_where_they_are_first() -> None:
+    """In the tenant, everywhere and in the own book; not in a book of others, nor for a phone without an account."""
+    dit = tree(STARRED, [6, 0], Sharing.PRIVATE)
+    own = ["uid=a2", "uid=a5", "uid=a1", "uid=a4"]
+
+    def found(viewer: Viewer, base: str, scope: object = WHOLE_SUBTREE) -> list[str]:
+        return [dn.partition(",")[0] for dn in names(dit, viewer, "(objectClass=person)", base, scope)]
+
+    assert found(PHONE, BASE) == found(PHONE, "") == ["uid=a2", "uid=a5", "uid=b0", "uid=a1", "uid=a4", "uid=b6"]
+    assert found(PHONE, f"ou=alice,{BASE}") == found(PHONE, f"ou=alice,{BASE}", SINGLE_LEVEL) == own
+    assert found(PHONE, f"ou=bob,{BASE}") == found(HALL, BASE) == ["uid=b0", "uid=b6"]
+    assert found(PHONE, f"ou=Favourites,ou=alice,{BASE}") == ["uid=a2", "uid=a5"]
+    assert found(PHONE, f"uid=a4,ou=alice,{BASE}", BASE_OBJECT) == ["uid=a4"]
+
+
+def test_without_stars() -> None:
+    """An account that has none, or no such branch at all."""
+    assert [dn[:6] for dn in names(tree([(2, False), (1, False)], [], Sharing.PRIVATE), PHONE, "(cn=*)")] == [
+        "uid=a1",
+        "uid=a2",
+    ]
+    book = build_book(FIRST, "a", "alice", Sharing.PRIVATE, [numbered("a1", 1, starred=False)], {}, per_number=False)
+    assert len(names(Dit((Directory(FIRST, (book,)),), Features("1")), PHONE, "(cn=*)")) == 1
+
+
+def test_a_star_that_is_taken_away() -> None:
+    """It counts until the next directory, which is the next sync."""
+    dit = tree(STARRED, [], Sharing.PRIVATE)
+    (directory,) = dit.directories
+    alice = directory.books[0]
+    revised = update_book(alice, FIRST, [numbered("a2", 2, starred=False)], (), LABELS)
+    assert revised is not None
+    after = Dit((Directory(FIRST, (revised, directory.books[1])),), dit.features)
+    assert [dn[:6] for dn in names(after, PHONE, "(objectClass=person)")] == ["uid=a5", "uid=a1", "uid=a2", "uid=a4"]
+
+
+def test_very_many_stars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of them come first, and the others in their place."""
+    monkeypatch.setattr(dit_module, "MAX_FAVOURITES", 2)
+    dit = tree([(at, at != 0) for at in range(5)], [], Sharing.PRIVATE)
+    found = [dn[:6] for dn in names(dit, PHONE, "(objectClass=person)")]
+    assert found == ["uid=a1", "uid=a2", "uid=a0", "uid=a3", "uid=a4"]
