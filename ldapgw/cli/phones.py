@@ -17,6 +17,7 @@ from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
+from ldapgw.phones.connection_test import PhoneAccess, StepStatus
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, number_attributes
@@ -141,7 +142,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
 
     The password is asked for on a terminal; without it, the login and the searches are skipped.
     """
-    from ldapgw.phones.reachability import PhoneAccess, StepStatus, read_ca, try_phone
+    from ldapgw.phones.reachability import read_ca, try_phone
 
     ca = ca_file.read() if ca_file else ""
     if ca_file:
@@ -156,10 +157,12 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     access = PhoneAccess(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
-        steps = [{"step": one.step.value, "state": one.status.value, "message": one.message} for one in results]
+        steps = [{"step": one.step.value, "state": one.status.value, "message": str(one.message)} for one in results]
         print_json({"name": login.name, "url": endpoint.url, "steps": steps})
     else:
-        print_table(("step", "state", "found"), [(one.step.value, one.status.value, one.message) for one in results])
+        print_table(
+            ("step", "state", "found"), [(one.step.value, one.status.value, str(one.message)) for one in results]
+        )
     if any(one.status is StepStatus.FAILED for one in results):
         raise UserError(f"{login.name} does not work at {endpoint.url}: {results[-1].step.value}")
 

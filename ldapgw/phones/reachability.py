@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from OpenSSL import SSL, crypto
@@ -25,8 +23,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import UserError
+from ldapgw.phones.connection_test import PhoneAccess, Step, StepResult, StepStatus
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
-from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
+from ldapgw.phones.provisioning.settings import Security
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
 
 with warnings.catch_warnings():
     # ldaptor is written for an older pyparsing.
@@ -40,62 +40,23 @@ PATIENCE = 10.0
 # Letters of a name that are searched, as many as people type.
 _TYPED_LETTERS = 3
 
+_HAS_ADDRESS = gettext_noop("%(host)s has an address")
+_IS = gettext_noop("%(host)s is %(address)s")
+_ACCEPTS = gettext_noop("%(port)s accepts connections")
+_STARTTLS_REFUSED = gettext_noop("StartTLS is refused: look at [tls] of the configuration")
+_TRUSTED = gettext_noop("%(security)s, with a certificate that is trusted")
+_NO_PASSWORD = gettext_noop("no password was given")
+_LOOK_AT_LOG = gettext_noop("%(kind)s: look at the gateway's log")
+_FINDS_NOBODY = gettext_noop("finds nobody, though the contact is there: look with ldapgw explain")
+
 _PEM_END = "-----END CERTIFICATE-----"
-
-
-class Step(StrEnum):
-    """One thing that has to work, in the order in which a phone needs them."""
-
-    NAME = "name"
-    PORT = "port"
-    TLS = "TLS"
-    LOGIN = "login"
-    NAME_SEARCH = "search by name"
-    NUMBER_SEARCH = "search by number"
-
-
-class StepStatus(StrEnum):
-    """Whether a step works."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """One step's result.
-
-    :ivar message: what was found, and the remedy for a problem; holds no name, number or password.
-    """
-
-    step: Step
-    status: StepStatus
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneAccess:
-    """What a phone has in its settings.
-
-    :ivar endpoint: where and how it connects.
-    :ivar password: empty: unknown, so that login and searches are skipped.
-    :ivar ca: certificates of private authorities in PEM; empty: those that the system trusts.
-    """
-
-    endpoint: LdapEndpoint
-    bind_dn: str
-    base_dn: str
-    password: str = field(default="", repr=False)
-    ca: str = ""
 
 
 class _StepFailed(Exception):
     """A step failed, and no later one can be tried; the message is for people."""
 
-    def __init__(self, step: Step, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, step: Step, message: Translatable) -> None:
+        super().__init__(str(message))
         self.result = StepResult(step, StepStatus.FAILED, message)
 
 
@@ -167,25 +128,25 @@ async def _connect(access: PhoneAccess, results: list[StepResult], reactor: Any)
             HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), _Client()
         )
     except DNSLookupError:
-        message = f"{endpoint.host} cannot be resolved: look at the name service, or at web.public_url"
-        raise _StepFailed(Step.NAME, message) from None
+        message = gettext_noop("%(host)s cannot be resolved: look at the name service, or at web.public_url")
+        raise _StepFailed(Step.NAME, Phrase(message, {"host": endpoint.host})) from None
     except (ConnectError, NoAnswer):
-        results.append(StepResult(Step.NAME, StepStatus.OK, f"{endpoint.host} has an address"))
-        message = (
-            f"nobody answers on port {endpoint.port}: look whether the gateway runs, at ldap.listen and "
-            "ldap.listen_tls, and at the firewall"
+        results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_HAS_ADDRESS, {"host": endpoint.host})))
+        message = gettext_noop(
+            "nobody answers on port %(port)s: look whether the gateway runs, at ldap.listen and ldap.listen_tls, and "
+            "at the firewall"
         )
-        raise _StepFailed(Step.PORT, message) from None
+        raise _StepFailed(Step.PORT, Phrase(message, {"port": endpoint.port})) from None
     address = client.transport.getPeer().host
-    results.append(StepResult(Step.NAME, StepStatus.OK, f"{endpoint.host} is {address}"))
-    results.append(StepResult(Step.PORT, StepStatus.OK, f"{endpoint.port} accepts connections"))
+    results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_IS, {"host": endpoint.host, "address": address})))
+    results.append(StepResult(Step.PORT, StepStatus.OK, Phrase(_ACCEPTS, {"port": endpoint.port})))
     return client
 
 
 async def _secure(client: _Client, access: PhoneAccess, results: list[StepResult], reactor: Any) -> None:
     security = access.endpoint.security
     if security is Security.PLAIN:
-        message = "none: everybody on the way can read the password; set [tls] if the phones can use it"
+        message = gettext_noop("none: everybody on the way can read the password; set [tls] if the phones can use it")
         results.append(StepResult(Step.TLS, StepStatus.WARNING, message))
         return
     options = optionsForClientTLS(
@@ -195,51 +156,52 @@ async def _secure(client: _Client, access: PhoneAccess, results: list[StepResult
         if security is Security.STARTTLS:
             answer = await client.send(pureldap.LDAPStartTLSRequest()).addTimeout(PATIENCE, reactor)
             if answer.resultCode != ldaperrors.Success.resultCode:
-                raise _StepFailed(Step.TLS, "StartTLS is refused: look at [tls] of the configuration")
+                raise _StepFailed(Step.TLS, _STARTTLS_REFUSED)
         await client.handshake(lambda: client.transport.startTLS(options), reactor)
     except VerificationError:
-        message = (
-            f"the certificate is not for {access.endpoint.host}: phones that check it refuse; let it name the host "
-            "of web.public_url"
+        message = gettext_noop(
+            "the certificate is not for %(host)s: phones that check it refuse; let it name the host of web.public_url"
         )
-        raise _StepFailed(Step.TLS, message) from None
+        raise _StepFailed(Step.TLS, Phrase(message, {"host": access.endpoint.host})) from None
     except SSL.Error:
-        message = (
+        message = gettext_noop(
             "the certificate or its chain is not trusted: let tls.certificate contain the intermediate certificates; "
             "an authority of your own has to be installed on the phones, and is named here with --ca-file"
         )
         raise _StepFailed(Step.TLS, message) from None
     except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):
-        message = "the handshake does not end: look whether another service, or a proxy, has this port"
+        message = gettext_noop("the handshake does not end: look whether another service, or a proxy, has this port")
         raise _StepFailed(Step.TLS, message) from None
-    results.append(StepResult(Step.TLS, StepStatus.OK, f"{security.value}, with a certificate that is trusted"))
+    results.append(StepResult(Step.TLS, StepStatus.OK, Phrase(_TRUSTED, {"security": security.value})))
 
 
 async def _use(client: _Client, access: PhoneAccess, results: list[StepResult], reactor: Any) -> None:
     """Log in and search, as far as the password is known."""
     if not access.password:
         skipped = (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH)
-        results.extend(StepResult(step, StepStatus.SKIPPED, "no password was given") for step in skipped)
+        results.extend(StepResult(step, StepStatus.SKIPPED, _NO_PASSWORD) for step in skipped)
         return
     step = Step.LOGIN
     try:
         await client.bind(access.bind_dn, access.password).addTimeout(PATIENCE, reactor)
-        results.append(StepResult(step, StepStatus.OK, "the password is right"))
+        results.append(StepResult(step, StepStatus.OK, gettext_noop("the password is right")))
         step = Step.NAME_SEARCH
         await _search(client, access.base_dn, results, reactor)
     except ldaperrors.LDAPInvalidCredentials:
-        message = "the password is wrong: ldapgw phones reset gives the phone a new one"
+        message = gettext_noop(
+            "the password is wrong: give the phone a new one, on its page or with ldapgw phones reset"
+        )
         raise _StepFailed(step, message) from None
     except (ldaperrors.LDAPException, ConnectionClosed, NoAnswer) as error:
         kind = error.name.decode() if isinstance(error, ldaperrors.LDAPResult) else "no answer"
-        raise _StepFailed(step, f"{kind}: look at the gateway's log") from None
+        raise _StepFailed(step, Phrase(_LOOK_AT_LOG, {"kind": kind})) from None
 
 
 async def _search(client: _Client, base_dn: str, results: list[StepResult], reactor: Any) -> None:
     """Take any contact with a number, then find somebody by the beginning of that name and by that number."""
     some = await _found(client, base_dn, _filter(("telephoneNumber",), None), reactor)
     if not some:
-        message = "there is no contact to search for: connect an account, or share a book with this phone"
+        message = gettext_noop("there is no contact to search for: connect an account, or share a book with this phone")
         results.extend(StepResult(step, StepStatus.SKIPPED, message) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH))
         return
     name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
@@ -250,8 +212,8 @@ async def _search(client: _Client, base_dn: str, results: list[StepResult], reac
     ):
         by = _filter(attributes, value, is_prefix=step is Step.NAME_SEARCH)
         if not await _found(client, base_dn, by, reactor):
-            raise _StepFailed(step, "finds nobody, though the contact is there: look with ldapgw explain")
-        results.append(StepResult(step, StepStatus.OK, "finds a contact"))
+            raise _StepFailed(step, _FINDS_NOBODY)
+        results.append(StepResult(step, StepStatus.OK, gettext_noop("finds a contact")))
 
 
 async def _found(client: _Client, base_dn: str, by: Any, reactor: Any) -> Sequence[Any]:

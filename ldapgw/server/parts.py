@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -26,6 +27,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.book_reader import BookReader
+from ldapgw.phones.connection_test import PhoneAccess, StepResult
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
@@ -211,6 +213,12 @@ class Parts:
         def certificate_expiry() -> float | None:
             return tls.loaded.validity.not_after.timestamp() if tls else None
 
+        async def try_connection(access: PhoneAccess) -> Sequence[StepResult]:
+            # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
+            reachability = await work_thread(import_module, "ldapgw.phones.reachability")
+            steps: Sequence[StepResult] = await reachability.try_phone(access, reactor)
+            return steps
+
         metrics = Metrics(
             store=store,
             now=now,
@@ -261,6 +269,7 @@ class Parts:
                 searches=activity.recent_searches,
                 anonymous_refused_at=search_log.last_refusal,
                 certificate=PhoneTrustAnchor(tls, work_thread).trust_anchor,
+                try_connection=try_connection,
             ),
             book_clients=BookClientDependencies(
                 authenticate=catalog.authenticate,

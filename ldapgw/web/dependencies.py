@@ -16,6 +16,7 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
 from ldapgw.phones.book_reader import BookReader
+from ldapgw.phones.connection_test import PhoneAccess, StepResult
 from ldapgw.phones.explainer import Explainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
@@ -162,6 +163,7 @@ class PhoneDependencies:
     :ivar searches: the phone's last searches, newest first.
     :ivar anonymous_refused_at: time of the last search from an address that was refused for lack of a bind, in seconds
         since the epoch; None: no such search is known.
+    :ivar try_connection: tries what a phone will meet on the network.
     :ivar certificate: the certificate that phones must be given as trusted, in PEM; empty: phones trust ours already.
     """
 
@@ -171,6 +173,7 @@ class PhoneDependencies:
     searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
+    try_connection: Callable[[PhoneAccess], Awaitable[Sequence[StepResult]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ A phone is visible to its owner and to the tenant's administrators; for everybod
 password is kept in memory for ten minutes, for the session that made it: the page shows the password together with the
 settings of any vendor, so one view is not enough (``docs/decisions/0034-a-fresh-password-lasts-minutes.rst``).
 
-Mutable: `OneTimePasswords`.
+Mutable: `OneTimePasswords`, and the connection tests under way.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import segno
@@ -21,9 +22,10 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.phones.connection_test import PhoneAccess, Step, StepResult, StepStatus
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PhoneSettings
+from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PhoneSettings, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
@@ -33,7 +35,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import Headers, HttpRequest, HttpResponse
+from ldapgw.web.http import Headers, HttpRequest, HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.phone_texts import ADVICE, SERIOUS_ADVICE, PhoneState, phone_state, search_log_lines
 from ldapgw.web.sessions import Visitor
@@ -49,6 +51,15 @@ MAX_PHONES_PER_PERSON = 50
 NO_OWNER = "shared"
 # The fields in a QR code, which every vendor's settings have.
 QR_CODE_FIELDS = ("Server", "Port", "Search base", "User name", "Password")
+
+# Connection tests of a session at once, seconds until one more is allowed, and tests of all sessions at a time.
+TEST_BURST = 5
+TEST_INTERVAL_SECONDS = 12.0
+MAX_TESTS = 8
+
+NO_COMMON_PROTECTION = StepResult(
+    Step.TLS, StepStatus.FAILED, gettext_noop("this phone and the gateway have no protection in common")
+)
 
 # Pixels of a module of a QR code.
 _SCALE = 4
@@ -154,6 +165,8 @@ class PhonePages:
         self._dependencies = layout.dependencies.phones
         self._one_time_passwords = OneTimePasswords()
         self._one_time_secrets = OneTimePasswords()
+        self._test_limiter = RateLimiter(TEST_BURST, TEST_INTERVAL_SECONDS)
+        self._tests_running = 0
         layout.account_sections.append(self.account_section)
         layout.topic_providers.append(self.topics)
 
@@ -167,6 +180,7 @@ class PhonePages:
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address", self.make_book_address),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
+            post("/<tenant>/phones/<name>/test", self.test),
             post("/<tenant>/phones/<name>/reset", self.reset),
             post("/<tenant>/phones/<name>/remove", self.remove),
         )
@@ -192,7 +206,17 @@ class PhonePages:
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches."""
-        login = await find_phone(self._layout, tenant, visitor, name)
+        return await self._show(request, tenant, visitor, await find_phone(self._layout, tenant, visitor, name))
+
+    async def _show(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        login: PhoneLogin,
+        steps: Sequence[StepResult] = (),
+    ) -> HttpResponse:
+        """The page of a phone, with the steps of a connection test if one was made."""
         model_vendors = vendors_of(login.model)
         vendor = VENDORS.get(request.query.get("vendor", ""), model_vendors[0])
         password = self._one_time_passwords.get(visitor.session, login.name, self._layout.now())
@@ -215,6 +239,7 @@ class PhonePages:
             lines=search_log_lines(searches, self._profile(login)),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
+            steps=steps,
             http=self._http_addresses(tenant, visitor, login, vendor),
             **self._sheet_values(tenant, login, vendor, password),
         )
@@ -285,6 +310,31 @@ class PhonePages:
         await self._layout.dependencies.changed()
         self._log("got a new password", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "phone-reset", f"phones/{login.name}")
+
+    async def test(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/test``: try what the phone will meet, with ``password`` if it is given."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        wait = self._test_limiter.take(visitor.session, self._layout.now())
+        if wait or self._tests_running >= MAX_TESTS:
+            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
+        endpoint = choose_endpoint(self._dependencies.server, vendors_of(login.model)[0].supported_security)
+        if endpoint is None:
+            return await self._show(request, tenant, visitor, login, (NO_COMMON_PROTECTION,))
+        password = request.form.get("password", "").strip()
+        password = password or self._one_time_passwords.get(visitor.session, login.name, self._layout.now())
+        access = PhoneAccess(
+            endpoint,
+            self._dependencies.bind_dn(login),
+            self._dependencies.base_dn(login.tenant),
+            password,
+            await self._dependencies.certificate(),
+        )
+        self._tests_running += 1
+        try:
+            steps = await self._dependencies.try_connection(access)
+        finally:
+            self._tests_running -= 1
+        return await self._show(request, tenant, visitor, login, steps)
 
     async def make_book_address(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str

@@ -14,8 +14,9 @@ from twisted.internet.protocol import Factory, Protocol
 
 from ldapgw.errors import UserError
 from ldapgw.phones import reachability
+from ldapgw.phones.connection_test import PhoneAccess
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
-from ldapgw.phones.reachability import PhoneAccess, read_ca, try_phone
+from ldapgw.phones.reachability import read_ca, try_phone
 from tests.support.phonebook.listening import Server, contexts_in, listening
 from tests.support.phonebook.wire import CONTEXT, DESK1, SECRET, make_factory
 from tests.support.site.running import free_ports
@@ -74,7 +75,7 @@ async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
     *_, last = await try_phone(PhoneAccess(endpoint, "", "", ca=Path(certificate).read_text()), reactor)
     await port.stopListening()
     assert (last.step, last.status) == ("TLS", "failed")
-    assert last.message.startswith("the certificate is not for 127.0.0.2:")
+    assert str(last.message).startswith("the certificate is not for 127.0.0.2:")
 
 
 @pytest_twisted.ensureDeferred
@@ -82,7 +83,9 @@ async def test_a_wrong_password(server: Server) -> None:
     """It does not stand in the message."""
     *_, last = await try_phone(replace(phone(server, LDAPS), password="wrong-password"), reactor)
     assert (last.step, last.status) == ("login", "failed")
-    assert last.message == "the password is wrong: ldapgw phones reset gives the phone a new one"
+    assert (
+        str(last.message) == "the password is wrong: give the phone a new one, on its page or with ldapgw phones reset"
+    )
 
 
 @pytest_twisted.ensureDeferred
@@ -109,7 +112,7 @@ def test_an_authority_that_cannot_be_read(text: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_base_that_does_not_exist(server: Server) -> None:
     *_, last = await try_phone(replace(phone(server, LDAPS), base_dn="dc=other"), reactor)
-    assert (last.step, last.message) == ("search by name", "noSuchObject: look at the gateway's log")
+    assert (last.step, str(last.message)) == ("search by name", "noSuchObject: look at the gateway's log")
 
 
 class Greeting(Protocol):

@@ -664,3 +664,48 @@ def test_other_peoples_secret_addresses(stage: Stage, form: str) -> None:
     assert bob.submit(f"/acme/phones/desk1/{form}").status == 404
     assert stage.do(phones.read_by_name, "desk1").book_secret == before
     assert browser.submit(f"/acme/phones/gone/{form}").status == 404
+
+
+# --- the connection test ---------------------------------------------------------------------------------------------
+
+
+def test_trying_a_phone(stage: Stage) -> None:
+    """With the password while it is known here, else with the one that is typed, or with none; the steps are shown."""
+    browser = owner(stage, model="yealink")
+    known = password_on(browser.get(PHONE))
+    page = browser.submit(f"{PHONE}/test")
+    assert (page.status, "phonebook.example.com has an address" in words_on(page)) == (200, True)
+    stage.clock.advance(PASSWORD_SECONDS)
+    assert 'type="password"' in browser.get(PHONE).body
+    browser.submit(f"{PHONE}/test", password=" typed ")
+    browser.submit(f"{PHONE}/test")
+    assert [access.password for access in stage.tried] == [known, "typed", ""]
+    assert {(access.bind_dn, access.base_dn, access.endpoint.url) for access in stage.tried} == {
+        (DESK1, "dc=acme,dc=example", "ldaps://phonebook.example.com:636")
+    }
+    assert "typed" not in repr(stage.tried)
+
+
+def test_trying_a_phone_that_cannot_connect(stage: Stage) -> None:
+    """Nothing is tried then."""
+    stage.server = replace(stage.server, tls_port=0, start_tls=False, require_tls=True)
+    page = owner(stage, model="yealink").submit(f"{PHONE}/test")
+    assert ("no protection in common" in words_on(page), stage.tried) == (True, [])
+
+
+def test_trying_too_often(stage: Stage) -> None:
+    """Passwords could be guessed so; after a while it goes on."""
+    browser = owner(stage, model="yealink")
+    assert [browser.submit(f"{PHONE}/test").status for _ in range(phone_pages.TEST_BURST + 1)] == [
+        *[200] * phone_pages.TEST_BURST,
+        429,
+    ]
+    stage.clock.advance(phone_pages.TEST_INTERVAL_SECONDS)
+    assert browser.submit(f"{PHONE}/test").status == 200
+
+
+def test_other_peoples_phones_are_not_tried(stage: Stage) -> None:
+    owner(stage, model="yealink")
+    bob = stage.browser()
+    bob.consent(account=BOB)
+    assert (bob.submit(f"{PHONE}/test").status, stage.tried) == (404, [])

@@ -111,7 +111,7 @@ def _matches(explanation: Explanation) -> Iterator[str]:
 
 
 def _flags(match: MatchedEntry) -> list[str]:
-    return [flag for flag, is_set in match.flags._asdict().items() if is_set]
+    return [flag for flag in ("favourite", "blocked") if getattr(match.flags, flag)]
 
 
 def _book_text(match: MatchedEntry) -> str:

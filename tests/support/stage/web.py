@@ -41,6 +41,7 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
+from ldapgw.phones.connection_test import PhoneAccess, Step, StepResult, StepStatus
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -206,6 +207,8 @@ class Stage:
         self.random = Bytes("gateway")
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.disconnected: list[float] = []
+        self.tried: list[PhoneAccess] = []
+        self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com has an address"),)
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
@@ -268,6 +271,7 @@ class Stage:
                 searches=self.watch.recent_searches,
                 anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=self._certificate,
+                try_connection=self._try_connection,
             ),
             book_clients=BookClientDependencies(
                 authenticate=self.catalog.authenticate,
@@ -286,6 +290,10 @@ class Stage:
 
     async def _metrics(self) -> tuple[bytes, str]:
         return b"ldapgw_ready 1.0\n", "text/plain; version=1.0.0; charset=utf-8"
+
+    async def _try_connection(self, access: PhoneAccess) -> Sequence[StepResult]:
+        self.tried.append(access)
+        return self.steps
 
     async def _certificate(self) -> str:
         return self.certificate
