@@ -33,6 +33,8 @@ _MODULES = {
     "phones": "phones",
     "lookup": "lookup",
     "explain": "explain",
+    "record": "record",
+    "replay": "record",
     "export": "export",
     "backup": "backup",
     "restore": "backup",

@@ -241,7 +241,7 @@ class EntryFactory:
             return ContactEntries()
         aliases = other_names(contact)
         texts = texts_of(contact, name)
-        entry = self._entry(texts, numbers, aliases, contact.updated, readings_of(contact, texts))
+        entry = self.make_entry(texts, numbers, aliases, contact.updated, readings_of(contact, texts))
         return ContactEntries((entry,), tuple(self._number_entries(contact, name, aliases)) if self._per_number else ())
 
     def _number_entries(self, contact: Contact, name: str, aliases: tuple[str, ...]) -> Iterator[Entry]:
@@ -258,11 +258,17 @@ class EntryFactory:
             number_texts = {**texts, "uid": (f"{contact.uid}-{count}",), "cn": cn, "displayName": cn}
             shown = {name: f"{reading} ({kind})" for name, reading in readings.items() if name in _SHOWN}
             numbers: Numbers = {"telephoneNumber": {value: number}}
-            yield self._entry(number_texts, numbers, (name, *aliases), contact.updated, {**readings, **shown})
+            yield self.make_entry(number_texts, numbers, (name, *aliases), contact.updated, {**readings, **shown})
 
-    def _entry(
+    def make_entry(
         self, texts: Texts, numbers: Numbers, aliases: tuple[str, ...], updated: float, readings: Mapping[str, str]
     ) -> Entry:
+        """Make an entry of its attributes.
+
+        :param texts: with a uid and a cn.
+        :param aliases: names that find the entry without being shown.
+        :param readings: as `readings_of` returns them.
+        """
         packed = {name: self._text(name, values, readings.get(name, "")) for name, values in texts.items()}
         packed |= {name: self._numbers(values) for name, values in numbers.items()}
         uid, cn = texts["uid"][0], texts["cn"][0]

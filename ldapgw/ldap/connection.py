@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
-from ldapgw.ldap.connection_core import ConnectionCore, TickBatch
+from ldapgw.ldap.connection_core import ConnectionCore, Tap, TickBatch
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
@@ -219,6 +219,10 @@ class LdapProtocol(Protocol):
         elif action is ExpiryAction.CLOSE:
             self.close()
 
+    def tap(self, tap: Tap | None) -> None:
+        """Report what the connection receives and sends from now on; None: report it no more."""
+        self._core.tap = tap
+
     # --- called by the core ------------------------------------------------------------------------------------------
 
     def process(self) -> None:
@@ -397,7 +401,7 @@ class LdapProtocol(Protocol):
 
     def _write(self, octets: bytes) -> None:
         self._server.batch.flush()
-        self._core.writer.write(octets)
+        self._core.write(octets)
 
     def _enqueue(self, octets: bytes) -> None:
         self._server.batch.enqueue(self._core, octets)

@@ -32,6 +32,11 @@ _MAX_UNSENT: Final = 16
 CallAtTickEnd = Callable[[Callable[[], None]], object]
 
 
+# Called with everything that a connection receives and sends, while somebody records it: the login (a DN; empty:
+# anonymous), whether the server sent the octets, and the octets.
+Tap = Callable[[str, bool, bytes], None]
+
+
 class BatchMember(Protocol):
     """A connection, as a batch uses it."""
 
@@ -147,6 +152,7 @@ class ConnectionCore:
     :ivar received: the octets that the fast path may answer: received in this tick, while nothing else was under way.
     :ivar is_scheduled: whether later ticks work on the connection.
     :ivar closing: whether the connection ends; received octets are ignored then.
+    :ivar tap: None: nobody records the connection.
     """
 
     __slots__ = (
@@ -161,7 +167,7 @@ class ConnectionCore:
             "_session",
             "_batch",
         ),
-        *("received", "is_scheduled", "closing", "writer"),
+        *("received", "is_scheduled", "closing", "tap", "writer"),
     )
 
     def __init__(
@@ -178,6 +184,7 @@ class ConnectionCore:
         self.received = b""
         self.is_scheduled = False
         self.closing = False
+        self.tap: Tap | None = None
         self.writer = writer
         self._owner = owner
         self._batch = server.batch
@@ -193,6 +200,8 @@ class ConnectionCore:
         """Keep received octets, and have the batch answer them unless later ticks work on the connection."""
         if self.closing:
             return
+        if self.tap is not None:
+            self._report(octets, is_sent=False)
         if self.received or self.is_scheduled or self.writer.blocked or self._framer.partial:
             self.feed_framer()
             self._framer.feed(octets)
@@ -222,10 +231,16 @@ class ConnectionCore:
     def send(self, octets: bytes) -> None:
         """Send a fast answer, or output that the slow path has enqueued."""
         try:
-            self.writer.write(octets)
+            self.write(octets)
         except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
             self._count_failure(error)
             self._owner.abort()
+
+    def write(self, octets: bytes) -> None:
+        """Write octets."""
+        if self.tap is not None:
+            self._report(octets, is_sent=True)
+        self.writer.write(octets)
 
     def write_response(self, response: SearchResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
         """Encode more of a running search until a time, and write whenever the buffer is full.
@@ -237,7 +252,10 @@ class ConnectionCore:
             result = response.write_next(buffer, now)
             if buffer.full:
                 self._batch.flush()
-                self.writer.write_pieces(buffer.take_pieces())
+                pieces = buffer.take_pieces()
+                if self.tap is not None:
+                    self._report(b"".join(pieces), is_sent=True)
+                self.writer.write_pieces(pieces)
             if result is not None or self.writer.blocked:
                 return result
             now = seconds()
@@ -258,6 +276,16 @@ class ConnectionCore:
                 observer(login, self._address, search, entries, code, seconds)
             except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
                 self._count_failure(error)
+
+    def _report(self, octets: bytes, *, is_sent: bool) -> None:
+        """Report octets to the tap."""
+        tap = self.tap
+        try:
+            if tap is not None:
+                tap(self._session.viewer.login, is_sent, octets)
+        except Exception as error:  # noqa: BLE001 - a recording never harms the client
+            self.tap = None
+            self._count_failure(error)
 
     def process(self) -> None:
         self._owner.process()

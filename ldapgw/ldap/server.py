@@ -37,7 +37,7 @@ from ldapgw.ldap.admission import (
     normalize_address,
 )
 from ldapgw.ldap.connection import LdapProtocol
-from ldapgw.ldap.connection_core import CallAtTickEnd, TickBatch
+from ldapgw.ldap.connection_core import CallAtTickEnd, Tap, TickBatch
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.limits import SHORT_SLICE, SLICE, Limits
 from ldapgw.ldap.messages import notice_of_disconnection
@@ -89,6 +89,7 @@ class LdapFactory(ServerFactory):
         )
         self._sweep_call: IDelayedCall | None = None
         self._all_closed: list[Deferred[None]] = []
+        self._make_tap: Callable[[], Tap] | None = None
         self._scheduled = 0
         self._cooperator = Cooperator(self._end_tick, lambda run: clock.callLater(0, run))
 
@@ -129,6 +130,15 @@ class LdapFactory(ServerFactory):
         closed: Deferred[None] = Deferred()
         self._all_closed.append(closed)
         return closed
+
+    def tap(self, make_tap: Callable[[], Tap] | None) -> None:
+        """Report what all connections receive and send from now on.
+
+        :param make_tap: makes the tap of a connection; None: report nothing any more.
+        """
+        self._make_tap = make_tap
+        for connection in self._connections:
+            connection.tap(make_tap() if make_tap is not None else None)
 
     def connected(self) -> int:
         """The number of open connections."""
@@ -195,6 +205,8 @@ class LdapFactory(ServerFactory):
 
     def add(self, connection: LdapProtocol) -> None:
         self._connections.add(connection, network_of(connection.address))
+        if self._make_tap is not None:
+            connection.tap(self._make_tap())
         if self._sweep_call is None:
             self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
 

@@ -30,6 +30,8 @@ from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import PhoneAccess, StepResult
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
+from ldapgw.phones.recorder import FOLDER as RECORDINGS
+from ldapgw.phones.recorder import PhoneRecorder
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
@@ -100,8 +102,10 @@ class Parts:
         build_thread = WorkerThread(reactor, "build", 1)
         explain_thread = WorkerThread(reactor, "explain", 1)
         copy_thread = WorkerThread(reactor, "copies", 1)
+        recording_thread = WorkerThread(reactor, "recordings", 1)
         work_process = WorkerProcess(reactor)
         one_shot_process = OneShotProcess()
+        recording_process = OneShotProcess()
 
         # --- store and catalog ---
         store = MonitoredStore(StoreWorker(state.database, store_thread, read_thread), reactor.seconds, now)
@@ -133,6 +137,19 @@ class Parts:
             tls,
             require_tls=config.ldap.require_tls,
             call_at_tick_end=getattr(reactor, "at_end", None),  # see `ldapgw.server.reactor`
+        )
+
+        phone_recorder = PhoneRecorder(
+            clock=wall_clock,
+            store=store,
+            folder=state_dir / RECORDINGS,
+            snapshot=lambda: catalog.snapshot,
+            contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
+            tap=ldap.tap,
+            run_off_thread=recording_thread,
+            run_in_process=lambda *call: recording_thread(recording_process, *call),
+            version=__version__,
+            on_change=notifier.notify,
         )
 
         def snapshot_published(ended_logins: Sequence[str]) -> None:
@@ -202,6 +219,7 @@ class Parts:
             take_binds=catalog.take_seen_phones,
             read_clients=clients.refresh,
             notify_pages=AccountWatcher(store, notifier).check,
+            read_recordings=phone_recorder.refresh,
         )
 
         # --- pages ---
@@ -270,6 +288,7 @@ class Parts:
                 anonymous_refused_at=search_log.last_refusal,
                 certificate=PhoneTrustAnchor(tls, work_thread).trust_anchor,
                 try_connection=try_connection,
+                recording_file=phone_recorder.read_file,
             ),
             book_clients=BookClientDependencies(
                 authenticate=catalog.authenticate,
@@ -299,11 +318,22 @@ class Parts:
         self.clients = clients
         self.catalog = catalog
         self.publisher = publisher
-        self.threads = (copy_thread, explain_thread, build_thread, book_thread, work_thread, read_thread, store_thread)
+        self.threads = (
+            recording_thread,
+            copy_thread,
+            explain_thread,
+            build_thread,
+            book_thread,
+            work_thread,
+            read_thread,
+            store_thread,
+        )
         self.services: tuple[IService, ...] = (
             one_shot_process,
+            recording_process,
             work_process,
             misuse_log,
+            phone_recorder,
             change_watcher,
             recorder,
             revoker,

@@ -178,6 +178,23 @@ phone = Table(
     Index("phone_folded_name", text("lower(name)")),
 )
 
+recording = Table(
+    "recording",
+    metadata,
+    Column(
+        "phone",
+        String,
+        ForeignKey("phone.name", ondelete="CASCADE"),
+        primary_key=True,
+        comment="the phone whose searches are recorded",
+    ),
+    Column("begun_at", Float, nullable=False, comment="when the recording began"),
+    Column("until", Float, nullable=False, comment="when the recording ends"),
+    Column("plain", Boolean, nullable=False, comment="whether names and numbers are kept, without stand-ins"),
+    Column("written_at", Float, comment="when the file was written; null: there is none yet"),
+    Column("searches", Integer, comment="how many searches the file has; null: there is no file yet"),
+)
+
 oauth_client = Table(
     "oauth_client",
     metadata,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service that polls the database for changes and passes them to publisher, scheduler, OAuth clients and pages."""
+"""The service that polls the database for changes and passes them to publisher, scheduler, clients, pages, recorder."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class ChangeWatcher(Service):
         name of the phone.
     :param read_clients: reads the OAuth clients that administrators have entered.
     :param notify_pages: notifies open pages of changes of their accounts.
+    :param read_recordings: reads which phones are to be recorded.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ChangeWatcher(Service):
         take_binds: Callable[[], Mapping[str, tuple[str, str]]],
         read_clients: Callable[[], Awaitable[None]],
         notify_pages: Callable[[], Awaitable[None]],
+        read_recordings: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -58,6 +60,7 @@ class ChangeWatcher(Service):
         self._take_binds = take_binds
         self._read_clients = read_clients
         self._notify_pages = notify_pages
+        self._read_recordings = read_recordings
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
         self._timers = (
@@ -119,6 +122,7 @@ class ChangeWatcher(Service):
             await self._read_clients()
             await self._notify_pages()
             await self._publisher.publish_accounts()
+            await self._read_recordings()
             await self._scheduler.refresh()
         except BaseException:
             self._is_outdated = True

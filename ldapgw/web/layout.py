@@ -66,6 +66,13 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
         "good", gettext_noop("The phone has a secret address. It is shown here for ten minutes, and never again.")
     ),
     "address-ended": FlashMessage("good", gettext_noop("The secret address is refused from now on.")),
+    "recording-began": FlashMessage(
+        "good", gettext_noop("The phone is being recorded: search for somebody on the phone, or have somebody call it.")
+    ),
+    "recording-refused": FlashMessage(
+        "warn", gettext_noop("Too many phones are being recorded: try again in ten minutes.")
+    ),
+    "recording-deleted": FlashMessage("good", gettext_noop("The recording is deleted.")),
     "phone-removed": FlashMessage("good", gettext_noop("The phone is removed: its login is refused from now on.")),
     "client-entered": FlashMessage(
         "good", gettext_noop("Google knows this client: it is stored, and people can connect now.")

@@ -30,7 +30,7 @@ from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store import phones
+from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
@@ -61,12 +61,17 @@ NO_COMMON_PROTECTION = StepResult(
     Step.TLS, StepStatus.FAILED, gettext_noop("this phone and the gateway have no protection in common")
 )
 
+# How long a phone is recorded.
+RECORDING_SECONDS = 600
+
 # Pixels of a module of a QR code.
 _SCALE = 4
 
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
 _NAME_TAKEN = gettext_noop("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
+# JSON lines have no registered type; browsers do not show this one.
+_RECORDING_MEDIA_TYPE = "application/octet-stream"
 
 
 def qr_code(text: str, title: str) -> Markup:
@@ -181,6 +186,8 @@ class PhonePages:
             post("/<tenant>/phones/<name>/book-address", self.make_book_address),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
             post("/<tenant>/phones/<name>/test", self.test),
+            get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/record", self.record),
             post("/<tenant>/phones/<name>/reset", self.reset),
             post("/<tenant>/phones/<name>/remove", self.remove),
         )
@@ -221,6 +228,7 @@ class PhonePages:
         vendor = VENDORS.get(request.query.get("vendor", ""), model_vendors[0])
         password = self._one_time_passwords.get(visitor.session, login.name, self._layout.now())
         searches = self._dependencies.searches(login)
+        recording = await self._layout.dependencies.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         return self._layout.page(
             request,
@@ -237,6 +245,8 @@ class PhonePages:
             vendors=[*model_vendors, *(other for other in VENDORS.values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
             lines=search_log_lines(searches, self._profile(login)),
+            recording=recording,
+            is_recorded=recording is not None and recording.is_running(self._layout.now()),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
             steps=steps,
@@ -265,6 +275,15 @@ class PhonePages:
         if not text:
             raise PageError(error_pages.NOT_FOUND, tenant)
         return HttpResponse(200, text.encode(), _PEM_MEDIA_TYPE, _attachment("ldapgw-certificate.pem"))
+
+    async def recording(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``/{tenant}/phones/{name}/recording.jsonl``: the file of the phone's recording."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        content = await self._dependencies.recording_file(login.name)
+        if content is None:
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        self._log("had its recording downloaded", request, visitor, login)
+        return HttpResponse(200, content, _RECORDING_MEDIA_TYPE, _attachment(f"{login.name}.jsonl"))
 
     # --- forms ------------------------------------------------------------------------------------------------------
 
@@ -361,6 +380,26 @@ class PhonePages:
         await self._layout.dependencies.changed()
         self._log("lost its secret address", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "address-ended", f"phones/{login.name}")
+
+    async def record(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        store, now = self._layout.dependencies.store, self._layout.now()
+        message = ""
+        match request.form.get("action", ""):
+            case "start":
+                refused = await store.run(recordings.begin, login.name, now, now + RECORDING_SECONDS, is_plain=False)
+                message = "recording-refused" if refused is recordings.NotBegun.TOO_MANY else "recording-began"
+                self._log("is being recorded", request, visitor, login)
+            case "stop":
+                await store.run(recordings.end, login.name, now)
+            case "delete":
+                await store.run(recordings.remove, login.name)
+                message = "recording-deleted"
+            case _:
+                raise PageError(error_pages.BAD_FORM, tenant)
+        await self._layout.dependencies.changed()
+        return self._layout.redirect_to_tenant(tenant, message, f"phones/{login.name}")
 
     async def remove(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""

@@ -35,6 +35,7 @@ class Scene(Stage):
         self.seen: dict[str, tuple[str, str]] = {}
         self.told = 0
         self.clients_read = 0
+        self.recordings_read = 0
         self.logged: list[str] = []
         super().__init__()
         self.refresher = ChangeWatcher(
@@ -46,6 +47,7 @@ class Scene(Stage):
             take_binds=self.take_seen,
             read_clients=self.read_clients,
             notify_pages=self.tell_pages,
+            read_recordings=self.read_recordings,
         )
 
     def new_database(self) -> Database:
@@ -60,6 +62,9 @@ class Scene(Stage):
 
     async def read_clients(self) -> None:
         self.clients_read += 1
+
+    async def read_recordings(self) -> None:
+        self.recordings_read += 1
 
     async def tell_pages(self) -> None:
         self.told += 1
@@ -149,6 +154,15 @@ def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -
     scene.clock.advance(POLL_SECONDS)
     scene.clock.advance(POLL_SECONDS)
     assert scene.clients_read == before + 1
+
+
+def test_recordings_are_read_once_logins_are_served(scene: Scene) -> None:
+    """After each change, and only then."""
+    before = scene.recordings_read
+    add_phone(scene)
+    scene.clock.advance(POLL_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
+    assert scene.recordings_read == before + 1
 
 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
@@ -273,6 +287,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
         take_binds=scene.take_seen,
         read_clients=scene.read_clients,
         notify_pages=lambda: told,
+        read_recordings=scene.read_recordings,
     )
     add_phone(scene)
     refresher.startService()

@@ -209,6 +209,7 @@ class Stage:
         self.disconnected: list[float] = []
         self.tried: list[PhoneAccess] = []
         self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com has an address"),)
+        self.recording_files: dict[str, bytes] = {}
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
@@ -272,6 +273,7 @@ class Stage:
                 anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=self._certificate,
                 try_connection=self._try_connection,
+                recording_file=self._recording_file,
             ),
             book_clients=BookClientDependencies(
                 authenticate=self.catalog.authenticate,
@@ -297,6 +299,9 @@ class Stage:
 
     async def _certificate(self) -> str:
         return self.certificate
+
+    async def _recording_file(self, phone: str) -> bytes | None:
+        return self.recording_files.get(phone)
 
     async def _changed(self) -> None:
         self.changes += 1

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: MIT
+"""``record`` and ``replay``: write what a phone sends and gets into a file, and ask its searches again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+import click
+
+from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
+from ldapgw.cli.output import console, hint, print_json, print_line
+from ldapgw.cli.phones import find_phone
+from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.errors import ProtocolViolation, ResultCode, UserError
+from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.messages import BindRequest, Simple
+from ldapgw.phones.recorder import FOLDER, recording_file
+from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges, load
+from ldapgw.phones.replay import MAX_RESPONSE, Answers, Difference, RecordedGateway
+from ldapgw.phones.replay import replay as replay_recording
+from ldapgw.server.state_dir import lock_holder_pid
+from ldapgw.store import recordings
+from ldapgw.store.database import Database
+from ldapgw.store.recordings import NotBegun, StoredRecording
+
+POLL_SECONDS = 1.0
+# After the end the gateway looks for stand-ins, in another process: seconds for a long recording.
+WRITE_TIMEOUT_SECONDS = 600
+MAX_MINUTES = 60
+# Seconds for each answer.
+NETWORK_TIMEOUT = 30.0
+_PORTS = {"ldap": 389, "ldaps": 636}
+_START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
+
+
+@click.command()
+@click.option("--phone", "name", required=True, metavar="NAME", help="The phone to record.")
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, MAX_MINUTES),
+    default=10,
+    show_default=True,
+    help="How long; Ctrl-C ends the recording earlier.",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; else NAME-TIME.jsonl here."
+)
+@click.option("--plain", is_flag=True, help="Keep real names, numbers and addresses: the file is for nobody else.")
+@pass_site
+def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool) -> None:
+    """Record what a phone sends and gets, for those who help to find a mistake.
+
+    Names, numbers, addresses, the base DN and the login are replaced by others; the password is left out.
+    """
+    if lock_holder_pid(site.state_dir) is None:
+        raise UserError("the gateway does not run, so there is nothing to record; start it with: ldapgw run")
+    with site.open_store() as database:
+        with database.begin() as connection:
+            phone = find_phone(connection, name).name
+        target = out or Path(f"{phone}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
+        with _new_file(target) as file:
+            begun_at = now()
+            with database.begin() as connection:
+                refused = recordings.begin(connection, phone, begun_at, begun_at + 60 * minutes, is_plain=plain)
+            if refused is NotBegun.RUNS:
+                raise UserError(f"{phone} is being recorded already; end that on its page, or wait for its end")
+            if refused is not None:
+                raise UserError(f"{recordings.MAX_RUNNING} phones are being recorded already; wait for one to end")
+            written = _wait(site, database, phone, begun_at)
+            source = recording_file(site.state_dir / FOLDER, phone)
+            try:
+                os.write(file, source.read_bytes())
+            except OSError as error:
+                raise UserError(f"{source}: cannot be copied: {error.strerror}") from None
+            if plain:
+                with database.begin() as connection:
+                    recordings.remove(connection, phone)
+    searches = "1 search" if written.searches == 1 else f"{written.searches} searches"
+    print_line(f"{target}: {searches} of {phone}")
+    if plain:
+        hint("The file has real names and numbers.")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
+    """A new file that nobody else may read; removed when it is not written.
+
+    :raises UserError: when the file exists, or cannot be created.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be created: {error.strerror}") from None
+    try:
+        yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)
+
+
+def _wait(site: Site, database: Database, phone: str, begun_at: float) -> StoredRecording:
+    """Wait until the file of a recording is written; Ctrl-C ends the recording.
+
+    :raises UserError: when there will be no file.
+    """
+    with console(stderr=True).status("") as status:
+        while True:
+            try:
+                with database.begin() as connection:
+                    stored = recordings.read(connection, phone)
+                if stored is None or stored.begun_at != begun_at:
+                    raise UserError(f"the recording of {phone} was removed, or could not be written; see the log")
+                if stored.written_at is not None:
+                    return stored
+                if lock_holder_pid(site.state_dir) is None:
+                    raise UserError("the gateway has stopped; the recording begins anew at its start")
+                left = stored.until - now()
+                if left < -WRITE_TIMEOUT_SECONDS:
+                    raise UserError(f"the recording of {phone} was not written; see the gateway's log")
+                status.update(f"Recording {phone}: {left / 60:.0f} min left" if left > 0 else "Writing the recording")
+                time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                with database.begin() as connection:
+                    recordings.end(connection, phone, now())
+
+
+@click.command()
+@click.argument("file", type=click.File(encoding="utf-8", errors="replace"))
+@click.option("--url", metavar="URL", help="ldap:// or ldaps:// and a gateway; else the entries in the file answer.")
+@click.option("--start-tls", is_flag=True, help="Begin TLS on a connection to ldap://.")
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates of a private authority.")
+@click.option("--bind-dn", metavar="DN", help="The login at the gateway; else the one in the recording.")
+@click.option("--password-file", type=click.File(encoding="utf-8"), help="A file with its password in the first line.")
+@as_json
+def replay(
+    file: TextIO,
+    *,
+    url: str | None,
+    start_tls: bool,
+    ca_file: str | None,
+    bind_dn: str | None,
+    password_file: TextIO | None,
+    as_json: bool,
+) -> None:
+    """Ask the searches of a recording again, and show what differs; exit status 1 if something does."""
+    try:
+        recording = load(file.read())
+    except UserError as error:
+        raise UserError(f"{file.name}: {error}") from None
+    gateway = None
+    if url is not None:
+        password = password_file.readline().strip() if password_file is not None else _ask_password()
+        gateway = _Gateway(url, bind_dn or recording.login, password, ca_file, start_tls=start_tls)
+    connect = gateway.connect if gateway is not None else RecordedGateway(recording).connect
+    try:
+        differences = replay_recording(recording, connect)
+    finally:
+        if gateway is not None:
+            gateway.close()
+    count = len(exchanges(recording))
+    if as_json:
+        print_json({"searches": count, "differences": [_json_object(one) for one in differences]})
+    else:
+        for one in differences:
+            for line in _lines(one):
+                print_line(line)
+        _print_end(recording, count)
+    if differences:
+        raise UserError("1 search differs" if len(differences) == 1 else f"{len(differences)} searches differ")
+
+
+def _ask_password() -> str:
+    return str(click.prompt("Password at the gateway", hide_input=True, err=True)).strip()
+
+
+def _print_end(recording: Recording, count: int) -> None:
+    hint("1 search was asked." if count == 1 else f"{count} searches were asked.")
+    if recording.searches_left_out:
+        hint(f"Left out of the recording, as stand-ins find something else: {recording.searches_left_out}")
+    if recording.left_out:
+        hint(f"Messages left out of the recording, as they may hold a password or cannot be read: {recording.left_out}")
+    if recording.is_cut:
+        hint("The phone sent more than a recording holds.")
+
+
+def _json_object(one: Difference) -> dict[str, Any]:
+    return {
+        "at": one.exchange.message.at,
+        "filter": one.exchange.text or None,
+        "base": one.exchange.search.base if one.exchange.search is not None else None,
+        "code": {"recorded": one.exchange.code, "now": one.code},
+        "missing": one.missing,
+        "surplus": one.surplus,
+    }
+
+
+def _lines(one: Difference) -> Iterator[str]:
+    yield f"{one.exchange.message.at:8.3f} s  {one.exchange.text or 'a search that cannot be read'}"
+    if one.exchange.search is not None:
+        yield f"    base     {one.exchange.search.base}"
+    if one.code != one.exchange.code:
+        yield f"    result   {_code(one.exchange.code)} in the recording, {_code(one.code)} now"
+    yield from (f"    missing  {dn}" for dn in one.missing)
+    yield from (f"    surplus  {dn}" for dn in one.surplus)
+
+
+def _code(code: int | None) -> str:
+    if code is None:
+        return "no answer"
+    return f"{code} ({ResultCode(code).name.lower()})" if code in {*ResultCode} else str(code)
+
+
+class _Gateway:
+    """The way to a gateway over the network.
+
+    Mutable: the open connections.
+
+    :raises UserError: when the address is no address of a directory.
+    """
+
+    def __init__(self, url: str, bind_dn: str, password: str, ca_file: str | None, *, start_tls: bool) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise UserError(f"--url {url}: expected ldap://HOST:PORT or ldaps://HOST:PORT") from None
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise UserError(f"--url {url}: expected ldap://HOST:PORT or ldaps://HOST:PORT")
+        self.url = url
+        self.bind_dn = bind_dn
+        self.password = password
+        self._address = parts.hostname, port or _PORTS[parts.scheme]
+        self._is_tls = parts.scheme == "ldaps"
+        self._start_tls = start_tls and not self._is_tls
+        self._ca_file = ca_file
+        self._open: list[socket.socket] = []
+
+    def connect(self) -> Answers:
+        """Open a connection.
+
+        :raises UserError: when that fails.
+        """
+        try:
+            opened = socket.create_connection(self._address, NETWORK_TIMEOUT)
+            self._open.append(opened)
+            if self._start_tls:
+                [answer] = _NetworkConnection(self, opened).ask(_START_TLS)
+                if Response.read(answer).code != ResultCode.SUCCESS:
+                    raise UserError(f"{self.url}: the gateway has no TLS")
+            if self._is_tls or self._start_tls:
+                context = ssl.create_default_context(cafile=self._ca_file)
+                opened = context.wrap_socket(opened, server_hostname=self._address[0])
+                self._open.append(opened)
+        except (OSError, ProtocolViolation) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise UserError(f"{self.url}: no connection: {reason}") from None
+        return _NetworkConnection(self, opened)
+
+    def close(self) -> None:
+        for one in self._open:
+            one.close()
+
+
+class _NetworkConnection:
+    """A connection to a gateway."""
+
+    def __init__(self, gateway: _Gateway, opened: socket.socket) -> None:
+        self._gateway = gateway
+        self._socket = opened
+        self._framer = Framer(MAX_RESPONSE)
+
+    def bind(self) -> None:
+        """Bind with the login.
+
+        :raises UserError: when the login is refused.
+        """
+        request = BindRequest(3, self._gateway.bind_dn, Simple(b""))
+        [answer] = self.ask(encode_bind(1, request, self._gateway.password.encode()))
+        code = Response.read(answer).code
+        if code != ResultCode.SUCCESS:
+            raise UserError(f"{self._gateway.url}: the login {self._gateway.bind_dn} is refused: {_code(code)}")
+
+    def search(self, request: bytes) -> Sequence[bytes]:
+        return self.ask(request)
+
+    def ask(self, request: bytes) -> Sequence[bytes]:
+        """The messages up to the result of a request.
+
+        :raises UserError: when there is no answer.
+        """
+        message = BerReader.over(request).enter(SEQUENCE, "message")
+        message_id = message.integer("messageID")
+        answers = []
+        try:
+            self._socket.sendall(request)
+            while True:
+                answer = self._framer.take()
+                if answer is None:
+                    octets_read = self._socket.recv(1 << 16)
+                    if not octets_read:
+                        raise UserError(f"{self._gateway.url}: the gateway has closed the connection")
+                    self._framer.feed(octets_read)
+                    continue
+                response = Response.read(answer)
+                if response.message_id != message_id:
+                    continue
+                answers.append(answer)
+                if response.code is not None:
+                    return answers
+        except OSError as error:
+            raise UserError(f"{self._gateway.url}: no answer: {error.strerror or error}") from None

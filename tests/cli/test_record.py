@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""``record`` waits for the gateway to write a recording; ``replay`` says what differs.
+
+What needs a running gateway is in ``journeys/test_recording.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldapgw.cli import record as record_module
+from ldapgw.cli.record import WRITE_TIMEOUT_SECONDS
+from ldapgw.directory.filter import Scope, SearchRequest, Substrings
+from ldapgw.phones.recorder import FOLDER, recording_file
+from ldapgw.phones.recording import RecordedMessage, dump
+from ldapgw.store import phones, recordings
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.recordings import MAX_RUNNING
+from tests.support import pdu
+from tests.support.phonebook import BASE, phonebook
+from tests.support.phonebook.recorded import record, requests
+from tests.support.site.command_line import Gateway
+
+MÜLLER = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Substrings("cn", b"M\xc3\xbcller", (), None), attributes=("cn",))
+ARGUMENTS = ("record", "--phone", "DESK1")
+
+
+@pytest.fixture
+def recorded(gateway: Gateway) -> Iterator[Gateway]:
+    """A gateway that runs, with a phone."""
+    with gateway.running():
+        with gateway.begin() as connection:
+            phones.add(connection, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0))
+        yield gateway
+
+
+def step(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
+    """What happens meanwhile, each time that the command waits."""
+    left = iter(steps)
+    monkeypatch.setattr(record_module.time, "sleep", lambda _seconds: next(left)())
+
+
+def write(gateway: Gateway, searches: int = 2) -> None:
+    """Do what the gateway does at the end of a recording."""
+    with gateway.begin() as connection:
+        stored = recordings.read(connection, "desk1")
+        assert stored is not None
+        file = recording_file(gateway.state_dir / FOLDER, "desk1")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("the recording\n")
+        assert recordings.set_written(connection, stored, stored.until, searches)
+
+
+def end_by_key() -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_file_is_what_the_gateway_has_written(
+    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For its owner alone to read."""
+    step(monkeypatch, lambda: write(recorded))
+    out = tmp_path / "out.jsonl"
+    result = recorded.run(*ARGUMENTS, "--minutes", "5", "--out", str(out))
+    assert (result.exit_code, result.stdout) == (0, f"{out}: 2 searches of desk1\n")
+    assert (out.read_text(), stat.S_IMODE(out.stat().st_mode)) == ("the recording\n", 0o600)
+    with recorded.begin() as connection:
+        stored = recordings.read(connection, "desk1")
+    assert stored is not None
+    assert (stored.until - stored.begun_at, stored.is_plain) == (300.0, False)
+
+
+def test_a_name_for_the_file_is_found(recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the current folder; a plain recording is taken away from the gateway."""
+    monkeypatch.chdir(tmp_path)
+    step(monkeypatch, lambda: write(recorded, 1))
+    result = recorded.run(*ARGUMENTS, "--plain")
+    [file] = tmp_path.glob("desk1-*.jsonl")
+    assert result.stdout == f"{file.name}: 1 search of desk1\n"
+    assert "The file has real names and numbers." in result.stderr
+    with recorded.begin() as connection:
+        assert recordings.read(connection, "desk1") is None
+
+
+def test_ctrl_c_ends_the_recording_and_not_the_command(
+    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was recorded until then is written."""
+    untils = []
+
+    def note_and_write() -> None:
+        with recorded.begin() as connection:
+            stored = recordings.read(connection, "desk1")
+        assert stored is not None
+        untils.append(stored.until - stored.begun_at)
+        write(recorded)
+
+    step(monkeypatch, end_by_key, note_and_write)
+    assert recorded.run(*ARGUMENTS, "--out", str(tmp_path / "out")).exit_code == 0
+    assert untils[0] < 60
+
+
+@pytest.mark.parametrize("what", ["removed", "stopped", "late", "no file"])
+def test_a_recording_that_comes_to_nothing(
+    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    """Leaves no file, and says why."""
+
+    def remove() -> None:
+        with recorded.begin() as connection:
+            recordings.remove(connection, "desk1")
+
+    def forget_the_file() -> None:
+        write(recorded)
+        recording_file(recorded.state_dir / FOLDER, "desk1").unlink()
+
+    def late() -> None:
+        now = record_module.now()
+        monkeypatch.setattr(record_module, "now", lambda: now + 600 + WRITE_TIMEOUT_SECONDS + 1)
+
+    def stop() -> None:
+        monkeypatch.setattr(record_module, "lock_holder_pid", lambda _: None)
+
+    happens, said = {
+        "removed": (remove, "the recording of desk1 was removed, or could not be written; see the log"),
+        "stopped": (stop, "the gateway has stopped; the recording begins anew at its start"),
+        "late": (late, "the recording of desk1 was not written; see the gateway's log"),
+        "no file": (forget_the_file, "cannot be copied: No such file or directory"),
+    }[what]
+    step(monkeypatch, happens)
+    out = tmp_path / "out"
+    assert said in recorded.refused(*ARGUMENTS, "--out", str(out))
+    assert not out.exists()
+
+
+def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
+    """Without a gateway that runs, an unknown phone, twice at a time, too many at a time, into a file that is there."""
+    out = str(tmp_path / "out")
+    assert gateway.refused(*ARGUMENTS) == (
+        "the gateway does not run, so there is nothing to record; start it with: ldapgw run\n"
+    )
+    with gateway.running():
+        with gateway.begin() as connection:
+            for at in range(MAX_RUNNING + 1):
+                phones.add(connection, PhoneLogin(f"desk{at}", "acme", None, NumberMode.VALUES, "", 0.0))
+        assert gateway.refused("record", "--phone", "desk99") == "there is no phone desk99\n"
+        with gateway.begin() as connection:
+            recordings.begin(connection, "desk1", 0.0, 1e12, is_plain=False)
+        assert "desk1 is being recorded already" in gateway.refused(*ARGUMENTS, "--out", out)
+        with gateway.begin() as connection:
+            for at in range(2, MAX_RUNNING + 1):
+                recordings.begin(connection, f"desk{at}", 0.0, 1e12, is_plain=False)
+        assert "8 phones are being recorded already" in gateway.refused("record", "--phone", "desk0", "--out", out)
+        there = tmp_path / "there"
+        there.touch()
+        assert gateway.refused(*ARGUMENTS, "--out", str(there)) == f"{there}: cannot be created: File exists\n"
+    assert not Path(out).exists()
+
+
+def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
+    """Says how many searches there were, and what was left out."""
+    file = tmp_path / "file"
+    recording = record(phonebook(), requests(MÜLLER))
+    file.write_text(dump(recording))
+    result = gateway.run("replay", str(file))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 search was asked.\n")
+    file.write_text(dump(replace(recording, left_out=2, searches_left_out=3, is_cut=True)))
+    result = gateway.run("replay", str(file))
+    assert result.stderr.splitlines() == [
+        "1 search was asked.",
+        "Left out of the recording, as stand-ins find something else: 3",
+        "Messages left out of the recording, as they may hold a password or cannot be read: 2",
+        "The phone sent more than a recording holds.",
+    ]
+    assert gateway.json("replay", str(file)) == {"searches": 1, "differences": []}
+
+
+def test_differences_are_shown(gateway: Gateway, tmp_path: Path) -> None:
+    """With the filter, what is missing, what came in addition, and the result."""
+    recording = record(phonebook(), requests(MÜLLER, replace(MÜLLER, base="uid=nobody")))
+    first, *others = recording.entries
+    renamed = replace(first, dn=first.dn.replace("uid=", "uid=x-"))
+    odd = RecordedMessage(9.0, 1, True, pdu.message(9, b"\x63\x03\x04\x01x"))
+    changed = replace(recording, entries=(renamed, *others), messages=(*recording.messages, odd))
+    file = tmp_path / "file"
+    file.write_text(dump(changed).replace(f'"{first.dn}"', f'"{renamed.dn}"'))
+    result = gateway.run("replay", str(file))
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "   1.000 s  (cn=Müller*)",
+        f"    base     {BASE}",
+        f"    missing  {first.dn}",
+        f"    surplus  {renamed.dn}",
+    ]
+    assert result.stderr == "2 searches were asked.\nldapgw: 1 search differs\n"
+    shown = gateway.run("replay", str(file), "--json")
+    assert json.loads(shown.stdout) == {
+        "searches": 2,
+        "differences": [
+            {
+                "at": 1.0,
+                "filter": "(cn=Müller*)",
+                "base": BASE,
+                "code": {"recorded": 0, "now": 0},
+                "missing": [first.dn],
+                "surplus": [renamed.dn],
+            }
+        ],
+    }
+
+
+def test_no_recording_is_replayed(gateway: Gateway, tmp_path: Path) -> None:
+    """And no address that is none."""
+    file = tmp_path / "file"
+    file.write_bytes(b"\xff")
+    assert gateway.refused("replay", str(file)) == f"{file}: line 1: this is no line of a recording\n"
+    file.write_text(dump(record(phonebook(), requests(MÜLLER))))
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    for url in ("http://localhost", "ldap://", "ldap://a:b"):
+        refused = gateway.refused("replay", str(file), "--url", url, "--password-file", str(password))
+        assert refused == f"--url {url}: expected ldap://HOST:PORT or ldaps://HOST:PORT\n"
+    refused = gateway.refused("replay", str(file), "--url", "ldap://127.0.0.1:1", "--password-file", str(password))
+    assert refused == "ldap://127.0.0.1:1: no connection: Connection refused\n"

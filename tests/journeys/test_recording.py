@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""A phone is recorded while it searches; the file names nobody, and each search finds in it what it found."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+
+from ldapgw.phones.recording import BIND_RESPONSE, Response, exchanges, load
+from tests.journeys.test_serving import connected
+from tests.support.site.running import Process, Site, new_site, wait_until
+
+WRONG = "wrong-secret"
+# What the names and numbers are made of, the login, and what was typed as a password.
+REAL = ("Jörg", "Müller", "Mueller", "mü", "23125", "desk1", "acme", "alice", WRONG)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Process]]:
+    with new_site(tmp_path_factory.mktemp("recorded")) as site:
+        with site.running() as gateway:
+            pytest_twisted.blockon(Deferred.fromCoroutine(connected(site)))
+            yield site, gateway
+        assert "Traceback" not in gateway.said
+
+
+def searched(site: Site) -> None:
+    """By name and by number, for nobody, and with a wrong password."""
+    assert site.ldapsearch("(|(cn=mü*)(sn=mü*))", "cn", "telephoneNumber")[0] == 0
+    assert site.ldapsearch("(telephoneNumber=03023125100)", "cn")[0] == 0
+    assert site.ldapsearch("(cn=nobody*)", "cn")[0] == 0
+    password, site.phones["desk1"] = site.phones["desk1"], WRONG
+    assert site.ldapsearch("(cn=mü*)")[0] != 0
+    site.phones["desk1"] = password
+
+
+def record(site: Site, gateway: Process, out: Path, *more: str) -> Process:
+    """A recording that Ctrl-C ends after a few searches."""
+    begun = gateway.said.count("is being recorded")
+    command = site.command("record", "--phone", "desk1", "--out", str(out), *more)
+    recording = Process(command, site.folder / f"{out.name}.log", site.folder)
+    wait_until(lambda: gateway.said.count("is being recorded") > begun, "the gateway records the phone")
+    searched(site)
+    recording.send(signal.SIGINT)
+    assert recording.wait() == 0, recording.said
+    return recording
+
+
+def everything(file: Path) -> str:
+    """The text of a file, and its messages decoded as far as they are text."""
+    text = file.read_text()
+    messages = [json.loads(line).get("message", "") for line in text.splitlines()]
+    octets = b"".join(map(b64decode, messages))
+    return text + octets.decode("utf-8", "replace") + octets.decode("latin-1")
+
+
+def test_the_file_names_nobody_and_finds_the_same(recorded: tuple[Site, Process], tmp_path: Path) -> None:
+    """It is nobody else's to read, and plays without the gateway."""
+    site, gateway = recorded
+    file = tmp_path / "one.jsonl"
+    record(site, gateway, file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [word for word in REAL if word.lower() in everything(file).lower()] == []
+    recording = load(file.read_text())
+    assert [len(one.found) for one in exchanges(recording)] == [1, 1, 0]
+    results = [Response.read(one.octets) for one in recording.messages if not one.from_phone]
+    assert [one.code for one in results if one.tag == BIND_RESPONSE] == [0, 0, 0, 49]
+    assert (recording.left_out, recording.searches_left_out, recording.is_cut) == (0, 0, False)
+    replayed = site.ldapgw("replay", str(file))
+    assert (replayed.returncode, replayed.stdout) == (0, ""), replayed.stderr
+    kept = site.folder / "state" / "recordings" / "desk1.jsonl"
+    assert kept.read_bytes() == file.read_bytes()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_plain_recording_plays_against_the_gateway(recorded: tuple[Site, Process], tmp_path: Path) -> None:
+    """With real names and without a password; the gateway keeps no copy."""
+    site, gateway = recorded
+    file, password = tmp_path / "plain.jsonl", tmp_path / "password"
+    record(site, gateway, file, "--plain")
+    assert "Müller" in everything(file)
+    assert [word for word in (WRONG, site.phones["desk1"]) if word in everything(file)] == []
+    password.write_text(site.phones["desk1"])
+    url = f"ldap://127.0.0.1:{site.ldap_port}"
+    replayed = site.ldapgw("replay", str(file), "--url", url, "--password-file", str(password))
+    assert (replayed.returncode, replayed.stdout) == (0, ""), replayed.stderr
+    wait_until(lambda: not (site.folder / "state" / "recordings" / "desk1.jsonl").exists(), "the file is gone")
+    site.turn("add-person", account="alice@acme.example", person={"names": [{"givenName": "M", "familyName": "Mühe"}]})
+    assert site.ldapgw("sync").returncode == 0
+    different = site.ldapgw("replay", str(file), "--url", url, "--password-file", str(password))
+    assert different.returncode == 1
+    assert different.stdout.count("surplus") == 1
+
+
+def test_who_asks_at_the_wrong_time_is_told(recorded: tuple[Site, Process], tmp_path: Path) -> None:
+    """No such phone, a file that is there, one recording at a time."""
+    site, _ = recorded
+    nobody = site.ldapgw("record", "--phone", "nobody", "--out", str(tmp_path / "a"))
+    there = tmp_path / "there"
+    there.touch()
+    taken = site.ldapgw("record", "--phone", "desk1", "--out", str(there))
+    assert (nobody.returncode, nobody.stderr) == (1, "ldapgw: there is no phone nobody\n")
+    assert (taken.returncode, taken.stderr) == (1, f"ldapgw: {there}: cannot be created: File exists\n")
