@@ -19,6 +19,7 @@ from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
 from ldapgw.cli.output import console, hint, print_json, print_line
 from ldapgw.cli.phones import find_phone
 from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
@@ -157,6 +158,7 @@ def replay(
         recording = load(file.read())
     except UserError as error:
         raise UserError(f"{file.name}: {error}") from None
+    configure_aliases(recording.attribute_aliases)
     gateway = None
     if url is not None:
         password = password_file.readline().strip() if password_file is not None else _ask_password()

@@ -200,8 +200,9 @@ class ConnectionCore:
         """Keep received octets, and have the batch answer them unless later ticks work on the connection."""
         if self.closing:
             return
-        if self.tap is not None:
-            self._report(octets, is_sent=False)
+        tap = self.tap
+        if tap is not None:
+            self._report(tap, octets, is_sent=False)
         if self.received or self.is_scheduled or self.writer.blocked or self._framer.partial:
             self.feed_framer()
             self._framer.feed(octets)
@@ -238,8 +239,9 @@ class ConnectionCore:
 
     def write(self, octets: bytes) -> None:
         """Write octets."""
-        if self.tap is not None:
-            self._report(octets, is_sent=True)
+        tap = self.tap
+        if tap is not None:
+            self._report(tap, octets, is_sent=True)
         self.writer.write(octets)
 
     def write_response(self, response: SearchResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
@@ -253,8 +255,9 @@ class ConnectionCore:
             if buffer.full:
                 self._batch.flush()
                 pieces = buffer.take_pieces()
-                if self.tap is not None:
-                    self._report(b"".join(pieces), is_sent=True)
+                tap = self.tap
+                if tap is not None:
+                    self._report(tap, b"".join(pieces), is_sent=True)
                 self.writer.write_pieces(pieces)
             if result is not None or self.writer.blocked:
                 return result
@@ -277,12 +280,10 @@ class ConnectionCore:
             except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
                 self._count_failure(error)
 
-    def _report(self, octets: bytes, *, is_sent: bool) -> None:
+    def _report(self, tap: Tap, octets: bytes, *, is_sent: bool) -> None:
         """Report octets to the tap."""
-        tap = self.tap
         try:
-            if tap is not None:
-                tap(self._session.viewer.login, is_sent, octets)
+            tap(self._session.viewer.login, is_sent, octets)
         except Exception as error:  # noqa: BLE001 - a recording never harms the client
             self.tap = None
             self._count_failure(error)

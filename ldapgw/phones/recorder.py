@@ -107,6 +107,7 @@ class PhoneRecorder(Service):
     :param folder: of the files.
     :param snapshot: returns what is served now.
     :param contexts: the naming context of each tenant by its name.
+    :param attribute_aliases: the further names of attributes that tenants have configured.
     :param tap: passes what makes a tap of a connection to the LDAP server; None: nothing is recorded.
     :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
     :param run_in_process: the same in another process, for what calculates for seconds.
@@ -122,6 +123,7 @@ class PhoneRecorder(Service):
         folder: Path,
         snapshot: Callable[[], Snapshot],
         contexts: Mapping[str, NamingContext],
+        attribute_aliases: Mapping[str, str],
         tap: Callable[[Callable[[], Tap] | None], None],
         run_off_thread: Callable[..., Awaitable[Any]],
         run_in_process: Callable[..., Awaitable[Any]],
@@ -135,6 +137,7 @@ class PhoneRecorder(Service):
         self._folder = folder
         self._snapshot = snapshot
         self._contexts = contexts
+        self._attribute_aliases = attribute_aliases
         self._tap = tap
         self._run_off_thread = run_off_thread
         self._run_in_process = run_in_process
@@ -270,6 +273,7 @@ class PhoneRecorder(Service):
                 own_book=book.name if book is not None else "",
                 per_number=viewer.per_number,
                 model=model,
+                attribute_aliases=self._attribute_aliases,
                 messages=messages,
                 entries=collect_entries(messages, dit, viewer, context),
                 left_out=capture.left_out,

@@ -121,6 +121,7 @@ class Recording:
     :ivar own_book: name of the phone's own book; empty: none.
     :ivar per_number: whether the phone gets an entry for each number.
     :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
+    :ivar attribute_aliases: names of attributes by further names (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: of the ldapgw that recorded.
     :ivar is_plain: whether names and numbers are those of real people.
     :ivar left_out: messages that are left out, because they could not be read or may hold a password.
@@ -133,6 +134,7 @@ class Recording:
     own_book: str
     per_number: bool = False
     model: str = ""
+    attribute_aliases: Mapping[str, str] = field(default_factory=dict)
     messages: tuple[RecordedMessage, ...] = ()
     entries: tuple[RecordedEntry, ...] = ()
     version: str = ""
@@ -459,6 +461,7 @@ def dump(recording: Recording) -> str:
             "lenient": context.lenient,
             "strip": context.strip,
             "book_order": context.book_order,
+            "attribute_aliases": dict(recording.attribute_aliases),
         },
         "left_out": recording.left_out,
         "searches_left_out": recording.searches_left_out,
@@ -500,7 +503,7 @@ def load(text: str) -> Recording:
         raise UserError("line 1: this is no recording that this version of ldapgw can read")
     try:
         recording = _read_header(header)
-    except (KeyError, TypeError, ValueError):  # InvalidDn is a ValueError
+    except (AttributeError, KeyError, TypeError, ValueError):  # InvalidDn is a ValueError
         raise UserError("line 1: the header of the recording is damaged") from None
     entries: list[RecordedEntry] = []
     messages: list[RecordedMessage] = []
@@ -511,7 +514,7 @@ def load(text: str) -> Recording:
                 messages.append(_read_message(values))
             else:
                 entries.append(_read_entry(values))
-        except (KeyError, TypeError, ValueError, ProtocolViolation):
+        except (AttributeError, KeyError, TypeError, ValueError, ProtocolViolation):
             raise UserError(f"line {number}: this is neither an entry nor a message") from None
     return replace(recording, entries=tuple(entries), messages=tuple(messages))
 
@@ -545,12 +548,24 @@ def _read_header(header: Mapping[str, Any]) -> Recording:
         own_book=str(header["own_book"]),
         per_number=bool(header["per_number"]),
         model=str(header["model"]),
+        attribute_aliases={str(alias): _known_name(name) for alias, name in tenant["attribute_aliases"].items()},
         version=str(header["ldapgw"]),
         is_plain=bool(header["plain"]),
         left_out=int(header["left_out"]),
         searches_left_out=int(header["searches_left_out"]),
         is_cut=bool(header["cut"]),
     )
+
+
+def _known_name(name: object) -> str:
+    """The name of an attribute.
+
+    :raises ValueError: when there is no such attribute.
+    """
+    kind = attribute_type(str(name))
+    if kind is None:
+        raise ValueError(name)
+    return kind.name
 
 
 def _read_entry(values: Mapping[str, Any]) -> RecordedEntry:

@@ -44,7 +44,7 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.name_folding import collation_key, keypad_pattern, variants
-from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type
+from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, configure_aliases
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap import controls
 from ldapgw.ldap.controls import PAGED_RESULTS, SORT_REQUEST
@@ -483,11 +483,13 @@ def with_stand_ins(recording: Recording, random: Random) -> Recording:
 
 
 def stand_in_text(text: str) -> str:
-    """The file of a plain recording with stand-ins.
+    """The file of a plain recording with stand-ins; for a process of its own, which gets the recording's aliases.
 
     :raises UserError: when the text is no recording.
     """
-    return dump(with_stand_ins(load(text), SystemRandom()))
+    recording = load(text)
+    configure_aliases(recording.attribute_aliases)
+    return dump(with_stand_ins(recording, SystemRandom()))
 
 
 class _Attempt:

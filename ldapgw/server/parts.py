@@ -41,7 +41,7 @@ from ldapgw.server.metrics import Metrics, SearchCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants, TenantClients, configured_clients
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
 from ldapgw.server.state_dir import OpenStateDir, database_url
-from ldapgw.server.tenants import naming_context, synced_tenant, web_tenant
+from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tenant, web_tenant
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store.account_status import ProgressBoard
@@ -145,6 +145,7 @@ class Parts:
             folder=state_dir / RECORDINGS,
             snapshot=lambda: catalog.snapshot,
             contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
+            attribute_aliases=attribute_aliases(config),
             tap=ldap.tap,
             run_off_thread=recording_thread,
             run_in_process=lambda *call: recording_thread(recording_process, *call),

@@ -14,7 +14,12 @@ from ldapgw.web.dependencies import WebTenant
 
 def configure_aliases(config: Config) -> None:
     """Have the directory understand the names of attributes that tenants have configured, in this process."""
-    schema.configure_aliases({alias: name for tenant in config.tenant for alias, name in tenant.attribute_aliases})
+    schema.configure_aliases(attribute_aliases(config))
+
+
+def attribute_aliases(config: Config) -> dict[str, str]:
+    """The further names of attributes that tenants have configured, with the names of the attributes."""
+    return {alias: name for tenant in config.tenant for alias, name in tenant.attribute_aliases}
 
 
 def naming_context(tenant: Tenant) -> NamingContext:

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from ldapgw.directory.access import NOBODY, Viewer
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
@@ -68,6 +69,7 @@ class Desk:
             folder=self.folder,
             snapshot=lambda: self.snapshot,
             contexts={"acme": naming_context()},
+            attribute_aliases={"DirName": "cn"},
             tap=self.tap,
             run_off_thread=maybeDeferred,
             run_in_process=lambda *call: self.in_process(*call),
@@ -118,6 +120,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     yield desk
     desk.recorder.stopService()
     desk.database.close()
+    configure_aliases({})  # as the process that finds stand-ins does, which is this one here
 
 
 def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
@@ -140,6 +143,7 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
     assert (recording.model, recording.version, recording.own_book, recording.login) == (
         *("snom", "1.2", "alice@acme.example", DESK1),
     )
+    assert recording.attribute_aliases == {"DirName": "cn"}
     assert SECRET not in b"".join(one.octets for one in recording.messages)
     assert (desk.tapped, desk.changed) == (False, [DESK1, DESK1, DESK1])
     stored = desk.stored()

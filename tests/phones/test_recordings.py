@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.ldap.messages import BindRequest, Sasl, Simple
 from ldapgw.phones.recording import exchanges, load, message_of
 from ldapgw.phones.replay import RecordedGateway, replay
@@ -16,9 +17,11 @@ FILES = sorted(FOLDER.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_a_recording_finds_what_it_found(file: Path) -> None:
+def test_a_recording_finds_what_it_found(file: Path, request: pytest.FixtureRequest) -> None:
     """Of its own entries; it has some."""
     recording = load(file.read_text())
+    request.addfinalizer(lambda: configure_aliases({}))
+    configure_aliases(recording.attribute_aliases)
     differences = replay(recording, RecordedGateway(recording).connect)
     assert [(one.exchange.text, one.missing, one.surplus, one.code) for one in differences] == []
     assert any(one.found for one in exchanges(recording))

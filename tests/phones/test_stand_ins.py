@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ldapgw.directory import name_folding
 from ldapgw.directory.filter import Equality, LessOrEqual, Present, Scope, SearchRequest, Substrings
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UserError
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, CompareRequest, Simple
@@ -243,6 +244,18 @@ def test_messages_without_names_stay_and_others_go() -> None:
     answer = tables.message(RecordedMessage(0.0, 1, False, result.encode()))
     assert answer is not None
     assert Response.read(answer.octets) == replace(result, dn=tables.dn(BOOK))
+
+
+def test_names_of_attributes_are_understood(request: pytest.FixtureRequest) -> None:
+    """Those that a tenant has configured, in the process that knows no configuration."""
+    request.addfinalizer(lambda: configure_aliases({}))
+    configure_aliases({"DirNumber": "telephoneNumber"})
+    search = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Equality("DirNumber", b"+49301234567"))
+    recording = replace(record(phonebook(), requests(search)), attribute_aliases={"DirNumber": "telephoneNumber"})
+    configure_aliases({})
+    changed = load(stand_in_text(dump(recording)))
+    [found] = exchanges(changed)
+    assert (len(found.found), found.text[:14], changed.searches_left_out) == (1, "(DirNumber=+49", 0)
 
 
 def test_a_file_gets_stand_ins() -> None:
