@@ -17,7 +17,7 @@ from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
-from ldapgw.phones.connection_test import PhoneAccess, StepStatus
+from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, number_attributes
@@ -154,7 +154,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
         raise UserError(f"{login.name} cannot connect: {vendor.title} and the gateway have no protection in common")
-    access = PhoneAccess(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
+    access = ConnectionSettings(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
         steps = [{"step": one.step.value, "state": one.status.value, "message": str(one.message)} for one in results]

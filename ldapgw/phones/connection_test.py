@@ -46,7 +46,7 @@ class StepResult:
 
 
 @dataclass(frozen=True, slots=True)
-class PhoneAccess:
+class ConnectionSettings:
     """What a phone has in its settings.
 
     :ivar endpoint: where and how it connects.

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import UserError
-from ldapgw.phones.connection_test import PhoneAccess, Step, StepResult, StepStatus
+from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
 from ldapgw.phones.provisioning.settings import Security
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
@@ -102,7 +102,7 @@ def read_ca(pem: str) -> list[Certificate]:
     return roots
 
 
-async def try_phone(access: PhoneAccess, reactor: Any) -> tuple[StepResult, ...]:
+async def try_phone(access: ConnectionSettings, reactor: Any) -> tuple[StepResult, ...]:
     """Do what a phone does, until a step fails.
 
     :returns: the steps in order; the last one may be the one that failed.
@@ -121,7 +121,7 @@ async def try_phone(access: PhoneAccess, reactor: Any) -> tuple[StepResult, ...]
     return tuple(results)
 
 
-async def _connect(access: PhoneAccess, results: list[StepResult], reactor: Any) -> _Client:
+async def _connect(access: ConnectionSettings, results: list[StepResult], reactor: Any) -> _Client:
     endpoint = access.endpoint
     try:
         client: _Client = await connectProtocol(
@@ -143,7 +143,7 @@ async def _connect(access: PhoneAccess, results: list[StepResult], reactor: Any)
     return client
 
 
-async def _secure(client: _Client, access: PhoneAccess, results: list[StepResult], reactor: Any) -> None:
+async def _secure(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
     security = access.endpoint.security
     if security is Security.PLAIN:
         message = gettext_noop("none: everybody on the way can read the password; set [tls] if the phones can use it")
@@ -175,7 +175,7 @@ async def _secure(client: _Client, access: PhoneAccess, results: list[StepResult
     results.append(StepResult(Step.TLS, StepStatus.OK, Phrase(_TRUSTED, {"security": security.value})))
 
 
-async def _use(client: _Client, access: PhoneAccess, results: list[StepResult], reactor: Any) -> None:
+async def _use(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
     """Log in and search, as far as the password is known."""
     if not access.password:
         skipped = (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH)

@@ -27,7 +27,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import PhoneAccess, StepResult
+from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.phones.recorder import FOLDER as RECORDINGS
@@ -232,7 +232,7 @@ class Parts:
         def certificate_expiry() -> float | None:
             return tls.loaded.validity.not_after.timestamp() if tls else None
 
-        async def try_connection(access: PhoneAccess) -> Sequence[StepResult]:
+        async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
             # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
             reachability = await work_thread(import_module, "ldapgw.phones.reachability")
             steps: Sequence[StepResult] = await reachability.try_phone(access, reactor)

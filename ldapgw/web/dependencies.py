@@ -16,7 +16,7 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import PhoneAccess, StepResult
+from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.explainer import Explainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
@@ -174,7 +174,7 @@ class PhoneDependencies:
     searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
-    try_connection: Callable[[PhoneAccess], Awaitable[Sequence[StepResult]]]
+    try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
     recording_file: Callable[[str], Awaitable[bytes | None]]
 
 

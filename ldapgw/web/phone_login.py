@@ -21,14 +21,14 @@ from ldapgw.web.http import HttpRequest, HttpResponse, text_response
 _LONGEST_DELAY = 8.0
 
 
-class Credentials(NamedTuple):
+class HttpCredentials(NamedTuple):
     """A login's name and password."""
 
     name: str
     password: bytes
 
     def __repr__(self) -> str:
-        return "<Credentials>"
+        return "<HttpCredentials>"
 
 
 class LoginRefused(Exception):
@@ -42,13 +42,13 @@ class LoginRefused(Exception):
         self.response = response
 
 
-def read_credentials(authorization: str) -> Credentials | None:
+def read_credentials(authorization: str) -> HttpCredentials | None:
     """The credentials in the header ``Authorization``; None: there are none, or they cannot be read."""
     scheme, _, value = authorization.strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "bearer":
         name, dot, password = value.rpartition(".")
-        return Credentials(name, password.encode()) if dot else None
+        return HttpCredentials(name, password.encode()) if dot else None
     if scheme.lower() != "basic":
         return None
     try:
@@ -56,7 +56,7 @@ def read_credentials(authorization: str) -> Credentials | None:
     except (binascii.Error, ValueError):
         return None
     user, colon, secret = octets.partition(b":")
-    return Credentials(user.decode("utf-8", "replace"), secret) if colon else None
+    return HttpCredentials(user.decode("utf-8", "replace"), secret) if colon else None
 
 
 async def log_in(request: HttpRequest, tenant: WebTenant, dependencies: WebDependencies) -> Viewer:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.access import generate_password, hash_password
-from ldapgw.phones.connection_test import PhoneAccess, Step, StepResult, StepStatus
+from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PhoneSettings, choose_endpoint
@@ -341,7 +341,7 @@ class PhonePages:
             return await self._show(request, tenant, visitor, login, (NO_COMMON_PROTECTION,))
         password = request.form.get("password", "").strip()
         password = password or self._one_time_passwords.get(visitor.session, login.name, self._layout.now())
-        access = PhoneAccess(
+        access = ConnectionSettings(
             endpoint,
             self._dependencies.bind_dn(login),
             self._dependencies.base_dn(login.tenant),

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from ldapgw.errors import UserError
 from ldapgw.phones import reachability
-from ldapgw.phones.connection_test import PhoneAccess
+from ldapgw.phones.connection_test import ConnectionSettings
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
 from ldapgw.phones.reachability import read_ca, try_phone
 from tests.support.phonebook.listening import Server, contexts_in, listening
@@ -32,14 +32,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield served
 
 
-def phone(server: Server, security: Security) -> PhoneAccess:
+def phone(server: Server, security: Security) -> ConnectionSettings:
     """A phone that trusts the server's certificate."""
     endpoint = LdapEndpoint(security, "127.0.0.1", server.tls if security is LDAPS else server.plain)
     ca = Path(server.certificate).read_text()
-    return PhoneAccess(endpoint, DESK1, str(CONTEXT.base), SECRET.decode(), ca)
+    return ConnectionSettings(endpoint, DESK1, str(CONTEXT.base), SECRET.decode(), ca)
 
 
-async def states(access: PhoneAccess) -> dict[str, str]:
+async def states(access: ConnectionSettings) -> dict[str, str]:
     return {result.step.value: result.status.value for result in await try_phone(access, reactor)}
 
 
@@ -72,7 +72,7 @@ async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
     tls, certificate = contexts_in(tmp_path)
     port = reactor.listenTCP(0, make_factory(clock=reactor, tls=tls).over_tls(), interface="127.0.0.2")
     endpoint = LdapEndpoint(LDAPS, "127.0.0.2", port.getHost().port)
-    *_, last = await try_phone(PhoneAccess(endpoint, "", "", ca=Path(certificate).read_text()), reactor)
+    *_, last = await try_phone(ConnectionSettings(endpoint, "", "", ca=Path(certificate).read_text()), reactor)
     await port.stopListening()
     assert (last.step, last.status) == ("TLS", "failed")
     assert str(last.message).startswith("the certificate is not for 127.0.0.2:")
@@ -90,14 +90,14 @@ async def test_a_wrong_password(server: Server) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_nobody_listens() -> None:
-    access = PhoneAccess(LdapEndpoint(PLAIN, "127.0.0.1", *free_ports(1)), "", "")
+    access = ConnectionSettings(LdapEndpoint(PLAIN, "127.0.0.1", *free_ports(1)), "", "")
     assert await states(access) == {"name": "ok", "port": "failed"}
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_name_that_does_not_exist() -> None:
     """RFC 6761 6.4: invalid never exists."""
-    assert await states(PhoneAccess(LdapEndpoint(PLAIN, "phonebook.invalid", 389), "", "")) == {"name": "failed"}
+    assert await states(ConnectionSettings(LdapEndpoint(PLAIN, "phonebook.invalid", 389), "", "")) == {"name": "failed"}
 
 
 CUT = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -133,6 +133,6 @@ async def test_another_service_has_the_port(
     monkeypatch.setattr(reachability, "PATIENCE", 0.3)
     port = reactor.listenTCP(0, Factory.forProtocol(service), interface="127.0.0.1")
     endpoint = LdapEndpoint(security, "127.0.0.1", port.getHost().port)
-    *_, last = await try_phone(PhoneAccess(endpoint, DESK1, "", SECRET.decode()), reactor)
+    *_, last = await try_phone(ConnectionSettings(endpoint, DESK1, "", SECRET.decode()), reactor)
     await port.stopListening()
     assert (last.step, last.status) == (step, "failed")

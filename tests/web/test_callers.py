@@ -14,7 +14,7 @@ from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
 from ldapgw.web.callers import caller_number, prefers_json
-from ldapgw.web.phone_login import Credentials, read_credentials
+from ldapgw.web.phone_login import HttpCredentials, read_credentials
 from tests.support.checkout import ROOT
 from tests.support.stage.book_clients import PASSWORD, Pbx, basic, bearer, serve
 from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage
@@ -215,9 +215,9 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
 @pytest.mark.parametrize(
     ("authorization", "credentials"),
     [
-        ("basic cGJ4OmE6Yg==", Credentials("pbx", b"a:b")),
-        ("BASIC  cGJ4OnDDpHNz ", Credentials("pbx", "päss".encode())),
-        ("Bearer a.b.c", Credentials("a.b", b"c")),
+        ("basic cGJ4OmE6Yg==", HttpCredentials("pbx", b"a:b")),
+        ("BASIC  cGJ4OnDDpHNz ", HttpCredentials("pbx", "päss".encode())),
+        ("Bearer a.b.c", HttpCredentials("a.b", b"c")),
         ("Basic cGJ4", None),
         ("Basic cGJ4Og", None),
         ("Basic ü", None),
@@ -225,9 +225,9 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
         ("", None),
     ],
 )
-def test_credentials(authorization: str, credentials: Credentials | None) -> None:
+def test_credentials(authorization: str, credentials: HttpCredentials | None) -> None:
     assert read_credentials(authorization) == credentials
-    assert repr(Credentials("pbx", b"secret")) == "<Credentials>"
+    assert repr(HttpCredentials("pbx", b"secret")) == "<HttpCredentials>"
 
 
 @pytest.mark.parametrize(

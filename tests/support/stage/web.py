@@ -41,7 +41,7 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import PhoneAccess, Step, StepResult, StepStatus
+from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -207,7 +207,7 @@ class Stage:
         self.random = Bytes("gateway")
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.disconnected: list[float] = []
-        self.tried: list[PhoneAccess] = []
+        self.tried: list[ConnectionSettings] = []
         self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com has an address"),)
         self.recording_files: dict[str, bytes] = {}
         self.watch = PhoneActivity(bases, self.clock.seconds)
@@ -293,7 +293,7 @@ class Stage:
     async def _metrics(self) -> tuple[bytes, str]:
         return b"ldapgw_ready 1.0\n", "text/plain; version=1.0.0; charset=utf-8"
 
-    async def _try_connection(self, access: PhoneAccess) -> Sequence[StepResult]:
+    async def _try_connection(self, access: ConnectionSettings) -> Sequence[StepResult]:
         self.tried.append(access)
         return self.steps
 
