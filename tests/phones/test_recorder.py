@@ -167,6 +167,21 @@ def test_others_are_not_recorded(desk: Desk) -> None:
     assert len(exchanges(recording)) == 1
 
 
+def test_what_another_login_did_on_the_connection_is_not_recorded(desk: Desk) -> None:
+    """Neither its bind nor its searches, although the phone's own bind follows."""
+    desk.begin()
+    client = desk.client("desk2")
+    client.ask(SEARCH, 2)
+    client.ask(pdu.bind("desk1", SECRET), 3)
+    client.ask(pdu.WHO_AM_I, 4)
+    desk.clock.advance(600)
+    recording = desk.recording()
+    assert exchanges(recording) == ()
+    assert recording.entries == ()
+    assert b"desk2" not in b"".join(one.octets for one in recording.messages)
+    assert pdu.message(4, pdu.WHO_AM_I) in [one.octets for one in recording.messages]
+
+
 def test_what_came_before_the_bind_is_recorded(desk: Desk) -> None:
     """Of a connection on which the phone binds, as far as that is little; and a bind that is refused."""
     desk.begin()
