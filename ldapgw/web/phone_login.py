@@ -17,6 +17,7 @@ from ldapgw.directory.access import Viewer
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.http import HttpRequest, HttpResponse, text_response
 
+_NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
 # Seconds until a wrong login is answered while another answer to the same network and login is delayed.
 _LONGEST_DELAY = 8.0
 
@@ -93,7 +94,7 @@ async def log_in_by_secret(
 
 def _refuse_clear(request: HttpRequest) -> None:
     if not request.is_private:
-        raise LoginRefused(text_response("A login needs HTTPS.", 403))
+        raise LoginRefused(text_response(_NEEDS_TLS, 403))
 
 
 def _is_of(viewer: Viewer, tenant: WebTenant) -> bool:

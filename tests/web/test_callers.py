@@ -189,7 +189,9 @@ def test_a_login_in_clear(stage: Stage, peer: str, headers: dict[str, str], is_s
     stage.trusts = lambda address: address == "192.0.2.9"
     answer = Pbx(stage, peer).ask(basic() | headers)
     assert answer.startswith(b"HTTP/1.1 200" if is_served else b"HTTP/1.1 403")
-    assert answer.endswith(b"Anna Berg" if is_served else b"A login needs HTTPS.\n")
+    assert answer.endswith(
+        b"Anna Berg" if is_served else b"a proxy that ends TLS has to be in [web] trusted_proxies.\n"
+    )
 
 
 def test_trying_all_numbers(stage: Stage, browser: Browser) -> None:

@@ -144,7 +144,7 @@ def test_in_clear(stage: Stage) -> None:
     for path in ("/acme/book/snom.xml", SECRET_PATH):
         answer = Pbx(stage, "192.0.2.1").get(path, basic())
         assert answer.startswith(b"HTTP/1.1 403")
-        assert answer.endswith(b"A login needs HTTPS.\n")
+        assert answer.endswith(b"a proxy that ends TLS has to be in [web] trusted_proxies.\n")
 
 
 def test_a_secret_leaves_no_trace(browser: Browser, logged: list[object]) -> None:
