@@ -30,6 +30,8 @@ COMMANDS = [
     "phones",
     "lookup",
     "explain",
+    "record",
+    "replay",
     "export",
     "backup",
     "restore",
