@@ -153,3 +153,16 @@ def test_very_many_stars(monkeypatch: pytest.MonkeyPatch) -> None:
     dit = tree([(at, at != 0) for at in range(5)], [], Sharing.PRIVATE)
     found = [dn[:6] for dn in names(dit, PHONE, "(objectClass=person)")]
     assert found == ["uid=a1", "uid=a2", "uid=a0", "uid=a3", "uid=a4"]
+
+
+def test_a_long_search_gives_way() -> None:
+    """After each slice of work, as any other search does."""
+    dit = tree([(at, at == 0) for at in range(2000)], [], Sharing.PRIVATE)
+    cursor = SearchCursor.over(
+        dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(&(objectClass=person)(!(cn=p*)))"))
+    )
+    slices = 0
+    while not cursor.finished:
+        assert cursor.next(10) == []
+        slices += 1
+    assert slices > 2
