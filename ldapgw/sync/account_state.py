@@ -222,4 +222,6 @@ def _served(account: Account) -> Iterable[object]:
 
 def _access(login: PhoneLogin | None) -> Iterable[object] | None:
     """What a phone's access is made from."""
-    return None if login is None else (login.tenant, login.account_id, login.numbers, login.password)
+    if login is None:
+        return None
+    return login.tenant, login.account_id, login.numbers, login.password, login.book_secret

@@ -66,6 +66,7 @@ def test_an_account_is_found_once_it_has_changed(connection: Connection, account
 
 PHONE_WRITES: dict[str, Write] = {
     "password": lambda connection, _: phones.set_password(connection, "desk1", "sha256$22$22"),
+    "secret address": lambda connection, _: phones.set_book_secret(connection, "desk1", "sha256$33$33"),
     "removed": lambda connection, _: phones.remove(connection, "desk1"),
 }
 

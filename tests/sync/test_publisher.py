@@ -131,6 +131,18 @@ def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
     assert stage.catalog.snapshot.logins["desk1"].viewer.per_number
 
 
+def test_a_secret_address_is_published_at_once() -> None:
+    """It works from the next look on, and ends so."""
+    stage = Stage()
+    add_phone(stage, "Desk1")
+    books(stage)
+    for secret in (UNKNOWN_LOGIN_HASH, ""):
+        with stage.database.begin() as connection:
+            phones.set_book_secret(connection, "Desk1", secret)
+        books(stage)
+        assert stage.catalog.snapshot.logins["desk1"].book_secret_hash == secret
+
+
 def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no reason to build a book."""
     stage = Stage()
