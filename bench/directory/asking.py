@@ -125,15 +125,17 @@ def presence(base: str, _people: Sequence[Person]) -> Asked:
 
 
 def reverse(base: str, people: Sequence[Person]) -> Asked:
-    """Who calls: a number of somebody's, and some that nobody has."""
+    """Who calls."""
+    filters = [one_of(*(equality(name, number) for name in NUMBERS)) for number in called_numbers(people)]
+    return Asked(_searches(base, filters))
+
+
+def called_numbers(people: Sequence[Person]) -> Iterator[str]:
+    """Numbers of somebody's, and some that nobody has."""
     choice = random.Random(1)
-    filters = []
     for one in choice.choices(people, k=_COUNT):
         _, number = choice.choice(one.phones)
-        if choice.random() < UNKNOWN:
-            number = f"+49999{choice.randrange(10**8):08d}"
-        filters.append(one_of(*(equality(name, number) for name in NUMBERS)))
-    return Asked(_searches(base, filters))
+        yield f"+49999{choice.randrange(10**8):08d}" if choice.random() < UNKNOWN else number
 
 
 def substring(base: str, people: Sequence[Person]) -> Asked:

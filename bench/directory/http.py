@@ -6,7 +6,6 @@ It looks for no more in an answer than its length and its status, so that it cos
 
 from __future__ import annotations
 
-import random
 import selectors
 import socket
 import time
@@ -18,14 +17,13 @@ from itertools import cycle
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.directory.asking import UNKNOWN
+from bench.directory.asking import called_numbers
 from bench.directory.load import CONNECTIONS, WARMUP
 from bench.directory.people import Person
 from bench.directory.seed import PHONE, TENANT
 from bench.phone import Target
 
 WHOLE_BOOK = "XML phone book (Yealink), its first 5,000"
-_COUNT = 2000
 _LENGTH = b"\r\nContent-Length: "
 
 
@@ -91,15 +89,8 @@ def web_port(configuration: Path) -> int:
 
 
 def caller_requests(target: Target, people: Sequence[Person]) -> list[bytes]:
-    """Numbers of somebody's, and some that nobody has."""
-    choice = random.Random(1)
-    numbers = []
-    for one in choice.choices(people, k=_COUNT):
-        _, number = choice.choice(one.phones)
-        if choice.random() < UNKNOWN:
-            number = f"+49999{choice.randrange(10**8):08d}"
-        numbers.append(number)
-    return [_request(target, f"caller?number={quote(number)}") for number in numbers]
+    """Who calls, as over LDAP (`bench.directory.asking.reverse`)."""
+    return [_request(target, f"caller?number={quote(number)}") for number in called_numbers(people)]
 
 
 def accepting(request: bytes, media_type: str) -> bytes:

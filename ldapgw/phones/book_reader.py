@@ -26,6 +26,7 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.phones.explain.query import typeahead_filter
+from ldapgw.phones.lookup import texts_of
 
 # The longest number that is looked up, in characters: an address of SIP with a number has fewer.
 MAX_NUMBER = 256
@@ -129,7 +130,7 @@ class Caller:
 
     def text(self, attribute: str) -> str:
         """The first value of an attribute; empty if there is none, or none that the login may see."""
-        return next(iter(_texts(self.entry, attribute)), "")
+        return next(iter(texts_of(self.entry, attribute)), "")
 
     @property
     def number(self) -> tuple[str, str]:
@@ -284,12 +285,8 @@ def _listed(entry: Entry, directory: Directory, access: Access) -> ListedContact
     numbers: dict[str, str] = {}
     # telephoneNumber repeats the best number; the other attribute tells the number's kind.
     for attribute in ("telephoneNumber", "mobile", "homePhone"):
-        numbers |= dict.fromkeys(_texts(entry, attribute), _KINDS[attribute])
+        numbers |= dict.fromkeys(texts_of(entry, attribute), _KINDS[attribute])
     name, given_name, family_name, company = (
-        next(iter(_texts(entry, attribute)), "") for attribute in ("cn", "givenName", "sn", "o")
+        next(iter(texts_of(entry, attribute)), "") for attribute in ("cn", "givenName", "sn", "o")
     )
     return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), directory.flags(entry, access))
-
-
-def _texts(entry: Entry, attribute: str) -> list[str]:
-    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute)]

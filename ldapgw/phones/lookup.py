@@ -125,20 +125,21 @@ class DirectoryFinder:
 def _contact_summary(entry: Entry, base: Dn) -> ContactSummary:
     numbers: dict[str, str] = {}
     for attribute in _SHOWN_NUMBERS:
-        for number in _texts(entry, attribute):
+        for number in texts_of(entry, attribute):
             # telephoneNumber repeats the best number; the other attribute tells the number's type.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     rdns_below_base = Dn.parse(entry.dn).rdns[: -len(base.rdns)]
     attribute_name, book = rdns_below_base[-1][0]
     return ContactSummary(
-        name=next(iter(_texts(entry, "cn")), ""),
-        organization=next(iter(_texts(entry, "o")), ""),
+        name=next(iter(texts_of(entry, "cn")), ""),
+        organization=next(iter(texts_of(entry, "o")), ""),
         numbers=tuple(numbers.items()),
-        mails=tuple(_texts(entry, "mail")),
+        mails=tuple(texts_of(entry, "mail")),
         book=book if attribute_name == "ou" else "",
     )
 
 
-def _texts(entry: Entry, attribute: str) -> list[str]:
+def texts_of(entry: Entry, attribute: str) -> list[str]:
+    """The values of an attribute."""
     return [value.decode("utf-8", "replace") for value in entry.attribute(attribute)]

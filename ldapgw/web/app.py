@@ -15,11 +15,12 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPage, SearchPage
 from ldapgw.web.admin_pages import AdminPage
-from ldapgw.web.callers import CallerPage
+from ldapgw.web.book_clients import BookClients
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.events import EventStreams
@@ -35,7 +36,7 @@ from ldapgw.web.http import (
 )
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
-from ldapgw.web.phone_books import PhoneBooks
+from ldapgw.web.phone_login import LoginRefused, log_in
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
@@ -57,8 +58,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         ExplainPage(layout),
         AdminPage(layout, phones),
         EventStreams(layout),
-        CallerPage(layout),
-        PhoneBooks(layout),
+        BookClients(layout),
     )
     return tuple(route for page in pages for route in page.routes())
 
@@ -137,6 +137,8 @@ class _App:
     async def _respond(self, route: Route, request: HttpRequest, path_values: dict[str, str]) -> HttpResponse:
         try:
             return await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
+        except LoginRefused as refused:
+            return refused.response
         except PageError as error:
             return self.error_response(request, error, await self._visitor_of_error(request, error))
         except StoreError as error:
@@ -161,18 +163,22 @@ class _App:
 
     async def _authorize(
         self, route: Route, request: HttpRequest, path_values: dict[str, str]
-    ) -> tuple[WebTenant | Visitor, ...]:
-        """Check the role that the route requires; returns the tenant and the visitor for the handler.
+    ) -> tuple[WebTenant | Visitor | Viewer, ...]:
+        """Check the role that the route requires; returns the tenant, and the visitor or the phone, for the handler.
 
         :raises PageError: when the visitor lacks the role, or the form is forged.
+        :raises LoginRefused: when a phone did not log in.
         """
         if route.required_role is RequiredRole.PUBLIC:
             return ()
         tenant = self._layout.dependencies.tenants.get(path_values.pop("tenant"))
         if tenant is None:
             raise PageError(error_pages.NOT_FOUND)
-        if route.required_role in (RequiredRole.TENANT, RequiredRole.PHONE):
+        if route.required_role is RequiredRole.TENANT:
             return (tenant,)
+        if route.required_role is RequiredRole.PHONE:
+            gateway, secret = self._layout.dependencies, path_values.get("secret")
+            return tenant, await log_in(request, tenant, secret, gateway.book_clients, gateway.clock)
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None:
             raise PageError(error_pages.SIGNED_OUT if route.method == "POST" else error_pages.SIGN_IN_FIRST, tenant)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Logins of phones and PBXs over HTTP: Basic (RFC 7617), or Bearer with ``NAME.PASSWORD`` (RFC 6750).
+"""Logins of phones and PBXs over HTTP: Basic (RFC 7617), Bearer with ``NAME.PASSWORD`` (RFC 6750), or a secret address.
 
 There is no Digest (RFC 7616): it needs a stored equivalent of the password.  A login that came in clear over the
 network is refused.  The answer to a wrong login is delayed, and wrong logins count together with those over LDAP.
@@ -11,10 +11,11 @@ import base64
 import binascii
 from typing import NamedTuple
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ldapgw.directory.access import Viewer
-from ldapgw.web.dependencies import WebDependencies, WebTenant
+from ldapgw.web.dependencies import BookClientDependencies, WebTenant
 from ldapgw.web.http import HttpRequest, HttpResponse, text_response
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
@@ -60,51 +61,35 @@ def read_credentials(authorization: str) -> HttpCredentials | None:
     return HttpCredentials(user.decode("utf-8", "replace"), secret) if colon else None
 
 
-async def log_in(request: HttpRequest, tenant: WebTenant, dependencies: WebDependencies) -> Viewer:
+async def log_in(
+    request: HttpRequest,
+    tenant: WebTenant,
+    secret: str | None,
+    dependencies: BookClientDependencies,
+    clock: IReactorTime,
+) -> Viewer:
     """The login of the phone that sent a request.
 
+    :param secret: stands for a login in the request's path; None: the path has none.
+    :param clock: delays the answer to a wrong login.
     :raises LoginRefused: there is no login, it is wrong or another tenant's, or it came in clear over the network.
     """
-    _refuse_clear(request)
-    credentials = read_credentials(request.authorization)
-    if credentials is None:
-        raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
-    viewer = dependencies.book_clients.authenticate(credentials.name, credentials.password, request.address)
-    if viewer is None or not _is_of(viewer, tenant):
-        await _delay(request, credentials.name, dependencies)
-        raise LoginRefused(_unauthorized(tenant, "Name or password is wrong."))
-    return viewer
-
-
-async def log_in_by_secret(
-    request: HttpRequest, tenant: WebTenant, secret: str, dependencies: WebDependencies
-) -> Viewer:
-    """The login of the phone whose phone book has a secret in its address.
-
-    :param secret: as the address has it.
-    :raises LoginRefused: there is no such address, or not in this tenant, or it came in clear over the network.
-    """
-    _refuse_clear(request)
-    viewer = dependencies.book_clients.authenticate_secret(secret, request.address)
-    if viewer is None or not _is_of(viewer, tenant):
-        await _delay(request, secret.rpartition(".")[0], dependencies)
-        raise LoginRefused(text_response("There is no such phone book.", 404))
-    return viewer
-
-
-def _refuse_clear(request: HttpRequest) -> None:
     if not request.is_private:
         raise LoginRefused(text_response(_NEEDS_TLS, 403))
-
-
-def _is_of(viewer: Viewer, tenant: WebTenant) -> bool:
-    return any(access.tenant == tenant.name for access in viewer.access)
-
-
-async def _delay(request: HttpRequest, name: str, dependencies: WebDependencies) -> None:
-    """Count a wrong login, and wait before it is refused."""
-    delay = dependencies.book_clients.login_delay(request.address, name)
-    await deferLater(dependencies.clock, _LONGEST_DELAY if delay is None else delay)
+    if secret is not None:
+        viewer = dependencies.authenticate_secret(secret, request.address)
+        name, refusal = secret.rpartition(".")[0], text_response("There is no such phone book.", 404)
+    else:
+        credentials = read_credentials(request.authorization)
+        if credentials is None:
+            raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
+        viewer = dependencies.authenticate(credentials.name, credentials.password, request.address)
+        name, refusal = credentials.name, _unauthorized(tenant, "Name or password is wrong.")
+    if viewer is None or not any(access.tenant == tenant.name for access in viewer.access):
+        delay = dependencies.login_delay(request.address, name)
+        await deferLater(clock, _LONGEST_DELAY if delay is None else delay)
+        raise LoginRefused(refusal)
+    return viewer
 
 
 def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:

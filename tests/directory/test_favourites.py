@@ -14,7 +14,7 @@ from ldapgw.directory import dit as dit_module
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
@@ -55,8 +55,8 @@ def tree(own: list[tuple[int, bool]], others: list[int], sharing: Sharing, *, fi
     return Dit((Directory(context, books),), Features("1"))
 
 
-def names(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: object = WHOLE_SUBTREE) -> list[str]:
-    request = SearchRequest(base, scope, read_filter(text))  # type: ignore[arg-type]
+def names(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: Scope = WHOLE_SUBTREE) -> list[str]:
+    request = SearchRequest(base, scope, read_filter(text))
     return [match.entry.dn for match in all_matches(dit, viewer, request)]
 
 
@@ -116,7 +116,7 @@ def test_where_they_are_first() -> None:
     dit = tree(STARRED, [6, 0], Sharing.PRIVATE)
     own = ["uid=a2", "uid=a5", "uid=a1", "uid=a4"]
 
-    def found(viewer: Viewer, base: str, scope: object = WHOLE_SUBTREE) -> list[str]:
+    def found(viewer: Viewer, base: str, scope: Scope = WHOLE_SUBTREE) -> list[str]:
         return [dn.partition(",")[0] for dn in names(dit, viewer, "(objectClass=person)", base, scope)]
 
     assert found(PHONE, BASE) == found(PHONE, "") == ["uid=a2", "uid=a5", "uid=b0", "uid=a1", "uid=a4", "uid=b6"]

@@ -19,6 +19,7 @@ from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Seen, Sta
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
     for route in routes(Layout.of(Stage().gate))
+    if "<secret>" not in route.path  # a wrong one is answered late (test_phone_books.py)
 ]
 NONE = [
     ("GET", "/nobody/"),

@@ -128,10 +128,13 @@ def test_no_such_book(browser: Browser, path: str) -> None:
     ],
 )
 def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) -> None:
-    """They are answered late; the password is no secret of an address, nor the secret a password."""
+    """They are answered late, guarded as all answers; the password is no secret of an address, nor the other way."""
     phone = Pbx(stage)
     assert phone.get(path, headers) == b""
-    assert f"HTTP/1.1 {status} ".encode() in phone.wait(FIRST_DELAY)
+    answer = phone.wait(FIRST_DELAY)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    for header in (b"Cache-Control: no-store", b"Referrer-Policy: no-referrer", b"X-Content-Type-Options: nosniff"):
+        assert header in answer
 
 
 def test_no_login(browser: Browser) -> None:
