@@ -15,10 +15,12 @@ from ldapgw.cli.site import Site, as_json, only_tenant, pass_site
 from ldapgw.contact import Sharing
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
+from ldapgw.phones.lookup import texts_of
 from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
@@ -92,9 +94,13 @@ def _json_object(view: PhoneView, entry: Entry) -> dict[str, Any]:
         "dn": entry.dn,
         "book": book_of(entry, view.context),
         "name": name_of(entry),
-        "organization": next(iter(_texts(entry, "o")), ""),
-        "numbers": [{"attribute": kind, "number": text} for kind in _NUMBERS for text in _texts(entry, kind)],
-        "mail": _texts(entry, "mail"),
+        "organization": next(iter(texts_of(entry, "o")), ""),
+        "numbers": [
+            {"attribute": kind, "number": text}
+            for kind in _NUMBERS
+            for text in texts_of(entry, kind, view.viewer.number_formatter)
+        ],
+        "mail": texts_of(entry, "mail"),
     }
 
 
@@ -104,9 +110,9 @@ def _print(view: PhoneView, result: PhoneSearchResult) -> None:
         (
             (
                 name_of(entry),
-                "\n".join(_texts(entry, "o")),
-                "\n".join(_numbers(entry)),
-                "\n".join(_texts(entry, "mail")),
+                "\n".join(texts_of(entry, "o")),
+                "\n".join(_numbers(entry, view.viewer.number_formatter)),
+                "\n".join(texts_of(entry, "mail")),
                 book_of(entry, view.context),
             )
             for entry in result.entries
@@ -114,15 +120,11 @@ def _print(view: PhoneView, result: PhoneSearchResult) -> None:
     )
 
 
-def _texts(entry: Entry, attribute: str) -> list[str]:
-    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute)]
-
-
-def _numbers(entry: Entry) -> Iterable[str]:
+def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
     """Each number once, with its kinds."""
     kinds_of: dict[str, list[str]] = {}
     for attribute, kind in _NUMBERS.items():
-        for number in _texts(entry, attribute):
+        for number in texts_of(entry, attribute, formatter):
             kinds_of.setdefault(number, []).extend(filter(None, [kind]))
     return (f"{number} ({', '.join(kinds)})" if kinds else number for number, kinds in kinds_of.items())
 

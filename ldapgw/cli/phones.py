@@ -16,7 +16,9 @@ from ldapgw.cli.output import hint, local_time, print_json, print_line, print_ta
 from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import UserError
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
@@ -32,6 +34,16 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # What is no text is no password and no certificate, and is said to be none.
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
+
+
+def _phone_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> NumberFormat | None:
+    """Check the format of a phone's numbers."""
+    if value is not None and value not in PHONE_FORMATS:
+        raise click.BadParameter(
+            f"{value} is a format for a whole tenant (number_format in the configuration); "
+            f"a phone can have {', '.join(PHONE_FORMATS)}"
+        )
+    return None if value is None else NumberFormat(value)
 
 
 @click.group()
@@ -55,6 +67,14 @@ def phones() -> None:
     help="One entry a contact, or one entry a number for phones that show one number alone.  "
     "Without it, what suits the model; else values.",
 )
+@click.option(
+    "--number-format",
+    type=click.Choice([*NumberFormat], case_sensitive=False),
+    callback=_phone_format,
+    metavar="FORMAT",
+    help=f"How numbers are written for this phone: {', '.join(PHONE_FORMATS)}.  "
+    "Without it, as the tenant's number_format says.",
+)
 @as_json
 @pass_site
 def add(
@@ -65,6 +85,7 @@ def add(
     account: str | None,
     model: str | None,
     numbers: str | None,
+    number_format: NumberFormat | None,
     as_json: bool,
 ) -> None:
     """Add a phone, and print its login and its settings."""
@@ -80,6 +101,7 @@ def add(
             model=model or "",
             password=hash_password(password, os.urandom),
             created_at=now(),
+            number_format=number_format,
         )
         if not stored.add(connection, login):
             raise UserError(f"there is a phone {name} already; names are unique on a gateway, in any case")
@@ -222,6 +244,7 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         ("tenant", login.tenant),
         ("finds", f"the book of {address}, shared books" if address else "shared books"),
         *_numbers_row(login),
+        *([("number format", login.number_format)] if login.number_format else []),
         ("server", settings["ldap_url"]),
         ("bind DN", f"{settings['bind_dn']}  (or just {login.name})"),
         ("password", f"{password}  (shown this once)"),
@@ -250,6 +273,7 @@ def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, s
         "account": addresses.get(login.account_id),
         "model": login.model or None,
         "numbers": login.numbers.value,
+        "number_format": login.number_format,
         "bind_dn": _bind_dn(tenant, login) if tenant else None,
         "created": timestamp(login.created_at),
         "last_seen": timestamp(login.last_seen),
@@ -277,7 +301,7 @@ def _tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
 
 def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
     print_table(
-        ("phone", "tenant", "account", "model", "numbers", "last seen", "from", "last search", "hint"),
+        ("phone", "tenant", "account", "model", "numbers", "format", "last seen", "from", "last search", "hint"),
         (
             (
                 login.name,
@@ -285,6 +309,7 @@ def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[i
                 addresses.get(login.account_id, ""),
                 login.model,
                 login.numbers.value,
+                login.number_format or "",
                 local_time(login.last_seen, now()) or "never",
                 login.last_address or "",
                 local_time(login.searched_at, now()),

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.numbers.phone_number import NumberFormat
 
 
@@ -60,6 +61,16 @@ class NamingContext:
 ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
 
 
+def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
+    """What gives numbers of a tenant's entries another format; None: they have the format.
+
+    :param form: None: the tenant's own format.
+    """
+    if form is None or form is context.number_format:
+        return None
+    return NumberFormatter(form, context.number_format, context.region, context.outside_line)
+
+
 def phone_dn(name: str, base: Dn) -> Dn:
     """The DN that a phone binds with."""
     return base.child("ou", "phones").child("cn", name)
@@ -88,11 +99,13 @@ class Viewer(NamedTuple):
 
     :ivar login: the phone's DN, for "Who am I?" (RFC 4532); empty: anonymous.
     :ivar per_number: a contact is shown as one entry for each of its numbers.
+    :ivar number_formatter: gives numbers the viewer's format; None: numbers are in the tenant's format.
     """
 
     login: str = ""
     access: tuple[Access, ...] = ()
     per_number: bool = False
+    number_formatter: NumberFormatter | None = None
 
 
 # Sees the root DSE and the subschema only.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from operator import attrgetter
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family
 from ldapgw.directory.segment import Segment
 
@@ -93,16 +95,23 @@ def find_callers(
     return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
 
 
-def matching_numbers(entry: Entry, numbers: Sequence[NamedNumber]) -> dict[str, tuple[str, ...]]:
+def matching_numbers(
+    entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
+) -> dict[str, tuple[str, ...]]:
     """The values of an entry that are a number which a filter names, by their attributes, in the schema's order.
 
     :param numbers: as `PreparedFilter.numbers` has them.
+    :param formatter: gives the values another format than the tenant's.
     """
     found = {
         kind.name: _matching_values(entry, kind, [assertion for kinds, assertion, _ in numbers if kind in kinds], set())
         for kind in NUMBER_TYPES
     }
-    return {attribute: tuple(values) for attribute, values in found.items() if values}
+    return {
+        attribute: tuple(values) if formatter is None else tuple(starmap(formatter.value, values.items()))
+        for attribute, values in found.items()
+        if values
+    }
 
 
 # The attributes of a caller-ID entry, besides the number that was asked for.

@@ -13,7 +13,7 @@ entry exists; so no two sort keys are equal, and an entry is found again after a
 paged search sends it to the client: names that agree in their first `MAX_SORT_NAME` characters are sorted by their
 tiebreakers.
 
-A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8).
+A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8), with the format of numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ from typing import Final, Protocol, Self
 from ldapgw import ber
 from ldapgw.ber import octets
 from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attribute_type, attributes_of, subtypes
+from ldapgw.directory.number_formatter import NumberFormatter
+from ldapgw.directory.schema import (
+    ATTRIBUTE_TYPES,
+    NUMBER_TYPES,
+    AttributeType,
+    Family,
+    attribute_type,
+    attributes_of,
+    subtypes,
+)
 
 # Ends the name in a sort key.
 NAME_END: Final = "\0"
@@ -172,6 +181,7 @@ class Selection:
     :ivar names: the names in both.
     :ivar all_user: all user attributes (``*``, or an empty selection).
     :ivar all_operational: all operational attributes (``+``, RFC 3673).
+    :ivar formatter: gives numbers the format of the phone that searches; None: they are in the tenant's format.
     """
 
     named: tuple[RequestedAttribute, ...]
@@ -179,9 +189,10 @@ class Selection:
     names: frozenset[str]
     all_user: bool
     all_operational: bool
+    formatter: NumberFormatter | None = None
 
     @classmethod
-    def parse(cls, attributes: tuple[str, ...]) -> Self:
+    def parse(cls, attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Self:
         """Parse an attribute selection; a name that is not in the schema (``1.1``) selects nothing.
 
         Some phones send "cn sn" as one name; this selects both attributes.
@@ -197,12 +208,18 @@ class Selection:
             names=frozenset(selected),
             all_user=not requested or "*" in requested,
             all_operational="+" in requested,
+            formatter=formatter,
         )
 
 
-def select(attributes: tuple[str, ...]) -> Selection:
-    """The parsed selection; equal requests get the same object for as long as it is cached."""
-    return _select(attributes) if sum(map(len, attributes)) <= _LONGEST_CACHED else Selection.parse(attributes)
+def select(attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Selection:
+    """The parsed selection; equal requests get the same object for as long as it is cached.
+
+    :param formatter: gives numbers the format of the phone that searches; None: they are in the tenant's format.
+    """
+    if sum(map(len, attributes)) <= _LONGEST_CACHED:
+        return _select(attributes, formatter)
+    return Selection.parse(attributes, formatter)
 
 
 _select = lru_cache(_MAX_CACHED)(Selection.parse)
@@ -348,14 +365,20 @@ class Entry:
     def dn(self) -> str:
         return self.parent.entry_dn(self.uid).decode()
 
-    def attribute(self, name: str) -> tuple[bytes, ...]:
-        """The values of an attribute by any of its names; none if it is absent or unknown."""
+    def attribute(self, name: str, formatter: NumberFormatter | None = None) -> tuple[bytes, ...]:
+        """The values of an attribute by any of its names; none if it is absent or unknown.
+
+        :param formatter: gives numbers another format than the tenant's.
+        """
         kind = attribute_type(name)
         if kind is None:
             return ()
         if kind.operational:
             return self.operational().get(kind.name, ())
-        return decoded(self._sets().get(kind.name, b""))
+        values = decoded(self._sets().get(kind.name, b""))
+        if formatter is None or kind not in NUMBER_TYPES:
+            return values
+        return formatter.values(values, self.search_text(kind) or "")
 
     def operational(self) -> Attributes:
         """The operational attributes by name."""
@@ -379,6 +402,8 @@ class Entry:
         :param types_only: attribute names without their values.
         """
         sets = self._sets()
+        if selection.formatter is not None:
+            sets |= self._formatted_numbers(sets, selection, selection.formatter)
         selected = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
         if selection.all_user:
             selected += [(_ENCODED_NAMES[name], values) for name, values in sets.items() if name not in selection.names]
@@ -407,6 +432,16 @@ class Entry:
 
     def _sets(self) -> dict[str, bytes]:
         return self.parent.shared.unpack() | PackedAttributes(self._values).unpack()
+
+    def _formatted_numbers(
+        self, sets: Mapping[str, bytes], selection: Selection, formatter: NumberFormatter
+    ) -> dict[str, bytes]:
+        """The encoded sets of the selected attributes that hold numbers, in another format."""
+        return {
+            kind.name: encoded_set(formatter.values(decoded(sets[kind.name]), self.search_text(kind) or ""))
+            for kind in NUMBER_TYPES
+            if kind.name in sets and (selection.all_user or kind.name in selection.names)
+        }
 
     def _operational(self, selection: Selection) -> Iterable[tuple[bytes, bytes]]:
         own = self.operational()

@@ -200,10 +200,15 @@ def lines_of(search_text: str) -> list[str]:
     return search_text.partition("\f")[0].split("\n")[1:-1]
 
 
+def is_number_line(line: str) -> bool:
+    """Whether a line is one of a telephone number in lenient matching, as `number_of` reads it."""
+    return line.startswith("\t")
+
+
 def number_of(line: str) -> Number:
-    """The telephone number of a line."""
+    """The telephone number of a line; its digits stand for what was typed."""
     _, e164, national, digits, *_ = line.split("\t")
-    return Number("", e164, national, digits.removeprefix("+"))
+    return Number(digits, e164, national, digits.removeprefix("+"))
 
 
 def number_forms(line: str) -> tuple[Number, ...]:

@@ -199,7 +199,8 @@ class FastPath:
         scopes = search_scopes(dit, viewer, request.base, request.scope)
         directory = dit.directory(scopes[0].context.name) if len(scopes) == 1 else None
         scope = scopes[0] if directory else None
-        return _keep(self._requests, key, _RequestTemplate(directory, limit, select(request.attributes), scope))
+        selection = select(request.attributes, viewer.number_formatter)
+        return _keep(self._requests, key, _RequestTemplate(directory, limit, selection, scope))
 
 
 def _first_slice(

@@ -398,7 +398,7 @@ class Session:
         return StartSearch(
             message.message_id,
             batches,
-            select(request.attributes),
+            select(request.attributes, viewer.number_formatter),
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
         )

@@ -21,6 +21,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, GreaterOrEqual, Not, Or, Present, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import SearchCursor
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.request_encoder import encode_search
@@ -117,12 +118,14 @@ class Caller:
     :param entry: the contact's entry.
     :param numbers: the number that was looked up, as `PreparedFilter.numbers` has it.
     :param access: of the login that has looked it up.
+    :param formatter: gives numbers the login's format; None: they are in the tenant's format.
     """
 
     entry: Entry
     numbers: Sequence[NamedNumber]
     directory: Directory
     access: Access
+    formatter: NumberFormatter | None = None
 
     @property
     def name(self) -> str:
@@ -130,12 +133,12 @@ class Caller:
 
     def text(self, attribute: str) -> str:
         """The first value of an attribute; empty if there is none, or none that the login may see."""
-        return next(iter(texts_of(self.entry, attribute)), "")
+        return next(iter(texts_of(self.entry, attribute, self.formatter)), "")
 
     @property
     def number(self) -> tuple[str, str]:
         """The number as phones get it, and its kind: mobile, home, fax, pager or work."""
-        numbers = matching_numbers(self.entry, self.numbers)
+        numbers = matching_numbers(self.entry, self.numbers, self.formatter)
         return next((numbers[attribute][0], kind) for attribute, kind in _KINDS.items() if attribute in numbers)
 
     @property
@@ -194,7 +197,7 @@ class BookReader:
             if found is None and not cursor.finished:
                 await deferLater(self._clock, 0)
         self._log(viewer, address, request, int(found is not None), started)
-        return None if found is None else Caller(found, prepared.numbers, directory, access)
+        return None if found is None else Caller(found, prepared.numbers, directory, access, viewer.number_formatter)
 
     async def contacts(
         self, viewer: Viewer, address: str, query: ListQuery, length: ListLength
@@ -233,7 +236,7 @@ class BookReader:
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
                 for entry in entries:
                     given += 1
-                    yield _listed(entry, directory, access)
+                    yield _listed(entry, directory, access, viewer.number_formatter)
             if length.total > query.first + query.count:
                 length.has_more = True
                 break
@@ -281,11 +284,11 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
     return And((_PERSON, _HAS_NUMBER))
 
 
-def _listed(entry: Entry, directory: Directory, access: Access) -> ListedContact:
+def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
     numbers: dict[str, str] = {}
     # telephoneNumber repeats the best number; the other attribute tells the number's kind.
     for attribute in ("telephoneNumber", "mobile", "homePhone"):
-        numbers |= dict.fromkeys(texts_of(entry, attribute), _KINDS[attribute])
+        numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
     name, given_name, family_name, company = (
         next(iter(texts_of(entry, attribute)), "") for attribute in ("cn", "givenName", "sn", "o")
     )

@@ -18,6 +18,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import search
 from ldapgw.phones.explain.query import typeahead_filter
 
@@ -140,6 +141,9 @@ def _contact_summary(entry: Entry, base: Dn) -> ContactSummary:
     )
 
 
-def texts_of(entry: Entry, attribute: str) -> list[str]:
-    """The values of an attribute."""
-    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute)]
+def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> list[str]:
+    """The values of an attribute.
+
+    :param formatter: gives numbers another format than the tenant's.
+    """
+    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute, formatter)]

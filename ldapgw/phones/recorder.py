@@ -272,6 +272,7 @@ class PhoneRecorder(Service):
                 login=viewer.login,
                 own_book=book.name if book is not None else "",
                 per_number=viewer.per_number,
+                number_format=viewer.number_formatter.target if viewer.number_formatter else None,
                 model=model,
                 attribute_aliases=self._attribute_aliases,
                 messages=messages,

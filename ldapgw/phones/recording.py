@@ -25,7 +25,8 @@ from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest, to_string
 from ldapgw.directory.name_folding import variants
-from ldapgw.directory.normalization import lines_of
+from ldapgw.directory.normalization import lines_of, number_of
+from ldapgw.directory.number_formatter import NumberFormatter, parse_written
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, attribute_type
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode, UserError
@@ -87,7 +88,7 @@ class RecordedEntry:
         if not context.lenient:
             return cls.from_values(entry.dn, attributes, context)
         texts = {kind.name: entry.search_text(kind) or "" for kind in NUMBER_TYPES if kind.name in attributes}
-        numbers = {name: tuple(map(_number_of, lines_of(text))) for name, text in texts.items()}
+        numbers = {name: tuple(map(number_of, lines_of(text))) for name, text in texts.items()}
         known = {form for kind in _PERSON_TYPES for value in attributes.get(kind.name, ()) for form in variants(value)}
         forms = {
             line.strip(" ")
@@ -100,16 +101,17 @@ class RecordedEntry:
     def from_values(cls, dn: str, attributes: Mapping[str, tuple[str, ...]], context: NamingContext) -> RecordedEntry:
         """Make an entry of values alone, as a phone gets them."""
         numbers = {
-            kind.name: tuple(parse(value, context.region) or Number(value) for value in attributes[kind.name])
+            kind.name: tuple(_parse(value, context) for value in attributes[kind.name])
             for kind in NUMBER_TYPES
             if kind.name in attributes
         }
         return cls(dn, attributes, numbers)
 
 
-def _number_of(line: str) -> Number:
-    _, e164, national, typed, *_ = line.split("\t")
-    return Number(typed, e164, national, typed.removeprefix("+"))
+def _parse(value: str, context: NamingContext) -> Number:
+    """A number in the tenant's format; without digits, only what is written is known of it."""
+    number = parse_written(value, context.number_format, context.region, context.outside_line)
+    return number or parse(value, context.region) or Number(value)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,6 +122,7 @@ class Recording:
     :ivar login: the DN that the phone binds as.
     :ivar own_book: name of the phone's own book; empty: none.
     :ivar per_number: whether the phone gets an entry for each number.
+    :ivar number_format: the format in which the phone gets numbers; None: the tenant's.
     :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
     :ivar attribute_aliases: names of attributes by further names (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: of the ldapgw that recorded.
@@ -133,6 +136,7 @@ class Recording:
     login: str
     own_book: str
     per_number: bool = False
+    number_format: NumberFormat | None = None
     model: str = ""
     attribute_aliases: Mapping[str, str] = field(default_factory=dict)
     messages: tuple[RecordedMessage, ...] = ()
@@ -290,7 +294,10 @@ def collect_entries(
         for name, values in response.attributes:
             kind = attribute_type(name)
             if kind is not None and kind in _USER_TYPES and values:
-                attributes.setdefault(kind.name, {}).update(dict.fromkeys(value.decode() for value in values))
+                texts = [value.decode() for value in values]
+                if kind in NUMBER_TYPES and viewer.number_formatter is not None:
+                    texts = _original_numbers(texts, response.dn, viewer.number_formatter)
+                attributes.setdefault(kind.name, {}).update(dict.fromkeys(texts))
     entries: dict[str, RecordedEntry] = {}
     for dn, attributes in given.items():
         named = _named(dn)
@@ -303,6 +310,12 @@ def collect_entries(
         if found is not None and _named(found.dn) and (viewer.per_number or not is_of_number(found.dn)):
             entries.setdefault(found.dn, found)
     return tuple(entries.values())
+
+
+def _original_numbers(texts: Iterable[str], dn: str, formatter: NumberFormatter) -> list[str]:
+    """Numbers that a phone was given, in the tenant's format; the DN of an entry for a caller has its number so."""
+    in_dn = {formatter.value(value, ""): value for values in _named(dn).values() for value in values}
+    return [in_dn.get(text) or formatter.original(text) for text in texts]
 
 
 def is_of_number(dn: str) -> bool:
@@ -452,6 +465,7 @@ def dump(recording: Recording) -> str:
         "login": recording.login,
         "own_book": recording.own_book,
         "per_number": recording.per_number,
+        "number_format": recording.number_format,
         "tenant": {
             "title": context.title,
             "base_dn": str(context.base),
@@ -547,6 +561,8 @@ def _read_header(header: Mapping[str, Any]) -> Recording:
         login=str(header["login"]),
         own_book=str(header["own_book"]),
         per_number=bool(header["per_number"]),
+        # Recordings of former versions have none.
+        number_format=NumberFormat(header["number_format"]) if header.get("number_format") else None,
         model=str(header["model"]),
         attribute_aliases={str(alias): _known_name(name) for alias, name in tenant["attribute_aliases"].items()},
         version=str(header["ldapgw"]),

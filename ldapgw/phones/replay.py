@@ -13,7 +13,7 @@ from itertools import count
 from typing import Protocol
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import NOBODY, Access, NamingContext, Viewer
+from ldapgw.directory.access import NOBODY, Access, NamingContext, Viewer, number_formatter
 from ldapgw.directory.book import DIRECTORY, Book, assemble_book, assemble_label, book_parent, label_parent
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn, InvalidDn, folded
@@ -127,7 +127,8 @@ class RecordedGateway:
         dit = Dit((directory_of(recording),), features(tls=False))
         has_own = bool(recording.own_book)
         access = Access(recording.context.name, _OWN if has_own else "")
-        viewer = Viewer(recording.login, (access,), recording.per_number)
+        formatter = number_formatter(recording.number_format, recording.context)
+        viewer = Viewer(recording.login, (access,), recording.per_number, formatter)
         days = count()
         self._port = DirectoryPort(lambda: dit, lambda *_: viewer, lambda _: NOBODY, b"key")
         self._fast_path = FastPath(_LIMITS.size_limit)

@@ -61,4 +61,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         sharing=tenant.sharing,
         groups={name: len(members) for name, members in tenant.group},
         shared_label=tenant.shared_label,
+        number_format=tenant.number_format,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store.tables import phone
 
 
@@ -41,6 +42,7 @@ class PhoneLogin:
     :ivar search_hint: problem of that search (`ldapgw.phones.hints.Hint`); empty: no problem.
     :ivar worked_at: when the phone, with its present password, first found a contact.
     :ivar book_secret: the hash of the secret in the address of its XML phone book; empty: it has no such address.
+    :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
     """
 
     name: str
@@ -56,6 +58,7 @@ class PhoneLogin:
     search_hint: str = ""
     worked_at: float | None = None
     book_secret: str = ""
+    number_format: NumberFormat | None = None
 
     def __repr__(self) -> str:
         """Omit the hashes."""
@@ -148,6 +151,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         row.search_hint or "",
         row.worked_at,
         row.book_secret or "",
+        NumberFormat(row.number_format) if row.number_format else None,
     )
 
 
@@ -165,6 +169,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
             model=new.model,
             password=new.password,
             created_at=new.created_at,
+            number_format=new.number_format,
         )
     )
     return True
@@ -191,6 +196,15 @@ def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool
     :returns: False when there is no phone of this name.
     """
     new = update(phone).where(phone.c.name == name).values(book_secret=book_secret or None)
+    return connection.execute(new).rowcount > 0
+
+
+def set_number_format(connection: Connection, name: str, number_format: NumberFormat | None) -> bool:
+    """Store the format in which a phone gets numbers; None: the tenant's format.
+
+    :returns: False when there is no phone of this name.
+    """
+    new = update(phone).where(phone.c.name == name).values(number_format=number_format)
     return connection.execute(new).rowcount > 0
 
 

@@ -174,6 +174,7 @@ phone = Table(
     Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
     Column("worked_at", Float, comment="first search with this password that found a contact; null: no such search"),
     Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
+    Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's"),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )

@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, NamingContext, Viewer, phone_dn
+from ldapgw.directory.access import Access, NamingContext, Viewer, number_formatter, phone_dn
 from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
@@ -460,5 +460,10 @@ def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> Phon
     :param own_book: the key of the book of the phone's account; empty: the phone has no account.
     """
     dn = phone_dn(login.name, context.base)
-    viewer = Viewer(str(dn), (Access(login.tenant, own_book),), per_number=login.numbers is NumberMode.ENTRIES)
+    viewer = Viewer(
+        str(dn),
+        (Access(login.tenant, own_book),),
+        per_number=login.numbers is NumberMode.ENTRIES,
+        number_formatter=number_formatter(login.number_format, context),
+    )
     return PhoneAccess(login.name, dn, login.password, viewer, login.book_secret)

@@ -15,6 +15,7 @@ from ldapgw.directory.caller_id import LeftOut
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.explainer import Explainer
@@ -41,6 +42,7 @@ class WebTenant:
     :ivar groups: how many addresses each group of accounts has, by the group's name.
     :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
     :ivar excluded_labels: contacts with one of these labels are not synced.
+    :ivar number_format: the format of numbers for phones that have none of their own.
     """
 
     name: str
@@ -54,6 +56,7 @@ class WebTenant:
     excluded_labels: tuple[str, ...] = ()
     groups: Mapping[str, int] = field(default_factory=dict, hash=False)
     shared_label: str = ""
+    number_format: NumberFormat = NumberFormat.E164
 
     @property
     def heading(self) -> str:

@@ -65,6 +65,9 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "address-made": FlashMessage(
         "good", gettext_noop("The phone has a secret address. It is shown here for ten minutes, and never again.")
     ),
+    "number-format-set": FlashMessage(
+        "good", gettext_noop("The phone gets numbers in this format from its next search on.")
+    ),
     "address-ended": FlashMessage("good", gettext_noop("The secret address is refused from now on.")),
     "recording-began": FlashMessage(
         "good", gettext_noop("The phone is being recorded: search for somebody on the phone, or have somebody call it.")

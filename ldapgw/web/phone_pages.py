@@ -22,6 +22,8 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
@@ -37,7 +39,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpRequest, HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_texts import ADVICE, SERIOUS_ADVICE, PhoneState, phone_state, search_log_lines
+from ldapgw.web.phone_texts import ADVICE, NUMBER_FORMATS, SERIOUS_ADVICE, PhoneState, phone_state, search_log_lines
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
@@ -185,6 +187,7 @@ class PhonePages:
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address", self.make_book_address),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
+            post("/<tenant>/phones/<name>/number-format", self.set_number_format),
             post("/<tenant>/phones/<name>/test", self.test),
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/record", self.record),
@@ -250,6 +253,8 @@ class PhonePages:
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
             steps=steps,
+            number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
+            tenant_format=NUMBER_FORMATS[tenant.number_format],
             http=self._http_addresses(tenant, visitor, login, vendor),
             **self._sheet_values(tenant, login, vendor, password),
         )
@@ -380,6 +385,21 @@ class PhonePages:
         await self._layout.dependencies.changed()
         self._log("lost its secret address", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "address-ended", f"phones/{login.name}")
+
+    async def set_number_format(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
+    ) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/number-format``: set the format of numbers; an empty one is the tenant's."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        form = request.form.get("number_format")
+        if form not in {"", *PHONE_FORMATS}:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        number_format = NumberFormat(form) if form else None
+        if not await self._layout.dependencies.store.run(phones.set_number_format, login.name, number_format):
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        await self._layout.dependencies.changed()
+        self._log("got another number format", request, visitor, login)
+        return self._layout.redirect_to_tenant(tenant, "number-format-set", f"phones/{login.name}")
 
     async def record(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""

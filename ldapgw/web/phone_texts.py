@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldapgw.errors import ResultCode
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH
 from ldapgw.phones.hints import HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
 from ldapgw.phones.provisioning.sheet import Advice
@@ -112,6 +113,15 @@ _CODES: Mapping[ResultCode, str] = {
     ResultCode.CANCELED: gettext_noop("cancelled"),
 }
 _SCOPES: Sequence[str] = (gettext_noop("one entry"), gettext_noop("one level"), gettext_noop("subtree"))
+
+
+NUMBER_FORMATS: Mapping[NumberFormat, str] = {
+    NumberFormat.E164: gettext_noop("E.164: +49301234567"),
+    NumberFormat.INTERNATIONAL: gettext_noop("international: +49 30 1234567"),
+    NumberFormat.NATIONAL: gettext_noop("national: 030 1234567"),
+    NumberFormat.TYPED: gettext_noop("as typed in Google"),
+    NumberFormat.DIAL: gettext_noop("as dialled here, with the digits for an outside line"),
+}
 
 
 @dataclass(frozen=True, slots=True)
