@@ -44,6 +44,14 @@ def test_entries_are_objects(books: Gateway) -> None:
     assert books.json("lookup", "mull") == [MULLIGAN]
 
 
+def test_numbers_have_the_phones_format(books: Gateway) -> None:
+    """As rows and as objects."""
+    books.run("phones", "add", "desk2", "--account", "alice@acme.example", "--number-format", "national")
+    [found] = books.json("lookup", "jörg", "--phone", "desk2")
+    assert [number["number"] for number in found["numbers"]] == ["030 1234567"]
+    assert " 030 1234567 " in books.run("lookup", "jörg", "--phone", "desk2").stdout
+
+
 def test_entries_are_rows(books: Gateway) -> None:
     """A contact a row, each number once; the books that were not looked at are told on stderr."""
     result = books.run("lookup", "mull")

@@ -108,6 +108,31 @@ def test_a_model_says_how_numbers_are_shown(
     assert re.findall(r"(?m)^numbers +(.*)", shown) == ([told] if told else [])
 
 
+@pytest.mark.parametrize("form", ["e164", "international", "national", "dial", None])
+def test_a_number_format_of_its_own(gateway: Gateway, form: str | None) -> None:
+    """It is kept with the phone, and said; without one the phone has the tenant's, whatever its model."""
+    options = ["--number-format", form] if form else []
+    shown = gateway.run("phones", "add", "desk1", "--model", "cisco", *options).stdout
+    assert stored(gateway)["desk1"].number_format == form
+    assert re.findall(r"(?m)^number format +(.*)", shown) == ([form] if form else [])
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("typed", "typed is a format for a whole tenant (number_format in the configuration); a phone can have e164, "
+                  "international, national, dial"),
+        ("local", "'local' is not one of"),
+    ],
+)  # fmt: skip
+def test_a_number_format_that_no_phone_can_have(gateway: Gateway, form: str, message: str) -> None:
+    """It is wrong usage; entries do not have what was typed."""
+    result = gateway.run("phones", "add", "desk1", "--number-format", form)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not gateway.state_dir.exists()
+
+
 def test_a_model_that_nobody_makes(gateway: Gateway) -> None:
     """It is wrong usage, and those that there are are named."""
     result = gateway.run("phones", "add", "desk1", "--model", "acme")
@@ -165,7 +190,9 @@ def test_an_account_of_another_tenant_is_none(gateway: Gateway) -> None:
 def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     """As rows for people and as objects for programs, without hashes."""
     gateway.connect("alice@acme.example")
-    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco")
+    gateway.run(
+        "phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco", "--number-format", "Dial"
+    )
     gateway.run("phones", "add", "hall")
     with gateway.begin() as connection:
         password = {login.name: login.password for login in phones.read_all(connection)}["desk1"]
@@ -180,6 +207,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "account": "alice@acme.example",
             "model": "cisco",
             "numbers": "entries",
+            "number_format": "dial",
             "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
             "last_seen": "2026-01-31T09:30:00Z",
             "last_address": "192.0.2.7",
@@ -193,6 +221,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "account": None,
             "model": None,
             "numbers": "values",
+            "number_format": None,
             "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example",
             "last_seen": None,
             "last_address": None,
@@ -202,7 +231,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         },
     ]
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
-        "desk1 acme alice@acme.example cisco entries 2026-01-31 09:30 192.0.2.7 2026-01-31 09:31 "
+        "desk1 acme alice@acme.example cisco entries dial 2026-01-31 09:30 192.0.2.7 2026-01-31 09:31 "
         "The search base does not exist. Use dc=acme,dc=example",
         "hall acme values never",
     ]

@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, Viewer, number_formatter
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
-from ldapgw.numbers.phone_number import parse
+from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
 from tests.support.phonebook import naming_context
 
@@ -59,12 +59,20 @@ class Reading:
 
     def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
         """The names of a list, and its length."""
+        listed, length = self._list(query, viewer)
+        return [one.name for one in listed], length
+
+    def numbers(self, query: ListQuery, viewer: Viewer) -> list[tuple[tuple[str, str], ...]]:
+        """The numbers of each contact of a list."""
+        return [one.numbers for one in self._list(query, viewer)[0]]
+
+    def _list(self, query: ListQuery, viewer: Viewer) -> tuple[list[ListedContact], ListLength]:
         length = ListLength()
 
         async def read() -> list[ListedContact]:
             return [one async for one in self.reader.contacts(viewer, "192.0.2.1", query, length)]
 
-        return [one.name for one in self.result(read())], length
+        return self.result(read()), length
 
     def result(self, work: Any) -> Any:
         done: list[Any] = []
@@ -97,6 +105,21 @@ def test_who_calls(lenient: bool) -> None:
     assert (found.name, found.number) == ("Person 007", ("+49305550007", "mobile"))
     assert reading.result(reading.reader.find_caller(DESK1, "192.0.2.1", "+49305559999")) is None
     assert [count for count, _ in reading.logged] == [1, 0]
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+def test_numbers_have_the_phones_format(lenient: bool) -> None:
+    """In lists and for callers."""
+    reading = Reading(lenient=lenient)
+    viewer = DESK1._replace(number_formatter=number_formatter(NumberFormat.DIAL, naming_context(lenient=lenient)))
+    found = reading.result(reading.reader.find_caller(viewer, "192.0.2.1", "+49305550007"))
+    assert (found.name, found.number, found.text("mobile")) == (
+        "Person 007",
+        ("00305550007", "mobile"),
+        "00305550007",
+    )
+    assert reading.numbers(ListQuery(first=7, count=1), viewer) == [(("00305550007", "mobile"),)]
+    assert reading.numbers(ListQuery(first=7, count=1), DESK1) == [(("+49305550007", "mobile"),)]
 
 
 def test_what_cannot_be_found() -> None:

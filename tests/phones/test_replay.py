@@ -12,16 +12,18 @@ from random import Random
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, Viewer, number_formatter
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Equality, Present, Scope, SearchRequest, Substrings
+from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import ProtocolViolation
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.recording import Recording, Response, dump, exchanges, is_of_number, load
 from ldapgw.phones.replay import Difference, RecordedGateway, replay
 from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support import asks, pdu
 from tests.support.filter_text import encode, read_filter
-from tests.support.phonebook import BASE, BOOK, CASES, PHONE, offices, phonebook
+from tests.support.phonebook import BASE, BOOK, CASES, PHONE, naming_context, offices, phonebook
 from tests.support.phonebook.office_searches import Asked, dit_of
 from tests.support.phonebook.office_searches import search as search_of_office
 from tests.support.phonebook.recorded import record, requests
@@ -196,3 +198,59 @@ def test_callers_are_found_by_their_numbers_again() -> None:
     assert differences(recording) == []
     changed = with_stand_ins(recording, Random(1))
     assert (differences(changed), changed.searches_left_out) == ([], 0)
+
+
+FORMATS = pytest.mark.parametrize("form", [form for form in PHONE_FORMATS if form is not NumberFormat.E164], ids=str)
+
+
+def answers_of(recording: Recording) -> list[list[bytes]]:
+    """What a recorded gateway answers to each search of the recording."""
+    connection = RecordedGateway(recording).connect()
+    connection.bind()
+    return [[*connection.search(one.message.octets)] for one in exchanges(recording)]
+
+
+def recorded_answers(recording: Recording) -> list[list[bytes]]:
+    return [[recording.messages[at].octets for at in one.positions[1:]] for one in exchanges(recording)]
+
+
+@FORMATS
+@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+def test_a_number_format_is_recorded(form: NumberFormat, lenient: bool) -> None:
+    """The recorded entries answer in it, octet for octet."""
+    context = naming_context(lenient=lenient)
+    viewer = PHONE._replace(number_formatter=number_formatter(form, context))
+    search = replace(JÖRG, attributes=("cn", "telephoneNumber", "mobile"))
+    number = replace(search, filter=Equality("telephoneNumber", b"+49301234567"))
+    recording = record(phonebook(lenient=lenient), requests(search, number), viewer)
+    read = load(dump(recording))
+    assert read.number_format is form
+    assert differences(recording) == []
+    assert answers_of(read) == recorded_answers(recording)
+    assert differences(with_stand_ins(recording, Random(1))) == []
+
+
+@FORMATS
+@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+@pytest.mark.parametrize("attributes", [("cn",), ("cn", "telephoneNumber")], ids=["name", "number"])
+def test_callers_are_found_again_in_a_number_format(
+    form: NumberFormat, lenient: bool, attributes: tuple[str, ...]
+) -> None:
+    """Of whom nothing is recorded but what the phone was given; their DNs have the tenant's format."""
+    formatter = number_formatter(form, naming_context(lenient=lenient))
+    guest = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),), number_formatter=formatter)
+    caller = Equality("telephoneNumber", b"+49301234567")
+    number = SearchRequest(BASE, Scope.WHOLE_SUBTREE, caller, attributes=attributes)
+    recording = record(phonebook(lenient=lenient, sharing=Sharing.CALLERS), requests(number), guest)
+    [entry] = recording.entries
+    assert entry.attributes["telephoneNumber"] == ("+49301234567",)
+    assert differences(recording) == []
+    assert answers_of(recording) == recorded_answers(recording)
+
+
+def test_a_recording_without_a_number_format() -> None:
+    """As of a former version: the phone has the tenant's format."""
+    recording = record(phonebook(), requests(JÖRG))
+    text = dump(recording)
+    assert load(text).number_format is None
+    assert load(text.replace('"number_format":null,', "", 1)) == load(text)

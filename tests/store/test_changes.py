@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, changes, phones, sync_state, tables, tenants
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.changes import Changes, Cursor
@@ -67,6 +68,7 @@ def test_an_account_is_found_once_it_has_changed(connection: Connection, account
 PHONE_WRITES: dict[str, Write] = {
     "password": lambda connection, _: phones.set_password(connection, "desk1", "sha256$22$22"),
     "secret address": lambda connection, _: phones.set_book_secret(connection, "desk1", "sha256$33$33"),
+    "number format": lambda connection, _: phones.set_number_format(connection, "desk1", NumberFormat.DIAL),
     "removed": lambda connection, _: phones.remove(connection, "desk1"),
 }
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -18,6 +19,7 @@ def test_a_phone_comes_back_as_it_was(connection: Connection, secret_box: Secret
     """With and without an account, in the order of their names."""
     account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
     hall = PhoneLogin("Hall", "acme", account_id, NumberMode.ENTRIES, "sha256$11$11", NOW, "cisco")
+    hall = replace(hall, number_format=NumberFormat.DIAL)
     assert phones.add(connection, DESK)
     assert phones.add(connection, hall)
     assert phones.read_all(connection) == (hall, DESK)
@@ -44,6 +46,17 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     assert phones.read_all(connection) == (replace(DESK, password="sha256$22$22"),)
     assert not phones.set_password(connection, "desk2", "x")
     assert not phones.remove(connection, "desk2")
+
+
+def test_the_number_format_of_a_phone(connection: Connection) -> None:
+    """Set, changed, and the tenant's again; of one phone alone."""
+    phones.add(connection, DESK)
+    other = replace(DESK, name="other")
+    phones.add(connection, other)
+    for form in (NumberFormat.DIAL, NumberFormat.NATIONAL, None):
+        assert phones.set_number_format(connection, "desk1", form)
+        assert phones.read_all(connection) == (replace(DESK, number_format=form), other)
+    assert not phones.set_number_format(connection, "gone", NumberFormat.DIAL)
 
 
 def test_what_is_remembered_of_searches(connection: Connection) -> None:

@@ -11,10 +11,11 @@ from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, Access, Viewer, phone_dn
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, Access, Viewer, number_formatter, phone_dn
 from ldapgw.directory.book import Book
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, contacts, phones, revocations, sync_state, tables
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.book_builder import build_books, revise_books
@@ -141,6 +142,20 @@ def test_a_secret_address_is_published_at_once() -> None:
             phones.set_book_secret(connection, "Desk1", secret)
         books(stage)
         assert stage.catalog.snapshot.logins["desk1"].book_secret_hash == secret
+
+
+def test_a_number_format_is_published_at_once() -> None:
+    """The phone's sessions end, so that its next search has the format; no book is built anew."""
+    stage = Stage()
+    stage.connect()
+    add_phone(stage, "Desk1", owner=ALICE)
+    before = books(stage)[ALICE]
+    for form in (NumberFormat.DIAL, None):
+        with stage.database.begin() as connection:
+            phones.set_number_format(connection, "Desk1", form)
+        assert books(stage)[ALICE] is before
+        viewer = stage.catalog.snapshot.logins["desk1"].viewer
+        assert viewer.number_formatter == number_formatter(form, CONTEXT)
 
 
 def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

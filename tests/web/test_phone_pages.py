@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from ldapgw.directory.access import verify_password
 from ldapgw.errors import ResultCode
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.store import phones
@@ -664,6 +665,67 @@ def test_other_peoples_secret_addresses(stage: Stage, form: str) -> None:
     assert bob.submit(f"/acme/phones/desk1/{form}").status == 404
     assert stage.do(phones.read_by_name, "desk1").book_secret == before
     assert browser.submit(f"/acme/phones/gone/{form}").status == 404
+
+
+# --- the number format ----------------------------------------------------------------------------------------------
+
+FORMAT_FORM = f"{PHONE}/number-format"
+
+
+def choice_on(page: Seen) -> list[tuple[str, str, bool]]:
+    """The choice of formats: value, words, and whether it is selected."""
+    form = page.body.partition('id="number-format-choice"')[2].partition("</select>")[0]
+    found = re.findall(r'<option value="([^"]*)"( selected)?>([^<]*)<', form)
+    return [(value, html.unescape(words), bool(selected)) for value, selected, words in found]
+
+
+def test_the_number_format_of_a_phone(stage: Stage) -> None:
+    """Chosen on its page, and given back; the gateway serves it at once."""
+    browser = owner(stage)
+    assert choice_on(browser.get(PHONE)) == [
+        ("", "As for all phones here (E.164: +49301234567)", False),
+        ("e164", "E.164: +49301234567", False),
+        ("international", "international: +49 30 1234567", False),
+        ("national", "national: 030 1234567", False),
+        ("dial", "as dialled here, with the digits for an outside line", False),
+    ]
+    changes = stage.changes
+    made = browser.submit(FORMAT_FORM, number_format="dial")
+    assert (made.status, made.location, stage.changes) == (303, PHONE, changes + 1)
+    page = browser.get(PHONE)
+    assert stored(stage).number_format is NumberFormat.DIAL
+    assert [value for value, _, is_selected in choice_on(page) if is_selected] == ["dial"]
+    assert "The phone gets numbers in this format from its next search on." in words_on(page)
+    browser.submit(FORMAT_FORM, number_format="")
+    assert stored(stage).number_format is None
+
+
+def test_the_page_says_the_tenants_format() -> None:
+    """Which may be one that a single phone cannot have."""
+    stage = Stage(tenants=(replace(ACME, number_format=NumberFormat.TYPED),))
+    assert choice_on(owner(stage).get(PHONE))[0] == ("", "As for all phones here (as typed in Google)", False)
+
+
+@pytest.mark.parametrize("fields", [{}, {"number_format": "typed"}, {"number_format": "E164"}], ids=str)
+def test_a_number_format_that_no_phone_can_have(stage: Stage, fields: dict[str, str]) -> None:
+    browser = owner(stage)
+    before = stored(stage)
+    assert browser.submit(FORMAT_FORM, **fields).status == 400
+    assert stored(stage) == before
+
+
+def test_who_may_set_a_number_format(stage: Stage) -> None:
+    """The phone's person and administrators; nobody else's form counts, nor one without our token."""
+    browser = owner(stage)
+    bob, root = stage.browser(), stage.browser()
+    bob.consent(account=BOB)
+    root.consent("/acme/signin", account=ROOT)
+    assert bob.submit(FORMAT_FORM, number_format="dial").status == 404
+    assert browser.post(FORMAT_FORM, {"token": "guess", "number_format": "dial"}).status == 403
+    assert browser.submit("/acme/phones/gone/number-format", number_format="dial").status == 404
+    assert stored(stage).number_format is None
+    assert root.submit(FORMAT_FORM, number_format="national").status == 303
+    assert stored(stage).number_format is NumberFormat.NATIONAL
 
 
 # --- the connection test ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory.entry import Entry, Selection
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.numbers.phone_number import parse
 from tests.support.phonebook import BOOK, naming_context
 
@@ -51,9 +52,11 @@ def entry(contact: Contact = CONTACT, *, lenient: bool) -> Entry:
 ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
 
 
-def answer(one: Entry, *attributes: str, types_only: bool = False) -> dict[str, list[bytes]]:
+def answer(
+    one: Entry, *attributes: str, types_only: bool = False, formatter: NumberFormatter | None = None
+) -> dict[str, list[bytes]]:
     """The attributes that a foreign decoder reads in the encoding, which must hold no attribute twice."""
-    octets = one.encode(Selection.parse(attributes), types_only=types_only)
+    octets = one.encode(Selection.parse(attributes, formatter), types_only=types_only)
     context = pureldap.LDAPBERDecoderContext(fallback=BERDecoderContext())
     read, length = berDecodeObject(context, octets)
     assert length == len(octets)

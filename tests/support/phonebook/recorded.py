@@ -47,6 +47,7 @@ def record(dit: Dit, messages: Iterable[bytes], viewer: Viewer = PHONE, *, is_bo
         viewer.login,
         book.name if book is not None else "",
         viewer.per_number,
+        viewer.number_formatter.target if viewer.number_formatter else None,
         messages=tuple(sent),
         entries=collect_entries(sent, dit, viewer, directory.context),
     )
