@@ -115,9 +115,7 @@ class RequiredRole(Enum):
 
     PUBLIC = auto()  # handler(request)
     TENANT = auto()  # handler(request, tenant): anybody, at the path of an existing tenant
-    PHONE = (
-        auto()
-    )  # handler(request, tenant, viewer): a phone's login, or the path's <secret> (`ldapgw.web.phone_login`)
+    PHONE = auto()  # handler(request, tenant, viewer): a phone's login, or the path's <secret>
     SIGNED_IN = auto()  # handler(request, tenant, visitor)
     ADMIN = auto()  # handler(request, tenant, visitor)
 
