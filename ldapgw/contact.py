@@ -124,6 +124,7 @@ class Contact:
     :ivar name: the display name; empty for a company or a bare number.
     :ivar also: nicknames, former and phonetic names; searches match them, but they are not shown.
     :ivar phonetic: how the name is read aloud, by which a name in Chinese characters is sorted; None if unknown.
+    :ivar photo: a JPEG, scaled for phones; empty: none.
     :ivar labels: resource names of the contact groups that have the contact as a member.
     :ivar updated: time of the last change at Google, in seconds since the epoch; 0 if unknown.
     """
@@ -145,6 +146,7 @@ class Contact:
     labels: tuple[str, ...] = ()
     updated: float = 0.0
     phonetic: PhoneticName | None = None
+    photo: bytes = b""
 
     def __repr__(self) -> str:
         """Hold no name and no number: a ``repr`` may end up in a log."""

@@ -24,13 +24,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"numbers"}, PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
     "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
-    "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt"}),
+    "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"}),
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "sync": (VALUES | {"directory", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
-        {"twisted", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope"},
+        {"twisted", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL"},
     ),
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},
@@ -57,6 +57,7 @@ DOORS = {
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.secrets", "server.tls", "cli.certificate", "google.sandbox.oauth"},
     "jwt": {"google.keys"},
+    "PIL": {"google.photos", "phones.photos"},
 }
 
 

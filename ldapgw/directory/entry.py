@@ -179,8 +179,9 @@ class Selection:
     :ivar named: user attributes requested by name.
     :ivar operational: operational attributes requested by name.
     :ivar names: the names in both.
-    :ivar all_user: all user attributes (``*``, or an empty selection).
+    :ivar all_user: all user attributes but binary ones (``*``, or an empty selection).
     :ivar all_operational: all operational attributes (``+``, RFC 3673).
+    :ivar has_photos: photos are among them, so that messages are too large to be kept.
     :ivar formatter: gives numbers the format of the phone that searches; None: they are in the tenant's format.
     """
 
@@ -189,6 +190,7 @@ class Selection:
     names: frozenset[str]
     all_user: bool
     all_operational: bool
+    has_photos: bool
     formatter: NumberFormatter | None = None
 
     @classmethod
@@ -208,6 +210,7 @@ class Selection:
             names=frozenset(selected),
             all_user=not requested or "*" in requested,
             all_operational="+" in requested,
+            has_photos=any(kind.comparison.family is Family.BINARY for _, kind in selected.values()),
             formatter=formatter,
         )
 
@@ -226,9 +229,12 @@ _select = lru_cache(_MAX_CACHED)(Selection.parse)
 
 
 def _named(name: str) -> tuple[AttributeType, ...]:
-    """The attributes that a name selects; ``@`` and an object class select all of the class (RFC 4529)."""
+    """The attributes that a name selects; ``@`` and an object class select all of the class (RFC 4529).
+
+    A photo is larger than all else together, and few phones show it: only its own name selects it.
+    """
     if name.startswith("@"):
-        return attributes_of(name[1:])
+        return tuple(kind for kind in attributes_of(name[1:]) if kind.comparison.family is not Family.BINARY)
     kind = attribute_type(name)
     return subtypes(kind) if kind else ()
 
@@ -238,6 +244,8 @@ SEARCH_RESULT_ENTRY = 0x64
 
 _ENCODED_NAMES = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
 _NO_VALUES = ber.tlv(ber.SET, b"")
+
+_BINARY = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.BINARY)
 
 _ATTRIBUTE_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 _ATTRIBUTE_NUMBERS = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
@@ -406,7 +414,8 @@ class Entry:
             sets |= self._formatted_numbers(sets, selection, selection.formatter)
         selected = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
         if selection.all_user:
-            selected += [(_ENCODED_NAMES[name], values) for name, values in sets.items() if name not in selection.names]
+            left_out = selection.names | _BINARY
+            selected += [(_ENCODED_NAMES[name], values) for name, values in sets.items() if name not in left_out]
         if selection.operational or selection.all_operational:
             selected += self._operational(selection)
         if types_only:

@@ -147,6 +147,7 @@ _NORMALIZERS: dict[Family, Callable[[str], str | None]] = {
     Family.UUID: unique_id,
     Family.BOOLEAN: boolean,
     Family.INTEGER: integer,
+    Family.BINARY: lambda _text: None,
 }
 
 

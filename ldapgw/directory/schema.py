@@ -29,6 +29,7 @@ class Family(Enum):
     UUID = auto()
     BOOLEAN = auto()
     INTEGER = auto()
+    BINARY = auto()  # octets: not compared, and returned only where a search names the attribute
 
 
 class Use(Enum):
@@ -130,6 +131,7 @@ SYNTAXES = {
     _SYNTAX + "24": "Generalized Time",
     _SYNTAX + "26": "IA5 String",
     _SYNTAX + "27": "INTEGER",
+    _SYNTAX + "28": "JPEG",
     _SYNTAX + "30": "Matching Rule Description",
     _SYNTAX + "31": "Matching Rule Use Description",
     _SYNTAX + "37": "Object Class Description",
@@ -187,6 +189,7 @@ _DN = Comparison(_SYNTAX + "12", Family.DN, "distinguishedNameMatch")
 _TIME = Comparison(_SYNTAX + "24", Family.TIME, "generalizedTimeMatch", "generalizedTimeOrderingMatch")
 _UUID = Comparison("1.3.6.1.1.16.1", Family.UUID, "uuidMatch", "uuidOrderingMatch")
 _BOOLEAN = Comparison(_SYNTAX + "7", Family.BOOLEAN, "booleanMatch")
+_JPEG = Comparison(_SYNTAX + "28", Family.BINARY, "")
 _INTEGER = Comparison(_SYNTAX + "27", Family.INTEGER, "integerMatch")
 
 
@@ -230,6 +233,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("pager", "0.9.2342.19200300.100.1.42", _TELEPHONE, ("pagerTelephoneNumber",)),
     AttributeType("displayName", "2.16.840.1.113730.3.1.241", _WORDS, single_valued=True),
     AttributeType("labeledURI", "1.3.6.1.4.1.250.1.57", _EXACT),
+    AttributeType("jpegPhoto", "0.9.2342.19200300.100.1.60", _JPEG),
     # RFC 4512 3.4, RFC 4530, RFC 5020; hasSubordinates is X.501's
     AttributeType("structuralObjectClass", "2.5.21.9", _OID, usage=_OPERATION, single_valued=True),
     AttributeType("createTimestamp", "2.5.18.1", _TIME, usage=_OPERATION, single_valued=True),
@@ -271,8 +275,8 @@ OBJECT_CLASSES = (
                 ("title", "facsimileTelephoneNumber", *_PLACE, "ou")),
     # RFC 2798 has no c; we add it for a contact's country, which harms no client.
     ObjectClass("inetOrgPerson", "2.16.840.1.113730.3.2.2", "STRUCTURAL", "organizationalPerson", (),
-                ("displayName", "givenName", "homePhone", "initials", "labeledURI", "mail", "mobile", "o", "pager",
-                 "uid", "c")),
+                ("displayName", "givenName", "homePhone", "initials", "jpegPhoto", "labeledURI", "mail", "mobile", "o",
+                 "pager", "uid", "c")),
     ObjectClass("dcObject", "1.3.6.1.4.1.1466.344", "AUXILIARY", "top", ("dc",)),
     ObjectClass("subentry", "2.5.17.0", "STRUCTURAL", "top", ("cn",)),
     ObjectClass("subschema", "2.5.20.1", "AUXILIARY", "top", (),

@@ -275,7 +275,7 @@ class Segment:
         :returns: the messages, and whether they are plain (`set_message_id`).
         """
         entries = self.entries
-        kept = self._messages.of(selection)
+        kept = None if selection.has_photos else self._messages.of(selection)
         if kept is None:
             return [_message(entries[document].encode(selection)) for document in documents], False
         messages, odd = kept.messages, kept.odd
@@ -296,6 +296,8 @@ class Segment:
 
         :param first: the page's first document.
         """
+        if selection.has_photos:
+            return b"", b""
         pages = self._pages.get(selection)
         if pages is None:
             if len(self._pages) == _MAX_PAGED_SELECTIONS:

@@ -108,7 +108,7 @@ def _attribute_type(kind: schema.AttributeType) -> str:
     """RFC 4512 4.1.2."""
     parts = [kind.oid, "NAME", _names((kind.name, *kind.other_names))]
     parts += ["SUP", kind.supertype] if kind.supertype else []
-    parts += ["EQUALITY", kind.comparison.equality]
+    parts += ["EQUALITY", kind.comparison.equality] if kind.comparison.equality else []
     parts += ["ORDERING", kind.comparison.ordering] if kind.comparison.ordering else []
     parts += ["SUBSTR", kind.comparison.substrings] if kind.comparison.substrings else []
     parts += ["SYNTAX", kind.comparison.syntax]

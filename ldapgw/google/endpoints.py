@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Self
@@ -14,6 +15,9 @@ _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "
 
 
 _PROXY_PORT = 3128
+
+# Google's image hosts are names in these domains.
+_PHOTO_URL = re.compile(r"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:googleusercontent|ggpht)\.com/[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,12 @@ class Endpoints:
     revocation_endpoint: str
     people_api: str
     issuer: str
+
+    def has_photo(self, url: str) -> bool:
+        """Whether a photo may be fetched from an address: one of Google's image hosts, or the sandbox."""
+        if self.people_api.startswith("http://"):
+            return url.startswith(f"{self.people_api}/")
+        return _PHOTO_URL.fullmatch(url) is not None
 
 
 @dataclass(frozen=True, slots=True)

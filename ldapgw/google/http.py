@@ -61,6 +61,8 @@ IDLE_SECONDS = 40
 
 # Octets: five times the largest page of 1000 persons seen so far.
 LARGEST_BODY = 16 * 1024 * 1024
+# Octets: a photo of 240 by 240 pixels has a tenth of that.
+LARGEST_PHOTO = 1024 * 1024
 # Octets.  A token answer has some 2 KiB, most of them in the id_token.
 LARGEST_TOKEN = 64 * 1024
 
@@ -95,12 +97,14 @@ class GoogleResponse:
 
     :ivar retry_after: seconds to wait according to the header ``Retry-After``; None without a readable header.
     :ivar max_age: seconds for which it may be kept according to the header ``Cache-Control``; zero without any.
+    :ivar media_type: of the header ``Content-Type``, in lower case and without parameters; empty without any.
     """
 
     status: int
     body: bytes = field(repr=False)
     retry_after: float | None = None
     max_age: float = field(default=0.0, repr=False)
+    media_type: str = field(default="", repr=False)
 
     @property
     def error(self) -> GoogleError | None:
@@ -153,6 +157,13 @@ class GoogleHttpClient:
         """
         return await self._call("GET", url, LARGEST_TOKEN, {})
 
+    async def get_photo(self, url: str) -> GoogleResponse:
+        """GET of a contact's photo, without a token; return a response of any status.
+
+        :raises GoogleError: `NetworkFailure` or `BadResponse`.
+        """
+        return await self._call("GET", url, LARGEST_PHOTO, {"Accept": "image/jpeg, image/png, image/webp"})
+
     async def post(self, url: str, form: str) -> GoogleResponse:
         """POST an encoded form; return a response of any status.
 
@@ -194,7 +205,8 @@ class GoogleHttpClient:
                         raise BadResponse(reason.value.detail) from error
             raise NetworkFailure(_network_detail(error), step=_failed_step(error)) from error
         retry_after = _retry_after(response.headers, self._clock.seconds())
-        return GoogleResponse(response.code, body, retry_after, _max_age(response.headers))
+        media_type = response.headers.getRawHeaders("Content-Type", [""])[0].partition(";")[0].strip().lower()
+        return GoogleResponse(response.code, body, retry_after, _max_age(response.headers), media_type)
 
 
 async def _read_body(response: IResponse, limit: int) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -59,8 +59,13 @@ class Listing:
     total: str
     params: tuple[tuple[str, str], ...]
 
+    def with_photos(self) -> Listing:
+        """The same with the addresses of photos in its mask."""
+        (name, mask), *params = self.params
+        return replace(self, params=((name, f"{mask},photos"), *params))
 
-# The masks name only the fields that a phone book shows; never biographies, which stay with Google.
+
+# The masks come first, and name only the fields that a phone book shows; never biographies, which stay with Google.
 _FIELDS = "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses"
 LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     {
@@ -202,6 +207,8 @@ class People:
         sync_token: str | None,
         reader: Callable[[Persons], T],
         page_size: int = PAGE_SIZE,
+        *,
+        photos: bool = False,
     ) -> AsyncIterator[PersonPage[T]]:
         """List all persons of a source page by page, or with a sync token the changed persons.
 
@@ -209,11 +216,13 @@ class People:
 
         :param authorized: makes each call with an access token.
         :param reader: converts the persons of a page; runs in `offload`.
+        :param photos: whether the addresses of photos are asked for.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
             `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`; `PageTooLarge` when
             the listing has to begin again with smaller pages.
         """
-        async for page in self._list_pages(LISTINGS[source], source, authorized, sync_token, reader, page_size):
+        listing = LISTINGS[source].with_photos() if photos else LISTINGS[source]
+        async for page in self._list_pages(listing, source, authorized, sync_token, reader, page_size):
             yield PersonPage(page.content, "" if page.next_page_token else page.next_sync_token, page.total)
 
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
@@ -274,12 +283,15 @@ class People:
         return answer.body
 
 
-def fingerprint(source: Source | None, page_size: int = PAGE_SIZE) -> str:
+def fingerprint(source: Source | None, page_size: int = PAGE_SIZE, *, photos: bool = False) -> str:
     """Return a short hash of all request parameters: a sync token is valid only with the parameters of its request.
 
     :param source: None for contact groups.
+    :param photos: whether the addresses of photos are asked for.
     """
     listing = LISTINGS[source] if source else _GROUPS
+    if photos:
+        listing = listing.with_photos()
     text = repr((listing.path, sorted([*listing.params, ("pageSize", f"{page_size}")])))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

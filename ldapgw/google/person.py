@@ -93,6 +93,10 @@ _NAMED_MAIL = re.compile(r"([^<>]*)<([^<>]*)>")
 _SIP = re.compile(r"sips?:[^\s@<>]{1,64}@[^\s@<>]{1,190}", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
 
+_PHOTO_URL = re.compile(r"https?://[!-~]{1,2000}")
+# Of both sides, in pixels.
+_PHOTO_SIZE = "=s240"
+
 # The CSV import of Google separates the values of a kind with it.
 _IMPORT_SEPARATOR = ":::"
 _SEPARATOR = re.compile(
@@ -114,6 +118,7 @@ class ParsedPerson:
     :ivar previous_uids: uids of persons that this person has replaced (``metadata.previousResourceNames``).
     :ivar skipped: reason for a missing contact: ``empty`` or ``unidentified`` (no readable id); otherwise "".
     :ivar unreadable_numbers: number of values of ``phoneNumbers`` without anything to dial.
+    :ivar photo_url: the address of the photo, for a small size; empty: none, or a letter that Google has drawn.
     """
 
     contact: Contact | None
@@ -123,6 +128,7 @@ class ParsedPerson:
     previous_uids: tuple[str, ...] = ()
     skipped: str = ""
     unreadable_numbers: int = 0
+    photo_url: str = ""
 
 
 def read_person(person: Mapping[str, Any], source: Source, region: str) -> ParsedPerson:
@@ -147,7 +153,7 @@ def read_person(person: Mapping[str, Any], source: Source, region: str) -> Parse
     contact, unreadable = _contact(person, reading, source, region)
     if not (contact.name or contact.organization or contact.phones or contact.emails or contact.addresses):
         return replace(reading, skipped="empty", unreadable_numbers=unreadable)
-    return replace(reading, contact=contact, unreadable_numbers=unreadable)
+    return replace(reading, contact=contact, unreadable_numbers=unreadable, photo_url=_photo_url(person))
 
 
 def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -> tuple[Contact, int]:
@@ -330,6 +336,18 @@ def _labels(person: Item) -> tuple[str, ...]:
     groups = (_object(item.get("contactGroupMembership")) for item in _items(person, "memberships"))
     names = (group.get("contactGroupResourceName") for group in groups)
     return tuple(sorted({name for name in names if isinstance(name, str) and _GROUP.fullmatch(name)} - _DEAD_GROUPS))
+
+
+def _photo_url(person: Item) -> str:
+    """The photo that the user has given a contact, or else that of the contact's own profile.
+
+    The end of an address names the size; the documented parameter ``sz`` is ignored.
+    """
+    photos = sorted(_objects(person.get("photos")), key=lambda item: (_is_of_profile(item), not _is_primary(item)))
+    urls = (item.get("url") for item in photos if item.get("default") is not True)
+    url = next((url for url in urls if isinstance(url, str) and _PHOTO_URL.fullmatch(url)), "")
+    path, equals, _ = url.rpartition("=")
+    return (path if equals else url) + _PHOTO_SIZE if url else ""
 
 
 def _updated(metadata: Item) -> float:

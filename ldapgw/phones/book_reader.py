@@ -136,6 +136,11 @@ class Caller:
         return next(iter(texts_of(self.entry, attribute, self.formatter)), "")
 
     @property
+    def photo(self) -> bytes:
+        """A JPEG; empty: there is none."""
+        return next(iter(self.entry.attribute("jpegPhoto")), b"")
+
+    @property
     def number(self) -> tuple[str, str]:
         """The number as phones get it, and its kind: mobile, home, fax, pager or work."""
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
@@ -174,11 +179,14 @@ class BookReader:
         self._observers = observers
         self._clock = clock
 
-    async def find_caller(self, viewer: Viewer, address: str, number: str) -> Caller | None:
+    async def find_caller(
+        self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
+    ) -> Caller | None:
         """The first contact with a number, as a phone's search for the whole number finds it; None: nobody has it.
 
         :param viewer: the login of a phone.
         :param address: the client's.
+        :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
         started, access = self._clock.seconds(), viewer.access[0]
         directory = self._dit().directory(access.tenant)
@@ -190,14 +198,17 @@ class BookReader:
         )
         prepared = prepare(number_filter, directory.context)
         cursor = self._cursor(viewer, address, request, prepared)
-        found: Entry | None = None
+        found: Caller | None = None
         while found is None and not cursor.finished:
-            for batch in cursor.next(1):
-                found = batch.segment.entries[batch.documents[0]]
-            if found is None and not cursor.finished:
+            batches = cursor.next(1)
+            for batch in batches:
+                entry = batch.segment.entries[batch.documents[0]]
+                caller = Caller(entry, prepared.numbers, directory, access, viewer.number_formatter)
+                found = caller if may_be_for_callers or caller.book else None
+            if not batches and not cursor.finished:
                 await deferLater(self._clock, 0)
         self._log(viewer, address, request, int(found is not None), started)
-        return None if found is None else Caller(found, prepared.numbers, directory, access, viewer.number_formatter)
+        return found
 
     async def contacts(
         self, viewer: Viewer, address: str, query: ListQuery, length: ListLength

@@ -27,7 +27,7 @@ from ldapgw.directory.filter import Present, Scope, SearchRequest, to_string
 from ldapgw.directory.name_folding import variants
 from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.number_formatter import NumberFormatter, parse_written
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, attribute_type
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, Family, attribute_type
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.controls import PAGED_RESULTS, VLV_REQUEST
@@ -41,7 +41,11 @@ SEARCH_RESULT_DONE = 0x65
 BIND_RESPONSE = 0x61
 
 _PERSON_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.name in ("cn", "displayName", "givenName", "sn"))
-_USER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if not kind.operational and kind.name != "objectClass")
+_USER_TYPES = tuple(
+    kind
+    for kind in ATTRIBUTE_TYPES
+    if not kind.operational and kind.name != "objectClass" and kind.comparison.family is not Family.BINARY
+)
 # A filter may ask for an attribute that holds a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
 _POSITION = re.compile("-[0-9]+$")
@@ -259,6 +263,7 @@ class Response:
 
 
 def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
+    """The attributes of an entry but photos, which no stand-in could replace."""
     attributes = content.enter(SEQUENCE, "attributes")
     while attributes:
         attribute = attributes.enter(SEQUENCE, "attribute")
@@ -266,7 +271,9 @@ def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
         found = []
         while values:
             found.append(values.octets("value"))
-        yield name, tuple(found)
+        kind = attribute_type(name)
+        if kind is None or kind.comparison.family is not Family.BINARY:
+            yield name, tuple(found)
 
 
 # --- entries ----------------------------------------------------------------------------------------------------------

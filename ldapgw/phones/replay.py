@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Protocol
 
-from ldapgw.contact import Sharing
+from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.access import NOBODY, Access, NamingContext, Viewer, number_formatter
 from ldapgw.directory.book import DIRECTORY, Book, assemble_book, assemble_label, book_parent, label_parent
 from ldapgw.directory.dit import Directory, Dit
@@ -310,4 +310,4 @@ def _entry(context: NamingContext, parent: ParentEntry, uid: str, recorded: Reco
     texts = {name: tuple(values) for name, values in attributes.items() if name not in recorded.numbers}
     numbers = {name: dict(zip(attributes[name], values, strict=True)) for name, values in recorded.numbers.items()}
     factory = EntryFactory(context, parent, per_number=False)
-    return factory.make_entry({"cn": (uid,), **texts, "uid": (uid,)}, numbers, recorded.aliases, 0.0, {})
+    return factory.make_entry({"cn": (uid,), **texts, "uid": (uid,)}, numbers, recorded.aliases, Contact(uid), {})

@@ -21,6 +21,7 @@ from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.google.people import People
+from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory
@@ -53,6 +54,7 @@ from ldapgw.sync.change_watcher import ChangeWatcher
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
+from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
@@ -184,17 +186,19 @@ class Parts:
         google = GoogleClients(config.google, reactor, wall_clock)
         endpoints, oauth = google.endpoints, google.oauth
         synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
+        job_tenants = LazyTenants(
+            synced_tenants,
+            lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
+        )
+        pacer = CallPacer(clock=wall_clock, calls_per_minute=config.google.max_calls_per_minute)
         job = SyncJob(
             store=store,
             secret_box=state.secret_box,
             oauth=oauth,
             people=People(google.http, endpoints, wall_clock, SizeBasedOffload(work_thread, work_process)),
-            tenants=LazyTenants(
-                synced_tenants,
-                lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
-            ),
+            tenants=job_tenants,
             interval=config.sync.interval,
-            pacer=CallPacer(clock=wall_clock, calls_per_minute=config.google.max_calls_per_minute),
+            pacer=pacer,
             full_syncs=UNLIMITED if config.google.is_on_loopback else FullSyncLimits(),
             run_off_thread=store.monitor(work_thread),
             folder=state_dir,
@@ -209,6 +213,15 @@ class Parts:
             interval=config.sync.interval,
             concurrency=config.sync.concurrency,
             random=SystemRandom().random,
+        )
+        photo_fetcher = PhotoFetcher(
+            clock=wall_clock,
+            store=store,
+            client=PhotoClient(google.http, endpoints, wall_clock),
+            tenants=job_tenants,
+            pacer=pacer,
+            scale_in_process=work_process,
+            publish=publisher.refresh,
         )
         revoker = TokenRevoker(clock=wall_clock, store=store, secret_box=state.secret_box, oauth=oauth, clients=clients)
         change_watcher = ChangeWatcher(
@@ -339,6 +352,7 @@ class Parts:
             recorder,
             revoker,
             copy_cleaner,
+            photo_fetcher,
             scheduler,
             *([CertificateReloader(clock=wall_clock, context_factory=tls, run_off_thread=work_thread)] if tls else []),
             SessionCloser(ldap.disconnect_all),

@@ -38,13 +38,16 @@ def naming_context(tenant: Tenant) -> NamingContext:
         favourites=tenant.favourites or tenant.favourites_first,
         favourites_first=tenant.favourites_first,
         block_label=folded(tenant.block_label),
+        photos=tenant.photos,
         groups={name: frozenset(map(folded, members)) for name, members in tenant.group},
     )
 
 
 def synced_tenant(tenant: Tenant) -> SyncedTenant:
     """The tenant for the sync, without its OAuth client."""
-    return SyncedTenant(MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels)
+    return SyncedTenant(
+        MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
+    )
 
 
 def web_tenant(tenant: Tenant) -> WebTenant:
@@ -62,4 +65,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         groups={name: len(members) for name, members in tenant.group},
         shared_label=tenant.shared_label,
         number_format=tenant.number_format,
+        photos=tenant.photos,
     )

@@ -30,7 +30,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.store.contacts import ListingWarnings, decode_warnings
 from ldapgw.store.database import mark_erased
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import account, alarm, contact, label, removed_contact, revocation, source
+from ldapgw.store.tables import account, alarm, contact, label, photo, removed_contact, revocation, source
 
 
 class SourceState(StrEnum):
@@ -343,7 +343,7 @@ def store_refreshed_tokens(
 def disconnect(connection: Connection, account_id: int) -> None:
     """Delete tokens and contacts.  The account's row, phones and sharing stay for the next consent."""
     mark_erased(connection)
-    for table in (contact, removed_contact, label, source):
+    for table in (contact, photo, removed_contact, label, source):
         connection.execute(delete(table).where(table.c.account_id == account_id))
     generation = account.c.generation + 1
     connection.execute(

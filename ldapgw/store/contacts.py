@@ -19,11 +19,27 @@ from itertools import islice
 from typing import Any, Self, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, true, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
-from ldapgw.store.tables import account, contact, label, removed_contact, source
+from ldapgw.store import photos
+from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
@@ -61,6 +77,7 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     :ivar numbers: how many telephone numbers the contact has.
     :ivar unreadable: how many of the person's number texts contain nothing to dial.
     :ivar digest: digest of all but Google's time of change, which changes also for details that phones never see.
+    :ivar photo_url: the address of the contact's photo; empty: there is none.
     """
 
     uid: str
@@ -70,6 +87,7 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     numbers: int
     unreadable: int
     digest: bytes
+    photo_url: str = ""
 
     def __repr__(self) -> str:
         """Omit the contact, which a log must not contain."""
@@ -77,14 +95,20 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @classmethod
     def from_contact(
-        cls, uid: str, source_id: str, contact: Contact | None, skipped: str = "", unreadable: int = 0
+        cls,
+        uid: str,
+        source_id: str,
+        contact: Contact | None,
+        skipped: str = "",
+        unreadable: int = 0,
+        photo_url: str = "",
     ) -> Self:
         """Encode a contact, or the reason why the person is skipped."""
         without_time = replace(contact, updated=0.0) if contact else None
-        digested = _encoder.encode((source_id, without_time, skipped, unreadable))
+        digested = _encoder.encode((source_id, without_time, skipped, unreadable, *filter(None, (photo_url,))))
         digest = hashlib.blake2b(digested, digest_size=16).digest()
-        content = _encoder.encode(contact) if contact else None
-        return cls(uid, source_id, content, skipped, len(contact.phones) if contact else 0, unreadable, digest)
+        content, numbers = (_encoder.encode(contact), len(contact.phones)) if contact else (None, 0)
+        return cls(uid, source_id, content, skipped, numbers, unreadable, digest, photo_url)
 
 
 class RecordSummary(msgspec.Struct, frozen=True, gc=False):
@@ -126,13 +150,12 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
 
     Another version of ldapgw may have written the latter.  Their sources get a full sync, which writes them anew.
     """
-    query = select(contact.c.source, contact.c.content).where(
-        contact.c.account_id == account_id, contact.c.content.is_not(None)
-    )
+    query = _with_photos(connection, account_id, contact.c.source, contact.c.content)
+    query = query.where(contact.c.content.is_not(None))
     contacts: list[Contact] = []
     damaged: Counter[str] = Counter()
     for row in connection.execute(query):
-        decoded = _decode(row.content)
+        decoded = _decode(row.content, row.jpeg)
         if decoded is None:
             damaged[row.source] += 1
         else:
@@ -150,9 +173,9 @@ def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
 
     :raises DamagedStore: when a contact cannot be decoded.
     """
-    query = select(contact.c.content).where(contact.c.account_id == account_id, contact.c.content.is_not(None))
+    query = _with_photos(connection, account_id, contact.c.content).where(contact.c.content.is_not(None))
     for row in connection.execution_options(yield_per=CHUNK).execute(query):
-        decoded = _decode(row.content)
+        decoded = _decode(row.content, row.jpeg)
         if decoded is None:
             raise DamagedStore("a stored contact cannot be read")
         yield decoded
@@ -171,17 +194,17 @@ def read_changes(
     generations = connection.execute(bounds).first()
     if generations is None or not generations.known_since <= since <= generations.generation:
         return None
-    is_written = (contact.c.account_id == account_id, contact.c.generation > since)
+    is_written = contact.c.account_id == account_id, contact.c.generation > since
     if limit is not None and connection.execute(select(func.count()).where(*is_written)).scalar_one() > limit:
         return None
     columns = removed_contact.c
     query = select(columns.source, columns.uid).where(columns.account_id == account_id, columns.generation > since)
     removed = {(Source(row.source), row.uid): None for row in connection.execute(query)}
-    written = select(contact.c.source, contact.c.uid, contact.c.content).where(*is_written)
+    written = _with_photos(connection, account_id, contact.c.source, contact.c.uid, contact.c.content)
     changed: list[Contact] = []
-    for row in connection.execute(written):
+    for row in connection.execute(written.where(contact.c.generation > since)):
         key = Source(row.source), row.uid
-        decoded = _decode(row.content)
+        decoded = _decode(row.content, row.jpeg)
         if decoded is not None:
             changed.append(decoded)
             removed.pop(key, None)
@@ -271,10 +294,12 @@ def apply_changes(
     after: Counter[str] = Counter()
     for uids in chunks(deleted_uids):
         before += _delete(connection, account_id, of, uids)
+        photos.delete_persons(connection, account_id, of, uids)
     records = iter(stored)
     while chunk := list(islice(records, CHUNK)):
         before += _delete(connection, account_id, of, [record.uid for record in chunk])
         connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in chunk])
+        photos.set_urls(connection, account_id, of, {record.uid: record.photo_url for record in chunk})
         after += _count(chunk)
     _update_counters(connection, account_id, before, after)
     _record_removed(connection, account_id, of, deleted_uids, generation)
@@ -352,6 +377,7 @@ def delete_sources(connection: Connection, account_id: int, of: Collection[Sourc
     """Delete all contacts of some sources; whether there were any."""
     deleted = connection.execute(_DELETE_SOURCES, {"account_id": account_id, "sources": list(of)}).all()
     if deleted:
+        photos.delete_sources(connection, account_id, of)
         _update_counters(connection, account_id, _count(deleted), Counter())
         _forget_changes(connection, account_id, _next_generation(connection, account_id))
     return bool(deleted)
@@ -382,6 +408,7 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
     replaced = _count(connection.execute(former.returning(*_COUNTED)))
     move = update(contact).where(contact.c.account_id == old, contact.c.source == of).values(account_id=new)
     moved = _count(connection.execute(move.returning(*_COUNTED)))
+    photos.hand_over(connection, old, new, of)
     _update_counters(connection, old, moved, Counter())
     _update_counters(connection, new, replaced, moved)
     stale = and_(source.c.account_id.in_((old, new)), source.c.source == of)
@@ -487,12 +514,23 @@ def _row(account_id: int, of: Source, record: ContactRecord, generation: int) ->
     }
 
 
-def _decode(content: bytes | None) -> Contact | None:
+def _with_photos(connection: Connection, account_id: int, *columns: Column[Any]) -> Select[Any]:
+    """The query of an account's persons, with the column ``jpeg`` of their photos."""
+    of_account = contact.c.account_id == account_id
+    if not photos.has_any(connection, account_id):
+        return select(*columns, null().label("jpeg")).where(of_account)
+    keys = ((contact.c[name], photo.c[name]) for name in ("account_id", "source", "uid"))
+    is_same = and_(*(left == right for left, right in keys))
+    return select(*columns, photo.c.jpeg).select_from(contact.outerjoin(photo, is_same)).where(of_account)
+
+
+def _decode(content: bytes | None, jpeg: bytes | None) -> Contact | None:
     """Decode a contact; None when the person is skipped or the content cannot be decoded."""
     try:
-        return _decoder.decode(content) if content is not None else None
+        decoded = _decoder.decode(content) if content is not None else None
     except msgspec.DecodeError:
         return None
+    return replace(decoded, photo=jpeg) if decoded is not None and jpeg else decoded
 
 
 def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -141,6 +141,19 @@ contact = Table(
     Index("contact_source_id", "account_id", "source", "source_id"),
 )
 
+photo = Table(
+    "photo",
+    metadata,
+    _account_key(),
+    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
+    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
+    Column("url", String, nullable=False, comment="Google's address of the photo"),
+    Column("due_at", Float, comment="earliest time to fetch the photo; null: it was fetched"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="failed attempts since the url is known"),
+    Column("jpeg", LargeBinary, comment="the photo, scaled for phones; null: none yet, or none at this url"),
+    Index("photo_due_at", "due_at"),
+)
+
 removed_contact = Table(
     "removed_contact",
     metadata,

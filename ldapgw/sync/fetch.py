@@ -54,6 +54,7 @@ class SourceQuery:
     :ivar labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
     :ivar excluded_labels: resource names of labels; a contact with one of them is not served.
     :ivar page_size: persons in a page.
+    :ivar photos: whether the addresses of photos are asked for.
     """
 
     source: Source
@@ -61,6 +62,7 @@ class SourceQuery:
     labels: frozenset[str] | None = None
     page_size: int = PAGE_SIZE
     excluded_labels: frozenset[str] = frozenset()
+    photos: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -69,7 +71,7 @@ class SourceQuery:
         All persons are fetched anew when a setting changes, when a label gets a name that the configuration names, or
         when another version of ldapgw converts persons differently.
         """
-        request = fingerprint(self.source, self.page_size)
+        request = fingerprint(self.source, self.page_size, photos=self.photos)
         labels = [] if self.labels is None else sorted(self.labels) or [_NO_LABEL]
         excluded = [f"-{label}" for label in sorted(self.excluded_labels)]
         return "|".join((request, f"{PARSER_VERSION}", self.region, *labels, *excluded))
@@ -287,7 +289,8 @@ class Fetcher:
         next_sync_token = ""
         person_count = total = 0
         labels: set[str] = set()
-        async for page in self._people.pages(query.source, authorized, sync_token, reader, query.page_size):
+        pages = self._people.pages(query.source, authorized, sync_token, reader, query.page_size, photos=query.photos)
+        async for page in pages:
             await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
             person_count += page.content.person_count
             labels |= page.content.labels

@@ -79,6 +79,7 @@ class SyncedTenant:
     :ivar labels: names of labels; a contact is served only if it has one of them; empty: all are served.
     :ivar region: the region for telephone numbers without a country code.
     :ivar excluded_labels: names of labels; a contact with one of them is not served.
+    :ivar photos: whether contacts' photos are fetched.
     """
 
     client: Client
@@ -86,6 +87,7 @@ class SyncedTenant:
     labels: tuple[str, ...]
     region: str
     excluded_labels: tuple[str, ...] = ()
+    photos: bool = False
 
     @property
     def has_label_filter(self) -> bool:
@@ -470,12 +472,12 @@ def _state(account: Account, source: Source) -> SourceState:
 def _query(source: Source, tenant: SyncedTenant, labels: LabelState, states: Mapping[Source, SyncState]) -> SourceQuery:
     page_size = (states[source].page_size if source in states else None) or PAGE_SIZE
     if source is not Source.CONTACTS:
-        return SourceQuery(source, tenant.region, page_size=page_size)
+        return SourceQuery(source, tenant.region, page_size=page_size, photos=tenant.photos)
     included = resolve_label_filter(tenant.labels, labels.names)
     excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
     if excluded is not None and not labels.is_known:
         included = frozenset()  # any contact may have an excluded label
-    return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset())
+    return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
 
 
 def _changed_queries(tenant: SyncedTenant, stored: _StoredState) -> list[Source]:

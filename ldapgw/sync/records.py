@@ -88,5 +88,8 @@ def _fetched_person(
         contact, skipped = None, "label"
     elif contact is not None and not set(excluded_labels).isdisjoint(contact.labels):
         contact, skipped = None, "excluded_label"
-    record = ContactRecord.from_contact(parsed.uid, parsed.source_id, contact, skipped, parsed.unreadable_numbers)
+    photo_url = parsed.photo_url if contact is not None else ""
+    record = ContactRecord.from_contact(
+        parsed.uid, parsed.source_id, contact, skipped, parsed.unreadable_numbers, photo_url
+    )
     return FetchedPerson(parsed.uid, parsed.source_id, record, parsed.previous_uids)

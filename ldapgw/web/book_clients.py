@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What phones and PBXs read over HTTP: callers' names, and XML phone books (`ldapgw.phones.xml_books`).
+"""What phones and PBXs read over HTTP: callers' names and photos, and XML phone books (`ldapgw.phones.xml_books`).
 
 A caller's name is plain text, or a JSON object where the client accepts ``application/json``; where nobody has the
 number, the answer is 404 without a body.
@@ -19,6 +19,7 @@ from werkzeug.http import parse_accept_header
 
 from ldapgw.directory.access import Viewer
 from ldapgw.phones.book_reader import Caller, ListLength, ListQuery
+from ldapgw.phones.photos import initials_png, photo_png
 from ldapgw.phones.xml_books import XML_BOOKS, Elements, ListAddress, XmlBook
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
@@ -26,13 +27,13 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse, json_response, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route
 
-_TEXT, _JSON, _XML = "text/plain", "application/json", "text/xml; charset=utf-8"
+_TEXT, _JSON, _XML, _PNG = "text/plain", "application/json", "text/xml; charset=utf-8", "image/png"
 # Grandstream's phones ask for a file of this name below the address that they are given.
 _GRANDSTREAM_FILE = "phonebook"
 
 
 class BookClients:
-    """The look-up of callers, and the phone books of all vendors.
+    """The look-up of callers, their photos, and the phone books of all vendors.
 
     Mutable: whose turn it is.  One phone book is read at a time, so that many do not fill the reactor's turns.
     """
@@ -43,10 +44,12 @@ class BookClients:
         self._turn = DeferredLock()
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of the look-up and of the phone books."""
+        """The routes of the look-up, of the photos and of the phone books."""
         phone = RequiredRole.PHONE
+        photos = ("/<tenant>/photo/<number>.png", "/<tenant>/photo/<secret>/<number>.png")
         books = ("/<tenant>/book/<vendor>.xml", "/<tenant>/book/<secret>/<vendor>.xml")
         return (
+            *(Route("GET", path, self.photo, phone) for path in photos),
             Route("GET", "/<tenant>/caller", self.caller, phone, is_direct=True),
             *(Route(method, path, self.book, phone) for method in ("GET", "POST") for path in books),
         )
@@ -62,6 +65,23 @@ class BookClients:
         if prefers_json(request.accept):
             return json_response(caller_object(found))
         return HttpResponse(200, found.name.encode(), f"{_TEXT}; charset=utf-8")
+
+    async def photo(
+        self,
+        request: HttpRequest,
+        _tenant: WebTenant,
+        viewer: Viewer,
+        number: str,
+        secret: str = "",  # noqa: ARG002  the viewer is known by it
+    ) -> HttpResponse:
+        """``/{tenant}/photo/{number}.png``, with a secret before the number too: the photo of a caller, or initials."""
+        reader, run = self._dependencies.reader, self._dependencies.run_off_thread
+        found = await reader.find_caller(viewer, request.address, number, may_be_for_callers=False)
+        if found is None or not found.directory.context.photos:
+            return HttpResponse(404, b"", _PNG)
+        # Pixels take longer than phones should wait for the reactor.
+        made = run(photo_png, found.photo) if found.photo else run(initials_png, found.name)
+        return HttpResponse(200, await made, _PNG)
 
     async def book(
         self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, vendor: str, secret: str = ""

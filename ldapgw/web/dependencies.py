@@ -43,6 +43,7 @@ class WebTenant:
     :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.
+    :ivar photos: whether phones get contacts' photos.
     """
 
     name: str
@@ -57,6 +58,7 @@ class WebTenant:
     groups: Mapping[str, int] = field(default_factory=dict, hash=False)
     shared_label: str = ""
     number_format: NumberFormat = NumberFormat.E164
+    photos: bool = False
 
     @property
     def heading(self) -> str:

@@ -471,11 +471,13 @@ class PhonePages:
         tenant_url = self._layout.public_url.tenant_url(tenant.name)
         xml_vendor = vendor.key.partition("-")[0]
         secret = self._one_time_secrets.get(visitor.session, login.name, self._layout.now())
-        has_book = xml_vendor in XML_BOOKS
+        book = f"{xml_vendor}.xml" if xml_vendor in XML_BOOKS else ""
         return {
-            "book": f"{tenant_url}book/{xml_vendor}.xml" if has_book else "",
-            "secret_book": f"{tenant_url}book/{login.name}.{secret}/{xml_vendor}.xml" if has_book and secret else "",
+            "book": book and f"{tenant_url}book/{book}",
+            "secret_book": f"{tenant_url}book/{login.name}.{secret}/{book}" if book and secret else "",
             "caller": f"{tenant_url}caller?number=",
+            "photo": f"{tenant_url}photo/" if tenant.photos else "",
+            "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if tenant.photos and secret else "",
         }
 
     def _qr_code(self, request: HttpRequest, tenant: WebTenant, login: PhoneLogin, password: str) -> Markup:

@@ -51,7 +51,7 @@ def agent(reactor):
 def test_get():
     """A GET carries the token, what Google compresses for, a language, and repeated parameters."""
     google = Google((404, {}, b"gone"))
-    assert call(google) == GoogleResponse(404, b"gone")
+    assert call(google) == GoogleResponse(404, b"gone", media_type="text/html")
     (request,) = google.requests
     assert (request.method, request.url, request.args) == ("GET", URL, {"a": ["1", "2"]})
     assert {
@@ -66,7 +66,8 @@ def test_get():
 def test_post():
     """A POST carries the form, and no token."""
     google = Google((200, {}, b"{}"))
-    assert result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, "a=%26&b=2")) == GoogleResponse(200, b"{}")
+    answer = result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, "a=%26&b=2"))
+    assert answer == GoogleResponse(200, b"{}", media_type="text/html")
     (request,) = google.requests
     assert (request.method, request.args) == ("POST", {"a": ["&"], "b": ["2"]})
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"

@@ -57,10 +57,11 @@ def as_they_are(persons: Persons) -> Persons:
 
 
 def listing(
-    google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None
+    google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None, *, photos: bool = False
 ) -> list[PersonPage[Persons]]:
     async def collect() -> list[PersonPage[Persons]]:
-        return [page async for page in service(google).pages(source, authorized, sync_token, as_they_are)]
+        pages = service(google).pages(source, authorized, sync_token, as_they_are, photos=photos)
+        return [page async for page in pages]
 
     return result_of(collect())
 
@@ -81,6 +82,17 @@ def test_request(source):
         PARAMS[source],
     )
     assert request.headers["authorization"] == "Bearer ya29.EXAMPLE"
+
+
+@pytest.mark.parametrize("source", Source)
+def test_photos(source):
+    """Asked for where the tenant has them, and nothing else is; then the tokens of another request do not fit."""
+    google = Google(ok({"nextSyncToken": "S"}))
+    listing(google, source, photos=True)
+    (request,) = google.requests
+    [mask] = {"personFields", "readMask"} & PARAMS[source].keys()
+    assert request.args == PARAMS[source] | {mask: [f"{PARAMS[source][mask][0]},photos"]}
+    assert fingerprint(source, photos=True) not in FINGERPRINTS
 
 
 def test_private_fields():

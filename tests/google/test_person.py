@@ -903,3 +903,38 @@ def test_nothing_but_names_is_taken_from_a_profile():
     mine, colleague = contact(fields), contact(fields, Source.DIRECTORY)
     assert (mine.name, mine.emails, mine.phones, mine.urls) == ("P", (), (), ())
     assert (colleague.emails, len(colleague.phones), colleague.urls) == (("p@x.example",), 1, ("https://x.example",))
+
+
+# --- photos ----------------------------------------------------------------------------------------------------------
+
+HOST = "https://lh3.googleusercontent.com"
+
+
+def photo_item(path: str, kind: str = "CONTACT", **more: Any) -> dict[str, Any]:
+    primary = more.pop("primary", False)
+    return {"url": f"{HOST}{path}", "metadata": {"source": {"type": kind}, "primary": primary}, **more}
+
+
+@pytest.mark.parametrize(
+    ("photos", "url"),
+    [
+        ([photo_item("/cm/AbC=s100")], f"{HOST}/cm/AbC=s240"),
+        ([photo_item("/cm/AbC=s100-c-k-no")], f"{HOST}/cm/AbC=s240"),
+        ([photo_item("/cm/AbC")], f"{HOST}/cm/AbC=s240"),
+        ([photo_item("/cm/AbC=s100", default=True)], ""),
+        ([photo_item("/d=s100", default=True), photo_item("/p=s100", "PROFILE")], f"{HOST}/p=s240"),
+        ([photo_item("/p=s100", "PROFILE", primary=True), photo_item("/own=s100")], f"{HOST}/own=s240"),
+        ([photo_item("/a=s100"), photo_item("/b=s100", primary=True)], f"{HOST}/b=s240"),
+        ([{"url": 7}, {"url": "javascript:alert(1)"}, photo_item("/b=s100")], f"{HOST}/b=s240"),
+        ([{"url": f"{HOST}/a b"}], ""),
+        ([{"url": HOST + "/" + "x" * 3000}], ""),
+        ([{}], ""),
+        ("photo", ""),
+        ([], ""),
+    ],
+)
+def test_the_address_of_a_photo(photos: Any, url: str) -> None:
+    """What the user has chosen before what the contact's profile has; never a letter that Google has drawn."""
+    named = {"resourceName": "people/c1", "names": [{"displayName": "Ada"}]}
+    assert read_person({**named, "photos": photos}, Source.CONTACTS, "DE").photo_url == url
+    assert read_person({"resourceName": "people/c1", "photos": photos}, Source.CONTACTS, "DE").photo_url == ""

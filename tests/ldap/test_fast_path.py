@@ -28,7 +28,8 @@ from tests.support.filter_text import encode, read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS
 from tests.support.phonebook import awkward
-from tests.support.phonebook.wire import BASE, CONTEXT, Client, contacts, make_factory
+from tests.support.phonebook.wire import BASE, CONTEXT, Client, contacts, make_factory, make_gate
+from tests.support.photo import jpeg
 from tests.support.readers import read
 
 GATE = awkward.gate()
@@ -120,6 +121,25 @@ def test_parts_without_text_ask_who_is_there(names: tuple[str, ...], parts: str)
         message = pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0xA1, b"".join(terms)), ("cn",), size=50))
         assert FastPath(1000).answer(DIT, awkward.VIEWER, message) is not None
         assert answered(first, message) == answered(second, message[:1], message[1:]) == presence
+
+
+def test_photos_both_ways() -> None:
+    """Whose octets may be anything, in answers of some kilobytes and in one of a megabyte."""
+    context = replace(CONTEXT, photos=True)
+    people = [replace(one, photo=jpeg(at)) for at, one in enumerate(contacts(150))]
+    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    factory = make_factory(make_gate(Dit((Directory(context, (book,)),), features(tls=False))))
+    first, second = Client(factory), Client(factory)
+    first.bind()
+    second.bind()
+    for sought, size in (("(cn=User 00007)", 0), ("(cn=User 0000*)", 0), ("(jpegPhoto=*)", 5), ("(jpegPhoto=*)", 0)):
+        for _ in range(3):
+            message = pdu.message(127, pdu.search(BASE, 2, encode(read_filter(sought)), ("cn", "jpegPhoto"), size=size))
+            answer = answered(first, message)
+            assert answer == answered(second, message[:1], message[1:])
+            found = [dict(one.attributes) for one in pdu.responses(answer) if one.dn.startswith("uid=")]
+            assert all(one["jpegPhoto"] == (jpeg(int(one["cn"][0][-5:])),) for one in found)
+    assert len(found) == 150
 
 
 def test_no_part_at_all_is_an_error() -> None:

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from ldapgw.ber import integer, octets, tlv
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProtocolViolation, UserError
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, Sasl, Simple
@@ -23,10 +29,13 @@ from ldapgw.phones.recording import (
     load,
     storable,
 )
+from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import BASE, naming_context, phonebook
+from tests.support.phonebook.entries import FULL
 from tests.support.phonebook.recorded import record, requests
+from tests.support.photo import jpeg
 
 SECRET = b"a very secret word"
 MODIFY = tlv(0x66, octets(b"cn=a") + tlv(0x30, SECRET))
@@ -183,3 +192,21 @@ def test_no_repr_holds_a_name() -> None:
         Response(1, 0x64, "a"),
     )
     assert [one for one in parts if "uid=" in repr(one) or "cn=" in repr(one)] == []
+
+
+def test_photos_are_in_no_recording() -> None:
+    """No stand-in could replace one: neither of an entry, nor of an answer."""
+    context = replace(naming_context(), photos=True)
+    photo = jpeg()
+    person = replace(FULL, photo=photo)
+    book = build_book(context, "alice", "alice@acme.example", Sharing.SHARED, [person], {}, per_number=False)
+    dit = Dit((Directory(context, (book,)),), Features("1"))
+    asked = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("cn"), attributes=("cn", "jpegPhoto"))
+    recording = record(dit, requests(asked))
+    [response] = [one for message in recording.messages[3:] if (one := Response.read(message.octets)).code is None]
+    assert [name for name, _ in response.attributes] == ["cn"]
+    stored = with_stand_ins(recording, Random(1))
+    [exchange] = exchanges(stored)
+    assert exchange.found
+    assert not any(b"jpegPhoto" in message.octets for message in stored.messages if not message.from_phone)
+    assert b64encode(photo)[:40].decode() not in dump(stored)

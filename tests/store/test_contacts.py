@@ -117,7 +117,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(ACTIONS, max_size=8))
 def test_the_counters_of_an_account_are_what_is_stored(
     connection: Connection, secret_box: SecretBox, actions: list[Any]

@@ -646,6 +646,18 @@ def test_a_secret_address(stage: Stage) -> None:
     assert "End the secret address" not in browser.get("/acme/phones/desk1").body
 
 
+def test_addresses_of_photos(stage: Stage) -> None:
+    """Where the tenant has them, for phones of every vendor."""
+    photos = "https://phonebook.example.com/acme/photo/"
+    assert photos not in owner(stage, model="mitel").get("/acme/phones/desk1").body
+    having = Stage(tenants=(replace(ACME, photos=True),))
+    browser = owner(having, model="mitel")
+    assert f"{photos}<" in browser.get("/acme/phones/desk1").body
+    browser.submit("/acme/phones/desk1/book-address")
+    [secret] = re.findall(rf"{photos}desk1\.([a-z0-9]+)/<", browser.get("/acme/phones/desk1").body)
+    assert verify_password(secret.encode(), having.do(phones.read_by_name, "desk1").book_secret)
+
+
 def test_a_new_password_ends_the_secret_address(stage: Stage) -> None:
     browser = owner(stage, model="yealink")
     browser.submit("/acme/phones/desk1/book-address")

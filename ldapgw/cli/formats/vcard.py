@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -54,6 +55,8 @@ def _lines(contact: Contact, name: str, book: str, labels: Mapping[str, str]) ->
     yield from (f"EMAIL:{_text(mail)}" for mail in contact.emails)
     yield from map(_address, contact.addresses)
     yield from (f"URL:{_text(url)}" for url in contact.urls)
+    if contact.photo:
+        yield f"PHOTO:data:image/jpeg;base64,{base64.b64encode(contact.photo).decode()}"
     names = [labels[label] for label in contact.labels if label in labels]
     if names:
         yield f"CATEGORIES:{_list(names)}"
@@ -92,6 +95,9 @@ def _text(text: str) -> str:
 
 def _folded(line: str) -> bytes:
     """Fold a line into lines of at most 75 octets without splitting a character."""
+    if line.isascii():  # quickly: a photo has some thousand characters
+        rest = (line[start : start + _LONGEST - 1] for start in range(_LONGEST, len(line), _LONGEST - 1))
+        return ("\r\n ".join((line[:_LONGEST], *rest)) + "\r\n").encode()
     pieces = [""]
     room = _LONGEST
     for char in line:

@@ -10,7 +10,7 @@ from ldapgw.google.sandbox import oauth, people
 from ldapgw.google.sandbox.breakage import apply_breakage
 from ldapgw.google.sandbox.faults import PROJECT_QUOTA, Breakage
 from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest, Parameters
-from ldapgw.google.sandbox.world import World
+from ldapgw.google.sandbox.world import PHOTOS, World
 
 KEYS = "/oauth2/v3/certs"
 # The HTTP method of each endpoint, by path.
@@ -49,6 +49,16 @@ def compressed(reply: ApiReply, accept_encoding: str, user_agent: str) -> ApiRep
     return ApiReply(reply.status, headers, gzip.compress(reply.body, mtime=0))
 
 
+def _photo(world: World, call: ApiRequest) -> ApiReply:
+    """A photo in the size that its address ends with; the image host wants no token."""
+    photo = world.photos.get(call.path.partition("=")[0])
+    if call.authorization:
+        return ApiReply.of(403, "Forbidden", (("Content-Type", "text/html; charset=UTF-8"),))
+    if photo is None:
+        return ApiReply.of(404, "Not Found", (("Content-Type", "text/html; charset=UTF-8"),))
+    return ApiReply(200, (("Content-Type", photo.content_type), ("Cache-Control", "public, max-age=86400")), photo.body)
+
+
 def _respond(world: World, call: ApiRequest, *, empty: bool) -> ApiReply:
     if call.path == "/token":
         return oauth.token(world, call)
@@ -56,4 +66,6 @@ def _respond(world: World, call: ApiRequest, *, empty: bool) -> ApiReply:
         return oauth.revoke(world, call)
     if call.path == KEYS:
         return oauth.keys()
+    if call.path.startswith(PHOTOS):
+        return _photo(world, call)
     return people.answer(world, call, empty=empty)

@@ -22,7 +22,7 @@ from ldapgw.google.sandbox import api, authorization, controls, pages
 from ldapgw.google.sandbox.authorization import AuthorizationError, Redirect
 from ldapgw.google.sandbox.faults import Breakage
 from ldapgw.google.sandbox.reply import ApiReply, ApiRequest, Parameters
-from ldapgw.google.sandbox.world import World
+from ldapgw.google.sandbox.world import PHOTOS, World
 
 AUTHORIZATION = "/o/oauth2/v2/auth"
 
@@ -45,6 +45,10 @@ def _add_google(app: Klein, world: World) -> None:
 
     for path, method in api.ENDPOINTS.items():
         app.route(path, methods=[method], endpoint=path)(call)
+
+    @app.route(f"{PHOTOS}<string:name>", methods=["GET"])
+    def photo(request: Request, name: str) -> Deferred[bytes] | bytes:  # noqa: ARG001
+        return call(request)
 
     @app.route(AUTHORIZATION, methods=["GET"])
     def authorize(request: Request) -> bytes:

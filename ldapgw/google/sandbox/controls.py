@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -89,6 +90,15 @@ def _move_person(world: World, arguments: Arguments) -> dict[str, Any]:
     return {"resourceName": world.move_person(_required(arguments, "account"), _required(arguments, "resourceName"))}
 
 
+def _add_photo(world: World, arguments: Arguments) -> dict[str, Any]:
+    account, name = _required(arguments, "account"), _required(arguments, "resourceName")
+    try:
+        body = b64decode(_required(arguments, "photo"), validate=True)
+    except ValueError:
+        raise UserError("photo: expected Base64") from None
+    return {"url": world.add_photo(account, name, body, _text(arguments, "content_type") or "image/jpeg")}
+
+
 def _inject_fault(world: World, arguments: Arguments) -> dict[str, Any]:
     times = int(_number(arguments, "times")) if arguments.get("times") not in (None, "") else None
     after = int(_number(arguments, "after")) if arguments.get("after") not in (None, "") else 0
@@ -148,6 +158,7 @@ CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "change-person": _change_person,
     "delete-person": _delete_person,
     "move-person": _move_person,
+    "add-photo": _add_photo,
     "inject-fault": _inject_fault,
     "clear-faults": _clear_faults,
     "expire-sync-tokens": _expire_sync_tokens,

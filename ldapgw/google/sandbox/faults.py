@@ -357,6 +357,14 @@ _TOKEN_FAULTS: dict[str, ApiReply | Breakage] = {
     ),
     "broken_signature": Breakage.WRONG_SIGNATURE,
 }
+_PHOTO_FAULTS: dict[str, ApiReply | Breakage] = {
+    "photo_gone_410": ApiReply.of(410, "Gone", (_HTML,)),
+    "photo_throttled_429": ApiReply.of(429, "Too Many Requests", (_HTML, ("Retry-After", "600"))),
+    "photo_unavailable_503": ApiReply.of(503, "Service Unavailable", (_HTML,)),
+    "photo_redirect": ApiReply.of(302, "", (("Location", "https://photos.example/x.jpg"),)),
+    "photo_too_large": ApiReply(200, (("Content-Type", "image/jpeg"),), bytes(2 << 20)),
+    "photo_sign_in_page": ApiReply.of(200, "<!DOCTYPE html><title>Sign in</title>", (_HTML,)),
+}
 _EVERYWHERE: dict[str, Breakage] = {
     "broken_cut_off": Breakage.CUT_OFF,
     "broken_connection_lost": Breakage.LOST,
@@ -366,6 +374,7 @@ _EVERYWHERE: dict[str, Breakage] = {
 FAULTS: dict[str, Fault] = {
     **{name: Fault(name, _API, happens) for name, happens in _PEOPLE_FAULTS.items()},
     **{name: Fault(name, "/token", happens) for name, happens in _TOKEN_FAULTS.items()},
+    **{name: Fault(name, "/a/", happens) for name, happens in _PHOTO_FAULTS.items()},
     "revoke_error_already_gone": Fault("revoke_error_already_gone", "/revoke", ALREADY_GONE),
     **{name: Fault(name, "/", happens) for name, happens in _EVERYWHERE.items()},
 }

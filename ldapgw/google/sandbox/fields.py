@@ -54,6 +54,8 @@ PERSON_FIELDS = frozenset(
 OTHER_CONTACT_FIELDS = frozenset(("emailAddresses", "metadata", "names", "phoneNumbers", "photos"))
 GROUP_FIELDS = frozenset(("clientData", "groupType", "memberCount", "metadata", "name"))
 
+_LETTER = "https://lh3.googleusercontent.com/cm/letter=s100"
+
 _ALWAYS = ("resourceName", "etag")
 _WORDS = re.compile(r"[A-Z]?[a-z]+")
 _PREDEFINED = re.compile(r"[a-z]+(?:[A-Z][a-z]+)*")
@@ -93,6 +95,8 @@ def complete(person: Mapping[str, Any], kind: PersonKind, number: int, updated: 
         "resourceName": person.get("resourceName", kind.value[1] + str(number)),
         "etag": "",
         "metadata": {"sources": [dict(source)], "objectType": "PERSON"},
+        # Google draws a letter for whoever has no photo.
+        "photos": _items("photos", [{"url": _LETTER, "default": True}], source),
         **typed_fields,
     }
     if kind is PersonKind.DOMAIN_PROFILE:

@@ -37,6 +37,9 @@ SYSTEM_GROUPS = {
 }
 MY_CONTACTS = "contactGroups/myContacts"
 
+# The beginning of the paths of photos.
+PHOTOS = "/a/"
+
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
@@ -54,6 +57,14 @@ class RegisteredClient:
     audience: str = "external"
     domain: str = ""
     state: str = "ok"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Photo:
+    """A file on Google's image host."""
+
+    content_type: str
+    body: bytes
 
 
 @dataclass(slots=True, repr=False)
@@ -85,6 +96,7 @@ class World:
     :param now: returns the time in seconds since the epoch.
     :param random: returns the requested number of random bytes.
     :param issuer: the ``iss`` of identity tokens; the sandbox's own URL if it listens on a port.
+    :ivar photos: the photos on the image host, by the path of their address.
     :ivar calls: number of calls by the path of the endpoint.
     :ivar calls_per_minute: calls to the People API that the project may make in a minute; None: without a limit.
     :ivar calls_by_minute: number of calls to the People API that were made, by minutes since the epoch.
@@ -100,6 +112,7 @@ class World:
         self.clients: dict[str, RegisteredClient] = {}
         self.grants = Grants(self.time, random)
         self.faults = Faults()
+        self.photos: dict[str, Photo] = {}
         self.calls: Counter[str] = Counter()
         self.calls_per_minute: int | None = None
         self.calls_by_minute: Counter[int] = Counter()
@@ -246,6 +259,17 @@ class World:
         """Replace fields of a person; None removes a field."""
         resources, person = self._find(address, resource_name)
         resources.put(fields.change(person, changes, self.time()))
+
+    def add_photo(self, address: str, resource_name: str, body: bytes, content_type: str = "image/jpeg") -> str:
+        """Give a person a photo; a former one stays on the image host, as at Google.
+
+        :returns: the address of the photo, without a size.
+        """
+        host = self.issuer if self.issuer.startswith("http://") else "https://lh3.googleusercontent.com"
+        path = f"{PHOTOS}{hashlib.sha256(f'{resource_name}/{len(self.photos)}'.encode()).hexdigest()[:20]}"
+        self.photos[path] = Photo(content_type, body)
+        self.change_person(address, resource_name, {"photos": [{"url": f"{host}{path}=s100"}]})
+        return host + path
 
     def delete_person(self, address: str, resource_name: str) -> None:
         resources, person = self._find(address, resource_name)

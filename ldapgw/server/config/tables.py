@@ -160,6 +160,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     favourites: bool = False
     favourites_first: bool = False
     block_label: str = ""
+    photos: bool = False
     attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from ldapgw.numbers.phone_number import parse
 from tests.support import phonebook
 from tests.support.phonebook.awkward import awkward_contacts
 from tests.support.phonebook.entries import FULL, LABELS
+from tests.support.photo import jpeg
 
 
 def phone(kind: Kind, text: str) -> Phone:
@@ -94,3 +96,8 @@ def test_any_name_comes_through(name: str) -> None:
     [shown] = [line for line in lines(replace(FULL, name=name)) if line.startswith("FN:")]
     plain = shown.removeprefix("FN:").replace("\\,", ",").replace("\\;", ";").replace("\\\\", "\\")
     assert plain == name
+
+
+def test_a_photo() -> None:
+    """As a data URI (RFC 6350 6.2.4), which comes through the folding."""
+    assert f"PHOTO:data:image/jpeg;base64,{b64encode(jpeg()).decode()}" in lines(replace(FULL, photo=jpeg()))

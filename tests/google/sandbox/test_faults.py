@@ -38,10 +38,12 @@ def test_errors_are_googles(name: str) -> None:
 def test_injected_error_arrives(google: Google, world: World, name: str) -> None:
     """An injected error is what the next call to its endpoint gets, status, headers and body; then all is well."""
     tokens = google.connect()
+    photo = world.add_photo(ALICE, world.add_person(ALICE, {"names": [{"givenName": "Ada"}]}), b"photo") + "=s240"
     calls = {
         "/token": lambda: google.refresh(tokens["refresh_token"]),
         "/revoke": lambda: google.form("/revoke", token=tokens["access_token"]),
         "/v1/": lambda: google.connections(tokens["access_token"]),
+        "/a/": lambda: google.request("GET", photo),
     }
     world.faults.inject(name, times=1)
     fault, call = FAULTS[name], calls[FAULTS[name].prefix]

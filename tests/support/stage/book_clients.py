@@ -40,20 +40,28 @@ ANNA = person(
 )
 BOB = person("b1", "Bob Bauer", (Kind.HOME, "030 7654321"), organization="Bauer AG", labels=("g9",))
 CARL = person("c1", "Carl Cäsar", (Kind.MOBILE, "0171 7654321"), organization="Caesar KG")
+# Who has a number together with somebody in a book for callers' names.
+ZOE = person("z1", "Zoe Zorn", (Kind.FAX, "030 1112222"))
+AARON = person("k2", "Aaron Caesar", (Kind.WORK, "030 1112222"))
 DORA = person("d1", "Dora Dorn", (Kind.WORK, "030 5556677"))
 
 
-def serve(stage: Stage) -> None:
-    """Alice's own book, Bob's shared one, Carl's for callers' names and Dora's private one; and another tenant's."""
-    context = replace(naming_context(), block_label="suppliers", favourites=True)
+def serve(stage: Stage, photo: bytes = b"") -> None:
+    """Alice's own book, Bob's shared one, Carl's for callers' names and Dora's private one; and another tenant's.
+
+    :param photo: of Anna, Carl and Dora; empty: the tenants have no photos.
+    """
+    context = replace(naming_context(), block_label="suppliers", favourites=True, photos=bool(photo))
+    shared = [BOB, ZOE] if photo else [BOB]
+    anna, carl, dora = (replace(one, photo=photo) for one in (ANNA, CARL, DORA))
     other = replace(context, name="globex", base=OTHER_BASE)
     books = (
-        build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [ANNA], LABELS, per_number=False),
-        build_book(context, "b", "bob@acme.example", Sharing.SHARED, [BOB], {"g9": "Friends"}, per_number=False),
-        build_book(context, "c", "carl@acme.example", Sharing.CALLERS, [CARL], {}, per_number=False),
-        build_book(context, "d", "dora@acme.example", Sharing.PRIVATE, [DORA], {}, per_number=False),
+        build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [anna], LABELS, per_number=False),
+        build_book(context, "b", "bob@acme.example", Sharing.SHARED, shared, {"g9": "Friends"}, per_number=False),
+        build_book(context, "c", "carl@acme.example", Sharing.CALLERS, [carl, AARON], {}, per_number=False),
+        build_book(context, "d", "dora@acme.example", Sharing.PRIVATE, [dora], {}, per_number=False),
     )
-    eve = build_book(other, "e", "eve@globex.example", Sharing.SHARED, [DORA], {}, per_number=False)
+    eve = build_book(other, "e", "eve@globex.example", Sharing.SHARED, [dora], {}, per_number=False)
     logins = {
         name: login(name, tenant, base, book, secret)
         for name, tenant, base, book, secret in (

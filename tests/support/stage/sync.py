@@ -29,6 +29,7 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
+from ldapgw.google.photos import PhotoClient
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
@@ -46,6 +47,7 @@ from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
+from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
@@ -116,6 +118,7 @@ class Stage:
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
     excluded_labels: tuple[str, ...] = ()
+    photos: bool = False
     calls_per_minute: int | None = None
     full_syncs: FullSyncLimits = UNLIMITED
     tenants: tuple[str, ...] = ("acme",)
@@ -142,7 +145,7 @@ class Stage:
         self.publisher = Publisher(
             store=self.store,
             catalog=self.catalog,
-            contexts={tenant: replace(CONTEXT, name=tenant) for tenant in self.tenants},
+            contexts={tenant: replace(CONTEXT, name=tenant, photos=self.photos) for tenant in self.tenants},
             features=features,
             run_off_thread=at_once,
             on_publish=lambda ended: self.published.append((self.catalog.dit(), tuple(ended))),
@@ -152,16 +155,17 @@ class Stage:
         self.progress: list[tuple[int, SyncProgress | None]] = []
         http: Any = self.line
         self.oauth = OAuth(http, ENDPOINTS, self.clock)
+        tenant = SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels, self.photos)
+        self.synced = dict.fromkeys(self.tenants, tenant)
+        pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
         self.job = SyncJob(
             store=self.store,
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
-            tenants=dict.fromkeys(
-                self.tenants, SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels)
-            ),
+            tenants=self.synced,
             interval=self.interval,
-            pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
+            pacer=pacer,
             full_syncs=self.full_syncs,
             run_off_thread=at_once,
             folder=Path(gettempdir()),
@@ -169,6 +173,15 @@ class Stage:
             on_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
         )
         self.scheduler = self.new_scheduler()
+        self.photo_fetcher = PhotoFetcher(
+            clock=self.clock,
+            store=self.store,
+            client=PhotoClient(http, ENDPOINTS, self.clock),
+            tenants=self.synced,
+            pacer=pacer,
+            scale_in_process=at_once,
+            publish=self.publisher.refresh,
+        )
 
     def new_database(self) -> Database:
         return open_in_memory()

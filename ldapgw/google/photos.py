@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Contacts' photos: the client of Google's image hosts, and the scaling of a photo for phones.
+
+The addresses come with the persons of the People API (``photos.url``).  No token is sent to the image hosts, and no
+redirect of theirs is followed.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import Image, ImageOps
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+
+from ldapgw.errors import BadResponse, PageTooLarge
+from ldapgw.google.endpoints import Endpoints
+from ldapgw.google.http import GoogleHttpClient
+
+# Pixels of each side of a scaled photo: phones show less.
+SIZE = 160
+# Octets of a scaled photo at most; an ordinary one has 8 KiB.
+LARGEST_SCALED = 16 * 1024
+# Pixels: what Google sends when it ignores the size that it is asked for.
+_MOST_PIXELS = 4096 * 4096
+_QUALITIES = (80, 60, 40)
+_MEDIA_TYPES = frozenset(("image/jpeg", "image/png", "image/webp"))
+# Not Found and Gone.
+_NO_PHOTO = frozenset((404, 410))
+
+
+class PhotoClient:
+    """Fetches photos.
+
+    :param http: sends the requests, through the proxy if there is one.
+    """
+
+    def __init__(self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime) -> None:
+        self._http = GoogleHttpClient(http, clock)
+        self._endpoints = endpoints
+
+    async def fetch(self, url: str) -> bytes:
+        """Fetch a photo; empty: there is none at this address, or none that may be fetched.
+
+        :raises GoogleError: `NetworkFailure`, `GoogleUnavailable` or `QuotaExceeded`: the host cannot answer now;
+            `BadResponse`: the answer says nothing about the photo, such as a page of a proxy.
+        """
+        if not self._endpoints.has_photo(url):
+            return b""
+        try:
+            answer = await self._http.get_photo(url)
+        except PageTooLarge:
+            return b""
+        if answer.status in _NO_PHOTO:
+            return b""
+        if answer.error is not None:
+            raise answer.error
+        if answer.status != 200 or answer.media_type not in _MEDIA_TYPES:
+            raise BadResponse(f"HTTP {answer.status}, no image")
+        return answer.body
+
+
+def scale(photo: bytes) -> bytes:
+    """A photo as a JPEG of `SIZE` by `SIZE` pixels; empty: it is no JPEG, PNG or WebP, or damaged, or too large."""
+    try:
+        with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                return b""
+            opened.draft("RGB", (SIZE, SIZE))
+            upright = ImageOps.exif_transpose(opened)
+            square = ImageOps.fit(upright.convert("RGBA"), (SIZE, SIZE))
+    # Pillow's decoders raise whatever a damaged file leads to.
+    except Exception:  # noqa: BLE001
+        return b""
+    picture = Image.new("RGB", square.size, "white")
+    picture.paste(square, mask=square)
+    for quality in _QUALITIES:
+        written = BytesIO()
+        picture.save(written, "JPEG", quality=quality)
+        if len(written.getvalue()) <= LARGEST_SCALED:
+            return written.getvalue()
+    return b""

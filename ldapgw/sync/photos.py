@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""Fetches contacts' photos, slowly and behind the syncs: phones never wait for a photo to find a name.
+
+A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for those that are due, fetches
+one after the other at the pace of the tenant's Google project, and stores and publishes some at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.errors import BadResponse, GoogleError, LdapgwError, ProcessLost, StoreError
+from ldapgw.google.photos import PhotoClient, scale
+from ldapgw.store import photos
+from ldapgw.store.photos import DuePhoto
+from ldapgw.store.worker import Store
+from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.pacing import CallPacer
+
+log = Logger()
+
+# Seconds between two looks for photos that are due.
+INTERVAL = 10.0
+# Photos that are stored and published at once.
+_BATCH = 50
+# Seconds until another attempt where Google's image hosts do not answer, doubled each time up to a day.
+_FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
+# Seconds until another attempt for a single photo, doubled each time up to a week.
+_FIRST_RETRY, _LONGEST_RETRY = 3600.0, 7 * 86400.0
+# A photo that has failed so often and then loses the process again is taken for the reason, and given up.
+_FAILURES_BEFORE_LOSS = 3
+
+
+class PhotoFetcher(Service):
+    """Keeps stored photos up to date.
+
+    Mutable: the run, and the pause after failures.
+
+    :param tenants: by name; photos are fetched for those with `SyncedTenant.photos`.
+    :param scale_in_process: calls `scale` in another process: decoders of pictures are no place for a phone to wait,
+        nor for what a stranger has made to run beside it.
+    :param publish: called with an account's id after its photos have changed; publishes them to phones.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: Store,
+        client: PhotoClient,
+        tenants: Mapping[str, SyncedTenant],
+        pacer: CallPacer,
+        scale_in_process: Callable[..., Awaitable[bytes]],
+        publish: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._client = client
+        self._tenants = tenants
+        self._pacer = pacer
+        self._scale = scale_in_process
+        self._publish = publish
+        self._timer = LoopingCall(self._turn)
+        self._timer.clock = clock
+        self._run: Deferred[None] | None = None
+        self._paused_until = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def startService(self) -> None:
+        super().startService()
+        if self._tenants_with_photos():
+            self._timer.start(INTERVAL, now=False)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        if self._run is not None:
+            self._run.cancel()
+
+    def _tenants_with_photos(self) -> list[str]:
+        return [name for name, tenant in self._tenants.items() if tenant.photos]
+
+    def _turn(self) -> Deferred[None]:
+        self._run = Deferred.fromCoroutine(self.fetch_due()).addErrback(self._failed)
+        return self._run
+
+    def _failed(self, failure: Failure) -> None:
+        # `MonitoredStore` logs a problem of the database once, for all.
+        if not failure.check(StoreError, CancelledError):
+            log.failure("photos: a fault", failure)
+
+    async def fetch_due(self) -> None:
+        """Fetch the photos that are due, until there is none or Google's image hosts cannot answer.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        while self._clock.seconds() >= self._paused_until:
+            due = await self._store.read(photos.read_due, self._tenants_with_photos(), self._clock.seconds(), _BATCH)
+            if not due or not await self._fetch(due):
+                return
+
+    async def _fetch(self, due: Sequence[DuePhoto]) -> bool:
+        """Fetch and store some photos; whether all of them are stored or postponed."""
+        fetched: list[tuple[DuePhoto, bytes]] = []
+        for one in due:
+            try:
+                await self._pacer.turn(self._tenants[one.tenant].client, is_requested=False)
+                photo = await self._client.fetch(one.url)
+            except BadResponse as error:  # of this photo; the others may come
+                await self._postpone(one, error)
+                continue
+            except GoogleError as error:
+                self._rest(error)
+                await self._postpone(one, error)
+                break
+            self._pause = _FIRST_PAUSE
+            try:
+                fetched.append((one, await self._scale(scale, photo) if photo else b""))
+            except ProcessLost as error:
+                # A page that was parsed beside it, or the end of the gateway, may be the reason.
+                if one.failures < _FAILURES_BEFORE_LOSS:
+                    await self._postpone(one, error)
+                else:
+                    fetched.append((one, b""))
+        is_stored = True
+        for account_id in dict.fromkeys(one.account_id for one, _ in fetched):
+            of_account = [pair for pair in fetched if pair[0].account_id == account_id]
+            if await self._store.run(photos.store, account_id, of_account):
+                await self._publish(account_id)
+            else:
+                is_stored = False
+        return is_stored
+
+    def _rest(self, error: GoogleError) -> None:
+        """Fetch nothing for a while: Google's image hosts cannot answer."""
+        wait = max(error.retry_after or 0.0, self._pause)
+        self._paused_until, self._pause = self._clock.seconds() + wait, min(2 * self._pause, _LONGEST_PAUSE)
+        log.info("photos: {code} {detail}; none is fetched for a while", code=error.code, detail=error.detail)
+
+    async def _postpone(self, due: DuePhoto, error: LdapgwError) -> None:
+        """Try this photo again later than others: it may be the reason."""
+        retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
+        log.debug("a photo of account {account}: {problem}", account=due.account_id, problem=str(error))
+        await self._store.run(photos.postpone, due, self._clock.seconds() + retry)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""jpegPhoto (RFC 2798 2.6): returned where a search names it, and never compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.entry import Selection
+from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.search import compare
+from ldapgw.directory.segment import PLACEHOLDER_ID
+from ldapgw.directory.special_entries import Features
+from ldapgw.errors import DirectoryError, ResultCode
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE
+from tests.support.phonebook.entries import answer
+from tests.support.phonebook.trees import (
+    ADA,
+    ALICE,
+    BEN,
+    CALLERS,
+    CONTEXT,
+    NUMBERS,
+    PHONE,
+    PRIVATE,
+    WHOLE_SUBTREE,
+    all_matches,
+)
+from tests.support.photo import jpeg
+
+PHOTO = jpeg()
+LABELS = {"contactGroups/1": "Suppliers"}
+
+
+def tree(photo: bytes = PHOTO, *, photos: bool = True, lenient: bool = True) -> Dit:
+    """Ada has a photo, Ben has none; Cleo's, who has one too, is in a book for callers' names."""
+    context = replace(CONTEXT, photos=photos, lenient=lenient)
+    cleo = replace(BEN, uid="k1", name="Cleo", photo=photo)
+    books = (
+        build_book(context, "a", "alice", PRIVATE, [replace(ADA, photo=photo), BEN], LABELS, per_number=True),
+        build_book(context, "c", "carol", CALLERS, [cleo], {}, per_number=True),
+    )
+    return Dit((Directory(context, books),), Features("1"))
+
+
+def found(dit: Dit, text: str, base: str = BASE, viewer: object = PHONE) -> dict[str, bytes]:
+    """The name of each contact that is found, with its photo."""
+    request = SearchRequest(base, WHOLE_SUBTREE, read_filter(text))
+    entries = [match.entry for match in all_matches(dit, viewer, request)]  # type: ignore[arg-type]
+    return {
+        entry.attribute("cn")[0].decode(): b"".join(answer(entry, "jpegPhoto").get("jpegPhoto", []))
+        for entry in entries
+    }
+
+
+@pytest.mark.parametrize("names", [("jpegPhoto",), ("JPEGPHOTO",), ("0.9.2342.19200300.100.1.60",), ("*", "jpegphoto")])
+def test_who_names_it_gets_it(names: tuple[str, ...]) -> None:
+    [match] = all_matches(tree(), PHONE, SearchRequest(ALICE, WHOLE_SUBTREE, read_filter("(uid=c1)")))
+    returned = answer(match.entry, *names)
+    assert returned[names[-1]] == [PHOTO]
+    assert ("cn" in returned) == ("*" in names)
+    assert answer(match.entry, *names, types_only=True)[names[-1]] == []
+
+
+@pytest.mark.parametrize("names", [(), ("*",), ("+",), ("*", "+"), ("@inetOrgPerson",), ("cn",)])
+def test_nobody_else_gets_it(names: tuple[str, ...]) -> None:
+    """It is larger than all else together."""
+    [match] = all_matches(tree(), PHONE, SearchRequest(ALICE, WHOLE_SUBTREE, read_filter("(uid=c1)")))
+    assert "jpegPhoto" not in answer(match.entry, *names)
+
+
+def test_entries_of_labels_and_numbers_have_it_too() -> None:
+    assert found(tree(), "(uid=c1)", f"ou=Suppliers,{ALICE}") == {"Ada Ärmel": PHOTO}
+    assert found(tree(), "(uid=c1-*)", viewer=NUMBERS) == {"Ada Ärmel (work)": PHOTO, "Ada Ärmel (mobile)": PHOTO}
+
+
+def test_a_tenant_without_photos() -> None:
+    """Those that are still stored are not served."""
+    assert found(tree(photos=False), "(uid=c1)", ALICE) == {"Ada Ärmel": b""}
+    assert found(tree(photos=False), "(jpegPhoto=*)") == {}
+
+
+def test_who_calls_has_a_name_alone() -> None:
+    """Of a book for callers' names."""
+    number = "(telephoneNumber=030 7654321)"
+    assert found(tree(), number) == {"Ben Alt": b"", "Cleo": b""}
+    assert found(tree(), f"(&{number}(jpegPhoto=*))") == {}
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("(jpegPhoto=*)", ["Ada Ärmel"]),
+        ("(&(objectClass=person)(!(jpegPhoto=*)))", ["Ben Alt"]),
+        ("(jpegPhoto=a)", []),
+        ("(!(jpegPhoto=a))", []),
+        ("(jpegPhoto=a*)", []),
+        ("(!(jpegPhoto=a*))", []),
+        ("(!(jpegPhoto>=a))", []),
+        ("(!(jpegPhoto~=a))", []),
+        ("(!(jpegPhoto:dn:=a))", []),
+        ("(!(jpegPhoto:caseIgnoreMatch:=a))", []),
+    ],
+)
+def test_it_is_there_or_not(text: str, names: list[str], *, lenient: bool) -> None:
+    """RFC 2798 gives it no matching rule: whatever compares it is Undefined (RFC 4511 4.5.1.7)."""
+    assert list(found(tree(lenient=lenient), text, ALICE)) == names
+
+
+def test_compare_is_refused() -> None:
+    with pytest.raises(DirectoryError) as caught:
+        compare(tree(), PHONE, f"uid=c1,{ALICE}", "jpegPhoto", PHOTO)
+    assert caught.value.code is ResultCode.INVALID_ATTRIBUTE_SYNTAX
+
+
+def test_octets_that_no_answer_can_hold() -> None:
+    """The entry goes without its photo."""
+    assert found(tree(PHOTO + PLACEHOLDER_ID), "(uid=c1)", ALICE) == {"Ada Ärmel": b""}
+
+
+def test_answers_with_photos_are_not_kept() -> None:
+    """Neither as messages nor as pages: they would need as much memory as the photos again."""
+    dit = tree()
+    [segment] = dit.directories[0].books[0].segments.contacts
+    selection = Selection.parse(("cn", "jpegPhoto"))
+    first, _ = segment.messages([0], selection)
+    for _ in range(3):
+        again, is_plain = segment.messages([0], selection)
+        assert again == first
+        assert again[0] is not first[0]
+        assert not is_plain
+    assert segment.page(0, selection) == (b"", b"")
+    assert PHOTO in first[0]

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Contacts' photos: which addresses are asked, what the image hosts may answer, and the scaling for phones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded
+from ldapgw.google.photos import LARGEST_SCALED, SIZE, PhotoClient, scale
+from tests.google.double import ENDPOINTS, NOW, Google, clock_at
+from tests.support.photo import jpeg
+from tests.support.results import result_of
+
+URL = "https://lh3.googleusercontent.com/cm/AbC=s240"
+HTML = {"Content-Type": "text/html"}
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+def client(google: Google) -> PhotoClient:
+    return PhotoClient(google.http, ENDPOINTS, clock_at(NOW))
+
+
+def test_a_photo_is_fetched_without_a_token() -> None:
+    google = Google((200, {"Content-Type": "image/jpeg"}, jpeg()))
+    assert result_of(client(google).fetch(URL)) == jpeg()
+    [request] = google.requests
+    assert (request.method, request.url) == ("GET", URL)
+    assert "authorization" not in request.headers
+    assert request.headers["accept"] == "image/jpeg, image/png, image/webp"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://googleusercontent.com.evil.example/x",
+        "https://evilgoogleusercontent.com/x",
+        "https://user@lh3.googleusercontent.com/x",
+        "https://lh3.googleusercontent.com:8443/x",
+        "https://lh3.googleusercontent.com@evil.example/x",
+        "http://lh3.googleusercontent.com/x",
+        "https://127.0.0.1/x",
+        "file:///etc/passwd",
+        "https://[/x",
+        "",
+    ],
+)
+def test_no_other_host_is_asked(url: str) -> None:
+    google = Google((200, {}, jpeg()))
+    assert result_of(client(google).fetch(url)) == b""
+    assert google.requests == []
+
+
+def test_the_sandbox_alone_is_asked_where_there_is_one() -> None:
+    endpoints = replace(ENDPOINTS, people_api="http://127.0.0.1:8090")
+    google = Google((200, JPEG, jpeg()))
+    photos = PhotoClient(google.http, endpoints, clock_at(NOW))
+    assert result_of(photos.fetch("http://127.0.0.1:8090/a/b=s240")) == jpeg()
+    assert result_of(photos.fetch("http://127.0.0.1:8091/a/b=s240")) == b""
+    assert result_of(photos.fetch(URL)) == b""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, HTML, b"Not Found"),
+        (410, HTML, b"Gone"),
+        (200, JPEG, bytes((1 << 20) + 1)),
+    ],
+    ids=["404", "410", "too large"],
+)
+def test_there_is_no_photo(answer: Any) -> None:
+    google = Google(answer)
+    assert result_of(client(google).fetch(URL)) == b""
+    assert len(google.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "wait"),
+    [
+        ((429, {"Retry-After": "600"}, b""), QuotaExceeded, 600.0),
+        ((503, HTML, b""), GoogleUnavailable, None),
+        ((500, HTML, b""), GoogleUnavailable, None),
+    ],
+)
+def test_the_host_cannot_answer_now(answer: Any, error: type[Exception], wait: float | None) -> None:
+    with pytest.raises(error) as caught:
+        result_of(client(Google(answer)).fetch(URL))
+    assert getattr(caught.value, "retry_after", None) == wait
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, HTML, b"Forbidden"),
+        (302, {"Location": "https://evil.example/"}, b""),
+        (204, {}, b""),
+        (200, HTML, b"<title>Sign in</title>"),
+        (200, {"Content-Type": "image/svg+xml"}, b"<svg/>"),
+        (206, JPEG, jpeg()),
+    ],
+    ids=["403", "redirect", "204", "page", "SVG", "part"],
+)
+def test_the_answer_says_nothing_about_the_photo(answer: Any) -> None:
+    """A proxy may have sent it: another attempt is worth it.  No redirect is followed."""
+    google = Google(answer)
+    with pytest.raises(BadResponse):
+        result_of(client(google).fetch(URL))
+    assert len(google.requests) == 1
+
+
+@pytest.mark.parametrize("value", ["image/webp", "Image/PNG", "image/jpeg; charset=binary"])
+def test_a_type_of_image(value: str) -> None:
+    assert result_of(client(Google((200, {"Content-Type": value}, b"photo"))).fetch(URL)) == b"photo"
+
+
+# --- scaling ---------------------------------------------------------------------------------------------------------
+
+
+def encoded(picture: Image.Image, form: str = "PNG", **more: Any) -> bytes:
+    written = BytesIO()
+    picture.save(written, form, **more)
+    return written.getvalue()
+
+
+def halves(first: str, second: str, mode: str = "RGB") -> Image.Image:
+    """The left half in one colour, the right half in the other."""
+    picture = Image.new(mode, (240, 240), first)
+    picture.paste(second, (120, 0, 240, 240))
+    return picture
+
+
+def colours(scaled: bytes) -> tuple[str, str]:
+    """Of the left and the right half."""
+    with Image.open(BytesIO(scaled), formats=("JPEG",)) as picture:
+        assert (picture.size, picture.mode) == ((SIZE, SIZE), "RGB")
+        assert not picture.getexif()
+        sides = (picture.getpixel((x, SIZE // 2)) for x in (SIZE // 4, 3 * SIZE // 4))
+        return tuple("".join(str(round(value / 255)) for value in side) for side in sides)  # type: ignore[return-value, union-attr]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_each_form(form: str) -> None:
+    assert colours(scale(encoded(halves("red", "blue"), form))) == ("100", "001")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "LA", "1"])
+def test_each_mode(mode: str) -> None:
+    picture = (
+        halves("black", "white").convert("L" if mode == "I;16" else "RGB").convert("L" if mode == "I;16" else mode)
+    )
+    made = scale(encoded(picture, "JPEG" if mode == "CMYK" else "PNG"))
+    assert colours(made) == ("000", "111")
+
+
+def test_what_is_transparent_is_white() -> None:
+    picture = Image.new("RGBA", (240, 240), (0, 0, 0, 0))
+    picture.paste((255, 0, 0, 255), (120, 0, 240, 240))
+    assert colours(scale(encoded(picture))) == ("111", "100")
+
+
+def test_what_lies_on_its_side_is_turned() -> None:
+    """As a camera says (EXIF orientation 3: upside down), and nothing else of what it says is kept."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    exif[0x010F] = "Camera"
+    made = scale(encoded(halves("red", "blue"), "JPEG", exif=exif))
+    assert colours(made) == ("001", "100")
+    assert b"Camera" not in made
+
+
+def test_the_middle_is_kept() -> None:
+    wide = Image.new("RGB", (480, 120), "white")
+    wide.paste("red", (180, 0, 240, 120))
+    wide.paste("blue", (240, 0, 300, 120))
+    assert colours(scale(encoded(wide))) == ("100", "001")
+
+
+def test_noise_is_made_small() -> None:
+    noise = Image.effect_noise((800, 800), 250).convert("RGB")
+    made = scale(encoded(noise))
+    assert 0 < len(made) <= LARGEST_SCALED
+
+
+def bomb() -> bytes:
+    """Of a few kilobytes, which would need 300 MB."""
+    return encoded(Image.new("1", (50_000, 50_000)))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [b"", b"<html>", encoded(halves("red", "blue"), "GIF"), encoded(halves("red", "blue"), "BMP"), jpeg()[:40],
+     jpeg()[: len(jpeg()) // 2], bytes(1000)],
+    ids=["empty", "page", "GIF", "BMP", "head", "half", "zeros"],
+)  # fmt: skip
+def test_what_is_no_photo(photo: bytes) -> None:
+    assert scale(photo) == b""
+
+
+def test_a_bomb() -> None:
+    assert scale(bomb()) == b""

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: MIT
+"""Photos are fetched after the contacts, slowly, and come to the phones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from ldapgw.errors import ProcessLost
+from ldapgw.google.photos import PhotoClient, scale
+from ldapgw.store import tables
+from ldapgw.sync.pacing import CallPacer
+from ldapgw.sync.photos import INTERVAL, PhotoFetcher
+from tests.support.photo import jpeg
+from tests.support.results import result_of
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, ENDPOINTS, Stage, person
+
+
+def connected(**kw: Any) -> Stage:
+    stage = Stage(photos=True, **kw)
+    stage.connect()
+    return stage
+
+
+def served(stage: Stage, book: str = ALICE) -> dict[str, bytes]:
+    """The photos that phones are served, by name."""
+    return {
+        entry.attribute("cn")[0].decode(): b"".join(entry.attribute("jpegPhoto"))
+        for directory in stage.catalog.dit().directories
+        for found in directory.books
+        if found.name == book
+        for segment in found.segments.contacts
+        for entry in segment
+    }
+
+
+def sync(stage: Stage, address: str = ALICE, **kw: bool) -> None:
+    """A sync as the scheduler makes it."""
+    stage.sync(address, **kw)
+    result_of(stage.publisher.refresh())
+
+
+def image_calls(stage: Stage) -> int:
+    return sum(count for path, count in stage.calls().items() if path.startswith("/a/"))
+
+
+def test_a_photo_reaches_the_phones() -> None:
+    """Scaled, once; a person with a letter that Google has drawn has none."""
+    stage = connected()
+    ada = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.world.add_person(ALICE, person("Ben Alt"))
+    stage.world.add_photo(ALICE, ada, jpeg(1, 600))
+    sync(stage)
+    assert served(stage) == {"Ada Riese": b"", "Ben Alt": b""}
+    assert image_calls(stage) == 0
+    result_of(stage.photo_fetcher.fetch_due())
+    assert served(stage) == {"Ada Riese": scale(jpeg(1, 600)), "Ben Alt": b""}
+    assert image_calls(stage) == 1
+    sync(stage)
+    sync(stage, full=True)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 0
+    assert served(stage)["Ada Riese"] == scale(jpeg(1, 600))
+
+
+def test_a_photo_changes_and_goes() -> None:
+    stage = connected()
+    ada = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.world.add_photo(ALICE, ada, jpeg(1))
+    sync(stage)
+    result_of(stage.photo_fetcher.fetch_due())
+    stage.world.add_photo(ALICE, ada, jpeg(2))
+    sync(stage)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert served(stage) == {"Ada Riese": scale(jpeg(2))}
+    stage.world.change_person(ALICE, ada, {"photos": None})
+    sync(stage)
+    assert served(stage) == {"Ada Riese": b""}
+
+
+def test_every_source_has_photos() -> None:
+    """As far as Google allows to ask for them."""
+    stage = connected(sources=ALL_SOURCES)
+    for source in ("contacts", "other_contacts", "directory"):
+        name = stage.world.add_person(ALICE, person(f"From {source}"), source)
+        stage.world.add_photo(ALICE, name, jpeg(3))
+    sync(stage)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert served(stage) == {f"From {source}": scale(jpeg(3)) for source in ("contacts", "other_contacts")}
+    assert served(stage, "directory") == {"From directory": scale(jpeg(3))}
+
+
+def test_a_tenant_without_photos_asks_for_none() -> None:
+    """Neither for addresses nor for photos; and its books have none."""
+    stage = Stage()
+    stage.connect()
+    stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person("Ada Riese")), jpeg())
+    sync(stage)
+    stage.photo_fetcher.startService()
+    stage.clock.pump([INTERVAL] * 3)
+    with stage.database.begin() as connection:
+        assert connection.execute(select(tables.photo)).all() == []
+    assert image_calls(stage) == 0
+
+
+def test_photos_are_turned_on_and_off() -> None:
+    """Either is a full sync, and without them nothing stays stored."""
+    stage = connected()
+    stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person("Ada Riese")), jpeg())
+
+    def turn(*, on: bool) -> tuple[dict[str, bytes], int]:
+        stage.synced["acme"] = replace(stage.synced["acme"], photos=on)
+        sync(stage)
+        result_of(stage.photo_fetcher.fetch_due())
+        with stage.database.begin() as connection:
+            return served(stage), len(connection.execute(select(tables.photo)).all())
+
+    assert turn(on=False) == ({"Ada Riese": b""}, 0)
+    assert turn(on=True) == ({"Ada Riese": scale(jpeg())}, 1)
+    assert turn(on=False) == ({"Ada Riese": b""}, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "comes_later"),
+    [("photo_gone_410", False), ("photo_too_large", False), ("photo_redirect", True), ("photo_sign_in_page", True)],
+)
+def test_a_photo_that_is_none(fault: str, *, comes_later: bool) -> None:
+    """Others come at once; it is asked for again only where a proxy may have answered."""
+    stage = connected()
+    for name in ("Ada", "Ben"):
+        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg())
+    sync(stage)
+    stage.world.faults.inject(fault, times=1)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert sorted(map(len, served(stage).values())) == [0, len(scale(jpeg()))]
+    assert image_calls(stage) == 2
+    stage.clock.advance(3599)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 0
+    stage.clock.advance(1)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == comes_later
+    assert sorted(map(len, served(stage).values())) == [len(scale(jpeg())) if comes_later else 0, len(scale(jpeg()))]
+
+
+@pytest.mark.parametrize("losses", [1, 4])
+def test_the_process_is_lost(losses: int) -> None:
+    """Another call may have ended it, so the photo gets more attempts, and is given up in the end; others come."""
+    stage = connected()
+    for name in ("Ada", "Ben"):
+        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg(len(name), ord(name[0])))
+    sync(stage)
+    stage.calls()
+    lost = [jpeg(3, ord("A"))] * losses
+
+    async def scale_in_process(function: Any, photo: bytes) -> bytes:
+        if photo in lost:
+            lost.remove(photo)
+            raise ProcessLost("the process has ended")
+        return bytes(function(photo))
+
+    fetcher = PhotoFetcher(
+        clock=stage.clock,
+        store=stage.store,
+        client=PhotoClient(stage.line, ENDPOINTS, stage.clock),  # type: ignore[arg-type]  # as the stage does
+        tenants=stage.synced,
+        pacer=CallPacer(clock=stage.clock, calls_per_minute=None),
+        scale_in_process=scale_in_process,
+        publish=stage.publisher.refresh,
+    )
+    result_of(fetcher.fetch_due())
+    assert {name for name, photo in served(stage).items() if photo} == {"Ben"}
+    for wait in (1, 2, 4, 8):
+        stage.clock.advance(wait * 3600)
+        result_of(fetcher.fetch_due())
+    assert {name for name, photo in served(stage).items() if photo} == ({"Ada", "Ben"} if losses == 1 else {"Ben"})
+    assert image_calls(stage) == 2 + min(losses, 3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [("photo_throttled_429", 600.0), ("photo_unavailable_503", 60.0), ("broken_connection_lost", 60.0)],
+)
+def test_the_image_host_cannot_answer(fault: str, seconds: float) -> None:
+    """Nothing is asked of it for a while, and then another photo first."""
+    stage = connected()
+    for name in ("Ada", "Ben"):
+        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg())
+    sync(stage)
+    stage.calls()
+    stage.world.faults.inject(fault, times=1)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 1
+    stage.clock.advance(seconds - 1)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 0
+    stage.clock.advance(1)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 1
+    stage.clock.advance(3600)
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 1
+    assert set(served(stage).values()) == {scale(jpeg())}
+
+
+def test_a_pause_grows() -> None:
+    stage = connected()
+    for number in range(5):
+        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(f"P{number}")), jpeg())
+    sync(stage)
+    stage.calls()
+    stage.world.faults.inject("photo_unavailable_503")
+    for wait in (60, 120, 240):
+        result_of(stage.photo_fetcher.fetch_due())
+        assert image_calls(stage) == 1
+        stage.clock.advance(wait - 1)
+        result_of(stage.photo_fetcher.fetch_due())
+        assert image_calls(stage) == 0
+        stage.clock.advance(1)
+
+
+def test_a_sync_that_runs_goes_first() -> None:
+    """A photo is stored when the sync is over: a sync would begin anew with what it does not know."""
+    stage = connected()
+    stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person("Ada")), jpeg())
+    sync(stage)
+    stage.calls()
+    with stage.database.begin() as connection:
+        connection.execute(update(tables.account).values(syncing=True))
+    result_of(stage.photo_fetcher.fetch_due())
+    assert image_calls(stage) == 0
+    with stage.database.begin() as connection:
+        connection.execute(update(tables.account).values(syncing=False))
+    result_of(stage.photo_fetcher.fetch_due())
+    assert served(stage) == {"Ada": scale(jpeg())}
+
+
+def test_many_photos_of_several_accounts() -> None:
+    """By the timer, some at a time."""
+    stage = connected()
+    stage.connect(BOB)
+    for address in (ALICE, BOB):
+        for number in range(60):
+            name = stage.world.add_person(address, person(f"P{number}"))
+            stage.world.add_photo(address, name, jpeg(number % 3))
+        sync(stage, address)
+    stage.photo_fetcher.startService()
+    stage.clock.advance(INTERVAL)
+    for address in (ALICE, BOB):
+        assert served(stage, address) == {f"P{number}": scale(jpeg(number % 3)) for number in range(60)}
+    stage.photo_fetcher.stopService()
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_the_quota_of_the_project_holds() -> None:
+    """Photos wait for their turn among the calls to the People API."""
+    stage = connected(calls_per_minute=60)
+    for number in range(10):
+        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(f"P{number}")), jpeg())
+    sync(stage)
+    stage.calls()
+    stage.photo_fetcher.startService()
+    stage.clock.advance(INTERVAL)
+    assert image_calls(stage) == 5
+    stage.clock.pump([1.0] * 3)
+    assert 1 <= image_calls(stage) <= 3
+    stage.clock.pump([1.0] * 10)
+    assert set(served(stage).values()) == {scale(jpeg())}
+    stage.photo_fetcher.stopService()

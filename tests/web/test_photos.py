@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Photos of callers over HTTP, for phones that fetch one by the caller's number."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
+from ldapgw.phones.photos import initials_png, photo_png
+from tests.support.photo import jpeg
+from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, serve
+from tests.support.stage.web import ACME, GLOBEX, Stage
+
+ANNA, BOB, CARL, DORA = "+49301234567", "+49307654321", "+491717654321", "+49305556677"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage(tenants=(ACME, GLOBEX))
+    serve(made, photo=jpeg())
+    return made
+
+
+def body(answer: bytes, status: int = 200) -> bytes:
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), head
+    assert b"\r\nContent-Type: image/png\r\n" in head + b"\r\n"
+    assert b"\r\nCache-Control: no-store\r\n" in head + b"\r\n"
+    return content
+
+
+@pytest.mark.parametrize("number", [ANNA, "%2B49301234567", "0301234567", "030%201234567", "01711234567"])
+def test_the_photo_of_a_caller(stage: Stage, number: str) -> None:
+    """By login and by secret, however the phone writes the number."""
+    expected = photo_png(jpeg())
+    assert body(Pbx(stage).get(f"/acme/photo/{number}.png", basic())) == expected
+    assert body(Pbx(stage).get(f"/acme/photo/{number}.png", bearer())) == expected
+    assert body(Pbx(stage).get(f"/acme/photo/pbx.{SECRET}/{number}.png", {})) == expected
+
+
+def test_initials_in_place_of_a_photo(stage: Stage) -> None:
+    assert body(Pbx(stage).get(f"/acme/photo/{BOB}.png", basic())) == initials_png("Bob Bauer")
+
+
+@pytest.mark.parametrize("number", [CARL, DORA, "+49309999999", "anonymous", "9" * 300])
+def test_nobody(stage: Stage, number: str) -> None:
+    """A book for callers' names has none to show; a private book of somebody else, strangers, and what is no number."""
+    assert body(Pbx(stage).get(f"/acme/photo/{number}.png", basic()), 404) == b""
+
+
+def test_a_number_in_a_book_for_callers_too(stage: Stage) -> None:
+    """Whoever the phone may see is found behind who is for callers' names alone, and sorts first."""
+    assert Pbx(stage).ask(basic(), number="0301112222").endswith(b"\r\n\r\nAaron Caesar")
+    assert body(Pbx(stage).get("/acme/photo/0301112222.png", basic())) == initials_png("Zoe Zorn")
+
+
+def test_a_tenant_without_photos() -> None:
+    stage = Stage(tenants=(ACME, GLOBEX))
+    serve(stage)
+    assert body(Pbx(stage).get(f"/acme/photo/{ANNA}.png", basic()), 404) == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        (f"/acme/photo/{ANNA}.png", basic("pbx", "wrong"), 401),
+        (f"/acme/photo/{ANNA}.png", basic("other.pbx"), 401),
+        (f"/globex/photo/{DORA}.png", basic(), 401),
+        (f"/acme/photo/pbx.{SECRET[:-1]}0/{ANNA}.png", {}, 404),
+        (f"/acme/photo/other.pbx.{SECRET}/{ANNA}.png", {}, 404),
+        (f"/acme/photo/hall./{ANNA}.png", {}, 404),
+    ],
+)
+def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) -> None:
+    """They are answered late."""
+    phone = Pbx(stage)
+    assert phone.get(path, headers) == b""
+    assert phone.wait(FIRST_DELAY).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_a_login_in_clear(stage: Stage) -> None:
+    answer = Pbx(stage, "192.0.2.1").get(f"/acme/photo/{ANNA}.png", basic())
+    assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+def test_trying_all_numbers(stage: Stage) -> None:
+    """It counts as over LDAP: the login gets no more names of books for callers."""
+    phone = Pbx(stage)
+    for number in range(int(UNKNOWN_NUMBERS)):
+        phone.get(f"/acme/photo/0309{number:06}.png", basic())
+    assert phone.ask(basic(), number="01717654321").startswith(b"HTTP/1.1 404 ")
+    assert body(phone.get(f"/acme/photo/{ANNA}.png", basic())) == photo_png(jpeg())
