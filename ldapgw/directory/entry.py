@@ -214,6 +214,11 @@ class Selection:
             formatter=formatter,
         )
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether an entry takes long to encode: 8 KiB of photo are copied, or each number takes up to 50 µs."""
+        return self.has_photos or self.formatter is not None
+
 
 def select(attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Selection:
     """The parsed selection; equal requests get the same object for as long as it is cached.

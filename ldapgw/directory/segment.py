@@ -290,13 +290,13 @@ class Segment:
         return found, not odd or odd.isdisjoint(documents)
 
     def page(self, first: int, selection: Selection) -> Page:
-        """The messages of all entries of a page, joined; empty where they are too many octets.
+        """The messages of all entries of a page, joined; empty where they are too many octets or take too long.
 
         Pages make whole books seven times as many (``python -m bench.parts``).
 
         :param first: the page's first document.
         """
-        if selection.has_photos:
+        if selection.is_slow:  # a page is encoded at once
             return b"", b""
         pages = self._pages.get(selection)
         if pages is None:

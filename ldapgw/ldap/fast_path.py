@@ -31,6 +31,8 @@ from ldapgw.ldap.messages import Operation, Reply, Result
 
 # More entries than nearly always fit into one write (`JOINED`): the slow path sends more of them.
 _MAX_ENTRIES: Final = 256
+# The same where an entry takes long to encode (`Selection.is_slow`): six milliseconds with two numbers in each.
+_MAX_SLOW_ENTRIES: Final = 64
 # Templates and prepared filters that are kept, each; and the octets of a message that may become one.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
@@ -62,7 +64,7 @@ class _RequestTemplate:
     ) -> None:
         self.directory = directory
         self.limit = limit
-        self.wanted = min(limit, _MAX_ENTRIES) + 1
+        self.wanted = min(limit, _MAX_SLOW_ENTRIES if selection.is_slow else _MAX_ENTRIES) + 1
         self.selection = selection
         self.scope = scope
         self.segment = scope.only_segment if scope else None
@@ -142,7 +144,7 @@ class FastPath:
         limit, wanted, segment = template.limit, template.wanted, template.segment
         if segment is not None and not needs_cursor(scope, prepared):
             documents = first_matches(segment, template.index, prepared, wanted)
-            if documents is None:  # a cursor would take several slices of work
+            if documents is None or len(documents) == wanted <= limit:  # several slices of work
                 return None
             messages, is_plain = segment.messages(documents, template.selection)
             finished = len(documents) < wanted

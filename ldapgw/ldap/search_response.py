@@ -69,6 +69,8 @@ class OutputBuffer:
 
 # Entries that are encoded at once: a phone's list of 50 is one chunk; one of full entries is 32 KiB.
 CHUNK: Final = 64
+# The same where an entry takes long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
+SLOW_CHUNK: Final = 16
 # The messageIDs of one octet, for which messages are kept (`ldapgw.directory.segment`).
 _SHORT_IDS: Final = range(1, 128)
 
@@ -84,7 +86,8 @@ class SearchResponse:
     """
 
     __slots__ = (
-        *("_at", "_batch", "_batches", "_deadline", "_message_id", "_selection", "_time_limit", "_types_only"),
+        *("_at", "_batch", "_batches", "_chunk", "_deadline", "_message_id", "_selection", "_time_limit"),
+        "_types_only",
         "sent",
     )
 
@@ -102,6 +105,7 @@ class SearchResponse:
         self._batch: ResultBatch | None = None
         self._at = self.sent = 0
         self._selection = selection
+        self._chunk = SLOW_CHUNK if selection.is_slow else CHUNK
         self._types_only = types_only
         self._time_limit = time_limit
         self._deadline: float | None = None
@@ -134,7 +138,7 @@ class SearchResponse:
     def _add(self, batch: ResultBatch, buffer: OutputBuffer) -> bool:
         """Add a page of a batch, or a chunk, or as much of that as is enough.
 
-        :returns: whether to add more before the clock is looked at: a page may be encoded only now.
+        :returns: whether to add more before the clock is looked at: a page, or slow entries, may be encoded only now.
         """
         has_pages = self._message_id in _SHORT_IDS and not self._types_only
         page, placeholder = self._page(batch) if has_pages else (b"", b"")
@@ -148,7 +152,7 @@ class SearchResponse:
             count = self._add_chunk(batch, buffer)
         if self._at >= len(batch.documents):
             self._batch = None
-        return count <= CHUNK
+        return count <= CHUNK and not self._selection.is_slow
 
     def _page(self, batch: ResultBatch) -> Page:
         """The page that stands next in a batch; empty where not all of its entries do."""
@@ -164,7 +168,9 @@ class SearchResponse:
         """Add some messages, up to where a page may begin; how many."""
         documents, at = batch.documents, self._at
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
-        count = min(CHUNK, ahead) if documents[at : at + ahead][-1] - documents[at] == ahead - 1 else CHUNK
+        count = self._chunk
+        if documents[at : at + ahead][-1] - documents[at] == ahead - 1:
+            count = min(count, ahead)
         chunk = documents[at : at + count]
         is_plain = False
         if self._types_only:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, octets, tlv
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, Viewer, number_formatter
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
@@ -21,6 +21,7 @@ from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.support import pdu, phonebook, work
@@ -396,4 +397,19 @@ def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
     request = pdu.message(2, pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), size=0))
     viewer = Viewer("cn=desk1", (Access("acme", "b0"),))
     answer = FastPath(1000).answer(dit, viewer, request)
+    assert (None if answer is None else answer.entries) == found
+
+
+@pytest.mark.parametrize(("limit", "found"), [(64, 64), (65, None), (0, None)])
+@pytest.mark.parametrize("count", [66, 100])
+def test_entries_that_take_long_take_the_long_way(count: int, limit: int, found: int | None) -> None:
+    """A phone's own format is given to the numbers of 64 entries at a time."""
+    dit = Dit((Directory(CONTEXT, (build_book(
+        CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, contacts(count), {}, per_number=False
+    ),)),), features(tls=False))  # fmt: skip
+    viewer = Viewer(
+        "cn=desk1", (Access("acme", "alice"),), number_formatter=number_formatter(NumberFormat.NATIONAL, CONTEXT)
+    )
+    request = pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), ("cn", "telephoneNumber"), size=limit)
+    answer = FastPath(1000).answer(dit, viewer, pdu.message(2, request))
     assert (None if answer is None else answer.entries) == found

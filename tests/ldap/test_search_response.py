@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from ldapgw.contact import Sharing
+from ldapgw.directory.access import number_formatter
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection
@@ -18,17 +20,27 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import GATHERED, JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
-from ldapgw.ldap.search_response import CHUNK, OutputBuffer, SearchResponse
+from ldapgw.ldap.search_response import CHUNK, SLOW_CHUNK, OutputBuffer, SearchResponse
+from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import pdu
 from tests.support.phonebook.wire import BOOK, CONTEXT, VIEWER, contacts
 
+WHOLE = Selection.parse(())
 
-def answer(count: int, *, organization: str = "", types_only: bool = False, size_limit: int = 1000) -> SearchResponse:
+
+def answer(
+    count: int,
+    *,
+    organization: str = "",
+    types_only: bool = False,
+    size_limit: int = 1000,
+    selection: Selection = WHOLE,
+) -> SearchResponse:
     entries = [replace(contact, organization=organization) for contact in contacts(count)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, entries, {}, per_number=False)
     sought = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("objectClass"))
     found = result_batches(Dit((Directory(CONTEXT, (book,)),), features(tls=False)), VIEWER, sought, size_limit)
-    return SearchResponse(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
+    return SearchResponse(5, found, selection, types_only=types_only, time_limit=10.0)
 
 
 @pytest.mark.parametrize("most", [MAX_PAGE_OCTETS, GATHERED])
@@ -68,6 +80,26 @@ def test_a_block_is_the_last_before_the_clock_is_looked_at():
         assert pulled.write_next(outbox, 0.0) is None
         assert (len(outbox.pieces), pulled.sent, outbox.full) == (count, count * PAGE_SIZE, False)
     assert pulled.write_next(outbox, 0.0) is SUCCESS
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection.parse(("cn", "jpegPhoto")),
+        Selection.parse(("telephoneNumber",), number_formatter(NumberFormat.INTERNATIONAL, CONTEXT)),
+    ],
+)
+def test_entries_that_take_long_come_a_few_at_a_time(selection):
+    """And the clock is looked at in between; none is left out."""
+    pulled, outbox = answer(2 * PAGE_SIZE, selection=selection), OutputBuffer(1 << 30)
+    sent, ended = [0], None
+    while ended is None:
+        ended = pulled.write_next(outbox, 0.0)
+        sent.append(pulled.sent)
+        outbox.full = False
+    assert ended is SUCCESS
+    assert max(after - before for before, after in pairwise(sent)) == SLOW_CHUNK
+    assert len({one.dn for one in pdu.responses(outbox.take())}) == 2 * PAGE_SIZE
 
 
 def test_large_entries_come_fewer_at_a_time():
