@@ -268,6 +268,8 @@ def _longer(element: bytes) -> bytes:
         pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))))[:-1] + b"\x01",
         b"",
         b"0",
+        pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0x81, b""))),
+        message_of(Or(tuple(Equality("cn", b"%d" % at + b"x" * 20) for at in range(30)))),
     ],
     ids=[
         "no search",
@@ -284,6 +286,8 @@ def _longer(element: bytes) -> bytes:
         "not whole",
         "nothing",
         "an octet",
+        "a wrong filter",
+        "a heavy filter",
     ],
 )
 def test_what_takes_the_long_way(octets: bytes) -> None:
