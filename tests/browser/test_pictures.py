@@ -24,7 +24,7 @@ from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser.window import Window, person
 from tests.support.checkout import ROOT
-from tests.support.site.running import wait_until
+from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
 Visit = Callable[[Window], Any]
@@ -32,6 +32,7 @@ Visit = Callable[[Window], Any]
 NODE = ROOT / "tests" / "node"
 IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
 SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
+XML_VIEW = {"width": 900, "height": 600}
 # What is left of a picture's: a third of its size, and nothing that one sees.
 COLOURS = 200
 SCHEMES = ("light", "dark")
@@ -404,6 +405,39 @@ def test_the_html_is_valid(html: Path, names: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# What phones read without LDAP: a list, what a search finds, and a menu.
+XML_BOOKS = {
+    "book-yealink": ("yealink.xml", "Müller"),
+    "book-snom": ("snom.xml?q=mul", "<last_name>Müller</last_name>"),
+    "book-cisco": ("cisco.xml", "<Name>All contacts</Name>"),
+}
+
+
+@pytest.mark.long
+def test_xml_phone_books_are_shown_by_a_browser(window: OpenWindow, site: Site) -> None:
+    """As a tree, for whoever wants to see what a phone gets; with the phone's login, as phones send it."""
+    window().connect("alice@acme.example")
+    site.add_phone("desk-xml", "--tenant", "acme", "--account", "alice@acme.example")
+    login = {"username": "desk-xml", "password": site.phones["desk-xml"]}
+    # Our policy (CSP) would keep the browser from folding its own tree.
+    here = window(http_credentials=login, viewport=XML_VIEW, bypass_csp=True)
+    here.expected = ("404",)  # the icon of a site
+    for name, (path, shown) in XML_BOOKS.items():
+        here.open(f"book/{path}")
+        tree = here.page.locator(".pretty-print")
+        assert shown in tree.inner_text()
+        here.page.evaluate(_NO_PORT)
+        _keep(here.page.screenshot(), f"{name}.png")
+
+
+# The port is another one in each picture.
+_NO_PORT = """() => {
+  const walker = document.createTreeWalker(document.querySelector(".pretty-print"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode())
+    walker.currentNode.data = walker.currentNode.data.replaceAll(location.origin, "https://phonebook.example.com");
+}"""
+
+
 def _source(here: Window) -> str:
     """The page as we sent it."""
     ours = here.page.url.endswith(("/", "?account=2", "/admin")) or "/phones/" in here.page.url
@@ -422,9 +456,14 @@ def _violations(page: Any, axe: str) -> list[str]:
 
 
 def _picture(page: Any, name: str) -> None:
-    """Take a picture; keep it where it is asked for, and only if it is another one."""
+    """Take a picture of a page whose times are at rest."""
     page.evaluate(_AT_REST)
-    taken = Image.open(BytesIO(page.screenshot(full_page=True, animations="disabled", caret="hide"))).convert("RGB")
+    _keep(page.screenshot(full_page=True, animations="disabled", caret="hide"), name)
+
+
+def _keep(screenshot: bytes, name: str) -> None:
+    """Keep a picture where it is asked for, and only if it is another one."""
+    taken = Image.open(BytesIO(screenshot)).convert("RGB")
     if IMAGES is None:
         return
     # The colours that are there most often, as they are: others are shades at the edges of letters.
