@@ -224,7 +224,8 @@ class Layout:
         :param template: a file of ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
             ``flash_message`` and the values of `Renderer.render`.
         """
-        message = request.cookies.get(Cookie.FLASH_MESSAGE, "")
+        # A look for news between a form and the page that it leads to would take the message from that page.
+        message = "" if request.is_background else request.cookies.get(Cookie.FLASH_MESSAGE, "")
         if message:
             headers = (*headers, self.cookies.clear(Cookie.FLASH_MESSAGE))
         html = self.renderer.render(

@@ -239,6 +239,15 @@ def test_what_a_page_fetches_by_itself(stage: Stage, browser: Browser) -> None:
     assert "Sign out" not in page
 
 
+def test_a_look_for_news_does_not_take_the_message_of_the_next_page(browser: Browser) -> None:
+    """Another window looks while a form is answered."""
+    browser.consent()
+    browser.submit("/acme/share", sharing="shared")
+    assert "Saved." not in browser.get("/acme/", {"Ldapgw-Live": "look"}).body
+    assert "Saved." in browser.get("/acme/").body
+    assert "Saved." not in browser.get("/acme/").body
+
+
 def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
     """No script, no inline style, nothing from elsewhere."""
     bodies = [browser.get("/acme/").body, browser.consent().body, browser.get("/nothing").body]

@@ -37,6 +37,7 @@ let looking = false;
 let again = false;
 let pressed = false;
 let letGo = null;
+let arrived = false;
 
 function dress(root) {
   for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
@@ -63,6 +64,8 @@ function swap(part, fresh) {
 function show(next) {
   document.title = next.title;
   if (next.body.dataset.page === document.body.dataset.page) {
+    const note = next.querySelector("#main > .note[role]");
+    if (note) document.getElementById("main").prepend(note);
     for (const part of document.querySelectorAll("[data-live]")) swap(part, next.getElementById(part.id));
     return;
   }
@@ -81,7 +84,9 @@ async function look() {
   if (looking) return void (again = true);
   looking = true;
   try {
-    const headers = { "Ldapgw-Live": "look", ...(etag && { "If-None-Match": etag }) };
+    // Only who arrives takes the message of the next page.
+    const headers = { "Ldapgw-Live": arrived ? "arrival" : "look", ...(etag && { "If-None-Match": etag }) };
+    arrived = false;
     const answer = await fetch(location.href, { headers, cache: "no-store" });
     if (answer.ok) {
       const next = parser.parseFromString(await answer.text(), "text/html");
@@ -136,7 +141,10 @@ function listen() {
 // --- the pop-up ---
 
 const channel = new BroadcastChannel("ldapgw");
-channel.onmessage = look;
+channel.onmessage = () => {
+  arrived = true;
+  look();
+};
 
 function openWindow(event) {
   const link = event.target.closest?.("a[data-popup]");
