@@ -64,8 +64,12 @@ function swap(part, fresh) {
 function show(next) {
   document.title = next.title;
   if (next.body.dataset.page === document.body.dataset.page) {
-    const note = next.querySelector("#main > .note[role]");
-    if (note) document.getElementById("main").prepend(note);
+    const message = "#main > .note[role]";
+    const note = next.querySelector(message);
+    if (note) {
+      document.querySelector(message)?.remove();
+      document.getElementById("main").prepend(note);
+    }
     for (const part of document.querySelectorAll("[data-live]")) swap(part, next.getElementById(part.id));
     return;
   }
