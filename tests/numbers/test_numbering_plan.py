@@ -92,6 +92,25 @@ def writings(e164: str, region: str) -> list[str]:
     ]
 
 
+def without_plus(e164: str, region: str) -> list[str]:
+    """The number with its "+" lost, unless that is a local number there: seven digits are then what they seem to be."""
+    as_it_stands = phone_number.parse(e164[1:], region)
+    is_local = len(e164[1:]) <= numbering_plan.SHORTEST_PUBLIC and as_it_stands is not None and bool(as_it_stands.e164)
+    return [] if is_local else [e164[1:]]
+
+
+def test_seven_digits_are_a_local_number_before_a_foreign_one() -> None:
+    """A short number of Norway whose "+" is lost is one of Bermuda's there, and is found where it is none."""
+    norwegian = phone_number.parse("+4702000", "BM")
+    local = phone_number.parse("+14414702000", "BM")
+    assert norwegian is not None
+    assert local is not None
+    in_bermuda, in_germany = (phone_number.readings("4702000", region) for region in ("BM", "DE"))
+    assert phone_number.matches_any_reading(local, in_bermuda)
+    assert not phone_number.matches_any_reading(norwegian, in_bermuda)
+    assert phone_number.matches_any_reading(norwegian, in_germany)
+
+
 @st.composite
 def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
     """A region, an outside line, and two writings of one number there, the second one as a PBX may send it."""
@@ -104,7 +123,7 @@ def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
     outside_line = draw(st.sampled_from(OUTSIDE_LINES))
     example = phonenumbers.parse(e164)
     dialled = [e164, *dialled_abroad(example, region), *dialled_at_home(example, region)]
-    sent = [*ways, *(outside_line + one for one in dialled), e164[1:]]
+    sent = [*ways, *(outside_line + one for one in dialled), *without_plus(e164, region)]
     return region, outside_line, draw(st.sampled_from(ways)), draw(st.sampled_from(sent))
 
 
