@@ -30,7 +30,18 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.store.contacts import ListingWarnings, decode_warnings
 from ldapgw.store.database import mark_erased
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import account, alarm, contact, label, photo, removed_contact, revocation, source
+from ldapgw.store.tables import (
+    account,
+    alarm,
+    contact,
+    label,
+    phone,
+    photo,
+    removed_contact,
+    revocation,
+    sign_in,
+    source,
+)
 
 
 class SourceState(StrEnum):
@@ -354,6 +365,34 @@ def disconnect(connection: Connection, account_id: int) -> None:
             | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
+
+
+def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tuple[str, ...]:
+    """Delete an account with everything that is stored of it, and sign its user out of the tenant.
+
+    The grant has to be dealt with before (`ldapgw.store.revocations.disconnect_account`).
+
+    :param with_phones: whether the account's phones are deleted too; otherwise they belong to nobody from now on.
+    :returns: the names of the deleted phones.
+    """
+    row = connection.execute(select(account.c.tenant, account.c.sub).where(account.c.id == account_id)).first()
+    if row is None:
+        return ()
+    mark_erased(connection)
+    is_owned = phone.c.account_id == account_id
+    removed: tuple[str, ...] = ()
+    if with_phones:
+        removed = tuple(connection.execute(select(phone.c.name).where(is_owned).order_by(phone.c.name)).scalars())
+        connection.execute(delete(phone).where(is_owned))
+    else:
+        # The account's foreign key would delete the phones with the account.
+        connection.execute(update(phone).where(is_owned).values(account_id=None))
+    connection.execute(delete(sign_in).where(sign_in.c.tenant == row.tenant, sign_in.c.sub == row.sub))
+    connection.execute(
+        update(account).where(account.c.tenant == row.tenant, account.c.owner == row.sub).values(owner=None)
+    )
+    connection.execute(delete(account).where(account.c.id == account_id))
+    return removed
 
 
 def remove_owner(connection: Connection, account_id: int) -> None:

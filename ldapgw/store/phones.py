@@ -180,6 +180,25 @@ def remove(connection: Connection, name: str) -> bool:
     return connection.execute(delete(phone).where(phone.c.name == name)).rowcount > 0
 
 
+def set_owner(connection: Connection, name: str, account_id: int | None) -> bool:
+    """Give a phone to an account; None: to nobody.
+
+    :returns: False when there is no phone of this name.
+    """
+    new = update(phone).where(phone.c.name == name).values(account_id=account_id)
+    return connection.execute(new).rowcount > 0
+
+
+def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
+    """Store a phone's model, and how a phone of this model gets several numbers.
+
+    :param model: a model of `ldapgw.phones.models`; empty: unknown.
+    :returns: False when there is no phone of this name.
+    """
+    new = update(phone).where(phone.c.name == name).values(model=model, numbers=numbers)
+    return connection.execute(new).rowcount > 0
+
+
 def set_password(connection: Connection, name: str, password: str) -> bool:
     """Store the hash of a new password, end the phone's secret address, and clear its last bind and search.
 

@@ -10,15 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
+from ldapgw.store import accounts, contacts, directory_accounts, phones, revocations, sign_ins, sync_state, tables
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
 from ldapgw.store.contacts import ContactRecord, SyncState
 from ldapgw.store.database import Database
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sign_ins import SignIn
 from tests.support.stage.sync import GRANT, NOW
 
 
@@ -403,3 +405,25 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
     assert b"Zyxwvuts" not in octets_on_disk(tmp_path)
     assert (tmp_path / "ldapgw.db-wal").stat().st_size == 0
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("with_phones", "removed", "left"), [(True, ("desk1",), ["hall"]), (False, (), ["desk1", "hall"])]
+)
+def test_a_person_is_removed(
+    connection: Connection, secret_box: SecretBox, with_phones: bool, removed: tuple[str, ...], left: list[str]
+) -> None:
+    """The account's row and sign-ins go, the phones if asked for; otherwise they are nobody's."""
+    account = connect(connection, secret_box)
+    other = connect(connection, secret_box, replace(GRANT, sub="sub-2", address="bob@acme.example"))
+    connection.execute(update(tables.account).where(tables.account.c.id == other.id).values(owner=account.sub))
+    for name, owner in (("desk1", account.id), ("hall", None)):
+        phones.add(connection, PhoneLogin(name, "acme", owner, NumberMode.VALUES, "hash", NOW))
+    for token, sub in (("one", account.sub), ("two", other.sub)):
+        sign_ins.create_sign_in(connection, token, SignIn("acme", sub, "", hd=""), NOW)
+    revocations.disconnect_account(connection, account.id, NOW)
+    assert accounts.remove(connection, account.id, with_phones=with_phones) == removed
+    assert [(one.id, one.owner) for one in accounts.read_all(connection)] == [(other.id, None)]
+    assert [(login.name, login.account_id) for login in phones.read_all(connection)] == [(name, None) for name in left]
+    assert [sign_ins.read_sign_in(connection, token, "acme", NOW) is None for token in ("one", "two")] == [True, False]
+    assert accounts.remove(connection, account.id, with_phones=with_phones) == ()
