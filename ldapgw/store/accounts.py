@@ -41,6 +41,8 @@ from ldapgw.store.tables import (
     revocation,
     sign_in,
     source,
+    sync_attempt,
+    sync_day,
 )
 
 
@@ -352,9 +354,9 @@ def store_refreshed_tokens(
 
 
 def disconnect(connection: Connection, account_id: int) -> None:
-    """Delete tokens and contacts.  The account's row, phones and sharing stay for the next consent."""
+    """Delete tokens, contacts and sync history.  The account's row, phones and sharing stay for the next consent."""
     mark_erased(connection)
-    for table in (contact, photo, removed_contact, label, source):
+    for table in (contact, photo, removed_contact, label, source, sync_attempt, sync_day):
         connection.execute(delete(table).where(table.c.account_id == account_id))
     generation = account.c.generation + 1
     connection.execute(

@@ -284,6 +284,45 @@ revocation = Table(
     Column("tries", Integer, nullable=False, server_default="0", comment="failed attempts"),
 )
 
+sync_attempt = Table(
+    "sync_attempt",
+    metadata,
+    _account_key(),
+    Column("number", Integer, primary_key=True, comment="the account's attempts when the sync began"),
+    Column("ended_at", Float, nullable=False, comment="when the sync ended, or last changed contacts"),
+    Column("seconds", Float, nullable=False, comment="how long the sync took"),
+    Column("is_full", Boolean, nullable=False, comment="whether a full listing was applied, not only changes"),
+    Column("added", Integer, nullable=False, comment="persons that became contacts"),
+    Column("changed", Integer, nullable=False, comment="contacts that changed"),
+    Column("removed", Integer, nullable=False, comment="contacts that are none any more"),
+    Column("skipped", Integer, nullable=False, comment="new and changed persons that were skipped"),
+    Column("error", String, comment="error code of status.json; null: the sync succeeded"),
+)
+
+sync_day = Table(
+    "sync_day",
+    metadata,
+    _account_key(),
+    Column("day", Integer, primary_key=True, comment="days since the epoch, UTC"),
+    Column("ok", Integer, nullable=False, comment="syncs that succeeded"),
+    Column("failed", Integer, nullable=False, comment="syncs that failed"),
+    Column("changes", Integer, nullable=False, comment="contacts that were added, changed or removed"),
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="internal key; never shown"),
+    Column("at", Float, nullable=False, comment="when it was done"),
+    Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
+    Column("actor", String, nullable=False, comment="who did it: an address, admin link, command line or gateway"),
+    Column("act", String, nullable=False, comment="what was done (ldapgw.store.activity.Act)"),
+    Column("subject", String, nullable=False, comment="address of an account or name of a phone; empty: the tenant"),
+    Column("detail", String, nullable=False, comment="the new value, such as a sharing or a name; empty: none"),
+    Column("address", String, nullable=False, comment="IP address of the browser or phone; empty: none"),
+    Index("activity_tenant_at", "tenant", "at"),
+)
+
 change = Table(
     "change",
     metadata,

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""The activity log: who did what to accounts, phones and settings, when and from where.
+
+An entry names accounts by their addresses and phones by their names.  No entry has a name or a number of a contact, a
+search, a password or a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select
+
+from ldapgw.store.tables import activity
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PERSONS = (activity.c.actor, activity.c.subject, activity.c.detail)
+
+# The entries on a page.
+PAGE_SIZE = 50
+
+
+class Act(StrEnum):
+    """What somebody did, by the codes that are stored and exported."""
+
+    CONNECTED = "connected"
+    RECONNECTED = "reconnected"
+    DISCONNECTED = "disconnected"
+    ACCOUNT_REMOVED = "account_removed"
+    SYNC_REQUESTED = "sync_requested"
+    SHRINK_ACCEPTED = "shrink_accepted"
+    SHARING_CHANGED = "sharing_changed"
+    PHONE_ADDED = "phone_added"
+    PHONE_REMOVED = "phone_removed"
+    PHONE_PASSWORD = "phone_password"  # noqa: S105  a code
+    PHONE_RENAMED = "phone_renamed"
+    PHONE_MODEL = "phone_model"
+    PHONE_MOVED = "phone_moved"
+    PHONE_NUMBER_FORMAT = "phone_number_format"
+    PHONES_IMPORTED = "phones_imported"
+    BOOK_ADDRESS_MADE = "book_address_made"
+    BOOK_ADDRESS_ENDED = "book_address_ended"
+    RECORDING_BEGUN = "recording_begun"
+    RECORDING_ENDED = "recording_ended"
+    RECORDING_DOWNLOADED = "recording_downloaded"
+    PROVISIONING_MADE = "provisioning_made"
+    PROVISIONING_ENDED = "provisioning_ended"
+    PROVISIONING_FETCHED = "provisioning_fetched"
+    CLIENT_ENTERED = "client_entered"
+    ADMIN_LINK_MADE = "admin_link_made"
+    ADMIN_LINK_USED = "admin_link_used"
+    SIGNED_IN = "signed_in"
+    BACKUP_RESTORED = "backup_restored"
+    KEY_ROTATED = "key_rotated"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something.
+
+    :ivar name: e-mail address of a signed-in person, or one of the names below.
+    :ivar address: IP address of the person's browser or of the phone; empty: none.
+    """
+
+    name: str
+    address: str = ""
+
+    def __repr__(self) -> str:
+        """Omit the person, whom a log must not contain."""
+        return "<Actor>"
+
+
+ADMIN_LINK = "admin link"
+COMMAND_LINE = Actor("command line")
+GATEWAY = Actor("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the activity log.
+
+    :ivar when: in seconds since the epoch.
+    :ivar actor: the name of an `Actor`.
+    :ivar act: an `Act`, or the code of an act that another version of ldapgw knows.
+    :ivar subject: address of an account, or name of a phone; empty: the tenant.
+    :ivar detail: the new value where the act has one, such as a sharing, a model or a phone's new name.
+    :ivar address: the actor's IP address; empty: none.
+    """
+
+    when: float
+    tenant: str
+    actor: str
+    act: str
+    subject: str = ""
+    detail: str = ""
+    address: str = ""
+
+    def __repr__(self) -> str:
+        """Omit persons, whom a log must not contain."""
+        return f"<Entry {self.act} of {self.tenant}>"
+
+
+def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", detail: str = "") -> Entry:
+    """Make an entry for what an actor does now.
+
+    :param now: seconds since the epoch.
+    """
+    return Entry(now, tenant, actor.name, act.value, subject, detail, actor.address)
+
+
+def record(connection: Connection, *entries: Entry) -> None:
+    """Store entries, in the transaction that does what they say."""
+    if entries:
+        connection.execute(insert(activity), [_values(one) for one in entries])
+
+
+def recorded(
+    connection: Connection,
+    new: Entry,
+    function: Callable[Concatenate[Connection, P], T],
+    *args: P.args,
+    **kw: P.kwargs,
+) -> T:
+    """Call ``function(connection, …)``, and store an entry unless it returns False: it did nothing then.
+
+    For a page: ``store.run(activity.recorded, entry, phones.remove, name)``.
+    """
+    result = function(connection, *args, **kw)
+    if result is not False:
+        record(connection, new)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityPage:
+    """Some entries of a tenant's log.
+
+    :ivar total: the entries that the filter finds.
+    :ivar number: the page, counted from 1.
+    :ivar pages: how many pages there are, at least 1.
+    """
+
+    entries: tuple[Entry, ...]
+    total: int
+    number: int
+    pages: int
+
+
+def read_page(
+    connection: Connection,
+    tenant: str,
+    *,
+    act: str = "",
+    person: str = "",
+    number: int = 1,
+    oldest_first: bool = False,
+) -> ActivityPage:
+    """Read a page of a tenant's log.
+
+    :param act: the code of an act; empty: all acts.
+    :param person: part of an actor's or a subject's name, in any case; empty: all persons.
+    :param number: the page, counted from 1; one that does not exist gives the nearest one.
+    """
+    found = _filtered(select(activity), tenant, act, person)
+    total = connection.execute(_filtered(select(func.count()).select_from(activity), tenant, act, person)).scalar_one()
+    pages = max((total + PAGE_SIZE - 1) // PAGE_SIZE, 1)
+    number = min(max(number, 1), pages)
+    order = (activity.c.at, activity.c.id) if oldest_first else (activity.c.at.desc(), activity.c.id.desc())
+    rows = connection.execute(found.order_by(*order).offset((number - 1) * PAGE_SIZE).limit(PAGE_SIZE))
+    return ActivityPage(tuple(map(_entry, rows)), total, number, pages)
+
+
+def read_acts(connection: Connection, tenant: str) -> tuple[str, ...]:
+    """The acts in a tenant's log, for a filter."""
+    acts = select(activity.c.act).where(activity.c.tenant == tenant).distinct().order_by(activity.c.act)
+    return tuple(connection.execute(acts).scalars())
+
+
+def read_since(connection: Connection, tenant: str | None, since: float) -> tuple[Entry, ...]:
+    """Read all entries since a time, the oldest first.
+
+    :param tenant: None: of all tenants.
+    """
+    found = select(activity).where(activity.c.at >= since).order_by(activity.c.at, activity.c.id)
+    rows = connection.execute(found if tenant is None else found.where(activity.c.tenant == tenant))
+    return tuple(map(_entry, rows))
+
+
+def prune(connection: Connection, keep: Mapping[str, float], now: float) -> None:
+    """Delete old entries.
+
+    :param keep: how many seconds entries are kept, by tenant; those of other tenants stay.
+    """
+    for tenant, seconds in keep.items():
+        connection.execute(delete(activity).where(activity.c.tenant == tenant, activity.c.at < now - seconds))
+
+
+def _filtered(query: Select[Any], tenant: str, act: str, person: str) -> Select[Any]:
+    found = query.where(activity.c.tenant == tenant)
+    if act:
+        found = found.where(activity.c.act == act)
+    if person:
+        names = (func.lower(column).contains(person.lower(), autoescape=True) for column in _PERSONS)
+        found = found.where(or_(*names))
+    return found
+
+
+def _values(one: Entry) -> dict[str, object]:
+    return {
+        "at": one.when,
+        "tenant": one.tenant,
+        "actor": one.actor,
+        "act": one.act,
+        "subject": one.subject,
+        "detail": one.detail,
+        "address": one.address,
+    }
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(row.at, row.tenant, row.actor, row.act, row.subject, row.detail, row.address)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""The history of syncs: the last attempts of each account, and how many succeeded and failed on each day (UTC).
+
+An attempt has the number that `ldapgw.store.accounts.Account.attempts` had when it began.  Its figures are added in the
+transaction that changes the contacts, its end in the transaction that records the end of the sync.  An attempt that was
+killed in between keeps its figures: the next attempt has the same number and goes on with it.
+
+Fifty attempts cover a working day; the table ``sync_day`` has two weeks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, select, text
+
+from ldapgw.store.tables import account, sync_attempt, sync_day
+
+# The attempts that are kept of an account.
+KEPT_ATTEMPTS = 50
+# The days in a summary, with the present one, and the days that are kept.
+SUMMARY_DAYS = 14
+_KEPT_DAYS = SUMMARY_DAYS + 1
+_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFigures:
+    """What syncs did: persons that became contacts, changed, ceased to be contacts, or were skipped."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: SyncFigures) -> SyncFigures:
+        return SyncFigures(
+            self.added + other.added,
+            self.changed + other.changed,
+            self.removed + other.removed,
+            self.skipped + other.skipped,
+        )
+
+    @property
+    def changes(self) -> int:
+        """The changes that phones can notice."""
+        return self.added + self.changed + self.removed
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAttempt:
+    """An attempt to sync an account.
+
+    :ivar number: counts the account's attempts.
+    :ivar ended_at: in seconds since the epoch.
+    :ivar seconds: how long the attempt took.
+    :ivar is_full: whether a full listing was applied, not only changes.
+    :ivar error: error code of ``status.json``; empty: the sync succeeded.
+    """
+
+    number: int
+    ended_at: float
+    seconds: float
+    is_full: bool
+    figures: SyncFigures
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncDay:
+    """The attempts of a day, of one account or of all accounts of a tenant.
+
+    :ivar day: days since the epoch, UTC.
+    :ivar ok: attempts that succeeded.
+    :ivar failed: attempts that failed.
+    :ivar changes: contacts that were added, changed or removed.
+    """
+
+    day: int
+    ok: int = 0
+    failed: int = 0
+    changes: int = 0
+
+
+def day_of(seconds: float) -> int:
+    """The day of a time, in days since the epoch, UTC."""
+    return int(seconds // _DAY)
+
+
+# Literal statements, because each sync needs them, and SQLAlchemy has no common form of ON CONFLICT for all databases.
+_ADD_FIGURES = text("""
+    INSERT INTO sync_attempt (account_id, number, ended_at, seconds, is_full, added, changed, removed, skipped)
+    VALUES (:account_id, :number, :now, 0, :is_full, :added, :changed, :removed, :skipped)
+    ON CONFLICT (account_id, number) DO UPDATE SET
+        ended_at = excluded.ended_at,
+        is_full = sync_attempt.is_full OR excluded.is_full,
+        added = sync_attempt.added + excluded.added,
+        changed = sync_attempt.changed + excluded.changed,
+        removed = sync_attempt.removed + excluded.removed,
+        skipped = sync_attempt.skipped + excluded.skipped
+""")
+_END = text("""
+    INSERT INTO sync_attempt (account_id, number, ended_at, seconds, is_full, added, changed, removed, skipped, error)
+    VALUES (:account_id, :number, :now, :seconds, :is_full, 0, 0, 0, 0, :error)
+    ON CONFLICT (account_id, number) DO UPDATE SET
+        ended_at = excluded.ended_at, seconds = excluded.seconds, error = excluded.error
+""")
+_PRUNE = text("DELETE FROM sync_attempt WHERE account_id = :account_id AND number <= :number")
+_COUNT = text("""
+    INSERT INTO sync_day (account_id, day, ok, failed, changes) VALUES (:account_id, :day, :ok, :failed, :changes)
+    ON CONFLICT (account_id, day) DO UPDATE SET
+        ok = sync_day.ok + excluded.ok,
+        failed = sync_day.failed + excluded.failed,
+        changes = sync_day.changes + excluded.changes
+""")
+
+
+def add_figures(
+    connection: Connection, account_id: int, number: int, figures: SyncFigures, now: float, *, is_full: bool
+) -> None:
+    """Add to an attempt what it has changed, in the transaction that changes it.
+
+    :param number: the account's `attempts` when the sync began.
+    """
+    values = {"account_id": account_id, "number": number, "now": now, "is_full": is_full}
+    counts = {"added": figures.added, "changed": figures.changed}
+    counts |= {"removed": figures.removed, "skipped": figures.skipped}
+    connection.execute(_ADD_FIGURES, values | counts)
+    if figures.changes:
+        _count(connection, account_id, now, changes=figures.changes)
+
+
+def record_end(
+    connection: Connection, account_id: int, number: int, begun_at: float, now: float, error: str = ""
+) -> None:
+    """Record the end of an attempt, in the transaction that records it with the account.
+
+    :param number: the account's `attempts` when the sync began.
+    :param error: error code of ``status.json``; empty: the sync succeeded.
+    """
+    seconds = max(now - begun_at, 0.0)  # the clock may have been set back
+    values = {"account_id": account_id, "number": number, "now": now, "seconds": seconds, "is_full": False}
+    connection.execute(_END, values | {"error": error or None})
+    connection.execute(_PRUNE, {"account_id": account_id, "number": number - KEPT_ATTEMPTS})
+    _count(connection, account_id, now, ok=int(not error), failed=int(bool(error)))
+
+
+def prune_days(connection: Connection, now: float) -> None:
+    """Delete the days that no summary shows any more."""
+    connection.execute(delete(sync_day).where(sync_day.c.day <= day_of(now) - _KEPT_DAYS))
+
+
+def read_attempts(connection: Connection, account_id: int, limit: int = KEPT_ATTEMPTS) -> tuple[SyncAttempt, ...]:
+    """The last attempts of an account, the newest first."""
+    attempts = select(sync_attempt).where(sync_attempt.c.account_id == account_id)
+    rows = connection.execute(attempts.order_by(sync_attempt.c.number.desc()).limit(limit))
+    return tuple(_attempt(row) for row in rows)
+
+
+def read_attempt(connection: Connection, account_id: int, number: int) -> SyncAttempt | None:
+    """An attempt of an account by its number; None: it has not ended, or is not kept any more."""
+    found = (sync_attempt.c.account_id == account_id) & (sync_attempt.c.number == number)
+    row = connection.execute(select(sync_attempt).where(found)).first()
+    return None if row is None else _attempt(row)
+
+
+def summarize_account(connection: Connection, account_id: int, now: float) -> tuple[SyncDay, ...]:
+    """The last `SUMMARY_DAYS` days of an account, the oldest first; the last one is the present day."""
+    first = day_of(now) - SUMMARY_DAYS + 1
+    days = select(sync_day).where(sync_day.c.account_id == account_id, sync_day.c.day >= first)
+    return _summary((SyncDay(row.day, row.ok, row.failed, row.changes) for row in connection.execute(days)), now)
+
+
+def summarize_tenant(connection: Connection, tenant: str, now: float) -> tuple[SyncDay, ...]:
+    """The last `SUMMARY_DAYS` days of all accounts of a tenant, as `summarize_account` gives them for one."""
+    first = day_of(now) - SUMMARY_DAYS + 1
+    sums = (func.sum(sync_day.c.ok), func.sum(sync_day.c.failed), func.sum(sync_day.c.changes))
+    days = (
+        select(sync_day.c.day, *sums)
+        .join_from(sync_day, account, sync_day.c.account_id == account.c.id)
+        .where(account.c.tenant == tenant, sync_day.c.day >= first)
+        .group_by(sync_day.c.day)
+    )
+    return _summary((SyncDay(*row) for row in connection.execute(days)), now)
+
+
+def _count(
+    connection: Connection, account_id: int, now: float, *, ok: int = 0, failed: int = 0, changes: int = 0
+) -> None:
+    values = {"account_id": account_id, "day": day_of(now), "ok": ok, "failed": failed, "changes": changes}
+    connection.execute(_COUNT, values)
+
+
+def _attempt(row: Row[Any]) -> SyncAttempt:
+    figures = SyncFigures(row.added, row.changed, row.removed, row.skipped)
+    return SyncAttempt(row.number, row.ended_at, row.seconds, row.is_full, figures, row.error or "")
+
+
+def _summary(found: Iterable[SyncDay], now: float) -> tuple[SyncDay, ...]:
+    today, days = day_of(now), {one.day: one for one in found}
+    return tuple(days.get(day, SyncDay(day)) for day in range(today - SUMMARY_DAYS + 1, today + 1))
