@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tests.support.checkout import ROOT
 
-PAGE = ROOT / "docs" / "performance.rst"
+PAGE = ROOT / "docs" / "explanation" / "performance.rst"
 
 
 def comments(script: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ The path of a contact, from left to right, and the package of each step::
 ``sync`` writes: it fetches persons, plans the changes, stores them and publishes new books.  ``ldap`` reads: it answers
 searches from the published books.  The two meet in ``directory/catalog`` only: after the database has committed, one
 assignment replaces the served directories.  ``server/gateway`` constructs all of it; ``phones``, ``web`` and ``cli``
-use the same packages.  ``docs/glossary.rst`` explains the nouns.
+use the same packages.  ``docs/reference/glossary.rst`` explains the nouns.
 """
 
 __version__ = "0.1.0"

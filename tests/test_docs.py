@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import importlib.util
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,9 +69,26 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    """Whoever begins at the index finds all pages."""
-    linked = {link.resolve() for link in rst.local_links(DOCS / "index.rst")}
-    assert set(DOCS.glob("*.rst")) - {DOCS / "index.rst"} <= linked
+    """Whoever begins at the index finds all pages, those of telephone systems and decisions by their lists."""
+    lists = (DOCS / "index.rst", DOCS / "how-to" / "pbx.rst", DOCS / "decisions" / "README.rst")
+    linked = {link.resolve() for page in lists for link in rst.local_links(page)}
+    assert set(DOCS.rglob("*.rst")) - set((DOCS / "project").iterdir()) - {DOCS / "index.rst"} <= linked
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    "CI" not in os.environ and importlib.util.find_spec("furo") is None, reason="needs Sphinx and Furo: scripts/setup"
+)
+def test_the_site_is_built(tmp_path: Path) -> None:
+    """Without a warning: each page stands in the menu, and each link leads to a page and a place that are there."""
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "--quiet", "-W", "--keep-going", "-n", "--jobs", "auto", DOCS, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} >= {"index.html", "search.html", "searchindex.js"}
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
@@ -116,7 +137,9 @@ def test_the_list_of_modules_is_up_to_date() -> None:
     """The architecture has a line for each module: the first sentence of the module's docstring."""
     assert architecture.folders() == set(architecture.FOLDERS)
     document = architecture.DOCUMENT.read_text()
-    assert document == architecture.written(document), "docs/architecture.rst is out of date: run scripts/architecture"
+    assert document == architecture.written(document), (
+        "docs/explanation/architecture.rst is out of date: run scripts/architecture"
+    )
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
@@ -130,7 +153,7 @@ TABLES: dict[str, type[Table]] = {
     "[google]": Google,
     "[[tenant]]": Tenant,
 }
-CONFIGURATION = DOCS / "configuration.rst"
+CONFIGURATION = DOCS / "reference" / "configuration.rst"
 
 
 def is_table(hint: Any) -> bool:
@@ -254,7 +277,7 @@ def test_the_unit_fits() -> None:
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
-COMMANDS = DOCS / "commands.rst"
+COMMANDS = DOCS / "reference" / "commands.rst"
 
 
 def commands() -> dict[str, click.Command]:
@@ -379,7 +402,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 # --- codes, objects, the sandbox --------------------------------------------------------------------------------------
 
-TROUBLE = DOCS / "troubleshooting.rst"
+TROUBLE = DOCS / "how-to" / "troubleshooting.rst"
 
 
 def first_column(path: Path, title: str) -> list[str]:
@@ -432,13 +455,16 @@ def test_result_codes_are_right() -> None:
 
 def test_filters_for_phones_are_documented() -> None:
     """The filters that ``phones add`` prints are those of the page about phones."""
-    told = {row[0].text: row[1].literals for row in rst.rows(rst.section(DOCS / "directory.rst", "A phone's settings"))}
+    told = {
+        row[0].text: row[1].literals
+        for row in rst.rows(rst.section(DOCS / "reference" / "directory.rst", "A phone's settings"))
+    }
     assert (told["Name filter"], told["Number filter"]) == ((OTHER.name_filter,), (OTHER.number_filter,))
 
 
 def test_reasons_are_documented() -> None:
     """Each reason for which a contact is not found, each way of matching and each note."""
-    assert first_column(DOCS / "not-found.rst", "The reasons") == [reason.value for reason in MissReason]
+    assert first_column(DOCS / "how-to" / "not-found.rst", "The reasons") == [reason.value for reason in MissReason]
     told = set(rst.code(rst.section(COMMANDS, "Explanation objects")))
     assert {*MatchKind, *NumberReading, *QueryKind, *BookAccess} - {BookAccess.PRIVATE, BookAccess.OTHER_GROUP} <= told
 
@@ -457,7 +483,7 @@ def test_vendors_of_phones_are_documented() -> None:
     """All of them with their file and with what is not verified; any other is in the sentence before."""
     told = {
         row[0].text: (row[1].text, *row[2].literals, row[4].text)
-        for row in rst.rows(rst.section(DOCS / "phones.rst", "Models"))
+        for row in rst.rows(rst.section(DOCS / "reference" / "phones.rst", "Models"))
     }
     assert told == {
         vendor.title: (vendor.series, *filter(None, (vendor.file,)), "; ".join(vendor.unverified) or "–")
@@ -468,13 +494,13 @@ def test_vendors_of_phones_are_documented() -> None:
 
 def test_hints_are_documented() -> None:
     """Each code, in the order of their gravity."""
-    rows = rst.rows(rst.section(DOCS / "phones.rst", "What the hints mean"))
+    rows = rst.rows(rst.section(DOCS / "reference" / "phones.rst", "What the hints mean"))
     assert [row[0].literals[0] for row in rows] == [hint.value for hint in Hint]
 
 
 def test_the_sandbox_is_documented() -> None:
     """All controls and all faults of the sandbox, and no others, are explained."""
-    cells = first_column(DOCS / "sandbox.rst", "Making something go wrong")
+    cells = first_column(DOCS / "reference" / "sandbox.rst", "Making something go wrong")
     assert sorted(cells) == sorted([*CONTROLS, *FAULTS])
 
 

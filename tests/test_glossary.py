@@ -13,7 +13,7 @@ from docutils import nodes
 from tests.support import rst
 from tests.support.checkout import ROOT
 
-GLOSSARY = ROOT / "docs" / "glossary.rst"
+GLOSSARY = ROOT / "docs" / "reference" / "glossary.rst"
 
 # Classes whose name is a word of a document that everybody can read.
 STANDARD = {
@@ -62,7 +62,9 @@ def words_of(name: str) -> str:
 def test_a_class_is_named_by_a_known_word(name: str) -> None:
     """By a word of an RFC, or by one that the glossary explains."""
     in_glossary = words_of(name) in terms() or name in rst.code(rst.read(GLOSSARY))
-    assert in_glossary or any(name in names for names in STANDARD.values()), f"{name}: explain it in docs/glossary.rst"
+    assert in_glossary or any(name in names for names in STANDARD.values()), (
+        f"{name}: explain it in docs/reference/glossary.rst"
+    )
 
 
 def test_the_words_of_rfcs_are_in_use() -> None:

@@ -79,7 +79,7 @@ def options() -> argparse.ArgumentParser:
     add("--ours", action="store_true", help="without slapd: no ratios")
     add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
     add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
-    add("--docs", action="store_true", help="write tables and picture into docs/performance.rst")
+    add("--docs", action="store_true", help="write tables and picture into docs/explanation/performance.rst")
     add("--json", action="store_true", help="print an object of JSON in place of the tables")
     add("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     return parser

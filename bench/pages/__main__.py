@@ -78,7 +78,7 @@ def main() -> int:
         epilog=EXPLANATION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.rst")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/explanation/performance.rst")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="bench-pages-") as name:

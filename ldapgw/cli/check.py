@@ -32,7 +32,7 @@ from ldapgw.server.state_dir import lock_holder_pid
 
 REFUSED_REDIRECT_URI = (
     "Google refuses redirect URIs on private names and addresses; use a public name that resolves to the private "
-    "address, http://localhost:8080 through an SSH tunnel, or ldapgw connect --paste (docs/google-console.rst)"
+    "address, http://localhost:8080 through an SSH tunnel, or ldapgw connect --paste (docs/how-to/google-console.rst)"
 )
 
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}

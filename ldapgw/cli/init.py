@@ -33,7 +33,7 @@ _NEW_HEAD = """\
 # The configuration of ldapgw, as written by ldapgw init.
 #
 # A key behind a "#" has the default that it shows; where it shows an example instead, its comment says so.
-# docs/configuration.rst explains every key.
+# docs/reference/configuration.rst explains every key.
 #
 """
 

@@ -2,7 +2,7 @@
 """XML phone books in the forms of six vendors, for phones that do not speak LDAP.
 
 An `XmlBook` reads what a phone asks for from the parameters of its request, and writes the answer.  What is written
-follows the vendors' documents as far as they are public; ``docs/phones.rst`` says what is not verified.
+follows the vendors' documents as far as they are public; ``docs/reference/phones.rst`` says what is not verified.
 """
 
 from __future__ import annotations

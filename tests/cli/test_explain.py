@@ -20,7 +20,7 @@ from tests.support import rst
 from tests.support.checkout import ROOT
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
-PAGE = ROOT / "docs" / "not-found.rst"
+PAGE = ROOT / "docs" / "how-to" / "not-found.rst"
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_object(books: Gateway) -> None:
 
 def object_members() -> list[str]:
     """The members of the object as they are documented."""
-    table = rst.rows(rst.section(ROOT / "docs" / "commands.rst", "Explanation objects"))
+    table = rst.rows(rst.section(ROOT / "docs" / "reference" / "commands.rst", "Explanation objects"))
     return [literal for row in table for literal in row[0].literals]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The examples of ``docs/how-a-search-finds-people.rst``: each row is searched for, through the entry that it makes."""
+"""The examples of ``how-a-search-finds-people.rst``: each row is searched for, through the entry that it makes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.filter_text import read_filter
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.entries import entry
 
-PAGE = ROOT / "docs" / "how-a-search-finds-people.rst"
+PAGE = ROOT / "docs" / "explanation" / "how-a-search-finds-people.rst"
 CONTEXT = naming_context()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of modules in docs/architecture.rst, generated from the first sentence of each module's docstring.
+"""The list of modules in the document about architecture, generated from the first sentence of each module's docstring.
 
 ``scripts/architecture`` writes the list between the two comments `BEGIN` and `END`; a test compares.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.checkout import ROOT
 
-DOCUMENT = ROOT / "docs" / "architecture.rst"
+DOCUMENT = ROOT / "docs" / "explanation" / "architecture.rst"
 BEGIN = ".. The list of modules begins here; scripts/architecture writes it"
 END = ".. The list of modules ends here"
 

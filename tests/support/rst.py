@@ -25,8 +25,7 @@ class Cell:
 
 def documents() -> list[Path]:
     """All documents of the project."""
-    folders = (ROOT, ROOT / "changes", ROOT / "docs", ROOT / "docs" / "decisions")
-    return sorted(path for folder in folders for path in folder.glob("*.rst"))
+    return sorted([*ROOT.glob("*.rst"), *(ROOT / "changes").glob("*.rst"), *(ROOT / "docs").rglob("*.rst")])
 
 
 def read(path: Path) -> nodes.document:

@@ -249,7 +249,7 @@ def test_freepbx_and_asterisk(browser: Browser) -> None:
 
 def test_the_template_for_3cx(browser: Browser) -> None:
     """What the documented engine makes of it: parameters in brackets, Basic, and paths into the JSON object."""
-    template = ElementTree.parse(ROOT / "docs" / "pbx" / "3cx.xml").getroot()
+    template = ElementTree.parse(ROOT / "docs" / "how-to" / "pbx" / "3cx.xml").getroot()
     values = {"Address": "/acme", "User": "pbx", "Secret": PASSWORD}
     assert {one.get("Name") for one in template.iter("Parameter")} == values.keys()
     user, _, password = filled(template.findtext("Authentication/Value"), values).partition(":")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What holds for every route, whoever adds it; and that ``docs/guarding.rst`` speaks of tests that there are."""
+"""What holds for every route, whoever adds it; and that ``guarding.rst`` speaks of tests that there are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOR_PHONES = [route for route in ALL_ROUTES if route.required_role is RequiredRo
 ROUTES = [route for route in ALL_ROUTES if route not in FOR_PHONES]
 GETS = [route for route in ROUTES if route.method == "GET"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
-PAGE = (ROOT / "docs" / "guarding.rst").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "guarding.rst").read_text()
 
 
 def by_path(route: Route) -> str:

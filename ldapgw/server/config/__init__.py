@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configuration file (``docs/configuration.rst``), strictly decoded once into a frozen `Config`."""
+"""The configuration file (``docs/reference/configuration.rst``), strictly decoded once into a frozen `Config`."""
 
 from ldapgw.server.config.forms import Networks
 from ldapgw.server.config.load import DEFAULT_FILE, decode, load

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""How Sphinx makes the site of the documentation: ``scripts/docs`` builds it.
+
+The documents can be read as they are too, in the repository: they link each other by their files' names, and use no
+directive or role that only Sphinx has.  ``pages`` turns these links into links between the site's pages.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent)]
+
+project = "ldapgw"
+author = "the ldapgw authors"
+project_copyright = "the ldapgw authors, MIT license"
+extensions = ["pages", "sphinx_copybutton"]
+exclude_patterns = ["_site"]
+nitpicky = True
+# What is shown is configuration of phones and commands: none is a language that Pygments colors well.
+highlight_language = "none"
+smartquotes = False
+show_warning_types = True
+
+html_theme = "furo"
+html_title = "ldapgw"
+html_static_path = ["_site/static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True}
