@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.phones_import import import_phones
 from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
@@ -49,6 +50,9 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
 @click.group()
 def phones() -> None:
     """Add, list and remove phones' logins."""
+
+
+phones.add_command(import_phones)
 
 
 @phones.command()

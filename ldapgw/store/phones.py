@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -173,6 +173,22 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
         )
     )
     return True
+
+
+def add_all(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
+    """Store new phones, all or none; False, and nothing is stored, when a name is taken regardless of case."""
+    names = {login.name.lower() for login in new}
+    if len(names) < len(new) or read_taken(connection, names):
+        return False
+    for login in new:
+        add(connection, login)
+    return True
+
+
+def read_taken(connection: Connection, names: Iterable[str]) -> frozenset[str]:
+    """Those of some names that phones have, regardless of case; in lower case."""
+    wanted = frozenset(name.lower() for name in names)
+    return wanted & frozenset(connection.execute(select(func.lower(phone.c.name))).scalars())
 
 
 def remove(connection: Connection, name: str) -> bool:

@@ -15,6 +15,7 @@ import base64
 import ipaddress
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,9 +33,10 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
-# One of our forms has a token and a few fields; Google's redirect has eight parameters.
-MAX_BODY_SIZE = 8 * 1024
-MAX_FORM_FIELDS = 30
+# Most of our forms have a token and a few fields, and Google's redirect has eight parameters.  The administration sends
+# a list of hundreds of phones, and a field for each selected row of a table.
+MAX_BODY_SIZE = 64 * 1024
+MAX_FORM_FIELDS = 80
 # The rate limiter forgets the least recently used bucket above this number, as if that bucket were full.
 MAX_BUCKETS = 10_000
 
@@ -260,6 +262,7 @@ class HttpRequest:
     :ivar query: the query parameters, without parameters sent twice.
     :ivar has_repeated_parameters: whether a query parameter was sent twice.
     :ivar form: the form fields of the body, without fields sent twice.
+    :ivar files: the octets of the form's files, by field, for files that may be in another encoding than UTF-8.
     :ivar cookies: our cookies, except sessions.
     :ivar sessions: the session cookies, by tenant name.
     :ivar address: the client's IP address (`client_address`).
@@ -277,6 +280,7 @@ class HttpRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     has_repeated_parameters: bool = False
     form: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     cookies: Mapping[Cookie, str] = field(default_factory=dict)
     sessions: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
@@ -342,10 +346,12 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
     our_cookies = cookies.read(cookie_headers)
     accept = _header(request, "Accept")
     chosen = [tag for tag in (parameters.get("language", ""), our_cookies.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
+    form, files = _parse_form(_header(request, "Content-Type"), body)
     return HttpRequest(
         query=parameters,
         has_repeated_parameters=len({name for name, _ in pairs}) < len(pairs),
-        form=_parse_form(_header(request, "Content-Type"), body),
+        form=form,
+        files=files,
         cookies=our_cookies,
         sessions=cookies.sessions(cookie_headers, dependencies.tenants),
         address=request_address(request, dependencies.is_trusted_proxy),
@@ -374,22 +380,24 @@ def write_response(request: Any, response: HttpResponse) -> bytes:
     return response.body
 
 
-def _parse_form(content_type: str, body: bytes) -> Mapping[str, str]:
-    """The fields of a form; the value of a file's field is the file's text."""
+def _parse_form(content_type: str, body: bytes) -> tuple[Mapping[str, str], Mapping[str, bytes]]:
+    """The fields of a form and the octets of its files; the value of a file's field is the file's text."""
     kind, options = parse_options_header(content_type)
     if kind == "application/x-www-form-urlencoded":
-        return _without_duplicates(_parse_urlencoded(body))
+        return _without_duplicates(_parse_urlencoded(body)), {}
     if kind != "multipart/form-data":
-        return {}
+        return {}, {}
     parser = FormDataParser(
         stream_factory=_in_memory, max_form_memory_size=MAX_BODY_SIZE, max_form_parts=MAX_FORM_FIELDS, silent=False
     )
     try:
-        _, form, files = parser.parse(BytesIO(body), kind, len(body), options)
+        _, form, uploads = parser.parse(BytesIO(body), kind, len(body), options)
     except (ValueError, HTTPException):
-        return {}
-    uploaded = ((name, file.read().decode("utf-8", "replace")) for name, file in files.items(multi=True))
-    return _without_duplicates([*form.items(multi=True), *uploaded])
+        return {}, {}
+    files = [(name, file.read()) for name, file in uploads.items(multi=True)]
+    texts = ((name, content.decode("utf-8", "replace")) for name, content in files)
+    fields = _without_duplicates([*form.items(multi=True), *texts])
+    return fields, {name: content for name, content in files if name in fields}
 
 
 def _in_memory(*_: object, **_options: object) -> BytesIO:
@@ -409,8 +417,8 @@ def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
 
 def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     """The fields sent exactly once: parameters must not be included more than once (RFC 6749 3.1)."""
-    names = [name for name, _ in pairs]
-    return {name: value for name, value in pairs if names.count(name) == 1}
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if counts[name] == 1}
 
 
 def _header(request: IRequest, name: str) -> str:

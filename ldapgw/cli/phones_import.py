@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""``phones import``: adds the phones of a CSV file, all or none, and writes a settings file for each phone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import Connection
+
+from ldapgw.cli.output import hint, print_json, print_line, print_table
+from ldapgw.cli.site import Site, as_json, now, only_tenant, pass_site
+from ldapgw.directory.access import generate_password, hash_password, phone_dn
+from ldapgw.directory.dn import Dn
+from ldapgw.errors import UserError
+from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.phones.rollout import Site as RolloutSite
+from ldapgw.server.config import Tenant
+from ldapgw.server.listener import phone_server
+from ldapgw.store import accounts
+from ldapgw.store import phones as stored
+
+
+@click.command(name="import")
+@click.argument("file", type=click.File("rb"))
+@only_tenant
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write the files into this directory.")
+@click.option("--zip", "zip_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the files as a zip.")
+@click.option("--yes", is_flag=True, help="Don't ask before adding the phones.")
+@as_json
+@pass_site
+def import_phones(
+    site: Site,
+    file: Any,
+    tenant: str | None,
+    *,
+    out: Path | None,
+    zip_file: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    r"""Add the phones in the CSV FILE (columns name, account, model, mac), all or none.
+
+    Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
+    each phone, named as the vendor's provisioning expects, and sheets.html to print.  The passwords are in these files
+    only.
+
+    \b
+    Example:
+      ldapgw phones import desks.csv --zip desks.zip
+    """
+    if out and zip_file:
+        raise UserError("--out and --zip can't be used together; choose one")
+    chosen = site.tenant(tenant)
+    with site.create_store() as database:
+        with database.begin() as connection:
+            lines = _checked(connection, file.read(), chosen.name)
+        errors = [line for line in lines if line.error]
+        if errors or not (out or zip_file):
+            _show(lines, chosen, as_json=as_json)
+        if errors:
+            raise UserError(f"{len(errors)} of {len(lines)} lines have an error, so no phone is added; fix the file")
+        if not (out or zip_file):
+            hint(f"No phone was added yet. To add these {len(lines)} phones, use --zip FILE or --out DIR.")
+            return
+        _ask(len(lines), chosen, yes=yes)
+        phones = _new_phones(lines, chosen.name)
+        written = _write(phones, _rollout_site(site, chosen), out, zip_file)
+        with database.begin() as connection:
+            added = stored.add_all(connection, [phone.login for phone in phones])
+    if not added:
+        for path in written:
+            path.unlink()
+        raise UserError("another phone got one of these names meanwhile, so no phone is added; try again")
+    if as_json:
+        print_json([_json_object(line, chosen) for line in lines])
+    else:
+        print_line(f"Added {len(phones)} phones. Their settings and passwords are only in {zip_file or out}.")
+
+
+def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[ImportLine, ...]:
+    """The lines of the file, checked against the accounts and phones that there are.
+
+    :raises UserError: when it is no such file.
+    """
+    try:
+        rows = read_rows(decode(octets))
+    except UnfitImportFile as error:
+        raise UserError(str(error.reason)) from None
+    owners = {account.address.lower(): account.id for account in accounts.read_all(connection, tenant)}
+    return check_rows(rows, owners, stored.read_taken(connection, [row.get("name", "") for _, row in rows]))
+
+
+def _ask(count: int, tenant: Tenant, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"adding {count} phones has to be confirmed; use --yes")
+    click.confirm(f"Add {count} phones to {tenant.name}?", abort=True, err=True)
+
+
+def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
+    passwords = [generate_password(os.urandom) for _ in lines]
+    return [
+        new_phone(line, tenant, password, hash_password(password, os.urandom), now())
+        for line, password in zip(lines, passwords, strict=True)
+    ]
+
+
+def _rollout_site(site: Site, tenant: Tenant) -> RolloutSite:
+    base = Dn.parse(tenant.base_dn)
+    return RolloutSite(
+        phone_server(site.config), tenant.base_dn, tenant.title or tenant.name, lambda name: str(phone_dn(name, base))
+    )
+
+
+def _write(phones: Sequence[NewPhone], site: RolloutSite, out: Path | None, zip_file: Path | None) -> list[Path]:
+    """Write the files, which nobody else may read; returns their paths.
+
+    :raises UserError: when a file is there already or cannot be written.
+    """
+    if out is not None:
+        contents = {out / name: content for name, content in make_files(phones, site).items()}
+    else:
+        contents = {zip_file or Path(): make_zip(phones, site)}
+    written: list[Path] = []
+    try:
+        if out is not None:
+            out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path, content in contents.items():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                written.append(path)
+                stream.write(content)
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise UserError(f"{error.filename}: {error.strerror}; no phone is added") from None
+    return written
+
+
+def _show(lines: Sequence[ImportLine], tenant: Tenant, *, as_json: bool) -> None:
+    if as_json:
+        print_json([_json_object(line, tenant) for line in lines])
+        return
+    print_table(
+        ("line#", "name", "account", "model", "mac", "error"),
+        [(str(line.number), line.name, line.account, line.model, line.mac, str(line.error)) for line in lines],
+    )
+
+
+def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
+    return {
+        "line": line.number,
+        "name": line.name,
+        "tenant": tenant.name,
+        "account": line.account or None,
+        "model": line.model or None,
+        "mac": line.mac or None,
+        "error": str(line.error) or None,
+    }

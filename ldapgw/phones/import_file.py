@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""A CSV file of phones to add: read from any spreadsheet program, and checked line by line.  Pure.
+
+The first line names the columns ``name``, ``account``, ``model`` and ``mac`` in any order; only ``name`` and ``model``
+have to be there.  The columns are separated by commas, semicolons or tabs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ldapgw.phones.models import MODELS
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.store.phones import NumberMode, is_valid_name
+
+# More phones at once are a mistake; a larger company imports several files.
+MAX_LINES = 500
+# The word for a phone of no known model, whose settings are entered by hand.
+OTHER_MODEL = "other"
+
+# By the heading in lower case; spreadsheets are kept in German, too.
+_COLUMNS = {
+    "name": "name",
+    "phone": "name",
+    "telefon": "name",
+    "account": "account",
+    "konto": "account",
+    "owner": "account",
+    "email": "account",
+    "e-mail": "account",
+    "model": "model",
+    "modell": "model",
+    "mac": "mac",
+    "mac address": "mac",
+    "mac-adresse": "mac",
+}
+_MAC = re.compile(r"[0-9a-f]{12}")
+_SEPARATORS = re.compile(r"[\s:.\-]")
+
+_EMPTY = gettext_noop("The file is empty.")
+_UNREADABLE = gettext_noop("This isn’t a CSV file: save the table as CSV in UTF-8.")
+_NO_HEADER = gettext_noop("The first line must name the columns: name, account, model, mac.")
+_TOO_MANY = gettext_noop("The file has %(lines)s phones; up to %(most)s can be imported at once.")
+_NO_NAME = gettext_noop("The name is missing.")
+_BAD_NAME = gettext_noop("The name may have 1 to 64 letters a-z, digits, dots, underscores, and hyphens.")
+_TAKEN = gettext_noop("There is already a phone with this name.")
+_SAME_NAME = gettext_noop("Line %(line)s has the same name.")
+_NO_ACCOUNT = gettext_noop("Nobody with this address has connected.")
+_NO_MODEL = gettext_noop("The model is missing: enter one of %(models)s.")
+_UNKNOWN_MODEL = gettext_noop("There is no model “%(model)s”: enter one of %(models)s.")
+_BAD_MAC = gettext_noop("“%(mac)s” isn’t a MAC address: it has 12 digits 0-9, a-f.")
+_SAME_MAC = gettext_noop("Line %(line)s has the same MAC address.")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportLine:
+    """A line of the file.
+
+    :ivar number: the line's number in the file.
+    :ivar account: the address of the owner, as written; empty: the phone belongs to nobody.
+    :ivar account_id: the owner's account; None: nobody's, or unknown.
+    :ivar model: a key of `MODELS`; empty: another phone.  As written when it is unknown.
+    :ivar mac: 12 hexadecimal digits in lower case; empty: none.  As written when it is none.
+    :ivar error: why the phone cannot be added; empty: it can.
+    """
+
+    number: int
+    name: str
+    account: str
+    model: str
+    mac: str
+    account_id: int | None = None
+    error: Translatable = ""
+
+    @property
+    def numbers(self) -> NumberMode:
+        """How a phone of this model gets several numbers."""
+        return NumberMode.ENTRIES if self.model in MODELS and MODELS[self.model].per_number else NumberMode.VALUES
+
+
+class UnfitImportFile(Exception):
+    """Raised when a file cannot be read as a list of phones.
+
+    :param reason: what is wrong, for people.
+    """
+
+    def __init__(self, reason: Translatable) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def decode(octets: bytes) -> str:
+    """The text of a file, in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252."""
+    if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return octets.decode("utf-16", "replace")
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return octets.decode("cp1252", "replace")
+
+
+def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
+    """The lines of a file with their numbers, and each value by its column; empty lines are left out.
+
+    :raises UnfitImportFile: when it is no such file.
+    """
+    if not text.strip():
+        raise UnfitImportFile(_EMPTY)
+    if "\0" in text:
+        raise UnfitImportFile(_UNREADABLE)
+    first, _, _ = text.lstrip("\ufeff\r\n ").partition("\n")
+    # Excel writes such a line, and hides it again.
+    declared = re.fullmatch(r"sep=(.)\s*", first)
+    delimiter = declared[1] if declared else max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)
+    columns: Sequence[str] = ()
+    found: list[tuple[int, Mapping[str, str]]] = []
+    try:
+        for row in reader:
+            values = [value.strip() for value in row]
+            if not any(values) or (declared and not columns and len(found) == 0 and reader.line_num == 1):
+                continue
+            if not columns:
+                columns = [_COLUMNS.get(value.casefold(), "") for value in values]
+                if not {"name", "model"} <= {*columns}:
+                    raise UnfitImportFile(_NO_HEADER)
+                continue
+            found.append((reader.line_num, dict(zip(columns, values, strict=False))))
+    except csv.Error:
+        raise UnfitImportFile(_UNREADABLE) from None
+    if not columns:
+        raise UnfitImportFile(_NO_HEADER)
+    if not found:
+        raise UnfitImportFile(_EMPTY)
+    if len(found) > MAX_LINES:
+        raise UnfitImportFile(Phrase(_TOO_MANY, {"lines": len(found), "most": MAX_LINES}))
+    return tuple(found)
+
+
+def check_rows(
+    rows: Sequence[tuple[int, Mapping[str, str]]], accounts: Mapping[str, int], taken: Collection[str]
+) -> tuple[ImportLine, ...]:
+    """Check each line; a line has at most one error.
+
+    :param accounts: the ids of the tenant's accounts by their addresses in lower case.
+    :param taken: the names of all phones of the gateway, in lower case.
+    """
+    titles = {model.title.casefold(): key for key, model in MODELS.items()}
+    names: dict[str, int] = {}
+    macs: dict[str, int] = {}
+    lines = []
+    for number, row in rows:
+        name, account, written = row.get("name", ""), row.get("account", ""), row.get("model", "")
+        model = written.casefold()
+        model = titles.get(model, model)
+        mac = _SEPARATORS.sub("", row.get("mac", "")).lower()
+        error: Translatable = ""
+        if not name:
+            error = _NO_NAME
+        elif not is_valid_name(name):
+            error = _BAD_NAME
+        elif name.lower() in names:
+            error = Phrase(_SAME_NAME, {"line": names[name.lower()]})
+        elif name.lower() in taken:
+            error = _TAKEN
+        elif account and account.lower() not in accounts:
+            error = _NO_ACCOUNT
+        elif not written:
+            error = Phrase(_NO_MODEL, {"models": _models()})
+        elif model not in {OTHER_MODEL, *MODELS}:
+            error = Phrase(_UNKNOWN_MODEL, {"model": written, "models": _models()})
+        elif mac and not _MAC.fullmatch(mac):
+            error = Phrase(_BAD_MAC, {"mac": row["mac"]})
+        elif mac in macs:
+            error = Phrase(_SAME_MAC, {"line": macs[mac]})
+        names.setdefault(name.lower(), number)
+        if mac:
+            macs.setdefault(mac, number)
+        lines.append(
+            ImportLine(
+                number,
+                name,
+                account,
+                written if error else "" if model == OTHER_MODEL else model,
+                row.get("mac", "") if error else mac,
+                accounts.get(account.lower()),
+                error,
+            )
+        )
+    return tuple(lines)
+
+
+def _models() -> str:
+    return ", ".join((*MODELS, OTHER_MODEL))

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""``phones import``."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ldapgw.directory.access import verify_password
+from ldapgw.store import phones
+from tests.support.site.command_line import ACME, HEAD, Gateway
+
+DESKS = "name;account;model;mac\ndesk1;Alice@acme.example;yealink;001565AABBCC\nhall;;cisco;\n"
+
+
+@pytest.fixture
+def desks(tmp_path: Path, gateway: Gateway) -> Path:
+    gateway.write((HEAD + ACME).replace("tcp:0:", "tcp:389:", 1))
+    gateway.connect("alice@acme.example")
+    path = tmp_path / "desks.csv"
+    path.write_text(DESKS)
+    return path
+
+
+def stored(gateway: Gateway) -> list[tuple[str, int | None, str, str]]:
+    with gateway.begin() as connection:
+        return [(one.name, one.account_id, one.model, one.numbers.value) for one in phones.read_all(connection)]
+
+
+def run(gateway: Gateway, *arguments: str | Path, status: int = 0) -> str:
+    result = gateway.run("phones", "import", *map(str, arguments), "--tenant", "acme")
+    assert result.exit_code == status, result.output
+    return result.stdout + result.stderr
+
+
+def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
+    """The phones are stored, and their passwords are in the zip, which nobody else may read."""
+    archive = tmp_path / "desks.zip"
+    said = run(gateway, desks, "--zip", archive, "--yes")
+    assert said == f"Added 2 phones. Their settings and passwords are only in {archive}.\n"
+    assert stored(gateway) == [("desk1", 1, "yealink", "values"), ("hall", None, "cisco", "entries")]
+    assert archive.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(archive) as files:
+        assert files.namelist() == ["001565aabbcc.cfg", "hall.xml", "sheets.html"]
+        text = files.read("001565aabbcc.cfg").decode()
+    password = text.partition("ldap.password = ")[2].partition("\n")[0]
+    with gateway.begin() as connection:
+        assert verify_password(password.encode(), phones.read_all(connection)[0].password)
+
+
+def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
+    """What is there already is not written over, and then no phone is added."""
+    out = tmp_path / "out"
+    told = gateway.json("phones", "import", str(desks), "--tenant", "acme", "--out", str(out), "--yes")
+    assert told[0] == {
+        "line": 2,
+        "name": "desk1",
+        "tenant": "acme",
+        "account": "Alice@acme.example",
+        "model": "yealink",
+        "mac": "001565aabbcc",
+        "error": None,
+    }
+    assert sorted(path.name for path in out.iterdir()) == ["001565aabbcc.cfg", "hall.xml", "sheets.html"]
+    desks.write_text("name,model\ndesk9,snom\n")
+    assert "File exists; no phone is added" in run(gateway, desks, "--out", out, "--yes", status=1)
+    assert len(stored(gateway)) == 2
+    assert not (out / "desk9.xml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "No phone was added yet. To add these 2 phones, use --zip FILE or --out DIR."),
+        (["--zip", "new.zip"], "adding 2 phones has to be confirmed; use --yes"),
+        (["--zip", "new.zip", "--out", "new"], "--out and --zip can't be used together; choose one"),
+    ],
+    ids=["preview", "not confirmed", "both"],
+)
+def test_nothing_is_added_yet(gateway: Gateway, desks: Path, arguments: list[str], said: str) -> None:
+    assert said in run(gateway, desks, *arguments, status=1 if arguments else 0)
+    assert stored(gateway) == []
+
+
+def test_one_bad_line_and_no_phone_is_added(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
+    """The table says what is wrong with which line."""
+    desks.write_text(DESKS + "desk2;zoe@acme.example;snom;\n")
+    said = run(gateway, desks, "--zip", tmp_path / "desks.zip", "--yes", status=1)
+    assert "Nobody with this address has connected." in said
+    assert "1 of 3 lines have an error, so no phone is added; fix the file" in said
+    assert (stored(gateway), (tmp_path / "desks.zip").exists()) == ([], False)
+    desks.write_text("desks\n")
+    assert "The first line must name the columns" in run(gateway, desks, status=1)

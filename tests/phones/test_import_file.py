@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Lists of phones as spreadsheet programs write them, and what is wrong with a line."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from html import unescape
+
+import pytest
+
+from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.rollout import NewPhone, Site, make_files, make_zip, new_phone
+
+ACCOUNTS = {"alice@acme.example": 1}
+SITE = Site(ServerAddress("phonebook.example", 389), "dc=acme", "Acme <GmbH>", lambda name: f"cn={name},dc=acme")
+GOOD = "name,account,model,mac\ndesk1,Alice@acme.example,Yealink,00:15:65:AA:BB:CC\n"
+READ = ((2, {"name": "desk1", "account": "Alice@acme.example", "model": "Yealink", "mac": "00:15:65:AA:BB:CC"}),)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        GOOD.encode(),
+        GOOD.encode("utf-8-sig"),
+        GOOD.encode("utf-16"),
+        GOOD.replace(",", ";").encode("cp1252"),
+        GOOD.replace(",", "\t").replace("\n", "\r\n").encode(),
+        b'NAME,"Account",Model,MAC\n"desk1",Alice@acme.example,"Yealink", 00:15:65:AA:BB:CC\n,,,\n\n',
+    ],
+    ids=["utf-8", "bom", "utf-16", "semicolons", "tabs", "quoted"],
+)
+def test_what_spreadsheets_write(octets: bytes) -> None:
+    assert read_rows(decode(octets)) == READ
+
+
+def test_the_separator_may_be_declared() -> None:
+    """As Excel does in a first line of its own."""
+    assert read_rows("sep=;\r\n" + GOOD.replace(",", ";")) == ((3, READ[0][1]),)
+
+
+def test_headings_in_any_order_and_in_german() -> None:
+    """A column that is not known is left out of account."""
+    ((number, row),) = read_rows("Modell;Raum;Telefon\nsnom;17;hall\n")
+    assert (number, row["name"], row["model"]) == (2, "hall", "snom")
+
+
+def test_umlauts_of_an_old_encoding() -> None:
+    assert decode("Bü".encode("cp1252")) == "Bü"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (" \n", "The file is empty."),
+        ("name,model\n", "The file is empty."),
+        ("PK\0\3", "This isn’t a CSV file: save the table as CSV in UTF-8."),
+        ("desk1,yealink\n", "The first line must name the columns: name, account, model, mac."),
+        (
+            "name,model\n" + "x,yealink\n" * (MAX_LINES + 1),
+            "The file has 501 phones; up to 500 can be imported at once.",
+        ),
+        ('name,model\n"' + "x" * 140_000, "This isn’t a CSV file: save the table as CSV in UTF-8."),
+    ],
+    ids=["nothing", "no line", "workbook", "no header", "too many", "too long"],
+)
+def test_no_list(text: str, reason: str) -> None:
+    with pytest.raises(UnfitImportFile) as raised:
+        read_rows(text)
+    assert str(raised.value.reason) == reason
+
+
+def test_an_error_for_each_line() -> None:
+    """And the line as it was written, to be found again."""
+    rows = (
+        (2, {"name": "desk1", "account": "alice@ACME.example", "model": "Poly, Polycom", "mac": "0015.65aa.bbcc"}),
+        (3, {"name": "", "model": "snom"}),
+        (4, {"name": "dësk", "model": "snom"}),
+        (5, {"name": "DESK1", "model": "snom"}),
+        (6, {"name": "Hall", "model": "snom"}),
+        (7, {"name": "desk2", "account": "zoe@acme.example", "model": "snom"}),
+        (8, {"name": "desk3"}),
+        (9, {"name": "desk4", "model": "nokia"}),
+        (10, {"name": "desk5", "model": "snom", "mac": "1.565E+09"}),
+        (11, {"name": "desk6", "model": "snom", "mac": "001565AABBCC"}),
+        (12, {"name": "desk7", "model": "Other"}),
+    )
+    lines = check_rows(rows, ACCOUNTS, {"hall"})
+    assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
+    assert (lines[-1].model, lines[-1].error) == ("", "")
+    assert [str(line.error).partition(": enter")[0] for line in lines[1:-1]] == [
+        "The name is missing.",
+        "The name may have 1 to 64 letters a-z, digits, dots, underscores, and hyphens.",
+        "Line 2 has the same name.",
+        "There is already a phone with this name.",
+        "Nobody with this address has connected.",
+        "The model is missing",
+        "There is no model “nokia”",
+        "“1.565E+09” isn’t a MAC address: it has 12 digits 0-9, a-f.",
+        "Line 2 has the same MAC address.",
+    ]
+
+
+def phones(text: str) -> list[NewPhone]:
+    lines = check_rows(read_rows(text), ACCOUNTS, ())
+    return [new_phone(line, "acme", f"secret-{line.name}", "hash", 0.0) for line in lines]
+
+
+def test_files_are_named_as_vendors_ask_for_them() -> None:
+    """By the MAC address where it is known, else by the phone; a phone without a file has a sheet."""
+    files = make_files(
+        phones(
+            "name,model,mac\nd1,yealink,001565AABBCC\nd2,mitel,00085d000001\nd3,grandstream,000b82000001\n"
+            "d4,yealink,\nd5,gigaset,\nd6,snom,000413000001\n"
+        ),
+        SITE,
+    )
+    assert [*files] == [
+        "001565aabbcc.cfg",
+        "00085D000001.cfg",
+        "cfg000b82000001.xml",
+        "d4.cfg",
+        "000413000001.xml",
+        "sheets.html",
+    ]
+    assert files["001565aabbcc.cfg"].startswith(b"#!version:1.0.0.1\n")
+    assert b"ldap.password = secret-d1\n" in files["001565aabbcc.cfg"]
+    sheets = files["sheets.html"].decode()
+    assert sheets.count("<section>") == 6
+    assert "Acme &lt;GmbH&gt;" in sheets
+    assert all(f"secret-d{number}" in unescape(sheets) for number in range(1, 7))
+
+
+def test_a_zip_has_the_files_and_a_repr_no_password() -> None:
+    new = phones("name,model\nd1,yealink\n")
+    with zipfile.ZipFile(io.BytesIO(make_zip(new, SITE))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == make_files(new, SITE)
+    assert "secret" not in repr(new)
