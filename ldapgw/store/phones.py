@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store.tables import phone
+from ldapgw.store.tables import phone, recording
 
 
 class NumberMode(StrEnum):
@@ -194,6 +194,24 @@ def read_taken(connection: Connection, names: Iterable[str]) -> frozenset[str]:
 def remove(connection: Connection, name: str) -> bool:
     """Delete a phone; False when there is none of this name."""
     return connection.execute(delete(phone).where(phone.c.name == name)).rowcount > 0
+
+
+def rename(connection: Connection, name: str, new_name: str) -> bool:
+    """Give a phone another name, which is its login from then on; its password and everything else stay.
+
+    :returns: False, and nothing is changed, when another phone has the name regardless of case, or there is no phone.
+    """
+    row = connection.execute(select(phone).where(phone.c.name == name)).mappings().first()
+    taken = select(phone.c.name).where(func.lower(phone.c.name) == new_name.lower(), phone.c.name != name)
+    if row is None or connection.execute(taken).first() is not None:
+        return False
+    if name == new_name:
+        return True
+    # A new row, as the running gateway has to notice both that the old login ends and that the new one begins.
+    connection.execute(insert(phone).values({**row, "name": new_name}))
+    connection.execute(update(recording).where(recording.c.phone == name).values(phone=new_name))
+    connection.execute(delete(phone).where(phone.c.name == name))
+    return True
 
 
 def set_owner(connection: Connection, name: str, account_id: int | None) -> bool:

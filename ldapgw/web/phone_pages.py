@@ -27,8 +27,8 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PhoneSettings, choose_endpoint
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
+from ldapgw.phones.provisioning.settings import choose_endpoint
+from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
@@ -443,15 +443,8 @@ class PhonePages:
         return phone_state(login, searches, self._profile(login), refused_at, self._layout.now())
 
     def _provisioning_sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
-        settings = PhoneSettings(
-            server=self._dependencies.server,
-            base_dn=self._dependencies.base_dn(login.tenant),
-            login=login.name,
-            bind_dn=self._dependencies.bind_dn(login),
-            password=password or PASSWORD_PLACEHOLDER,
-            title=tenant.heading,
-            per_number=login.numbers is NumberMode.ENTRIES,
-        )
+        base_dn = self._dependencies.base_dn(login.tenant)
+        settings = settings_of(login, self._dependencies.server, base_dn, tenant.heading, password)
         return make_sheet(vendor, settings)
 
     def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:

@@ -59,7 +59,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
         "server": "ldap://phonebook.example.com",
         "bind DN": "cn=hall,ou=phones,dc=acme,dc=example  (or just hall)",
         "base DN": "dc=acme,dc=example",
-        "name filter": "(&(objectClass=person)(|(cn=%)(sn=%)(o=%)))",
+        "name filter": "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))",
         "number filter": "(|(telephoneNumber=%)(mobile=%)(homePhone=%))",
         "name attributes": "cn sn o",
         "number attributes": "telephoneNumber mobile homePhone",

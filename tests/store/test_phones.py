@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, changes, phones, recordings
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import DESK, GRANT, NOW
@@ -86,3 +86,18 @@ def test_finding_some(connection: Connection, secret_box: SecretBox) -> None:
     assert phones.read_by_name(connection, "desk-1") is None
     assert phones.read_names(connection, "desk-") == {"desk-2"}
     assert phones.read_names(connection, "desk_") == {"desk_1"}
+
+
+def test_a_phone_gets_another_name(connection: Connection) -> None:
+    """With all that is known of it; the gateway is told of the login that ends and of the one that begins."""
+    phones.add(connection, DESK)
+    phones.add(connection, replace(DESK, name="hall"))
+    recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
+    cursor = changes.read_since(connection, None).cursor
+    assert not phones.rename(connection, DESK.name, "HALL")
+    assert not phones.rename(connection, "desk7", "desk8")
+    assert phones.rename(connection, DESK.name, "Desk1")
+    renamed = replace(DESK, name="Desk1")
+    assert changes.read_since(connection, cursor).phones == {DESK.name: None, "Desk1": renamed}
+    assert [one.phone for one in recordings.read_all(connection)] == ["Desk1"]
+    assert phones.rename(connection, "Desk1", "Desk1")

@@ -196,10 +196,14 @@ KEYPADS: Mapping[str, Keypad] = {
     "vtech": Keypad("VSP735 administrator manual, p. 65", _vtech, _vtech_caller),
     "linphone": Keypad("liblinphone, src/ldap/ldap-contact-search.cpp", _linphone, _linphone_caller),
     "bria": Keypad("Bria 4 configuration guide, 2.12", _bria),
-    "other": _template("what most phones do", "name_filter", "number_filter", "name_attributes", "number_attributes"),
+    # The star for names is in the filter; a phone that adds one too, for names and for digits, is in `OLDER`.
+    "other": Keypad("a phone that sends what is typed", _template("", "name_filter", "number_filter", "name_attributes",
+                    "number_attributes", star="").name, _template("", "name_filter", "number_filter",
+                    "name_attributes", "number_attributes").caller),
 }  # fmt: skip
 
 OLDER: Mapping[str, Keypad] = {
     "snom": _template("service.snom.com, LDAP Directory, before 10.1.27", "ldap_search_filter", "ldap_number_filter",
-                      "ldap_name_attributes", "ldap_number_attributes")
+                      "ldap_name_attributes", "ldap_number_attributes"),
+    "other": _template("what most phones do", "name_filter", "number_filter", "name_attributes", "number_attributes"),
 }  # fmt: skip

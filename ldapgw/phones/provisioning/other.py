@@ -61,7 +61,9 @@ def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int 
         "user_dn": settings.bind_dn,
         "password": settings.password,
         "version": 3,
-        "name_filter": name_filter("%"),
+        # Sent as it is typed, without the star, the input would have to be the whole name.
+        "name_filter": name_filter("%*"),
+        # With the star, a caller without a number would be everybody.
         "number_filter": number_filter("%"),
         "name_attributes": NAME_ATTRIBUTES,
         "number_attributes": number_attributes(per_number=settings.per_number),
@@ -76,6 +78,7 @@ OTHER = Vendor(
     series="",
     makes=(),
     supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    name_filter=name_filter("%*"),
     file="ldap.json",
     media_type=JSON,
     write=_write,

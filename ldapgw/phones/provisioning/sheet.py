@@ -7,9 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ldapgw.directory.access import phone_dn
+from ldapgw.directory.dn import Dn
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
-from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security, choose_endpoint
+from ldapgw.phones.provisioning.settings import (
+    PASSWORD_PLACEHOLDER,
+    LdapEndpoint,
+    PhoneSettings,
+    Security,
+    ServerAddress,
+    choose_endpoint,
+)
+from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # characters
 _MAX_GIGASET_NAME = 50
@@ -104,6 +114,30 @@ class Sheet:
     text: str = ""
     fields: tuple[Field, ...] = ()
     advice: tuple[Advice, ...] = ()
+
+    @property
+    def printed(self) -> str:
+        """The text of the file, or a line for each field where there is no file; empty if there are no settings."""
+        return self.text or "".join(f"{field.label}: {field.value}\n" for field in self.fields)
+
+
+def settings_of(
+    login: PhoneLogin, server: ServerAddress, base_dn: str, title: str, password: str = ""
+) -> PhoneSettings:
+    """Return the settings of a stored phone, the same for the page, the commands and the files of an import.
+
+    :param title: the tenant's name for people, which the phone's menu shows.
+    :param password: empty if it is no longer known.
+    """
+    return PhoneSettings(
+        server=server,
+        base_dn=base_dn,
+        login=login.name,
+        bind_dn=str(phone_dn(login.name, Dn.parse(base_dn))),
+        password=password or PASSWORD_PLACEHOLDER,
+        title=title,
+        per_number=login.numbers is NumberMode.ENTRIES,
+    )
 
 
 def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
