@@ -52,6 +52,7 @@ class AccountPage:
             get("/<tenant>/status.json", self.status, RequiredRole.TENANT),
             post("/<tenant>/sync", self.sync),
             post("/<tenant>/share", self.share),
+            get("/<tenant>/disconnect", self.ask_to_disconnect, RequiredRole.SIGNED_IN),
             post("/<tenant>/disconnect", self.disconnect),
             post("/<tenant>/signout", self.signout),
         )
@@ -131,6 +132,28 @@ class AccountPage:
         await self._dependencies.store.run(accounts.set_sharing, account.id, chosen, shared_label)
         await self._dependencies.changed()
         return self._redirect_to_account(tenant, visitor, account, "shared")
+
+    async def ask_to_disconnect(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``GET /{tenant}/disconnect``: ask before account number ``account`` is disconnected."""
+        account = visitor.account_by_number(request.query.get("account", "1"))
+        if account is None or not account.is_connected:
+            return self._redirect_to_account(tenant, visitor, account)
+        number = visitor.accounts.index(account) + 1
+        return self._layout.confirmation(
+            request,
+            tenant,
+            visitor,
+            action="disconnect",
+            title=Phrase(gettext_noop("Disconnect %(account)s?"), {"account": account.address}),
+            consequence=gettext_noop(
+                "These contacts disappear from all phones and are deleted here, and access at Google is revoked. "
+                "Your contacts at Google don’t change."
+            ),
+            button=gettext_noop("Disconnect"),
+            cancel=f"?account={number}" if number > 1 else "",
+            fields={"account": account.sub},
+            page_query=f"account={number}",
+        )
 
     async def disconnect(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/disconnect``: delete the contacts, and revoke the access at Google."""

@@ -242,6 +242,44 @@ class Layout:
             return HttpResponse(304, b"", headers=headers)
         return html_response(html, status, headers)
 
+    def confirmation(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        *,
+        action: str,
+        title: Translatable,
+        consequence: Translatable,
+        button: Translatable,
+        cancel: str,
+        fields: Mapping[str, str] | None = None,
+        page_query: str = "",
+    ) -> HttpResponse:
+        """The page that asks before something that cannot be undone: for the GET of a form's address.
+
+        :param action: where the form is posted to, as a path below the tenant's page.
+        :param title: the question, which names what is lost: "Remove desk1?"
+        :param consequence: a sentence.
+        :param button: verb and object: "Remove phone".
+        :param cancel: where "Cancel" leads, as a path below the tenant's page; empty: the tenant's page.
+        :param fields: hidden fields of the form.
+        :param page_query: the query of this page, for the links to other languages; never any part of the request.
+        """
+        return self.page(
+            request,
+            "confirm.html",
+            tenant=tenant,
+            visitor=visitor,
+            action=action,
+            title=title,
+            consequence=consequence,
+            button=button,
+            cancel=cancel,
+            fields=fields or {},
+            page_query=page_query,
+        )
+
     def redirect_to_tenant(self, tenant: WebTenant, message: str = "", path: str = "") -> HttpResponse:
         """Redirect to a page of the tenant, after a form.
 

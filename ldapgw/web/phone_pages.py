@@ -31,7 +31,7 @@ from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
@@ -39,7 +39,15 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpRequest, HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_texts import ADVICE, NUMBER_FORMATS, SERIOUS_ADVICE, PhoneState, phone_state, search_log_lines
+from ldapgw.web.phone_texts import (
+    ADVICE,
+    CONFIRMATIONS,
+    NUMBER_FORMATS,
+    SERIOUS_ADVICE,
+    PhoneState,
+    phone_state,
+    search_log_lines,
+)
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
@@ -185,13 +193,18 @@ class PhonePages:
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/certificate.pem", self.certificate, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
+            get("/<tenant>/phones/<name>/book-address", self.ask_for_new_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address", self.make_book_address),
+            get("/<tenant>/phones/<name>/book-address/end", self.ask_to_end_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
             post("/<tenant>/phones/<name>/number-format", self.set_number_format),
             post("/<tenant>/phones/<name>/test", self.test),
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
+            get("/<tenant>/phones/<name>/record", self.ask_to_delete_recording, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/record", self.record),
+            get("/<tenant>/phones/<name>/reset", self.ask_to_reset, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/reset", self.reset),
+            get("/<tenant>/phones/<name>/remove", self.ask_to_remove, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/remove", self.remove),
         )
 
@@ -428,7 +441,59 @@ class PhonePages:
         self._one_time_passwords.forget(login.name)
         await self._layout.dependencies.changed()
         self._log("removed", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "phone-removed")
+        return self._layout.redirect_to_tenant(tenant, "phone-removed", "phones")
+
+    # --- what cannot be undone --------------------------------------------------------------------------------------
+
+    async def ask_to_remove(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/remove``: ask before the phone is removed."""
+        return await self._ask(request, tenant, visitor, name, "remove")
+
+    async def ask_to_reset(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/reset``: ask before the phone gets a new password."""
+        return await self._ask(request, tenant, visitor, name, "reset")
+
+    async def ask_for_new_book_address(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
+    ) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/book-address``: ask before a new secret address ends the former one."""
+        return await self._ask(request, tenant, visitor, name, "book-address")
+
+    async def ask_to_end_book_address(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
+    ) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/book-address/end``: ask before the secret address ends."""
+        return await self._ask(request, tenant, visitor, name, "book-address/end")
+
+    async def ask_to_delete_recording(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
+    ) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/record``: ask before the file of the phone's recording is deleted."""
+        return await self._ask(request, tenant, visitor, name, "record", {"action": "delete"})
+
+    async def _ask(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        name: str,
+        act: str,
+        fields: Mapping[str, str] | None = None,
+    ) -> HttpResponse:
+        """Ask before an act on a phone, a key of `CONFIRMATIONS`."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        texts = CONFIRMATIONS[act]
+        return self._layout.confirmation(
+            request,
+            tenant,
+            visitor,
+            action=f"phones/{login.name}/{act}",
+            title=Phrase(texts.title, {"phone": login.name}),
+            consequence=texts.consequence,
+            button=texts.button,
+            cancel=f"phones/{login.name}",
+            fields=fields,
+        )
 
     # --- values for the templates -----------------------------------------------------------------------------------
 

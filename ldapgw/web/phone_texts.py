@@ -125,6 +125,53 @@ NUMBER_FORMATS: Mapping[NumberFormat, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The texts of the page that asks before an act on a phone.
+
+    :ivar title: the question, with the phone's name.
+    :ivar consequence: what the act does.
+    :ivar button: the button that does it.
+    """
+
+    title: str
+    consequence: str
+    button: str
+
+
+# By the path of the form below the phone's page.
+CONFIRMATIONS: Mapping[str, Confirmation] = {
+    "remove": Confirmation(
+        gettext_noop("Remove %(phone)s?"),
+        gettext_noop("It stops finding contacts immediately, and its login no longer works."),
+        gettext_noop("Remove phone"),
+    ),
+    "reset": Confirmation(
+        gettext_noop("Give %(phone)s a new password?"),
+        gettext_noop(
+            "It stops finding contacts immediately, until you enter the new password in the phone. Its secret address "
+            "stops working, too."
+        ),
+        gettext_noop("Create new password"),
+    ),
+    "book-address": Confirmation(
+        gettext_noop("Give %(phone)s a new secret address?"),
+        gettext_noop("The old secret address stops working immediately."),
+        gettext_noop("Create new address"),
+    ),
+    "book-address/end": Confirmation(
+        gettext_noop("End the secret address of %(phone)s?"),
+        gettext_noop("Whatever uses the address gets no more contacts. The address can’t be brought back."),
+        gettext_noop("End secret address"),
+    ),
+    "record": Confirmation(
+        gettext_noop("Delete the recording of %(phone)s?"),
+        gettext_noop("The file can’t be restored."),
+        gettext_noop("Delete recording"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneState:
     """The state of a phone: the CSS class of the colour, a few words and a sentence."""
 

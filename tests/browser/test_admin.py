@@ -115,7 +115,7 @@ def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     here.page.reload()
     expect(here.page.locator("#remind")).to_contain_text("has to connect again")
     expect(here.page.locator("#remind-addresses")).to_have_text(BOB)
-    user.press("Disconnect")
+    user.confirm("Disconnect")
     user.waits_for("Not connected")
 
 

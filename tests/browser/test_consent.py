@@ -123,7 +123,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     here.consent(google, "hanna@acme.example", [Source.CONTACTS])
     here.waits_for(here.say("Connected"))
     expect(here.page.locator("#google")).to_contain_text(here.say("not granted"))
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
 
 
@@ -143,7 +143,7 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.consent(google, "ivo@acme.example")
     here.waits_for(here.say("Connected"))
     expect(here.page.locator("#access")).to_contain_text("ivo@acme.example")
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
 
 
@@ -167,10 +167,10 @@ def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> No
     accounts.nth(0).click()
     expect(private).to_be_checked()
     accounts.nth(1).click()
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     expect(here.page.locator("#access")).to_contain_text(CAROL)
     assert accounts.count() == 0
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     # A window that is closed while the answer is on its way can leave Chromium waiting forever.
     here.waits_for(here.say("Not connected"))
 
@@ -256,7 +256,7 @@ def test_without_scripts(window: OpenWindow) -> None:
     assert here.page.get_by_role("radio", name="Shared").is_checked()
     here.press("Sync now")
     expect(here.page.locator("main")).to_contain_text("A sync was asked for")
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     assert here.heading == "Not connected"
     here.press("Sign out")
     expect(here.page.locator("main")).to_contain_text("You are signed out.")

@@ -56,7 +56,7 @@ def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> 
         expect(bar).to_have_attribute("value", "1")
     finally:
         here.site.turn("clear-faults")
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
 
 
@@ -87,7 +87,7 @@ def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> 
         here.site.turn("client", audience="external")
     expect(here.page.locator("#access")).to_contain_text(here.say("because the Google client is in “Testing”"))
     expect(here.page.locator("#standing")).to_contain_text("Testing")
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
 
 
@@ -149,7 +149,7 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
         expect(radio).to_be_checked()
         expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing applies from now on."))
         wait_until(lambda: (seen(caller), seen(begun)) == (calls, finds), choice)  # noqa: B023  called at once
-    here.press("Disconnect")
+    here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
     wait_until(lambda: not seen(caller), "the book is off the phones")
     assert here.page.get_by_role("button", name=here.say("Disconnect")).count() == 0

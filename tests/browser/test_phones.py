@@ -103,7 +103,7 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     other = here.context.new_page()
     other.goto(here.page.url)
     here.page.bring_to_front()
-    here.press("New password")
+    here.confirm("New password")
     here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
     other.bring_to_front()
     here.waits_for(f"{name}: {here.say('Waiting for its first search')}", other)
@@ -114,10 +114,9 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     here.waits_for(f"{name}: {here.say('Works')}")
 
 
-@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 @both
 def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:
-    """Its login is refused, and its page is gone."""
+    """Its login is refused, and its page is gone; who has the page open elsewhere is led to the list."""
     name = f"old-{language}"
     here = window(language)
     here.expected = ("404",)
@@ -125,10 +124,19 @@ def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> No
     add(here, name)
     printed = settings(here)
     known(site, printed)
-    here.press("Remove the phone")
+    other = here.context.new_page()
+    other.goto(here.page.url)
+    here.page.bring_to_front()
+    here.confirm("Remove phone")
     expect(here.page.locator(".note.good")).to_have_text(
         here.say("The phone is removed: its login is refused from now on.")
     )
+    assert here.page.locator(".ending").count() == 0
+    other.bring_to_front()
+    other.evaluate("new BroadcastChannel('ldapgw').postMessage('done')")
+    other.wait_for_url(lambda address: f"/phones/{name}" not in address)
+    assert other.locator(".ending").count() == 0
+    here.page.bring_to_front()
     wait_until(lambda: search(site, printed, "(cn=berg*)")[0] == 49, "the login is refused")
     here.open(f"phones/{name}")
     assert here.heading == here.say("There is no such page")

@@ -183,6 +183,14 @@ class Window:
             page.get_by_role("link", name=wanted, exact=True)
         ).first.click()
 
+    def confirm(self, words: str) -> None:
+        """Press what cannot be undone, and its button on the page that asks first."""
+        self.press(words)
+        ask = self.page.locator(".ending form button.danger")
+        ask.wait_for()
+        self.speaks(self.page)
+        ask.click()
+
     def popup(self, words: str = "Connect Google contacts") -> Any:
         """Press what opens a window, and that window."""
         with self.context.expect_page() as opened:

@@ -191,6 +191,19 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
     assert "Connect again" in page
 
 
+def test_disconnect_asks_first(stage: Stage, alice: Browser) -> None:
+    """A page names the account and the consequence; an account that is not connected needs none."""
+    page = alice.get("/acme/disconnect?account=1")
+    assert "<h1>Disconnect alice@acme.example?</h1>" in page.body
+    assert '<a class="button plain" href="/acme/">Cancel</a>' in page.body
+    assert stage.accounts()[0].is_connected
+    sub = stage.accounts()[0].sub
+    assert f'name="account" value="{sub}"' in page.body
+    assert alice.post("/acme/disconnect", {"token": page.token, "account": sub}).location == "/acme/"
+    assert not stage.accounts()[0].is_connected
+    assert alice.get("/acme/disconnect").location == "/acme/"
+
+
 @pytest.mark.parametrize("fault", ["broken_connection_lost", "token_error_503_html"])
 def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, fault: str) -> None:
     """All is forgotten here just the same, and the page says what is left to do."""

@@ -286,7 +286,8 @@ def test_my_page_lists_my_phones(stage: Stage) -> None:
 
 # --- whose it is ----------------------------------------------------------------------------------------------------
 
-GETS = (PHONE, f"{PHONE}/settings/yealink", f"{PHONE}/certificate.pem")
+ASKS = tuple(f"{PHONE}/{act}" for act in ("remove", "reset", "book-address", "book-address/end", "record"))
+GETS = (*ASKS, PHONE, f"{PHONE}/settings/yealink", f"{PHONE}/certificate.pem")
 POSTS = (f"{PHONE}/reset", f"{PHONE}/remove")
 
 
@@ -339,7 +340,7 @@ def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
     assert admin.submit(f"{PHONE}/reset").location == PHONE
     assert verify_password(password_on(admin.get(PHONE)).encode(), stored(stage).password)
     assert stored(stage).password != before
-    assert admin.submit(f"{PHONE}/remove").location == "/acme/"
+    assert admin.submit(f"{PHONE}/remove").location == "/acme/phones"
     assert stage.do(phones.read_all) == ()
 
 
@@ -359,10 +360,33 @@ def test_a_new_password(stage: Stage) -> None:
 def test_a_phone_is_removed(stage: Stage) -> None:
     """Its password, too, is forgotten: another of that name begins anew."""
     browser = owner(stage)
-    assert browser.submit(f"{PHONE}/remove").location == "/acme/"
+    assert browser.submit(f"{PHONE}/remove").location == "/acme/phones"
     assert "The phone is removed" in words_on(browser.get("/acme/"))
     assert browser.get(PHONE).status == 404
     assert stage.do(phones.read_all) == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "question", "button"),
+    [
+        (f"{PHONE}/remove", "Remove desk1?", "Remove phone"),
+        (f"{PHONE}/reset", "Give desk1 a new password?", "Create new password"),
+        (f"{PHONE}/book-address", "Give desk1 a new secret address?", "Create new address"),
+        (f"{PHONE}/book-address/end", "End the secret address of desk1?", "End secret address"),
+        (f"{PHONE}/record", "Delete the recording of desk1?", "Delete recording"),
+    ],
+)
+def test_what_cannot_be_undone_asks_first(stage: Stage, path: str, question: str, button: str) -> None:
+    """A page names the consequence; its only form but signing out does it, and "Cancel" leads back."""
+    browser = owner(stage)
+    before = stored(stage)
+    page = browser.get(path)
+    assert f"<h1>{question}</h1>" in page.body
+    assert re.findall(r'action="([^"]+)"', page.body) == ["/acme/signout", path]
+    assert f'<button class="danger">{button}</button> <a class="button plain" href="{PHONE}">Cancel</a>' in page.body
+    assert stored(stage) == before
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page.body.partition(path)[2]))
+    assert browser.post(path, fields).status == 303
 
 
 def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
@@ -628,7 +652,7 @@ def test_addresses_without_ldap(stage: Stage) -> None:
 def test_a_secret_address(stage: Stage) -> None:
     """Made, shown for a while to whoever made it, replaced and ended; stored as a hash."""
     browser = owner(stage, model="yealink")
-    assert "End the secret address" not in browser.get("/acme/phones/desk1").body
+    assert "End secret address" not in browser.get("/acme/phones/desk1").body
     made = browser.submit("/acme/phones/desk1/book-address")
     assert (made.status, made.location) == (303, "/acme/phones/desk1")
     first = secret_on(browser.get("/acme/phones/desk1"))
@@ -640,10 +664,10 @@ def test_a_secret_address(stage: Stage) -> None:
     assert not verify_password(first.encode(), stage.do(phones.read_by_name, "desk1").book_secret)
     stage.clock.advance(PASSWORD_SECONDS)
     page = browser.get("/acme/phones/desk1")
-    assert (secret_on(page), "End the secret address" in page.body) == ("", True)
+    assert (secret_on(page), "End secret address" in page.body) == ("", True)
     browser.submit("/acme/phones/desk1/book-address/end")
     assert stage.do(phones.read_by_name, "desk1").book_secret == ""
-    assert "End the secret address" not in browser.get("/acme/phones/desk1").body
+    assert "End secret address" not in browser.get("/acme/phones/desk1").body
 
 
 def test_addresses_of_photos(stage: Stage) -> None:

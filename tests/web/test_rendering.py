@@ -117,31 +117,36 @@ def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
 @pytest.mark.parametrize(
     ("account", "sign", "title", "offers"),
     [
-        (ACCOUNT, "✓", "Connected", {"connect?add", "search", "sync", "share", "disconnect"}),
-        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"connect?add", "search", "sync", "share", "disconnect"}),
+        (ACCOUNT, "✓", "Connected", {"connect?add", "search", "sync", "share", "disconnect?account=1"}),
+        (
+            replace(ACCOUNT, syncing=True),
+            "✓",
+            "Syncing now",
+            {"connect?add", "search", "sync", "share", "disconnect?account=1"},
+        ),
         (
             replace(ACCOUNT, last_sync=None),
             "✓",
             "Connected, first sync under way",
-            {"connect?add", "search", "sync", "share", "disconnect"},
+            {"connect?add", "search", "sync", "share", "disconnect?account=1"},
         ),
         (
             replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)),
             "!",
             "Needs attention",
-            {"connect", "connect?add", "search", "share", "disconnect"},
+            {"connect", "connect?add", "search", "share", "disconnect?account=1"},
         ),
         (
             replace(ACCOUNT, error=ErrorStatus("client_rejected", NOW)),
             "!",
             "Needs attention",
-            {"connect?add", "search", "sync", "share", "disconnect"},
+            {"connect?add", "search", "sync", "share", "disconnect?account=1"},
         ),
         (
             replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799),
             "✓",
             "Connected",
-            {"connect", "connect?add", "search", "sync", "share", "disconnect"},
+            {"connect", "connect?add", "search", "sync", "share", "disconnect?account=1"},
         ),
         (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect", "connect?add", "search"}),
         (None, "✗", "Not connected", {"connect"}),
@@ -265,7 +270,7 @@ def test_every_form_has_the_token() -> None:
     page = shown(ACCOUNT)
     forms = [attrs for tag, attrs in page.tags if tag == "form"]
     tokens = [attrs["value"] for tag, attrs in page.tags if tag == "input" and attrs.get("name") == "token"]
-    assert len(forms) == len(tokens) == 5
+    assert len(forms) == len(tokens) == 4
     assert set(tokens) == {Visitor(SignIn("acme", "1", ""), "A" * 43, None).token}
     assert {form["method"] for form in forms} == {"post"}
 

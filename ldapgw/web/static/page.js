@@ -38,6 +38,7 @@ let again = false;
 let pressed = false;
 let letGo = null;
 let arrived = false;
+let leaving = false;
 
 function dress(root) {
   for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
@@ -74,7 +75,7 @@ function show(next) {
     return;
   }
   // Another page stands here now: somebody has signed in, or out.
-  for (const name of ["page", "events"]) {
+  for (const name of ["page", "events", "gone"]) {
     if (name in next.body.dataset) document.body.dataset[name] = next.body.dataset[name];
     else delete document.body.dataset[name];
   }
@@ -85,6 +86,7 @@ function show(next) {
 }
 
 async function look() {
+  if (leaving) return;
   if (looking) return void (again = true);
   looking = true;
   try {
@@ -92,12 +94,16 @@ async function look() {
     const headers = { "Ldapgw-Live": arrived ? "arrival" : "look", ...(etag && { "If-None-Match": etag }) };
     arrived = false;
     const answer = await fetch(location.href, { headers, cache: "no-store" });
-    if (answer.ok) {
+    if (leaving) {
+      // What the form leads to is the news.
+    } else if (answer.ok) {
       const next = parser.parseFromString(await answer.text(), "text/html");
       // A button that moves or is replaced between press and release would not be pressed.
       if (pressed) await released();
       etag = answer.headers.get("ETag") ?? "";
       show(next);
+    } else if (answer.status === 404 && document.body.dataset.gone) {
+      location.replace(document.body.dataset.gone);
     } else if (gone.has(answer.status)) {
       location.reload();
     }
@@ -222,6 +228,12 @@ document.addEventListener("click", copy);
 document.addEventListener("input", search);
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);
 document.addEventListener("visibilitychange", listen);
+// A form that is under way leads to another page; a look would take its message, or not find what it has removed.
+document.addEventListener("submit", (event) => (leaving ||= !event.target.matches("[data-download]")));
+addEventListener("pageshow", (event) => {
+  leaving = false;
+  if (event.persisted) look();
+});
 setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);
 dress(document);
 listen();
