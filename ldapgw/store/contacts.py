@@ -373,14 +373,16 @@ _DELETE_SOURCES = (
 )
 
 
-def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> bool:
-    """Delete all contacts of some sources; whether there were any."""
+def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> int | None:
+    """Delete all persons of some sources; how many of them were served as contacts; None: nobody was stored."""
     deleted = connection.execute(_DELETE_SOURCES, {"account_id": account_id, "sources": list(of)}).all()
     if deleted:
         photos.delete_sources(connection, account_id, of)
-        _update_counters(connection, account_id, _count(deleted), Counter())
+        counts = _count(deleted)
+        _update_counters(connection, account_id, counts, Counter())
         _forget_changes(connection, account_id, _next_generation(connection, account_id))
-    return bool(deleted)
+        return counts["contacts"]
+    return None
 
 
 _LABELS = select(label.c.resource_name, label.c.name).where(label.c.account_id == bindparam("account_id"))

@@ -49,6 +49,9 @@ class SyncFigures:
         return self.added + self.changed + self.removed
 
 
+NO_FIGURES = SyncFigures()
+
+
 @dataclass(frozen=True, slots=True)
 class SyncAttempt:
     """An attempt to sync an account.

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
 
 from ldapgw.contact import Source
+from ldapgw.store import sync_history
 from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, read
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, source
@@ -138,10 +139,15 @@ def begin(connection: Connection, account_id: int) -> Account | None:
     return replace(current, pending_sync=pending_sync)
 
 
-def end(connection: Connection, grant: Account, now: float, next_sync: float) -> None:
-    """Record that a sync succeeded, unless the account was disconnected or connected anew meanwhile."""
+def end(connection: Connection, grant: Account, now: float, next_sync: float, *, begun_at: float | None = None) -> None:
+    """Record that a sync succeeded, unless the account was disconnected or connected anew meanwhile.
+
+    :param begun_at: when the attempt began, for the history of syncs; None: the history does not have it.
+    """
     of = {"account_id": grant.id, "granted_at": grant.connected_at}
-    connection.execute(_END, {**of, "last_sync": now, "next_sync": next_sync})
+    is_recorded = connection.execute(_END, {**of, "last_sync": now, "next_sync": next_sync}).rowcount > 0
+    if is_recorded and begun_at is not None:
+        sync_history.record_end(connection, grant.id, grant.attempts, begun_at, now)
 
 
 def fail(
@@ -152,16 +158,19 @@ def fail(
     next_sync: float | None,
     link: str = "",
     facts: Mapping[str, Any] | None = None,
+    *,
+    begun_at: float | None = None,
 ) -> None:
     """Record that a sync failed, unless the account was disconnected or connected anew meanwhile.
 
+    :param begun_at: see `end`.
     :param next_sync: when to try again; None: not until a person acts.
     :param facts: see `ldapgw.store.accounts.ErrorStatus`.
     """
     since = select(func.coalesce(account.c.error_since, now)).where(
         account.c.id == grant.id, account.c.error_code == code
     )
-    connection.execute(
+    failed = connection.execute(
         update(account)
         .where(holds_grant(grant))
         .values(
@@ -176,12 +185,25 @@ def fail(
             error_facts=json.dumps(facts) if facts else None,
         )
     )
+    if failed.rowcount > 0 and begun_at is not None:
+        sync_history.record_end(connection, grant.id, grant.attempts, begun_at, now, code)
 
 
-def postpone(connection: Connection, grant: Account, now: float, next_sync: float | None, code: str = "") -> None:
+def postpone(
+    connection: Connection,
+    grant: Account,
+    now: float,
+    next_sync: float | None,
+    code: str = "",
+    *,
+    reason: str = "",
+    begun_at: float | None = None,
+) -> None:
     """Record that a sync did not take place; an earlier error of the account stays.
 
     :param code: error code for an account without an earlier error; empty: no error.
+    :param reason: error code for the history of syncs.
+    :param begun_at: see `end`.
     """
     values: dict[str, object] = {
         "syncing": False,
@@ -192,7 +214,9 @@ def postpone(connection: Connection, grant: Account, now: float, next_sync: floa
     if code:
         values["error_since"] = func.coalesce(account.c.error_since, now)
         values["error_code"] = func.coalesce(account.c.error_code, code)
-    connection.execute(update(account).where(holds_grant(grant)).values(values))
+    postponed = connection.execute(update(account).where(holds_grant(grant)).values(values))
+    if postponed.rowcount > 0 and begun_at is not None:
+        sync_history.record_end(connection, grant.id, grant.attempts, begun_at, now, reason)
 
 
 def is_grant_current(connection: Connection, grant: Account) -> bool:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError, SuspiciousShrink
-from ldapgw.store import accounts, contacts, directory_accounts, sync_state
+from ldapgw.store import accounts, contacts, directory_accounts, sync_history, sync_state
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import (
     DIRECTORY_SHRUNK,
@@ -21,6 +21,7 @@ from ldapgw.store.contacts import (
     RecordSummary,
     SyncState,
 )
+from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
 from ldapgw.store.sync_state import LabelState
 from ldapgw.sync import backoff
 from ldapgw.sync.fetch import FetchedSource
@@ -85,16 +86,22 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     _check_shrink(connection, account, plans, result.max_loss)
     before = contacts.read_sync_states(connection, account.id)
     changed = _write(connection, account, result, plans, before, now)
+    figures = sum((plan.figures for plan in plans), NO_FIGURES)
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
     if result.removed_sources:
-        changed = contacts.delete_sources(connection, account.id, result.removed_sources) or changed
+        removed = contacts.delete_sources(connection, account.id, result.removed_sources)
+        changed = removed is not None or changed
+        figures += SyncFigures(removed=removed or 0)
         for source in _failing(before).intersection(result.removed_sources):
             directory_accounts.clear_failure(connection, account.id, source)
     if result.labels is not None:
         changed = sync_state.write_label_state(connection, account.id, result.labels) or changed
     if changed:
         sync_state.increment_generation(connection, account.id)
+    is_full = any(fetched.is_full for fetched in result.fetched)
+    if is_full or figures != NO_FIGURES:  # what brings nothing writes nothing before its end
+        sync_history.add_figures(connection, account.id, account.attempts, figures, now, is_full=is_full)
     return changed
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from ldapgw.contact import Source
 from ldapgw.store.contacts import ContactRecord, RecordSummary
+from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
 from ldapgw.sync.records import FetchedPerson
 
 # A book of at least this many contacts that loses more than half of them is more likely a fault than the user's intent.
@@ -34,6 +35,7 @@ class SyncPlan:
     :ivar served_count: of a full sync: the number of served contacts before the sync.
     :ivar lost_count: of a full sync: how many of these contacts the plan removes.
     :ivar listed_count: of a full sync: the number of different persons in the listing.
+    :ivar figures: what the plan does to the served contacts, for the history of syncs.
     """
 
     source: Source
@@ -43,6 +45,7 @@ class SyncPlan:
     served_count: int = 0
     lost_count: int = 0
     listed_count: int = 0
+    figures: SyncFigures = field(default=NO_FIGURES, compare=False)
 
     @property
     def is_empty(self) -> bool:
@@ -115,15 +118,18 @@ def make_plan(
     for uid, summary in unlisted.items():
         if (full and uid not in protected) or summary.source_id in source_ids:
             deleted[uid] = None
+    changed = {uid: person for uid, person in listed.items() if stored.get(uid) != person.summary}
+    deleted_uids = tuple(uid for uid in deleted if uid in stored)
     served_count, lost_count = _losses(stored, listed, protected, is_query_changed=is_query_changed) if full else (0, 0)
     return SyncPlan(
         source,
-        stored_uids={person.index: uid for uid, person in listed.items() if stored.get(uid) != person.summary},
-        deleted_uids=tuple(uid for uid in deleted if uid in stored),
+        stored_uids={person.index: uid for uid, person in changed.items()},
+        deleted_uids=deleted_uids,
         missing_uids=tuple(uid for uid in stored if uid in protected and stored[uid].missed_at is None),
         served_count=served_count,
         lost_count=lost_count,
         listed_count=len(seen_uids) if full else 0,
+        figures=_figures(stored, changed, deleted_uids),
     )
 
 
@@ -146,6 +152,23 @@ def _protected_uids(unlisted: Mapping[str, RecordSummary], source_ids: Collectio
     return frozenset(
         uid for uid, summary in unlisted.items() if summary.source_id not in source_ids and summary.missed_at is None
     )
+
+
+def _figures(
+    stored: Mapping[str, RecordSummary], changed: Mapping[str, _ListedPerson], deleted_uids: Collection[str]
+) -> SyncFigures:
+    """Count what a plan does to the served contacts; a contact that is skipped from now on is removed."""
+    added = kept = skipped = removed = 0
+    for uid, person in changed.items():
+        was_served = uid in stored and stored[uid].is_served
+        if person.summary.is_served:
+            kept += was_served
+            added += not was_served
+        else:
+            skipped += 1
+            removed += was_served
+    removed += sum(stored[uid].is_served for uid in deleted_uids)
+    return SyncFigures(added, kept, removed, skipped)
 
 
 def _losses(

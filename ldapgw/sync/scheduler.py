@@ -21,6 +21,7 @@ from ldapgw.errors import (
     ApiDisabled,
     BadResponse,
     ClientRejected,
+    ConsentRevoked,
     GoogleError,
     GoogleRefused,
     StoreError,
@@ -87,6 +88,7 @@ class _Synced:
     account: Account
     error: Exception | None
     changed: bool
+    begun_at: float
 
 
 class SyncScheduler(Service):
@@ -293,7 +295,8 @@ class SyncScheduler(Service):
 
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is revoked, even when a person has requested a sync."""
-        await self._store.run(sync_state.postpone, account, self._clock.seconds(), None)
+        now = self._clock.seconds()
+        await self._store.run(sync_state.postpone, account, now, None, reason=ConsentRevoked.code, begun_at=now)
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
@@ -301,9 +304,11 @@ class SyncScheduler(Service):
         now, circuit = self._clock.seconds(), self._circuits[account.tenant]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         if circuit.code in _ALARMS:
-            await self._store.run(sync_state.postpone, account, now, now + wait)
+            await self._store.run(sync_state.postpone, account, now, now + wait, reason=circuit.code, begun_at=now)
             return _Outcome(wait, is_tenant_wide=True)
-        await self._store.run(sync_state.postpone, account, now, now + wait, circuit.code)
+        await self._store.run(
+            sync_state.postpone, account, now, now + wait, circuit.code, reason=circuit.code, begun_at=now
+        )
         return _Outcome(wait, outage=self._job.project(account))
 
     async def _sync(self, account: Account) -> _Synced:
@@ -326,7 +331,7 @@ class SyncScheduler(Service):
             await self._restart_tenant(account.tenant)
         if is_closed or error is None:
             self._end_outage(self._job.project(account))
-        return _Synced(account, error, changed)
+        return _Synced(account, error, changed, now)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
         """Whether Google refuses the tenant's OAuth client to all accounts, though their grants were given to it."""
@@ -351,13 +356,13 @@ class SyncScheduler(Service):
         if synced.error is not None:
             is_outage = isinstance(synced.error, OUTAGE_ERRORS) and synced.error.retry_after is None
             return _Outcome(
-                await self._record_failure(account, synced.error),
+                await self._record_failure(account, synced.error, synced.begun_at),
                 is_tenant_wide=isinstance(synced.error, TENANT_ERRORS) and synced.error.retry_after is None,
                 outage=self._job.project(account) if is_outage else "",
             )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
-        await self._store.run(sync_state.end, account, now, now + wait)
+        await self._store.run(sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
         return _Outcome(wait)
 
     async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
@@ -426,7 +431,7 @@ class SyncScheduler(Service):
                 loop.is_tenant_wide = False
                 self._start(loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
-    async def _record_failure(self, account: Account, error: Exception) -> float | None:
+    async def _record_failure(self, account: Account, error: Exception, begun_at: float) -> float | None:
         """Record a failure; seconds until the next attempt, None: no attempt until a person acts."""
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
@@ -439,10 +444,10 @@ class SyncScheduler(Service):
                 log.error(
                     "tenant {tenant}: {code} {detail}", tenant=account.tenant, code=error.code, detail=error.detail
                 )
-            await self._store.run(sync_state.postpone, account, now, next_sync)
+            await self._store.run(sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at)
             return wait
         code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
-        await self._store.run(sync_state.fail, account, code, now, next_sync, facts=facts)
+        await self._store.run(sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at)
         if wait is None:
             await self._start_successor(account)
         return wait
