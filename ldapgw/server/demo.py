@@ -127,7 +127,7 @@ def _summary_lines(
         f"{account.contacts} contacts with {account.numbers} numbers are there.",
         "",
         f"Page:         {page}  (sign in as {ALICE}, an administrator)",
-        f"              There, under My phones, {PHONE} has its settings; or add a phone of yours.",
+        f"              There, under Phones, {PHONE} has its settings; or add a phone of your own.",
         f"Sandbox:      {settings.google.people_api}/",
         f"Phone login:  {bind_dn}  password {password}",
         "A search, to paste into another terminal:",

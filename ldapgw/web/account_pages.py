@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The account page: state of a person's accounts, forms to sync, share, disconnect and sign out, and the search box.
+"""The overview: state of a person's accounts, and the forms to sync, share, disconnect and sign out.
 
-Forms act only on accounts of the session.  The search is a form (POST), so that no name or number gets into an address
-and thereby into browser histories and proxy logs.  A disconnect first deletes the account's data here, so that phones
-stop at once, and then revokes the grant at Google.
+Forms act only on accounts of the session.  A disconnect first deletes the account's data here, so that phones stop at
+once, and then revokes the grant at Google.
 """
 
 from __future__ import annotations
@@ -22,17 +21,11 @@ from ldapgw.web import error_pages
 from ldapgw.web.account_texts import AccountView, account_view, shareable_labels, sharing_options
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
-from ldapgw.web.http import Cookie, HttpRequest, HttpResponse, RateLimiter, json_response, redirect
+from ldapgw.web.http import Cookie, HttpRequest, HttpResponse, json_response, redirect
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
-
-# No name and no number is longer.
-MAX_QUERY_LENGTH = 100
-# Enough for fast typing.
-SEARCH_BURST = 30
-SEARCH_INTERVAL_SECONDS = 0.2
 
 _PAGE_NAME = Phrase(gettext_noop("this page"))
 _DATABASE_UNAVAILABLE = json_response({"error": "the database cannot be used; the gateway's log says more"}, 503)
@@ -208,33 +201,6 @@ class AccountPage:
             sub=visitor.person.sub,
             address=request.address,
         )
-
-
-class SearchPage:
-    """The page of search results; page.js fetches the results while a person types.
-
-    Mutable: the rate limiter.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._rate_limiter = RateLimiter(SEARCH_BURST, SEARCH_INTERVAL_SECONDS)
-
-    def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
-        return (
-            get("/<tenant>/search", self._layout.redirect_home, RequiredRole.TENANT),
-            post("/<tenant>/search", self.search),
-        )
-
-    async def search(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/search``: the contacts that the visitor's phones find for ``sought``."""
-        if self._rate_limiter.take(visitor.token, self._layout.now()):
-            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "1"),))
-        query = request.form.get("sought", "")[:MAX_QUERY_LENGTH]
-        books = [account.sub for account in visitor.accounts if account.is_connected]
-        result = await self._layout.dependencies.finder.find(tenant.name, books, query)
-        return self._layout.page(request, "search.html", tenant=tenant, visitor=visitor, query=query, result=result)
 
 
 async def disconnect_account(dependencies: WebDependencies, account_id: int) -> bool:

@@ -18,13 +18,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
 from ldapgw.web import error_pages
-from ldapgw.web.account_pages import AccountPage, SearchPage
+from ldapgw.web.account_pages import AccountPage
 from ldapgw.web.admin_pages import AdminPage
 from ldapgw.web.book_clients import BookClients
+from ldapgw.web.contact_pages import ContactPages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.events import EventStreams
-from ldapgw.web.explain_pages import ExplainPage
+from ldapgw.web.explain_pages import ExplainPages
 from ldapgw.web.http import (
     MAX_BODY_SIZE,
     Cookie,
@@ -53,9 +54,9 @@ def routes(layout: Layout) -> tuple[Route, ...]:
     pages = (
         SignInPages(layout),
         AccountPage(layout),
-        SearchPage(layout),
+        ContactPages(layout),
         phones,
-        ExplainPage(layout),
+        ExplainPages(layout),
         AdminPage(layout, phones),
         EventStreams(layout),
         BookClients(layout),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page "Why was this caller not found?": ``ldapgw explain`` for the phones that a visitor may see.
+"""The pages that explain why a phone did not find somebody: common problems, and ``ldapgw explain`` for one's phones.
 
 The query is sent in a form (POST), so that no name and no number gets into an address.  A visitor learns nothing about
 other people's books that the phone does not see; an administrator learns that a complete number is in such a book, and
@@ -38,11 +38,11 @@ _NO_BASE = gettext_noop(
     "The phone searches below a base that does not exist for it, so it finds nobody: correct it there."
 )
 _NOT_YET = gettext_noop("This phone is not known to the directory yet: try again in a moment.")
-_ACCOUNT_PAGE_NAME = gettext_noop("the page “My contacts”")
+_OVERVIEW_NAME = gettext_noop("the page “Overview”")
 
 
-class ExplainPage:
-    """The explanation page and its form.
+class ExplainPages:
+    """The page of common problems, and the explanation page with its form.
 
     Mutable: the rate limiter, and the number of running explanations by session.
     """
@@ -53,8 +53,16 @@ class ExplainPage:
         self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
-        return (get("/<tenant>/explain", self.form, RequiredRole.SIGNED_IN), post("/<tenant>/explain", self.explain))
+        """The routes of these pages."""
+        return (
+            get("/<tenant>/troubleshoot", self.troubleshoot, RequiredRole.SIGNED_IN),
+            get("/<tenant>/explain", self.form, RequiredRole.SIGNED_IN),
+            post("/<tenant>/explain", self.explain),
+        )
+
+    async def troubleshoot(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/troubleshoot``: the empty form, and common problems with what to check."""
+        return await self._page(request, tenant, visitor, None, {}, template="troubleshoot.html")
 
     async def form(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/explain``: the empty form; ``phone`` preselects a phone."""
@@ -94,7 +102,7 @@ class ExplainPage:
             known_accounts = await self._layout.dependencies.store.read(accounts.read_all, tenant.name)
         own_books = frozenset(account.sub for account in visitor.accounts)
         reader = ExplanationReader(hides_private_books=True, own_books=own_books, is_admin=is_admin)
-        return ExplainRequest(query, base, reader, known_accounts, _ACCOUNT_PAGE_NAME)
+        return ExplainRequest(query, base, reader, known_accounts, _OVERVIEW_NAME)
 
     async def _page(
         self,
@@ -105,11 +113,12 @@ class ExplainPage:
         form: Mapping[str, str],
         query_error: Translatable = "",
         explanation: Any = None,
+        template: str = "explain.html",
     ) -> HttpResponse:
         phones = await self._layout.dependencies.store.read(visible_phones, tenant, visitor)
         return self._layout.page(
             request,
-            "explain.html",
+            template,
             tenant=tenant,
             visitor=visitor,
             status=400 if query_error else 200,

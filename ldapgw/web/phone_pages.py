@@ -188,7 +188,7 @@ class PhonePages:
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
         return (
-            get("/<tenant>/phones", self._layout.redirect_home, RequiredRole.TENANT),
+            get("/<tenant>/phones", self.list_phones, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones", self.add),
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/certificate.pem", self.certificate, RequiredRole.SIGNED_IN),
@@ -209,7 +209,7 @@ class PhonePages:
         )
 
     async def account_section(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
-        """The template values of the phones on the account page (``my_phones.html``)."""
+        """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
         logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
@@ -226,6 +226,11 @@ class PhonePages:
     def topic(self, login: PhoneLogin) -> str:
         """The topic of a phone's searches."""
         return self._dependencies.bind_dn(login)
+
+    async def list_phones(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/phones``: the visitor's phones, and the form that adds one."""
+        values = await self.account_section(request, tenant, visitor)
+        return self._layout.page(request, "phones.html", tenant=tenant, visitor=visitor, **values)
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches."""

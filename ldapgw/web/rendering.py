@@ -24,9 +24,11 @@ _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
 # The navigation of a signed-in visitor: path below the tenant's page, label, and whether only administrators see it.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
-    ("", gettext_noop("My contacts"), False),
-    ("explain", gettext_noop("Why not found?"), False),
-    ("admin", gettext_noop("Administration"), True),
+    ("", gettext_noop("Overview"), False),
+    ("contacts", gettext_noop("Contacts"), False),
+    ("phones", gettext_noop("Phones"), False),
+    ("troubleshoot", gettext_noop("Troubleshoot"), False),
+    ("admin", gettext_noop("Admin"), True),
 )
 
 

@@ -93,7 +93,7 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     here.press("Sign out")
     here.page.wait_for_url(f"http://127.0.0.1:{site.web_port}/{tenant}/")
     here.consent(here.popup("Sign in"), BOB, sources=())
-    here.press("Administration")
+    here.press("Admin")
     here.waits_for(here.say("Administration"))
     here.press("Try it at Google")
     expect(main).to_contain_text(here.say("Google knows this client."))

@@ -250,7 +250,7 @@ def test_without_scripts(window: OpenWindow) -> None:
     here.page.get_by_role("searchbox").fill("jan")
     here.press("Search")
     expect(here.page.locator("#results")).to_contain_text("Tom Janamann")
-    here.press("My contacts")
+    here.press("Overview")
     here.page.get_by_role("radio", name="Shared").check()
     here.press("Save")
     assert here.page.get_by_role("radio", name="Shared").is_checked()

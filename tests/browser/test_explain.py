@@ -36,7 +36,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     here.page.get_by_role("link", name=other).wait_for()
     name = f"desk-of-{first.partition('@')[0]}"
     add(here, name)
-    here.press("Why not found?")
+    here.press("Troubleshoot")
     here.waits_for(here.say("Why was this caller not found?"))
     here.page.get_by_label(here.say("Phone"), exact=True).select_option(name)
     ask(here, number)
@@ -50,7 +50,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     here.page.get_by_role("radio", name=here.say("Shared")).check()
     here.press("Save")
     expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing applies from now on."))
-    here.press("Why not found?")
+    here.press("Troubleshoot")
     here.page.get_by_label(here.say("Phone"), exact=True).select_option(name)
     ask(here, number)
     expect(answer).to_contain_text(other.partition("@")[0].title() + "mann")

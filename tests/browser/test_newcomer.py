@@ -59,7 +59,7 @@ def signed_in(browser: Any, demo: str, hand: Hand) -> Any:
         hand.click(page.get_by_role("link", name="Sign in", exact=True))
     hand.click(opened.value.get_by_role("radio", name=ALICE))
     hand.click(opened.value.get_by_role("button", name="Continue"))
-    page.get_by_role("heading", name="My phones").wait_for()
+    page.get_by_role("heading", name="Phones", exact=True).wait_for()
     return page
 
 

@@ -185,6 +185,7 @@ def done(here: Window) -> None:
 def _add_phone(here: Window, name: str, model: str) -> None:
     """A new phone, on its page."""
     here.connect("alice@acme.example")
+    here.press("Phones")
     here.page.get_by_label(here.say("Name"), exact=True).fill(name)
     here.page.get_by_label(here.say("Model")).select_option(model)
     here.press("Add")
@@ -204,7 +205,7 @@ def phone(here: Window) -> None:
 
 def account_phones(here: Window) -> None:
     _add_phone(here, "desk-hall", "fanvil")
-    here.page.get_by_role("link", name=here.say("My contacts")).first.click()
+    here.page.get_by_role("link", name=here.say("Phones")).first.click()
     here.page.locator("#phones").wait_for()
 
 

@@ -242,7 +242,7 @@ def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
     """It says to, and has the other pages; a stranger's has neither."""
     body = signed_in(stage, ALICE).get(path).body
     assert 'action="/acme/signout"' in body
-    assert 'href="/acme/explain"' in body
+    assert 'href="/acme/troubleshoot"' in body
     assert "signout" not in stage.browser().get(path).body
 
 

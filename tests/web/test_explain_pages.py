@@ -21,7 +21,7 @@ from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.sync.publisher import make_login
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPage
+from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPages
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
 from ldapgw.web.sessions import Visitor
@@ -251,7 +251,7 @@ def test_whose_phones(stage: Stage, alice: Browser) -> None:
 def test_without_a_phone(browser: Browser) -> None:
     """There is nothing to ask about."""
     browser.consent()
-    assert "There is no phone of yours here yet." in words_on(browser.get("/acme/explain"))
+    assert "You haven’t added a phone yet." in words_on(browser.get("/acme/explain"))
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
         async def explain(self, _phone: object, _question: object) -> None:
             await waiting
 
-    page = ExplainPage(Layout.of(replace(stage.gate, explainer=Slow())))
+    page = ExplainPages(Layout.of(replace(stage.gate, explainer=Slow())))
     [account] = stage.accounts()
     visitor = Visitor(SignIn("acme", account.sub, ALICE), "A" * 43, account, (account,))
     call = HttpRequest(form={"phone": "desk1", "asked": "x"})

@@ -124,10 +124,10 @@ def test_the_switch_keeps_what_was_chosen(browser: Browser, path: str, switched:
 
 
 def test_the_switch_after_a_form_that_was_refused(browser: Browser) -> None:
-    """It leads home, in the language that was chosen."""
+    """It leads to the page with the form, in the language that was chosen."""
     browser.consent()
     body = browser.submit("/acme/phones", name="no name").body
-    assert '<a href="/acme/?language=de" lang="de"' in body
+    assert '<a href="/acme/phones?language=de" lang="de"' in body
 
 
 @pytest.mark.parametrize("chosen", ["fr", "", "../../etc", "de%0d%0aSet-Cookie:x=y", "<script>"])

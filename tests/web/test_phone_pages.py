@@ -234,7 +234,7 @@ def test_a_person_who_has_not_connected(stage: Stage) -> None:
     """Has nothing that a phone could find, and is offered none."""
     browser = stage.browser()
     browser.consent("/acme/signin")
-    assert 'action="/acme/phones"' not in browser.get("/acme/").body
+    assert 'action="/acme/phones"' not in browser.get("/acme/phones").body
     assert add(browser).status == 400
 
 
@@ -252,7 +252,7 @@ def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
     browser = stage.browser()
     browser.consent()
     browser.consent("/acme/connect?add", account=BOB)
-    page = browser.get("/acme/").body
+    page = browser.get("/acme/phones").body
     assert re.findall(r'<option value="(\d)"[^>]*>([^<]*)<', page.partition('id="owner"')[2]) == [
         ("1", ALICE),
         ("2", BOB),
@@ -271,17 +271,17 @@ def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatc
     assert "as many phones as a person may have" in words_on(add(browser, "desk3"))
 
 
-def test_my_page_lists_my_phones(stage: Stage) -> None:
-    """With how each does, and nobody else's; a free name is proposed for the next."""
+def test_my_pages_list_my_phones(stage: Stage) -> None:
+    """Overview and phones: with how each does, and nobody else's; a free name is proposed for the next."""
     owner(stage, BOB, "bobs")
     browser = owner(stage)
     add(browser, "alice-1")
     search(stage)
-    page = browser.get("/acme/")
-    assert re.findall(r'href="/acme/phones/([^"]+)">', page.body) == ["alice-1", "desk1"]
-    assert "alice-1 Waiting for its first search desk1 Works" in words_on(page)
+    for page in (browser.get("/acme/"), browser.get("/acme/phones")):
+        assert re.findall(r'href="/acme/phones/([^"]+)">', page.body) == ["alice-1", "desk1"]
+        assert "alice-1 Waiting for its first search desk1 Works" in words_on(page)
+        assert "bobs" not in page.body
     assert 'name="name" value="alice-2"' in page.body
-    assert "bobs" not in page.body
 
 
 # --- whose it is ----------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **mo
     account = visitor.account
     status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
     how = account_view(tenant, account, status, **more)
-    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, view=how)
+    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, view=how, phones=[])
 
 
 def welcome(tenant: WebTenant) -> str:
@@ -159,7 +159,8 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
     assert f"{sign} {title}" in page.text
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
     asked = {error_pages.GOOGLE_PERMISSIONS_URL} if account is None else set()
-    assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers} | asked
+    pages = {"", "contacts", "phones", "troubleshoot", "signout"} | ({"phones#add-phone"} if account else set())
+    assert page.links() == {f"/acme/{name}" for name in pages | offers} | asked
 
 
 def test_who_never_connected_reads_what_is_asked_for() -> None:

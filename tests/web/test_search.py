@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.web.account_pages import MAX_QUERY_LENGTH, SEARCH_BURST
+from ldapgw.web.contact_pages import MAX_QUERY_LENGTH, SEARCH_BURST
 from tests.support.stage.web import ALICE, BOB, HOSTILE, Browser, Stage
 
 
@@ -72,7 +72,7 @@ def test_what_is_too_long_is_cut(stage: Stage, alice: Browser) -> None:
 
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
     """Who opens the address of the form comes home, and nothing is looked up."""
-    assert alice.get("/acme/search?sought=anna").location == "/acme/"
+    assert alice.get("/acme/search?sought=anna").location == "/acme/contacts"
     assert asked(alice.stage) == []
 
 
