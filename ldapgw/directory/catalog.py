@@ -57,12 +57,18 @@ class Catalog:
     :ivar snapshot: the current snapshot.
     :param snapshot: the first snapshot.
     :param open_to: for each tenant, whether a client address may search without a login.
+    :param now: returns the seconds since the epoch.
     """
 
-    def __init__(self, snapshot: Snapshot, open_to: Mapping[str, Callable[[str], bool]]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, open_to: Mapping[str, Callable[[str], bool]], now: Callable[[], float]
+    ) -> None:
         self.snapshot = snapshot
         self._open_to = open_to
-        self._seen: dict[str, tuple[str, str]] = {}
+        self._now = now
+        # By the phone's name: the logins since `take_seen_phones`, and the last login of each phone before.
+        self._seen: dict[str, tuple[str, str, float]] = {}
+        self._last_seen: dict[str, tuple[str, str, float]] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[str, ...]:
         """Serve another snapshot from now on.
@@ -72,6 +78,8 @@ class Catalog:
         """
         before, self.snapshot = self.snapshot, snapshot
         former = {name: before.logins[name] for name in names if name in before.logins}
+        for login in former.values():
+            self._last_seen.pop(login.name, None)
         return tuple(login.viewer.login for name, login in former.items() if snapshot.logins.get(name) != login)
 
     def dit(self) -> Dit:
@@ -85,11 +93,11 @@ class Catalog:
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
         """
-        login = self._login(name)
+        login = self.find_login(name)
         right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
         if not right or login is None:
             return None
-        self._seen[login.name] = (address, login.password_hash)
+        self._seen[login.name] = (address, login.password_hash, self._now())
         return login.viewer
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
@@ -103,7 +111,7 @@ class Catalog:
         right = verify_password(secret.encode(), stored or UNKNOWN_LOGIN_HASH)
         if not right or login is None:
             return None
-        self._seen[login.name] = (address, login.password_hash)
+        self._seen[login.name] = (address, login.password_hash, self._now())
         return login.viewer
 
     def anonymous(self, address: str) -> Viewer:
@@ -111,12 +119,24 @@ class Catalog:
         access = tuple(Access(tenant) for tenant, is_open_to in self._open_to.items() if is_open_to(address))
         return Viewer(access=access) if access else NOBODY
 
-    def take_seen_phones(self) -> Mapping[str, tuple[str, str]]:
-        """The phones that have bound since the last call: their address and password hash by the phone's name."""
+    def take_seen_phones(self) -> Mapping[str, tuple[str, str, float]]:
+        """The phones that have bound since the last call: address, password hash and time, by the phone's name."""
         seen, self._seen = self._seen, {}
+        self._last_seen |= seen
         return seen
 
-    def _login(self, name: str) -> PhoneAccess | None:
+    def last_login(self, phone: str) -> tuple[str, str, float] | None:
+        """A phone's last bind since the start: address, password hash and time; None: there was none.
+
+        :param phone: the phone's name, as it is stored.
+        """
+        return self._seen.get(phone) or self._last_seen.get(phone)
+
+    def find_login(self, name: str) -> PhoneAccess | None:
+        """The login that a name in a bind request means; None: there is none.
+
+        :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
+        """
         logins = self.snapshot.logins
         login = logins.get(name.strip().lower())
         if login is not None or "=" not in name:

@@ -327,16 +327,16 @@ class LogThrottle:
         # The time of the last line, the number of events since, and the detail of the last event.
         self._events: dict[tuple[str, str], tuple[float, int, str]] = {}
 
-    def add(self, kind: str, origin: str, now: float, detail: str = "") -> LogLine | None:
-        """Count an event; the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago."""
+    def add(self, kind: str, origin: str, now: float, detail: str = "", events: int = 1) -> LogLine | None:
+        """Count events; the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago."""
         if (kind, origin) not in self._events and len(self._events) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
         last_logged, count, _ = self._events.get((kind, origin), (now - LOG_INTERVAL, 0, ""))
         if now - last_logged < LOG_INTERVAL:
-            self._events[kind, origin] = (last_logged, count + 1, detail)
+            self._events[kind, origin] = (last_logged, count + events, detail)
             return None
         self._events[kind, origin] = (now, 0, detail)
-        return LogLine(kind, origin, count + 1, detail)
+        return LogLine(kind, origin, count + events, detail)
 
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """The lines for events that were counted and not logged; forgets origins without events since their last line.

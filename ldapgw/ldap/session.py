@@ -81,6 +81,8 @@ class DirectoryPort:
     :ivar anonymous: client address → the viewer of clients there that are not bound.
     :ivar cookie_key: random octets of this process that seal the cookies of paged searches; secret.
     :ivar observers: called for each finished search.
+    :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; takes
+        the same time whether there is such a login or not.
     """
 
     dit: Callable[[], Dit]
@@ -88,6 +90,7 @@ class DirectoryPort:
     anonymous: Callable[[str], Viewer]
     cookie_key: bytes = field(repr=False)
     observers: tuple[Observer, ...] = ()
+    login_refused: Callable[[str, str], None] = lambda _name, _address: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +368,8 @@ class Session:
             return SendReply(self.finish(checked, b"" if checked is CHALLENGE else None))
         if checked is not ANONYMOUS:
             viewer = self._port.authenticate(checked.name, checked.password, self._address)
+            if viewer is None:
+                self._port.login_refused(checked.name, self._address)
             if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
                 return DelayResult(WRONG_CREDENTIALS, checked.name)
             self._become(viewer)

@@ -33,6 +33,7 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.phones.recorder import FOLDER as RECORDINGS
 from ldapgw.phones.recorder import PhoneRecorder
+from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
@@ -117,11 +118,13 @@ class Parts:
         catalog = Catalog(
             Snapshot(Dit((), directory_features)),
             {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
+            now,
         )
 
         # --- phones and LDAP ---
         notifier = ChangeNotifier()
-        activity = PhoneActivity({tenant.name: tenant.base_dn for tenant in config.tenant}, now, notifier.notify)
+        base_dns: dict[str, str] = {tenant.name: tenant.base_dn for tenant in config.tenant}
+        activity = PhoneActivity(base_dns, now, notifier.notify)
         search_log = activity.search_log
         recorder = SearchRecorder(
             clock=wall_clock,
@@ -130,10 +133,26 @@ class Parts:
             logins=lambda: catalog.snapshot.logins,
             summarize=activity.summarize,
         )
+        refused_logins = RefusedLogins(
+            clock=wall_clock,
+            store=store,
+            find_login=catalog.find_login,
+            last_login=catalog.last_login,
+            logins=lambda: catalog.snapshot.logins,
+            bases=base_dns,
+            on_refusal=notifier.notify,
+        )
         search_counters = SearchCounters()
         observers = (search_counters.observe, search_log.observe)
         ldap = LdapFactory(
-            DirectoryPort(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observers),
+            DirectoryPort(
+                catalog.dit,
+                catalog.authenticate,
+                catalog.anonymous,
+                os.urandom(32),
+                observers,
+                refused_logins.note,
+            ),
             Limits(**{field.name: getattr(config.ldap, field.name) for field in dataclasses.fields(Limits)}),
             reactor,
             tls,
@@ -162,6 +181,7 @@ class Parts:
                 ldap.disconnect(login)
                 search_log.forget(login)
                 recorder.forget(login)
+                refused_logins.forget(login)
                 notifier.notify(login)
 
         # --- Google and sync ---
@@ -292,6 +312,8 @@ class Parts:
                 metrics=metrics.render,
                 may_read_metrics=config.web.metrics_networks.contains,
                 left_out=ldap.left_out,
+                unknown_logins=refused_logins.unknown,
+                refused_elsewhere=refused_logins.elsewhere,
                 may_be_new_store=config.new_store,
             ),
             phones=PhoneDependencies(
@@ -299,6 +321,7 @@ class Parts:
                 base_dn=activity.base_dn,
                 bind_dn=activity.bind_dn,
                 searches=activity.recent_searches,
+                latest=refused_logins.latest,
                 anonymous_refused_at=search_log.last_refusal,
                 certificate=PhoneTrustAnchor(tls, work_thread).trust_anchor,
                 try_connection=try_connection,
@@ -308,6 +331,7 @@ class Parts:
                 authenticate=catalog.authenticate,
                 authenticate_secret=catalog.authenticate_secret,
                 login_delay=ldap.bind_delay,
+                login_refused=refused_logins.note,
                 reader=BookReader(catalog.dit, ldap.budget, observers, reactor),
                 run_off_thread=work_thread,
             ),
@@ -350,6 +374,7 @@ class Parts:
             phone_recorder,
             change_watcher,
             recorder,
+            refused_logins,
             revoker,
             copy_cleaner,
             photo_fetcher,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
@@ -22,6 +23,9 @@ class NumberMode(StrEnum):
     ENTRIES = "entries"
 
 
+# The values of a phone without refused logins.
+_NOT_REFUSED: Mapping[str, None] = dict.fromkeys(("refused_at", "refused_address", "refused_count"))
+
 # The name is part of DNs, URLs and names of provisioning files; dots alone would be a path segment such as "..".
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
@@ -29,6 +33,19 @@ _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 def is_valid_name(name: str) -> bool:
     """Whether a phone can have this name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens."""
     return _NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Logins that were refused because of a wrong password, since the last good login from the same network.
+
+    :ivar when: the last one, in seconds since the epoch.
+    :ivar address: the IP address of the last one.
+    """
+
+    when: float
+    address: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,7 @@ class PhoneLogin:
     :ivar worked_at: when the phone, with its present password, first found a contact.
     :ivar book_secret: the hash of the secret in the address of its XML phone book; empty: it has no such address.
     :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
+    :ivar refused: the last refused logins; `wrong_password` says whether they still count.
     """
 
     name: str
@@ -59,6 +77,7 @@ class PhoneLogin:
     worked_at: float | None = None
     book_secret: str = ""
     number_format: NumberFormat | None = None
+    refused: Refusal | None = None
 
     def __repr__(self) -> str:
         """Omit the hashes."""
@@ -89,6 +108,34 @@ class LastBind:
     when: float
     address: str
     password: str = field(repr=False)
+
+
+# Wrong passwords from one network count for so long after a good login from another network.
+REFUSAL_SECONDS = 24 * 3600.0
+
+
+def same_network(one: str, other: str) -> bool:
+    """Whether two normalized IP addresses are in the same /24 (IPv4) or /64 (IPv6)."""
+    return _network(one) == _network(other)
+
+
+def _network(address: str) -> object:
+    if ":" in address:
+        return int(IPv6Address(address)) >> 64
+    return address.rpartition(".")[0] or address
+
+
+def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
+    """The refused logins of a phone that has a wrong password; None: it has not.
+
+    The phone has the right password once a later login from the same network was good.  A good login from another
+    network may be that of somebody who tried the password there, so it ends nothing for a day.
+    """
+    refused, seen = login.refused, login.last_seen
+    if refused is None or seen is None or seen < refused.when:
+        return refused
+    is_same = same_network(refused.address, login.last_address or "")
+    return None if is_same or now - refused.when >= REFUSAL_SECONDS else refused
 
 
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
@@ -152,6 +199,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         row.worked_at,
         row.book_secret or "",
         NumberFormat(row.number_format) if row.number_format else None,
+        None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count),
     )
 
 
@@ -208,7 +256,7 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
     if name == new_name:
         return True
     # A new row, as the running gateway has to notice both that the old login ends and that the new one begins.
-    connection.execute(insert(phone).values({**row, "name": new_name}))
+    connection.execute(insert(phone).values({**row, **_NOT_REFUSED, "name": new_name}))
     connection.execute(update(recording).where(recording.c.phone == name).values(phone=new_name))
     connection.execute(delete(phone).where(phone.c.name == name))
     return True
@@ -234,12 +282,12 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
 
 
 def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store the hash of a new password, end the phone's secret address, and clear its last bind and search.
+    """Store the hash of a new password, end the phone's secret address, and clear its last bind, refusal and search.
 
     :returns: False when there is no phone of this name.
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at", "book_secret"))
-    new = update(phone).where(phone.c.name == name).values(password=password, **cleared)
+    new = update(phone).where(phone.c.name == name).values(password=password, **cleared, **_NOT_REFUSED)
     return connection.execute(new).rowcount > 0
 
 
@@ -264,11 +312,34 @@ def set_number_format(connection: Connection, name: str, number_format: NumberFo
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
     """Store when and from where phones last bound; a bind with a former password is ignored.
 
+    Refused logins from the same network are over.
+
     :param binds: the last binds by name of the phone.
     """
+    for login in read_some(connection, phone.c.refused_at.is_not(None)):
+        bind = binds.get(login.name)
+        if bind is not None and bind.password == login.password and _is_over(login.refused, bind):
+            connection.execute(update(phone).where(phone.c.name == login.name).values(**_NOT_REFUSED))
     for name, bind in binds.items():
         is_current = (phone.c.name == name) & (phone.c.password == bind.password)
         connection.execute(update(phone).where(is_current).values(last_seen=bind.when, last_address=bind.address))
+
+
+def _is_over(refused: Refusal | None, bind: LastBind) -> bool:
+    return refused is not None and bind.when >= refused.when and same_network(bind.address, refused.address)
+
+
+def store_refusals(connection: Connection, refusals: Mapping[str, tuple[Refusal, str]]) -> None:
+    """Store the refused logins of phones; those that concern a former password are ignored.
+
+    :param refusals: by name of the phone, with the hash of the password at that time.
+    """
+    for name, (refused, password) in refusals.items():
+        connection.execute(
+            update(phone)
+            .where((phone.c.name == name) & (phone.c.password == password))
+            .values(refused_at=refused.when, refused_address=refused.address, refused_count=refused.count)
+        )
 
 
 def store_last_searches(connection: Connection, searches: Mapping[str, LastSearch]) -> None:

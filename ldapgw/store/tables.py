@@ -188,6 +188,9 @@ phone = Table(
     Column("worked_at", Float, comment="first search with this password that found a contact; null: no such search"),
     Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
     Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's"),
+    Column("refused_at", Float, comment="last login with a wrong password; null: none since the last good one"),
+    Column("refused_address", String, comment="IP address of that login"),
+    Column("refused_count", Integer, comment="logins with a wrong password since the last good one"),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )

@@ -32,8 +32,8 @@ log = Logger()
 class ChangeWatcher(Service):
     """Looks for changes of the database once a second, and stores the last binds of phones.
 
-    :param take_binds: returns the phones that have bound since the last call: IP address and hash of the password by
-        name of the phone.
+    :param take_binds: returns the phones that have bound since the last call: IP address, hash of the password and
+        time by name of the phone.
     :param read_clients: reads the OAuth clients that administrators have entered.
     :param notify_pages: notifies open pages of changes of their accounts.
     :param read_recordings: reads which phones are to be recorded.
@@ -47,7 +47,7 @@ class ChangeWatcher(Service):
         change_detector: ChangeDetector,
         publisher: Publisher,
         scheduler: SyncScheduler,
-        take_binds: Callable[[], Mapping[str, tuple[str, str]]],
+        take_binds: Callable[[], Mapping[str, tuple[str, str, float]]],
         read_clients: Callable[[], Awaitable[None]],
         notify_pages: Callable[[], Awaitable[None]],
         read_recordings: Callable[[], Awaitable[None]],
@@ -80,8 +80,9 @@ class ChangeWatcher(Service):
 
     async def write_binds(self) -> None:
         """Store the last binds of phones; binds that could not be stored are kept for the next call."""
-        now = self._clock.seconds()
-        self._binds |= {name: LastBind(now, *bind) for name, bind in self._take_binds().items()}
+        self._binds |= {
+            name: LastBind(when, address, password) for name, (address, password, when) in self._take_binds().items()
+        }
         if self._binds:
             await self._store.run(phones.store_last_binds, dict(self._binds))
             self._binds.clear()

@@ -22,6 +22,7 @@ from ldapgw.phones.explainer import Explainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
 from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -166,6 +167,7 @@ class PhoneDependencies:
     :ivar base_dn: a tenant's search base, by the tenant's name.
     :ivar bind_dn: the DN of a login; also the topic of the phone's searches (`ldapgw.web.live`).
     :ivar searches: the phone's last searches, newest first.
+    :ivar latest: a stored phone, with the logins that are not stored yet.
     :ivar anonymous_refused_at: time of the last search from an address that was refused for lack of a bind, in seconds
         since the epoch; None: no such search is known.
     :ivar try_connection: tries what a phone will meet on the network.
@@ -177,6 +179,7 @@ class PhoneDependencies:
     base_dn: Callable[[str], str]
     bind_dn: Callable[[PhoneLogin], str]
     searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
+    latest: Callable[[PhoneLogin], PhoneLogin]
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
@@ -192,6 +195,7 @@ class BookClientDependencies:
         there is no such address.
     :ivar login_delay: counts a wrong login, by the client's address and the login's name; returns the seconds to delay
         the answer; None: another answer is delayed.
+    :ivar login_refused: notes a wrong name or password, by the login's name and the client's address.
     :ivar reader: reads the served directory.
     :ivar run_off_thread: calls a function with its arguments off the reactor's thread.
     """
@@ -199,6 +203,7 @@ class BookClientDependencies:
     authenticate: Callable[[str, bytes, str], Viewer | None]
     authenticate_secret: Callable[[str, str], Viewer | None]
     login_delay: Callable[[str, str], float | None]
+    login_refused: Callable[[str, str], None]
     reader: BookReader
     run_off_thread: Callable[..., Awaitable[Any]]
 
@@ -214,6 +219,8 @@ class AdminDependencies:
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar may_read_metrics: whether a client address may read ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many numbers that nobody has.
+    :ivar unknown_logins: the names of refused logins that no phone has, as a tenant's administrators may see them.
+    :ivar refused_elsewhere: the phones of a tenant whose logins were refused in other networks than their own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     """
 
@@ -224,4 +231,6 @@ class AdminDependencies:
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     may_read_metrics: Callable[[str], bool]
     left_out: Callable[[str], Sequence[LeftOut]]
+    unknown_logins: Callable[[str], Sequence[UnknownLogin]]
+    refused_elsewhere: Callable[[str], Sequence[ElsewhereRefusal]]
     may_be_new_store: bool

@@ -85,6 +85,8 @@ async def log_in(
             raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
         viewer = dependencies.authenticate(credentials.name, credentials.password, request.address)
         name, refusal = credentials.name, _unauthorized(tenant, "Name or password is wrong.")
+        if viewer is None:
+            dependencies.login_refused(name, request.address)
     if viewer is None or not any(access.tenant == tenant.name for access in viewer.access):
         delay = dependencies.login_delay(request.address, name)
         await deferLater(clock, _LONGEST_DELAY if delay is None else delay)

@@ -57,7 +57,7 @@ def phone(name: str, secret: str) -> PhoneAccess:
 def test_secret_addresses(secret: str, name: str | None) -> None:
     """The name of a phone that has one, and its secret; whoever comes by it has been seen."""
     logins = {one.name: one for one in (phone("desk.1", SECRET), phone("hall", ""))}
-    catalog = Catalog(Snapshot(TREE, logins, loaded=True), {})
+    catalog = Catalog(Snapshot(TREE, logins, loaded=True), {}, lambda: 7.0)
     assert catalog.authenticate_secret(secret, "192.0.2.1") == (logins[name].viewer if name else None)
-    assert catalog.take_seen_phones() == ({name: ("192.0.2.1", logins[name].password_hash)} if name else {})
+    assert catalog.take_seen_phones() == ({name: ("192.0.2.1", logins[name].password_hash, 7.0)} if name else {})
     assert SECRET not in repr(logins)

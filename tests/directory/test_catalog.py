@@ -25,7 +25,9 @@ EMPTY = Snapshot(Dit((), Features("0", (), (), (), ())))
 def catalog() -> Catalog:
     served = replace(EMPTY, logins={"desk1": LOGIN})
     return Catalog(
-        served, {"acme": lambda address: address.startswith("10."), "other": lambda address: address == "10.1.1.1"}
+        served,
+        {"acme": lambda address: address.startswith("10."), "other": lambda address: address == "10.1.1.1"},
+        lambda: 7.0,
     )
 
 
@@ -41,8 +43,10 @@ NAMES = {
 def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> None:
     """And it was seen."""
     assert catalog.authenticate(name, b"hush", "10.0.0.7") == VIEWER
-    assert catalog.take_seen_phones() == {"Desk1": ("10.0.0.7", catalog.snapshot.logins["desk1"].password_hash)}
-    assert catalog.take_seen_phones() == {}
+    seen = ("10.0.0.7", LOGIN.password_hash, 7.0)
+    assert (catalog.last_login("Desk1"), catalog.last_login("Desk2")) == (seen, None)
+    assert catalog.take_seen_phones() == {"Desk1": seen}
+    assert (catalog.take_seen_phones(), catalog.last_login("Desk1")) == ({}, seen)
 
 
 WRONG = {

@@ -223,6 +223,17 @@ def test_a_wrong_password_is_answered_later_and_later(clock, client, logged):
     assert told(logged) == [("wrong login", "192.0.2.1", 1, ""), ("wrong login", "192.0.2.1", 2, "")]
 
 
+def test_a_refused_login_is_noted_once(clock):
+    """By its name as it was sent, known or not; not a good one, nor one for somebody else."""
+    noted = []
+    gate = replace(make_gate(), login_refused=lambda name, address: noted.append((name, address)))
+    client = Client(make_factory(gate, clock, tls=Contexts()))
+    for at, bind in enumerate((pdu.bind("desk1", b"guess"), pdu.bind("desk2", SECRET), pdu.bind(DESK1, SECRET)), 1):
+        client.send(pdu.message(at, bind))
+        clock.advance(1.0)
+    assert noted == [("desk1", "192.0.2.1"), ("desk2", "192.0.2.1")]
+
+
 def test_who_guesses_and_leaves_is_no_faster(clock):
     """The answer goes with the connection; its place stays taken until the answer's time has come."""
     factory = make_factory(clock=clock, max_connections_per_address=2)

@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, changes, phones, recordings
-from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
+from ldapgw.store.phones import (
+    REFUSAL_SECONDS,
+    LastBind,
+    LastSearch,
+    NumberMode,
+    PhoneLogin,
+    Refusal,
+    same_network,
+    wrong_password,
+)
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import DESK, GRANT, NOW
 
@@ -46,6 +56,65 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     assert phones.read_all(connection) == (replace(DESK, password="sha256$22$22"),)
     assert not phones.set_password(connection, "desk2", "x")
     assert not phones.remove(connection, "desk2")
+
+
+REFUSED = Refusal(NOW + 5, "192.0.2.1", 3)
+
+
+def test_refused_logins_are_over_with_a_good_one_from_their_network(connection: Connection) -> None:
+    """A good one before, elsewhere or with a former password ends nothing; a new password does."""
+    phones.add(connection, DESK)
+    for refused in (REFUSED, replace(REFUSED, count=4)):
+        phones.store_refusals(connection, {"desk1": (refused, DESK.password), "gone": (refused, "")})
+        phones.store_refusals(connection, {"desk1": (replace(refused, count=9), "former")})
+        assert phones.read_all(connection) == (replace(DESK, refused=refused),)
+    good = LastBind(NOW + 5, "192.0.2.250", DESK.password)
+    for bind in (replace(good, when=NOW + 4), replace(good, address="192.0.3.1"), replace(good, password="former")):
+        phones.store_last_binds(connection, {"desk1": bind})
+        assert [login.refused for login in phones.read_all(connection)] == [replace(REFUSED, count=4)]
+    phones.store_last_binds(connection, {"desk1": good})
+    assert phones.read_all(connection) == (replace(DESK, last_seen=NOW + 5, last_address="192.0.2.250"),)
+    phones.store_refusals(connection, {"desk1": (REFUSED, DESK.password)})
+    phones.set_password(connection, "desk1", DESK.password)
+    assert phones.read_all(connection) == (DESK,)
+    phones.store_refusals(connection, {"desk1": (REFUSED, DESK.password)})
+    phones.rename(connection, "desk1", "hall")
+    assert phones.read_all(connection) == (replace(DESK, name="hall"),)
+
+
+@pytest.mark.parametrize(
+    ("seen", "address", "later", "is_wrong"),
+    [
+        (None, None, 1e9, True),
+        (-1.0, "192.0.2.9", 1e9, True),
+        (0.0, "192.0.2.9", 1.0, False),
+        (1.0, "192.0.3.1", REFUSAL_SECONDS - 1, True),
+        (1.0, "192.0.3.1", REFUSAL_SECONDS, False),
+        (1.0, "2001:db8::1", 2.0, True),
+    ],
+    ids=["never seen", "seen before", "seen there since", "seen elsewhere", "for a day", "in the other protocol"],
+)
+def test_who_has_a_wrong_password(seen: float | None, address: str | None, later: float, is_wrong: bool) -> None:
+    """Who was refused and has not logged in from that network since."""
+    when = REFUSED.when
+    login = replace(DESK, last_seen=None if seen is None else when + seen, last_address=address, refused=REFUSED)
+    assert wrong_password(login, when + later) == (REFUSED if is_wrong else None)
+    assert wrong_password(replace(login, refused=None), when) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.254", True),
+        ("10.0.0.1", "10.0.1.1", False),
+        ("2001:db8::1", "2001:db8:0:0:9::", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::1", "unknown", False),
+    ],
+)
+def test_networks(one: str, other: str, same: bool) -> None:
+    """A /24, or a /64."""
+    assert same_network(one, other) is same
 
 
 def test_the_number_format_of_a_phone(connection: Connection) -> None:

@@ -143,7 +143,7 @@ def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Wri
 def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
     at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
     features = Features("0", (), (), (), ())
-    catalog = Catalog(Snapshot(Dit((), features)), {})
+    catalog = Catalog(Snapshot(Dit((), features)), {}, lambda: 0.0)
     contexts: dict[str, NamingContext] = {
         f"t{number}": replace(CONTEXT, name=f"t{number}", base=Dn.parse(f"dc=t{number}")) for number in range(tenants)
     }

@@ -186,7 +186,7 @@ class Site:
             return execute(self.build_apart, *args)
 
         features = Features("0", (), (), (), ())
-        stage.catalog = Catalog(Snapshot(Dit((), features)), {})
+        stage.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
         stage.publisher = Publisher(
             store=stage.store,
             catalog=stage.catalog,

@@ -32,7 +32,7 @@ class Scene(Stage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.seen: dict[str, tuple[str, str]] = {}
+        self.seen: dict[str, tuple[str, str, float]] = {}
         self.told = 0
         self.clients_read = 0
         self.recordings_read = 0
@@ -56,7 +56,7 @@ class Scene(Stage):
     def new_store(self, at_once: WorkerThread) -> MonitoredStore:
         return MonitoredStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
 
-    def take_seen(self) -> dict[str, tuple[str, str]]:
+    def take_seen(self) -> dict[str, tuple[str, str, float]]:
         seen, self.seen = self.seen, {}
         return seen
 
@@ -168,12 +168,12 @@ def test_recordings_are_read_once_logins_are_served(scene: Scene) -> None:
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
     """And at the end."""
     add_phone(scene)
-    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0)}
     scene.clock.advance(WRITE_BINDS_SECONDS)
-    assert last_seen(scene) == [(NOW + WRITE_BINDS_SECONDS, "192.0.2.1")]
-    scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH)}
+    assert last_seen(scene) == [(NOW + 1.0, "192.0.2.1")]
+    scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH, NOW + 2.0)}
     scene.refresher.stopService()
-    assert last_seen(scene) == [(NOW + WRITE_BINDS_SECONDS, "192.0.2.2")]
+    assert last_seen(scene) == [(NOW + 2.0, "192.0.2.2")]
 
 
 def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene) -> None:
@@ -183,7 +183,7 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     away = scene.path.with_name("away.db")
     scene.database.close()
     scene.path.rename(away)
-    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0)}
     for _ in range(100):
         scene.clock.advance(POLL_SECONDS)
     trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"

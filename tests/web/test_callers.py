@@ -148,6 +148,13 @@ def test_a_wrong_login(stage: Stage, headers: dict[str, str], tenant: str) -> No
     assert pbx.ask(basic(), number="0307654321").endswith(b"\r\n\r\nBob Bauer")
 
 
+def test_a_wrong_password_is_noted(stage: Stage) -> None:
+    """For the phone's page; not the right one at another tenant's address."""
+    Pbx(stage).ask(basic("pbx", "wrong"))
+    Pbx(stage).ask(basic(), "globex")
+    assert [name for name, _ in stage.refused_logins._noted] == ["pbx"]
+
+
 def test_guessing_becomes_slow(stage: Stage) -> None:
     """As over LDAP, whose wrong logins count too; more at once are answered no sooner."""
     guesser = Pbx(stage)

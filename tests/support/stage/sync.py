@@ -140,7 +140,7 @@ class Stage:
         at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
-        self.catalog = Catalog(Snapshot(Dit((), features)), {})
+        self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
         self.published: list[tuple[Dit, tuple[str, ...]]] = []
         self.publisher = Publisher(
             store=self.store,

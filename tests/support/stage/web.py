@@ -45,6 +45,7 @@ from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, 
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.oauth_clients import LazyTenants, TenantClients
 from ldapgw.server.threads import WorkerThread
@@ -215,7 +216,16 @@ class Stage:
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
         self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
-        self.catalog = Catalog(self.served, {})
+        self.catalog = Catalog(self.served, {}, self.clock.seconds)
+        self.refused_logins = RefusedLogins(
+            clock=self.clock,
+            store=self.store,
+            find_login=self.catalog.find_login,
+            last_login=self.catalog.last_login,
+            logins=lambda: self.catalog.snapshot.logins,
+            bases=bases,
+            on_refusal=self.live.notify,
+        )
         self.backoff = BindBackoff()
         self.caller_id_limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.clients = TenantClients(self.store, self.secret_box, {})
@@ -263,6 +273,8 @@ class Stage:
                 metrics=self._metrics,
                 may_read_metrics=lambda address: address in self.metrics_from,
                 left_out=lambda tenant: [one for one in self.left_out if tenant in one.tenants],
+                unknown_logins=self.refused_logins.unknown,
+                refused_elsewhere=self.refused_logins.elsewhere,
                 may_be_new_store=self.may_be_new_store,
             ),
             phones=PhoneDependencies(
@@ -270,6 +282,7 @@ class Stage:
                 base_dn=self.watch.base_dn,
                 bind_dn=self.watch.bind_dn,
                 searches=self.watch.recent_searches,
+                latest=self.refused_logins.latest,
                 anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=self._certificate,
                 try_connection=self._try_connection,
@@ -279,6 +292,7 @@ class Stage:
                 authenticate=self.catalog.authenticate,
                 authenticate_secret=self.catalog.authenticate_secret,
                 login_delay=lambda address, login: self.backoff.delay(address, login, self.clock.seconds()),
+                login_refused=self.refused_logins.note,
                 reader=BookReader(
                     self.catalog.dit, self.caller_id_limits.budget, (self.watch.search_log.observe,), self.clock
                 ),

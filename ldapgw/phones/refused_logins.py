@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""The logins that were refused: those of known phones become the state "Wrong password", unknown names are remembered.
+
+A refused login is only noted when it happens, in the same time whether there is such a phone or not; once a second the
+notes are judged.  A refusal concerns a phone if the phone has not logged in from anywhere yet, or last from the same
+network (`ldapgw.store.phones.same_network`).  Refusals from elsewhere may be somebody who tries passwords: only the
+administrator is told, and only memory has them (``docs/decisions/0081-a-wrong-password-is-a-state.rst``).
+
+A name that no phone has may be a password in the wrong field, so a name that does not look like one is masked.
+
+Mutable: `RefusedLogins`, and `UnknownNames`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.directory.access import phone_name
+from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.errors import StoreError
+from ldapgw.ldap.admission import LogLine, LogThrottle
+from ldapgw.store import phones
+from ldapgw.store.phones import PhoneLogin, Refusal, same_network, wrong_password
+from ldapgw.store.worker import Store
+
+# A page shows a refused login after this time.
+POLL_SECONDS: Final = 1.0
+# Of each phone, one write a minute is enough.
+WRITE_SECONDS: Final = 60.0
+# Names and addresses between two judgements; a flood of others is not counted.
+MAX_NOTED: Final = 1000
+# A bind DN of a phone is shorter.
+_MAX_NAME: Final = 512
+# Unknown names, and characters of a name, that the administrator sees.
+MAX_UNKNOWN: Final = 20
+MAX_SHOWN: Final = 64
+# Phones whose login was tried from elsewhere.
+MAX_ELSEWHERE: Final = 100
+
+MASK: Final = "••••••••"
+
+log = Logger()
+
+# By the phone's name: address, password hash and time of its last good login (`Catalog.last_login`).
+LastLogin = Callable[[str], tuple[str, str, float] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownLogin:
+    """Refused logins with a name that no phone has.
+
+    :ivar name: as it was sent, `MAX_SHOWN` characters at most, or `MASK`.
+    :ivar tenant: the tenant below whose base the name is; empty: unknown.
+    :ivar address: the address of the last login.
+    :ivar when: the time of the last login, in seconds since the epoch.
+    """
+
+    name: str = field(repr=False)
+    tenant: str
+    address: str
+    count: int
+    when: float
+
+
+@dataclass(frozen=True, slots=True)
+class ElsewhereRefusal:
+    """Refused logins of a phone from another network than the phone's own."""
+
+    phone: str
+    tenant: str
+    refused: Refusal
+
+
+class _Own(NamedTuple):
+    """Refused logins that are to be stored, and the hash of the password that the phone should have."""
+
+    refused: Refusal
+    password: str
+
+
+class RefusedLogins(Service):
+    """Service that judges the refused logins every `POLL_SECONDS`, and stores those of each phone once a minute.
+
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param find_login: the login that a name in a bind request means.
+    :param logins: the logins that the directory serves, by name in lower case.
+    :param bases: the search base of each tenant, by the tenant's name.
+    :param on_refusal: called with the login's DN when its state may have changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: Store,
+        find_login: Callable[[str], PhoneAccess | None],
+        last_login: LastLogin,
+        logins: Callable[[], Mapping[str, PhoneAccess]],
+        bases: Mapping[str, str],
+        on_refusal: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._find_login = find_login
+        self._last_login = last_login
+        self._logins = logins
+        self._on_refusal = on_refusal
+        self._noted: dict[tuple[str, str], tuple[float, int]] = {}
+        self._unstored: dict[str, _Own] = {}
+        self._stored_at: dict[str, float] = {}
+        self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
+        self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
+        self._log = LogThrottle()
+        self._timer = LoopingCall(self._run_logged)
+        self._timer.clock = clock
+
+    def note(self, name: str, address: str) -> None:
+        """Note a refused login, which takes the same time whether there is such a phone or not.
+
+        :param name: as it was sent.
+        :param address: the client's address, normalized.
+        """
+        key = name[:_MAX_NAME], address
+        _, count = self._noted.get(key, (0.0, 0))
+        if count or len(self._noted) < MAX_NOTED:
+            self._noted[key] = self._clock.seconds(), count + 1
+
+    def latest(self, login: PhoneLogin) -> PhoneLogin:
+        """A stored phone, with the logins that are not stored yet."""
+        seen = self._last_login(login.name)
+        if seen is not None and seen[1] == login.password and seen[2] > (login.last_seen or 0.0):
+            login = replace(login, last_seen=seen[2], last_address=seen[0])
+        own = self._unstored.get(login.name)
+        return replace(login, refused=own.refused) if own is not None and own.password == login.password else login
+
+    def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
+        """The phones of a tenant whose logins were refused elsewhere, within a day, the last one first."""
+        since = self._clock.seconds() - phones.REFUSAL_SECONDS
+        found = reversed(self._elsewhere.values())
+        return tuple(one for one in found if one.tenant == tenant and one.refused.when > since)
+
+    def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
+        """The names that no phone has, of a tenant, the last one first.
+
+        A bare name is shown to a tenant if there is no other, or if one of its phones is in the same network.
+        """
+        return self._unknown.of(tenant, lambda address: self._is_network_of(tenant, address))
+
+    def forget(self, login: str) -> None:
+        """Forget the refusals of a phone that is deleted, or has another name or password.
+
+        :param login: the phone's DN.
+        """
+        name = phone_name(login)
+        self._unstored.pop(name, None)
+        self._stored_at.pop(name, None)
+        self._elsewhere.pop(name, None)
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(POLL_SECONDS)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the timer, and judge and store everything."""
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        return self._run_logged(0.0)
+
+    async def judge(self, interval: float = WRITE_SECONDS) -> None:
+        """Judge the refusals since the last call, and store those that are due.
+
+        :param interval: seconds between two writes of a phone.
+        """
+        noted, self._noted = self._noted, {}
+        known: list[tuple[PhoneAccess, Refusal]] = []
+        for (name, address), (when, count) in noted.items():
+            login = self._find_login(name)
+            if login is None:
+                self._unknown.add(name, address, when, count)
+            else:
+                known.append((login, Refusal(when, address, count)))
+        if known:
+            stored = await self._read({login.name for login, _ in known})
+            for login, refused in sorted(known, key=lambda pair: pair[1].when):
+                self._judge(login, stored.get(login.name), refused)
+        for line in self._log.due(self._clock.seconds()):
+            _log_refusals(line)
+        await self._write(interval)
+
+    async def _read(self, names: Iterable[str]) -> Mapping[str, PhoneLogin]:
+        """The stored phones; none while the database fails, which the store reports."""
+        try:
+            return {login.name: login for login in await self._store.read(phones.read_by_names, [*names])}
+        except StoreError:
+            return {}
+
+    def _judge(self, login: PhoneAccess, stored: PhoneLogin | None, refused: Refusal) -> None:
+        now = self._clock.seconds()
+        line = self._log.add(login.name, refused.address, now, events=refused.count)
+        if line is not None:
+            _log_refusals(line)
+        phone = None if stored is None or stored.password != login.password_hash else self.latest(stored)
+        home = phone.last_address if phone is not None else (self._last_login(login.name) or ("",))[0]
+        if home and not same_network(home, refused.address):
+            before = self._elsewhere.pop(login.name, None)
+            tenant = next((access.tenant for access in login.viewer.access), "")
+            self._elsewhere[login.name] = ElsewhereRefusal(
+                login.name, tenant, replace(refused, count=refused.count + (before.refused.count if before else 0))
+            )
+            if len(self._elsewhere) > MAX_ELSEWHERE:
+                self._elsewhere.popitem(last=False)
+        else:
+            earlier = wrong_password(phone, now) if phone is not None else None
+            count = refused.count + (earlier.count if earlier is not None else 0)
+            self._unstored[login.name] = _Own(replace(refused, count=count), login.password_hash)
+        self._on_refusal(login.viewer.login)
+
+    async def _write(self, interval: float) -> None:
+        now = self._clock.seconds()
+        due: dict[str, _Own] = {}
+        for name, own in [*self._unstored.items()]:
+            seen = self._last_login(name)
+            if seen is not None and seen[2] >= own.refused.when and same_network(seen[0], own.refused.address):
+                del self._unstored[name]  # over before it was stored
+            elif now - self._stored_at.get(name, 0.0) >= interval:
+                due[name] = own
+        if not due:
+            return
+        await self._store.run(phones.store_refusals, due)
+        self._stored_at = {name: when for name, when in self._stored_at.items() if now - when < WRITE_SECONDS}
+        for name, own in due.items():
+            self._stored_at[name] = now
+            if self._unstored.get(name) is own:
+                del self._unstored[name]
+
+    def _is_network_of(self, tenant: str, address: str) -> bool:
+        """Whether a phone of a tenant has logged in from the network of an address."""
+        return any(
+            (seen := self._last_login(login.name)) is not None and same_network(seen[0], address)
+            for login in self._logins().values()
+            if any(access.tenant == tenant for access in login.viewer.access)
+        )
+
+    def _run_logged(self, interval: float = WRITE_SECONDS) -> Deferred[None]:
+        """Judge, and log a failure, so that the timer goes on."""
+        return Deferred.fromCoroutine(self.judge(interval)).addErrback(_log_failure)
+
+
+class UnknownNames:
+    """The names of the last refused logins that no phone has.
+
+    :param bases: the search base of each tenant.
+    """
+
+    def __init__(self, bases: Mapping[str, Dn]) -> None:
+        self._bases = {tenant: base.key for tenant, base in bases.items()}
+        self._names: OrderedDict[tuple[str, str], UnknownLogin] = OrderedDict()
+
+    def add(self, name: str, address: str, when: float, count: int) -> None:
+        """Count refused logins with a name."""
+        key = shown_name(name), self._tenant_of(name)
+        before = self._names.pop(key, None)
+        self._names[key] = UnknownLogin(*key, address, count + (before.count if before else 0), when)
+        if len(self._names) > MAX_UNKNOWN:
+            self._names.popitem(last=False)
+
+    def of(self, tenant: str, is_near: Callable[[str], bool]) -> tuple[UnknownLogin, ...]:
+        """The names that the administrators of a tenant may see, the last one first.
+
+        :param is_near: whether an address is in a network of the tenant's phones.
+        """
+        return tuple(
+            one
+            for one in reversed(self._names.values())
+            if one.tenant == tenant or (not one.tenant and (len(self._bases) == 1 or is_near(one.address)))
+        )
+
+    def _tenant_of(self, name: str) -> str:
+        if "=" not in name:
+            return ""
+        try:
+            key = Dn.parse(name).key
+        except InvalidDn:
+            return ""
+        # The longest base is the nearest.
+        below = [tenant for tenant, base in self._bases.items() if base and key[-len(base) :] == base]
+        return max(below, key=lambda tenant: len(self._bases[tenant]), default="")
+
+
+# A part of a name: a word with a number of three digits at most, a short word with a longer number, or a number.
+_PART = re.compile(
+    r"[^\W\d_]{1,20}\d{0,3}"  # reception, Desk01
+    r"|[^\W\d_]{1,4}\d{1,6}"  # sip1001, room2041; summer2024 is no such name
+    r"|\d{1,2}[^\W\d_]{1,20}"  # 2nd
+    r"|\d{1,15}"  # 201, 4930123456
+)
+_MAC = re.compile(r"(?:SEP)?[0-9A-F]{2}(?::?[0-9A-F]{2}){5}", re.IGNORECASE)
+# What stands between the parts of a name, of an address, or of a DN.
+_BETWEEN = re.compile(r"[ ._@\\/,=+-]+")
+# A capital letter behind a small one, twice: no word is written so.
+_MIXED_CASE = re.compile(r"(?:[a-z][A-Z].*){2}")
+
+
+def looks_like_a_name(text: str) -> bool:
+    """Whether a text looks like the name of a phone; otherwise the text may be a password in the wrong field."""
+    return all(
+        _MAC.fullmatch(part) or (_PART.fullmatch(part) and not _MIXED_CASE.search(part))
+        for part in _BETWEEN.split(text.strip())
+        if part
+    )
+
+
+def shown_name(name: str) -> str:
+    """An unknown name as the administrator may see it: cut, or masked if it may be a password."""
+    return name.strip()[:MAX_SHOWN] if looks_like_a_name(name) else MASK
+
+
+def _log_refusals(line: LogLine) -> None:
+    log.info(
+        "wrong password of phone {phone} from {address}" + (", {count} times" if line.count > 1 else ""),
+        phone=line.kind,
+        address=line.origin,
+        count=line.count,
+    )
+
+
+def _log_failure(failure: Failure) -> Any:
+    if not failure.check(StoreError):  # the store reports its own errors
+        log.failure("judging refused logins failed", failure)

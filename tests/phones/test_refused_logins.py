@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""Refused logins: which concern a phone, which are shown to the administrator only, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from ldapgw.directory.access import Access, Viewer, phone_dn
+from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.special_entries import Features
+from ldapgw.errors import StoreError
+from ldapgw.phones.refused_logins import (
+    MASK,
+    MAX_ELSEWHERE,
+    MAX_NOTED,
+    MAX_SHOWN,
+    MAX_UNKNOWN,
+    POLL_SECONDS,
+    WRITE_SECONDS,
+    RefusedLogins,
+    UnknownLogin,
+    shown_name,
+)
+from ldapgw.store import phones
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
+from ldapgw.store.worker import StoreWorker
+from tests.support.stage.databases import open_in_memory
+
+NOW = 1790000000.0
+BASES = {"acme": "dc=acme,dc=example", "globex": "dc=globex,dc=example"}
+HERE, NEAR, AWAY = "10.0.0.17", "10.0.0.99", "203.0.113.9"
+HASH = "sha256$" + "0" * 32 + "$" + "1" * 64
+
+
+def access(name: str, tenant: str = "acme") -> PhoneAccess:
+    dn = phone_dn(name, Dn.parse(BASES[tenant]))
+    return PhoneAccess(name, dn, HASH, Viewer(str(dn), (Access(tenant),)))
+
+
+class Scene:
+    """A store with phones, the catalog that serves them, and what is made of refused logins."""
+
+    def __init__(self, bases: dict[str, str]) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.database = open_in_memory()
+        served = [access("desk1"), access("desk2"), access("lab", "globex")]
+        with self.database.begin() as connection:
+            for one in served:
+                tenant = one.viewer.access[0].tenant
+                phones.add(connection, PhoneLogin(one.name, tenant, None, NumberMode.VALUES, HASH, NOW))
+        snapshot = Snapshot(Dit((), Features("1")), {one.name: one for one in served})
+        self.catalog = Catalog(snapshot, {}, self.clock.seconds)
+        self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
+        self.fails = False
+        self.writes = 0
+        self.told: list[str] = []
+        self.logged: list[str] = []
+        self.refused = self.restarted(bases)
+
+    def restarted(self, bases: dict[str, str]) -> RefusedLogins:
+        return RefusedLogins(
+            clock=self.clock,
+            store=self,  # type: ignore[arg-type]
+            find_login=self.catalog.find_login,
+            last_login=self.catalog.last_login,
+            logins=lambda: self.catalog.snapshot.logins,
+            bases=bases,
+            on_refusal=self.told.append,
+        )
+
+    def run(self, *args: Any) -> Deferred[Any]:
+        self.writes += 1
+        return fail(StoreError("disk I/O error")) if self.fails else self.store.run(*args)
+
+    def read(self, *args: Any) -> Deferred[Any]:
+        return fail(StoreError("disk I/O error")) if self.fails else self.store.read(*args)
+
+    def bind(self, name: str, address: str) -> None:
+        """A good login, which is stored soon after."""
+        self.catalog._seen[name] = (address, HASH, self.clock.seconds())
+
+    def store_binds(self) -> None:
+        seen = self.catalog.take_seen_phones()
+        with self.database.begin() as connection:
+            binds = {name: LastBind(when, address, password) for name, (address, password, when) in seen.items()}
+            phones.store_last_binds(connection, binds)
+
+    def refuse(self, name: str = "desk1", address: str = HERE, times: int = 1) -> None:
+        for _ in range(times):
+            self.refused.note(name, address)
+        self.wait()
+
+    def wait(self, seconds: float = POLL_SECONDS) -> None:
+        for _ in range(round(seconds / POLL_SECONDS)):
+            self.clock.advance(POLL_SECONDS)
+
+    def stored(self, name: str = "desk1") -> PhoneLogin:
+        with self.database.begin() as connection:
+            login = phones.read_by_name(connection, name)
+        assert login is not None
+        return login
+
+    def wrong(self, name: str = "desk1") -> Refusal | None:
+        """What the page says of a phone."""
+        return wrong_password(self.refused.latest(self.stored(name)), self.clock.seconds())
+
+    def observe(self, event: dict[str, Any]) -> None:
+        if event["log_namespace"].startswith("ldapgw"):
+            self.logged.append(event["log_format"].format(**event))
+
+
+@pytest.fixture
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    scene = Scene(getattr(request, "param", BASES))
+    globalLogPublisher.addObserver(scene.observe)
+    scene.refused.startService()
+    yield scene
+    scene.fails = False
+    scene.refused.stopService()
+    globalLogPublisher.removeObserver(scene.observe)
+    scene.database.close()
+    assert not scene.clock.getDelayedCalls()
+
+
+def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:
+    """When, from where, how often; over with a good login from there, before anything of it is stored."""
+    assert scene.wrong() is None
+    scene.refuse(times=2)
+    assert scene.wrong() == Refusal(NOW, HERE, 2)
+    scene.refuse("cn=desk1,ou=phones,dc=acme,dc=example", NEAR)
+    assert scene.wrong() == Refusal(NOW + 1, NEAR, 3)
+    assert scene.told == ["cn=desk1,ou=phones,dc=acme,dc=example"] * 2
+    scene.bind("desk1", HERE)
+    assert scene.wrong() is None
+    scene.wait()
+    scene.store_binds()
+    assert (scene.stored().refused, scene.wrong("desk2")) == (None, None)
+    scene.refuse()
+    assert scene.wrong() == Refusal(NOW + 3, HERE, 1)
+
+
+def test_it_is_stored_at_once_and_then_once_a_minute(scene: Scene) -> None:
+    """So it survives a restart, which counts on."""
+    scene.refuse()
+    assert (scene.stored().refused, scene.writes) == (Refusal(NOW, HERE, 1), 1)
+    for _ in range(30):
+        scene.refuse()
+    assert (scene.writes, scene.wrong()) == (1, Refusal(NOW + 30, HERE, 31))
+    scene.wait(WRITE_SECONDS)
+    assert (scene.writes, scene.stored().refused) == (2, Refusal(NOW + 30, HERE, 31))
+    scene.refuse()
+    scene.refused.stopService()
+    assert (scene.writes, scene.stored().refused) == (3, Refusal(NOW + 91, HERE, 32))
+    scene.refused = scene.restarted(BASES)
+    scene.refused.startService()
+    assert scene.wrong() == Refusal(NOW + 91, HERE, 32)
+    scene.refuse()
+    assert scene.wrong() == Refusal(NOW + 92, HERE, 33)
+
+
+def test_a_disk_that_fails(scene: Scene) -> None:
+    """The page says so all the same, and the disk later."""
+    scene.fails = True
+    scene.refuse()
+    assert (scene.stored().refused, scene.wrong()) == (None, Refusal(NOW, HERE, 1))
+    scene.fails = False
+    scene.wait()
+    assert scene.stored().refused == Refusal(NOW, HERE, 1)
+
+
+def test_guesses_from_elsewhere_are_for_the_administrator(scene: Scene) -> None:
+    """Not for a phone that has logged in from another network, whether that is stored or not; for a day."""
+    scene.bind("desk1", HERE)
+    scene.refuse(address=AWAY, times=2)
+    scene.store_binds()
+    scene.refuse(address=AWAY)
+    assert (scene.wrong(), scene.writes) == (None, 0)
+    [told] = scene.refused.elsewhere("acme")
+    assert (told.phone, told.refused) == ("desk1", Refusal(NOW + 1, AWAY, 3))
+    assert scene.refused.elsewhere("globex") == ()
+    scene.refused.forget(str(access("desk1").dn))
+    assert scene.refused.elsewhere("acme") == ()
+    scene.refuse(address=AWAY)
+    scene.clock.advance(phones.REFUSAL_SECONDS + 1)
+    assert scene.refused.elsewhere("acme") == ()
+
+
+def test_a_good_login_elsewhere_ends_nothing(scene: Scene) -> None:
+    """Somebody tried the password at the gateway; the phone still has the wrong one."""
+    scene.refuse()
+    scene.bind("desk1", AWAY)
+    scene.store_binds()
+    assert scene.wrong() == Refusal(NOW, HERE, 1)
+    scene.clock.advance(phones.REFUSAL_SECONDS)
+    assert scene.wrong() is None
+
+
+def test_a_new_password_ends_it(scene: Scene) -> None:
+    """What was refused before says nothing of the new one, even when it is judged later."""
+    scene.refuse(times=3)
+    with scene.database.begin() as connection:
+        phones.set_password(connection, "desk1", "sha256$00$00")
+    assert scene.wrong() is None
+    scene.refuse()
+    assert (scene.wrong(), scene.stored().refused) == (None, None)
+    scene.refused.forget(str(access("desk1").dn))
+    scene.refused.forget(str(access("lab", "globex").dn))
+
+
+def test_the_log_names_the_phone(scene: Scene) -> None:
+    """A line a minute; nothing of an unknown name."""
+    scene.refuse(times=3)
+    scene.refuse(times=2)
+    scene.refuse("desk9")
+    scene.wait(WRITE_SECONDS)
+    assert scene.logged == [
+        "wrong password of phone desk1 from 10.0.0.17, 3 times",
+        "wrong password of phone desk1 from 10.0.0.17, 2 times",
+    ]
+
+
+def test_a_judge_that_fails_is_logged_and_goes_on(scene: Scene) -> None:
+    """The timer does not stop."""
+
+    def fail_once(_login: str) -> None:
+        scene.told.append("once")
+        if len(scene.told) == 1:
+            raise KeyError
+
+    scene.refused._on_refusal = fail_once
+    scene.refuse()
+    scene.refuse()
+    assert scene.told == ["once", "once"]
+    assert "judging refused logins failed" in scene.logged
+
+
+@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
+def test_unknown_names_of_the_only_tenant(scene: Scene) -> None:
+    """The last twenty, the last one first, each with its count; long ones are cut."""
+    for number in range(MAX_UNKNOWN + 5):
+        scene.refuse(f"room{number}")
+    scene.refuse("desk01", times=2)
+    scene.refuse("cn=desk1,ou=people,dc=acme,dc=example", NEAR)
+    scene.refuse("desk01", AWAY)
+    scene.refuse(f"cn=desk9,ou={'phones-' * 20},dc=acme,dc=example")
+    long, desk01, people, *rest = scene.refused.unknown("acme")
+    assert (long.name, long.tenant) == (f"cn=desk9,ou={'phones-' * 20}"[:MAX_SHOWN], "acme")
+    assert desk01 == UnknownLogin("desk01", "", AWAY, 3, NOW + 27)
+    assert people == UnknownLogin("cn=desk1,ou=people,dc=acme,dc=example", "acme", NEAR, 1, NOW + 26)
+    assert [one.name for one in rest] == [f"room{number}" for number in range(24, 7, -1)]
+    assert "desk01" not in repr(desk01)
+
+
+def test_unknown_names_of_several_tenants(scene: Scene) -> None:
+    """By the base; a bare name, or one below no base, only where a phone of the tenant is near."""
+    scene.bind("lab", NEAR)
+    scene.refuse("cn=desk9,ou=phones,dc=acme,dc=example", AWAY)
+    scene.refuse("hall", HERE)
+    scene.refuse("cn=x,dc=elsewhere", AWAY)
+    scene.refuse("cn=broken,,", AWAY)
+    assert [one.name for one in scene.refused.unknown("acme")] == ["cn=desk9,ou=phones,dc=acme,dc=example"]
+    assert [one.name for one in scene.refused.unknown("globex")] == ["hall"]
+
+
+def test_a_flood_is_bounded(scene: Scene) -> None:
+    """So many names between two judgements, and so many phones elsewhere; known names go on being counted."""
+    for number in range(2 * MAX_NOTED):
+        scene.refused.note(f"name{number}", HERE)
+    scene.refused.note("name0", HERE)
+    assert len(scene.refused._noted) == MAX_NOTED
+    assert scene.refused._noted["name0", HERE][1] == 2
+    scene.wait()
+    names = [f"p{number}" for number in range(MAX_ELSEWHERE + 1)]
+    logins = {name: access(name) for name in names}
+    scene.catalog.publish(replace(scene.catalog.snapshot, logins=logins), ())
+    for name in names:
+        scene.bind(name, HERE)
+        scene.refused.note(name, AWAY)
+    scene.wait()
+    assert [one.phone for one in scene.refused.elsewhere("acme")] == names[:0:-1]
+
+
+NAMES = (
+    *("desk1", "Desk01", "reception", "Empfang 2", "EG-Flur", "201", "4930123456", "sip1001", "room2041", "2nd-floor"),
+    *("alice.smith@acme.example", "ACME\\desk1", "805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56", "Büro3"),
+    *("cn=desk1,ou=people,dc=acme,dc=example", "", "McDonald"),
+)
+PASSWORDS = (
+    *("k3jd9sp2xw0a7v5mq1zt", "Hunter2!", "Summer2024", "sommer2024", "a1b2c3d4", "desk1:secret", "kJdPsX", "p%ss"),
+    *("correcthorsebatterystaple", "cn=k3jd9sp2xw,dc=acme", "<script>", "1234567890123456"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_looks_like_a_name_is_shown(name: str) -> None:
+    """Words, numbers, MAC addresses, and what is made of them."""
+    assert shown_name(name) == name
+
+
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_what_may_be_a_password_is_masked(name: str) -> None:
+    """Whole: not even its length is shown."""
+    assert shown_name(name) == MASK
