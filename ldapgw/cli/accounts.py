@@ -11,13 +11,15 @@ from sqlalchemy import Connection
 
 from ldapgw.cli.certificate import expiry_if_near
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
-from ldapgw.cli.site import Site, account_tenant, as_json, find_account, now, pass_site
+from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.errors import StoreError, UserError
 from ldapgw.store import accounts as stored
+from ldapgw.store import activity
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, with_database_error
 from ldapgw.store.accounts import Account
+from ldapgw.store.activity import Act
 from ldapgw.store.contacts import read_labels
 from ldapgw.store.database import Database, check_writable
 
@@ -92,7 +94,8 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
         _check_group(sharing, site, chosen_account.tenant)
         if label:
             _check_label(connection, chosen_account, sharing, label)
-        stored.set_sharing(connection, chosen_account.id, sharing, label)
+        entry = act(chosen_account.tenant, Act.SHARING_CHANGED, chosen_account.address, sharing.value)
+        activity.recorded(connection, entry, stored.set_sharing, chosen_account.id, sharing, label)
     seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the accounts in {sharing.group} see the book")
     of_label = f"; of its contacts, those with the label {label} alone" if label else ""
     print_line(f"{chosen_account.address} is {sharing.value} now: {seen_by}{of_label}.")

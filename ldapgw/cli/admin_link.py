@@ -8,9 +8,10 @@ import secrets
 import click
 
 from ldapgw.cli.output import hint, print_json, print_line
-from ldapgw.cli.site import Site, as_json, now, only_tenant, pass_site
-from ldapgw.store import sign_ins
+from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
+from ldapgw.store import activity, sign_ins
 from ldapgw.store.account_status import timestamp
+from ldapgw.store.activity import Act
 from ldapgw.store.sign_ins import LINK_SECONDS
 
 
@@ -26,7 +27,8 @@ def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
     name = site.tenant(tenant).name
     token, created_at = secrets.token_urlsafe(32), now()
     with site.create_store() as database, database.begin() as connection:
-        sign_ins.make_admin_link(connection, token, name, created_at)
+        entry = act(name, Act.ADMIN_LINK_MADE)
+        activity.recorded(connection, entry, sign_ins.make_admin_link, token, name, created_at)
     link = f"{site.page(name)}link?key={token}"
     if as_json:
         print_json({"link": link, "tenant": name, "expires": timestamp(created_at + LINK_SECONDS)})

@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from ldapgw.cli.output import print_line
-from ldapgw.cli.site import Site, is_missing, pass_site
+from ldapgw.cli.site import Site, act, is_missing, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid
+from ldapgw.store import activity
+from ldapgw.store.activity import Act
 from ldapgw.store.backup import back_up
 from ldapgw.store.backup import restore as put_back
 from ldapgw.store.database import prepare_state_dir
@@ -49,6 +51,8 @@ def restore(site: Site, file: Path) -> None:
     # The cached books do not match the restored contacts; a running gateway caches its books anew.
     site.book_cache.prune()
     put_back(file, database, SecretBox.open(site.key_file, create=False))
+    with site.open_store() as opened, opened.begin() as connection:
+        activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
     running = lock_holder_pid(site.state_dir) is not None
     ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."
     print_line(f"{file} is restored{ending}")
@@ -63,6 +67,8 @@ def rotate_key(site: Site) -> None:
     """
     with site.open_store() as database:
         count = rotate(database, site.key_file, new_key())
+        with database.begin() as connection:
+            activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
     print_line(f"{count} secrets are encrypted under a new key in {site.key_file}; keep a copy of it elsewhere.")
 
 

@@ -7,11 +7,12 @@ import click
 
 from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.site import Site, account_tenant, find_account, now, pass_site
+from ldapgw.cli.site import Site, account_tenant, act, find_account, now, pass_site
 from ldapgw.errors import GoogleError, UserError
 from ldapgw.google.endpoints import Client
-from ldapgw.store import accounts, revocations
+from ldapgw.store import accounts, activity, revocations
 from ldapgw.store.accounts import Account
+from ldapgw.store.activity import Act
 from ldapgw.store.copies import clean_copies
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
@@ -33,7 +34,8 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
             raise UserError(f"{chosen.address} is not connected")
         error = _revoke(site, database, chosen)
         with database.begin() as connection:
-            revocations.disconnect_account(connection, chosen.id, now(), revoked=not error)
+            entry = act(chosen.tenant, Act.DISCONNECTED, chosen.address)
+            activity.recorded(connection, entry, revocations.disconnect_account, chosen.id, now(), revoked=not error)
         site.book_cache.delete(chosen.id)
         for line in clean_copies(database.file, now()) if database.file else ():
             hint(f"! {line}")

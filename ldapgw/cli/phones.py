@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.phones_import import import_phones
-from ldapgw.cli.site import Site, as_json, find_account, now, only_tenant, pass_site, phone_name
+from ldapgw.cli.site import Site, act, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.number_formatter import PHONE_FORMATS
@@ -28,9 +28,10 @@ from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import ldap_url, phone_server
-from ldapgw.store import accounts
+from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
+from ldapgw.store.activity import Act
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # What is no text is no password and no certificate, and is said to be none.
@@ -107,7 +108,7 @@ def add(
             created_at=now(),
             number_format=number_format,
         )
-        if not stored.add(connection, login):
+        if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
             raise UserError(f"there is a phone {name} already; names are unique on a gateway, in any case")
     _print_login(site, login, owner.address if owner else None, password, as_json=as_json)
 
@@ -138,7 +139,7 @@ def remove(site: Site, name: str) -> None:
     """Remove a phone: its login is refused from now on."""
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
-        stored.remove(connection, login.name)
+        activity.recorded(connection, act(login.tenant, Act.PHONE_REMOVED, login.name), stored.remove, login.name)
     print_line(f"{login.name} is removed.")
 
 
@@ -153,7 +154,9 @@ def reset(site: Site, name: str, *, as_json: bool) -> None:
         login = find_phone(connection, name)
         address = _addresses(connection).get(login.account_id)
         site.tenant(login.tenant)
-        stored.set_password(connection, login.name, hash_password(password, os.urandom))
+        entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
+        hashed = hash_password(password, os.urandom)
+        activity.recorded(connection, entry, stored.set_password, login.name, hashed)
     _print_login(site, login, address, password, as_json=as_json)
 
 

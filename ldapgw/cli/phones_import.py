@@ -13,7 +13,7 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.output import hint, print_json, print_line, print_table
-from ldapgw.cli.site import Site, as_json, now, only_tenant, pass_site
+from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
@@ -22,8 +22,9 @@ from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
 from ldapgw.phones.rollout import Site as RolloutSite
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import phone_server
-from ldapgw.store import accounts
+from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
+from ldapgw.store.activity import Act
 
 
 @click.command(name="import")
@@ -73,6 +74,8 @@ def import_phones(
         written = _write(phones, _rollout_site(site, chosen), out, zip_file)
         with database.begin() as connection:
             added = stored.add_all(connection, [phone.login for phone in phones])
+            if added:
+                activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
     if not added:
         for path in written:
             path.unlink()

@@ -18,7 +18,7 @@ import click
 from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
 from ldapgw.cli.output import console, hint, print_json, print_line
 from ldapgw.cli.phones import find_phone
-from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.cli.site import Site, act, as_json, now, pass_site
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.framing import Framer
@@ -28,7 +28,8 @@ from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges,
 from ldapgw.phones.replay import MAX_RESPONSE, Answers, Difference, RecordedGateway
 from ldapgw.phones.replay import replay as replay_recording
 from ldapgw.server.state_dir import lock_holder_pid
-from ldapgw.store import recordings
+from ldapgw.store import activity, recordings
+from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
 from ldapgw.store.recordings import NotBegun, StoredRecording
 
@@ -65,12 +66,15 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
         raise UserError("the gateway does not run, so there is nothing to record; start it with: ldapgw run")
     with site.open_store() as database:
         with database.begin() as connection:
-            phone = find_phone(connection, name).name
+            login = find_phone(connection, name)
+        phone = login.name
         target = out or Path(f"{phone}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
         with _new_file(target) as file:
             begun_at = now()
             with database.begin() as connection:
                 refused = recordings.begin(connection, phone, begun_at, begun_at + 60 * minutes, is_plain=plain)
+                if refused is None:
+                    activity.record(connection, act(login.tenant, Act.RECORDING_BEGUN, phone))
             if refused is NotBegun.RUNS:
                 raise UserError(f"{phone} is being recorded already; end that on its page, or wait for its end")
             if refused is not None:

@@ -24,8 +24,9 @@ from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, database_url
 from ldapgw.server.tenants import configure_aliases
-from ldapgw.store import accounts, tenants
+from ldapgw.store import accounts, activity, tenants
 from ldapgw.store.accounts import Account
+from ldapgw.store.activity import Act, Entry
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.phones import is_valid_name
 from ldapgw.store.secrets import SecretBox
@@ -182,6 +183,11 @@ def is_missing(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:
+    """An entry of the activity log for what a command does now."""
+    return activity.entry(now(), tenant, activity.COMMAND_LINE, act, subject, detail)
 
 
 def now() -> float:

@@ -10,12 +10,13 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.output import console, print_line
-from ldapgw.cli.site import Site, account_tenant, find_account, pass_site
+from ldapgw.cli.site import Site, account_tenant, act, find_account, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid
-from ldapgw.store import accounts, sync_state
+from ldapgw.store import accounts, activity, sync_state
 from ldapgw.store.account_status import error_message
 from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
 
 POLL_SECONDS = 0.5
@@ -42,7 +43,9 @@ def sync(
         with database.begin() as connection:
             requested = _requested_accounts(site, connection, addresses, tenant)
             for account in requested.values():
-                sync_state.request_sync(connection, account.id, request)
+                of = Act.SHRINK_ACCEPTED if accept_shrink else Act.SYNC_REQUESTED
+                entry = act(account.tenant, of, account.address)
+                activity.recorded(connection, entry, sync_state.request_sync, account.id, request)
         if lock_holder_pid(site.state_dir) is None:
             raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
         if not wait:

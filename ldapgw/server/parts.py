@@ -47,6 +47,7 @@ from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tena
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store.account_status import ProgressBoard
+from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.worker import ChangeDetector, MonitoredStore, StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
@@ -113,6 +114,11 @@ class Parts:
         # --- store and catalog ---
         store = MonitoredStore(StoreWorker(state.database, store_thread, read_thread), reactor.seconds, now)
         copy_cleaner = CopyCleaner(clock=wall_clock, database=state.database.file, run_off_thread=copy_thread)
+        record_pruner = RecordPruner(
+            clock=wall_clock,
+            store=store,
+            keep={tenant.name: float(tenant.activity_keep) for tenant in config.tenant},
+        )
         clients = TenantClients(store, state.secret_box, configured_clients(config))
         directory_features = features(tls=tls is not None)
         catalog = Catalog(
@@ -377,6 +383,7 @@ class Parts:
             refused_logins,
             revoker,
             copy_cleaner,
+            record_pruner,
             photo_fetcher,
             scheduler,
             *([CertificateReloader(clock=wall_clock, context_factory=tls, run_off_thread=work_thread)] if tls else []),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The activity log: who did what to accounts, phones and settings, when and from where.
 
+`RecordPruner` deletes old entries, and old days of the history of syncs, daily.
+
 An entry names accounts by their addresses and phones by their names.  No entry has a name or a number of a contact, a
 search, a password or a token.
 """
@@ -13,13 +15,22 @@ from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 
+from ldapgw.errors import StoreError
+from ldapgw.store import sync_history
 from ldapgw.store.tables import activity
+from ldapgw.store.worker import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _PERSONS = (activity.c.actor, activity.c.subject, activity.c.detail)
+
+_DAY_SECONDS = 86400.0
 
 # The entries on a page.
 PAGE_SIZE = 50
@@ -47,6 +58,7 @@ class Act(StrEnum):
     BOOK_ADDRESS_ENDED = "book_address_ended"
     RECORDING_BEGUN = "recording_begun"
     RECORDING_ENDED = "recording_ended"
+    RECORDING_DELETED = "recording_deleted"
     RECORDING_DOWNLOADED = "recording_downloaded"
     PROVISIONING_MADE = "provisioning_made"
     PROVISIONING_ENDED = "provisioning_ended"
@@ -224,3 +236,37 @@ def _values(one: Entry) -> dict[str, object]:
 
 def _entry(row: Row[Any]) -> Entry:
     return Entry(row.at, row.tenant, row.actor, row.act, row.subject, row.detail, row.address)
+
+
+class RecordPruner(Service):
+    """Deletes old records at the start, and daily.
+
+    :param clock: its seconds are those since the epoch.
+    :param keep: how many seconds entries of the activity log are kept, by tenant.
+    """
+
+    def __init__(self, *, clock: IReactorTime, store: Store, keep: Mapping[str, float]) -> None:
+        self._clock = clock
+        self._store = store
+        self._keep = keep
+        self._timer = LoopingCall(self.prune)
+        self._timer.clock = clock
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(_DAY_SECONDS)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+
+    def prune(self) -> Deferred[None]:
+        """Delete old records; a database that cannot be written, which the store logs, is pruned the next time."""
+        pruned = self._store.run(_prune_all, self._keep, self._clock.seconds())
+        return pruned.addErrback(lambda failure: failure.trap(StoreError) and None)
+
+
+def _prune_all(connection: Connection, keep: Mapping[str, float], now: float) -> None:
+    prune(connection, keep, now)
+    sync_history.prune_days(connection, now)

@@ -14,9 +14,10 @@ from twisted.logger import Logger
 from ldapgw.contact import Sharing
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.phrase import Phrase, gettext_noop
-from ldapgw.store import accounts, contacts, revocations, sign_ins, sync_state
+from ldapgw.store import accounts, activity, contacts, revocations, sign_ins, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store.activity import Act, Entry
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import AccountView, account_view, shareable_labels, sharing_options
 from ldapgw.web.dependencies import WebDependencies, WebTenant
@@ -100,9 +101,16 @@ class AccountPage:
         if account is None or not account.is_connected or account.revoked:
             return self._redirect_to_account(tenant, visitor, account)
         if "accept_shrink" not in request.form:
-            await self._dependencies.store.run(sync_state.request_sync, account.id, SyncRequest.INCREMENTAL)
+            entry = self._layout.entry(request, tenant, visitor, Act.SYNC_REQUESTED, account.address)
+            await self._dependencies.store.run(
+                activity.recorded, entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL
+            )
         elif not await self._dependencies.store.run(
-            sync_state.accept_shrink, account.id, request.form["accept_shrink"]
+            activity.recorded,
+            self._layout.entry(request, tenant, visitor, Act.SHRINK_ACCEPTED, account.address),
+            sync_state.accept_shrink,
+            account.id,
+            request.form["accept_shrink"],
         ):
             return self._redirect_to_account(tenant, visitor, account, "not-accepted")
         await self._dependencies.changed()
@@ -122,7 +130,10 @@ class AccountPage:
             if label not in shareable_labels(labels.values(), account.shared_label):
                 raise PageError(error_pages.BAD_FORM, tenant)
         shared_label = "" if chosen is Sharing.PRIVATE else label
-        await self._dependencies.store.run(accounts.set_sharing, account.id, chosen, shared_label)
+        entry = self._layout.entry(request, tenant, visitor, Act.SHARING_CHANGED, account.address, chosen.value)
+        await self._dependencies.store.run(
+            activity.recorded, entry, accounts.set_sharing, account.id, chosen, shared_label
+        )
         await self._dependencies.changed()
         return self._redirect_to_account(tenant, visitor, account, "shared")
 
@@ -153,7 +164,11 @@ class AccountPage:
         account = _selected_account(request, tenant, visitor)
         if account is None or not account.is_connected:
             return self._redirect_to_account(tenant, visitor, account)
-        revoked = await disconnect_account(self._dependencies, account.id)
+        revoked = await disconnect_account(
+            self._dependencies,
+            account.id,
+            self._layout.entry(request, tenant, visitor, Act.DISCONNECTED, account.address),
+        )
         if account.sub != visitor.person.sub:
             await self._dependencies.store.run(accounts.remove_owner, account.id)
             account = None
@@ -203,14 +218,17 @@ class AccountPage:
         )
 
 
-async def disconnect_account(dependencies: WebDependencies, account_id: int) -> bool:
+async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: Entry) -> bool:
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
+    :param entry: for the activity log.
     :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later.  The data
         here is deleted in either case.
     """
     now = dependencies.clock.seconds()
-    revocation_id = await dependencies.store.run(revocations.disconnect_account, account_id, now)
+    revocation_id = await dependencies.store.run(
+        activity.recorded, entry, revocations.disconnect_account, account_id, now
+    )
     dependencies.disconnected()
     try:
         await dependencies.changed()

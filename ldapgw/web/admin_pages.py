@@ -22,8 +22,9 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store import accounts, phones, sync_state, tenants
+from ldapgw.store import accounts, activity, phones, sync_state, tenants
 from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store.activity import Act
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import Alarm, EnteredClient
@@ -137,7 +138,10 @@ class AdminPage:
                 client_id=request.form.get("client_id", ""),
             )
         new = EnteredClient(tenant.name, client.client_id, client.client_secret, self._layout.now())
-        await self._dependencies.store.run(_enter, self._dependencies.secret_box, new, tenant.client)
+        entry = self._layout.entry(request, tenant, visitor, Act.CLIENT_ENTERED, detail=client.client_id)
+        await self._dependencies.store.run(
+            activity.recorded, entry, _enter, self._dependencies.secret_box, new, tenant.client
+        )
         await self._dependencies.changed()
         self._log("entered", request, visitor)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)

@@ -21,8 +21,9 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
-from ldapgw.store import accounts, revocations, sign_ins, sync_state
+from ldapgw.store import accounts, activity, revocations, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.activity import Act, Actor
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from ldapgw.store.worker import Store
@@ -210,7 +211,7 @@ class AuthorizationCodeFlow:
                 person = visitor.person
         session = new_secret(self._dependencies.random)
         if not await self._dependencies.store.run(
-            self._store, flow.purpose, tenant, grant, identity, person, session, before
+            self._store, flow.purpose, tenant, grant, identity, person, session, before, request.address
         ):
             await self._revoke_unused(client, grant, identity)
             raise PageError(error_pages.NO_REFRESH_TOKEN)
@@ -252,14 +253,19 @@ class AuthorizationCodeFlow:
         person: SignIn,
         session: str,
         before: str,
+        address: str,
     ) -> bool:
         """Connect the account and sign the person in, both or neither.
 
+        :param address: the client's IP address, for the activity log.
         :param person: the person at the browser; not the account's Google user when another account is added.
         :returns: False when there is no refresh token to store.
         """
         now = self._dependencies.clock.seconds()
+        act = Act.SIGNED_IN
         if purpose != SIGN_IN:
+            known = accounts.read_by_sub(connection, tenant.name, identity.sub)
+            act = Act.CONNECTED if known is None else Act.RECONNECTED
             connected = accounts.connect(
                 connection,
                 self._dependencies.secret_box,
@@ -278,6 +284,8 @@ class AuthorizationCodeFlow:
             }
             sync_state.write_source_states(connection, connected, states)
         begin_session(connection, session, before, person, now)
+        actor = Actor(person.address, address)
+        activity.record(connection, activity.entry(now, tenant.name, actor, act, identity.email))
         return True
 
     async def _revoke_unused(self, client: Client, grant: Grant, identity: Identity) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 from ldapgw.errors import StoreError
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import sign_ins
+from ldapgw.store import activity, sign_ins
 from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
+from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import GOOGLE_PERMISSIONS_URL
 from ldapgw.web.http import Cookie, Headers, HttpCookies, HttpRequest, HttpResponse, PublicUrl, html_response, redirect
@@ -182,6 +183,26 @@ class Layout:
     def now(self) -> float:
         """Seconds since the epoch."""
         return self.dependencies.clock.seconds()
+
+    def entry(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor | None,
+        act: Act,
+        subject: str = "",
+        detail: str = "",
+    ) -> Entry:
+        """An entry of the activity log for what a visitor does now.
+
+        :param visitor: None: somebody who opens the administration with a link.
+        :param subject: address of an account, or name of a phone; empty: the tenant.
+        :param detail: the new value, where the act has one.
+        """
+        name = visitor.person.address if visitor is not None else ""
+        return activity.entry(
+            self.now(), tenant.name, Actor(name or activity.ADMIN_LINK, request.address), act, subject, detail
+        )
 
     async def session_visitor(self, session: str, tenant: WebTenant, *, seen: bool) -> Visitor | None:
         """The visitor that a session belongs to; None: not signed in.

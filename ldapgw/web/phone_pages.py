@@ -32,7 +32,8 @@ from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, 
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import phones, recordings
+from ldapgw.store import activity, phones, recordings
+from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
@@ -305,6 +306,8 @@ class PhonePages:
         content = await self._dependencies.recording_file(login.name)
         if content is None:
             raise PageError(error_pages.NOT_FOUND, tenant)
+        entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_DOWNLOADED, login.name)
+        await self._layout.dependencies.store.run(activity.record, entry)
         self._log("had its recording downloaded", request, visitor, login)
         return HttpResponse(200, content, _RECORDING_MEDIA_TYPE, _attachment(f"{login.name}.jsonl"))
 
@@ -330,7 +333,8 @@ class PhonePages:
         )
         error: Translatable = _INVALID_NAME
         if phones.is_valid_name(name):
-            error = await self._layout.dependencies.store.run(_add, login)
+            entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
+            error = await self._layout.dependencies.store.run(_add, login, entry)
         if error:
             values = _form_values(tenant, visitor, name=name, model=model, numbers=numbers, owner=owner, error=error)
             return self._layout.page(request, "phone_new.html", tenant=tenant, visitor=visitor, status=400, **values)
@@ -344,7 +348,7 @@ class PhonePages:
         login = await find_phone(self._layout, tenant, visitor, name)
         password = generate_password(self._layout.dependencies.random)
         hashed = hash_password(password, self._layout.dependencies.random)
-        if not await self._layout.dependencies.store.run(phones.set_password, login.name, hashed):
+        if not await self._do(request, tenant, visitor, Act.PHONE_PASSWORD, phones.set_password, login.name, hashed):
             raise PageError(error_pages.NOT_FOUND, tenant)
         self._one_time_passwords.forget(login.name)
         self._one_time_secrets.forget(login.name)
@@ -385,7 +389,9 @@ class PhonePages:
         login = await find_phone(self._layout, tenant, visitor, name)
         secret = generate_password(self._layout.dependencies.random)
         hashed = hash_password(secret, self._layout.dependencies.random)
-        if not await self._layout.dependencies.store.run(phones.set_book_secret, login.name, hashed):
+        if not await self._do(
+            request, tenant, visitor, Act.BOOK_ADDRESS_MADE, phones.set_book_secret, login.name, hashed
+        ):
             raise PageError(error_pages.NOT_FOUND, tenant)
         self._one_time_secrets.forget(login.name)
         self._one_time_secrets.add(visitor.session, login.name, secret, self._layout.now())
@@ -398,7 +404,7 @@ class PhonePages:
     ) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/book-address/end``: the secret address is refused at once."""
         login = await find_phone(self._layout, tenant, visitor, name)
-        await self._layout.dependencies.store.run(phones.set_book_secret, login.name, "")
+        await self._do(request, tenant, visitor, Act.BOOK_ADDRESS_ENDED, phones.set_book_secret, login.name, "")
         self._one_time_secrets.forget(login.name)
         await self._layout.dependencies.changed()
         self._log("lost its secret address", request, visitor, login)
@@ -413,7 +419,10 @@ class PhonePages:
         if form not in {"", *PHONE_FORMATS}:
             raise PageError(error_pages.BAD_FORM, tenant)
         number_format = NumberFormat(form) if form else None
-        if not await self._layout.dependencies.store.run(phones.set_number_format, login.name, number_format):
+        set_format = phones.set_number_format
+        if not await self._do(
+            request, tenant, visitor, Act.PHONE_NUMBER_FORMAT, set_format, login.name, number_format, detail=form or ""
+        ):
             raise PageError(error_pages.NOT_FOUND, tenant)
         await self._layout.dependencies.changed()
         self._log("got another number format", request, visitor, login)
@@ -426,13 +435,14 @@ class PhonePages:
         message = ""
         match request.form.get("action", ""):
             case "start":
-                refused = await store.run(recordings.begin, login.name, now, now + RECORDING_SECONDS, is_plain=False)
+                entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_BEGUN, login.name)
+                refused = await store.run(_begin_recording, login.name, now, entry)
                 message = "recording-refused" if refused is recordings.NotBegun.TOO_MANY else "recording-began"
                 self._log("is being recorded", request, visitor, login)
             case "stop":
-                await store.run(recordings.end, login.name, now)
+                await self._do(request, tenant, visitor, Act.RECORDING_ENDED, recordings.end, login.name, now)
             case "delete":
-                await store.run(recordings.remove, login.name)
+                await self._do(request, tenant, visitor, Act.RECORDING_DELETED, recordings.remove, login.name)
                 message = "recording-deleted"
             case _:
                 raise PageError(error_pages.BAD_FORM, tenant)
@@ -442,7 +452,7 @@ class PhonePages:
     async def remove(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""
         login = await find_phone(self._layout, tenant, visitor, name)
-        await self._layout.dependencies.store.run(phones.remove, login.name)
+        await self._do(request, tenant, visitor, Act.PHONE_REMOVED, phones.remove, login.name)
         self._one_time_passwords.forget(login.name)
         await self._layout.dependencies.changed()
         self._log("removed", request, visitor, login)
@@ -499,6 +509,21 @@ class PhonePages:
             cancel=f"phones/{login.name}",
             fields=fields,
         )
+
+    async def _do(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        act: Act,
+        function: Callable[..., Any],
+        name: str,
+        *args: Any,
+        detail: str = "",
+    ) -> Any:
+        """Call ``function(connection, name, …)`` of the store for a phone, and record the act with it."""
+        entry = self._layout.entry(request, tenant, visitor, act, name, detail)
+        return await self._layout.dependencies.store.run(activity.recorded, entry, function, name, *args)
 
     # --- values for the templates -----------------------------------------------------------------------------------
 
@@ -570,12 +595,19 @@ def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tup
     return logins, next(name for number in range(1, len(taken) + 2) if (name := f"{prefix}-{number}") not in taken)
 
 
-def _add(connection: Connection, login: PhoneLogin) -> Translatable:
+def _begin_recording(connection: Connection, phone: str, now: float, entry: Entry) -> recordings.NotBegun | None:
+    refused = recordings.begin(connection, phone, now, now + RECORDING_SECONDS, is_plain=False)
+    if refused is None:
+        activity.record(connection, entry)
+    return refused
+
+
+def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatable:
     """Store a phone; returns the reason why the phone cannot be added, or an empty text."""
     own_phones = phones.read_by_accounts(connection, [login.account_id]) if login.account_id is not None else ()
     if len(own_phones) >= MAX_PHONES_PER_PERSON:
         return gettext_noop("You have as many phones as a person may have: remove one first.")
-    return "" if phones.add(connection, login) else _NAME_TAKEN
+    return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
 
 
 def _numbers_for(model: str) -> NumberMode:

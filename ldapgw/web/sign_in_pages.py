@@ -11,7 +11,8 @@ from importlib.resources import files
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.store import sign_ins
+from ldapgw.store import activity, sign_ins
+from ldapgw.store.activity import Act
 from ldapgw.store.sign_ins import FLOW_SECONDS, SignIn
 from ldapgw.web import error_pages
 from ldapgw.web.consent import ADD, CONNECT, SIGN_IN, AuthorizationCodeFlow
@@ -172,7 +173,14 @@ class SignInPages:
         session, before = new_secret(self._layout.dependencies.random), request.session(tenant.name)
         key = request.form.get("key", "")
         is_valid = is_secret(key) and await self._layout.dependencies.store.run(
-            _sign_in_by_link, key, tenant.name, session, before, self._layout.now()
+            activity.recorded,
+            self._layout.entry(request, tenant, None, Act.ADMIN_LINK_USED),
+            _sign_in_by_link,
+            key,
+            tenant.name,
+            session,
+            before,
+            self._layout.now(),
         )
         message = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
         log.info(message, tenant=tenant.name, how="good" if is_valid else "no longer valid", address=request.address)

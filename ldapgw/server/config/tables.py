@@ -161,6 +161,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     favourites_first: bool = False
     block_label: str = ""
     photos: bool = False
+    activity_keep: Duration = Duration(365 * 86400)
     attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""
