@@ -120,7 +120,9 @@ def _write_menu(app: Sphinx, doctree: nodes.document) -> None:
     docname = app.env.current_document.docname
     if docname not in MENUS:
         return
-    for section in doctree.findall(nodes.section):
+    for section in list(doctree.findall(nodes.section)):
+        if docname == "index" and isinstance(section.parent, nodes.document):
+            continue
         own = [child for child in section.children if not isinstance(child, nodes.section)]
         pages = dict.fromkeys(
             link["reftarget"]

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The pages about the vendors' phones, written from the same data as the gateway's pages and files.
+
+``scripts/vendor-pages`` writes them into ``docs/how-to/vendors``; a test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
+from ldapgw.phones.provisioning.sheet import Advice, Vendor, make_sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.web.phone_texts import ADVICE
+from tests.support.checkout import ROOT
+
+FOLDER = ROOT / "docs" / "how-to" / "vendors"
+INDEX = ROOT / "docs" / "how-to" / "vendors.rst"
+
+_SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
+_SECURITY = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: "no encryption"}
+# What depends on a gateway's address and on a phone's name is no news on a page for everybody.
+_LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERTIFICATE, Advice.FIELDS_ALONE}
+
+
+def pages() -> Mapping[Path, str]:
+    """All pages with their texts: one for each vendor, and their list."""
+    texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in VENDORS.values()}
+    return {INDEX: _index(), **texts}
+
+
+def _title(text: str) -> Iterator[str]:
+    line = "=" * len(text)
+    yield from (line, text, line, "")
+
+
+def _section(text: str) -> Iterator[str]:
+    yield from ("", text, "=" * len(text), "")
+
+
+def _index() -> str:
+    return "\n".join(_index_lines()) + "\n"
+
+
+def _index_lines() -> Iterator[str]:
+    yield ".. Written by scripts/vendor-pages."
+    yield ""
+    yield from _title("Set up a phone")
+    yield "Each page has the menus of the phone, an example of the settings, and what there is to know."
+    yield "Your own phone's settings, with its password, are on its page on the gateway."
+    yield ""
+    for vendor in VENDORS.values():
+        yield (
+            f"* `{vendor.title} <vendors/{vendor.key}.rst>`__: {_plain(vendor.series)}"
+            if vendor.series
+            else (f"* `{vendor.title} <vendors/{vendor.key}.rst>`__")
+        )
+    yield ""
+    yield "`Phones <../reference/phones.rst#models>`__ compares them in a table."
+    yield "Phones that can't search LDAP may take an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
+
+
+def _page(vendor: Vendor) -> str:
+    return "\n".join(_page_lines(vendor)) + "\n"
+
+
+def _page_lines(vendor: Vendor) -> Iterator[str]:
+    yield ".. Written by scripts/vendor-pages."
+    yield ""
+    yield from _title(vendor.title)
+    if vendor.series:
+        yield f"For {_plain(vendor.series)}."
+    yield "Connects by " + ", ".join(_SECURITY[one] for one in vendor.supported_security) + "."
+    if vendor.file:
+        yield f"The gateway writes a file for it: ``{vendor.file}``."
+    yield ""
+    yield "First `add the phone <../../tutorials/first-phone.rst>`__ on the gateway: its page there has its settings."
+    yield from _section("Steps")
+    for at, step in enumerate(vendor.steps, 1):
+        yield f"{at}. {_plain(step)}"
+    if not vendor.steps_verified:
+        yield from ("", "These menus aren't confirmed by a document of the vendor: yours may have other names.")
+        yield "`Tell us how it went <../tell-us.rst>`__."
+    yield from _notes(vendor)
+    yield from _example(vendor)
+    yield from _section("If it doesn't work")
+    yield "* Look at the last searches on the phone's page: they have a hint when a setting is wrong."
+    yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
+    yield "* `Phones, by name <../troubleshooting.rst#phones-by-name>`__ has known issues of some models."
+
+
+def _plain(text: str) -> str:
+    """A text in reStructuredText, in which nothing is markup."""
+    return text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`").replace("_", "\\_").replace("|", "\\|")
+
+
+def _notes(vendor: Vendor) -> Iterator[str]:
+    advice = [_plain(ADVICE[one]) for one in vendor.advice if one not in _LEFT_OUT]
+    if vendor.supported_security == (Security.PLAIN,):
+        advice.append(_plain(ADVICE[Advice.PLAIN_ONLY]))
+    if vendor.one_number:
+        advice.append("Add it with *an entry for each number*: it can dial only one number of a contact.")
+    if vendor.unverified:
+        advice.append("Not verified: " + _plain("; ".join(vendor.unverified)) + ".")
+    if advice:
+        yield from _section("Good to know")
+        yield from (f"* {line}" for line in advice)
+
+
+def _example(vendor: Vendor) -> Iterator[str]:
+    settings = PhoneSettings(
+        server=_SERVER,
+        base_dn="dc=acme,dc=example",
+        login="desk1",
+        bind_dn="cn=desk1,ou=phones,dc=acme,dc=example",
+        password="PASSWORD",
+        title="Acme GmbH",
+        per_number=vendor.one_number,
+    )
+    sheet = make_sheet(vendor, settings)
+    yield from _section("Example")
+    if sheet.text:
+        yield "For the phone ``desk1`` of a gateway at ``phonebook.example.com``::"
+        yield ""
+        yield from (f"    {line}".rstrip() for line in sheet.text.splitlines())
+        return
+    yield "For the phone ``desk1`` of a gateway at ``phonebook.example.com``:"
+    yield ""
+    yield from (".. list-table::", "   :header-rows: 1", "   :widths: 40 60", "")
+    yield from ("   * - Field", "     - Value")
+    for field in sheet.fields:
+        yield f"   * - {_plain(field.label)}"
+        yield f"     - ``{field.value}``" if field.value.strip() else "     - (empty)"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text)
