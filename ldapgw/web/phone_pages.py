@@ -60,6 +60,8 @@ MAX_PASSWORDS = 1000
 MAX_PHONES_PER_PERSON = 50
 # The form's value of the owner of a phone without an owner.
 NO_OWNER = "shared"
+# The form's value of a phone whose model is not in the list; stored as an empty one.
+OTHER_MODEL = "other"
 # The fields in a QR code, which every vendor's settings have.
 QR_CODE_FIELDS = ("Server", "Port", "Search base", "User name", "Password")
 
@@ -79,6 +81,7 @@ RECORDING_SECONDS = 600
 _SCALE = 4
 
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
+_NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
 # JSON lines have no registered type; browsers do not show this one.
@@ -315,7 +318,8 @@ class PhonePages:
 
     async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""
-        name, model = request.form.get("name", "").strip(), request.form.get("model", "")
+        name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
+        model = "" if choice == OTHER_MODEL else choice
         numbers, owner = request.form.get("numbers", ""), request.form.get("owner", "1")
         account = visitor.account_by_number(owner)
         is_shared = owner == NO_OWNER and visitor.administers(tenant)
@@ -332,11 +336,22 @@ class PhonePages:
             model=model,
         )
         error: Translatable = _INVALID_NAME
-        if phones.is_valid_name(name):
+        if not choice:
+            error = ""
+        elif phones.is_valid_name(name):
             entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
             error = await self._layout.dependencies.store.run(_add, login, entry)
-        if error:
-            values = _form_values(tenant, visitor, name=name, model=model, numbers=numbers, owner=owner, error=error)
+        if error or not choice:
+            values = _form_values(
+                tenant,
+                visitor,
+                name=name,
+                model=choice,
+                model_error="" if choice else _NO_MODEL,
+                numbers=numbers,
+                owner=owner,
+                error=error,
+            )
             return self._layout.page(request, "phone_new.html", tenant=tenant, visitor=visitor, status=400, **values)
         self._one_time_passwords.add(visitor.session, name, password, self._layout.now())
         await self._layout.dependencies.changed()
@@ -616,7 +631,7 @@ def _numbers_for(model: str) -> NumberMode:
 
 def _form_values(tenant: WebTenant, visitor: Visitor, **values: Any) -> Mapping[str, Any]:
     """The template values of the form that adds a phone; a visitor without possible owners cannot add a phone."""
-    defaults = {"name": "", "model": "", "numbers": "", "owner": "1", "error": ""}
+    defaults = {"name": "", "model": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
     if visitor.administers(tenant):
         owners.append((NO_OWNER, gettext_noop("Nobody’s: it finds only the shared contacts")))

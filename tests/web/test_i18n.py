@@ -119,7 +119,7 @@ def test_the_switch_keeps_what_was_chosen(browser: Browser, path: str, switched:
     """And nothing else of the address."""
     browser.consent()
     browser.consent("/acme/connect?add", account=BOB)
-    browser.submit("/acme/phones", name="desk1")
+    browser.submit("/acme/phones", name="desk1", model="other")
     assert f'<a href="{switched}" lang="de"' in browser.get(path).body
 
 

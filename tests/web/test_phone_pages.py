@@ -366,6 +366,28 @@ def test_a_phone_is_removed(stage: Stage) -> None:
     assert stage.do(phones.read_all) == ()
 
 
+def test_a_model_has_to_be_chosen(stage: Stage) -> None:
+    """None is chosen from the start; without one there is no phone, and what was typed stays."""
+    browser = stage.browser()
+    browser.consent()
+    assert '<option value="">Choose a model</option>' in browser.get("/acme/phones").body
+    page = add(browser, model="")
+    assert page.status == 400
+    assert "Choose the phone’s model, or “Other or not sure”." in words_on(page)
+    assert 'name="name" value="desk1"' in page.body
+    assert stage.do(phones.read_all) == ()
+    assert add(browser, model="other").location == PHONE
+    assert stored(stage).model == ""
+
+
+def test_steps_into_the_phone(stage: Stage) -> None:
+    """In the words of the vendor's menus, with the vendor that was chosen."""
+    browser = owner(stage, model="yealink")
+    steps = words_on(browser.get(PHONE)).partition("How to set it up")[2]
+    assert steps.index("press OK (or Menu > Status)") < steps.index("Import CFG") < steps.index("turns green")
+    assert "Import CFG" not in words_on(browser.get(f"{PHONE}?vendor=snom"))
+
+
 @pytest.mark.parametrize(
     ("path", "question", "button"),
     [
@@ -431,7 +453,7 @@ def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
         ("gigaset", "gigaset"),
         ("cisco", "cisco-mpp"),
         ("bria", "bria"),
-        ("", "other"),
+        ("other", "other"),
     ],
 )
 def test_the_model_chooses_the_settings(stage: Stage, model: str, first: str) -> None:

@@ -10,6 +10,7 @@ from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, num
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, one_line
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 _UNVERIFIED = ("the port alone chooses LDAPS",)
 
@@ -35,6 +36,17 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Not verified.
+_STEPS = (
+    gettext_noop("On the phone, open Menu > Status to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Upgrade > Advanced, and import the downloaded file under Config File. Or enter the values under "
+        "PhoneBook > LDAP."
+    ),
+    gettext_noop("On the phone, open Contacts, choose LDAP, and search for somebody."),
+)
+
 AKUVOX = Vendor(
     key="akuvox",
     title="Akuvox",
@@ -47,4 +59,5 @@ AKUVOX = Vendor(
     write=_write,
     unverified=_UNVERIFIED,
     advice=(Advice.TLS_UNVERIFIED,),
+    steps=_STEPS,
 )

@@ -13,6 +13,7 @@ from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, name_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor
+from ldapgw.phrase import gettext_noop
 
 _SECURE = {Security.STARTTLS: "1", Security.LDAPS: "2"}
 _UNVERIFIED = ("DIRAUTHTYPE", "DIRSEARCH_FIELDS")
@@ -48,6 +49,16 @@ def _b179(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Number attributes", " ".join(NUMBER_ATTRIBUTES))
 
 
+# Not verified.
+_AVAYA_STEPS = (
+    gettext_noop("Add the lines of the downloaded file to 46xxsettings.txt on your provisioning server."),
+    gettext_noop(
+        "On the phone, press Main menu, open Administration, enter the access code, and choose Reset or Restart "
+        "phone, so that it reads the file."
+    ),
+    gettext_noop("On the phone, press Contacts, and search for somebody."),
+)
+
 AVAYA = Vendor(
     key="avaya-j100",
     title="Avaya J100",
@@ -59,7 +70,16 @@ AVAYA = Vendor(
     write=_j100,
     unverified=_UNVERIFIED,
     advice=(Advice.TRUST_LIST, Advice.NAME_CHARACTERS, Advice.NO_CALLER_LOOKUP),
+    steps=_AVAYA_STEPS,
 )
+# Settings > LDAP: Konftel 300IP user guide, p. 29.
+_B179_STEPS = (
+    gettext_noop("On the phone, press Menu and open Status > Network to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as Admin."),
+    gettext_noop("Go to Settings > LDAP, enter the values below, and save."),
+    gettext_noop("On the phone, open the external phone book, and search for somebody."),
+)
+
 B179 = Vendor(
     key="avaya-b179",
     title="Avaya B179",
@@ -69,4 +89,6 @@ B179 = Vendor(
     name_filter=name_filter("%*"),
     fields=_b179,
     advice=(Advice.FIELDS_ALONE, Advice.NO_CALLER_LOOKUP),
+    steps=_B179_STEPS,
+    steps_verified=True,
 )

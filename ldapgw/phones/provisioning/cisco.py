@@ -13,6 +13,7 @@ from functools import partial
 from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 # Only the first attribute with t=p can be dialled.
 _COLUMNS = "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile"
@@ -70,6 +71,16 @@ def _write(settings: PhoneSettings, server: Mapping[str, str], items: Mapping[st
 
 _cisco = partial(Vendor, name_filter=_LAST_NAME, max_hits=False, media_type=XML, makes=("cisco",))
 
+# Voice > Phone > LDAP: help.webex.com/article/nwblu9cb; the rest is not verified.
+_CISCO_MPP_STEPS = (
+    gettext_noop("On the phone, press Applications and open Status > Network status to see its IP address."),
+    gettext_noop("Open http:// followed by that address and /admin/advanced in a browser on the same network."),
+    gettext_noop(
+        "Go to Voice > Phone, enter the values of the file in the section LDAP, and press Submit All Changes."
+    ),
+    gettext_noop("On the phone, press Contacts, open the directory, and search for somebody."),
+)
+
 CISCO_MPP = _cisco(
     key="cisco-mpp",
     title="Cisco MPP",
@@ -78,7 +89,21 @@ CISCO_MPP = _cisco(
     supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     file="cisco-mpp-ldap.xml",
     write=_mpp,
+    steps=_CISCO_MPP_STEPS,
 )
+# Phone tab: SPA300 and SPA500 administration guide, p. 289; the rest is not verified.
+_CISCO_SPA_STEPS = (
+    gettext_noop("On the phone, press Setup and open Network to see its IP address."),
+    gettext_noop(
+        "Open http:// followed by that address in a browser on the same network, then Admin Login and Advanced."
+    ),
+    gettext_noop(
+        "Go to Phone, enter the values of the file in the section LDAP Corporate Directory Search, and press Submit "
+        "All Changes."
+    ),
+    gettext_noop("On the phone, open Directories, choose the directory, and search for somebody."),
+)
+
 CISCO_SPA = _cisco(
     key="cisco-spa",
     title="Cisco SPA",
@@ -88,4 +113,5 @@ CISCO_SPA = _cisco(
     file="cisco-spa-ldap.xml",
     write=_spa,
     advice=(Advice.NO_CALLER_LOOKUP,),
+    steps=_CISCO_SPA_STEPS,
 )

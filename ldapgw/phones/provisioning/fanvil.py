@@ -9,6 +9,7 @@ from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTE
 from ldapgw.phones.provisioning.lines import element, label, nested_element, one_line, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phrase import gettext_noop
 
 _USE_SSL = {Security.PLAIN: "0", Security.LDAPS: "1", Security.STARTTLS: "2"}
 _VERSION = "2.0000000000"
@@ -56,6 +57,17 @@ def _lines(settings: PhoneSettings, link: LdapEndpoint) -> str:
 
 _fanvil = partial(Vendor, supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN))
 
+# Not verified.
+_FANVIL_STEPS = (
+    gettext_noop("On the phone, open Menu > Status to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to System > Configurations and choose the downloaded file under Import Configurations. Or enter the "
+        "values under Phonebook > Cloud phonebook > LDAP Settings."
+    ),
+    gettext_noop("On the phone, open Contacts > Cloud Contacts, choose the directory, and search for somebody."),
+)
+
 FANVIL = _fanvil(
     key="fanvil",
     title="Fanvil",
@@ -64,6 +76,7 @@ FANVIL = _fanvil(
     file="fanvil-ldap.xml",
     media_type=XML,
     write=_xml,
+    steps=_FANVIL_STEPS,
 )
 FANVIL_TEXT = _fanvil(
     key="fanvil-text",
@@ -72,4 +85,5 @@ FANVIL_TEXT = _fanvil(
     makes=("fanvil",),
     file="fanvil-ldap.txt",
     write=_lines,
+    steps=_FANVIL_STEPS,
 )

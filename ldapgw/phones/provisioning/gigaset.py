@@ -14,6 +14,7 @@ from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Field, Vendor
+from ldapgw.phrase import gettext_noop
 
 _SECURITY = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
 # characters
@@ -64,6 +65,17 @@ def _dect(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Phone (mobile)", "mobile")
 
 
+# Not verified.
+_MAXWELL_STEPS = (
+    gettext_noop("On the phone, open Settings > System > System information to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Settings > System > Provisioning and configuration, and load the downloaded file. Or enter the values "
+        "under Settings > Online directories > Corporate."
+    ),
+    gettext_noop("On the phone, open Contacts, choose the directory, and search for somebody."),
+)
+
 MAXWELL = Vendor(
     key="gigaset-maxwell",
     title="Gigaset Maxwell",
@@ -73,6 +85,7 @@ MAXWELL = Vendor(
     file="gigaset-maxwell-ldap.xml",
     media_type=XML,
     write=_maxwell,
+    steps=_MAXWELL_STEPS,
 )
 _dect_base = partial(
     Vendor,
@@ -81,16 +94,39 @@ _dect_base = partial(
     advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER, Advice.NAME_LENGTH),
 )
 
+# Settings > Online directories > Corporate: teamwork.gigaset.com, page 665193859; the rest is not verified.
+_GIGASET_STEPS = (
+    gettext_noop("Find the IP address of the base in the list of devices on your router."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Settings > Online directories > Corporate, edit one of the LDAP directories, enter the values below, "
+        "and enable the directory."
+    ),
+    gettext_noop("On a handset, open Contacts > Network directories, and search for somebody."),
+)
+
 GIGASET = _dect_base(
     key="gigaset",
     title="Gigaset DECT",
     series="N670, N870; Unify OpenScape Cordless IP",
     supported_security=(Security.LDAPS, Security.PLAIN),
+    steps=_GIGASET_STEPS,
 )
 # No source has a setting for TLS.
+# Not verified; teamwork.gigaset.com, page 616333797, has the fields.
+_GIGASET_N510_STEPS = (
+    gettext_noop("Find the IP address of the base in the list of devices on your router."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in."),
+    gettext_noop(
+        "Go to Settings > Directories > Corporate Directory, enter the values below, and enable the directory."
+    ),
+    gettext_noop("On a handset, open Contacts > Network directories, and search for somebody."),
+)
+
 GIGASET_N510 = _dect_base(
     key="gigaset-n510",
     title="Gigaset N510",
     series="N510, N720",
     supported_security=(Security.PLAIN,),
+    steps=_GIGASET_N510_STEPS,
 )

@@ -12,6 +12,7 @@ from ldapgw.phones.provisioning.filters import name_filter, number_attributes, n
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 _UNVERIFIED = ("the P-codes of GXV, WP and GHP phones, which are taken to be those of GXP and GRP phones",)
 
@@ -49,6 +50,17 @@ _grandstream = partial(
     media_type=XML,
 )
 
+# Not verified; Grandstream's LDAP guide (documentation.grandstream.com/knowledge-base/ldap-guide) has the fields.
+_GRANDSTREAM_STEPS = (
+    gettext_noop("On the phone, open Menu > Status > Network Status to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Maintenance > Upgrade and Provisioning and upload the downloaded file under Upload Device "
+        "Configuration. Or enter the values under Phonebook > LDAP."
+    ),
+    gettext_noop("On the phone, open Menu > Phonebook > LDAP Directory, and search for somebody."),
+)
+
 GRANDSTREAM = _grandstream(
     key="grandstream",
     title="Grandstream",
@@ -57,7 +69,22 @@ GRANDSTREAM = _grandstream(
     write=partial(_write, shown="%cn", unverified=_UNVERIFIED),
     unverified=_UNVERIFIED,
     advice=(Advice.OLD_FIRMWARE,),
+    steps=_GRANDSTREAM_STEPS,
 )
+# Not verified; the DP750 administration guide, p. 64, has the fields.
+_GRANDSTREAM_DP_STEPS = (
+    gettext_noop(
+        "Find the IP address of the base in the list of devices on your router, or on a handset under Menu > Status > "
+        "Base Station."
+    ),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Maintenance > Upgrade and upload the downloaded file under Upload Device Configuration. Then choose "
+        "LDAP under Global Phonebook."
+    ),
+    gettext_noop("On a handset, open the global phonebook, and search for somebody."),
+)
+
 GRANDSTREAM_DP = _grandstream(
     key="grandstream-dp",
     title="Grandstream DP",
@@ -65,4 +92,5 @@ GRANDSTREAM_DP = _grandstream(
     file="grandstream-dp-ldap.xml",
     write=partial(_write, shown="cn"),
     advice=(Advice.GLOBAL_PHONEBOOK,),
+    steps=_GRANDSTREAM_DP_STEPS,
 )

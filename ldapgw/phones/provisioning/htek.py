@@ -7,6 +7,7 @@ from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, num
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phrase import gettext_noop
 
 _VERSION_3 = "1"
 _UNVERIFIED = ("P5441, whose 1 is taken to mean LDAP version 3",)
@@ -36,6 +37,16 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     )
 
 
+# Not verified.
+_STEPS = (
+    gettext_noop("On the phone, press OK (or Menu > Status) to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Management > Configuration, and upload the downloaded file. Or enter the values under Directory > LDAP."
+    ),
+    gettext_noop("On the phone, press Directory, open LDAP, and search for somebody."),
+)
+
 HTEK = Vendor(
     key="htek",
     title="Htek",
@@ -46,4 +57,5 @@ HTEK = Vendor(
     media_type=XML,
     write=_write,
     unverified=_UNVERIFIED,
+    steps=_STEPS,
 )

@@ -14,6 +14,7 @@ from ldapgw.phones.provisioning.filters import any_of, name_terms, number_terms
 from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phrase import gettext_noop
 
 _SIMPLE = "1"
 _FILTER = f"(&(objectClass=person){any_of(*name_terms('*%s*'), *number_terms('%s'))})"
@@ -62,6 +63,16 @@ def _section(name: str, values: Mapping[str, str]) -> Element:
     return nested_element("section", (element("entry", value, name=key) for key, value in values.items()), name=name)
 
 
+# Not verified.
+_STEPS = (
+    gettext_noop("Create a provisioning address for this phone on this page."),
+    gettext_noop(
+        "In Linphone, open Settings > Advanced (on a desktop), or the assistant’s remote provisioning (on a mobile)."
+    ),
+    gettext_noop("Enter the address of the file under Remote provisioning URI, apply it, and restart Linphone."),
+    gettext_noop("In Linphone, search for somebody in the contacts."),
+)
+
 LINPHONE = Vendor(
     key="linphone",
     title="Linphone",
@@ -74,4 +85,5 @@ LINPHONE = Vendor(
     media_type=XML,
     write=_write,
     unverified=_UNVERIFIED,
+    steps=_STEPS,
 )

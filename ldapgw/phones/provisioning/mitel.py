@@ -12,6 +12,7 @@ from __future__ import annotations
 from ldapgw.phones.provisioning.lines import one_line, quoted
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 _FILTER = "(&(objectClass=person)(sn=%))"
 
@@ -32,6 +33,17 @@ def _value(value: str) -> str:
     return quoted(value) if "#" in value or '"' in value else one_line(value)
 
 
+# Not verified.
+_STEPS = (
+    gettext_noop("On the phone, press Options and open Status > IP&MAC Addresses to see its IP address."),
+    gettext_noop(
+        "These settings go into the phone’s configuration file: add the lines of the downloaded file to startup.cfg, "
+        "or to the file named after the phone’s MAC address, on your provisioning server."
+    ),
+    gettext_noop("Restart the phone: Options > Restart."),
+    gettext_noop("On the phone, open Directory, choose LDAP, and search for somebody."),
+)
+
 MITEL = Vendor(
     key="mitel",
     title="Mitel",
@@ -43,4 +55,5 @@ MITEL = Vendor(
     file="mitel-ldap.cfg",
     write=_write,
     advice=(Advice.NUMBER_FIELDS, Advice.NO_CALLER_LOOKUP),
+    steps=_STEPS,
 )

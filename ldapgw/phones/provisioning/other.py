@@ -72,6 +72,16 @@ def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int 
     }
 
 
+# Where most phones have it.
+_OTHER_STEPS = (
+    gettext_noop("Find the phone’s IP address: usually in its menu under Status, Information or Network."),
+    gettext_noop(
+        "Open http:// followed by that address in a browser on the same network, and sign in as administrator."
+    ),
+    gettext_noop("Look for LDAP, often under Directory, Phonebook or Contacts, enter the values below, and save."),
+    gettext_noop("On the phone, open the directory, and search for somebody."),
+)
+
 OTHER = Vendor(
     key="other",
     title="Any other",
@@ -83,6 +93,7 @@ OTHER = Vendor(
     media_type=JSON,
     write=_write,
     fields=_fields,
+    steps=_OTHER_STEPS,
 )
 
 
@@ -104,6 +115,14 @@ def _escene(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Protocol", "Version 3")
 
 
+# Not verified.
+_ESCENE_STEPS = (
+    gettext_noop("On the phone, open Menu > Status to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop("Go to Phone Book > LDAP, enter the values below, and save."),
+    gettext_noop("On the phone, open Contacts, choose LDAP, and search for somebody."),
+)
+
 ESCENE = Vendor(
     key="escene",
     title="Escene",
@@ -114,6 +133,7 @@ ESCENE = Vendor(
     number_filter=number_filter("%s"),
     fields=_escene,
     advice=(Advice.FIELDS_ALONE,),
+    steps=_ESCENE_STEPS,
 )
 
 
@@ -134,6 +154,14 @@ def _ale(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("LDAP Call Query Enable", "on")
 
 
+# Contact Manager > LDAP: ALE's H3P manual, p. 40; the rest is not verified.
+_ALE_STEPS = (
+    gettext_noop("On the phone, open Menu > Status to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop("Go to Contact Manager > LDAP, enter the values below, and save."),
+    gettext_noop("On the phone, open the contacts, choose LDAP, and search for somebody."),
+)
+
 ALE = Vendor(
     key="ale",
     title="Alcatel-Lucent Enterprise",
@@ -144,6 +172,7 @@ ALE = Vendor(
     number_filter="(|(telephoneNumber=%*)(mobile=%*)(homePhone=%*)(givenName=%*)(sn=%*))",
     fields=_ale,
     advice=(Advice.FIELDS_ALONE,),
+    steps=_ALE_STEPS,
 )
 
 
@@ -167,6 +196,13 @@ def _bria(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Home phone", home)
 
 
+# Preferences > Directory: Bria's administrator guides; the rest is not verified.
+_BRIA_STEPS = (
+    gettext_noop("In Bria, open Preferences > Directory."),
+    gettext_noop("Choose LDAP as the type of the directory, enter the values below, and press OK."),
+    gettext_noop("Open the directory tab, and search for somebody."),
+)
+
 BRIA = Vendor(
     key="bria",
     title="Bria",
@@ -178,4 +214,5 @@ BRIA = Vendor(
     max_hits=False,
     fields=_bria,
     advice=(Advice.FIELDS_ALONE, Advice.SEARCH_ON_DEMAND, Advice.NO_CALLER_LOOKUP),
+    steps=_BRIA_STEPS,
 )

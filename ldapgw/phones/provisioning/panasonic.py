@@ -12,6 +12,7 @@ from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, num
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 _UNVERIFIED = ("LDAP_SSL_VERIFY",)
 
@@ -42,6 +43,13 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Not verified.
+_STEPS = (
+    gettext_noop("Add the lines of the downloaded file to the phone’s configuration file on your provisioning server."),
+    gettext_noop("Restart the phone, so that it reads the file."),
+    gettext_noop("On the phone, open the phonebook, choose LDAP, and search for somebody."),
+)
+
 PANASONIC = Vendor(
     key="panasonic",
     title="Panasonic",
@@ -52,4 +60,5 @@ PANASONIC = Vendor(
     write=_write,
     unverified=_UNVERIFIED,
     advice=(Advice.TLS_UNVERIFIED, Advice.ROOT_CERTIFICATE),
+    steps=_STEPS,
 )

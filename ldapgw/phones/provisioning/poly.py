@@ -9,6 +9,7 @@ from ldapgw.phones.provisioning.filters import number_attributes
 from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 _LABELS = {"telephoneNumber": "Work", "mobile": "Mobile", "homePhone": "Home"}
 
@@ -57,6 +58,17 @@ def _element(tag: str, prefix: str, values: dict[str, str]) -> Element:
     return element(tag, **{f"{prefix}.{name}": value for name, value in values.items()})
 
 
+# Not verified.
+_STEPS = (
+    gettext_noop("On the phone, open Home > Settings > Status > Network > TCP/IP Parameters to see its IP address."),
+    gettext_noop("Open https:// followed by that address in a browser on the same network, and sign in as Admin."),
+    gettext_noop(
+        "Go to Utilities > Import & Export Configuration, choose the downloaded file under Import Configuration, and "
+        "press Import."
+    ),
+    gettext_noop("On the phone, open Directories > Corporate Directory, and search for somebody."),
+)
+
 POLY = Vendor(
     key="poly",
     title="Poly",
@@ -68,4 +80,5 @@ POLY = Vendor(
     media_type=XML,
     write=_write,
     advice=(Advice.NO_CALLER_LOOKUP,),
+    steps=_STEPS,
 )

@@ -78,6 +78,8 @@ class Vendor:
     :ivar fields: returns the fields to enter by hand.
     :ivar unverified: what we could not verify: keys, or a few words.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
+    :ivar steps: how the settings get into a phone, in the words of its menus; the last step is a search on the phone.
+    :ivar steps_verified: whether a document of the vendor has the menus.
     """
 
     key: str
@@ -94,6 +96,8 @@ class Vendor:
     fields: Callable[[PhoneSettings, LdapEndpoint], Iterable[Field]] | None = None
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
+    steps: tuple[str, ...] = ()
+    steps_verified: bool = False
 
     @property
     def one_number(self) -> bool:

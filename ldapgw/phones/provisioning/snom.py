@@ -11,6 +11,7 @@ from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, num
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phrase import gettext_noop
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
@@ -40,6 +41,16 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return xml_document(nested_element("settings", [nested_element("phone-settings", elements)]))
 
 
+# Not verified; the settings themselves are in Snom's wiki, "LDAP Directory".
+_STEPS = (
+    gettext_noop("On the phone, open Settings > Information > System info to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in."),
+    gettext_noop(
+        "Go to Advanced > Update, choose the downloaded file under Upload Setting File manually, and press Load."
+    ),
+    gettext_noop("On the phone, press Directory, choose LDAP, and search for somebody."),
+)
+
 SNOM = Vendor(
     key="snom",
     title="Snom",
@@ -51,4 +62,5 @@ SNOM = Vendor(
     media_type=XML,
     write=_write,
     advice=(Advice.STAR_ADDED,),
+    steps=_STEPS,
 )

@@ -11,6 +11,7 @@ from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, number_filter
 from ldapgw.phones.provisioning.lines import label, one_line
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Vendor
+from ldapgw.phrase import gettext_noop
 
 _LAST_NAME = "(sn=%)"
 
@@ -43,6 +44,17 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "".join(f"{f'remoteDir.ldap_{key} = {one_line(value)}'.rstrip()}\n" for key, value in values.items())
 
 
+# Contacts > LDAP: VSP735 administrator and provisioning manual, p. 65; the rest is not verified.
+_STEPS = (
+    gettext_noop("On the phone, open Menu > Status to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Servicing > Provisioning, and import the downloaded file under Import Configuration. Or enter the "
+        "values under Contacts > LDAP."
+    ),
+    gettext_noop("On the phone, open Directory, choose LDAP, and search for somebody."),
+)
+
 VTECH = Vendor(
     key="vtech",
     title="VTech",
@@ -52,4 +64,5 @@ VTECH = Vendor(
     name_filter=_LAST_NAME,
     file="vtech-ldap.cfg",
     write=_write,
+    steps=_STEPS,
 )

@@ -7,6 +7,7 @@ from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, num
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, label, one_line
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Vendor
+from ldapgw.phrase import gettext_noop
 
 _TLS_MODE = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
 _UNVERIFIED = ("ldap.incoming_call_special_search.enable",)
@@ -48,6 +49,17 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Directory > LDAP: Yealink's VCM34 administrator guide, p. 227; the rest is not verified.
+_STEPS = (
+    gettext_noop("On the phone, press OK (or Menu > Status) to see its IP address."),
+    gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
+    gettext_noop(
+        "Go to Settings > Configuration, choose the downloaded file under Import CFG Configuration File, and press "
+        "Import. Or enter the values under Directory > LDAP."
+    ),
+    gettext_noop("On the phone, press Directory, open LDAP, and search for somebody."),
+)
+
 YEALINK = Vendor(
     key="yealink",
     title="Yealink",
@@ -57,4 +69,5 @@ YEALINK = Vendor(
     file="yealink-ldap.cfg",
     write=_write,
     unverified=_UNVERIFIED,
+    steps=_STEPS,
 )

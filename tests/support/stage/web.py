@@ -449,7 +449,7 @@ DESK1 = f"cn=desk1,ou=phones,{BASE}"
 
 
 def add(browser: Browser, name: str = "desk1", **fields: str) -> Seen:
-    return browser.submit("/acme/phones", name=name, **fields)
+    return browser.submit("/acme/phones", name=name, **{"model": "other", **fields})
 
 
 def owner(stage: Stage, account: str = ALICE, name: str = "desk1", **fields: str) -> Browser:
