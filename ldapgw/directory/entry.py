@@ -8,10 +8,10 @@ Attributes that all contacts share (their object classes) are packed once.  The 
 4512 3.4) are made from the entry's `Parent` on request.
 
 A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the collation key of
-the name or of its reading, the name as it is written, and a *tiebreaker* that belongs to the entry for as long as the
-entry exists; so no two sort keys are equal, and an entry is found again after a sync.  A sort key is bounded, because a
-paged search sends it to the client: names that agree in their first `MAX_SORT_NAME` characters are sorted by their
-tiebreakers.
+the name or of its reading, behind `NO_LETTERS` if the name has no letters, the name as it is written, and a
+*tiebreaker* that belongs to the entry for as long as the entry exists; so no two sort keys are equal, and an entry is
+found again after a sync.  A sort key is bounded, because a paged search sends it to the client: names that agree in
+their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
 
 A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8), with the format of numbers.
 """
@@ -39,6 +39,9 @@ from ldapgw.directory.schema import (
     subtypes,
 )
 
+# Begins the sort key of a contact whose name has no letters, as a bare number: such contacts come last.
+NO_LETTERS: Final = "\U0010ffff"
+
 # Ends the name in a sort key.
 NAME_END: Final = "\0"
 
@@ -59,7 +62,14 @@ MAX_ORDERED_BOOKS: Final = 256
 TIEBREAKER_LENGTH: Final = 12
 
 
-def contact_sort_key(name: str, identity: str, reading: str = "", book_position: int | None = None) -> str:
+def has_letters(text: str) -> bool:
+    """Whether a name has letters, or characters that are read as such."""
+    return any(map(str.isalpha, text)) or any(map(str.isalpha, name_folding.collation_key(text)))
+
+
+def contact_sort_key(
+    name: str, identity: str, reading: str = "", book_position: int | None = None, *, is_bare: bool = False
+) -> str:
     """The sort key of a contact.
 
     :param name: the name that is shown.
@@ -67,8 +77,9 @@ def contact_sort_key(name: str, identity: str, reading: str = "", book_position:
     :param reading: how the name is read aloud, if it is sorted by that; empty: it is sorted as it is written.
     :param book_position: the position of the contact's book among those that go before all others; None: its book is
         none of them.
+    :param is_bare: the contact's name has no letters, though the name that is shown may have those of a kind.
     """
-    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name)
+    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:
         return sort_key
     # "!" sorts before all hexadecimal digits.
@@ -85,13 +96,19 @@ def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
 
 
 def sort_name(sort_key: str) -> str:
-    """The name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`."""
+    """The name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`.
+
+    Of a name without letters, `NO_LETTERS` comes first.
+    """
     return sort_key.partition(NAME_END)[0]
 
 
-def _sort_key(name: str, identity: str, max_name: int, max_written_name: int, reading: str) -> str:
+def _sort_key(
+    name: str, identity: str, max_name: int, max_written_name: int, reading: str, *, is_bare: bool = False
+) -> str:
     tiebreaker = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
-    return f"{name_folding.collation_key(reading)[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
+    sorted_name = (NO_LETTERS if is_bare else "") + name_folding.collation_key(reading)
+    return f"{sorted_name[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
 
 
 SUBSCHEMA_DN = "cn=subschema"

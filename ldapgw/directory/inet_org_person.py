@@ -23,6 +23,7 @@ from ldapgw.directory.entry import (
     contact_sort_key,
     encoded_set,
     encoded_texts,
+    has_letters,
     octets_of,
     structural_attributes,
 )
@@ -243,7 +244,7 @@ class EntryFactory:
             return ContactEntries()
         aliases = other_names(contact)
         texts = texts_of(contact, name)
-        entry = self.make_entry(texts, numbers, aliases, contact, readings_of(contact, texts))
+        entry = self.make_entry(name, texts, numbers, aliases, contact, readings_of(contact, texts))
         return ContactEntries((entry,), tuple(self._number_entries(contact, name, aliases)) if self._per_number else ())
 
     def _number_entries(self, contact: Contact, name: str, aliases: tuple[str, ...]) -> Iterator[Entry]:
@@ -260,25 +261,33 @@ class EntryFactory:
             number_texts = {**texts, "uid": (f"{contact.uid}-{count}",), "cn": cn, "displayName": cn}
             shown = {name: f"{reading} ({kind})" for name, reading in readings.items() if name in _SHOWN}
             numbers: Numbers = {"telephoneNumber": {value: number}}
-            yield self.make_entry(number_texts, numbers, (name, *aliases), contact, {**readings, **shown})
+            yield self.make_entry(name, number_texts, numbers, (name, *aliases), contact, {**readings, **shown})
 
     def make_entry(
-        self, texts: Texts, numbers: Numbers, aliases: tuple[str, ...], contact: Contact, readings: Mapping[str, str]
+        self,
+        name: str,
+        texts: Texts,
+        numbers: Numbers,
+        aliases: tuple[str, ...],
+        contact: Contact,
+        readings: Mapping[str, str],
     ) -> Entry:
         """Make an entry of a contact.
 
+        :param name: the contact's name, without a number's kind behind it.
         :param texts: with a uid and a cn.
         :param aliases: names that find the entry without being shown.
         :param readings: as `readings_of` returns them.
         """
-        packed = {name: self._text(name, values, readings.get(name, "")) for name, values in texts.items()}
-        packed |= {name: self._numbers(values) for name, values in numbers.items()}
+        packed = {kind: self._text(kind, values, readings.get(kind, "")) for kind, values in texts.items()}
+        packed |= {kind: self._numbers(values) for kind, values in numbers.items()}
         # An answer must not hold the placeholder twice; no JPEG of ours has it (ITU-T T.81 B.1.1.2: markers).
         if contact.photo and self._context.photos and PLACEHOLDER_ID not in contact.photo:
             packed["jpegPhoto"] = encoded_set((contact.photo,)), ""
         uid, cn = texts["uid"][0], texts["cn"][0]
         identity = f"{self._parent.uuid_namespace}/{uid}"
-        sort_key = contact_sort_key(cn, identity, readings.get("cn", ""), self._parent.book_position)
+        reading, position = readings.get("cn", ""), self._parent.book_position
+        sort_key = contact_sort_key(cn, identity, reading, position, is_bare=not has_letters(name))
         alias_text = normalization.alias_search_text(aliases) if self._context.lenient else ""
         own = PackedAttributes.pack(packed, alias_text, updated=contact.updated)
         return Entry(own, self._parent, sort_key=sort_key)

@@ -17,6 +17,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple, Protocol
 
+from ldapgw.directory.entry import MAX_SORT_NAME, NO_LETTERS
 from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
 
 _SORT_KEY = attrgetter("sort_key")
@@ -312,9 +313,23 @@ def _postings_of(
             return index.range_postings(low, high)
         case ValueRange(attribute, low, high):
             return index.range_postings(attribute + low, attribute + high + HIGHEST)
+    return range(index.count), _name_range(query, entries), True
+
+
+def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
+    """The documents of a range of names: names without letters come last, and are compared as any others.
+
+    Where the range has names of both kinds, the documents between them are in it too.
+    """
     start = bisect_left(entries, query.low, key=_SORT_KEY)
-    end = bisect_left(entries, query.high + HIGHEST, key=_SORT_KEY)
-    return range(index.count), (start, max(start, end)), True
+    last = bisect_left(entries, NO_LETTERS, key=_SORT_KEY)
+    end = min(bisect_left(entries, query.high + HIGHEST, key=_SORT_KEY), last)
+    if last < len(entries):
+        bare_start = bisect_left(entries, (NO_LETTERS + query.low)[:MAX_SORT_NAME], last, key=_SORT_KEY)
+        bare_end = bisect_left(entries, NO_LETTERS + query.high + HIGHEST, bare_start, key=_SORT_KEY)
+        if bare_start < bare_end:
+            return (start if start < end else bare_start), bare_end
+    return start, max(start, end)
 
 
 def _or_postings(query: OrQuery, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:

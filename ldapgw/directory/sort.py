@@ -6,7 +6,8 @@ the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entr
 equal, and a paged search can send the rank of its last entry to the client.  Entries whose ranks agree in their first
 `LONGEST` octets are sorted by their tiebreakers.
 
-Text is sorted as people sort names if the tenant's matching is lenient, otherwise by the rules of RFC 4517.
+Text is sorted as people sort names if the tenant's matching is lenient: what has no letters comes last.  Otherwise it
+is sorted by the rules of RFC 4517.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final, NamedTuple
 
 from ldapgw.directory import assertion, name_folding, normalization
 from ldapgw.directory.access import ROOT, NamingContext
-from ldapgw.directory.entry import TIEBREAKER_LENGTH, Entry
+from ldapgw.directory.entry import NO_LETTERS, TIEBREAKER_LENGTH, Entry, has_letters
 from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes
 from ldapgw.directory.segment import Match
@@ -42,6 +43,9 @@ _MAX_CHARACTERS: Final = 256
 _INVERTED = bytes(range(255, -1, -1))
 # The octets of a key without a value, by `reverse`.
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
+
+# The attributes by which entries are sorted where no key is named.
+_WHOLE_NAMES = frozenset(("cn", "displayName"))
 
 Lines = Callable[[Entry], list[str]]
 
@@ -146,7 +150,8 @@ class _Key:
         kinds = subtypes(self.kind)
         if self.rule is not None:
             return _rule_lines(self.rule.family, kinds)
-        return _own_lines(kinds[0]) if len(kinds) == 1 else _joined([_own_lines(kind) for kind in kinds])
+        own_lines = _people_lines if self._sorts_as_people(context) else _own_lines
+        return own_lines(kinds[0]) if len(kinds) == 1 else _joined([own_lines(kind) for kind in kinds])
 
     def line(self, value: bytes, context: NamingContext) -> str | None:
         """A value normalized for ordering; None if it makes no sense for the key."""
@@ -154,8 +159,9 @@ class _Key:
         text = assertion.text_of(value, lenient=context.lenient)
         if text is None:
             return None
-        if self.rule is None and self.kind.comparison.family is Family.TEXT and context.lenient:
-            return f" {name_folding.collation_key(text)} "
+        if self._sorts_as_people(context):
+            words = name_folding.collation_key(text)
+            return _people_line(f" {words} ") if words else ""
         family = self.rule.family if self.rule else self.kind.comparison.family
         return normalization.normalized(family, text[:_MAX_CHARACTERS])
 
@@ -163,11 +169,13 @@ class _Key:
         if self.rule is not None:
             has_order = self.rule.applies(self.kind, lenient=context.lenient)
         else:
-            has_order = bool(self.kind.comparison.ordering) or (
-                context.lenient and self.kind.comparison.family is Family.TEXT
-            )
+            has_order = bool(self.kind.comparison.ordering) or self._sorts_as_people(context)
         if not has_order:
             raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, self.requested.attribute)
+
+    def _sorts_as_people(self, context: NamingContext) -> bool:
+        """Whether values are sorted as people sort names."""
+        return self.rule is None and context.lenient and self.kind.comparison.family is Family.TEXT
 
 
 class Ranking:
@@ -251,6 +259,23 @@ def _own_lines(kind: AttributeType) -> Lines:
         return lines_of(text) if text else []
 
     return lines
+
+
+def _people_lines(kind: AttributeType) -> Lines:
+    """Values as people sort names."""
+    own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
+
+    def lines(entry: Entry) -> list[str]:
+        # The kind of a bare number behind it has letters.
+        if is_name and entry.sort_key.startswith(NO_LETTERS):
+            return [NO_LETTERS + line for line in own_lines(entry)]
+        return [_people_line(line) for line in own_lines(entry)]
+
+    return lines
+
+
+def _people_line(line: str) -> str:
+    return line if has_letters(line) else NO_LETTERS + line
 
 
 def _rule_lines(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:

@@ -310,4 +310,7 @@ def _entry(context: NamingContext, parent: ParentEntry, uid: str, recorded: Reco
     texts = {name: tuple(values) for name, values in attributes.items() if name not in recorded.numbers}
     numbers = {name: dict(zip(attributes[name], values, strict=True)) for name, values in recorded.numbers.items()}
     factory = EntryFactory(context, parent, per_number=False)
-    return factory.make_entry({"cn": (uid,), **texts, "uid": (uid,)}, numbers, recorded.aliases, Contact(uid), {})
+    texts = {"cn": (uid,), **texts, "uid": (uid,)}
+    # The first alias of an entry for a number is the contact's name.
+    name = (recorded.aliases if is_of_number(uid) and recorded.aliases else texts["cn"])[0]
+    return factory.make_entry(name, texts, numbers, recorded.aliases, Contact(uid), {})

@@ -417,7 +417,10 @@ def test_many_callers_take_breath() -> None:
 
 
 def test_order_is_stable() -> None:
-    """As people sort names (accents, case and scripts do not matter), in whatever order the contacts came."""
+    """As people sort names (accents, case and scripts do not matter), in whatever order the contacts came.
+
+    What has no letters comes last.
+    """
     people = ["Özil", "olaf", "Oz", "Петров", "peter", "Zoë", "zoe", "Ärmel", "arm", "🐶", "Łukasz", "Lutz"]
     contacts = [Contact(f"c{at}", name=name) for at, name in enumerate(people)]
     orders = []
@@ -428,7 +431,7 @@ def test_order_is_stable() -> None:
         orders.append([entry.attribute("cn")[0].decode() for entry in found(ALICE, dit=dit)])
 
     assert orders == [
-        ["🐶", "arm", "Ärmel", "Łukasz", "Lutz", "olaf", "Oz", "Özil", "peter", "Петров", "Zoë", "zoe"]
+        ["arm", "Ärmel", "Łukasz", "Lutz", "olaf", "Oz", "Özil", "peter", "Петров", "Zoë", "zoe", "🐶"]
     ] * 3  # fmt: skip
 
 

@@ -153,6 +153,55 @@ def test_chinese_characters_are_sorted_by_their_reading(*, per_number: bool) -> 
     assert [Window(0, 0, AtLeast(text)).position(by_name, sorter) for text in (b"tan", b"tb", b"w")] == [3, 4, 6]
 
 
+# Their uids are in the order of the list: digits before letters, and names without letters last.
+BARE = [
+    Contact("0", name="3M Service", phones=(phone(Kind.WORK, "+49301234567"),)),
+    Contact("1", name="Adam", phones=(phone(Kind.MOBILE, "+491711234567"),)),
+    Contact("2", name="Ⓩ", phones=(phone(Kind.WORK, "+49301234568"),)),
+    Contact("3", phones=(phone(Kind.MOBILE, "+358401234567"),)),
+    Contact("4", phones=(phone(Kind.WORK, "+4930777777"),)),
+]
+
+
+def of_bare(per_number: bool, more: int) -> tuple[Dit, Viewer]:
+    crowd = [Contact(f"m{at:02}", name=f"Mia {at:02}", phones=BARE[0].phones) for at in range(more)]
+    return tree(BARE + crowd, per_number=True), Viewer("cn=desk1", PHONE.access, per_number=per_number)
+
+
+@pytest.mark.parametrize("more", [0, 40], ids=["looked at", "indexed"])
+@pytest.mark.parametrize("per_number", [False, True])
+def test_names_without_letters_come_last(more: int, *, per_number: bool) -> None:
+    """By default, by a sort key, backwards and in a list view, whatever kind stands behind a bare number."""
+    dit, viewer = of_bare(per_number, more)
+    request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)"))
+    by_default = [one.entry.attribute("uid")[0].decode() for one in matches(dit, viewer, request) if one]
+    by_name, _ = ranking(dit, SortKey("cn"), viewer=viewer)
+    orders = [
+        by_default,
+        uids(by_name),
+        uids(ranking(dit, SortKey("displayName"), viewer=viewer)[0]),
+        uids(ranking(dit, SortKey("cn", reverse=True), viewer=viewer)[0])[::-1],
+    ]
+    assert ["".join(uid[0] for uid in order if uid[0] != "m") for order in orders] == ["01234"] * 4
+    sorter = Sorter((SortKey("cn"),))
+    positions = [Window(0, 0, AtLeast(text)).position(by_name, sorter) for text in (b"", b"a", b"+3")]
+    assert positions == [1, 2, 4 + more]
+
+
+@pytest.mark.parametrize("more", [0, 40], ids=["looked at", "indexed"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("(cn>=a)", "12"), ("(cn>=3)", "01234"), ("(cn>=4)", "124"), ("(cn<=3n)", "03"), ("(cn<=36)", "3"),
+     ("(&(cn>=358)(cn<=3n))", "03"), ("(&(cn>=4)(cn<=5))", "4"), ("(&(cn>=b)(cn<=c))", ""), ("(cn<=2)", "")],
+)  # fmt: skip
+def test_a_filter_compares_names_without_letters_as_any_text(text: str, expected: str, more: int) -> None:
+    """Digits are less than letters, wherever the list has the names."""
+    dit, viewer = of_bare(per_number=False, more=more)
+    request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text))
+    found = [one.entry.attribute("uid")[0].decode() for one in matches(dit, viewer, request) if one]
+    assert "".join(uid for uid in found if uid[0] != "m") == expected
+
+
 def test_the_parts_of_a_name_are_sorted_by_their_readings() -> None:
     """Each by its own; a part whose reading is not known stands as it is written, and by the letter all do."""
     by = {name: "".join(uids(ranking(tree(READ), SortKey(name))[0])) for name in ("sn", "givenName", "displayName")}
@@ -267,9 +316,11 @@ def test_nothing_found_is_sorted_too() -> None:
 NAMES = st.text(st.sampled_from("aAbÄöøß .-'éЖ\0😀"), max_size=5)
 
 
-def _expected(entry: Entry, attribute: str) -> tuple[bool, str]:
-    values = [name_folding.collation_key(value.decode()) for value in entry.attribute(attribute)]
-    return not values, min(values, default="")
+def _expected(entry: Entry, attribute: str) -> tuple[bool, bool, str]:
+    """What has no letters comes behind what has; without a value comes last."""
+    keys = [name_folding.collation_key(value.decode()) for value in entry.attribute(attribute)]
+    values = [(not any(map(str.isalpha, key)), key) for key in keys]
+    return not values, *min(values, default=(True, ""))
 
 
 @settings(max_examples=60, deadline=None)

@@ -89,12 +89,13 @@ def test_the_format_counts_what_makes_a_book() -> None:
     people = [
         Contact("c1", name="Zoë Müller-O'Brien", phones=phones, labels=("contactGroups/friends",), updated=1e9),
         Contact("c2", organization="Größe & Söhne GmbH", phones=phones, emails=("info@soehne.example",)),
+        Contact("c3", phones=phones),
     ]
     labels = {"contactGroups/friends": "Friends"}
     built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
     file = BytesIO()
     book_file.write(built, RecordWriter(file))
-    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (4, "40ccae5db4122eb0")
+    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (5, "837aff07f2023f53")
 
 
 def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import NO_LETTERS, Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import search
@@ -139,8 +139,9 @@ _READINGS = {"山田": "ヤマダ"}
 
 
 def sorted_as(family_name: str) -> str:
-    """The letters by which a family name is sorted."""
-    return name_folding.collation_key(_READINGS.get(family_name, family_name))
+    """The letters by which a family name is sorted; a name without letters comes last."""
+    key = name_folding.collation_key(_READINGS.get(family_name, family_name))
+    return key if any(map(str.isalpha, key)) else NO_LETTERS + key
 
 
 def gate() -> DirectoryPort:
