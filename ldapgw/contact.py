@@ -58,6 +58,10 @@ class Sharing(StrEnum):
         return self.value.partition(":")[2]
 
 
+# Characters of a number that phones do not get, and such numbers of a contact, that are kept.
+LONGEST_LEFT_OUT, MOST_LEFT_OUT = 64, 20
+
+
 class Kind(StrEnum):
     """The purpose of a number; ``directory/inet_org_person.py`` maps each kind to an LDAP attribute."""
 
@@ -80,6 +84,28 @@ class Phone:
     kind: Kind
     number: Number
     label: str = field(default="", repr=False)
+
+
+class LeftOutReason(StrEnum):
+    """Why phones do not get a number that Google has."""
+
+    NOT_DIALABLE = "not_dialable"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LeftOutNumber:
+    """A telephone number of a person that is none of the contact's.
+
+    :ivar text: the number as typed, cut at `LONGEST_LEFT_OUT` characters.
+    """
+
+    text: str
+    reason: LeftOutReason
+
+    def __repr__(self) -> str:
+        """Hold no number: a ``repr`` may end up in a log."""
+        return f"<LeftOutNumber {self.reason}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +152,7 @@ class Contact:
     :ivar phonetic: how the name is read aloud, by which a name in Chinese characters is sorted; None if unknown.
     :ivar photo: a JPEG, scaled for phones; empty: none.
     :ivar labels: resource names of the contact groups that have the contact as a member.
+    :ivar left_out: numbers that the person has at Google and phones do not get; for the person's own page alone.
     :ivar updated: time of the last change at Google, in seconds since the epoch; 0 if unknown.
     """
 
@@ -147,6 +174,7 @@ class Contact:
     updated: float = 0.0
     phonetic: PhoneticName | None = None
     photo: bytes = b""
+    left_out: tuple[LeftOutNumber, ...] = ()
 
     def __repr__(self) -> str:
         """Hold no name and no number: a ``repr`` may end up in a log."""

@@ -20,7 +20,19 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ldapgw.contact import OTHER_CONTACT_PREFIX, Address, Contact, Kind, Phone, PhoneticName, Source
+from ldapgw.contact import (
+    LONGEST_LEFT_OUT,
+    MOST_LEFT_OUT,
+    OTHER_CONTACT_PREFIX,
+    Address,
+    Contact,
+    Kind,
+    LeftOutNumber,
+    LeftOutReason,
+    Phone,
+    PhoneticName,
+    Source,
+)
 from ldapgw.google.person_text import clean, lines
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
@@ -31,7 +43,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
 # version causes a full sync of every account, which reads all persons again (decision 0005).
-PARSER_VERSION = 5
+PARSER_VERSION = 6
 
 # Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
@@ -172,7 +184,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         filed_as = _texts(_items(person, "fileAses"), "value")
         sip_users = (address.partition(":")[2] for address in sip_addresses)
         name = next(iter((*filed_as, *_names_in_emails(person), *sip_users)), "")
-    phones, unreadable = _phones(person, region)
+    phones, left_out = _phones(person, region)
     contact = Contact(
         uid=reading.uid,
         source=source,
@@ -194,8 +206,9 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         labels=_labels(person),
         updated=_updated(_object(person.get("metadata"))),
         phonetic=_phonetic(best, organization if not name else {}),
+        left_out=left_out[:MOST_LEFT_OUT],
     )
-    return contact, unreadable
+    return contact, sum(number.reason is LeftOutReason.NOT_DIALABLE for number in left_out)
 
 
 def _display_name(name: Item) -> str:
@@ -261,29 +274,32 @@ def _organizations(person: Item) -> list[Item]:
     return organizations
 
 
-def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
-    """Return each number once, and how many values are unreadable.
+def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], tuple[LeftOutNumber, ...]]:
+    """Return each number once, and what is left out: repetitions, and values without anything to dial.
 
     A number that is listed twice keeps its first type, or takes the type of the repetition if the first has none.
     """
     phones: dict[tuple[str, str], Phone] = {}
     untyped: set[tuple[str, str]] = set()
-    unreadable = 0
+    left_out: list[LeftOutNumber] = []
     for item in _items(person, "phoneNumbers"):
         canonical = clean(item.get("canonicalForm"), dial_string.LONGEST)
         typed = "\n".join(lines(item.get("value"))) or canonical
         if not typed:
             continue
         numbers = read_numbers(typed, region, canonical)
-        unreadable += not numbers
+        if not numbers:
+            left_out.append(LeftOutNumber(" ".join(typed.split())[:LONGEST_LEFT_OUT], LeftOutReason.NOT_DIALABLE))
         label = clean(item.get("type"))
         for number in numbers:
             key = (number.e164 or number.digits, number.extension)
+            if key in phones:
+                left_out.append(LeftOutNumber(number.typed[:LONGEST_LEFT_OUT], LeftOutReason.DUPLICATE))
             if key not in phones or (key in untyped and label):
                 phone = phones.get(key, Phone(Kind.OTHER, number))
                 phones[key] = Phone(_kind(label), phone.number, _own_label(label))
                 (untyped.discard if label else untyped.add)(key)
-    return tuple(phones.values()), unreadable
+    return tuple(phones.values()), tuple(left_out)
 
 
 def _kind(label: str) -> Kind:

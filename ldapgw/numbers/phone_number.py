@@ -23,6 +23,8 @@ _SHORTEST_WITH_COUNTRY = 10
 
 # Cache size: a search requests one number in several attributes, and phones repeat their searches.
 _CACHED = 256
+# Numbers on pages: a page of contacts has a hundred, each of which takes 30 µs.
+_CACHED_READABLE = 4096
 
 
 class NumberFormat(StrEnum):
@@ -262,6 +264,15 @@ def format_number(number: Number, form: NumberFormat, region: str, outside_line:
         return numbering_plan.international(parsed)
     national = numbering_plan.national(parsed)
     return national if dial_string.dialled(national) == number.national else number.national
+
+
+@lru_cache(maxsize=_CACHED_READABLE)
+def readable(number: str) -> str:
+    """A number in E.164 as people read it ("+49 176 04069007"); any other text unchanged."""
+    parsed = numbering_plan.canonical(number) if numbering_plan.is_e164(number) else None
+    if parsed is None or numbering_plan.e164(parsed) != number:
+        return number
+    return numbering_plan.international(parsed)
 
 
 def _split_extension(typed: str, region: str) -> tuple[str, str, numbering_plan.Parsed | None]:

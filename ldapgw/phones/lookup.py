@@ -13,13 +13,15 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, NamingContext, Viewer, number_formatter
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import search
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.contact_browser import contact_id
 from ldapgw.phones.explain.query import typeahead_filter
 
 # A person looks through this many contacts before they type one more letter.
@@ -35,9 +37,10 @@ _CONTACT = Equality("objectClass", b"person")
 class ContactSummary:
     """A contact as a page shows the contact.
 
-    :ivar numbers: pairs of a number, as phones get the number, and the LDAP attribute that holds the number; no number
-        twice.
+    :ivar numbers: pairs of a number, in E.164 where the country is known, and the LDAP attribute that holds the number;
+        no number twice.
     :ivar book: name of the contact's book; empty for a contact from a caller-ID book, which cannot be browsed.
+    :ivar id: the contact's id on the pages (`contact_id`); empty where there is no book.
     """
 
     name: str
@@ -45,6 +48,7 @@ class ContactSummary:
     numbers: tuple[tuple[str, str], ...]
     mails: tuple[str, ...]
     book: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,24 +95,26 @@ class DirectoryFinder:
         query = " ".join(text.split())
         if not query:
             return LookupResult()
-        base = self._bases[tenant]
+        base, directory = self._bases[tenant], self._dit().directory(tenant)
+        if directory is None:
+            return LookupResult()
         entries: dict[str, Entry] = {}
-        for book in tuple(books) or ("",):
+        own_books = tuple(books) or ("",)
+        for book in own_books:
             for entry in await self._search(tenant, book, base, typeahead_filter(query), MAX_CONTACTS + 1):
                 entries.setdefault(entry.dn, entry)
-        contacts = tuple(_contact_summary(entry, base) for entry in entries.values())
+        contacts = tuple(_contact_summary(entry, directory.context, own_books[0]) for entry in entries.values())
         return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
 
     async def example(self, tenant: str, book: str) -> ContactSummary | None:
         example_filter = And((_CONTACT, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
-        base = self._bases[tenant]
-        directories = (directory for directory in self._dit().directories if directory.context.name == tenant)
-        books = (candidate for directory in directories for candidate in directory.books)
-        name = next((candidate.name for candidate in books if candidate.key == book), None)
-        if name is None:  # the book is not built yet
+        directory = self._dit().directory(tenant)
+        own_book = directory.own_book(Access(tenant, book)) if directory is not None else None
+        if directory is None or own_book is None:  # the book is not built yet
             return None
-        entries = await self._search(tenant, book, base.child("ou", name), example_filter, 1)
-        return _contact_summary(entries[0], base) if entries else None
+        base = self._bases[tenant].child("ou", own_book.name)
+        entries = await self._search(tenant, book, base, example_filter, 1)
+        return _contact_summary(entries[0], directory.context, book) if entries else None
 
     async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
         entries: list[Entry] = []
@@ -123,14 +129,9 @@ class DirectoryFinder:
         return entries
 
 
-def _contact_summary(entry: Entry, base: Dn) -> ContactSummary:
-    numbers: dict[str, str] = {}
-    for attribute in _SHOWN_NUMBERS:
-        for number in texts_of(entry, attribute):
-            # telephoneNumber repeats the best number; the other attribute tells the number's type.
-            if numbers.get(number, "telephoneNumber") == "telephoneNumber":
-                numbers[number] = attribute
-    rdns_below_base = Dn.parse(entry.dn).rdns[: -len(base.rdns)]
+def _contact_summary(entry: Entry, context: NamingContext, own_book: str) -> ContactSummary:
+    numbers = numbers_of(entry, context)
+    rdns_below_base = Dn.parse(entry.dn).rdns[: -len(context.base.rdns)]
     attribute_name, book = rdns_below_base[-1][0]
     return ContactSummary(
         name=next(iter(texts_of(entry, "cn")), ""),
@@ -138,7 +139,20 @@ def _contact_summary(entry: Entry, base: Dn) -> ContactSummary:
         numbers=tuple(numbers.items()),
         mails=tuple(texts_of(entry, "mail")),
         book=book if attribute_name == "ou" else "",
+        id=contact_id(entry, context, own_book) if attribute_name == "ou" else "",
     )
+
+
+def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
+    """The numbers of an entry, in E.164 where the country is known, with the LDAP attribute that says their kind."""
+    numbers: dict[str, str] = {}
+    formatter = number_formatter(NumberFormat.E164, context)
+    for attribute in _SHOWN_NUMBERS:
+        for number in texts_of(entry, attribute, formatter):
+            # telephoneNumber repeats the best number; the other attribute tells the number's type.
+            if numbers.get(number, "telephoneNumber") == "telephoneNumber":
+                numbers[number] = attribute
+    return numbers
 
 
 def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> list[str]:

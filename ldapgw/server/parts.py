@@ -29,6 +29,7 @@ from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
+from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.phones.recorder import FOLDER as RECORDINGS
@@ -344,6 +345,7 @@ class Parts:
             notifier=notifier,
             progress=progress.get,
             finder=DirectoryFinder(catalog.dit, bases, reactor),
+            contacts=ContactBrowser(catalog.dit, reactor),
             explainer=PhoneExplainer(lambda: catalog.snapshot, config.ldap.size_limit, explain_thread, now),
         )
 

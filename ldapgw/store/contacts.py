@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Select,
     and_,
@@ -179,6 +180,37 @@ def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
         if decoded is None:
             raise DamagedStore("a stored contact cannot be read")
         yield decoded
+
+
+def read_persons(
+    connection: Connection, tenant: str, persons: Collection[tuple[str, str]], in_directory: Collection[str] = ()
+) -> dict[tuple[str, str], Contact]:
+    """Read some served contacts of a tenant, without their photos.
+
+    :param persons: pairs of an account's sub and the uid of one of the account's own persons.
+    :param in_directory: uids of persons of the Workspace directory.
+    :returns: the contacts by sub and uid; the sub of persons of the directory is empty.
+    """
+    found: dict[tuple[str, str], Contact] = {}
+    own_sources = contact.c.source.in_([source for source in Source if source is not Source.DIRECTORY])
+    own = own_sources, account.c.sub.in_({sub for sub, _ in persons})
+    uids = {uid for _, uid in persons}
+    parts: list[tuple[Collection[str], Sequence[ColumnElement[bool]]]] = [(uids, own)] if persons else []
+    if in_directory:
+        keepers = select(account.c.id).where(account.c.tenant == tenant)
+        ids = accounts_with_source(connection, Source.DIRECTORY, connection.execute(keepers).scalars().all())
+        parts.append((in_directory, (contact.c.source == Source.DIRECTORY, account.c.id.in_(ids))))
+    for wanted, where in parts:
+        query = select(account.c.sub, contact.c.source, contact.c.uid, contact.c.content).select_from(
+            account.join(contact, contact.c.account_id == account.c.id)
+        )
+        query = query.where(account.c.tenant == tenant, contact.c.uid.in_(wanted), *where)
+        for row in connection.execute(query.where(contact.c.content.is_not(None))):
+            key = ("" if row.source == Source.DIRECTORY else row.sub, row.uid)
+            decoded = _decode(row.content, None)
+            if decoded is not None and (not key[0] or key in persons):
+                found[key] = decoded
+    return found
 
 
 def read_changes(

@@ -1,16 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""The contacts that a visitor's phones find, and the search over them.
+"""The list of the contacts that a person's phones find, the search over them, the page of a contact, and photos.
 
-The search is a form (POST), so that no name or number gets into an address and thereby into browser histories and proxy
-logs.
+Rights, order and duplicates are those of the phones (`ldapgw.phones.contact_browser`).  Addresses have ids of contacts,
+letters and numbers of pages; the search is a form (POST), so that no name and no telephone number gets into an address
+and thereby into browser histories and proxy logs.  What Google has and phones do not get is shown only to the person
+whose contact it is.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from urllib.parse import quote
+from zlib import crc32
+
+from ldapgw.contact import Contact, Kind, LeftOutReason
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.book import DIRECTORY
+from ldapgw.directory.inet_org_person import write_number
+from ldapgw.numbers.phone_number import readable
+from ldapgw.phones.contact_browser import DIGITS, LETTERS, OTHER, SECTIONS, STARRED, BrowsedContact, ContactPage
+from ldapgw.phones.lookup import numbers_of, texts_of
+from ldapgw.phones.photos import initials
+from ldapgw.phrase import gettext_noop
+from ldapgw.store import contacts, phones
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import NumberMode
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
+from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter, redirect
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.sessions import Visitor
 
@@ -20,9 +41,78 @@ MAX_QUERY_LENGTH = 100
 SEARCH_BURST = 30
 SEARCH_INTERVAL_SECONDS = 0.2
 
+# Colours of pictures with initials (style.css).
+_COLOURS = 6
+# Seconds for which a browser keeps a photo.
+_PHOTO_SECONDS = 3600
+
+_KINDS: Mapping[Kind, str] = {
+    Kind.WORK: gettext_noop("Work"),
+    Kind.MAIN: gettext_noop("Main"),
+    Kind.OTHER: "",
+    Kind.MOBILE: gettext_noop("Mobile"),
+    Kind.HOME: gettext_noop("Home"),
+    Kind.FAX: gettext_noop("Fax"),
+    Kind.PAGER: gettext_noop("Pager"),
+}
+# Where the stored contact is not known: the kind by the LDAP attribute.
+_KINDS_BY_ATTRIBUTE = {
+    "telephoneNumber": "",
+    "mobile": _KINDS[Kind.MOBILE],
+    "homePhone": _KINDS[Kind.HOME],
+    "facsimileTelephoneNumber": _KINDS[Kind.FAX],
+    "pager": _KINDS[Kind.PAGER],
+}
+_SECTION_TITLES = {STARRED: "★", DIGITS: "0–9", OTHER: "#", **{letter: letter.upper() for letter in LETTERS}}
+# Sections that stand in the bar of letters without contacts too.
+_STANDING_SECTIONS = frozenset(LETTERS)
+
+_LEFT_OUT: Mapping[LeftOutReason, str] = {
+    LeftOutReason.NOT_DIALABLE: gettext_noop("There is nothing to dial in it. Correct it at Google."),
+    LeftOutReason.DUPLICATE: gettext_noop("The contact has this number twice. Phones get it once."),
+}
+_SAME_WRITTEN = gettext_noop("Without its extension it’s the same as another number. Phones get it once.")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NumberText:
+    """A telephone number on a page.
+
+    :ivar text: as people read the number.
+    :ivar dialled: in E.164 where the country is known, for links and to copy.
+    :ivar kind: a text to translate, empty where there is none.
+    :ivar label: the person's own word in place of the kind.
+    """
+
+    text: str
+    dialled: str
+    kind: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContactRow:
+    """A contact in the list.
+
+    :ivar book: the name of the contact's book; empty: one of the reader's own.
+    :ivar colour: of the picture with initials.
+    """
+
+    id: str
+    name: str
+    company: str
+    numbers: tuple[NumberText, ...]
+    mail: str
+    book: str
+    initials: str
+    colour: int
+    has_photo: bool
+
 
 class ContactPages:
-    """The page of contacts, and the results of its search; page.js fetches the results while a person types.
+    """The list of contacts, the results of its search, the page of a contact, and photos.
+
+    page.js fetches the results while a person types.
 
     Mutable: the rate limiter.
     """
@@ -30,18 +120,54 @@ class ContactPages:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._rate_limiter = RateLimiter(SEARCH_BURST, SEARCH_INTERVAL_SECONDS)
+        self._browser = layout.dependencies.contacts
+        self._store = layout.dependencies.store
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
+        signed_in = RequiredRole.SIGNED_IN
         return (
-            get("/<tenant>/contacts", self.contacts, RequiredRole.SIGNED_IN),
+            get("/<tenant>/contacts", self.list, signed_in),
+            get("/<tenant>/contacts/<contact>", self.contact, signed_in),
+            get("/<tenant>/contacts/<contact>/photo", self.photo, signed_in),
             get("/<tenant>/search", self.redirect_to_contacts, RequiredRole.TENANT),
             post("/<tenant>/search", self.search),
         )
 
-    async def contacts(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``/{tenant}/contacts``: the search over what the visitor's phones find."""
-        return self._layout.page(request, "contacts.html", tenant=tenant, visitor=visitor)
+    async def list(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/contacts``: a ``page`` of what the phones of ``account`` find, of one ``letter`` or all."""
+        accounts = [account for account in visitor.accounts if account.is_connected]
+        chosen = visitor.account_by_number(request.query.get("account", ""))
+        account = chosen if chosen in accounts else next(iter(accounts), None)
+        section = request.query.get("letter", "")
+        section = section if section in SECTIONS else ""
+        number = _page_number(request.query.get("page", ""))
+        found = await self._browser.page(
+            tenant.name, [account.sub for account in accounts], account.sub if account else "", section, number
+        )
+        address = _Address(self._layout.public_url.tenant_path(tenant.name), visitor, account, section)
+        if number > found.page_count:
+            return redirect(address.page(found.page_count))
+        stored = await self._stored(tenant, found.contacts)
+        groups = [
+            (name, _SECTION_TITLES[name], [_row(tenant, one, stored) for one in run])
+            for name, run in groupby(found.contacts, lambda one: one.section)
+        ]
+        return self._layout.page(
+            request,
+            "contacts.html",
+            tenant=tenant,
+            visitor=visitor,
+            accounts=[(visitor.accounts.index(one) + 1, one) for one in accounts],
+            account=account,
+            page_number=number,
+            found=found,
+            groups=groups,
+            letters=_letters(found),
+            section=section,
+            section_title=_SECTION_TITLES.get(section, ""),
+            address=address,
+        )
 
     async def redirect_to_contacts(self, _request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/search``: the contacts, for a GET of the form's address."""
@@ -55,3 +181,168 @@ class ContactPages:
         books = [account.sub for account in visitor.accounts if account.is_connected]
         result = await self._layout.dependencies.finder.find(tenant.name, books, query)
         return self._layout.page(request, "search.html", tenant=tenant, visitor=visitor, query=query, result=result)
+
+    async def contact(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, contact: str) -> HttpResponse:
+        """``/{tenant}/contacts/{contact}``: what phones show of a contact, and where the contact comes from."""
+        found = self._find(tenant, visitor, contact)
+        stored = (await self._stored(tenant, [found])).get(found.id)
+        owner = visitor.account_by_sub(found.book)
+        account_ids = [account.id for account in visitor.accounts]
+        own_phones = await self._store.read(phones.read_by_accounts, account_ids)
+        per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
+        context = found.context
+        numbers, shown = _numbers(found, stored), _shown_numbers(stored, context)
+        name = next(iter(texts_of(found.entry, "cn")), "")
+        return self._layout.page(
+            request,
+            "contact.html",
+            tenant=tenant,
+            visitor=visitor,
+            contact=found,
+            row=_row(tenant, found, {found.id: stored} if stored else {}),
+            numbers=numbers,
+            mails=texts_of(found.entry, "mail"),
+            title=next(iter(texts_of(found.entry, "title")), ""),
+            contact_name=name,
+            shown=shown,
+            per_number=per_number,
+            per_number_lines=[f"{name} ({kind})" for _, kind in shown],
+            left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
+            google=_google_address(found, owner),
+            is_directory=found.book == DIRECTORY,
+            address=_Address(self._layout.public_url.tenant_path(tenant.name), visitor, owner, found.section),
+        )
+
+    async def photo(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, contact: str) -> HttpResponse:
+        """``/{tenant}/contacts/{contact}/photo``: a contact's photo, which the reader's browser may keep."""
+        jpeg = _photo(tenant, self._find(tenant, visitor, contact))
+        if not jpeg:
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        etag = f'"{hashlib.sha256(jpeg).hexdigest()[:20]}"'
+        headers = (("Cache-Control", f"private, max-age={_PHOTO_SECONDS}"), ("Vary", "Cookie"), ("ETag", etag))
+        if request.if_none_match == etag:
+            return HttpResponse(304, b"", headers=headers)
+        return HttpResponse(200, jpeg, "image/jpeg", headers)
+
+    def _find(self, tenant: WebTenant, visitor: Visitor, contact: str) -> BrowsedContact:
+        books = [account.sub for account in visitor.accounts if account.is_connected]
+        found = self._browser.contact(tenant.name, books, contact)
+        if found is None:
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        return found
+
+    async def _stored(self, tenant: WebTenant, found: Collection[BrowsedContact]) -> Mapping[str, Contact]:
+        """The stored contacts by their ids on the pages; one may be missing just after a sync."""
+        keys = {one.id: ("" if one.book == DIRECTORY else one.book, one.entry.uid.decode()) for one in found}
+        own = {key for key in keys.values() if key[0]}
+        in_directory = {uid for sub, uid in keys.values() if not sub}
+        read = await self._store.read(contacts.read_persons, tenant.name, own, in_directory)
+        return {name: read[key] for name, key in keys.items() if key in read}
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Addresses of the list.
+
+    :ivar home: the path of the tenant's page.
+    :ivar account: whose phones are asked; None: the first one's.
+    """
+
+    home: str
+    visitor: Visitor
+    account: Account | None
+    section: str
+
+    def page(self, number: int = 1, section: str | None = None) -> str:
+        """The address of a page of the list; of another section where one is given."""
+        section = self.section if section is None else section
+        index = self.visitor.accounts.index(self.account) if self.account is not None else 0
+        values = {"account": index and index + 1, "letter": section, "page": number > 1 and number}
+        query = "&".join(f"{name}={value}" for name, value in values.items() if value)
+        return f"{self.home}contacts{'?' if query else ''}{query}"
+
+    @property
+    def query(self) -> str:
+        """The query of the first page, for links to the page in another language."""
+        return self.page().partition("?")[2]
+
+
+def _page_number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 and int(text) else 1
+
+
+def _letters(found: ContactPage) -> list[tuple[str, str, bool]]:
+    """The bar of letters: section, title, and whether the section has contacts."""
+    return [
+        (section, _SECTION_TITLES[section], section in found.sections)
+        for section in SECTIONS
+        if section in found.sections or section in _STANDING_SECTIONS
+    ]
+
+
+def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]) -> ContactRow:
+    entry = found.entry
+    name, company = (next(iter(texts_of(entry, attribute)), "") for attribute in ("cn", "o"))
+    numbers = _numbers(found, stored.get(found.id))
+    # A contact without a name is shown by the best number.
+    is_number = name in texts_of(entry, "telephoneNumber")
+    return ContactRow(
+        id=found.id,
+        name=readable(next(iter(numbers_of(entry, found.context)))) if is_number else name,
+        company="" if company == name else company,
+        numbers=numbers,
+        mail=next(iter(texts_of(entry, "mail")), ""),
+        book="" if found.is_own else found.book_name,
+        initials=initials(name),
+        colour=crc32(name.encode()) % _COLOURS,
+        has_photo=bool(_photo(tenant, found)),
+    )
+
+
+def _photo(tenant: WebTenant, found: BrowsedContact) -> bytes:
+    return next(iter(found.entry.attribute("jpegPhoto")), b"") if tenant.photos else b""
+
+
+def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText, ...]:
+    """A contact's numbers, each once."""
+    if stored is None:
+        known = numbers_of(found.entry, found.context)
+        return tuple(
+            NumberText(readable(number), number, _KINDS_BY_ATTRIBUTE[attribute]) for number, attribute in known.items()
+        )
+    numbers: dict[str, NumberText] = {}
+    for phone in stored.phones:
+        dialled = phone.number.e164 or phone.number.digits
+        text = readable(dialled) if phone.number.e164 else phone.number.typed
+        numbers.setdefault(dialled, NumberText(text, dialled, _KINDS[phone.kind], phone.label))
+    return tuple(numbers.values())
+
+
+def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple[str, str]]:
+    """The numbers as phones get them, each with what follows the name where an entry has one number alone."""
+    if stored is None:
+        return []
+    shown: dict[str, str] = {}
+    for phone in stored.phones:
+        shown.setdefault(write_number(phone.number, context), phone.label or phone.kind.value)
+    return [*shown.items()]
+
+
+def _left_out(stored: Contact, context: NamingContext) -> Iterator[tuple[str, str]]:
+    """Numbers that Google has and phones do not get, with the reason."""
+    seen: set[str] = set()
+    for phone in stored.phones:
+        written = write_number(phone.number, context)
+        if written in seen:
+            yield phone.number.typed, _SAME_WRITTEN
+        seen.add(written)
+    for number in stored.left_out:
+        yield number.text, _LEFT_OUT[number.reason]
+
+
+def _google_address(found: BrowsedContact, owner: Account | None) -> str:
+    """The address of one's own contact at Google; empty for other people's, and for "other contacts"."""
+    uid = found.entry.uid.decode()
+    if owner is None or not uid.startswith("c"):
+        return ""
+    return f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(owner.address)}"

@@ -18,6 +18,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
+from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import Explainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
@@ -127,6 +128,7 @@ class WebDependencies:
     :ivar notifier: notifies open pages of changes.
     :ivar progress: the progress of an account's sync, by account id; None when no sync is running.
     :ivar finder: searches contacts as a phone does.
+    :ivar contacts: browses the contacts that phones find.
     :ivar explainer: explains why a phone finds a contact or not.
     """
 
@@ -151,6 +153,7 @@ class WebDependencies:
     notifier: ChangeNotifier
     progress: Callable[[int], SyncProgress | None]
     finder: Finder
+    contacts: ContactBrowser
     explainer: Explainer
 
     def sharers(self, client: Client) -> list[str]:

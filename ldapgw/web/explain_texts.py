@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn
+from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.explain.model import BookAccess, Explanation, MatchedEntry, MissedContact, NumberReading
 from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explain.texts import MissReason
@@ -166,7 +167,7 @@ class PageContext:
 def explanation_text(explanation: Explanation, context: PageContext) -> ExplanationText:
     """The texts of an explanation."""
     books = [(book.name, _VISIBILITY[book.access]) for book in explanation.books]
-    numbers = [Phrase(_READINGS[number.reading], {"number": number.number}) for number in explanation.numbers]
+    numbers = [Phrase(_READINGS[number.reading], {"number": readable(number.number)}) for number in explanation.numbers]
     return ExplanationText(
         filter=explanation.filter,
         base=explanation.base,
@@ -217,15 +218,18 @@ def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:
-    """The phrase with labels in place of attribute names."""
-    values = {
-        name: _with_attribute_labels(value) if isinstance(value, Phrase) else value
-        for name, value in phrase.values.items()
-    }
+    """The phrase with labels in place of attribute names, and with numbers as people read them."""
+    values = {name: _readable_value(value) for name, value in phrase.values.items()}
     if "attribute" in values:
         names = str(values["attribute"]).split(", ")
         values["attribute"] = _joined([_ATTRIBUTES.get(name, name) for name in dict.fromkeys(names)])
     return Phrase(phrase.message, values)
+
+
+def _readable_value(value: object) -> object:
+    if isinstance(value, Phrase):
+        return _with_attribute_labels(value)
+    return readable(value) if isinstance(value, str) else value
 
 
 def _joined(names: Sequence[str]) -> Phrase:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ldapgw import __version__
+from ldapgw.numbers.phone_number import readable
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
@@ -92,6 +93,7 @@ def _environment(language: Language) -> Environment:
         moment=language.format_time,
         day=partial(_format_day, language),
         iso=timestamp,
+        readable=readable,
     )
     return environment
 

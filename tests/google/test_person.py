@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Address, Contact, Kind, PhoneticName, Source
+from ldapgw.contact import Address, Contact, Kind, LeftOutNumber, LeftOutReason, PhoneticName, Source
 from ldapgw.google.person import MOST_VALUES, ParsedPerson, read_numbers, read_person
 from ldapgw.numbers import phone_number
 from tests.google.samples import SAMPLES, persons
@@ -242,6 +242,7 @@ CONTACTS: dict[str, Summary | None] = {
         name="Ohne Kanon",
         given_name="Ohne",
         family_name="Kanon",
+        left_out=(LeftOutNumber("ask at reception", LeftOutReason.NOT_DIALABLE),),
     ),
     "people/c2300000000000000007": mine(
         7,
@@ -321,6 +322,7 @@ CONTACTS: dict[str, Summary | None] = {
         organization="Erste AG",
         also=("Zweite AG",),
         labels=STARRED,
+        left_out=(LeftOutNumber("+90 312 000 00 16", LeftOutReason.DUPLICATE),),
     ),
     "people/c2300000000000000017": None,
     "people/c2300000000000000905": replace(
@@ -563,6 +565,17 @@ def test_unreadable_numbers():
     assert (reading.unreadable_numbers, len(reading.contact.phones)) == (2, 1)
     empty = read({"resourceName": "people/c1", "phoneNumbers": [item("ask me")]})
     assert (empty.contact, empty.skipped, empty.unreadable_numbers) == (None, "empty", 1)
+
+
+def test_what_is_left_out_of_the_numbers():
+    """What cannot be dialled and what comes twice is kept as it was typed, cut and not too much of it."""
+    found = contact({"phoneNumbers": [item("030 1234567"), item("ask me" * 20), item("+49 30 1234567", type="work")]})
+    assert found.left_out == (
+        LeftOutNumber(("ask me" * 20)[:64], LeftOutReason.NOT_DIALABLE),
+        LeftOutNumber("+49 30 1234567", LeftOutReason.DUPLICATE),
+    )
+    assert "1234567" not in repr(found.left_out)
+    assert len(contact({"phoneNumbers": [item("1"), *[item("ask me")] * 30]}).left_out) == 20
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,9 @@ def test_a_caller_is_found(alice: Browser) -> None:
     """By whom, and why; and all that was tried."""
     said = words_on(ask(alice, "030 123-45 67"))
     assert "✓ desk1 finds 1 contact Hans Müller alice@acme.example" in said
-    assert "the number +49301234567 is the same telephone number." in said
+    assert "the number +49 30 1234567 is the same telephone number." in said
     assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
-    assert "Compared as +49301234567 Search base dc=acme,dc=example" in said
+    assert "Compared as +49 30 1234567 Search base dc=acme,dc=example" in said
     assert "Looked in alice@acme.example (the phone’s own)" in said
     assert "bob@acme.example (shared)" in said
     assert "Company directory carol@" in said
@@ -104,7 +104,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
     [
         (
             "030 1234599",
-            "It has the number +49301234567, which differs in the last 2 digits.",
+            "It has the number +49 30 1234567, which differs in the last 2 digits.",
             [],
         ),
         (
@@ -141,8 +141,8 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "030 1234599"))
     assert said.count("If that is the caller's company, add this number at Google.") == 1
-    assert f"Karin Meier {ALICE} It has the number +49301234500" in said
-    assert f"Without a name {ALICE} It has the number +49301234501" in said
+    assert f"Karin Meier {ALICE} It has the number +49 30 1234500" in said
+    assert f"Without a name {ALICE} It has the number +49 30 1234501" in said
 
 
 def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:
@@ -332,7 +332,7 @@ def test_in_german(alice: Browser) -> None:
     )
     said = words_on(page)
     assert "desk1 findet niemanden" in said
-    assert "Gespeichert: Nummer +49301234567; der Unterschied: die letzten 2 Ziffern." in said
+    assert "Gespeichert: Nummer +49 30 1234567; der Unterschied: die letzten 2 Ziffern." in said
     assert "Gesucht in alice@acme.example (das eigene des Telefons)" in said
 
 

@@ -42,6 +42,7 @@ from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
+from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -301,6 +302,7 @@ class Stage:
             notifier=self.live,
             progress=self.progress.get,
             finder=self.finder,
+            contacts=ContactBrowser(self.catalog.dit, self.clock),
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
         )
 

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Browses what phones find, for the pages: all contacts in the phones' order, a page at a time, and one by its id.
+
+A list is the search of a phone for everybody, with the phone's rights, order and duplicates; its sections are the
+letters that names begin with.  Like a phone's search, a list gives way to the reactor at each yield point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import groupby
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.book import Book
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filter import Equality, Scope
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import SearchCursor
+
+# Contacts of a page of the list.
+PAGE_SIZE = 50
+
+# Sections besides the letters a to z: starred contacts, where the tenant wants these first; names that begin with a
+# digit; and at the end all other names, and contacts without letters in their names.
+STARRED, DIGITS, OTHER = "starred", "digits", "other"
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
+
+# Contacts that are counted in one turn of the reactor, half a millisecond.
+_SLICE = 1000
+
+_PERSON = Equality("objectClass", b"person")
+
+# Where the keys of a search's second scope begin (`ldapgw.directory.search`).
+_SECOND_SCOPE = "0001"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BrowsedContact:
+    """A contact as the phones of an account see it.
+
+    :ivar id: on the pages (`contact_id`).
+    :ivar book: the key of the contact's book.
+    :ivar book_name: the value of the book's ou.
+    :ivar is_own: whether the book is one of the reader's own.
+    :ivar section: the contact's section in the list; `STARRED` only in a list with these first.
+    :ivar flags: what the contact's labels say; None in a list.
+    """
+
+    id: str
+    entry: Entry
+    context: NamingContext
+    book: str
+    book_name: str
+    is_own: bool
+    section: str
+    flags: ContactFlags | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContactPage:
+    """A page of a list.
+
+    :ivar sections: how many contacts each section has, in the list's order; those without contacts are missing.
+    :ivar section: the section that is listed; empty: all of them.
+    :ivar number: the page's number, from 1.
+    """
+
+    contacts: tuple[BrowsedContact, ...]
+    sections: Mapping[str, int]
+    section: str
+    number: int
+
+    @property
+    def total(self) -> int:
+        """How many contacts the list has."""
+        return sum(self.sections.values())
+
+    @property
+    def page_count(self) -> int:
+        """How many pages the section has, at least 1."""
+        count = self.sections.get(self.section, 0) if self.section else self.total
+        return max(1, -(-count // PAGE_SIZE))
+
+
+def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
+    """A contact's id on the pages: its uid, and for any book but the reader's first one a digest of the book's key.
+
+    :param own_book: the key of the reader's first book.
+    """
+    uid, book = entry.uid.decode(), book_key(entry, context)
+    return uid if book == own_book else f"{uid}.{_digest(book)}"
+
+
+def book_key(entry: Entry, context: NamingContext) -> str:
+    """The key of a contact's book."""
+    return entry.parent.uuid_namespace.removeprefix(f"{context.name}/").partition("/")[0]
+
+
+def _digest(key: str) -> str:
+    return blake2b(key.encode(), digest_size=4).hexdigest()
+
+
+def section_of(entry: Entry) -> str:
+    """The section of a contact by its name."""
+    first = entry.sort_key[:1]
+    return first if "a" <= first <= "z" else DIGITS if first.isdigit() else OTHER
+
+
+class ContactBrowser:
+    """Browses the served directory.
+
+    :param dit: returns the directory tree that phones are served now.
+    :param clock: schedules the rest of a list after a yield point.
+    """
+
+    def __init__(self, dit: Callable[[], Dit], clock: IReactorTime) -> None:
+        self._dit = dit
+        self._clock = clock
+
+    async def page(self, tenant: str, books: Sequence[str], account: str, section: str, number: int) -> ContactPage:
+        """A page of the contacts that the phones of an account find.
+
+        :param books: the keys (``sub``) of the reader's accounts.
+        :param account: the key of the account, one of `books`; empty: of a phone without an account.
+        :param section: of `SECTIONS`; empty: all of them.
+        :param number: from 1; a page behind the last one is empty.
+        """
+        dit = self._dit()
+        directory = dit.directory(tenant)
+        sections: dict[str, int] = {}
+        found: list[tuple[Entry, str]] = []
+        if directory is None:
+            return ContactPage((), sections, section, number)
+        start, at = (number - 1) * PAGE_SIZE, 0
+        async for name, entries in self._runs(dit, directory, account):
+            sections[name] = sections.get(name, 0) + len(entries)
+            if section in ("", name):
+                found += [(entry, name) for entry in entries[max(0, start - at) : max(0, start + PAGE_SIZE - at)]]
+                at += len(entries)
+        contacts = tuple(_browsed(entry, directory, books, name) for entry, name in found)
+        return ContactPage(contacts, sections, section, number)
+
+    def contact(self, tenant: str, books: Sequence[str], contact: str) -> BrowsedContact | None:
+        """A contact that the phones of one of the reader's accounts find by browsing; None: there is none of this id.
+
+        :param books: the keys (``sub``) of the reader's accounts; if empty, those of a phone without an account count.
+        :param contact: an id of `contact_id`; without a digest, the first book that has the uid counts.
+        """
+        directory = self._dit().directory(tenant)
+        if directory is None:
+            return None
+        uid, dot, digest = contact.partition(".")
+        for account, book in _visible_books(directory, books):
+            if dot and _digest(book.key) != digest:
+                continue
+            for segment in book.segments.contacts:
+                document = segment.document_of_uid(uid)
+                if document is not None:
+                    entry = segment.entries[document]
+                    flags = directory.flags(entry, Access(tenant, account))
+                    return replace(_browsed(entry, directory, books, section_of(entry)), flags=flags)
+        return None
+
+    async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
+        """The entries of a list, with the section of each run of them."""
+        base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
+        scopes = search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
+        cursor = SearchCursor(scopes, [prepare(_PERSON, directory.context)] * len(scopes))
+        while not cursor.finished:
+            for batch in cursor.next(_SLICE):
+                # A viewer's starred contacts are a scope of their own before all others.
+                if len(scopes) > 1 and batch.key_prefix < _SECOND_SCOPE:
+                    yield STARRED, batch.entries()
+                    continue
+                for section, run in groupby(batch.entries(), section_of):
+                    yield section, [*run]
+            if not cursor.finished:
+                await deferLater(self._clock, 0)
+
+
+def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple[str, Book]]:
+    """The books that a reader may browse, each with an account that sees it; the reader's own books come first."""
+    accesses = [Access(directory.context.name, key) for key in books or ("",)]
+    for access in accesses:
+        own_book = directory.own_book(access)
+        if own_book is not None:
+            yield access.book, own_book
+    for access in accesses:
+        for book in directory.visible_books(access):
+            yield access.book, book
+
+
+def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: str) -> BrowsedContact:
+    context = directory.context
+    key = book_key(entry, context)
+    book = directory.own_book(Access(context.name, key))
+    return BrowsedContact(
+        id=contact_id(entry, context, books[0] if books else ""),
+        entry=entry,
+        context=context,
+        book=key,
+        book_name=book.name if book else "",
+        is_own=key in books,
+        section=section,
+    )
