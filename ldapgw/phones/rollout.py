@@ -8,6 +8,7 @@ Pure; a zip of hundreds of phones takes tenths of a second, so it is not for the
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from html import escape
 from ldapgw.phones.import_file import ImportLine
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
-from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
+from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -42,6 +43,8 @@ _MAC_NAMES: Mapping[str, str] = {
     "vtech": "{MAC}.cfg",
     "gigaset-maxwell": "{MAC}.xml",
 }
+
+_MAC = "[0-9A-Fa-f]{12}"
 
 _TITLE = gettext_noop("Phone settings")
 _OWNER = gettext_noop("Owner")
@@ -146,13 +149,22 @@ def _settings(phone: NewPhone, site: Site) -> PhoneSettings:
     )
 
 
+def is_mac_name(vendor: Vendor, file: str) -> bool:
+    """Whether a file's name is the one that the vendor's phones ask for, with some MAC address."""
+    pattern = _mac_pattern(vendor)
+    return re.fullmatch(re.escape(pattern).replace(r"\{mac\}", _MAC).replace(r"\{MAC\}", _MAC), file) is not None
+
+
+def _mac_pattern(vendor: Vendor) -> str:
+    return _MAC_NAMES.get(vendor.key, f"{{mac}}.{vendor.file.rpartition('.')[2]}")
+
+
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:
     """The file's name in the zip; phones whose MAC address is not known get a file with their own name."""
     suffix = sheet.vendor.file.rpartition(".")[2]
     if not phone.mac:
         return f"{phone.login.name}.{suffix}"
-    pattern = _MAC_NAMES.get(sheet.vendor.key, f"{{mac}}.{suffix}")
-    return pattern.format(mac=phone.mac, MAC=phone.mac.upper())
+    return _mac_pattern(sheet.vendor).format(mac=phone.mac, MAC=phone.mac.upper())
 
 
 def _section(phone: NewPhone, sheet: Sheet, site: Site, file: str, translate: Callable[[Translatable], str]) -> str:

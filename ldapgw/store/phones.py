@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store.tables import phone, recording
+from ldapgw.store.tables import phone, provisioning, recording
 
 
 class NumberMode(StrEnum):
@@ -282,11 +282,12 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
 
 
 def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store the hash of a new password, end the phone's secret address, and clear its last bind, refusal and search.
+    """Store the hash of a new password, end the phone's secret addresses, and clear its last bind, refusal and search.
 
     :returns: False when there is no phone of this name.
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at", "book_secret"))
+    connection.execute(delete(provisioning).where(provisioning.c.phone == name))
     new = update(phone).where(phone.c.name == name).values(password=password, **cleared, **_NOT_REFUSED)
     return connection.execute(new).rowcount > 0
 

@@ -195,6 +195,22 @@ phone = Table(
     Index("phone_folded_name", text("lower(name)")),
 )
 
+provisioning = Table(
+    "provisioning",
+    metadata,
+    Column(
+        "phone",
+        String,
+        ForeignKey("phone.name", ondelete="CASCADE"),
+        primary_key=True,
+        comment="the phone that fetches its settings",
+    ),
+    Column("secret", String, nullable=False, comment="hash of the secret in the address"),
+    Column("password", LargeBinary, nullable=False, comment="sealed password of the phone"),
+    Column("until", Float, nullable=False, comment="when the address ends"),
+    Column("fetches", String, nullable=False, comment="JSON: time, IP address and file of the last fetches"),
+)
+
 recording = Table(
     "recording",
     metadata,

@@ -39,6 +39,7 @@ from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
 from ldapgw.web.phone_login import LoginRefused, log_in
 from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.provisioning_pages import ProvisioningPages
 from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
 
@@ -56,6 +57,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         AccountPage(layout),
         ContactPages(layout),
         phones,
+        ProvisioningPages(layout, phones),
         ExplainPages(layout),
         AdminPage(layout, phones),
         EventStreams(layout),

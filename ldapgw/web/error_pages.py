@@ -270,6 +270,11 @@ REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
 NOT_FOUND = ErrorPage(
     404, gettext_noop("There is no such page"), gettext_noop("The address may be mistyped, or the page was moved.")
 )
+NEEDS_HTTPS = ErrorPage(
+    403,
+    gettext_noop("This address needs HTTPS"),
+    gettext_noop("It has a password, which nobody on the way may read. Open it with https://."),
+)
 WRONG_METHOD = ErrorPage(
     405, gettext_noop("That does not work here"), gettext_noop("This address does not answer that kind of request.")
 )

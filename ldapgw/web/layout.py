@@ -63,6 +63,14 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "phone-reset": FlashMessage(
         "good", gettext_noop("The phone has a new password. It is shown here for ten minutes, and never again.")
     ),
+    "provisioning-made": FlashMessage(
+        "good",
+        gettext_noop(
+            "The phone has a new password and a provisioning address. Both are shown here for ten minutes, and never "
+            "again."
+        ),
+    ),
+    "provisioning-ended": FlashMessage("good", gettext_noop("The provisioning address no longer works.")),
     "address-made": FlashMessage(
         "good", gettext_noop("The phone has a secret address. It is shown here for ten minutes, and never again.")
     ),

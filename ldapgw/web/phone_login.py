@@ -20,7 +20,7 @@ from ldapgw.web.http import HttpRequest, HttpResponse, text_response
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
 # Seconds until a wrong login is answered while another answer to the same network and login is delayed.
-_LONGEST_DELAY = 8.0
+LONGEST_DELAY = 8.0
 
 
 class HttpCredentials(NamedTuple):
@@ -89,7 +89,7 @@ async def log_in(
             dependencies.login_refused(name, request.address)
     if viewer is None or not any(access.tenant == tenant.name for access in viewer.access):
         delay = dependencies.login_delay(request.address, name)
-        await deferLater(clock, _LONGEST_DELAY if delay is None else delay)
+        await deferLater(clock, LONGEST_DELAY if delay is None else delay)
         raise LoginRefused(refusal)
     return viewer
 

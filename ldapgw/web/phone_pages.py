@@ -32,7 +32,7 @@ from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, 
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import activity, phones, recordings
+from ldapgw.store import activity, phones, provisioning, recordings
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
@@ -62,8 +62,6 @@ MAX_PHONES_PER_PERSON = 50
 NO_OWNER = "shared"
 # The form's value of a phone whose model is not in the list; stored as an empty one.
 OTHER_MODEL = "other"
-# The fields in a QR code, which every vendor's settings have.
-QR_CODE_FIELDS = ("Server", "Port", "Search base", "User name", "Password")
 
 # Connection tests of a session at once, seconds until one more is allowed, and tests of all sessions at a time.
 TEST_BURST = 5
@@ -83,6 +81,7 @@ _SCALE = 4
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
+_QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
 # JSON lines have no registered type; browsers do not show this one.
 _RECORDING_MEDIA_TYPE = "application/octet-stream"
@@ -184,6 +183,7 @@ class PhonePages:
         self._dependencies = layout.dependencies.phones
         self._one_time_passwords = OneTimePasswords()
         self._one_time_secrets = OneTimePasswords()
+        self._one_time_addresses = OneTimePasswords()
         self._test_limiter = RateLimiter(TEST_BURST, TEST_INTERVAL_SECONDS)
         self._tests_running = 0
         layout.account_sections.append(self.account_section)
@@ -264,9 +264,6 @@ class PhonePages:
             model=MODELS[login.model].title if login.model in MODELS else "",
             state=self.state(login),
             password=password,
-            qr_code=self._one_time_passwords.cached_qr_code(
-                visitor.session, login.name, request.language, lambda: self._qr_code(request, tenant, login, password)
-            ),
             vendors=[*model_vendors, *(other for other in VENDORS.values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
             lines=search_log_lines(searches, self._profile(login)),
@@ -277,6 +274,7 @@ class PhonePages:
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
             tenant_format=NUMBER_FORMATS[tenant.number_format],
+            **await self._provisioning_values(request, tenant, visitor, login, vendor),
             http=self._http_addresses(tenant, visitor, login, vendor),
             **self._sheet_values(tenant, login, vendor, password),
         )
@@ -365,12 +363,21 @@ class PhonePages:
         hashed = hash_password(password, self._layout.dependencies.random)
         if not await self._do(request, tenant, visitor, Act.PHONE_PASSWORD, phones.set_password, login.name, hashed):
             raise PageError(error_pages.NOT_FOUND, tenant)
-        self._one_time_passwords.forget(login.name)
-        self._one_time_secrets.forget(login.name)
-        self._one_time_passwords.add(visitor.session, login.name, password, self._layout.now())
+        self.keep(visitor, login, password)
         await self._layout.dependencies.changed()
         self._log("got a new password", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "phone-reset", f"phones/{login.name}")
+
+    def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
+        """Keep a phone's new password for its page, and forget what the former password had.
+
+        :param address: the secret of a provisioning address that was made with the password.
+        """
+        for kept in (self._one_time_passwords, self._one_time_secrets, self._one_time_addresses):
+            kept.forget(login.name)
+        self._one_time_passwords.add(visitor.session, login.name, password, self._layout.now())
+        if address:
+            self._one_time_addresses.add(visitor.session, login.name, address, self._layout.now())
 
     async def test(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/test``: try what the phone will meet, with ``password`` if it is given."""
@@ -583,13 +590,24 @@ class PhonePages:
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if tenant.photos and secret else "",
         }
 
-    def _qr_code(self, request: HttpRequest, tenant: WebTenant, login: PhoneLogin, password: str) -> Markup:
-        """The settings that every phone needs, as a QR code."""
-        sheet = self._provisioning_sheet(tenant, login, VENDORS["other"], password)
-        translate = self._layout.renderer.language(request.language).translate
-        fields = [field for field in sheet.fields if field.label in QR_CODE_FIELDS]
-        text = "\n".join(f"{translate(field.label)}: {field.value}" for field in fields)
-        return qr_code(text, translate(gettext_noop("The settings of this phone as a QR code, with its password")))
+    async def _provisioning_values(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, login: PhoneLogin, vendor: Vendor
+    ) -> Mapping[str, Any]:
+        """The template values of the phone's provisioning address; the URL is empty if it is not to be shown."""
+        now = self._layout.now()
+        secret = self._one_time_addresses.get(visitor.session, login.name, now)
+        url = f"{self._layout.public_url.tenant_url(tenant.name)}provision/{login.name}.{secret}/"
+        title = self._layout.renderer.language(request.language).translate(_QR_CODE_TITLE)
+        code = self._one_time_addresses.cached_qr_code(
+            visitor.session, login.name, request.language, lambda: qr_code(url, title)
+        )
+        files = (vendor.file, *(other.file for other in vendors_of(login.model)), VENDORS["other"].file)
+        return {
+            "provisioning": await self._layout.dependencies.store.read(provisioning.read, login.name, now),
+            "provisioning_url": url if secret else "",
+            "provisioning_file": next(filter(None, files)),
+            "provisioning_qr_code": code,
+        }
 
     def _log(self, event: str, request: HttpRequest, visitor: Visitor, login: PhoneLogin) -> None:
         log.info(

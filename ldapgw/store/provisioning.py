@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Provisioning addresses: for a day a phone fetches its settings, with its password, from an address with a secret.
+
+The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day, when it is
+revoked, when the phone gets a new password or another name, or is removed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ldapgw.store import phones
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import provisioning
+
+SECONDS = 86400.0
+# The last fetches that are kept.
+MAX_FETCHES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A fetch of a phone's settings: when, from which IP address, and which file."""
+
+    when: float
+    address: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningAddress:
+    """A phone's provisioning address.
+
+    :ivar secret: the hash of the secret in the address.
+    :ivar until: when the address ends, in seconds since the epoch.
+    :ivar fetches: the last fetches, newest first.
+    """
+
+    phone: str
+    secret: str = field(repr=False)
+    until: float
+    fetches: tuple[Fetch, ...] = ()
+
+
+def create(
+    connection: Connection,
+    name: str,
+    secret_box: SecretBox,
+    password: str,
+    password_hash: str,
+    secret_hash: str,
+    now: float,
+) -> bool:
+    """Give a phone a new password together with an address; a former address ends.
+
+    :returns: False, and nothing is stored, when there is no phone of this name.
+    """
+    remove_expired(connection, now)
+    if not phones.set_password(connection, name, password_hash):
+        return False
+    connection.execute(
+        insert(provisioning).values(
+            phone=name, secret=secret_hash, password=secret_box.seal(password), until=now + SECONDS, fetches="[]"
+        )
+    )
+    return True
+
+
+def end(connection: Connection, name: str) -> bool:
+    """End a phone's address; False when it has none."""
+    return connection.execute(delete(provisioning).where(provisioning.c.phone == name)).rowcount > 0
+
+
+def remove_expired(connection: Connection, now: float) -> None:
+    """Delete the addresses that have ended by time, with their passwords."""
+    connection.execute(delete(provisioning).where(provisioning.c.until <= now))
+
+
+def read(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
+    """Read a phone's address; None when it has none, or it has ended."""
+    current = (provisioning.c.phone == name) & (provisioning.c.until > now)
+    columns = (provisioning.c.phone, provisioning.c.secret, provisioning.c.until, provisioning.c.fetches)
+    row = connection.execute(select(*columns).where(current)).first()
+    if row is None:
+        return None
+    fetches = tuple(Fetch(*fetch) for fetch in json.loads(row.fetches))
+    return ProvisioningAddress(row.phone, row.secret, row.until, fetches)
+
+
+def fetch(
+    connection: Connection, address: ProvisioningAddress, secret_box: SecretBox, new: Fetch
+) -> str | Literal[False]:
+    """Read the password behind an address, and keep that it was fetched.
+
+    :param address: as read; the caller has checked the secret.
+    :returns: False when the address has ended, or another one has taken its place.
+    """
+    same = (provisioning.c.phone == address.phone) & (provisioning.c.secret == address.secret)
+    row = connection.execute(
+        select(provisioning.c.password, provisioning.c.fetches).where(same, provisioning.c.until > new.when)
+    ).first()
+    if row is None:
+        return False
+    fetches = [(new.when, new.address, new.file), *json.loads(row.fetches)][:MAX_FETCHES]
+    connection.execute(update(provisioning).where(same).values(fetches=json.dumps(fetches)))
+    return secret_box.unseal(row.password)

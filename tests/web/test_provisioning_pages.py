@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""Provisioning addresses: made with a new password, opened, fetched, and ended."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from ldapgw.directory.access import verify_password
+from ldapgw.ldap.admission import FIRST_DELAY
+from ldapgw.store import phones, provisioning
+from ldapgw.web.phone_pages import PASSWORD_SECONDS
+from tests.support.readers import _yealink
+from tests.support.stage.book_clients import Pbx
+from tests.support.stage.web import BOB, URL, Browser, Stage, owner, words_on
+
+PHONE = "/acme/phones/desk1"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A gateway behind a proxy that ends TLS."""
+    return Stage()
+
+
+def private(stage: Stage) -> Browser:
+    """A browser without a session."""
+    return stage.browser()
+
+
+def made(browser: Browser) -> str:
+    """The path of a new address, with the slash at its end."""
+    assert browser.submit(f"{PHONE}/provision").location == PHONE
+    address = re.search(r'<code id="the-provisioning">([^<]+)</code>', browser.get(PHONE).body)
+    assert address is not None
+    return html.unescape(address[1]).removeprefix(URL)
+
+
+def test_an_address_gives_the_settings_with_a_new_password(stage: Stage) -> None:
+    """Without a sign-in, by the vendor's name of the file and by the one with a MAC address."""
+    browser = owner(stage, model="yealink")
+    before = stage.do(phones.read_by_name, "desk1").password
+    path = made(browser)
+    for file in ("yealink-ldap.cfg", "0015651a2b3c.cfg"):
+        answer = private(stage).get(path + file)
+        assert (answer.status, answer.headers["cache-control"]) == (200, ["no-store"])
+        read = _yealink(answer.body)
+        login = stage.do(phones.read_by_name, "desk1")
+        assert (read["ldap.user"], login.password != before) == ("desk1", True)
+        assert verify_password(read["ldap.password"].encode(), login.password)
+    assert private(stage).get(path + "ldap.json").status == 200
+    assert private(stage).get(path + "passwd").status == 404
+
+
+def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
+    """Whoever previews the link, or scans the code, gets no password; each fetch is shown with its address."""
+    browser = owner(stage, model="yealink")
+    path = made(browser)
+    page = private(stage).get(path)
+    assert page.status == 200
+    assert f'href="{path}yealink-ldap.cfg"' in page.body
+    password = re.search(r'id="the-password">([^<]+)<', browser.get(PHONE).body)
+    assert password is not None
+    assert password[1] not in page.body
+    assert "Nobody has fetched the settings yet" in words_on(browser.get(PHONE))
+    private(stage).get(path + "yealink-ldap.cfg")
+    (fetch,) = stage.do(provisioning.read, "desk1", stage.clock.seconds()).fetches
+    assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
+    assert f"{fetch.address} yealink-ldap.cfg" in words_on(browser.get(PHONE))
+
+
+def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
+    """Neither the secret nor the password, nor does a page that is opened later."""
+    browser = owner(stage)
+    path = made(browser)
+    secret = path.rstrip("/").rpartition(".")[2]
+    row = stage.do(lambda connection: connection.exec_driver_sql("select * from provisioning").one())
+    password = re.search(r'id="the-password">([^<]+)<', browser.get(PHONE).body)
+    assert password is not None
+    assert secret not in repr(row)
+    assert password[1] not in repr(row)
+    assert secret not in repr(stage.do(provisioning.read, "desk1", stage.clock.seconds()))
+    stage.clock.advance(PASSWORD_SECONDS)
+    page = browser.get(PHONE)
+    assert secret not in page.body
+    assert "It was shown once, for ten minutes" in words_on(page)
+
+
+@pytest.mark.parametrize("end", ["revoked", "day", "password", "newer", "renamed", "removed"])
+def test_an_address_ends(stage: Stage, end: str) -> None:
+    """When it is revoked, after a day, with another password or name, and with the phone; the password is deleted."""
+    browser = owner(stage, model="yealink")
+    path = made(browser)
+    match end:
+        case "revoked":
+            assert browser.submit(f"{PHONE}/provision/end").location == PHONE
+        case "day":
+            stage.clock.advance(provisioning.SECONDS)
+            stage.do(provisioning.remove_expired, stage.clock.seconds())
+        case "password":
+            browser.submit(f"{PHONE}/reset")
+        case "newer":
+            assert made(browser) != path
+            stage.do(provisioning.end, "desk1")
+        case "renamed":
+            assert stage.do(phones.rename, "desk1", "desk2")
+        case "removed":
+            browser.submit(f"{PHONE}/remove")
+    for file in ("", "yealink-ldap.cfg"):
+        seen = stage.do(provisioning.read, "desk1", stage.clock.seconds())
+        assert seen is None, file
+    rows = stage.do(lambda connection: connection.exec_driver_sql("select count(*) from provisioning").scalar())
+    assert rows == 0
+
+
+def test_an_address_needs_https(stage: Stage) -> None:
+    """Over the network in clear it gives nothing."""
+    path = made(owner(stage, model="yealink"))
+    stage.trusts = lambda _: True
+    for below in ("", "yealink-ldap.cfg"):
+        clear = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
+        assert private(stage).get(path + below, clear).status == 403
+
+
+def test_asking_first_and_other_people(stage: Stage) -> None:
+    """A page names the consequence; a colleague's phone is not there."""
+    browser = owner(stage)
+    assert "Create a provisioning address for desk1?" in browser.get(f"{PHONE}/provision").body
+    other = stage.browser()
+    other.consent(account=BOB)
+    assert other.get(f"{PHONE}/provision").status == 404
+    assert other.submit(f"{PHONE}/provision").status == 404
+    assert other.submit(f"{PHONE}/provision/end").status == 404
+
+
+@pytest.mark.parametrize("name", ["desk1", "desk9"])
+def test_guesses(stage: Stage, name: str) -> None:
+    """They are answered late, alike for a phone that has an address and for none, and in clear not at all."""
+    made(owner(stage, model="yealink"))
+    path = f"/acme/provision/{name}.q3h7k2m9x4z8b5n6p1rs/yealink-ldap.cfg"
+    phone = Pbx(stage)
+    assert phone.get(path, {}) == b""
+    assert phone.wait(FIRST_DELAY).startswith(b"HTTP/1.1 404 ")
+    assert Pbx(stage, "192.0.2.1").get(path, {}).startswith(b"HTTP/1.1 403 ")
