@@ -288,6 +288,8 @@ def commands() -> dict[str, click.Command]:
         command = main.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                found[name] = command
             found |= {f"{name} {sub}": command.commands[sub] for sub in command.commands}
         else:
             found[name] = command
@@ -295,8 +297,9 @@ def commands() -> dict[str, click.Command]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    """The options of a command but --help."""
-    return {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+    """The options of a command but --help, without their short forms."""
+    options = (param for param in command.params if isinstance(param, click.Option))
+    return {opt for option in options for opt in option.opts if opt.startswith("--")}
 
 
 def arguments_of(command: click.Command) -> list[str]:
@@ -317,6 +320,8 @@ def parse(words: list[str]) -> None:
     command: click.Command = main
     while isinstance(command, click.Group):
         _, words, _ = command.make_parser(context).parse_args(list(words))
+        if not words and command.invoke_without_command:
+            return
         name, *words = words
         found = command.get_command(context, name)
         if found is None:

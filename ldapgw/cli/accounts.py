@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``accounts`` and ``share``: list the accounts with the state of their syncs, and set who sees an account's book."""
+"""``accounts`` and ``share``: list the accounts with the state of their syncs, and set who finds their contacts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.certificate import expiry_if_near
+from ldapgw.cli.disconnect import remove_account
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing, Source
@@ -23,21 +25,30 @@ from ldapgw.store.activity import Act
 from ldapgw.store.contacts import read_labels
 from ldapgw.store.database import Database, check_writable
 
-_SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
+SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
 
 _SEEN_BY = {
-    Sharing.PRIVATE: "its own phones alone see the book",
-    Sharing.CALLERS: "others' phones see the name of a caller in the book, and nothing else of it",
-    Sharing.SHARED: "all phones of the tenant see the book",
+    Sharing.PRIVATE: "only its own phones find its contacts",
+    Sharing.CALLERS: "others' phones show the names of callers from its contacts, and nothing else",
+    Sharing.SHARED: "all phones of the tenant find its contacts",
 }
 
 
-@click.command()
-@click.option("--tenant", metavar="T", help="The accounts of this tenant alone.")
+@click.group(
+    invoke_without_command=True,
+    epilog=examples(
+        "ldapgw accounts", "ldapgw accounts --wide", "ldapgw accounts remove alice@acme.example --with-phones"
+    ),
+)
+@click.option("--tenant", metavar="T", help="List only this tenant's accounts.")
+@click.option("--wide", is_flag=True, help="Show all columns, however wide the terminal is.")
 @as_json
 @pass_site
-def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FBT001  click passes by name
-    """List the accounts, a row each."""
+@click.pass_context
+def accounts(ctx: click.Context, site: Site, tenant: str | None, *, wide: bool, as_json: bool) -> None:
+    """List the accounts and what needs action, or remove one."""
+    if ctx.invoked_subcommand is not None:
+        return
     if tenant is not None:
         site.tenant(tenant)
     with site.open_store() as database:
@@ -46,14 +57,22 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
         write_error = _write_error(database)
     since = now() if write_error else None
     known = tuple(with_database_error(account, since) for account in known)
-    certificate_ends = expiry_if_near(site.config.tls, now())
-    objects = [_json_object(site, account, certificate_ends) for account in known]
+    objects = account_objects(site, known)
     if as_json:
         print_json(objects)
     elif not known:
-        hint(f"There is no account yet; connect one on {site.config.web.public_url}/")
+        hint(f"There are no accounts yet. Connect one at {site.config.web.public_url}/")
     else:
-        _print(known, objects, write_error)
+        _print(site, known, objects, write_error, wide=wide)
+
+
+accounts.add_command(remove_account)
+
+
+def account_objects(site: Site, known: Collection[Account]) -> list[dict[str, Any]]:
+    """The account objects of ``status.json``."""
+    certificate_ends = expiry_if_near(site.config.tls, now())
+    return [_json_object(site, account, certificate_ends) for account in known]
 
 
 def _write_error(database: Database) -> str:
@@ -77,17 +96,25 @@ def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: st
         raise click.BadParameter(f"{text!r} is not one of {', '.join(_SEEN_BY)}, group:NAME") from None
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ldapgw share alice@acme.example shared",
+        "ldapgw share alice@acme.example callers --label Customers",
+        "ldapgw share alice@acme.example private",
+    )
+)
 @click.argument("account")
 @click.argument("sharing", metavar="private|callers|group:NAME|shared", callback=_read_sharing)
-@click.option("--label", metavar="NAME", default="", help="Share the contacts with this Google label alone.")
+@click.option("--label", metavar="NAME", default="", help="Share only the contacts with this Google label.")
 @account_tenant
 @pass_site
 def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None) -> None:
-    """Say who sees the book of ACCOUNT besides its own phones.
+    """Choose whose phones find the contacts of ACCOUNT.
 
-    private: nobody.  callers: all phones of the tenant, for the name behind a whole telephone number alone.
-    group:NAME: the phones of the accounts in a group of the configuration.  shared: all phones of the tenant.
+    Its own phones always do.
+
+    private: nobody's. callers: all phones of the tenant, but only to show who is calling. group:NAME: the phones of the
+    accounts in a group of the configuration. shared: all phones of the tenant.
     """
     with site.open_store() as database, database.begin() as connection:
         chosen_account = find_account(connection, account, tenant)
@@ -96,9 +123,9 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
             _check_label(connection, chosen_account, sharing, label)
         entry = act(chosen_account.tenant, Act.SHARING_CHANGED, chosen_account.address, sharing.value)
         activity.recorded(connection, entry, stored.set_sharing, chosen_account.id, sharing, label)
-    seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the accounts in {sharing.group} see the book")
-    of_label = f"; of its contacts, those with the label {label} alone" if label else ""
-    print_line(f"{chosen_account.address} is {sharing.value} now: {seen_by}{of_label}.")
+    seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the group {sharing.group} find its contacts")
+    of_label = f" (only those with the label {label})" if label else ""
+    print_line(f"{chosen_account.address} is now {sharing.value}: {seen_by}{of_label}.")
 
 
 def _check_label(connection: Connection, account: Account, sharing: Sharing, label: str) -> None:
@@ -129,36 +156,39 @@ def _sources(site: Site, tenant: str) -> Collection[Source]:
     return next((configured.sources for configured in site.config.tenant if configured.name == tenant), ())
 
 
-def _print(known: Collection[Account], objects: Collection[dict[str, Any]], write_error: str) -> None:
+def _print(
+    site: Site, known: Collection[Account], objects: Collection[dict[str, Any]], write_error: str, *, wide: bool
+) -> None:
     """Print the table of accounts and a line for each problem.
 
     :param write_error: why the database cannot be written, which concerns all accounts.
     """
-    print_table(
-        ("", "account", "tenant", "state", "sharing", "contacts#", "numbers#", "last sync", "next sync"),
+    several = wide or len({account.tenant for account in known} | {tenant.name for tenant in site.config.tenant}) > 1
+    tenant_column = ("tenant",) if several else ()
+    more = ("numbers#", "next sync") if wide else ()
+    columns = ("", "account", *tenant_column, "state", "sharing", "contacts#", "last sync", *more)
+    rows = (
         (
-            (
-                _SIGNS[item["state"]],
-                account.address,
-                account.tenant,
-                item["state"],
-                account.sharing.value + (f" (label {account.shared_label})" if account.shared_label else ""),
-                str(account.contacts),
-                str(account.numbers),
-                local_time(account.last_sync, now()),
-                local_time(account.next_sync, now()),
-            )
-            for account, item in zip(known, objects, strict=True)
-        ),
+            SIGNS[item["state"]],
+            account.address,
+            *([account.tenant] if several else []),
+            item["state"],
+            account.sharing.value + (f" (label {account.shared_label})" if account.shared_label else ""),
+            str(account.contacts),
+            local_time(account.last_sync, now()),
+            *([str(account.numbers), local_time(account.next_sync, now())] if wide else []),
+        )
+        for account, item in zip(known, objects, strict=True)
     )
+    print_table(columns, rows, keep=("", "account"), wide=wide)
     if write_error:
-        print_line(f"! the database: {write_error}")
+        print_line(f"! database: {write_error}")
         return
-    for line in _problem_lines(known, objects):
+    for line in problem_lines(known, objects):
         print_line(line)
 
 
-def _problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
+def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
     """Each account's problems with their remedies; a problem of the whole tenant is reported once."""
     alarms: set[str] = set()
     for account, item in zip(known, objects, strict=True):
@@ -174,4 +204,4 @@ def _problem_lines(known: Collection[Account], objects: Collection[dict[str, Any
             yield f"! {account.address}: {warning['message']}"
         if item["skipped"]:
             reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in item["skipped"].items())
-            yield f"  {account.address}: left out: {reasons}"
+            yield f"  {account.address}: skipped: {reasons}"

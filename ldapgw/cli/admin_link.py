@@ -7,6 +7,7 @@ import secrets
 
 import click
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.store import activity, sign_ins
@@ -15,14 +16,14 @@ from ldapgw.store.activity import Act
 from ldapgw.store.sign_ins import LINK_SECONDS
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw admin-link", "ldapgw admin-link --tenant acme --json"))
 @only_tenant
 @as_json
 @pass_site
 def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
-    """Print a link that opens the administration of a tenant, once and within the hour.
+    """Print a one-time link to the administration of a tenant.
 
-    It is for the time before anybody can sign in; later, the tenant's admins sign in on its page.
+    It works within an hour. Use it before anybody can sign in. Later, the tenant's admins sign in on its page.
     """
     name = site.tenant(tenant).name
     token, created_at = secrets.token_urlsafe(32), now()
@@ -34,4 +35,4 @@ def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
         print_json({"link": link, "tenant": name, "expires": timestamp(created_at + LINK_SECONDS)})
         return
     print_line(link)
-    hint("Open it in a browser: it is good once, and for an hour.")
+    hint("Open it in a browser. It works once, within an hour.")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ldapgw.cli.confirm import confirm, yes_option
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, act, is_missing, pass_site
 from ldapgw.errors import UserError
@@ -20,32 +22,41 @@ from ldapgw.store.key_rotation import rotate
 from ldapgw.store.secrets import SecretBox, new_key
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw backup /var/backups/ldapgw.db"))
 @click.argument("file", type=click.Path(path_type=Path))
 @pass_site
 def backup(site: Site, file: Path) -> None:
-    """Copy the database into FILE, consistent while the gateway runs.
+    """Copy the database to FILE, also while the gateway runs.
 
-    A file of that name is replaced.  The key is not in it.  FILE is yours: what is in it stays there when its owner
-    disconnects, so delete it when it is not needed any more.
+    An existing FILE is replaced. The key is not in it. FILE keeps the contacts of people who disconnect later, so
+    delete it when you no longer need it.
     """
     database = _database_file(site)
     if is_missing(database):
         raise UserError(f"{database}: there is no database yet")
     back_up(database, file)
     size = file.stat().st_size / (1 << 20)
-    print_line(f"The database is in {file} ({size:.1f} MiB). Its key is not; keep a copy of {site.key_file} elsewhere.")
-    print_line("It keeps the contacts of people who disconnect later; delete it when it is not needed any more.")
+    print_line(
+        f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_file} elsewhere."
+    )
+    print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ldapgw restore /var/backups/ldapgw.db", "ldapgw restore /var/lib/ldapgw/ldapgw.db.before-restore --yes"
+    )
+)
 @click.argument("file", type=click.Path(path_type=Path))
+@yes_option
 @pass_site
-def restore(site: Site, file: Path) -> None:
-    """Put a backup back: accounts, contacts and phones are as they are in FILE.
+def restore(site: Site, file: Path, *, yes: bool) -> None:
+    """Restore a backup.
 
-    A running gateway goes on with them.  What there was is kept beside the database.
+    Accounts, contacts and phones will be as they are in FILE. A running gateway continues with them. The present
+    database is kept beside it for 30 days.
     """
+    confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
     database = _database_file(site)
     prepare_state_dir(site.state_dir)
     # The cached books do not match the restored contacts; a running gateway caches its books anew.
@@ -54,22 +65,22 @@ def restore(site: Site, file: Path) -> None:
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
     running = lock_holder_pid(site.state_dir) is not None
-    ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."
-    print_line(f"{file} is restored{ending}")
+    ending = "The gateway serves it within 2 seconds." if running else "Now start the gateway."
+    print_line(f"Restored {file}. {ending}")
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw rotate-key"))
 @pass_site
 def rotate_key(site: Site) -> None:
-    """Encrypt every secret under a new key; a running gateway goes on with it.
+    """Encrypt all secrets with a new key. A running gateway continues with it.
 
-    Backups from before need the key from before.
+    Older backups need the old key: keep a copy of it with them.
     """
     with site.open_store() as database:
         count = rotate(database, site.key_file, new_key())
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
-    print_line(f"{count} secrets are encrypted under a new key in {site.key_file}; keep a copy of it elsewhere.")
+    print_line(f"Encrypted {count} secrets with a new key in {site.key_file}. Keep a copy of it elsewhere.")
 
 
 def _database_file(site: Site) -> Path:

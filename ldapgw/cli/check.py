@@ -16,6 +16,7 @@ import click
 from ldapgw.cli import certificate, state_dir
 from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.google import google_clients, run_in_reactor
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Sharing, Source
@@ -38,14 +39,14 @@ REFUSED_REDIRECT_URI = (
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}
 
 
-@click.command()
-@click.option("--online", is_flag=True, help="Reach Google too, and try the clients.")
+@click.command(epilog=examples("ldapgw check", "ldapgw check --online"))
+@click.option("--online", is_flag=True, help="Also reach Google, and try the OAuth clients.")
 @as_json
 @pass_site
 def check(site: Site, *, online: bool, as_json: bool) -> None:
-    """Check the configuration and all that it points to, and change nothing.
+    """Check the configuration and everything it points to.
 
-    Prints the redirect URI and the JavaScript origin to register with Google.
+    Changes nothing. Prints the redirect URI and the JavaScript origin to register with Google.
     """
     results = [*_results(site), *(_online(site) if online else ())]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))

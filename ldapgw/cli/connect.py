@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ldapgw.cli.google import get_reactor, google_clients, run_in_reactor
+from ldapgw.cli.help import examples
 from ldapgw.cli.oauth_callback import callback_request, describe_page_error, wait_for_browser
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, only_tenant, pass_site
@@ -71,17 +72,18 @@ class _ConsentDependencies:
         ]
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw connect", "ldapgw connect --tenant acme --paste"))
 @only_tenant
-@click.option("--paste", is_flag=True, help="Listen nowhere; take the address of the page where the browser has ended.")
+@click.option("--paste", is_flag=True, help="For a browser on another computer: paste the address where it ends up.")
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    help=f"Where Google sends the browser to on localhost; else that of a public_url on localhost, else {_PORT}.",
+    help=f"The port on localhost that Google sends the browser to. Default: that of public_url if it is on localhost, "
+    f"otherwise {_PORT}.",
 )
 @pass_site
 def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) -> None:
-    """Connect a Google account without the page, by a browser that comes back to localhost."""
+    """Connect a Google account from the command line."""
     name = site.tenant(tenant).name
     with site.create_store() as database:
         dependencies = _consent_dependencies(site, database, port)
@@ -91,7 +93,7 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
         except PageError as error:
             raise UserError(describe_page_error(error)) from None
         address = _discard_session(database, result)
-    print_line(f"{address} is connected; a gateway that runs begins to sync at once.")
+    print_line(f"Connected {address}. A running gateway starts to sync immediately.")
 
 
 def _consent_dependencies(site: Site, database: Database, port: int | None) -> _ConsentDependencies:
@@ -134,7 +136,7 @@ def _paste(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) 
     :raises UserError: when the text is not that address.
     """
     _print_url(dependencies, redirect)
-    hint("Afterwards the browser ends at an address on localhost that it may not be able to open.")
+    hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
     pasted = click.prompt("Paste that address here", err=True).strip()
     query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
@@ -157,8 +159,8 @@ def _listen(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect)
 
 def _print_url(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> None:
     redirect_uri = PublicUrl.parse(dependencies.public_url).redirect_uri
-    hint(f"The redirect URI has to be registered with Google: {redirect_uri}")
-    hint("Open this address in a browser, and choose the account to connect:")
+    hint(f"This redirect URI must be registered with Google: {redirect_uri}")
+    hint("Open this address in a browser and choose the account to connect:")
     print_line(redirect.url)
 
 

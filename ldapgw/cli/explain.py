@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 import click
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.lookup import read_filter
 from ldapgw.cli.output import print_json, print_line
@@ -25,14 +26,14 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw explain 0301234567 --phone desk1", "ldapgw explain müller --phone desk1 --json"))
 @click.argument("wanted", metavar="TEXT_NUMBER_OR_FILTER")
-@click.option("--phone", metavar="NAME", required=True, help="The phone that asks.")
-@click.option("--base", metavar="DN", default="", help="Where the phone's search begins, if not at the tenant's base.")
+@click.option("--phone", metavar="NAME", required=True, help="The phone that searches.")
+@click.option("--base", metavar="DN", default="", help="The phone's search base. Default: the tenant's base DN.")
 @as_json
 @pass_site
 def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) -> None:
-    """Tell why a phone finds what it finds, and why a contact that exists is not found."""
+    """Explain why a phone finds a contact or doesn't."""
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_phone(connection, phone)

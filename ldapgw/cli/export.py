@@ -12,6 +12,7 @@ import click
 from ldapgw.cli.formats import table
 from ldapgw.cli.formats.ldif import ldif
 from ldapgw.cli.formats.vcard import vcard
+from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.site import Site, find_account, only_tenant, pass_site
 from ldapgw.contact import Contact
@@ -31,16 +32,27 @@ class ExportedContact(NamedTuple):
     labels: Mapping[str, str]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ldapgw export --format csv > contacts.csv", "ldapgw export --account alice@acme.example --format vcard"
+    )
+)
 @only_tenant
-@click.option("--account", metavar="ADDRESS", help="This account's book alone; else all books, and the directory.")
-@click.option("--format", "form", type=click.Choice(["ldif", "vcard", "csv"]), required=True, help="What to write.")
-@click.option("--verbatim", is_flag=True, help="With csv: cells as they are, although a spreadsheet may evaluate some.")
+@click.option("--account", metavar="ADDRESS", help="Only this account's contacts. Default: all, with the directory.")
+@click.option("--format", "form", type=click.Choice(["ldif", "vcard", "csv"]), required=True, help="The file format.")
+@click.option(
+    "--verbatim",
+    is_flag=True,
+    help="With csv: no apostrophes before what a spreadsheet takes for formulas.",
+)
 @pass_site
 def export(site: Site, tenant: str | None, account: str | None, form: str, *, verbatim: bool) -> None:
-    """Write the contacts of a tenant, or of one account, to standard output."""
+    """Write contacts as LDIF, vCard or CSV.
+
+    Those of a tenant or of one account, to standard output.
+    """
     if verbatim and form != "csv":
-        raise click.UsageError("--verbatim is for --format csv alone.")
+        raise click.UsageError("--verbatim works only with --format csv.")
     chosen = site.tenant(tenant)
     with site.open_store() as database:
         owner = None

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ldapgw.cli.check import REFUSED_REDIRECT_URI
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, pass_site
 from ldapgw.errors import UserError
@@ -82,7 +83,12 @@ class ClientFileParam(click.ParamType[str]):
         return str(path) if path else ""
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ldapgw init --admin root@acme.example",
+        "ldapgw --config ldapgw.toml init --admin root@acme.example --state-dir state",
+    )
+)
 @click.option("--admin", type=SettingParam(Mail), help="The administrator's address at Google.")
 @click.option("--tenant", type=SettingParam(Slug), help="A short name of the company.")
 @click.option("--title", help="Its name as people read it.")
@@ -98,9 +104,9 @@ class ClientFileParam(click.ParamType[str]):
 @click.option("--state-dir", help="Where the database and the key lie.")
 @pass_site
 def init(site: Site, /, **given: Any) -> None:
-    """Write a commented configuration file, asking for what it needs, and make the database and the key.
+    """Write the configuration file, asking for what it needs.
 
-    What an option says is not asked for.
+    Also creates the database and the key. Values given as options are not prompted for.
     """
     file = Path(site.file)
     if file.exists():

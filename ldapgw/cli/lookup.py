@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 import click
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.output import hint, print_json, print_table
 from ldapgw.cli.phones import find_phone
@@ -35,14 +37,19 @@ _NUMBERS = {
 }
 
 
-@click.command()
+@click.command(
+    epilog=examples("ldapgw lookup mül", "ldapgw lookup 0301234567 --phone desk1", "ldapgw lookup '(o=Acme*)' --json")
+)
 @click.argument("wanted", metavar="TEXT_OR_NUMBER")
 @only_tenant
-@click.option("--phone", metavar="NAME", help="Search as this phone; else as one that belongs to nobody.")
+@click.option("--phone", metavar="NAME", help="Search as this phone. Default: as a phone that belongs to nobody.")
 @as_json
 @pass_site
 def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as_json: bool) -> None:
-    """Search as a phone would, by the beginning of a name, a number, or an LDAP filter in parentheses."""
+    """Search as a phone does.
+
+    By the beginning of a name, a number, or an LDAP filter in parentheses.
+    """
     with site.open_store() as database:
         login = None
         if phone is not None:
@@ -61,7 +68,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         elif result.entries:
             _print(view, result)
         else:
-            hint("Nothing found.")
+            hint(_nothing_found(database, chosen.name, wanted, phone))
         if not result.complete:
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
@@ -129,6 +136,18 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
     return (f"{number} ({', '.join(kinds)})" if kinds else number for number, kinds in kinds_of.items())
 
 
+def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | None) -> str:
+    """Why nothing was found, if that is known, or how to find out."""
+    with database.begin() as connection:
+        known = accounts.read_all(connection, tenant)
+    if not any(account.is_connected for account in known):
+        return "Nothing found: no account is connected yet."
+    if all(account.last_sync is None for account in known if account.is_connected):
+        return "Nothing found: the first sync hasn't finished yet."
+    name = quote(phone) if phone else "NAME"
+    return f"Nothing found. To see why: ldapgw explain {quote(wanted)} --phone {name}"
+
+
 def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -> None:
     """Print how many books were not searched because they are not shared."""
     hidden = {Sharing.PRIVATE, *([] if has_number_assertion(query.filter) else [Sharing.CALLERS])}
@@ -138,4 +157,4 @@ def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -
     count = sum(account.sharing in hidden or account.sharing.group != "" for account in connected)
     if count:
         books = "1 book that is not shared was" if count == 1 else f"{count} books that are not shared were"
-        hint(f"{books} not looked at; search as one of their phones with --phone NAME.")
+        hint(f"{books} not searched. Search as one of their phones with --phone NAME.")

@@ -7,18 +7,29 @@ External text (contacts, addresses, labels) can neither control the terminal nor
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ldapgw.errors import UserError
+
 # Wider than any row, so that a table that a program reads is neither wrapped nor cut.
 _UNBOUNDED = 10_000
+
+# The colors of the signs at the beginning of a line or in a cell of their own, on a terminal.
+_COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
+# What stands for something that has never happened.
+NEVER = "–"
 
 # Control characters that change the direction of the following text; names do not need them, forgeries do.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -29,32 +40,53 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2).encode())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout; a column whose name ends in ``#`` is aligned to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, keep: Collection[str] = (), wide: bool = False
+) -> None:
+    """Print a table on stdout; a column whose name ends in ``#`` is aligned to the right.
+
+    :param keep: the columns whose values are never broken into lines, such as addresses.
+    :param wide: whether lines may be longer than the terminal is wide.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left", overflow="fold")
+        table.add_column(
+            column.removesuffix("#"),
+            justify="right" if column.endswith("#") else "left",
+            overflow="fold",
+            no_wrap=column in keep,
+        )
     for row in rows:
-        table.add_row(*(Text(clean(cell, keep="\n")) for cell in row))
-    console().print(table)
+        table.add_row(*(Text(clean(cell, keep="\n"), style=_COLORS.get(cell, "")) for cell in row))
+    console(wide=wide).print(table)
 
 
 def print_line(text: str) -> None:
-    """Print a line on stdout."""
-    click.echo(clean(text))
+    """Print a line on stdout; a sign at its beginning is colored on a terminal."""
+    click.echo(_colored(clean(text), sys.stdout))
 
 
 def hint(text: str) -> None:
-    """Print a line on stderr."""
-    click.echo(clean(text), err=True)
+    """Print a line on stderr; a sign at its beginning is colored on a terminal."""
+    click.echo(_colored(clean(text), sys.stderr), err=True)
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A Rich console on the current stdout or stderr."""
+def _colored(line: str, stream: TextIO) -> str:
+    sign, _, rest = line.partition(" ")
+    # https://no-color.org
+    if sign not in _COLORS or os.environ.get("NO_COLOR") or not stream.isatty():
+        return line
+    return f"{click.style(sign, fg=_COLORS[sign])} {rest}"
+
+
+def console(*, stderr: bool = False, wide: bool = False) -> Console:
+    """A Rich console on the current stdout or stderr.
+
+    :param wide: whether lines may be longer than the terminal is wide.
+    """
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
-        file=stream, width=None if stream.isatty() else _UNBOUNDED, markup=False, highlight=False, emoji=False
-    )
+    width = _UNBOUNDED if wide or not stream.isatty() else None
+    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=wide)
 
 
 def clean(text: str, *, keep: str = "") -> str:
@@ -70,8 +102,27 @@ def _is_control_character(char: str) -> bool:
 
 
 def local_time(seconds: float | None, now: float) -> str:
-    """Seconds since the epoch in local time; a time of today without the date; None: empty text."""
+    """Seconds since the epoch in local time; a time of today without the date; None: a dash."""
     if seconds is None:
-        return ""
+        return NEVER
     local, today = (datetime.fromtimestamp(moment, UTC).astimezone() for moment in (seconds, now))
     return local.strftime("%H:%M" if local.date() == today.date() else "%Y-%m-%d %H:%M")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """A new file that nobody else may read; removed when it is not written.
+
+    :raises UserError: when the file exists, or cannot be created.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be created: {error.strerror}") from None
+    try:
+        yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)

@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""``phones``: adds, lists, tests, resets and removes the logins of desk phones; a new password is shown once."""
+"""``phones``: adds, lists, tests, changes and removes the logins of desk phones, and prints their settings.
+
+A new password is shown once, and so is the settings file that has it.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 from sqlalchemy import Connection
 
+from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.google import run_in_reactor
-from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.help import examples
+from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
 from ldapgw.cli.phones_import import import_phones
 from ldapgw.cli.site import Site, act, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
@@ -21,11 +28,11 @@ from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import UserError
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
-from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
+from ldapgw.phones.hints import HARMLESS, Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, number_attributes
 from ldapgw.phones.provisioning.settings import choose_endpoint
-from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import ldap_url, phone_server
 from ldapgw.store import accounts, activity
@@ -36,6 +43,8 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # What is no text is no password and no certificate, and is said to be none.
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
+# The word for a model that is not in the table.
+_OTHER = "other"
 
 
 def _phone_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> NumberFormat | None:
@@ -48,38 +57,50 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
     return None if value is None else NumberFormat(value)
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "ldapgw phones add desk1 --account alice@acme.example --model yealink",
+        "ldapgw phones list",
+        "ldapgw phones test desk1",
+    )
+)
 def phones() -> None:
-    """Add, list and remove phones' logins."""
+    """Add, list, test, change and remove phones."""
 
 
 phones.add_command(import_phones)
 
 
-@phones.command()
+@phones.command(
+    epilog=examples(
+        "ldapgw phones add desk1 --account alice@acme.example --model yealink",
+        "ldapgw phones add lobby --model snom --settings lobby.xml",
+        "ldapgw phones add desk2 --model other --json",
+    )
+)
 @click.argument("name", callback=phone_name)
 @only_tenant
-@click.option("--account", metavar="ADDRESS", help="Whose phone it is; without one it finds shared books alone.")
+@click.option("--account", metavar="ADDRESS", help="The phone's owner. Without one, it finds only shared contacts.")
 @click.option(
     "--model",
-    type=click.Choice([*MODELS], case_sensitive=False),
+    type=click.Choice([*MODELS, _OTHER], case_sensitive=False),
     metavar="MODEL",
-    help=f"The make: {', '.join(MODELS)}.",
+    help=f"The phone's make: {', '.join(MODELS)}, or {_OTHER} (the default).",
 )
 @click.option(
     "--numbers",
     type=click.Choice([numbers.value for numbers in NumberMode]),
-    help="One entry a contact, or one entry a number for phones that show one number alone.  "
-    "Without it, what suits the model; else values.",
+    help="Return one entry per contact (values) or one entry per number (entries), for phones that show only one "
+    "number. Default: what the model needs.",
 )
 @click.option(
     "--number-format",
     type=click.Choice([*NumberFormat], case_sensitive=False),
     callback=_phone_format,
     metavar="FORMAT",
-    help=f"How numbers are written for this phone: {', '.join(PHONE_FORMATS)}.  "
-    "Without it, as the tenant's number_format says.",
+    help=f"How this phone gets numbers: {', '.join(PHONE_FORMATS)}. Default: the tenant's number_format.",
 )
+@click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; -: to standard output.")
 @as_json
 @pass_site
 def add(
@@ -91,34 +112,45 @@ def add(
     model: str | None,
     numbers: str | None,
     number_format: NumberFormat | None,
+    target: str | None,
     as_json: bool,
 ) -> None:
-    """Add a phone, and print its login and its settings."""
+    """Add a phone, and print its login and its settings.
+
+    The password is shown only once.
+    """
     chosen = site.tenant(tenant)
+    model = "" if model in (None, _OTHER) else str(model)
     password = generate_password(os.urandom)
-    with site.create_store() as database, database.begin() as connection:
-        owner = find_account(connection, account, chosen.name) if account is not None else None
-        login = PhoneLogin(
-            name=name,
-            tenant=chosen.name,
-            account_id=owner.id if owner else None,
-            numbers=NumberMode(numbers) if numbers else _numbers_for(model),
-            model=model or "",
-            password=hash_password(password, os.urandom),
-            created_at=now(),
-            number_format=number_format,
-        )
-        if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
-            raise UserError(f"there is a phone {name} already; names are unique on a gateway, in any case")
-    _print_login(site, login, owner.address if owner else None, password, as_json=as_json)
+    _check_target(target, as_json=as_json)
+    with _target_file(target) as file:
+        with site.create_store() as database, database.begin() as connection:
+            owner = find_account(connection, account, chosen.name) if account is not None else None
+            login = PhoneLogin(
+                name=name,
+                tenant=chosen.name,
+                account_id=owner.id if owner else None,
+                numbers=NumberMode(numbers) if numbers else _numbers_for(model),
+                model=model,
+                password=hash_password(password, os.urandom),
+                created_at=now(),
+                number_format=number_format,
+            )
+            if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
+                raise UserError(f"a phone named {name} already exists; names are unique on a gateway, in any case")
+        sheet = _sheet(site, login, vendors_of(model)[0], password)
+        if file is not None:
+            os.write(file, sheet.printed.encode())
+    _print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
 
 
-@phones.command(name="list")
-@click.option("--tenant", metavar="T", help="The phones of this tenant alone.")
+@phones.command(name="list", epilog=examples("ldapgw phones list", "ldapgw phones list --wide"))
+@click.option("--tenant", metavar="T", help="List only this tenant's phones.")
+@click.option("--wide", is_flag=True, help="Show all columns, however wide the terminal is.")
 @as_json
 @pass_site
-def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
-    """List the phones, with when and from where each was last seen, its last search and what was off with it."""
+def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) -> None:
+    """List the phones, and what to fix in their settings."""
     if tenant is not None:
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
@@ -127,49 +159,146 @@ def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json([_json_object(site, login, addresses) for login in logins])
     elif not logins:
-        hint("There is no phone yet; add one with: ldapgw phones add NAME")
+        hint("There are no phones yet. Add one with: ldapgw phones add NAME")
     else:
-        _print_phones(site, logins, addresses)
+        _print_phones(site, logins, addresses, wide=wide)
 
 
-@phones.command()
+@phones.command(
+    epilog=examples(
+        "ldapgw phones settings desk1",
+        "ldapgw phones settings desk1 --password-file desk1.password --output desk1.cfg",
+        "ldapgw phones settings desk1 --model snom",
+    )
+)
 @click.argument("name")
-@pass_site
-def remove(site: Site, name: str) -> None:
-    """Remove a phone: its login is refused from now on."""
-    with site.open_store() as database, database.begin() as connection:
-        login = find_phone(connection, name)
-        activity.recorded(connection, act(login.tenant, Act.PHONE_REMOVED, login.name), stored.remove, login.name)
-    print_line(f"{login.name} is removed.")
-
-
-@phones.command()
-@click.argument("name")
+@click.option(
+    "--model",
+    type=click.Choice([*dict.fromkeys((*MODELS, *VENDORS))], case_sensitive=False),
+    metavar="MODEL",
+    help="Print the settings for this model instead of the phone's own.",
+)
+@click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
+@click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password on its first line.")
 @as_json
 @pass_site
-def reset(site: Site, name: str, *, as_json: bool) -> None:
-    """Give a phone a new password; the old one is refused from now on."""
-    password = generate_password(os.urandom)
+def settings(
+    site: Site, name: str, *, model: str | None, target: str, password_file: TextIO | None, as_json: bool
+) -> None:
+    """Print the settings of a phone for its model.
+
+    It's the same file as on the phone's page. The gateway doesn't know the password: without --password-file, the word
+    PASSWORD stands in its place.
+    """
+    _check_target(target if target != "-" else None, as_json=as_json)
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
-        address = _addresses(connection).get(login.account_id)
-        site.tenant(login.tenant)
-        entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
-        hashed = hash_password(password, os.urandom)
-        activity.recorded(connection, entry, stored.set_password, login.name, hashed)
-    _print_login(site, login, address, password, as_json=as_json)
+    vendor = vendors_of(login.model)[0] if model is None else VENDORS.get(model) or vendors_of(model)[0]
+    sheet = _sheet(site, login, vendor, password_file.readline().strip() if password_file else "")
+    if sheet.link is None:
+        raise UserError(f"{login.name} can't connect: {_no_protection(vendor)}")
+    if as_json:
+        print_json(_settings_json(sheet))
+        return
+    with _target_file(target) as file:
+        if file is None:
+            click.echo(sheet.printed.encode(), nl=False)
+        else:
+            os.write(file, sheet.printed.encode())
 
 
-@phones.command(name="test")
+@phones.command(epilog=examples("ldapgw phones rename desk1 reception"))
+@click.argument("name", metavar="OLD")
+@click.argument("new_name", metavar="NEW", callback=phone_name)
+@pass_site
+def rename(site: Site, name: str, new_name: str) -> None:
+    """Rename a phone.
+
+    The name is the phone's user name too: enter the new one in the phone. The password stays the same.
+    """
+    with site.open_store() as database, database.begin() as connection:
+        login = find_phone(connection, name)
+        entry = act(login.tenant, Act.PHONE_RENAMED, login.name, new_name)
+        if not activity.recorded(connection, entry, stored.rename, login.name, new_name):
+            raise UserError(f"a phone named {new_name} already exists; names are unique on a gateway, in any case")
+    print_line(f"Renamed {login.name} to {new_name}. Enter {new_name} as the user name in the phone.")
+
+
+@phones.command(
+    epilog=examples("ldapgw phones move desk1 --account bob@acme.example", "ldapgw phones move desk1 --nobody")
+)
 @click.argument("name")
-@click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password in its first line.")
-@click.option("--ca-file", type=_TEXT_FILE, help="Certificates of a private authority, as installed on the phones.")
+@click.option("--account", metavar="ADDRESS", help="The new owner.")
+@click.option("--nobody", is_flag=True, help="Remove the owner: the phone finds only shared contacts.")
+@pass_site
+def move(site: Site, name: str, *, account: str | None, nobody: bool) -> None:
+    """Give a phone to another account, or to nobody. Its login stays the same."""
+    if (account is None) != nobody:
+        raise click.UsageError("Choose one of --account ADDRESS and --nobody.")
+    with site.open_store() as database, database.begin() as connection:
+        login = find_phone(connection, name)
+        owner = find_account(connection, account, login.tenant) if account is not None else None
+        entry = act(login.tenant, Act.PHONE_MOVED, login.name, owner.address if owner else "")
+        activity.recorded(connection, entry, stored.set_owner, login.name, owner.id if owner else None)
+    found = f"{owner.address}: it finds that account's contacts" if owner else "nobody: it finds only shared contacts"
+    print_line(f"{login.name} now belongs to {found}.")
+
+
+@phones.command(epilog=examples("ldapgw phones remove desk1", "ldapgw phones remove desk1 --yes"))
+@click.argument("name")
+@yes_option
+@pass_site
+def remove(site: Site, name: str, *, yes: bool) -> None:
+    """Remove a phone. It stops finding contacts immediately."""
+    with site.open_store() as database:
+        with database.begin() as connection:
+            login = find_phone(connection, name)
+        confirm(f"This removes the phone {login.name}: it stops finding contacts immediately.", yes=yes)
+        with database.begin() as connection:
+            activity.recorded(connection, act(login.tenant, Act.PHONE_REMOVED, login.name), stored.remove, login.name)
+    print_line(f"Removed {login.name}.")
+
+
+@phones.command(epilog=examples("ldapgw phones reset desk1", "ldapgw phones reset desk1 --yes --json"))
+@click.argument("name")
+@yes_option
+@as_json
+@pass_site
+def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
+    """Give a phone a new password. The old one stops working immediately."""
+    password = generate_password(os.urandom)
+    with site.open_store() as database:
+        with database.begin() as connection:
+            login = find_phone(connection, name)
+            address = _addresses(connection).get(login.account_id)
+        site.tenant(login.tenant)
+        confirm(
+            f"This gives {login.name} a new password: it finds no contacts until you enter the new password in the "
+            "phone.",
+            yes=yes,
+        )
+        with database.begin() as connection:
+            entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
+            hashed = hash_password(password, os.urandom)
+            activity.recorded(connection, entry, stored.set_password, login.name, hashed)
+    sheet = _sheet(site, login, vendors_of(login.model)[0], password)
+    _print_login(site, login, address, password, sheet, as_json=as_json)
+
+
+@phones.command(
+    name="test",
+    epilog=examples("ldapgw phones test desk1", "ldapgw phones test desk1 --password-file desk1.password --json"),
+)
+@click.argument("name")
+@click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password on its first line.")
+@click.option("--ca-file", type=_TEXT_FILE, help="Certificates of a private CA, as installed on the phones.")
 @as_json
 @pass_site
 def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
-    """Try what the phone will meet: name, port, TLS, login and a search by name and by number.
+    """Test the connection that a phone will make.
 
-    The password is asked for on a terminal; without it, the login and the searches are skipped.
+    Finds the host, connects, uses TLS, logs in, and searches by name and by number. On a terminal you're asked for
+    the password. Without it, login and searches are skipped.
     """
     from ldapgw.phones.reachability import read_ca, try_phone
 
@@ -182,7 +311,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     vendor, *_ = vendors_of(login.model)
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
-        raise UserError(f"{login.name} cannot connect: {vendor.title} and the gateway have no protection in common")
+        raise UserError(f"{login.name} can't connect: {_no_protection(vendor)}")
     access = ConnectionSettings(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
@@ -202,7 +331,8 @@ def _password(file: TextIO | None) -> str:
         return file.readline().strip()
     if not sys.stdin.isatty():
         return ""
-    return str(click.prompt("Password of the phone (empty: skip the login)", "", hide_input=True, err=True)).strip()
+    question = "The phone's password (leave empty to skip the login)"
+    return str(click.prompt(question, "", hide_input=True, err=True)).strip()
 
 
 def find_phone(connection: Connection, name: str) -> PhoneLogin:
@@ -212,12 +342,48 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
     """
     login = stored.read_by_name(connection, name)
     if login is None:
-        raise UserError(f"there is no phone {name}")
+        raise UserError(f"there is no phone named {name}; see ldapgw phones list")
     return login
 
 
-def _numbers_for(model: str | None) -> NumberMode:
+def _numbers_for(model: str) -> NumberMode:
     return NumberMode.ENTRIES if model and MODELS[model].per_number else NumberMode.VALUES
+
+
+def _check_target(target: str | None, *, as_json: bool) -> None:
+    """Refuse two things at once on standard output."""
+    if target is not None and as_json:
+        raise click.UsageError("--json has the settings already: leave out the file.")
+
+
+@contextmanager
+def _target_file(target: str | None) -> Iterator[int | None]:
+    """The file for settings; None: there is none, or it is standard output.
+
+    :raises UserError: when the file exists, or cannot be created.
+    """
+    if target in (None, "-"):
+        yield None
+        return
+    with new_file(Path(str(target))) as file:
+        yield file
+
+
+def _sheet(site: Site, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
+    """The settings of a phone, as its page has them."""
+    tenant = site.tenant(login.tenant)
+    title = tenant.title or tenant.name
+    return make_sheet(vendor, settings_of(login, phone_server(site.config), tenant.base_dn, title, password))
+
+
+def _settings_json(sheet: Sheet) -> dict[str, Any] | None:
+    if sheet.link is None:
+        return None
+    return {"vendor": sheet.vendor.key, "file": sheet.vendor.file or None, "content": sheet.printed}
+
+
+def _no_protection(vendor: Vendor) -> str:
+    return f"{vendor.title} and the gateway have no kind of connection in common; see ldap.listen and [tls]"
 
 
 def _addresses(connection: Connection) -> Mapping[int | None, str]:
@@ -228,10 +394,22 @@ def _bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
     return str(phone_dn(login.name, Dn.parse(tenant.base_dn)))
 
 
-def _print_login(site: Site, login: PhoneLogin, address: str | None, password: str, *, as_json: bool) -> None:
-    """Print the settings of a phone as JSON, or as lines for a person who types them into the phone."""
+def _print_login(
+    site: Site,
+    login: PhoneLogin,
+    address: str | None,
+    password: str,
+    sheet: Sheet,
+    *,
+    target: str | None = None,
+    as_json: bool,
+) -> None:
+    """Print the login and the settings of a phone as JSON, or as lines for a person who enters them in the phone.
+
+    :param target: where the settings are written, if anywhere; with ``-``, standard output has nothing else.
+    """
     tenant = site.tenant(login.tenant)
-    settings = {
+    told = {
         "name": login.name,
         "tenant": login.tenant,
         "account": address,
@@ -241,35 +419,46 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         "ldap_url": ldap_url(site.config),
     }
     if phone_server(site.config).is_loopback:
-        hint("No phone can reach this server: set [web] public_url to a name that phones can reach.")
+        hint("! Phones can't reach this server: set [web] public_url to a host name that they can reach.")
+    if sheet.link is None:
+        hint(f"! {login.name} can't connect: {_no_protection(sheet.vendor)}")
     if as_json:
-        print_json(settings)
+        print_json({**told, "settings": _settings_json(sheet)})
         return
-    vendor, *_ = vendors_of(login.model)
     rows = (
         ("phone", login.name),
-        ("tenant", login.tenant),
-        ("finds", f"the book of {address}, shared books" if address else "shared books"),
+        *([("tenant", login.tenant)] if len(site.config.tenant) > 1 else []),
+        ("finds", f"contacts of {address}, shared contacts" if address else "shared contacts"),
         *_numbers_row(login),
         *([("number format", login.number_format)] if login.number_format else []),
-        ("server", settings["ldap_url"]),
-        ("bind DN", f"{settings['bind_dn']}  (or just {login.name})"),
-        ("password", f"{password}  (shown this once)"),
+        ("server", told["ldap_url"]),
+        ("user name", f"{login.name}  (as a DN: {told['bind_dn']})"),
+        ("password", f"{password}  (shown only once)"),
         ("base DN", tenant.base_dn),
-        ("name filter", vendor.name_filter),
-        ("number filter", vendor.number_filter),
-        ("name attributes", " ".join(NAME_ATTRIBUTES)),
-        ("number attributes", " ".join(number_attributes(per_number=login.numbers is NumberMode.ENTRIES))),
     )
+    write = hint if target == "-" else print_line
     for label, value in rows:
-        print_line(f"{label:<18} {value}")
+        write(f"{label:<18} {value}")
+    if target == "-":
+        click.echo(sheet.printed.encode(), nl=False)
+    elif target is not None:
+        print_line(f"{'settings':<18} {target}")
+    elif sheet.link is not None:
+        print_line("")
+        print_line(f"Settings for {sheet.vendor.title}" + (f", {sheet.vendor.file}:" if not sheet.fields else ":"))
+        if sheet.fields:
+            width = max(len(field.label) for field in sheet.fields)
+            for field in sheet.fields:
+                print_line(f"  {field.label:<{width}}  {field.value}")
+        else:
+            click.echo(sheet.text.encode(), nl=False)
 
 
 def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
     """The row about several numbers, for a phone that gets an entry for each number."""
     model = MODELS.get(login.model)
     reason = f", because {model.reason}" if model and model.per_number else ""
-    return [("numbers", f"an entry for each{reason}")] if login.numbers is NumberMode.ENTRIES else []
+    return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []
 
 
 def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
@@ -306,22 +495,32 @@ def _tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
     return next((tenant for tenant in site.config.tenant if tenant.name == login.tenant), None)
 
 
-def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
-    print_table(
-        ("phone", "tenant", "account", "model", "numbers", "format", "last seen", "from", "last search", "hint"),
+def _sign(login: PhoneLogin) -> str:
+    """Whether a phone works: yes, with settings to change, or not used yet."""
+    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
+        return "!"
+    return "✓" if login.worked_at is not None else "…"
+
+
+def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:
+    """Print the table of phones, and a line for each hint."""
+    several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
+    tenant_column, all_columns = ("tenant",) if several else (), ("numbers", "format", "from") if wide else ()
+    columns = ("", "phone", *tenant_column, "account", "model", *all_columns, "last seen", "last search")
+    rows = (
         (
-            (
-                login.name,
-                login.tenant,
-                addresses.get(login.account_id, ""),
-                login.model,
-                login.numbers.value,
-                login.number_format or "",
-                local_time(login.last_seen, now()) or "never",
-                login.last_address or "",
-                local_time(login.searched_at, now()),
-                _hint(site, login),
-            )
-            for login in logins
-        ),
+            _sign(login),
+            login.name,
+            *([login.tenant] if several else []),
+            addresses.get(login.account_id, NEVER),
+            login.model or NEVER,
+            *([login.numbers.value, login.number_format or NEVER, login.last_address or NEVER] if wide else []),
+            local_time(login.last_seen, now()),
+            local_time(login.searched_at, now()),
+        )
+        for login in logins
     )
+    print_table(columns, rows, keep=("", "phone", "account"), wide=wide)
+    for login in logins:
+        if text := _hint(site, login):
+            print_line(f"{'!' if _sign(login) == '!' else ' '} {login.name}: {text}")

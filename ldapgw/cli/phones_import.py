@@ -12,6 +12,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
@@ -27,7 +28,9 @@ from ldapgw.store import phones as stored
 from ldapgw.store.activity import Act
 
 
-@click.command(name="import")
+@click.command(
+    name="import", epilog=examples("ldapgw phones import desks.csv", "ldapgw phones import desks.csv --zip desks.zip")
+)
 @click.argument("file", type=click.File("rb"))
 @only_tenant
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write the files into this directory.")
@@ -45,15 +48,13 @@ def import_phones(
     yes: bool,
     as_json: bool,
 ) -> None:
-    r"""Add the phones in the CSV FILE (columns name, account, model, mac), all or none.
+    """Add the phones of a CSV file, all or none.
+
+    FILE has the columns name, account, model and mac.
 
     Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
     each phone, named as the vendor's provisioning expects, and sheets.html to print.  The passwords are in these files
     only.
-
-    \b
-    Example:
-      ldapgw phones import desks.csv --zip desks.zip
     """
     if out and zip_file:
         raise UserError("--out and --zip can't be used together; choose one")

@@ -8,7 +8,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -16,7 +15,8 @@ from urllib.parse import urlsplit
 import click
 
 from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
-from ldapgw.cli.output import console, hint, print_json, print_line
+from ldapgw.cli.help import examples
+from ldapgw.cli.output import console, hint, new_file, print_json, print_line
 from ldapgw.cli.phones import find_phone
 from ldapgw.cli.site import Site, act, as_json, now, pass_site
 from ldapgw.directory.schema import configure_aliases
@@ -43,42 +43,45 @@ _PORTS = {"ldap": 389, "ldaps": 636}
 _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 
 
-@click.command()
+@click.command(
+    epilog=examples("ldapgw record --phone desk1", "ldapgw record --phone desk1 --minutes 3 --out desk1.jsonl")
+)
 @click.option("--phone", "name", required=True, metavar="NAME", help="The phone to record.")
 @click.option(
     "--minutes",
     type=click.IntRange(1, MAX_MINUTES),
     default=10,
     show_default=True,
-    help="How long; Ctrl-C ends the recording earlier.",
+    help="How long to record; Ctrl-C stops earlier.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; else NAME-TIME.jsonl here."
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write. Default: NAME-TIME.jsonl here."
 )
-@click.option("--plain", is_flag=True, help="Keep real names, numbers and addresses: the file is for nobody else.")
+@click.option("--plain", is_flag=True, help="Keep real names, numbers and addresses: don't share such a file.")
 @pass_site
 def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool) -> None:
-    """Record what a phone sends and gets, for those who help to find a mistake.
+    """Record what a phone sends and receives.
 
-    Names, numbers, addresses, the base DN and the login are replaced by others; the password is left out.
+    With the file, somebody can help you find a problem. Names, numbers, addresses, the base DN and the login are
+    replaced with made-up ones. The password is left out.
     """
     if lock_holder_pid(site.state_dir) is None:
-        raise UserError("the gateway does not run, so there is nothing to record; start it with: ldapgw run")
+        raise UserError("the gateway isn't running, so there is nothing to record; start it with: ldapgw run")
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_phone(connection, name)
         phone = login.name
         target = out or Path(f"{phone}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
-        with _new_file(target) as file:
+        with new_file(target) as file:
             begun_at = now()
             with database.begin() as connection:
                 refused = recordings.begin(connection, phone, begun_at, begun_at + 60 * minutes, is_plain=plain)
                 if refused is None:
                     activity.record(connection, act(login.tenant, Act.RECORDING_BEGUN, phone))
             if refused is NotBegun.RUNS:
-                raise UserError(f"{phone} is being recorded already; end that on its page, or wait for its end")
+                raise UserError(f"{phone} is already being recorded; stop that on its page, or wait until it ends")
             if refused is not None:
-                raise UserError(f"{recordings.MAX_RUNNING} phones are being recorded already; wait for one to end")
+                raise UserError(f"{recordings.MAX_RUNNING} phones are already being recorded; wait until one ends")
             written = _wait(site, database, phone, begun_at)
             source = recording_file(site.state_dir / FOLDER, phone)
             try:
@@ -92,25 +95,6 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
     print_line(f"{target}: {searches} of {phone}")
     if plain:
         hint("The file has real names and numbers.")
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[int]:
-    """A new file that nobody else may read; removed when it is not written.
-
-    :raises UserError: when the file exists, or cannot be created.
-    """
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be created: {error.strerror}") from None
-    try:
-        yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(file)
 
 
 def _wait(site: Site, database: Database, phone: str, begun_at: float) -> StoredRecording:
@@ -128,7 +112,7 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
                 if stored.written_at is not None:
                     return stored
                 if lock_holder_pid(site.state_dir) is None:
-                    raise UserError("the gateway has stopped; the recording begins anew at its start")
+                    raise UserError("the gateway has stopped; the recording starts again when it does")
                 left = stored.until - now()
                 if left < -WRITE_TIMEOUT_SECONDS:
                     raise UserError(f"the recording of {phone} was not written; see the gateway's log")
@@ -139,13 +123,15 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
                     recordings.end(connection, phone, now())
 
 
-@click.command()
+@click.command(
+    epilog=examples("ldapgw replay desk1.jsonl", "ldapgw replay desk1.jsonl --url ldaps://phonebook.example.com")
+)
 @click.argument("file", type=click.File(encoding="utf-8", errors="replace"))
-@click.option("--url", metavar="URL", help="ldap:// or ldaps:// and a gateway; else the entries in the file answer.")
-@click.option("--start-tls", is_flag=True, help="Begin TLS on a connection to ldap://.")
-@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates of a private authority.")
-@click.option("--bind-dn", metavar="DN", help="The login at the gateway; else the one in the recording.")
-@click.option("--password-file", type=click.File(encoding="utf-8"), help="A file with its password in the first line.")
+@click.option("--url", metavar="URL", help="Ask this gateway (ldap:// or ldaps://). Default: the entries in the file.")
+@click.option("--start-tls", is_flag=True, help="Use StartTLS on a connection to ldap://.")
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates of a private CA.")
+@click.option("--bind-dn", metavar="DN", help="The login at the gateway. Default: the one in the recording.")
+@click.option("--password-file", type=click.File(encoding="utf-8"), help="A file with its password on the first line.")
 @as_json
 def replay(
     file: TextIO,
@@ -157,7 +143,10 @@ def replay(
     password_file: TextIO | None,
     as_json: bool,
 ) -> None:
-    """Ask the searches of a recording again, and show what differs; exit status 1 if something does."""
+    """Repeat the searches of a recording.
+
+    Shows what differs. The exit status is 1 if something does.
+    """
     try:
         recording = load(file.read())
     except UserError as error:

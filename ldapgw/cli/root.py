@@ -14,10 +14,11 @@ from typing import Any
 import click
 
 from ldapgw import __version__
+from ldapgw.cli.help import LazyGroup, examples
 from ldapgw.errors import GoogleError, UserError
 
-# The module of each command, in the order in which a newcomer needs them.  A module defines the command under the
-# command's name, with "_" for "-".
+# The module of each command, in the order of the help.  A module defines the command under the command's name, with "_"
+# for "-".
 _MODULES = {
     "demo": "sandbox",
     "sandbox": "sandbox",
@@ -26,6 +27,7 @@ _MODULES = {
     "run": "run",
     "admin-link": "admin_link",
     "connect": "connect",
+    "status": "status",
     "accounts": "accounts",
     "sync": "sync",
     "share": "accounts",
@@ -39,14 +41,19 @@ _MODULES = {
     "backup": "backup",
     "restore": "backup",
     "rotate-key": "backup",
+    "completion": "completion",
 }
+# The headings of the help, by the first command below each.
+_HEADINGS = {"demo": "Set up", "status": "Everyday", "lookup": "Find out", "export": "Maintain"}
 
 # A shell's exit status for a command ended by Ctrl-C: 128 plus the signal's number.
 _INTERRUPTED = 130
 
 
-class Commands(click.Group):
+class Commands(LazyGroup):
     """The group of all commands, which turns their errors into messages."""
+
+    headings = _HEADINGS
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_MODULES)
@@ -75,7 +82,13 @@ class Commands(click.Group):
         return ctx.exit(1)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "ldapgw demo", "ldapgw status", "ldapgw phones add desk1 --account alice@acme.example", "ldapgw lookup mül"
+    ),
+)
 @click.option(
     "--config",
     "file",
@@ -89,7 +102,10 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="ldapgw", message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context, file: str) -> None:
-    """Google contacts on desk phones, by LDAP."""
+    """Google contacts on desk phones, over LDAP.
+
+    Run ldapgw COMMAND --help for the options and examples of a command.
+    """
     from ldapgw.cli.site import Site
 
     ctx.obj = Site(file)

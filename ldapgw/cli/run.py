@@ -7,10 +7,11 @@ import sys
 
 import click
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.site import Site, pass_site
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw run", "ldapgw --config ldapgw.toml run"))
 @pass_site
 @click.pass_context
 def run(ctx: click.Context, site: Site) -> None:

@@ -12,6 +12,7 @@ import click
 from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
+from ldapgw.cli.help import examples
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.api import KEYS
 from ldapgw.google.sandbox.app import AUTHORIZATION
@@ -23,8 +24,8 @@ _HOST = "127.0.0.1"
 _PORT = click.IntRange(0, 65535)
 
 
-@click.command()
-@click.option("--port", type=_PORT, default=8090, show_default=True, help="Where to listen; 0: any port that is free.")
+@click.command(epilog=examples("ldapgw sandbox", "ldapgw sandbox --port 0"))
+@click.option("--port", type=_PORT, default=8090, show_default=True, help="The port to listen on; 0: any free port.")
 @click.option("--people", metavar="FILE", help="Contacts to serve: persons as the People API returns them, in JSON.")
 def sandbox(port: int, people: str | None) -> None:
     """Run a stand-in for Google on this machine, until Ctrl-C."""
@@ -44,14 +45,17 @@ def sandbox(port: int, people: str | None) -> None:
     reactor.run()
 
 
-@click.command()
-@click.option("--state", metavar="DIR", help="A folder for the demo's state, emptied at its end; else a temporary one.")
-@click.option("--port", type=_PORT, default=0, help="Of the page; else 8080, or another that is free.")
-@click.option("--ldap-port", type=_PORT, default=0, help="Of the directory; else 3389, or another that is free.")
-@click.option("--sandbox-port", type=_PORT, default=0, help="Of the sandbox; else 8090, or another that is free.")
+@click.command(epilog=examples("ldapgw demo", "ldapgw demo --state .demo --port 8000"))
+@click.option("--state", metavar="DIR", help="The folder for its files, deleted at the end. Default: a temporary one.")
+@click.option("--port", type=_PORT, default=0, help="The port of the page. Default: 8080, or another free one.")
+@click.option("--ldap-port", type=_PORT, default=0, help="The port for LDAP. Default: 3389, or another free one.")
+@click.option("--sandbox-port", type=_PORT, default=0, help="The sandbox's port. Default: 8090, or another free one.")
 @click.pass_context
 def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
-    """Run the sandbox and a gateway with a connected account, until Ctrl-C."""
+    """Run a demo gateway with a stand-in for Google, until Ctrl-C.
+
+    An account is connected and a phone is added. Other commands work with it: the demo prints how.
+    """
     from ldapgw.server.demo import Ports, run_demo
 
     folder = Path(state if state is not None else tempfile.mkdtemp(prefix="ldapgw-demo-"))

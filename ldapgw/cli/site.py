@@ -213,11 +213,9 @@ pass_site = click.make_pass_decorator(Site)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-account_tenant = click.option(
-    "--tenant", metavar="T", help="The tenant, where the address is an account in several of them."
-)
+account_tenant = click.option("--tenant", metavar="T", help="The tenant, if the address is an account in several.")
 
-only_tenant = click.option("--tenant", metavar="T", help="The tenant; may be left out where there is only one.")
+only_tenant = click.option("--tenant", metavar="T", help="The tenant. You can leave it out if there is only one.")
 
 
 def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:

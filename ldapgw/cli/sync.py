@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import click
 from sqlalchemy import Connection
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import console, print_line
 from ldapgw.cli.site import Site, account_tenant, act, find_account, pass_site
 from ldapgw.errors import UserError
@@ -24,19 +25,23 @@ POLL_SECONDS = 0.5
 WAIT_TIMEOUT_SECONDS = 600
 
 
-@click.command()
+@click.command(
+    epilog=examples("ldapgw sync --wait", "ldapgw sync alice@acme.example --full", "ldapgw sync --accept-shrink")
+)
 @click.argument("addresses", metavar="[ACCOUNT]...", nargs=-1)
 @account_tenant
-@click.option("--full", is_flag=True, help="Fetch everything anew instead of what has changed.")
-@click.option("--accept-shrink", is_flag=True, help="Even if more than half of the contacts vanish; implies --full.")
-@click.option("--wait", is_flag=True, help="Wait for the end, and tell the outcome.")
+@click.option("--full", is_flag=True, help="Fetch everything again, not only changes.")
+@click.option(
+    "--accept-shrink", is_flag=True, help="Accept the removal of more than half of the contacts (implies --full)."
+)
+@click.option("--wait", is_flag=True, help="Wait until the sync ends, and print the outcome.")
 @pass_site
 def sync(
     site: Site, addresses: tuple[str, ...], tenant: str | None, *, full: bool, accept_shrink: bool, wait: bool
 ) -> None:
-    """Sync now: the named accounts, or all that are connected.
+    """Sync the named accounts now, or all connected accounts.
 
-    This is tried at once, even while the gateway waits after a failure.
+    The gateway syncs immediately, even while it waits after a failure.
     """
     request = SyncRequest.ACCEPT if accept_shrink else SyncRequest.FULL if full else SyncRequest.INCREMENTAL
     with site.open_store() as database:
@@ -47,7 +52,7 @@ def sync(
                 entry = act(account.tenant, of, account.address)
                 activity.recorded(connection, entry, sync_state.request_sync, account.id, request)
         if lock_holder_pid(site.state_dir) is None:
-            raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
+            raise UserError(f"no gateway is running on {site.state_dir}; it will sync when it starts")
         if not wait:
             print_line(f"Syncing {_names(requested)}.")
             return
@@ -106,11 +111,11 @@ def _wait(site: Site, database: Database, requested: Mapping[int, Account]) -> t
             if len(ended) == len(requested):
                 return ended, ""
             if lock_holder_pid(site.state_dir) is None:
-                return ended, "the gateway has stopped; the wish is noted, and done at its start"
+                return ended, "the gateway has stopped; it will sync when it starts"
             pending = requested.keys() - ended.keys()
             status.update(f"Syncing {_names({account_id: requested[account_id] for account_id in pending})}")
             time.sleep(POLL_SECONDS)
-    return ended, f"the sync has not ended after {WAIT_TIMEOUT_SECONDS // 60} minutes; it goes on"
+    return ended, f"the sync hasn't finished after {WAIT_TIMEOUT_SECONDS // 60} minutes; it continues in the background"
 
 
 def _is_done(before: Account, now: Account | None) -> bool:
@@ -129,7 +134,7 @@ def _outcomes(
         if account_id not in ended:
             yield f"{before.address}: {unended}"
         elif account is None or not account.is_connected:
-            yield f"{before.address}: was disconnected meanwhile"
+            yield f"{before.address}: was disconnected in the meantime"
         elif account.error:
             yield f"{account.address}: {error_message(account.error, account, site.page(account.tenant))}"
         else:

@@ -19,18 +19,18 @@ def test_there_and_back(gateway: Gateway) -> None:
     backup = gateway.folder / "monday.db"
     said = gateway.run("backup", str(backup))
     assert said.exit_code == 0
-    assert said.stdout.startswith(f"The database is in {backup} (")
+    assert said.stdout.startswith(f"Saved the database to {backup} (")
     assert str(gateway.state_dir / "ldapgw.key") in said.stdout
-    gateway.run("phones", "remove", "desk1")
+    gateway.run("phones", "remove", "desk1", "--yes")
     (gateway.state_dir / "images").mkdir()
     (gateway.state_dir / "images" / "1.image").touch()
-    said = gateway.run("restore", str(backup))
+    said = gateway.run("restore", str(backup), "--yes")
     assert list((gateway.state_dir / "images").iterdir()) == []
-    assert (said.exit_code, said.stdout) == (0, f"{backup} is restored; start the gateway.\n")
+    assert (said.exit_code, said.stdout) == (0, f"Restored {backup}. Now start the gateway.\n")
     assert [phone["name"] for phone in gateway.json("phones", "list")] == ["desk1"]
     with gateway.running():
-        said = gateway.run("restore", str(backup))
-        assert said.stdout == f"{backup} is restored; the gateway serves it within 2 seconds.\n"
+        said = gateway.run("restore", str(backup), "--yes")
+        assert said.stdout == f"Restored {backup}. The gateway serves it within 2 seconds.\n"
 
 
 def test_a_new_machine(gateway: Gateway) -> None:
@@ -42,10 +42,10 @@ def test_a_new_machine(gateway: Gateway) -> None:
     for path in gateway.state_dir.iterdir():
         path.unlink()
     gateway.state_dir.rmdir()
-    assert "the key file is missing" in gateway.refused("restore", str(backup))
+    assert "the key file is missing" in gateway.refused("restore", str(backup), "--yes")
     key.write_bytes(kept)
     key.chmod(0o600)
-    assert gateway.run("restore", str(backup)).exit_code == 0
+    assert gateway.run("restore", str(backup), "--yes").exit_code == 0
     assert [account["account"] for account in gateway.json("accounts")] == [ALICE]
 
 
@@ -54,7 +54,7 @@ def test_a_new_key(gateway: Gateway) -> None:
     account_id = gateway.connect(ALICE)
     before = read_keys(gateway.state_dir / "ldapgw.key")
     said = gateway.run("rotate-key")
-    assert said.stdout.startswith("2 secrets are encrypted under a new key in ")
+    assert said.stdout.startswith("Encrypted 2 secrets with a new key in ")
     after = read_keys(gateway.state_dir / "ldapgw.key")
     assert (len(after), after == before) == (1, False)
     with gateway.begin() as connection:

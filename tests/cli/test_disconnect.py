@@ -64,7 +64,7 @@ async def google(gateway: Gateway) -> AsyncIterator[Google]:
 
 async def disconnect(gateway: Gateway, *arguments: str) -> tuple[int, str, str]:
     """The command's exit code, stdout and stderr."""
-    command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", *arguments]
+    command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", "--yes", *arguments]
     out, err, code = await getProcessOutputAndValue(sys.executable, command, env=os.environ)
     return code, out.decode(), err.decode()
 
@@ -87,7 +87,7 @@ async def test_revoked_and_forgotten(gateway: Gateway) -> None:
         assert there.granted
         assert await disconnect(gateway, "Alice@ACME.example") == (
             0,
-            "alice@acme.example is disconnected: revoked at Google, tokens and contacts forgotten.\n",
+            "Disconnected alice@acme.example: access revoked at Google, tokens and contacts deleted.\n",
             "",
         )
         assert not there.granted
@@ -124,9 +124,9 @@ async def test_google_cannot_be_reached(gateway: Gateway) -> None:
     code, out, err = await disconnect(gateway, ALICE)
     assert (code, out) == (1, "")
     assert err == (
-        "ldapgw: alice@acme.example is disconnected, its tokens and contacts are forgotten, but its access is not "
-        "revoked at Google (network: ConnectionRefusedError); the gateway tries it for a day, and its owner can do "
-        "it on https://myaccount.google.com/permissions\n"
+        "ldapgw: Disconnected alice@acme.example and deleted its tokens and contacts, but its access is not revoked at "
+        "Google yet (network: ConnectionRefusedError). The gateway keeps trying for a day; the owner can do it at "
+        "https://myaccount.google.com/permissions\n"
     )
     assert left(gateway) == (False, 0)
 
@@ -136,7 +136,7 @@ async def test_ctrl_c_while_google_is_silent(gateway: Gateway) -> None:
     """It ends at once and quietly, and nothing is forgotten: the command can be repeated."""
     async with google(gateway) as there:
         there.world.faults.inject("broken_silence")
-        command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", ALICE]
+        command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", ALICE, "--yes"]
         with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             while not there.world.calls["/revoke"]:
                 await deferLater(reactor, 0.05)
@@ -150,7 +150,7 @@ def test_the_key_is_lost(gateway: Gateway) -> None:
     """Without the key nothing can be revoked; disconnecting is wanted all the more."""
     gateway.fill(gateway.connect(ALICE), person("Jörg Müller", "030 1234567"))
     (gateway.state_dir / "ldapgw.key").unlink()
-    line = gateway.refused("disconnect", ALICE)
+    line = gateway.refused("disconnect", ALICE, "--yes")
     assert "its access is not revoked at Google" in line
     assert "the key file is missing" in line
     assert left(gateway) == (False, 0)
@@ -169,6 +169,6 @@ def test_the_tenant_narrows_the_search(gateway: Gateway, tenant: str) -> None:
     """``--tenant`` is looked in alone."""
     gateway.write(HEAD + ACME + ACME.replace("acme", "beta"))
     assert (
-        gateway.refused("disconnect", ALICE, "--tenant", tenant)
+        gateway.refused("disconnect", ALICE, "--yes", "--tenant", tenant)
         == f'there is no account {ALICE} in tenant "{tenant}"\n'
     )

@@ -59,7 +59,7 @@ def test_entries_are_rows(books: Gateway) -> None:
         "Ann Mulligan +442079460123 (mobile) mulligan@mail.example bob@acme.example"
     )
     assert result.stderr == (
-        "2 books that are not shared were not looked at; search as one of their phones with --phone NAME.\n"
+        "2 books that are not shared were not searched. Search as one of their phones with --phone NAME.\n"
     )
 
 
@@ -92,13 +92,17 @@ def test_a_phone_that_shows_one_number(books: Gateway) -> None:
 def test_nothing_found(books: Gateway) -> None:
     """That is no failure."""
     result = books.run("lookup", "nobody", "--phone", "desk1")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0,
+        "",
+        "Nothing found. To see why: ldapgw explain nobody --phone desk1\n",
+    )
 
 
 def test_callers_books_are_looked_at_for_a_number(books: Gateway) -> None:
     """So only the private one was not."""
     result = books.run("lookup", "0171 7654321")
-    assert "1 book that is not shared was not looked at" in result.stderr
+    assert "1 book that is not shared was not searched" in result.stderr
 
 
 def test_the_size_limit_is_the_phones(books: Gateway) -> None:
@@ -122,7 +126,7 @@ def test_the_tenant_of_the_phone_is_searched(books: Gateway) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["mull", "--phone", "desk9"], "there is no phone desk9"),
+        (["mull", "--phone", "desk9"], "there is no phone named desk9; see ldapgw phones list"),
         (["mull", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["(cn=mull"], "This is not a filter: it cannot be read from position 9 on."),
     ],

@@ -11,7 +11,7 @@ from tests.support.site.command_line import THEN, Gateway
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(None, ""), (THEN, "09:30"), (THEN - 86400, "2026-01-30 09:30"), (THEN + 86400, "2026-02-01 09:30")],
+    [(None, "–"), (THEN, "09:30"), (THEN - 86400, "2026-01-30 09:30"), (THEN + 86400, "2026-02-01 09:30")],
     ids=["none", "today", "yesterday", "tomorrow"],
 )
 def test_local_time(gateway: Gateway, seconds: float | None, expected: str) -> None:

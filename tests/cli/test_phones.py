@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from ldapgw.directory.access import verify_password
+from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
+
+# A gateway with a port that phones can use.
+LISTENING = (HEAD + ACME).replace("tcp:0:interface=127.0.0.1", "tcp:389", 1)
 
 
 def stored(gateway: Gateway) -> dict[str, PhoneLogin]:
@@ -31,6 +39,7 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
         "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
         "base_dn": "dc=acme,dc=example",
         "ldap_url": "ldap://phonebook.example.com",
+        "settings": None,
     }
     login = stored(gateway)["desk1"]
     assert verify_password(password.encode(), login.password)
@@ -39,52 +48,103 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
 
 def test_add_warns_of_a_server_that_no_phone_reaches(gateway: Gateway) -> None:
     """On stderr, so that what programs read stays as it is."""
+    gateway.write(LISTENING)
     assert gateway.run("phones", "add", "hall").stderr == ""
-    gateway.write((HEAD + ACME).replace("https://phonebook.example.com", "http://localhost:8080"))
+    gateway.write(LISTENING.replace("https://phonebook.example.com", "http://localhost:8080"))
     added = gateway.run("phones", "add", "desk1", "--json")
-    assert added.stderr == "No phone can reach this server: set [web] public_url to a name that phones can reach.\n"
-    assert '"ldap_url": "ldap://localhost"' in added.stdout
+    assert added.stderr == (
+        "! Phones can't reach this server: set [web] public_url to a host name that they can reach.\n"
+    )
+    assert '"ldap_url": "ldap://localhost:389"' in added.stdout
+
+
+def rows(printed: str) -> dict[str, str]:
+    """The lines of a login or of settings, by their labels."""
+    return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in printed.splitlines() if "  " in line)
 
 
 def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
-    """One setting a line, the password among them; a phone of nobody is told to find shared books."""
-    shown = dict(
-        re.split(r"  +", line, maxsplit=1) for line in gateway.run("phones", "add", "hall").stdout.splitlines()
-    )
+    """One setting a line, the password among them; nobody's phone finds shared contacts."""
+    gateway.write(LISTENING)
+    shown = rows(gateway.run("phones", "add", "hall").stdout)
     assert verify_password(shown.pop("password").split()[0].encode(), stored(gateway)["hall"].password)
-    assert shown == {
+    told = {key: shown[key] for key in ("phone", "finds", "server", "user name", "base DN", "Name filter")}
+    assert told == {
         "phone": "hall",
-        "tenant": "acme",
-        "finds": "shared books",
-        "server": "ldap://phonebook.example.com",
-        "bind DN": "cn=hall,ou=phones,dc=acme,dc=example  (or just hall)",
+        "finds": "shared contacts",
+        "server": "ldap://phonebook.example.com:389",
+        "user name": "hall  (as a DN: cn=hall,ou=phones,dc=acme,dc=example)",
         "base DN": "dc=acme,dc=example",
-        "name filter": "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))",
-        "number filter": "(|(telephoneNumber=%)(mobile=%)(homePhone=%))",
-        "name attributes": "cn sn o",
-        "number attributes": "telephoneNumber mobile homePhone",
+        "Name filter": "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))",
     }
 
 
-@pytest.mark.parametrize(
-    ("model", "name_filter"),
-    [
-        ("cisco", "sn:(sn=$VALUE*)"),
-        ("akuvox", "(&(objectClass=person)(|(cn=#)(sn=#)(o=#)))"),
-        ("escene", "(&(objectClass=person)(|(cn=%s)(sn=%s)(o=%s)))"),
-        ("snom", "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))"),
-    ],
-)
-def test_add_prints_the_filter_of_the_model(gateway: Gateway, model: str, name_filter: str) -> None:
-    """With the placeholder that the phone replaces."""
-    printed = gateway.run("phones", "add", "desk1", "--model", model).stdout
-    assert re.findall(r"(?m)^name filter +(.*)", printed) == [name_filter]
+@pytest.mark.parametrize("model", [*MODELS, "other"])
+def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, model: str) -> None:
+    """Of the model's own, octet by octet: added, asked for later, as JSON, and as the page has them."""
+    gateway.write(LISTENING)
+    file = tmp_path / "settings"
+    added = gateway.run("phones", "add", "desk1", "--model", model, "--settings", str(file))
+    assert added.exit_code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    password = rows(added.stdout)["password"].split()[0]
+    (tmp_path / "password").write_text(f"{password}\n")
+    asked = gateway.run("phones", "settings", "desk1", "--password-file", str(tmp_path / "password"))
+    login = stored(gateway)["desk1"]
+    server = ServerAddress("phonebook.example.com", 389)
+    vendor = vendors_of(login.model)[0]
+    sheet = make_sheet(vendor, settings_of(login, server, "dc=acme,dc=example", "Acme GmbH", password))
+    assert file.read_bytes() == asked.stdout_bytes == sheet.printed.encode()
+    if sheet.link is None:
+        return
+    assert password in asked.stdout
+    told = gateway.json("phones", "add", "desk2", "--model", model)
+    content = told["settings"].pop("content")
+    assert told["settings"] == {"vendor": vendor.key, "file": vendor.file or None}
+    assert content.replace(told["password"], password).replace("desk2", "desk1") == sheet.printed
+    without = gateway.run("phones", "settings", "desk1").stdout
+    assert without == sheet.printed.replace(password, "PASSWORD")
 
 
-def test_add_names_the_attributes_that_are_filled(gateway: Gateway) -> None:
-    """An entry for each number has that number in one attribute."""
-    printed = gateway.run("phones", "add", "desk1", "--numbers", "entries").stdout
-    assert re.findall(r"(?m)^number attributes +(.*)", printed) == ["telephoneNumber"]
+def test_settings_go_to_standard_output_alone(gateway: Gateway) -> None:
+    """So that they can be redirected; the login is on stderr.  A file that exists is left alone, and no phone added."""
+    gateway.write(LISTENING)
+    added = gateway.run("phones", "add", "desk1", "--model", "yealink", "--settings", "-")
+    assert added.stdout.startswith("#!version:1.0.0.1\nldap.enable = 1\n")
+    assert rows(added.stderr)["password"].split()[0] in added.stdout
+    assert "cannot be created: File exists" in gateway.refused(
+        "phones", "add", "desk2", "--settings", str(gateway.file)
+    )
+    assert [*stored(gateway)] == ["desk1"]
+
+
+def test_settings_of_another_model(gateway: Gateway) -> None:
+    """By the word of a model or of the page; one that cannot connect is refused."""
+    gateway.write(LISTENING)
+    gateway.run("phones", "add", "desk1", "--model", "yealink")
+    assert gateway.run("phones", "settings", "desk1", "--model", "snom").stdout.startswith("<?xml")
+    assert gateway.run("phones", "settings", "desk1", "--model", "fanvil-text").exit_code == 0
+    assert "desk1 can't connect: " in gateway.refused("phones", "settings", "desk1", "--model", "avaya-j100")
+
+
+def test_rename_and_move(gateway: Gateway) -> None:
+    """The password stays; a name that is taken, and both owners at once, are refused."""
+    gateway.connect("alice@acme.example")
+    gateway.connect("bob@acme.example")
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    gateway.run("phones", "add", "hall")
+    password = stored(gateway)["desk1"].password
+    assert gateway.run("phones", "rename", "DESK1", "lobby").stdout == (
+        "Renamed desk1 to lobby. Enter lobby as the user name in the phone.\n"
+    )
+    assert "a phone named Hall already exists" in gateway.refused("phones", "rename", "lobby", "Hall")
+    assert gateway.run("phones", "move", "lobby", "--account", "Bob@acme.example").stdout == (
+        "lobby now belongs to bob@acme.example: it finds that account's contacts.\n"
+    )
+    assert (stored(gateway)["lobby"].account_id, stored(gateway)["lobby"].password) == (2, password)
+    assert gateway.run("phones", "move", "lobby", "--nobody").exit_code == 0
+    assert stored(gateway)["lobby"].account_id is None
+    assert gateway.run("phones", "move", "lobby").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -92,9 +152,9 @@ def test_add_names_the_attributes_that_are_filled(gateway: Gateway) -> None:
     [
         ([], "values", None),
         (["--model", "yealink"], "values", None),
-        (["--model", "cisco"], "entries", "an entry for each, because it dials only one number per entry"),
+        (["--model", "cisco"], "entries", "one entry each, because it dials only one number per entry"),
         (["--model", "cisco", "--numbers", "values"], "values", None),
-        (["--model", "snom", "--numbers", "entries"], "entries", "an entry for each"),
+        (["--model", "snom", "--numbers", "entries"], "entries", "one entry each"),
     ],
     ids=["none", "any", "one number alone", "a person knows better", "asked for"],
 )
@@ -166,7 +226,7 @@ def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + BETA)
     gateway.run("phones", "add", "desk1", "--tenant", "acme")
     assert gateway.refused("phones", "add", "DESK1", "--tenant", "beta") == (
-        "there is a phone DESK1 already; names are unique on a gateway, in any case\n"
+        "a phone named DESK1 already exists; names are unique on a gateway, in any case\n"
     )
 
 
@@ -231,9 +291,9 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         },
     ]
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
-        "desk1 acme alice@acme.example cisco entries dial 2026-01-31 09:30 192.0.2.7 2026-01-31 09:31 "
-        "The search base does not exist. Use dc=acme,dc=example",
-        "hall acme values never",
+        "! desk1 alice@acme.example cisco 2026-01-31 09:30 2026-01-31 09:31",
+        "… hall – – – –",
+        "! desk1: The search base does not exist. Use dc=acme,dc=example",
     ]
 
 
@@ -248,7 +308,7 @@ def test_list_of_one_tenant(gateway: Gateway) -> None:
 def test_remove(gateway: Gateway) -> None:
     """The login is gone from the database; the name may be written in any case."""
     gateway.run("phones", "add", "Desk1")
-    assert gateway.run("phones", "remove", "desk1").stdout == "Desk1 is removed.\n"
+    assert gateway.run("phones", "remove", "desk1", "--yes").stdout == "Removed Desk1.\n"
     assert stored(gateway) == {}
 
 
@@ -256,7 +316,7 @@ def test_reset_gives_a_new_password(gateway: Gateway) -> None:
     """The object is that of add; the old password is not good any more."""
     gateway.connect("alice@acme.example")
     before = gateway.json("phones", "add", "desk1", "--account", "alice@acme.example")
-    after = gateway.json("phones", "reset", "DESK1")
+    after = gateway.json("phones", "reset", "DESK1", "--yes")
     old, new = before.pop("password"), after.pop("password")
     assert before == after
     found = stored(gateway)["desk1"].password
@@ -266,7 +326,10 @@ def test_reset_gives_a_new_password(gateway: Gateway) -> None:
 @pytest.mark.parametrize("command", ["remove", "reset"])
 def test_a_phone_that_is_not_there(gateway: Gateway, command: str) -> None:
     """One line, and nothing is created."""
-    assert gateway.refused("phones", command, "desk9") == "there is no phone desk9\n"
+    assert (
+        gateway.refused("phones", command, "desk9", "--yes")
+        == "there is no phone named desk9; see ldapgw phones list\n"
+    )
     assert not gateway.state_dir.exists()
 
 
@@ -278,7 +341,7 @@ def test_a_phone_whose_tenant_is_gone(gateway: Gateway) -> None:
     assert gateway.json("phones", "list")[0]["bind_dn"] is None
     line = f'{gateway.file}: there is no tenant "beta"; there are: acme\n'
     assert gateway.refused("phones", "reset", "b1") == line
-    assert gateway.run("phones", "remove", "b1").exit_code == 0
+    assert gateway.run("phones", "remove", "b1", "--yes").exit_code == 0
 
 
 def test_an_authority_that_is_no_text(gateway: Gateway) -> None:

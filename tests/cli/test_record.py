@@ -150,7 +150,9 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
         with gateway.begin() as connection:
             for at in range(MAX_RUNNING + 1):
                 phones.add(connection, PhoneLogin(f"desk{at}", "acme", None, NumberMode.VALUES, "", 0.0))
-        assert gateway.refused("record", "--phone", "desk99") == "there is no phone desk99\n"
+        assert (
+            gateway.refused("record", "--phone", "desk99") == "there is no phone named desk99; see ldapgw phones list\n"
+        )
         with gateway.begin() as connection:
             recordings.begin(connection, "desk1", 0.0, 1e12, is_plain=False)
         assert "desk1 is being recorded already" in gateway.refused(*ARGUMENTS, "--out", out)

@@ -23,6 +23,7 @@ COMMANDS = [
     "run",
     "admin-link",
     "connect",
+    "status",
     "accounts",
     "sync",
     "share",
@@ -36,6 +37,7 @@ COMMANDS = [
     "backup",
     "restore",
     "rotate-key",
+    "completion",
 ]
 
 

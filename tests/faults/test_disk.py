@@ -197,7 +197,7 @@ def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> 
         office.site.ldapgw("sync", ALICE)
         running.is_told()
         running.refused("accounts")
-        done = office.site.ldapgw("restore", str(backup))
+        done = office.site.ldapgw("restore", str(backup), "--yes")
         assert done.returncode == 0, done.stderr
 
 

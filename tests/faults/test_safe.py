@@ -91,9 +91,9 @@ def back_and_forth(office: Office, times: int) -> None:
             copy.close()
             office.edit()
             office.edit()
-            kill_on_its_way(office, "restore", str(backup))
+            kill_on_its_way(office, "restore", str(backup), "--yes")
             office.which()
-            done = office.site.ldapgw("restore", str(backup))
+            done = office.site.ldapgw("restore", str(backup), "--yes")
             assert done.returncode == 0, done.stderr
             is_well(office)
         assert "Traceback" not in gateway.said
@@ -115,7 +115,7 @@ def test_a_restored_backup_is_served_within_two_seconds(office: Office, tmp_path
         office.sync()
         assert office.found() != then
         office.site.turn("inject-fault", name="broken_silence")
-        assert office.site.ldapgw("restore", str(backup)).returncode == 0
+        assert office.site.ldapgw("restore", str(backup), "--yes").returncode == 0
         until = reactor.seconds() + 2
         wait_until(lambda: office.found() == then or reactor.seconds() > until, "two seconds")
         assert office.found() == then

@@ -107,5 +107,5 @@ def test_who_asks_at_the_wrong_time_is_told(recorded: tuple[Site, Process], tmp_
     there = tmp_path / "there"
     there.touch()
     taken = site.ldapgw("record", "--phone", "desk1", "--out", str(there))
-    assert (nobody.returncode, nobody.stderr) == (1, "ldapgw: there is no phone nobody\n")
+    assert (nobody.returncode, nobody.stderr) == (1, "ldapgw: there is no phone named nobody; see ldapgw phones list\n")
     assert (taken.returncode, taken.stderr) == (1, f"ldapgw: {there}: cannot be created: File exists\n")

@@ -156,7 +156,7 @@ def test_changes_reach_phones(served: Site) -> None:
     assert served.ldapgw("share", ALICE, "shared").returncode == 0
     wait_until(lambda: len(served.names(phone="hall")) == 2, "the shared book is seen")
     assert served.ldapgw("share", ALICE, "private").returncode == 0
-    assert served.ldapgw("phones", "remove", "hall").returncode == 0
+    assert served.ldapgw("phones", "remove", "hall", "--yes").returncode == 0
     wait_until(lambda: served.ldapsearch(phone="hall")[0] == 49, "the removed phone is refused")
 
 
@@ -231,7 +231,7 @@ async def test_two_people_and_their_books(served: Site) -> None:
         "the caller's name shows",
     )
     assert served.names("(sn=müller)", phone="desk2") == served.names("(&(sn=müller)(givenName=*))", phone="desk2")
-    done = served.ldapgw("disconnect", BOB)
+    done = served.ldapgw("disconnect", BOB, "--yes")
     assert done.returncode == 0, done.stderr
     wait_until(lambda: not set(theirs) & set(served.names("(sn=*)", phone="desk2")), "Bob's book is gone")
     bob = next(account for account in served.accounts() if account["account"] == BOB)

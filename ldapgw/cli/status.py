@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""``status``: one screen about the gateway, from its database and its state directory, whether it runs or not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
+from ldapgw.cli.help import examples
+from ldapgw.cli.output import NEVER, local_time, print_json, print_line
+from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.errors import StoreError, UserError
+from ldapgw.phones.hints import HARMLESS, Hint
+from ldapgw.server.config import Tenant
+from ldapgw.server.listener import ldap_url
+from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
+from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
+from ldapgw.store import accounts, phones
+from ldapgw.store.account_status import timestamp
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import PhoneLogin
+
+_PHONE_SIGNS = {"working": "✓", "problems": "!", "waiting": "…"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the database holds.
+
+    :ivar error: why the database cannot be used; empty: it can.
+    :ivar clients: the tenants that have an OAuth client.
+    """
+
+    accounts: tuple[Account, ...] = ()
+    phones: tuple[PhoneLogin, ...] = ()
+    clients: Collection[str] = ()
+    error: str = ""
+
+
+@click.command(epilog=examples("ldapgw status", "ldapgw status --json"))
+@as_json
+@pass_site
+def status(site: Site, *, as_json: bool) -> None:
+    """Show how the gateway, accounts and phones are doing.
+
+    One screen: whether the gateway runs, states of accounts and phones, and what needs action. The command reads
+    the database and the state directory, so it also works while the gateway is stopped.
+    """
+    held = _read(site)
+    objects = account_objects(site, held.accounts)
+    actions = list(_actions(site, held, objects))
+    told = _status(site, held, objects, actions)
+    if as_json:
+        print_json(told)
+    else:
+        for line in _lines(site, told, held):
+            print_line(line)
+    if held.error:
+        raise UserError(held.error)
+
+
+def _read(site: Site) -> _Stored:
+    try:
+        with site.open_store() as database:
+            clients = site.clients(database)
+            with database.begin() as connection:
+                return _Stored(accounts.read_all(connection), phones.read_all(connection), clients.keys())
+    except StoreError as error:
+        return _Stored(error=error.problems[0])
+
+
+def phone_condition(login: PhoneLogin) -> str:
+    """``working``, ``problems`` where a setting has to be changed, or ``waiting`` for the first search."""
+    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
+        return "problems"
+    return "working" if login.worked_at is not None else "waiting"
+
+
+def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], actions: Collection[str]) -> dict[str, Any]:
+    pid = lock_holder_pid(site.state_dir)
+    ends = _certificate_end(site)
+    return {
+        "running": pid is not None,
+        "process": pid,
+        "since": timestamp(_begun_at(site)) if pid is not None else None,
+        "page": f"{site.config.web.public_url}/",
+        "ldap_url": ldap_url(site.config),
+        "database": {"file": str(site.database_file or "") or None, "size": _size(site), "error": held.error or None},
+        "certificate_expires": timestamp(ends),
+        "tenants": [
+            _tenant(tenant, held, [one for one in objects if one["tenant"] == tenant.name])
+            for tenant in site.config.tenant
+        ],
+        "actions": list(actions),
+    }
+
+
+def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) -> dict[str, Any]:
+    synced = [one["last_sync"] for one in objects if one["last_sync"]]
+    states = Counter(one["state"] for one in objects)
+    conditions = Counter(phone_condition(login) for login in held.phones if login.tenant == tenant.name)
+    return {
+        "name": tenant.name,
+        "title": tenant.title or tenant.name,
+        "accounts": {state: states[state] for state in SIGNS},
+        "phones": {condition: conditions[condition] for condition in _PHONE_SIGNS},
+        "contacts": sum(one["contacts"] for one in objects),
+        "last_sync": max(synced, default=None),
+    }
+
+
+def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> Iterator[str]:
+    """What a person has to do, each in a sentence."""
+    if lock_holder_pid(site.state_dir) is None:
+        yield "The gateway isn't running. Start it with: ldapgw run, or systemctl start ldapgw"
+    for tenant in site.config.tenant:
+        if not held.error and tenant.name not in held.clients:
+            yield (
+                f"{tenant.name}: no Google client yet, so nobody can connect. Enter one on the page that "
+                f"ldapgw admin-link --tenant {tenant.name} opens."
+            )
+    ends = _certificate_end(site)
+    if ends is not None and ends - now() < WARN_DAYS[0] * 86400:
+        state = "has expired" if ends < now() else "expires soon"
+        yield f"The certificate {_certificate_file(site)} {state}. Renew it."
+    concerned = [
+        (account, item) for account, item in zip(held.accounts, objects, strict=True) if item["state"] == "attention"
+    ]
+    known, troubled = [account for account, _ in concerned], [{**item, "skipped": {}} for _, item in concerned]
+    yield from (line.removeprefix("! ") for line in problem_lines(known, troubled))
+    wrong = [login.name for login in held.phones if phone_condition(login) == "problems"]
+    if wrong:
+        names = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        yield f"Settings to fix in {names}. See: ldapgw phones list"
+
+
+def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
+    if told["running"]:
+        yield f"✓ Gateway      running since {local_time(_begun_at(site), now())} (process {told['process']})"
+    else:
+        yield "✗ Gateway      not running; this is what its database says"
+    if held.error:
+        yield f"✗ Database     {held.error}"
+    elif told["database"]["file"] and told["database"]["size"] is None:
+        yield f"… Database     {told['database']['file']}, not created yet"
+    else:
+        size = told["database"]["size"]
+        yield f"✓ Database     {told['database']['file'] or 'external'}" + (f", {size / 2**20:.1f} MiB" if size else "")
+    yield from _certificate_line(site)
+    yield f"  Page         {told['page']}"
+    yield f"  LDAP         {told['ldap_url']}"
+    for tenant in told["tenants"]:
+        yield ""
+        yield f"{tenant['title']} ({tenant['name']})"
+        yield f"  Accounts     {_counts(tenant['accounts'])}"
+        yield f"  Phones       {_counts(tenant['phones'])}"
+        yield f"  Contacts     {tenant['contacts']}, last synced {_last_sync(held, tenant['name'])}"
+    yield ""
+    if not told["actions"]:
+        yield "✓ Nothing needs action."
+        return
+    yield "Needs action:"
+    for action in told["actions"]:
+        yield f"! {action}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    shown = [f"{count} {word}" for word, count in counts.items() if count]
+    return ", ".join(shown) if shown else "none yet"
+
+
+def _last_sync(held: _Stored, tenant: str) -> str:
+    synced = [account.last_sync for account in held.accounts if account.tenant == tenant and account.last_sync]
+    return local_time(max(synced), now()) if synced else "never"
+
+
+def _certificate_line(site: Site) -> Iterator[str]:
+    if site.config.tls is None:
+        yield f"  Certificate  {NEVER} (no [tls]: phones connect without encryption)"
+        return
+    ends = _certificate_end(site)
+    if ends is None:
+        yield f"✗ Certificate  {_certificate_file(site)} can't be read; see: ldapgw check"
+        return
+    days = int((ends - now()) // 86400)
+    sign = "✗" if days < 0 else "!" if days < WARN_DAYS[0] else "✓"
+    yield f"{sign} Certificate  " + (f"valid for {days} days" if days >= 0 else "expired")
+
+
+def _certificate_file(site: Site) -> str:
+    return str(site.config.tls.certificate) if site.config.tls else ""
+
+
+def _certificate_end(site: Site) -> float | None:
+    """When the certificate expires, in seconds since the epoch; None: there is none, or it cannot be read."""
+    try:
+        chain = read_certificates(Path(_certificate_file(site)).read_bytes()) if site.config.tls else ()
+        return ValidityPeriod.of(chain).not_after.timestamp() if chain else None
+    except (OSError, ValueError):
+        return None
+
+
+def _begun_at(site: Site) -> float | None:
+    """When the running gateway has written its process id; None: unknown."""
+    try:
+        return (site.state_dir / LOCK_FILE).stat().st_mtime
+    except OSError:
+        return None
+
+
+def _size(site: Site) -> int | None:
+    """The size of the database file in octets; None: there is no such file."""
+    try:
+        return site.database_file.stat().st_size if site.database_file else None
+    except OSError:
+        return None

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""The help of all commands: examples that work, sections, hints at misspelled words; questions before harm."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ldapgw.cli import main
+from tests.support.site.command_line import Gateway
+from tests.test_docs import commands
+
+
+class Terminal(io.BytesIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def groups() -> list[str]:
+    """The words of the groups; a group has a help of its own."""
+    return ["", "phones"]
+
+
+def help_of(name: str) -> str:
+    result = CliRunner().invoke(main, [*name.split(), "--help"])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def examples_of(name: str) -> list[str]:
+    _, found, examples = help_of(name).partition("Examples:\n")
+    assert found, f"ldapgw {name} --help has no examples"
+    return [line.strip() for line in examples.splitlines()]
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line as the program does, without running the command."""
+    command: click.Command = main
+    context = None
+    while True:
+        context = command.make_context("ldapgw", words, parent=context)
+        if not isinstance(command, click.Group) or not context._protected_args:
+            context.close()
+            return
+        _, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None
+        command = found
+
+
+@pytest.mark.parametrize("name", [*groups(), *commands()])
+def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is parsed by the command itself."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("desk1.password", "desk1.jsonl", "desks.csv"):
+        (tmp_path / file).touch()
+    for line in examples_of(name):
+        called = re.search(r"ldapgw [^>]*", line.removeprefix("source <(").removesuffix(")" if "<(" in line else ""))
+        assert called is not None, line
+        assert called[0].startswith(f"ldapgw {name}".strip()) or "--config" in line
+        parse(shlex.split(called[0])[1:])
+
+
+def test_commands_are_in_sections() -> None:
+    """As a newcomer needs them."""
+    shown = help_of("")
+    headings = re.findall(r"(?m)^(\S.*):$", shown)
+    assert headings == ["Options", "Set up", "Everyday", "Find out", "Maintain"]
+    assert shown.index("Find out:") < shown.index("  lookup ") < shown.index("Maintain:")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["looku"], "Error: No such command 'looku'. Did you mean 'lookup'?"),
+        (["phones", "lst"], "Error: No such command 'lst'. Did you mean 'list'?"),
+        (["accounts", "remov"], "Error: No such command 'remov'. Did you mean 'remove'?"),
+        (["accounts", "--jsn"], "Error: No such option '--jsn'. Did you mean '--json'?"),
+        (["xyzzy"], "Error: No such command 'xyzzy'."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_misspelled_word_gets_a_hint(gateway: Gateway, words: list[str], hint: str) -> None:
+    """The nearest command or option is named."""
+    result = gateway.run(*words)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, hint)
+
+
+def ask(gateway: Gateway, answer: bytes, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["--config", str(gateway.file), *arguments], input=Terminal(answer))
+    return result.exit_code, result.stderr
+
+
+def test_what_cannot_be_undone_asks_on_a_terminal(gateway: Gateway) -> None:
+    """With the consequence; everything but yes changes nothing."""
+    gateway.run("phones", "add", "desk1")
+    for answer in (b"n\n", b"\n"):
+        code, said = ask(gateway, answer, "phones", "remove", "desk1")
+        assert (code, said.splitlines()) == (
+            1,
+            [
+                "This removes the phone desk1: it stops finding contacts immediately.",
+                f"Continue? [y/N]: {answer.decode().strip()}",
+                "ldapgw: nothing was changed",
+            ],
+        )
+    assert [one["name"] for one in gateway.json("phones", "list")] == ["desk1"]
+    assert ask(gateway, b"y\n", "phones", "remove", "desk1")[0] == 0
+    assert gateway.json("phones", "list") == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["phones", "remove", "desk1"],
+        ["phones", "reset", "desk1"],
+        ["disconnect", "alice@acme.example"],
+        ["accounts", "remove", "alice@acme.example"],
+        ["restore", "some.db"],
+    ],
+    ids=" ".join,
+)
+def test_nobody_to_ask(gateway: Gateway, arguments: list[str]) -> None:
+    """Without a terminal and without ``--yes``, one line refuses, and nothing is changed."""
+    gateway.connect("alice@acme.example")
+    gateway.run("phones", "add", "desk1")
+    before = gateway.json("phones", "list"), gateway.json("accounts")
+    line = gateway.refused(*arguments)
+    assert line.startswith("This ")
+    assert line.endswith(" To go ahead without a terminal, add --yes.\n")
+    assert line.count("\n") == 1
+    assert (gateway.json("phones", "list"), gateway.json("accounts")) == before
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion(shell: str) -> None:
+    """The script, and how to install it; zsh wants its own word on the first line."""
+    result = CliRunner().invoke(main, ["completion"], env={"SHELL": f"/usr/bin/{shell}"})
+    assert result.exit_code == 0
+    assert result.stdout.startswith("#compdef ldapgw\n" if shell == "zsh" else "function _ldapgw_completion")
+    assert f"#   ldapgw completion {shell} > " in result.stdout
+
+
+def test_completion_of_another_shell() -> None:
+    """One line says which there are."""
+    result = CliRunner().invoke(main, ["completion"], env={"SHELL": "/bin/csh"})
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "ldapgw: there is no completion for this shell; choose one of bash, zsh, fish\n",
+    )
