@@ -352,7 +352,7 @@ def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[st
     ends = account.refresh_expires_at
     if account.is_connected and ends is not None:
         values = {"when": Timestamp(ends), "page": page}
-        if not _is_of_testing(account):
+        if not is_of_testing(account):
             text = gettext_noop("This consent was given until %(when)s. Connect again on %(page)s to go on.")
             warnings.append(("consent_ends", Phrase(text, values)))
         elif now < ends:
@@ -396,7 +396,7 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
     return [("certificate_expiry", Phrase(text, {"when": Timestamp(ends)}))]
 
 
-def _is_of_testing(account: Account) -> bool:
+def is_of_testing(account: Account) -> bool:
     """Whether the consent's term, as Google named it, is the seven days of a client in "Testing"."""
     given, ends = account.connected_at, account.refresh_expires_at
     return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR

@@ -208,6 +208,12 @@ def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account
     return _accounts(connection, true() if tenant is None else account.c.tenant == tenant)
 
 
+def read_addresses(connection: Connection, tenant: str) -> tuple[tuple[int, str], ...]:
+    """Read the id and the address of each account of a tenant, ordered by address."""
+    query = select(account.c.id, account.c.address).where(account.c.tenant == tenant)
+    return tuple((row.id, row.address) for row in connection.execute(query.order_by(func.lower(account.c.address))))
+
+
 def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
     """Read the accounts that meet a condition."""
     return _accounts(connection, where)

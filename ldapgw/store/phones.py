@@ -159,6 +159,12 @@ def count_by_tenant(connection: Connection) -> dict[str, int]:
     return {row.tenant: row[1] for row in connection.execute(query)}
 
 
+def count_by_account(connection: Connection, tenant: str) -> dict[int, int]:
+    """Count the phones of each account of a tenant that has any, by the account's id."""
+    query = select(phone.c.account_id, func.count()).where(phone.c.tenant == tenant).group_by(phone.c.account_id)
+    return {row[0]: row[1] for row in connection.execute(query) if row[0] is not None}
+
+
 def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
     """Read the phones of some accounts, ordered by name."""
     query = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)

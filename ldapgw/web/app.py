@@ -19,7 +19,11 @@ from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPage
-from ldapgw.web.admin_pages import AdminPage
+from ldapgw.web.admin_google import AdminGoogle
+from ldapgw.web.admin_import import AdminImport
+from ldapgw.web.admin_overview import AdminOverview
+from ldapgw.web.admin_people import AdminPeople
+from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.book_clients import BookClients
 from ldapgw.web.contact_pages import ContactPages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
@@ -59,7 +63,11 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         phones,
         ProvisioningPages(layout, phones),
         ExplainPages(layout),
-        AdminPage(layout, phones),
+        AdminOverview(layout, phones),
+        AdminPeople(layout, phones),
+        AdminPhones(layout, phones),
+        AdminImport(layout),
+        AdminGoogle(layout),
         EventStreams(layout),
         BookClients(layout),
     )

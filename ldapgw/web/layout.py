@@ -108,6 +108,26 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
         "warn", gettext_noop("Google does not know this client, or its secret is another one.")
     ),
     "client-not-tried": FlashMessage("warn", gettext_noop("Google could not be asked. Try again in a minute.")),
+    "nothing-selected": FlashMessage("warn", gettext_noop("Select at least one row first.")),
+    "none-connected": FlashMessage(
+        "warn", gettext_noop("None of these accounts can be synced: they need to reconnect.")
+    ),
+    "people-disconnected": FlashMessage(
+        "good", gettext_noop("Disconnected: contacts deleted, access at Google revoked.")
+    ),
+    "people-removed": FlashMessage("good", gettext_noop("Removed: contacts deleted, access at Google revoked.")),
+    "people-not-revoked": FlashMessage(
+        "warn",
+        gettext_noop(
+            "Contacts are deleted here. Google couldn’t be reached to revoke every access; the gateway keeps trying "
+            "for a day."
+        ),
+    ),
+    "phones-removed": FlashMessage("good", gettext_noop("Removed. These phones can no longer sign in.")),
+    "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones belong to their new owner now.")),
+    "phones-model": FlashMessage(
+        "good", gettext_noop("Saved. The phones’ pages show the settings for their new model.")
+    ),
     "signed-out": FlashMessage("good", gettext_noop("You are signed out.")),
 }
 

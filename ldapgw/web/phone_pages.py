@@ -227,6 +227,15 @@ class PhonePages:
         shown = (await find_phone(self._layout, tenant, visitor, name),) if name else ()
         return [self.topic(login) for login in (*logins, *shown)]
 
+    def show_password(self, visitor: Visitor, name: str, password: str) -> None:
+        """Show a new phone's password on its page for a while, in the visitor's session."""
+        self._one_time_passwords.add(visitor.session, name, password, self._layout.now())
+
+    def forget_password(self, name: str) -> None:
+        """Forget what a phone's page shows, because the phone was removed or has another password."""
+        self._one_time_passwords.forget(name)
+        self._one_time_secrets.forget(name)
+
     def topic(self, login: PhoneLogin) -> str:
         """The topic of a phone's searches."""
         return self._dependencies.bind_dn(login)

@@ -19,12 +19,11 @@ from ldapgw.directory.caller_id import LeftOut
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
 from ldapgw.store.accounts import NewGrant, SyncRequest
-from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
+from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
-from ldapgw.web.admin_pages import AdminPage
-from ldapgw.web.admin_texts import ROWS_PER_PAGE
+from ldapgw.web.admin_overview import AdminOverview
 from ldapgw.web.consent import CONNECT
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
@@ -86,7 +85,7 @@ def signed_in(stage: Stage, account: str = ROOT) -> Browser:
 @pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.example", False)])
 def test_a_redirect_uri_that_google_refuses_is_told(url: str, told: bool) -> None:
     """Before the administrator finds out at Google."""
-    page = signed_in(Stage(url=url)).get("/acme/admin")
+    page = signed_in(Stage(url=url)).get("/acme/admin/google")
     assert ("Google refuses redirect URIs on private names" in words_on(page)) is told
 
 
@@ -95,7 +94,7 @@ def test_a_store_that_is_new_by_accident_is_told(stage: Stage, may_be_new: bool)
     """Until the first account has connected."""
     stage.may_be_new_store = may_be_new
     browser = by_link(stage)
-    assert ("database is new, because there was none" in words_on(browser.get("/acme/admin"))) is may_be_new
+    assert ("The gateway’s database is new" in words_on(browser.get("/acme/admin"))) is may_be_new
     enter(stage)
     result_of(stage.clients.refresh())
     stage.browser().consent()
@@ -267,24 +266,34 @@ def test_forms_are_sent_from_the_page_alone(stage: Stage, path: str, headers: di
 def test_the_first_visit(stage: Stage) -> None:
     """There is no client: the page says so, has what is to be registered, and the guide; then it is entered."""
     browser = by_link(stage)
-    page = browser.get("/acme/admin")
+    assert 'href="/acme/admin/google"' in browser.get("/acme/admin").body
+    page = browser.get("/acme/admin/google")
     words = words_on(page)
-    assert "There is none yet, so nobody can connect." in words
+    assert "There is no client yet, so nobody can connect." in words
     assert REDIRECT_URI in words
     assert "https://www.googleapis.com/auth/contacts.readonly" in words
     assert "contacts.other.readonly" not in words
-    assert page.body.index('id="client"') < page.body.index('id="guide"') < page.body.index('id="accounts"')
+    assert page.body.index('id="client"') < page.body.index('id="guide"')
     assert "so nobody can connect" in stage.browser().get("/acme/").body
     seen = submit(browser, client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
-    assert (seen.status, seen.location) == (303, "/acme/admin")
+    assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert stored(stage) == ENTERED
     assert stage.changes == 1
-    page = browser.get("/acme/admin")
+    page = browser.get("/acme/admin/google")
     assert "Google knows this client: it is stored" in page.body
     assert CLIENT.client_id in page.body
     assert CLIENT.client_secret not in page.body
-    assert page.body.index('id="accounts"') < page.body.index('id="client"')
     assert stage.browser().consent().status == 200
+
+
+def test_the_guide_is_folded_once_the_client_works(stage: Stage) -> None:
+    """And each of its eight steps has a tick; before, none of those that cannot be known."""
+    browser = signed_in(stage)
+    body = browser.get("/acme/admin/google").body
+    assert ('<details class="card" id="guide">' in body, body.count('<li class="done">')) == (False, 4)
+    connect(stage, ALICE)
+    body = browser.get("/acme/admin/google").body
+    assert ('<details class="card" id="guide">' in body, body.count('<li class="done">')) == (True, 8)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +311,7 @@ def test_a_file(stage: Stage, uris: tuple[str, ...], said: str) -> None:
     seen = upload(browser, file_of(CLIENT, *uris), client_id="other", client_secret="other")
     assert seen.status == 303
     assert stored(stage) == ENTERED
-    assert said in browser.get("/acme/admin").body
+    assert said in browser.get("/acme/admin/google").body
 
 
 @pytest.mark.parametrize(
@@ -371,7 +380,7 @@ def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) ->
     if fault:
         stage.world.faults.inject(fault, path="/token", times=5)
     seen = submit(browser, "/acme/admin/client/try")
-    assert (seen.status, seen.location) == (303, "/acme/admin")
+    assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert said in words_on(browser.get("/acme/admin"))
     assert stored(stage) == ENTERED
 
@@ -379,7 +388,7 @@ def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) ->
 def test_trying_no_client(stage: Stage) -> None:
     """There is no button for it; who asks all the same is told so."""
     browser = by_link(stage)
-    assert "admin/client/try" not in browser.get("/acme/admin").body
+    assert "admin/client/try" not in browser.get("/acme/admin/google").body
     assert submit(browser, "/acme/admin/client/try").status == 400
 
 
@@ -387,7 +396,7 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
     """The page says where it is from, has no form for another, and takes none."""
     stage = Stage()
     browser = by_link(stage)
-    page = browser.get("/acme/admin")
+    page = browser.get("/acme/admin/google")
     assert "the configuration file" in page.body
     assert 'action="/acme/admin/client"' not in page.body
     assert submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret).status == 400
@@ -429,7 +438,7 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     assert troubles == {"acme": "consent_revoked", "globex": ""}
     assert stage.do(tenants.read_alarm, "acme") is None
     assert other
-    assert "has to connect again" in words_on(browser.get("/acme/admin"))
+    assert "needs to reconnect" in words_on(browser.get("/acme/admin"))
 
 
 def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: list[str]) -> None:
@@ -447,48 +456,72 @@ def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: l
 # --- what it shows --------------------------------------------------------------------------------------------------
 
 
-def test_accounts_phones_and_whom_to_remind(stage: Stage) -> None:
-    """All of the tenant, and nothing of another; those who have to act first."""
+def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "acme", **more: Any) -> None:
+    stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW, **more))
+
+
+def test_figures_and_people_to_remind(stage: Stage) -> None:
+    """All of the tenant, and nothing of another; with a text to send to those who have to act."""
     browser = signed_in(stage)
     connect(stage, "zoe@acme.example", code="consent_revoked")
     alice = connect(stage, ALICE)
     connect(stage, "tim@acme.example", ends=NOW + 86400)
     connect(stage, "eve@elsewhere.example", tenant="globex", code="consent_revoked")
     for name, tenant, owner in (("desk1", "acme", alice), ("hall", "acme", None), ("theirs", "globex", None)):
-        stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", UNKNOWN_LOGIN_HASH)})
-    page = browser.get("/acme/admin")
-    words = words_on(page)
+        add_phone(stage, name, owner, tenant)
+    stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
+    words = words_on(browser.get("/acme/admin"))
+    assert "People connected 3 of 3 Phones working 1 of 2 Contacts 0" in words
+    assert "2 people need action." in words
+    assert "zoe@acme.example needs to reconnect" in words
+    assert "tim@acme.example needs to reconnect before" in words
+    assert "tim@acme.example, zoe@acme.example" in words
+    assert f"open {URL}/acme/, sign in" in words
     assert "eve@" not in words
-    assert "theirs" not in words
-    accounts_part = words.partition(" Accounts ")[2]
-    assert accounts_part.index("zoe@acme.example") < accounts_part.index(ALICE)
-    assert "Google no longer accepts the consent of zoe@acme.example" in words
-    assert "tim@acme.example, zoe@acme.example" in words or "zoe@acme.example, tim@acme.example" in words
-    assert "has to connect again before" in words
-    assert f"please open {URL}/acme/, sign in" in words
-    assert "192.0.2.7" in words
-    assert 'href="/acme/phones/desk1"' in page.body
 
 
-def test_all_is_well(stage: Stage) -> None:
-    """It is said where it is so."""
+def test_everything_works(stage: Stage) -> None:
+    """It is said where it is so, and the checklist is gone; the title has a sign, or the number of problems."""
+    stage.certificate_ends, stage.is_certificate_near_its_end = NOW + 90 * 86400, False
     browser = signed_in(stage)
-    connect(stage, ALICE)
-    assert "All is well." in words_on(browser.get("/acme/admin"))
+    page = browser.get("/acme/admin")
+    assert [mark in page.body for mark in ("Everything is working.", 'id="checklist"')] == [False, True]
+    alice = connect(stage, ALICE)
+    add_phone(stage, "desk1", alice)
+    stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
+    page = browser.get("/acme/admin")
+    assert [mark in page.body for mark in ("Everything is working.", 'id="checklist"')] == [True, False]
+    assert "<title>✓ Administration" in page.body
     connect(stage, "zoe@acme.example", code="consent_revoked")
-    assert "All is well." not in words_on(browser.get("/acme/admin"))
+    page = browser.get("/acme/admin")
+    assert "Everything is working." not in page.body
+    assert "<title>! 1 problem · Administration" in page.body
+
+
+def test_a_client_in_testing_is_told_here(stage: Stage) -> None:
+    """Once, before the consents end and after, with what to do about it."""
+    browser = signed_in(stage)
+    connect(stage, ALICE, ends=NOW + 7 * 86400)
+    connect(stage, BOB, ends=NOW + 7 * 86400)
+    page = browser.get("/acme/admin")
+    assert page.body.count("Your Google client is in “Testing”.") == 1
+    assert "2 so far, the next on" in words_on(page)
+    assert 'href="https://console.cloud.google.com/auth/audience"' in page.body
+    stage.clock.advance(8 * 86400)
+    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
+    browser.post("/acme/link", {"key": KEY})
+    assert "7 days after they connect (2 so far)" in words_on(browser.get("/acme/admin"))
 
 
 def test_what_the_open_page_listens_to(stage: Stage) -> None:
     """The accounts and the phones that it shows, of this tenant alone; nobody else listens to them."""
     page = signed_in(stage).get("/acme/admin")
-    assert 'data-events="/acme/events?admin=1&amp;phones=1"' in page.body
+    assert 'data-events="/acme/events?admin=1"' in page.body
     connect(stage, ALICE)
     for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
         stage.do(phones.add, PhoneLogin(name, tenant, None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     frame = Layout.of(stage.gate)
-    admin = AdminPage(frame, PhonePages(frame))
+    admin = AdminOverview(frame, PhonePages(frame))
 
     def topics(address: str, query: dict[str, str]) -> list[str]:
         visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
@@ -503,7 +536,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("code", "link", "said"),
     [
-        ("client_rejected", "", "Google rejects the OAuth client"),
+        ("client_rejected", "", "Google rejects your OAuth client"),
         ("api_disabled", "https://console.example/enable", "The People API is not enabled"),
     ],
 )
@@ -522,8 +555,8 @@ def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("ends", "said"),
     [
-        (None, "There is none: phones speak LDAP without TLS."),
-        (NOW - 1, "It has expired on"),
+        (None, "There is none: phones connect without encryption."),
+        (NOW - 1, "It expired on"),
         (NOW + 86400, "It expires on"),
     ],
 )
@@ -566,8 +599,8 @@ def test_who_was_taken_out_of_allowed_users_is_named(stage: Stage, address: str,
     """Their account is synced and served until somebody ends that."""
     account_id = connect(stage, address)
     stage.do(set_hd, account_id, hd)
-    told = "This person is not in allowed_users any more"
-    assert (told in words_on(by_link(stage).get("/acme/admin"))) is named
+    told = "No longer in allowed_users, but still synced."
+    assert (told in words_on(by_link(stage).get("/acme/admin/people"))) is named
 
 
 def set_hd(connection: Connection, account_id: int, hd: str | None) -> None:
@@ -587,7 +620,7 @@ def test_who_asks_for_too_many_unknown_numbers_is_told(stage: Stage) -> None:
     words = words_on(browser.get("/acme/admin"))
     assert "not signed in From 192.0.2.8 Searches 1 desk1 From 192.0.2.7 Searches 4,711" in words
     assert "192.0.2.9" not in words
-    assert "All is well" not in words
+    assert "Everything is working" not in words
 
 
 def test_calls_without_a_limit_are_not_told_of(stage: Stage) -> None:
@@ -596,21 +629,7 @@ def test_calls_without_a_limit_are_not_told_of(stage: Stage) -> None:
     assert "Calls to Google" not in words_on(by_link(stage).get("/acme/admin"))
 
 
-def test_a_company_of_many(stage: Stage) -> None:
-    """Page by page; a page that is not there is the first."""
-    browser = signed_in(stage)
-    for number in range(ROWS_PER_PAGE + 1):
-        connect(stage, f"user{number:03}@acme.example")
-        name = f"desk{number:03}"
-        stage.do(phones.add, PhoneLogin(name, "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
-    last = f"user{ROWS_PER_PAGE:03}@acme.example"
-    assert last not in browser.get("/acme/admin").body
-    assert last in browser.get("/acme/admin?accounts=2").body
-    assert last not in browser.get("/acme/admin?accounts=3").body
-    assert f"desk{ROWS_PER_PAGE:03}" in browser.get("/acme/admin?phones=2").body
-
-
 def test_in_german(stage: Stage) -> None:
     """All of it."""
-    page = by_link(stage).get("/acme/admin?language=de")
+    page = by_link(stage).get("/acme/admin/google?language=de")
     assert "Die Google-Konsole, Schritt für Schritt" in words_on(page)

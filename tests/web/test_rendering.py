@@ -17,7 +17,7 @@ from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_view
-from ldapgw.web.admin_texts import account_row
+from ldapgw.web.admin_people import PersonRow
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
 from ldapgw.web.layout import FLASH_MESSAGES
@@ -344,7 +344,7 @@ def test_the_promise_says_who_sees_a_new_book(sharing: Sharing, words: str) -> N
 @pytest.mark.parametrize(("sharing", "words"), [(Sharing.SHARED, "Shared"), (Sharing("group:sales"), "Group “sales”")])
 def test_the_administration_says_who_sees_a_book(sharing: Sharing, words: str) -> None:
     translate = Renderer("").translator("en")
-    row = account_row(replace(ACCOUNT, sharing=sharing), "", NOW)
+    row = PersonRow(replace(ACCOUNT, sharing=sharing), "ok", "", 0)
     assert translate(row.sharing) == words
-    row = account_row(replace(ACCOUNT, sharing=sharing, shared_label="VIP"), "", NOW)
+    row = PersonRow(replace(ACCOUNT, sharing=sharing, shared_label="VIP"), "ok", "", 0)
     assert translate(row.sharing) == f"{words}: only label “VIP”"

@@ -44,6 +44,7 @@ function dress(root) {
   for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
   for (const element of root.querySelectorAll("time[datetime]")) sayTime(element);
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+  for (const box of root.querySelectorAll("[data-all]")) box.hidden = false;
 }
 
 function swap(part, fresh) {
@@ -186,6 +187,13 @@ function drop(event) {
   if (event.type === "drop" && form) form.elements[form.dataset.drop].files = event.dataTransfer.files;
 }
 
+// The box in a table's head selects all its rows.
+function selectAll(event) {
+  if (!event.target.matches?.("[data-all]")) return;
+  const boxes = event.target.closest("table").querySelectorAll("tbody input[type=checkbox]");
+  for (const box of boxes) box.checked = event.target.checked;
+}
+
 let typed = 0;
 let asked = null;
 
@@ -226,6 +234,7 @@ for (const type of ["pointerup", "pointercancel", "keyup"]) document.addEventLis
 document.addEventListener("click", openWindow);
 document.addEventListener("click", copy);
 document.addEventListener("input", search);
+document.addEventListener("change", selectAll);
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);
 document.addEventListener("visibilitychange", listen);
 // A form that is under way leads to another page; a look would take its message, or not find what it has removed.

@@ -180,6 +180,7 @@ class Stage:
     changes: int = 0
     is_ready: bool = True
     certificate_ends: float | None = None
+    is_certificate_near_its_end: bool = True
     database_fails_since: float | None = None
     metrics_from: tuple[str, ...] = ()
     may_be_new_store: bool = False
@@ -262,7 +263,7 @@ class Stage:
             is_trusted_proxy=self.trusts,
             is_ready=lambda: self.is_ready,
             database_fails_since=lambda: self.database_fails_since,
-            certificate_expiry=lambda: self.certificate_ends,
+            certificate_expiry=lambda: self.certificate_ends if self.is_certificate_near_its_end else None,
             changed=self._changed,
             count_misuse=self.misuse.count,
             disconnected=lambda: self.disconnected.append(self.clock.seconds()),
@@ -410,7 +411,8 @@ class Browser:
         answer = result_of(
             self._http.request(method, self._origin + path, headers=sent, data=body, allow_redirects=False)
         )
-        text = result_of(answer.text("utf-8"))
+        # A zip has its files' names as they are, and is read as far as it is text.
+        text = result_of(answer.content()).decode("utf-8", "replace")
         raw: Iterable[tuple[bytes, list[bytes]]] = answer.headers.getAllRawHeaders()
         seen = {name.decode().lower(): [value.decode() for value in values] for name, values in raw}
         return Seen(answer.code, seen, text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration page of a tenant: accounts, phones, people to remind, the certificate and the OAuth client.
+"""The administration's page about the OAuth client at Google, with a guide to the Google console.
 
 A client that an administrator enters is tried at Google before it is stored; a client that Google rejects is not
 stored.
@@ -8,34 +8,28 @@ stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.contact import Source
-from ldapgw.directory.access import phone_name
 from ldapgw.errors import ClientRejected, GoogleError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store import accounts, activity, phones, sync_state, tenants
-from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store import accounts, activity, sync_state, tenants
+from ldapgw.store.account_status import is_of_testing
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
-from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tenants import Alarm, EnteredClient
-from ldapgw.web import admin_texts, error_pages
-from ldapgw.web.admin_texts import ListPage
+from ldapgw.store.tenants import EnteredClient
+from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.live import person_topic
-from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
@@ -59,23 +53,20 @@ _REJECTED = gettext_noop(
 _UNVERIFIED = gettext_noop("Google could not be asked about this client, so it was not stored. Try again in a minute.")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Overview:
-    """The data of the page, sorted and cut into pages in the store's thread, off the reactor's thread.
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is stored about the client.
 
-    :ivar connected: how many accounts are connected.
-    :ivar reminded: address of each person to remind, and the reason.
-    :ivar phones: each phone with its owner's address; the address is empty for a phone without an owner.
-    :ivar is_unused: whether no account of any tenant has ever connected.
+    :ivar entered_at: when the client was entered; None: it was not.
+    :ivar has_synced: whether any account was synced with it.
+    :ivar is_testing: whether the client is in "Testing", as far as consents tell.
+    :ivar alarm: code of the tenant's alarm; empty: none.
     """
 
-    accounts: ListPage[Account]
-    connected: int
-    reminded: tuple[tuple[str, Translatable], ...]
-    phones: ListPage[tuple[PhoneLogin, str]]
-    alarm: Alarm | None
     entered_at: float | None
-    is_unused: bool
+    has_synced: bool
+    is_testing: bool
+    alarm: str
 
 
 class _InvalidClient(Exception):
@@ -89,36 +80,25 @@ class _InvalidClient(Exception):
         self.message = message
 
 
-class AdminPage:
-    """The administration page and its forms."""
+class AdminGoogle:
+    """The page about the client, and its forms."""
 
-    def __init__(self, layout: Layout, phones: PhonePages) -> None:
+    def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
-        self._phones = phones
-        layout.topic_providers.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this page."""
         return (
-            get("/<tenant>/admin", self.show, RequiredRole.ADMIN),
+            get("/<tenant>/admin/google", self.show, RequiredRole.ADMIN),
             # A rejected form is shown at the form's address, which page.js then fetches with GET.
             get("/<tenant>/admin/client", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/client", self.enter, RequiredRole.ADMIN),
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
         )
 
-    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
-        """The topics of an open page: the accounts and phones on the requested pages of the lists."""
-        if "admin" not in request.query or not visitor.administers(tenant):
-            return ()
-        list_pages = request.query["admin"], request.query.get("phones", "")
-        now = self._layout.now()
-        subs, logins = await self._dependencies.store.read(_displayed_items, tenant.name, now, *list_pages)
-        return [*(person_topic(tenant.name, sub) for sub in subs), *map(self._phones.topic, logins)]
-
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``/{tenant}/admin``; the query has the page numbers of the lists, ``accounts`` and ``phones``."""
+        """``/{tenant}/admin/google``: the client, and the guide."""
         return await self._page(request, tenant, visitor)
 
     async def enter(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
@@ -146,7 +126,7 @@ class AdminPage:
         self._log("entered", request, visitor)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)
         return self._layout.redirect_to_tenant(
-            tenant, "client-entered" if registered else "client-unregistered", "admin"
+            tenant, "client-entered" if registered else "client-unregistered", "admin/google"
         )
 
     async def try_client(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
@@ -159,7 +139,7 @@ class AdminPage:
         except _InvalidClient as error:
             message = "client-refused" if error.message == _REJECTED else "client-not-tried"
         self._log("tried", request, visitor)
-        return self._layout.redirect_to_tenant(tenant, message, "admin")
+        return self._layout.redirect_to_tenant(tenant, message, "admin/google")
 
     async def _verify_client(self, tenant: WebTenant, client: Client) -> bool:
         """Try a client at Google.
@@ -196,48 +176,34 @@ class AdminPage:
         :param client_error: why the entered client was not stored.
         :param client_id: the entered client id.
         """
-        now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
-        overview = await self._dependencies.store.read(
-            _overview, tenant.name, now, request.query.get("accounts", ""), request.query.get("phones", "")
-        )
-        certificate = admin_texts.certificate_status(
-            self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
-        )
+        facts = await self._dependencies.store.read(_facts, tenant.name)
+        works = tenant.client is not None and facts.has_synced and not facts.alarm
+        has_client = tenant.client is not None
         return self._layout.page(
             request,
-            "admin.html",
+            "admin_google.html",
             tenant=tenant,
             visitor=visitor,
             status=status,
-            is_new_store=overview.is_unused and self._dependencies.admin.may_be_new_store,
-            alarm=overview.alarm,
-            alarm_text=admin_texts.ALARM_TEXTS.get(overview.alarm.code) if overview.alarm else None,
-            accounts=overview.accounts,
-            rows=[
-                admin_texts.account_row(account, url, now, is_admitted=tenant.still_admits(account.address, account.hd))
-                for account in self._layout.with_database_error(overview.accounts.rows)
-            ],
-            logins=overview.phones,
-            phones=[(login, owner, self._phones.state(login)) for login, owner in overview.phones.rows],
-            reminded=overview.reminded,
-            certificate=certificate,
-            left_out=self._dependencies.admin.left_out(tenant.name),
-            phone_name=phone_name,
-            calls=self._calls(tenant, overview.connected),
+            works=works,
+            # What a step of the guide leaves behind; the branding cannot be seen from here.
+            done={
+                1: has_client,
+                2: works,
+                3: has_client,
+                4: works,
+                5: works,
+                6: works and not facts.is_testing,
+                7: has_client,
+                8: has_client,
+            },
             is_configured=tenant.name in self._dependencies.admin.tenants_with_configured_client,
-            entered_at=overview.entered_at,
+            entered_at=facts.entered_at,
             public_url=self._layout.public_url,
-            url=url,
             scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in tenant.sources)],
             client_error=client_error,
             client_id=client_id,
         )
-
-    def _calls(self, tenant: WebTenant, connected: int) -> Translatable:
-        """How many calls the tenant's accounts make; empty where they are not limited."""
-        admin = self._dependencies.admin
-        sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
-        return admin_texts.calls_text(CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute))
 
     def _log(self, event: str, request: HttpRequest, visitor: Visitor) -> None:
         log.info(
@@ -268,35 +234,14 @@ def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
     return Client(client_id, secret), uris
 
 
-def _overview(connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str) -> _Overview:
-    """Read the data of the page.
-
-    :param accounts_page: the requested page number of the list of accounts, as sent.
-    :param phones_page: the requested page number of the list of phones, as sent.
-    """
-    sorted_accounts = admin_texts.attention_first(accounts.read_all(connection, tenant), now)
-    owners = {account.id: account.address for account in sorted_accounts}
-    logins = [(login, owners.get(login.account_id or 0, "")) for login in phones.read_by_tenant(connection, tenant)]
-    return _Overview(
-        accounts=admin_texts.list_page(sorted_accounts, accounts_page),
-        connected=sum(account.is_connected for account in sorted_accounts),
-        reminded=tuple(
-            (account.address, reason) for account in sorted_accounts if (reason := admin_texts.reminder(account, now))
-        ),
-        phones=admin_texts.list_page(logins, phones_page),
-        alarm=tenants.read_alarm(connection, tenant),
+def _facts(connection: Connection, tenant: str) -> _Facts:
+    known = accounts.read_all(connection, tenant)
+    return _Facts(
         entered_at=tenants.client_entered_at(connection, tenant),
-        is_unused=not accounts.has_any(connection),
+        has_synced=any(account.last_sync is not None for account in known),
+        is_testing=any(is_of_testing(account) for account in known),
+        alarm=tenants.read_alarm_code(connection, tenant),
     )
-
-
-def _displayed_items(
-    connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str
-) -> tuple[list[str], Sequence[PhoneLogin]]:
-    """The Google users of the accounts, and the phones, on the requested pages of the lists."""
-    sorted_accounts = admin_texts.attention_first(accounts.read_all(connection, tenant), now)
-    logins = admin_texts.list_page(phones.read_by_tenant(connection, tenant), phones_page).rows
-    return [account.sub for account in admin_texts.list_page(sorted_accounts, accounts_page).rows], logins
 
 
 def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:

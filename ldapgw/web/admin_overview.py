@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""The administration's first page: what is wrong, what is left to set up, figures, and people to remind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from ldapgw.contact import Source
+from ldapgw.directory.access import phone_name
+from ldapgw.google.people import CallEstimate
+from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.store import accounts, phones, tenants
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.tenants import Alarm
+from ldapgw.web import admin_texts
+from ldapgw.web.admin_people import read_people
+from ldapgw.web.admin_tables import TableQuery
+from ldapgw.web.admin_texts import Alert
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.http import HttpRequest, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.live import person_topic
+from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.sessions import Visitor
+
+# An open page notices changes of so many accounts and phones.
+_WATCHED = 50
+
+_NEW_STORE = Alert(
+    "warn",
+    gettext_noop("The gateway’s database is new"),
+    gettext_noop(
+        "There was none when the gateway started. If phones were served from here before, stop the gateway, and mount "
+        "the disk or restore a backup."
+    ),
+)
+_CERTIFICATE = gettext_noop("The certificate of the LDAP port needs renewal")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Overview:
+    """The data of the page.
+
+    :ivar needing_action: how many people need action.
+    :ivar reminded: address of each person to remind, and the reason.
+    :ivar is_unused: whether no account of any tenant has ever connected.
+    """
+
+    accounts: tuple[Account, ...]
+    needing_action: int
+    reminded: tuple[tuple[str, Translatable], ...]
+    phones: tuple[PhoneLogin, ...]
+    alarm: Alarm | None
+    is_unused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistItem:
+    """A step of the first set-up.
+
+    :ivar path: where to do it, as a path below the tenant's page; empty: outside of the pages.
+    """
+
+    is_done: bool
+    title: str
+    hint: str
+    path: str = ""
+
+
+class AdminOverview:
+    """The page."""
+
+    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies
+        self._phone_pages = phone_pages
+        layout.topic_providers.append(self.topics)
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this page."""
+        return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
+
+    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+        """The topics of an open page: the first accounts and phones."""
+        if "admin" not in request.query or not visitor.administers(tenant):
+            return ()
+        subs, logins = await self._dependencies.store.read(_watched, tenant.name)
+        return [*(person_topic(tenant.name, sub) for sub in subs), *map(self._phone_pages.topic, logins)]
+
+    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/admin``: the page."""
+        now = self._layout.now()
+        overview = await self._dependencies.store.read(_overview, tenant, now)
+        certificate = admin_texts.certificate_status(
+            self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
+        )
+        alerts = [*self._alerts(overview, certificate)]
+        connected = [account for account in overview.accounts if account.is_connected]
+        working = [login for login in overview.phones if login.worked_at is not None]
+        left_out = self._dependencies.admin.left_out(tenant.name)
+        return self._layout.page(
+            request,
+            "admin_overview.html",
+            tenant=tenant,
+            visitor=visitor,
+            alerts=alerts,
+            problems=len(alerts) + bool(overview.needing_action) + bool(left_out),
+            checklist=self._checklist(tenant, overview, now),
+            connected=len(connected),
+            people=len(overview.accounts),
+            working=len(working),
+            phones=len(overview.phones),
+            contacts=sum(account.contacts for account in connected),
+            last_sync=max((account.last_sync for account in connected if account.last_sync), default=None),
+            needing_action=overview.needing_action,
+            reminded=overview.reminded,
+            certificate=certificate,
+            left_out=left_out,
+            phone_name=phone_name,
+            calls=self._calls(tenant, len(connected)),
+            url=self._layout.public_url.tenant_url(tenant.name),
+        )
+
+    def _alerts(self, overview: _Overview, certificate: admin_texts.CertificateStatus) -> Iterable[Alert]:
+        if overview.is_unused and self._dependencies.admin.may_be_new_store:
+            yield _NEW_STORE
+        if self._dependencies.database_fails_since() is not None:
+            yield admin_texts.DATABASE_ALERT
+        if overview.alarm is not None:
+            yield admin_texts.tenant_alert(overview.alarm)
+        testing = admin_texts.testing_alert(overview.accounts, self._layout.now())
+        if testing is not None:
+            yield testing
+        if certificate.kind in ("warn", "bad"):
+            yield Alert(certificate.kind, _CERTIFICATE, certificate.sentence)
+
+    def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
+        """What is left to set up; empty once everything is done."""
+        expiry = self._dependencies.admin.certificate_expiry()
+        items = (
+            ChecklistItem(
+                tenant.client is not None,
+                gettext_noop("Google client"),
+                gettext_noop("Create it in the Google console and enter it here. It takes a quarter of an hour."),
+                "admin/google",
+            ),
+            ChecklistItem(
+                expiry is not None and expiry > now,
+                gettext_noop("TLS certificate"),
+                gettext_noop("Set one under [tls], so that phones connect with encryption."),
+            ),
+            ChecklistItem(
+                not self._dependencies.phones.server.is_loopback,
+                gettext_noop("Address that phones can reach"),
+                gettext_noop("“localhost” only works on the gateway itself. Set public_url under [web]."),
+            ),
+            ChecklistItem(
+                any(account.last_sync is not None for account in overview.accounts),
+                gettext_noop("First person connected"),
+                gettext_noop("Send people the address below, or connect your own account."),
+                "admin/people",
+            ),
+            ChecklistItem(
+                any(login.worked_at is not None for login in overview.phones),
+                gettext_noop("First phone works"),
+                gettext_noop("Add a phone, enter its settings, and search for somebody on it."),
+                "admin/phones",
+            ),
+        )
+        return () if all(item.is_done for item in items) else items
+
+    def _calls(self, tenant: WebTenant, connected: int) -> Translatable:
+        """How many calls the tenant's accounts make; empty where they are not limited."""
+        admin = self._dependencies.admin
+        sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
+        return admin_texts.calls_text(CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute))
+
+
+def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overview:
+    known = accounts.read_all(connection, tenant.name)
+    return _Overview(
+        accounts=known,
+        needing_action=read_people(connection, tenant, now, TableQuery(show="action")).found,
+        reminded=tuple(
+            (account.address, reason) for account in known if (reason := admin_texts.reminder(account, now))
+        ),
+        phones=phones.read_by_tenant(connection, tenant.name),
+        alarm=tenants.read_alarm(connection, tenant.name),
+        is_unused=not accounts.has_any(connection),
+    )
+
+
+def _watched(connection: Connection, tenant: str) -> tuple[list[str], Sequence[PhoneLogin]]:
+    known = accounts.read_all(connection, tenant)[:_WATCHED]
+    return [account.sub for account in known], phones.read_by_tenant(connection, tenant)[:_WATCHED]

@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: MIT
+"""The administration's pages about people: all accounts of a tenant as a table, a person, and acts on one or many.
+
+A form acts on the rows that are selected in it.  What cannot be undone, and what needs a choice, is asked on a page of
+its own that names everybody concerned; its form has the same rows, and ``confirmed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+from twisted.logger import Logger
+
+from ldapgw.contact import Sharing
+from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.store import accounts, activity, phones, sync_state
+from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
+from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store.activity import Act, Entry
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.web import admin_texts, error_pages
+from ldapgw.web.account_pages import disconnect_account
+from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title
+from ldapgw.web.admin_tables import Table, TableQuery, select_rows, selected_rows
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpRequest, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.sessions import Visitor
+
+log = Logger()
+
+_PAGE = "admin/people"
+# No id of an account has as many.
+_ID_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """A row of the table.
+
+    :ivar state: the code of the account's state.
+    :ivar action: what has to be done about the account; empty: nothing.
+    :ivar phones: how many phones the account has.
+    """
+
+    account: Account
+    state: str
+    action: Translatable
+    phones: int
+
+    @property
+    def state_text(self) -> AccountStateText:
+        """The state in words."""
+        return ACCOUNT_STATE_TEXTS[self.state]
+
+    @property
+    def sharing(self) -> Translatable:
+        """Who sees the account's book."""
+        return sharing_title(self.account.sharing, self.account.shared_label)
+
+
+_FILTERS: Mapping[str, Callable[[PersonRow], bool]] = {
+    "action": lambda row: bool(row.action),
+    "connected": lambda row: row.account.is_connected,
+    "disconnected": lambda row: not row.account.is_connected,
+}
+FILTER_TITLES = (
+    ("", gettext_noop("Everybody")),
+    ("action", gettext_noop("Needs action")),
+    ("connected", gettext_noop("Connected")),
+    ("disconnected", gettext_noop("Not connected")),
+)
+_COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {
+    "address": lambda row: row.account.address.casefold(),
+    "state": lambda row: row.state,
+    "contacts": lambda row: row.account.contacts,
+    "phones": lambda row: row.phones,
+    "sharing": lambda row: row.account.sharing.value,
+    "sync": lambda row: row.account.last_sync,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before an act on people."""
+
+    title: str
+    sentence: str
+    button: str
+    is_danger: bool = True
+
+
+_QUESTIONS = {
+    "share": Question(
+        gettext_noop("Who sees these contacts?"),
+        gettext_noop("The choice replaces what these people chose themselves; they can change it again."),
+        gettext_noop("Change sharing"),
+        is_danger=False,
+    ),
+    "disconnect": Question(
+        gettext_noop("Disconnect these accounts?"),
+        gettext_noop(
+            "Their contacts are deleted here and leave all phones immediately, and access at Google is revoked. Their "
+            "phones stay, and work again once the person reconnects."
+        ),
+        gettext_noop("Disconnect"),
+    ),
+    "remove": Question(
+        gettext_noop("Remove these people?"),
+        gettext_noop(
+            "Their contacts are deleted here and leave all phones immediately, access at Google is revoked, and they "
+            "are signed out. This can’t be undone."
+        ),
+        gettext_noop("Remove"),
+    ),
+}
+
+
+class AdminPeople:
+    """The table of people, a person's page, and the acts."""
+
+    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies
+        self._phone_pages = phone_pages
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of these pages."""
+        return (
+            get("/<tenant>/admin/people", self.show, RequiredRole.ADMIN),
+            get("/<tenant>/admin/people/act", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/people/act", self.act, RequiredRole.ADMIN),
+            get("/<tenant>/admin/people/<account_id>", self.person, RequiredRole.ADMIN),
+        )
+
+    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/admin/people``: the table."""
+        query = TableQuery.of(request.query, _COLUMNS, _FILTERS)
+        table = await self._dependencies.store.read(read_people, tenant, self._layout.now(), query)
+        return self._layout.page(
+            request,
+            "admin_people.html",
+            tenant=tenant,
+            visitor=visitor,
+            table=table,
+            filters=FILTER_TITLES,
+            url=self._layout.public_url.tenant_url(tenant.name),
+        )
+
+    async def person(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, account_id: str) -> HttpResponse:
+        """``/{tenant}/admin/people/{id}``: a person's account and phones."""
+        is_id = account_id.isascii() and account_id.isdecimal() and len(account_id) < _ID_DIGITS
+        found = await self._dependencies.store.read(_read_person, tenant.name, int(account_id)) if is_id else None
+        if found is None:
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        (account,), logins = self._layout.with_database_error(found[:1]), found[1]
+        now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
+        translate = self._layout.renderer.translator(request.language)
+        status = account_to_json(account, tenant.sources, url, now, None, translate, commands=False)
+        return self._layout.page(
+            request,
+            "admin_person.html",
+            tenant=tenant,
+            visitor=visitor,
+            account=account,
+            details=status,
+            row=_row(account, tenant, now, len(logins)),
+            phones=[(login, self._phone_pages.state(login)) for login in logins],
+        )
+
+    async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``POST /{tenant}/admin/people/act``: do ``act`` to the selected people, asked and ``confirmed`` if needed."""
+        act = request.form.get("act", "")
+        ids = [
+            int(key)
+            for key in selected_rows(request.form)
+            if key.isascii() and key.isdecimal() and len(key) < _ID_DIGITS
+        ]
+        people = await self._dependencies.store.read(_read_selected, tenant.name, ids)
+        if not people:
+            return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
+        if act == "sync":
+            return await self._sync(request, tenant, visitor, people)
+        if act == "remind":
+            return self._reminder(request, tenant, visitor, people)
+        if act not in _QUESTIONS:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        if not request.form.get("confirmed"):
+            return self._ask(request, tenant, visitor, act, people)
+        message = await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](
+            request, tenant, visitor, people
+        )
+        return self._layout.redirect_to_tenant(tenant, message, _PAGE)
+
+    async def _sync(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
+    ) -> HttpResponse:
+        # No sync can begin with a grant that Google no longer accepts.
+        able = [account for account in people if account.is_connected and not account.revoked]
+        entries = self._entries(request, tenant, visitor, Act.SYNC_REQUESTED, able)
+        await self._dependencies.store.run(_request_syncs, able, entries)
+        await self._dependencies.changed()
+        return self._layout.redirect_to_tenant(tenant, "asked" if able else "none-connected", _PAGE)
+
+    def _reminder(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
+    ) -> HttpResponse:
+        return self._layout.page(
+            request,
+            "admin_remind.html",
+            tenant=tenant,
+            visitor=visitor,
+            people=people,
+            url=self._layout.public_url.tenant_url(tenant.name),
+        )
+
+    def _ask(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, act: str, people: Sequence[Account]
+    ) -> HttpResponse:
+        return self._layout.page(
+            request,
+            "admin_act.html",
+            tenant=tenant,
+            visitor=visitor,
+            back=_PAGE,
+            act=act,
+            question=_QUESTIONS[act],
+            selected=[(str(account.id), account.address) for account in people],
+            sharings=[(option.value.value, option.title) for option in sharing_options(tenant)],
+        )
+
+    async def _share(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]) -> str:
+        values = {option.value.value: option.value for option in sharing_options(tenant)}
+        sharing = values.get(request.form.get("sharing", ""))
+        if sharing is None:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        entries = self._entries(request, tenant, visitor, Act.SHARING_CHANGED, people, sharing.value)
+        await self._dependencies.store.run(_share, people, sharing, entries)
+        await self._dependencies.changed()
+        return "shared"
+
+    async def _disconnect(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
+    ) -> str:
+        revoked = [
+            await self._end(request, tenant, visitor, account, Act.DISCONNECTED)
+            for account in people
+            if account.is_connected
+        ]
+        return "people-disconnected" if all(revoked) else "people-not-revoked"
+
+    async def _remove(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
+    ) -> str:
+        with_phones = bool(request.form.get("with_phones"))
+        revoked = [
+            await self._end(request, tenant, visitor, account, Act.ACCOUNT_REMOVED, with_phones=with_phones)
+            for account in people
+        ]
+        return "people-removed" if all(revoked) else "people-not-revoked"
+
+    async def _end(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        account: Account,
+        act: Act,
+        *,
+        with_phones: bool = False,
+    ) -> bool:
+        """Disconnect an account, and remove it if the act says so.
+
+        :returns: whether the grant is revoked at Google, as far as there was one.
+        """
+        store, entry = self._dependencies.store, self._layout.entry(request, tenant, visitor, act, account.address)
+        revoked = True
+        if account.is_connected:
+            revoked = await disconnect_account(self._dependencies, account.id, entry)
+        elif act is Act.ACCOUNT_REMOVED:
+            await store.run(activity.record, entry)
+        if act is Act.ACCOUNT_REMOVED:
+            await store.run(_remove_account, account.id, entry, with_phones=with_phones)
+            self._dependencies.disconnected()
+            await self._dependencies.changed()
+        log.info(
+            "web: account {account} of tenant {tenant}: {act} by the administration, from {address}",
+            account=account.id,
+            tenant=account.tenant,
+            act=act.value,
+            address=request.address,
+        )
+        return revoked
+
+    def _entries(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        act: Act,
+        people: Sequence[Account],
+        detail: str = "",
+    ) -> list[Entry]:
+        return [self._layout.entry(request, tenant, visitor, act, account.address, detail) for account in people]
+
+
+def read_people(connection: Connection, tenant: WebTenant, now: float, query: TableQuery) -> Table[PersonRow]:
+    """Read the table; people who need action come first."""
+    owned = phones.count_by_account(connection, tenant.name)
+    rows = [
+        _row(account, tenant, now, owned.get(account.id, 0)) for account in accounts.read_all(connection, tenant.name)
+    ]
+    rows.sort(key=lambda row: (not row.action, row.account.address.casefold(), row.account.id))
+    return select_rows(rows, query, text=lambda row: row.account.address, filters=_FILTERS, columns=_COLUMNS)
+
+
+def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> PersonRow:
+    action = admin_texts.reminder(account, now)
+    error = account.error
+    if not action and account.is_connected:
+        if not tenant.still_admits(account.address, account.hd):
+            action = admin_texts.NOT_ADMITTED
+        elif error is not None and error.code not in TENANT_ERROR_CODES and state(account, now) == "attention":
+            action = error_message(error, account, gettext_noop("the person’s page"), commands=False)
+    return PersonRow(account, state(account, now), action, phone_count)
+
+
+def _read_person(connection: Connection, tenant: str, account_id: int) -> tuple[Account, tuple[PhoneLogin, ...]] | None:
+    account = accounts.read(connection, account_id)
+    if account is None or account.tenant != tenant:
+        return None
+    return account, phones.read_by_accounts(connection, [account_id])
+
+
+def _read_selected(connection: Connection, tenant: str, ids: Sequence[int]) -> tuple[Account, ...]:
+    wanted = set(ids)
+    return tuple(account for account in accounts.read_all(connection, tenant) if account.id in wanted)
+
+
+def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:
+    for account in people:
+        sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
+    activity.record(connection, *entries)
+
+
+def _share(connection: Connection, people: Sequence[Account], sharing: Sharing, entries: Sequence[Entry]) -> None:
+    for account in people:
+        accounts.set_sharing(connection, account.id, sharing)
+    activity.record(connection, *entries)
+
+
+def _remove_account(connection: Connection, account_id: int, entry: Entry, *, with_phones: bool) -> None:
+    """Delete a disconnected account; an entry like `entry` is recorded for each phone that goes with it."""
+    names = accounts.remove(connection, account_id, with_phones=with_phones)
+    activity.record(connection, *(replace(entry, act=Act.PHONE_REMOVED, subject=name) for name in names))

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: MIT
+"""The administration's pages about phones: the table of all phones, a new phone for anybody, and acts on many.
+
+New passwords of several phones are in one zip only (`ldapgw.phones.rollout`), which is made before they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from twisted.logger import Logger
+
+from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.phones.import_file import OTHER_MODEL
+from ldapgw.phones.models import MODELS
+from ldapgw.phones.rollout import NewPhone, Site, make_zip
+from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.store import accounts, activity, phones
+from ldapgw.store.activity import Act, Entry
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.web import error_pages
+from ldapgw.web.admin_people import Question
+from ldapgw.web.admin_tables import Table, TableQuery, select_rows, selected_rows
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpRequest, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.sessions import Visitor
+
+log = Logger()
+
+_PAGE = "admin/phones"
+# The form's value of a phone that belongs to nobody.
+NOBODY = "nobody"
+
+_BAD_NAME = gettext_noop("The name may have 1 to 64 letters a-z, digits, dots, underscores, and hyphens.")
+_TAKEN = gettext_noop("There is already a phone with this name.")
+_NO_MODEL = gettext_noop("Choose a model.")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneRow:
+    """A row of the table.
+
+    :ivar owner: the owner's address; empty: nobody's phone.
+    """
+
+    login: PhoneLogin
+    owner: str
+
+    @property
+    def model(self) -> str:
+        """The model's name for people; empty: not known."""
+        return MODELS[self.login.model].title if self.login.model in MODELS else ""
+
+    @property
+    def works(self) -> bool:
+        """Whether the phone has found a contact, and its last search had no problem."""
+        return self.login.worked_at is not None and not self.login.search_hint
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether the phone has neither signed in nor searched with its present password."""
+        return self.login.last_seen is None and self.login.searched_at is None
+
+
+_FILTERS: Mapping[str, Callable[[PhoneRow], bool]] = {
+    "works": lambda row: row.works,
+    "problems": lambda row: not row.works and not row.is_unused,
+    "unused": lambda row: row.is_unused,
+    "nobody": lambda row: row.login.account_id is None,
+}
+_FILTER_TITLES = (
+    ("", gettext_noop("All phones")),
+    ("works", gettext_noop("Working")),
+    ("problems", gettext_noop("Not working yet")),
+    ("unused", gettext_noop("Not used yet")),
+    ("nobody", gettext_noop("Without an owner")),
+)
+_COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
+    "name": lambda row: row.login.name.casefold(),
+    "owner": lambda row: row.owner.casefold() or None,
+    "model": lambda row: row.model.casefold() or None,
+    "state": lambda row: (row.is_unused, row.works),
+    "search": lambda row: row.login.searched_at,
+    "address": lambda row: row.login.last_address,
+}
+_QUESTIONS = {
+    "remove": Question(
+        gettext_noop("Remove these phones?"),
+        gettext_noop("They stop finding contacts immediately. This can’t be undone."),
+        gettext_noop("Remove"),
+    ),
+    "password": Question(
+        gettext_noop("Give these phones new passwords?"),
+        gettext_noop(
+            "They stop finding contacts until you enter the new settings. You’ll get a zip with a settings file for "
+            "each phone and sheets to print; the passwords are in that zip only."
+        ),
+        gettext_noop("Set passwords and download"),
+    ),
+    "move": Question(
+        gettext_noop("Who do these phones belong to?"),
+        gettext_noop("They find the new owner’s contacts from their next search on, and no longer the former owner’s."),
+        gettext_noop("Change owner"),
+        is_danger=False,
+    ),
+    "model": Question(
+        gettext_noop("Which model are these phones?"),
+        gettext_noop("The phones’ pages then show the settings for this model."),
+        gettext_noop("Change model"),
+        is_danger=False,
+    ),
+}
+
+
+class AdminPhones:
+    """The table of phones, the form for a new one, and the acts."""
+
+    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies
+        self._phone_pages = phone_pages
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of these pages."""
+        return (
+            get("/<tenant>/admin/phones", self.show, RequiredRole.ADMIN),
+            get("/<tenant>/admin/phones/act", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/phones/act", self.act, RequiredRole.ADMIN),
+            get("/<tenant>/admin/phones/new", self.new, RequiredRole.ADMIN),
+            post("/<tenant>/admin/phones/new", self.add, RequiredRole.ADMIN),
+        )
+
+    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/admin/phones``: the table."""
+        query = TableQuery.of(request.query, _COLUMNS, _FILTERS)
+        table = await self._dependencies.store.read(read_phones, tenant.name, query)
+        return self._layout.page(
+            request,
+            "admin_phones.html",
+            tenant=tenant,
+            visitor=visitor,
+            table=table,
+            states={row.login.name: self._phone_pages.state(row.login) for row in table.rows},
+            filters=_FILTER_TITLES,
+        )
+
+    async def new(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/admin/phones/new``: the form for a new phone, for the account ``account`` if it is given."""
+        return await self._form(request, tenant, visitor, {"owner": request.query.get("account", "")})
+
+    async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
+        name, model = request.form.get("name", "").strip(), request.form.get("model", "")
+        owner_id = await self._owner(request, tenant)
+        error: Translatable = ""
+        if not phones.is_valid_name(name):
+            error = _BAD_NAME
+        elif model not in {OTHER_MODEL, *MODELS}:
+            error = _NO_MODEL
+        password = generate_password(self._dependencies.random)
+        login = PhoneLogin(
+            name=name,
+            tenant=tenant.name,
+            account_id=owner_id,
+            numbers=_numbers_for(model),
+            password=hash_password(password, self._dependencies.random),
+            created_at=self._layout.now(),
+            model="" if model == OTHER_MODEL else model,
+        )
+        entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
+        if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
+            error = _TAKEN
+        if error:
+            values = {"name": name, "model": model, "owner": request.form.get("owner", ""), "error": error}
+            return await self._form(request, tenant, visitor, values, status=400)
+        self._phone_pages.show_password(visitor, name, password)
+        await self._dependencies.changed()
+        return self._layout.redirect_to_tenant(tenant, "phone-added", f"phones/{name}")
+
+    async def _form(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, values: Mapping[str, Any], status: int = 200
+    ) -> HttpResponse:
+        return self._layout.page(
+            request,
+            "admin_phone_new.html",
+            tenant=tenant,
+            visitor=visitor,
+            status=status,
+            form={"name": "", "model": "", "error": "", **values},
+            models=MODELS,
+            owners=await self._dependencies.store.read(_owners, tenant.name),
+        )
+
+    async def _owner(self, request: HttpRequest, tenant: WebTenant) -> int | None:
+        """The account that a form chooses as an owner; None: nobody.
+
+        :raises PageError: when there is no such account.
+        """
+        value = request.form.get("owner", "")
+        owners = await self._dependencies.store.read(_owners, tenant.name)
+        if value != NOBODY and value not in {key for key, _ in owners}:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        return None if value == NOBODY else int(value)
+
+    async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/act``: do ``act`` to the selected phones, once it is ``confirmed``."""
+        act, names = request.form.get("act", ""), selected_rows(request.form)
+        selected = await self._dependencies.store.read(_read_selected, tenant.name, names)
+        if not selected:
+            return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
+        if act not in _QUESTIONS:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        if not request.form.get("confirmed"):
+            return await self._ask(request, tenant, visitor, act, selected)
+        if act == "password":
+            return await self._set_passwords(request, tenant, visitor, selected)
+        message = await {"remove": self._remove, "move": self._move, "model": self._set_model}[act](
+            request, tenant, visitor, selected
+        )
+        await self._dependencies.changed()
+        return self._layout.redirect_to_tenant(tenant, message, _PAGE)
+
+    async def _ask(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, act: str, selected: Sequence[PhoneRow]
+    ) -> HttpResponse:
+        return self._layout.page(
+            request,
+            "admin_act.html",
+            tenant=tenant,
+            visitor=visitor,
+            back=_PAGE,
+            act=act,
+            question=_QUESTIONS[act],
+            selected=[
+                (row.login.name, f"{row.login.name} ({row.owner})" if row.owner else row.login.name) for row in selected
+            ],
+            models=MODELS,
+            owners=await self._dependencies.store.read(_owners, tenant.name) if act == "move" else (),
+        )
+
+    async def _remove(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
+    ) -> str:
+        entries = self._entries(request, tenant, visitor, Act.PHONE_REMOVED, selected)
+        await self._dependencies.store.run(_for_each, entries, phones.remove)
+        for row in selected:
+            self._phone_pages.forget_password(row.login.name)
+        return "phones-removed"
+
+    async def _move(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
+    ) -> str:
+        owner_id = await self._owner(request, tenant)
+        address = dict(await self._dependencies.store.read(_owners, tenant.name)).get(str(owner_id), "")
+        entries = self._entries(request, tenant, visitor, Act.PHONE_MOVED, selected, address)
+        await self._dependencies.store.run(_for_each, entries, phones.set_owner, owner_id)
+        return "phones-moved"
+
+    async def _set_model(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
+    ) -> str:
+        model = request.form.get("model", "")
+        if model not in {OTHER_MODEL, *MODELS}:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        entries = self._entries(request, tenant, visitor, Act.PHONE_MODEL, selected, model)
+        stored = "" if model == OTHER_MODEL else model
+        await self._dependencies.store.run(_for_each, entries, phones.set_model, stored, _numbers_for(model))
+        return "phones-model"
+
+    async def _set_passwords(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
+    ) -> HttpResponse:
+        passwords = [generate_password(self._dependencies.random) for _ in selected]
+        hashes = [hash_password(password, self._dependencies.random) for password in passwords]
+        new = [NewPhone(row.login, password, row.owner) for row, password in zip(selected, passwords, strict=True)]
+        response = await zip_response(self._layout, request, tenant, new)
+        entries = self._entries(request, tenant, visitor, Act.PHONE_PASSWORD, selected)
+        await self._dependencies.store.run(_set_passwords, entries, hashes)
+        for row in selected:
+            self._phone_pages.forget_password(row.login.name)
+        await self._dependencies.changed()
+        return response
+
+    def _entries(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        act: Act,
+        selected: Sequence[PhoneRow],
+        detail: str = "",
+    ) -> list[Entry]:
+        log.info(
+            "web: {act} for {count} phones of tenant {tenant} by the administration, from {address}",
+            act=act.value,
+            count=len(selected),
+            tenant=tenant.name,
+            address=request.address,
+        )
+        return [self._layout.entry(request, tenant, visitor, act, row.login.name, detail) for row in selected]
+
+
+async def zip_response(
+    layout: Layout, request: HttpRequest, tenant: WebTenant, new: Sequence[NewPhone]
+) -> HttpResponse:
+    """The zip of phones' settings with their new passwords, for download; made off the reactor's thread."""
+    gateway = layout.dependencies
+    base = gateway.phones.base_dn(tenant.name)
+    bind_dns = {phone.login.name: gateway.phones.bind_dn(phone.login) for phone in new}
+    site = Site(gateway.phones.server, base, tenant.heading, bind_dns.__getitem__)
+    translate = layout.renderer.language(request.language).translate
+    octets = await gateway.book_clients.run_off_thread(make_zip, new, site, translate, request.language)
+    headers = (("Content-Disposition", f'attachment; filename="phones-{tenant.name}.zip"'),)
+    return HttpResponse(200, octets, "application/zip", headers)
+
+
+def read_phones(connection: Connection, tenant: str, query: TableQuery) -> Table[PhoneRow]:
+    """Read the table, ordered by name."""
+    return select_rows(
+        _rows(connection, tenant),
+        query,
+        text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
+        filters=_FILTERS,
+        columns=_COLUMNS,
+    )
+
+
+def _rows(connection: Connection, tenant: str) -> list[PhoneRow]:
+    owners = {int(key): address for key, address in _owners(connection, tenant)}
+    return [
+        PhoneRow(login, owners.get(login.account_id or 0, "")) for login in phones.read_by_tenant(connection, tenant)
+    ]
+
+
+def _read_selected(connection: Connection, tenant: str, names: Sequence[str]) -> list[PhoneRow]:
+    wanted = set(names)
+    return [row for row in _rows(connection, tenant) if row.login.name in wanted]
+
+
+def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:
+    """The id and the address of each account of a tenant, ordered by address."""
+    return tuple((str(key), address) for key, address in accounts.read_addresses(connection, tenant))
+
+
+def _for_each(connection: Connection, entries: Sequence[Entry], function: Callable[..., bool], *args: Any) -> None:
+    """Call ``function(connection, name, …)`` for the phone of each entry, and record what was done."""
+    activity.record(connection, *(entry for entry in entries if function(connection, entry.subject, *args)))
+
+
+def _set_passwords(connection: Connection, entries: Sequence[Entry], hashes: Sequence[str]) -> None:
+    for entry, hashed in zip(entries, hashes, strict=True):
+        phones.set_password(connection, entry.subject, hashed)
+    activity.record(connection, *entries)
+
+
+def _numbers_for(model: str) -> NumberMode:
+    return NumberMode.ENTRIES if model in MODELS and MODELS[model].per_number else NumberMode.VALUES

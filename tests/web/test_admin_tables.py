@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: MIT
+"""People and phones in the administration: tables, acts on one and on many, and the import."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
+from ldapgw.store.accounts import NewGrant, SyncRequest
+from ldapgw.store.activity import Act
+from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, words_on
+
+KEY = "A" * 43
+PAGES = ("people", "people/1", "phones", "phones/new", "phones/import", "google")
+FORMS = ("people/act", "phones/act", "phones/new", "phones/import", "phones/import/add", "client", "client/try")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(tenants=(ACME, GLOBEX))
+
+
+@pytest.fixture
+def admin(stage: Stage) -> Browser:
+    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
+    browser = stage.browser()
+    browser.post("/acme/link", {"key": KEY})
+    return browser
+
+
+def connect(stage: Stage, address: str, tenant: str = "acme", code: str = "") -> int:
+    grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
+    account_id: int = stage.do(accounts.connect, stage.secret_box, tenant, grant, ACME.sharing, NOW)
+    stage.do(sync_state.begin, account_id)
+    account = stage.do(accounts.read, account_id)
+    if code:
+        stage.do(sync_state.fail, account, code, NOW, None)
+    else:
+        stage.do(sync_state.end, account, NOW, NOW + 600)
+    return account_id
+
+
+def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "acme", model: str = "") -> None:
+    stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW, model))
+
+
+def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:
+    """Send the form of a table with some rows selected."""
+    page, _, name = what.partition(" ")
+    rows = {f"row-{key}": "1" for key in keys}
+    token = browser.get(f"/acme/admin/{page}").token
+    return browser.post(f"/acme/admin/{page}/act", {"token": token, "act": name, **rows, **fields})
+
+
+def logged(stage: Stage) -> list[tuple[str, str, str]]:
+    entries = stage.do(activity.read_page, "acme").entries[::-1]
+    return [(one.act, one.subject, one.detail) for one in entries if one.act != Act.ADMIN_LINK_USED]
+
+
+def names(stage: Stage) -> list[str]:
+    return [login.name for login in stage.do(phones.read_all)]
+
+
+# --- who gets in ----------------------------------------------------------------------------------------------------
+
+
+def test_nobody_else_gets_any_of_it(stage: Stage) -> None:
+    """Neither a page nor a form: not a person of the tenant, and not somebody who is not signed in."""
+    alice = stage.browser()
+    alice.consent(account=ALICE)
+    token = alice.get("/acme/").token
+    add_phone(stage, "hall")
+    for browser in (alice, stage.browser()):
+        assert {browser.get(f"/acme/admin/{page}").status for page in PAGES} == {403}
+        assert {browser.post(f"/acme/admin/{form}", {"token": token, "row-hall": "1"}).status for form in FORMS} == {
+            403
+        }
+    assert names(stage) == ["hall"]
+
+
+def test_an_administrator_of_one_tenant_does_nothing_to_another(stage: Stage, admin: Browser) -> None:
+    """Their people and phones are not there, whatever a form says."""
+    eve = connect(stage, "eve@elsewhere.example", "globex")
+    add_phone(stage, "theirs", eve, "globex")
+    assert admin.get(f"/acme/admin/people/{eve}").status == 404
+    assert admin.get("/globex/admin/people").status == 403
+    for what, key in (("people remove", eve), ("phones remove", "theirs"), ("phones password", "theirs")):
+        assert act(admin, what, [key], confirmed="1").status == 303
+    add_phone(stage, "hall")
+    assert act(admin, "phones move", ["hall"], owner=str(eve), confirmed="1").status == 400
+    assert (names(stage), len(stage.accounts())) == (["hall", "theirs"], 1)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_need_the_token(stage: Stage, admin: Browser, form: str) -> None:
+    add_phone(stage, "hall")
+    assert admin.post(f"/acme/admin/{form}", {"act": "remove", "row-hall": "1", "confirmed": "1"}).status == 403
+    assert names(stage) == ["hall"]
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def shown(seen: Seen) -> list[str]:
+    """What the rows of a table are headed by."""
+    return re.findall(r'<th scope="row"><a [^>]*>([^<]*)</a>', seen.body)
+
+
+def test_the_table_of_people(stage: Stage, admin: Browser) -> None:
+    """Those who need action first; searched, filtered and sorted by the address."""
+    connect(stage, "zoe@acme.example", code="consent_revoked")
+    alice, bob = connect(stage, ALICE), connect(stage, BOB)
+    connect(stage, "eve@elsewhere.example", "globex")
+    add_phone(stage, "desk1", bob)
+    stage.do(accounts.disconnect, alice)
+    zoe = "zoe@acme.example"
+    expected = {
+        "": [zoe, ALICE, BOB],
+        "?find=BO": [BOB],
+        "?show=action": [zoe],
+        "?show=disconnected": [ALICE],
+        "?show=nothing&sort=else&page=x": [zoe, ALICE, BOB],
+        "?sort=address": [ALICE, BOB, zoe],
+        "?sort=-address": [zoe, BOB, ALICE],
+        "?sort=-phones": [BOB, zoe, ALICE],
+        "?find=nobody": [],
+    }
+    assert {query: shown(admin.get(f"/acme/admin/people{query}")) for query in expected} == expected
+    page = admin.get("/acme/admin/people?sort=-phones&find=acme")
+    assert 'aria-sort="descending"><a href="/acme/admin/people?find=acme&amp;sort=phones"' in page.body
+
+
+def test_the_table_of_phones(stage: Stage, admin: Browser) -> None:
+    """By state, owner and model; what is not known comes last, whichever way it is sorted."""
+    alice = connect(stage, ALICE)
+    add_phone(stage, "desk1", alice, model="snom")
+    add_phone(stage, "desk2", model="poly")
+    add_phone(stage, "hall")
+    stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW), "desk2": LastSearch(NOW - 60, "")})
+    expected = {
+        "": ["desk1", "desk2", "hall"],
+        "?show=works": ["desk1"],
+        "?show=problems": ["desk2"],
+        "?show=unused": ["hall"],
+        "?show=nobody": ["desk2", "hall"],
+        "?find=alice": ["desk1"],
+        "?sort=model": ["desk2", "desk1", "hall"],
+        "?sort=-search": ["desk1", "desk2", "hall"],
+    }
+    assert {query: shown(admin.get(f"/acme/admin/phones{query}")) for query in expected} == expected
+
+
+def test_a_table_of_many_is_cut_into_pages() -> None:
+    """A page beyond the last is the last one; the filter stays in the links."""
+    rows = [f"desk{number:03}" for number in range(2 * ROWS_PER_PAGE + 1)]
+
+    def page(query: TableQuery) -> Any:
+        return select_rows(rows, query, text=str, filters={}, columns={"name": str})
+
+    table = page(TableQuery(page=99))
+    assert (table.rows, table.query.page, table.pages, table.found) == (("desk100",), 3, 3, 101)
+    assert page(TableQuery(sort="-name")).rows[0] == "desk100"
+    assert TableQuery(find="a b", show="works").to_page(2) == "find=a+b&show=works&page=2"
+
+
+# --- acts on people -------------------------------------------------------------------------------------------------
+
+
+def test_people_are_synced_and_reminded(stage: Stage, admin: Browser) -> None:
+    """Only those whom Google lets in; the text to send has the selected addresses."""
+    alice, bob = connect(stage, ALICE), connect(stage, BOB, code="consent_revoked")
+    act(admin, "people sync", [alice, bob])
+    assert {one.address: one.requested_sync for one in stage.accounts()} == {ALICE: SyncRequest.INCREMENTAL, BOB: None}
+    assert f"{ALICE}, {BOB}" in words_on(act(admin, "people remind", [alice, bob]))
+    assert act(admin, "people sync", []).location == "/acme/admin/people"
+    assert "Select at least one row first." in admin.get("/acme/admin/people").body
+    assert logged(stage) == [("sync_requested", ALICE, "")]
+
+
+@pytest.mark.parametrize(("fields", "left"), [({}, ["desk1", "hall"]), ({"with_phones": "1"}, ["hall"])])
+def test_people_are_removed_once_that_is_confirmed(
+    stage: Stage, admin: Browser, fields: dict[str, str], left: list[str]
+) -> None:
+    """The question names them; then the account is gone, and its phones if that was chosen."""
+    alice, bob = connect(stage, ALICE), connect(stage, BOB)
+    add_phone(stage, "desk1", alice)
+    add_phone(stage, "hall")
+    asked = act(admin, "people remove", [alice])
+    assert (asked.status, f"1 selected: {ALICE}" in words_on(asked), len(stage.accounts())) == (200, True, 2)
+    assert act(admin, "people remove", [alice], confirmed="1", **fields).location == "/acme/admin/people"
+    assert [one.id for one in stage.accounts()] == [bob]
+    assert names(stage) == left
+    acts = [("account_removed", ALICE, ""), *([("phone_removed", "desk1", "")] if fields else [])]
+    assert logged(stage) == acts
+    assert len(stage.disconnected) == 2
+
+
+def test_people_are_disconnected_and_shared(stage: Stage, admin: Browser) -> None:
+    alice, bob = connect(stage, ALICE), connect(stage, BOB)
+    act(admin, "people share", [alice, bob], sharing="shared", confirmed="1")
+    act(admin, "people disconnect", [alice], confirmed="1")
+    assert [(one.address, one.sharing.value, one.is_connected) for one in stage.accounts()] == [
+        (ALICE, "shared", False),
+        (BOB, "shared", True),
+    ]
+    assert act(admin, "people share", [bob], sharing="nobody", confirmed="1").status == 400
+    assert act(admin, "people explode", [bob], confirmed="1").status == 400
+
+
+def test_a_persons_page(stage: Stage, admin: Browser) -> None:
+    """Their state and phones, and the way to another phone for them."""
+    alice = connect(stage, ALICE)
+    add_phone(stage, "desk1", alice)
+    page = admin.get(f"/acme/admin/people/{alice}")
+    assert 'href="/acme/phones/desk1"' in page.body
+    form = admin.get(f"/acme/admin/phones/new?account={alice}")
+    assert f'<option value="{alice}" selected>{ALICE}</option>' in form.body
+    assert admin.get("/acme/admin/people/99").status == 404
+
+
+# --- acts on phones -------------------------------------------------------------------------------------------------
+
+
+def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
+    """Its page then shows the password; a taken name and a missing model are told."""
+    alice = connect(stage, ALICE)
+    token = admin.get("/acme/admin/phones/new").token
+
+    def add(**fields: str) -> Seen:
+        return admin.post("/acme/admin/phones/new", {"token": token, **fields})
+
+    seen = add(name="desk1", owner=str(alice), model="cisco")
+    assert (seen.status, seen.location) == (303, "/acme/phones/desk1")
+    login = stage.do(phones.read_by_name, "desk1")
+    assert (login.account_id, login.model, login.numbers) == (alice, "cisco", NumberMode.ENTRIES)
+    assert "There is already a phone with this name." in add(name="DESK1", owner="nobody", model="snom").body
+    assert "Choose a model." in add(name="desk2", owner="nobody", model="").body
+    assert "The name may have" in add(name="de sk", owner="nobody", model="snom").body
+    assert add(name="desk2", owner="99", model="snom").status == 400
+    assert names(stage) == ["desk1"]
+
+
+def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> None:
+    """Many at once; removing is asked first."""
+    alice = connect(stage, ALICE)
+    for name in ("desk1", "desk2", "desk3"):
+        add_phone(stage, name)
+    act(admin, "phones move", ["desk1", "desk2"], owner=str(alice), confirmed="1")
+    act(admin, "phones model", ["desk1"], model="cisco", confirmed="1")
+    asked = act(admin, "phones remove", ["desk2", "desk3"])
+    assert f"2 selected: desk2 ({ALICE}), desk3" in words_on(asked)
+    assert len(names(stage)) == 3
+    act(admin, "phones remove", ["desk2", "desk3"], confirmed="1")
+    found = [(one.name, one.account_id, one.model, one.numbers) for one in stage.do(phones.read_all)]
+    assert found == [("desk1", alice, "cisco", NumberMode.ENTRIES)]
+    assert logged(stage)[:3] == [
+        ("phone_moved", "desk1", ALICE),
+        ("phone_moved", "desk2", ALICE),
+        ("phone_model", "desk1", "cisco"),
+    ]
+
+
+# --- thirty desks ---------------------------------------------------------------------------------------------------
+
+
+def upload(browser: Browser, octets: bytes) -> Seen:
+    token = browser.get("/acme/admin/phones/import").token
+    head = f'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\n{token}\r\n--x\r\n'
+    file = 'Content-Disposition: form-data; name="file"; filename="desks.csv"\r\nContent-Type: text/csv\r\n\r\n'
+    body = (head + file).encode() + octets + b"\r\n--x--\r\n"
+    return browser.send("/acme/admin/phones/import", body, {"Content-Type": "multipart/form-data; boundary=x"})
+
+
+def add_desks(browser: Browser, text: str) -> Seen:
+    token = browser.get("/acme/admin/phones/import").token
+    return browser.post("/acme/admin/phones/import/add", {"token": token, "text": text})
+
+
+DESKS = "name;account;model;mac\n" + "".join(
+    f"desk{number};{ALICE};yealink;0015650000{number:02}\n" for number in range(30)
+)
+
+
+def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
+    """Whatever Excel writes is read; each bad line has its error, and then there is no button."""
+    connect(stage, ALICE)
+    seen = upload(admin, DESKS.encode("utf-16"))
+    assert (seen.status, "Add 30 phones and download zip" in seen.body, names(stage)) == (200, True, [])
+    seen = upload(admin, (DESKS + "desk0;zoë@acme.example;snom;\n").encode("cp1252"))
+    assert (seen.status, "download zip" in seen.body) == (400, False)
+    assert "✗ Line 2 has the same name." in words_on(seen)
+    assert "1 line has an error." in words_on(seen)
+    assert "Choose a CSV file first." in upload(admin, b"").body
+    assert "This isn’t a CSV file" in upload(admin, b"PK\0\3").body
+
+
+def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
+    """With a file for each by its MAC address; the passwords are nowhere else."""
+    alice = connect(stage, ALICE)
+    seen = add_desks(admin, DESKS)
+    assert (seen.status, seen.headers["content-type"]) == (200, ["application/zip"])
+    assert seen.headers["content-disposition"] == ['attachment; filename="phones-acme.zip"']
+    assert seen.headers["cache-control"] == ["no-store"]
+    assert [f"0015650000{number:02}.cfg" in seen.body for number in (0, 29)] == [True, True]
+    assert "sheets.html" in seen.body
+    assert {(one.account_id, one.model) for one in stage.do(phones.read_all)} == {(alice, "yealink")}
+    assert logged(stage) == [("phones_imported", "", "30")]
+    seen = add_desks(admin, DESKS.replace("desk29", "desk30"))
+    assert (seen.status, len(names(stage))) == (400, 30)
+    assert "There is already a phone with this name." in seen.body
+
+
+def test_new_passwords_of_many_are_in_a_zip(stage: Stage, admin: Browser) -> None:
+    """Asked first; the former passwords are refused then."""
+    add_phone(stage, "desk1", model="snom")
+    assert "Give these phones new passwords?" in act(admin, "phones password", ["desk1"]).body
+    assert stage.do(phones.read_by_name, "desk1").password == UNKNOWN_LOGIN_HASH
+    seen = act(admin, "phones password", ["desk1"], confirmed="1")
+    assert (seen.headers["content-type"], "desk1.xml" in seen.body) == (["application/zip"], True)
+    assert stage.do(phones.read_by_name, "desk1").password != UNKNOWN_LOGIN_HASH
+
+
+def test_in_german(stage: Stage, admin: Browser) -> None:
+    connect(stage, ALICE)
+    add_phone(stage, "hall")
+    words = [words_on(admin.get(f"/acme/admin/{page}?language=de")) for page in ("people", "phones", "phones/import")]
+    assert [
+        word in text for word, text in zip(("Personen", "Telefone", "Telefone importieren"), words, strict=True)
+    ] == [
+        True,
+        True,
+        True,
+    ]
