@@ -71,6 +71,14 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
         ),
     ),
     "provisioning-ended": FlashMessage("good", gettext_noop("The provisioning address no longer works.")),
+    "phone-changed": FlashMessage("good", gettext_noop("Saved.")),
+    "phone-not-renamed": FlashMessage(
+        "warn",
+        gettext_noop(
+            "Nothing was changed: another phone has this name, or it isn’t 1 to 64 letters a-z, digits, dots, "
+            "underscores and hyphens."
+        ),
+    ),
     "address-made": FlashMessage(
         "good", gettext_noop("The phone has a secret address. It is shown here for ten minutes, and never again.")
     ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -32,7 +33,7 @@ from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, 
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import activity, phones, provisioning, recordings
+from ldapgw.store import accounts, activity, phones, provisioning, recordings
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
@@ -81,6 +82,9 @@ _SCALE = 4
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
+# What a person enters in nearly every phone.
+_SHEET_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "Password")
+_NOBODYS = gettext_noop("Nobody’s: it finds only the shared contacts")
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
 # JSON lines have no registered type; browsers do not show this one.
@@ -195,6 +199,7 @@ class PhonePages:
             get("/<tenant>/phones", self.list_phones, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones", self.add),
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),
+            get("/<tenant>/phones/<name>/sheet", self.print_sheet, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/certificate.pem", self.certificate, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/book-address", self.ask_for_new_book_address, RequiredRole.SIGNED_IN),
@@ -202,6 +207,7 @@ class PhonePages:
             get("/<tenant>/phones/<name>/book-address/end", self.ask_to_end_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
             post("/<tenant>/phones/<name>/number-format", self.set_number_format),
+            post("/<tenant>/phones/<name>/change", self.change),
             post("/<tenant>/phones/<name>/test", self.test),
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/record", self.ask_to_delete_recording, RequiredRole.SIGNED_IN),
@@ -217,6 +223,7 @@ class PhonePages:
         logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
+            "model_titles": {key: model.title for key, model in MODELS.items()},
             **_form_values(tenant, visitor, name=free_name),
         }
 
@@ -283,6 +290,8 @@ class PhonePages:
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
             tenant_format=NUMBER_FORMATS[tenant.number_format],
+            change=await self._change_values(tenant, visitor, login),
+            models=MODELS,
             **await self._provisioning_values(request, tenant, visitor, login, vendor),
             http=self._http_addresses(tenant, visitor, login, vendor),
             **self._sheet_values(tenant, login, vendor, password),
@@ -301,6 +310,45 @@ class PhonePages:
         if not text:
             raise PageError(error_pages.NOT_FOUND, tenant)
         return HttpResponse(200, text.encode(), file_vendor.media_type, _attachment(file_vendor.file))
+
+    async def print_sheet(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``/{tenant}/phones/{name}/sheet``: a page to print with the phone's values and steps."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        vendor = vendors_of(login.model)[0]
+        password = self._one_time_passwords.get(visitor.session, login.name, self._layout.now())
+        provisioned = await self._provisioning_values(request, tenant, visitor, login, vendor)
+        return self._layout.page(
+            request,
+            "phone_sheet.html",
+            tenant=tenant,
+            visitor=visitor,
+            sheets=[
+                (
+                    login,
+                    vendor,
+                    self._provisioning_sheet(tenant, login, vendor, password),
+                    provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
+                    self._values_by_hand(request, tenant, login, vendor, password),
+                )
+            ],
+            sheet_url=f"{self._layout.public_url.tenant_path(tenant.name)}phones/{login.name}/sheet",
+        )
+
+    def _values_by_hand(
+        self, request: HttpRequest, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str
+    ) -> list[tuple[str, str]]:
+        """What a person enters in the phone: its vendor's fields, or those that nearly every phone has."""
+        sheet = self._provisioning_sheet(tenant, login, vendor, password)
+        if sheet.fields and vendor.key != "other":
+            return [(field.label, field.value) for field in sheet.fields]
+        translate = self._layout.renderer.language(request.language).translate
+        by_hand = replace(VENDORS["other"], supported_security=vendor.supported_security)
+        fields = self._provisioning_sheet(tenant, login, by_hand, password).fields
+        if vendor.key == "other":
+            return [(translate(field.label), field.value) for field in fields]
+        filters = {"Name filter": vendor.name_filter, "Number filter": vendor.number_filter}
+        chosen = [field for field in fields if field.label in (*_SHEET_FIELDS, *filters)]
+        return [(translate(field.label), filters.get(field.label, field.value)) for field in chosen]
 
     async def certificate(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``/{tenant}/phones/{name}/certificate.pem``: the private certificate that the phone must trust."""
@@ -459,6 +507,39 @@ class PhonePages:
         self._log("got another number format", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "number-format-set", f"phones/{login.name}")
 
+    async def change(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        new_name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
+        owners = {sub: account for sub, _, account in await self._owners(tenant, visitor)}
+        owner = request.form.get("owner", "")
+        if choice not in {OTHER_MODEL, *MODELS} or owner not in owners:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        model = "" if choice == OTHER_MODEL else choice
+        numbers = login.numbers if model == login.model else _numbers_for(model)
+        new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owners[owner])
+        acts = [
+            (new.model != login.model, Act.PHONE_MODEL, choice),
+            (new.account_id != login.account_id, Act.PHONE_MOVED, ""),
+            (new.name != login.name, Act.PHONE_RENAMED, new_name),
+        ]
+        entries = [
+            self._layout.entry(request, tenant, visitor, act, login.name, detail)
+            for is_new, act, detail in acts
+            if is_new
+        ]
+        is_changed = phones.is_valid_name(new_name) and await self._layout.dependencies.store.run(
+            _change, login, new, entries
+        )
+        if not is_changed:
+            return self._layout.redirect_to_tenant(tenant, "phone-not-renamed", f"phones/{login.name}")
+        if new.name != login.name:
+            for kept in (self._one_time_passwords, self._one_time_secrets, self._one_time_addresses):
+                kept.forget(login.name)
+        await self._layout.dependencies.changed()
+        self._log("was changed", request, visitor, new)
+        return self._layout.redirect_to_tenant(tenant, "phone-changed", f"phones/{new.name}")
+
     async def record(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
         login = await find_phone(self._layout, tenant, visitor, name)
@@ -599,6 +680,22 @@ class PhonePages:
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if tenant.photos and secret else "",
         }
 
+    async def _owners(self, tenant: WebTenant, visitor: Visitor) -> Sequence[tuple[str, Translatable, int | None]]:
+        """Who the phone can belong to: value of the form, words, and id of the account."""
+        owners: list[tuple[str, Translatable, int | None]]
+        owners = [(account.sub, account.address, account.id) for account in visitor.accounts]
+        if visitor.administers(tenant):
+            found = await self._layout.dependencies.store.read(accounts.read_all, tenant.name)
+            owners = [(account.sub, account.address, account.id) for account in found]
+            owners.append((NO_OWNER, _NOBODYS, None))
+        return owners
+
+    async def _change_values(self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin) -> Mapping[str, Any]:
+        """The values of the form that changes a phone."""
+        owners = await self._owners(tenant, visitor)
+        chosen = next((value for value, _, account_id in owners if account_id == login.account_id), "")
+        return {"owners": [(value, words) for value, words, _ in owners], "owner": chosen}
+
     async def _provisioning_values(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, login: PhoneLogin, vendor: Vendor
     ) -> Mapping[str, Any]:
@@ -652,6 +749,16 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatabl
     return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
 
 
+def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry]) -> bool:
+    """Store a phone's new model, owner and name; False, and nothing is stored, when another phone has the name."""
+    if new.name != login.name and not phones.rename(connection, login.name, new.name):
+        return False
+    phones.set_model(connection, new.name, new.model, new.numbers)
+    phones.set_owner(connection, new.name, new.account_id)
+    activity.record(connection, *entries)
+    return True
+
+
 def _numbers_for(model: str) -> NumberMode:
     return NumberMode.ENTRIES if model and MODELS[model].per_number else NumberMode.VALUES
 
@@ -661,7 +768,7 @@ def _form_values(tenant: WebTenant, visitor: Visitor, **values: Any) -> Mapping[
     defaults = {"name": "", "model": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
     if visitor.administers(tenant):
-        owners.append((NO_OWNER, gettext_noop("Nobody’s: it finds only the shared contacts")))
+        owners.append((NO_OWNER, _NOBODYS))
     return {"form": {**defaults, **values}, "models": MODELS, "owners": owners}
 
 

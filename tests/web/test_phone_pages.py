@@ -278,7 +278,7 @@ def test_my_pages_list_my_phones(stage: Stage) -> None:
     search(stage)
     for page in (browser.get("/acme/"), browser.get("/acme/phones")):
         assert re.findall(r'href="/acme/phones/([^"]+)">', page.body) == ["alice-1", "desk1"]
-        assert "alice-1 Waiting for its first search desk1 Works" in words_on(page)
+        assert "alice-1 Other model Waiting for its first search desk1 Other model Works" in words_on(page)
         assert "bobs" not in page.body
     assert 'name="name" value="alice-2"' in page.body
 
@@ -377,6 +377,49 @@ def test_a_model_has_to_be_chosen(stage: Stage) -> None:
     assert stage.do(phones.read_all) == ()
     assert add(browser, model="other").location == PHONE
     assert stored(stage).model == ""
+
+
+def test_a_phone_is_changed(stage: Stage) -> None:
+    """Name, model and owner, in one form; a taken name changes nothing; nobody else's account can be given."""
+    browser = owner(stage, model="yealink")
+    add(browser, "desk2")
+    browser.consent("/acme/connect?add", account=BOB)
+    subs = {account.address: account.sub for account in stage.accounts()}
+    alice = {"model": "yealink", "owner": subs[ALICE]}
+    assert browser.submit(f"{PHONE}/change", name="DESK2", **alice).location == PHONE
+    assert "another phone has this name" in words_on(browser.get(PHONE))
+    assert stage.do(phones.read_by_name, "desk1").model == "yealink"
+    moved = browser.submit(f"{PHONE}/change", name="hall", model="cisco", owner=subs[BOB])
+    assert moved.location == "/acme/phones/hall"
+    hall = stage.do(phones.read_by_name, "hall")
+    addresses = {account.id: account.address for account in stage.accounts()}
+    assert (hall.model, hall.numbers, addresses[hall.account_id]) == ("cisco", NumberMode.ENTRIES, BOB)
+    for fields in ({**alice, "owner": "shared"}, {**alice, "owner": "1"}, {**alice, "model": "x"}, {}):
+        assert browser.submit("/acme/phones/hall/change", name="hall", **fields).status == 400
+
+
+def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
+    """Also to nobody."""
+    owner(stage)
+    admin = stage.browser()
+    admin.consent("/acme/signin", account=ROOT)
+    assert admin.submit(f"{PHONE}/change", name="desk1", model="other", owner="shared").location == PHONE
+    assert stored(stage).account_id is None
+
+
+def test_a_sheet_to_print(stage: Stage) -> None:
+    """The values with the vendor's filters, the steps, and the password while it is known; no buttons to copy."""
+    browser = owner(stage, model="snom")
+    page = browser.get(f"{PHONE}/sheet")
+    password = password_on(browser.get(PHONE))
+    words = words_on(page)
+    assert f"Password {password}" in words
+    assert VENDORS["snom"].name_filter in words
+    assert words.index("Upload Setting File") < words.index("What to enter")
+    assert "data-copy" not in page.body.partition("<main")[2]
+    assert "<svg" not in page.body
+    browser.submit(f"{PHONE}/provision")
+    assert '<svg role="img"' in browser.get(f"{PHONE}/sheet").body
 
 
 def test_steps_into_the_phone(stage: Stage) -> None:
