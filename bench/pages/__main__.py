@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from bench.table import simple_table
 from bench.written import put
 from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.support.site.running import Site
+from tests.support.site.running import Site, wait_until
 
 SCRIPT = "scripts/bench-pages"
 TIMES = 20
@@ -31,12 +32,15 @@ INSIDE = {
     "why not found": "explain?phone=desk1",
     "administration": "admin",
 }
+# Somebody with a large book, and the pages of the list of contacts.
+CROWDED, CONTACTS = "greta@acme.example", 5000
+LISTS = {f"{CONTACTS:,} contacts, page 1": "contacts", f"{CONTACTS:,} contacts, letter N": "contacts?letter=n"}
 
 EXPLANATION = """\
 HTML is in octets, without headers; so is what the page needs besides: style sheet, script and icon, which browsers keep
 from one page to the next.  "gzip" is what is sent to a browser that takes it.  The first octet is the median of 20
 requests on one connection, one after the other, on loopback.  The person is the sandbox's Alice, an administrator, with
-331 contacts and a phone.
+331 contacts and a phone; lists of 5,000 contacts are somebody else's.
 """
 
 
@@ -54,7 +58,9 @@ def _cells(one: Weight) -> tuple[str, str, str, str]:
 
 def measure(folder: Path) -> dict[str, Weight]:
     """All pages of a gateway that is started for it."""
-    site = Site(folder, more=f'admins = ["{ALICE}"]\n')
+    site = Site(
+        folder, more=f'admins = ["{ALICE}"]\n', people={ALICE: (), CROWDED: [_person(at) for at in range(CONTACTS)]}
+    )
     try:
         site.start_sandbox()
         with site.running():
@@ -65,9 +71,36 @@ def measure(folder: Path) -> dict[str, Weight]:
             [token] = {one.value for form in read_forms(html) for one in form.controls if one.name == "token"}
             person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
             found = {name: Visitor().weigh(site.page + path, TIMES, status) for name, (path, status) in OUTSIDE.items()}
-            return found | {name: person.weigh(site.page + path, TIMES) for name, path in INSIDE.items()}
+            found |= {name: person.weigh(site.page + path, TIMES) for name, path in INSIDE.items()}
+            return found | _lists(site)
     finally:
         site.end_sandbox()
+
+
+def _lists(site: Site) -> dict[str, Weight]:
+    """The list of a large book, and the page of a contact in it."""
+    say("connecting a large book")
+    person = Visitor()
+    person.consent(site.page + "connect", CROWDED)
+    # With the company's directory there are some more.
+    listed = f"{CONTACTS // 1000},[0-9]{{3}} contacts"
+    wait_until(lambda: re.search(listed, person.open(site.page + "contacts")[1]), "all contacts are listed", 120)
+    [contact, *_] = re.findall(r'contacts/[^"/?]+', person.open(site.page + "contacts")[1])
+    pages = {**LISTS, "a contact": contact}
+    return {name: person.weigh(site.page + path, TIMES) for name, path in pages.items()}
+
+
+def _person(at: int) -> dict[str, object]:
+    """A person of the People API, whose number in the list has nothing to do with the order of names."""
+    given, family = f"{chr(65 + at % 26)}nna", f"Beispiel {at * 7919 % CONTACTS}"
+    numbers = [f"+4917604{at:06}", f"+49301{at:06}"]
+    return {
+        "names": [{"givenName": given, "familyName": family, "displayName": f"{given} {family}"}],
+        "phoneNumbers": [
+            {"value": value, "canonicalForm": value, "type": kind}
+            for value, kind in zip(numbers, ("mobile", "work"), strict=True)
+        ],
+    }
 
 
 def main() -> int:

@@ -32,8 +32,8 @@ STARRED, DIGITS, OTHER = "starred", "digits", "other"
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 
-# Contacts that are counted in one turn of the reactor, half a millisecond.
-_SLICE = 1000
+# Contacts that are read in one turn of the reactor, a millisecond or two where books are merged.
+_SLICE = 250
 
 _PERSON = Equality("objectClass", b"person")
 

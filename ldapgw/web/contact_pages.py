@@ -10,7 +10,7 @@ whose contact it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from urllib.parse import quote
@@ -149,10 +149,8 @@ class ContactPages:
         if number > found.page_count:
             return redirect(address.page(found.page_count))
         stored = await self._stored(tenant, found.contacts)
-        groups = [
-            (name, _SECTION_TITLES[name], [_row(tenant, one, stored) for one in run])
-            for name, run in groupby(found.contacts, lambda one: one.section)
-        ]
+        # Fifty contacts take several milliseconds, which phones should not wait for.
+        groups = await self._layout.dependencies.book_clients.run_off_thread(_groups, tenant, found.contacts, stored)
         return self._layout.page(
             request,
             "contacts.html",
@@ -277,6 +275,16 @@ def _letters(found: ContactPage) -> list[tuple[str, str, bool]]:
         (section, _SECTION_TITLES[section], section in found.sections)
         for section in SECTIONS
         if section in found.sections or section in _STANDING_SECTIONS
+    ]
+
+
+def _groups(
+    tenant: WebTenant, found: Collection[BrowsedContact], stored: Mapping[str, Contact]
+) -> Sequence[tuple[str, str, Sequence[ContactRow]]]:
+    """The contacts of a page by sections, each with its name and its title."""
+    return [
+        (name, _SECTION_TITLES[name], [_row(tenant, one, stored) for one in run])
+        for name, run in groupby(found, lambda one: one.section)
     ]
 
 

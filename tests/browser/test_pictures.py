@@ -125,6 +125,19 @@ def search(here: Window) -> None:
     here.page.locator(".hits").wait_for()
 
 
+def contacts(here: Window) -> None:
+    here.connect("alice@acme.example")
+    here.page.locator(".top nav").get_by_role("link", name=here.say("Contacts")).click()
+    here.page.locator(".people").first.wait_for()
+
+
+def contact(here: Window) -> None:
+    contacts(here)
+    here.page.get_by_label(here.say("Letters")).get_by_role("link", name="M", exact=True).click()
+    here.page.locator(".people > li").filter(has=here.page.locator(".tel")).first.get_by_role("link").first.click()
+    here.page.locator("#shown").wait_for()
+
+
 def _administration(here: Window, tenant: str) -> None:
     here.page.goto(here.site.ldapgw("admin-link", "--tenant", tenant).stdout.strip())
     here.press("Open the administration")
@@ -293,6 +306,10 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "shrink": ("de", shrink),
     "never-connected": ("en", never_connected),
     "search": ("en", search),
+    "contacts": ("en", contacts),
+    "contacts-de": ("de", contacts),
+    "contact": ("en", contact),
+    "contact-de": ("de", contact),
     "phone": ("en", phone),
     "phone-de": ("de", phone),
     "account-phones": ("de", account_phones),

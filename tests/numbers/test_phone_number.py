@@ -384,3 +384,21 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
 def test_known_regions() -> None:
     """Countries that numbers can be read in."""
     assert [numbering_plan.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("+4917604069007", "+49 176 04069007"),
+        ("+12025550142", "+1 202-555-0142"),
+        ("+390612345678", "+39 06 1234 5678"),
+        ("+999123", "+999123"),
+        ("0301234567", "0301234567"),
+        ("501", "501"),
+        ("<b>", "<b>"),
+        ("", ""),
+    ],
+)
+def test_a_readable_number(number: str, text: str) -> None:
+    """In E.164 a number is written in groups; any other text is left as it is."""
+    assert phone_number.readable(number) == text
