@@ -10,11 +10,12 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.help import examples
+from ldapgw.cli.history import figures_text
 from ldapgw.cli.output import console, print_line
 from ldapgw.cli.site import Site, account_tenant, act, find_account, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid
-from ldapgw.store import accounts, activity, sync_state
+from ldapgw.store import accounts, activity, sync_history, sync_state
 from ldapgw.store.account_status import error_message
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act
@@ -56,7 +57,7 @@ def sync(
         if not wait:
             print_line(f"Syncing {_names(requested)}.")
             return
-        problems = list(_outcomes(site, requested, *_wait(site, database, requested)))
+        problems = list(_outcomes(site, database, requested, *_wait(site, database, requested)))
     if problems:
         raise UserError(problems)
 
@@ -126,7 +127,7 @@ def _is_done(before: Account, now: Account | None) -> bool:
 
 
 def _outcomes(
-    site: Site, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
+    site: Site, database: Database, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
 ) -> Iterator[str]:
     """Print the syncs that succeeded, and yield a problem for each other one."""
     for account_id, before in requested.items():
@@ -138,7 +139,10 @@ def _outcomes(
         elif account.error:
             yield f"{account.address}: {error_message(account.error, account, site.page(account.tenant))}"
         else:
-            print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers")
+            with database.begin() as connection:
+                last = sync_history.read_attempts(connection, account.id, 1)
+            changes = f" ({figures_text(last[0].figures)})" if last else ""
+            print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers{changes}")
 
 
 def _names(requested: Mapping[int, Account]) -> str:

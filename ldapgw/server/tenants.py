@@ -65,5 +65,6 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         groups={name: len(members) for name, members in tenant.group},
         shared_label=tenant.shared_label,
         number_format=tenant.number_format,
+        activity_keep=float(tenant.activity_keep),
         photos=tenant.photos,
     )

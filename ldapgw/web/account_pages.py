@@ -7,18 +7,19 @@ once, and then revokes the grant at Google.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import GoogleError, StoreError
-from ldapgw.phrase import Phrase, gettext_noop
-from ldapgw.store import accounts, activity, contacts, revocations, sign_ins, sync_state
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.store import accounts, activity, contacts, revocations, sign_ins, sync_history, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
-from ldapgw.web import error_pages
+from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import AccountView, account_view, shareable_labels, sharing_options
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
@@ -27,6 +28,9 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
+
+# The syncs in the table of the account page.
+_SHOWN_ATTEMPTS = 20
 
 _PAGE_NAME = Phrase(gettext_noop("this page"))
 _DATABASE_UNAVAILABLE = json_response({"error": "the database cannot be used; the gateway's log says more"}, 503)
@@ -69,6 +73,7 @@ class AccountPage:
             account=account,
             now=self._layout.now(),
             view=await self._account_view(request, tenant, account),
+            **await self._history(account),
             **values,
         )
 
@@ -114,7 +119,8 @@ class AccountPage:
         ):
             return self._redirect_to_account(tenant, visitor, account, "not-accepted")
         await self._dependencies.changed()
-        return self._redirect_to_account(tenant, visitor, account, "asked")
+        # No message: the page says what becomes of the sync, as long as that is true.
+        return self._redirect_to_account(tenant, visitor, account)
 
     async def share(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/share``: set who sees the account's book, or the contacts with a ``label`` of it."""
@@ -201,6 +207,22 @@ class AccountPage:
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
             example=await self._dependencies.finder.example(tenant.name, account.sub),
         )
+
+    async def _history(self, account: Account | None) -> Mapping[str, Any]:
+        """The template values of the history of syncs (``sync_history.html``)."""
+        if account is None or not account.is_connected:
+            return {"sync_rows": (), "sync_bars": (), "sync_outcome": ""}
+        store = self._dependencies.store
+        attempts = await store.read(sync_history.read_attempts, account.id, _SHOWN_ATTEMPTS)
+        days = await store.read(sync_history.summarize_account, account.id, self._layout.now())
+        outcome: Translatable = record_texts.outcome(attempts[0]) if attempts else ""
+        if account.requested_sync is not None or (account.syncing and account.pending_sync is not None):
+            outcome = gettext_noop("Sync started.")
+        return {
+            "sync_rows": [(one, record_texts.outcome(one)) for one in attempts],
+            "sync_bars": record_texts.strip(days),
+            "sync_outcome": outcome,
+        }
 
     def _redirect_to_account(
         self, tenant: WebTenant, visitor: Visitor, account: Account | None, message: str = ""

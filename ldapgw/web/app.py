@@ -19,6 +19,7 @@ from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPage
+from ldapgw.web.activity_page import ActivityPage
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_import import AdminImport
 from ldapgw.web.admin_overview import AdminOverview
@@ -68,6 +69,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         AdminPhones(layout, phones),
         AdminImport(layout),
         AdminGoogle(layout),
+        ActivityPage(layout),
         EventStreams(layout),
         BookClients(layout),
     )

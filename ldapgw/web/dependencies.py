@@ -46,6 +46,7 @@ class WebTenant:
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.
     :ivar photos: whether phones get contacts' photos.
+    :ivar activity_keep: how long the activity log is kept, in seconds.
     """
 
     name: str
@@ -61,6 +62,7 @@ class WebTenant:
     shared_label: str = ""
     number_format: NumberFormat = NumberFormat.E164
     photos: bool = False
+    activity_keep: float = 365 * 86400.0
 
     @property
     def heading(self) -> str:

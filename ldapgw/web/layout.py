@@ -36,7 +36,6 @@ class FlashMessage:
 # By the value of the cookie; any other value is ignored.
 FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "connected": FlashMessage("good", gettext_noop("Google contacts are connected.")),
-    "asked": FlashMessage("good", gettext_noop("A sync was asked for; it begins at once.")),
     "not-accepted": FlashMessage(
         "warn",
         gettext_noop(

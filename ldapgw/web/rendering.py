@@ -92,6 +92,7 @@ def _environment(language: Language) -> Environment:
         count=language.format_number,
         moment=language.format_time,
         day=partial(_format_day, language),
+        date=language.format_date,
         iso=timestamp,
         readable=readable,
     )

@@ -58,7 +58,7 @@ def test_sync_now(stage: Stage, alice: Browser) -> None:
     assert (seen.status, seen.location) == (303, "/acme/")
     (account,) = stage.accounts()
     assert (account.requested_sync, stage.changes) == (SyncRequest.INCREMENTAL, 1)
-    assert "A sync was asked for" in alice.get("/acme/").body
+    assert "Sync started." in alice.get("/acme/").body
     assert "A sync was asked for" not in alice.get("/acme/").body
 
 

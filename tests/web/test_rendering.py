@@ -102,7 +102,10 @@ def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **mo
     account = visitor.account
     status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
     how = account_view(tenant, account, status, **more)
-    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, view=how, phones=[])
+    history = {"sync_rows": (), "sync_bars": (), "sync_outcome": ""}
+    return render(
+        "account.html", language, tenant=tenant, visitor=visitor, account=account, view=how, phones=[], **history
+    )
 
 
 def welcome(tenant: WebTenant) -> str:

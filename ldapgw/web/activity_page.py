@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The activity page: who did what in a tenant, for its administrators."""
+
+from __future__ import annotations
+
+from ldapgw.store import activity
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.http import HttpRequest, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.record_texts import act_words, actor_words
+from ldapgw.web.sessions import Visitor
+
+# No address is longer (RFC 5321 4.5.3.1).
+_MAX_PERSON = 254
+# Links to pages on either side of the present one.
+_NEAR_PAGES = 4
+
+
+class ActivityPage:
+    """The page of the activity log."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this page."""
+        return (get("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),)
+
+    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/admin/activity``, filtered by ``act`` and ``person``, from the page ``page`` on."""
+        act, person = request.query.get("act", ""), request.query.get("person", "").strip()[:_MAX_PERSON]
+        wanted = request.query.get("page", "1")
+        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
+        oldest_first = request.query.get("order") == "oldest"
+        store = self._layout.dependencies.store
+        log = await store.read(
+            activity.read_page, tenant.name, act=act, person=person, number=number, oldest_first=oldest_first
+        )
+        acts = await store.read(activity.read_acts, tenant.name)
+        near = range(max(log.number - _NEAR_PAGES, 1), min(log.number + _NEAR_PAGES, log.pages) + 1)
+        return self._layout.page(
+            request,
+            "activity.html",
+            tenant=tenant,
+            visitor=visitor,
+            log=log,
+            acts=[(code, act_words(code)) for code in acts],
+            act=act,
+            person=person,
+            oldest_first=oldest_first,
+            numbers=sorted({1, *near, log.pages}),
+            act_words=act_words,
+            actor_words=actor_words,
+            keep_days=round(tenant.activity_keep / 86400),
+        )

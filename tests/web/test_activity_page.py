@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The activity page, what pages record, and the history of syncs on the account page."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.store import accounts, activity, sync_history, sync_state
+from ldapgw.store.activity import COMMAND_LINE, PAGE_SIZE, Act, Entry, entry
+from ldapgw.store.sync_history import SUMMARY_DAYS, SyncDay, SyncFigures
+from ldapgw.web.record_texts import ACTS, strip
+from tests.support.stage.web import ALICE, NOW, Browser, Stage, words_on
+
+ROOT = "root@acme.example"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def signed_in(stage: Stage, account: str) -> Browser:
+    browser = stage.browser()
+    browser.consent("/acme/signin", account=account)
+    return browser
+
+
+def connected(stage: Stage) -> Browser:
+    browser = stage.browser()
+    browser.consent()
+    return browser
+
+
+def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
+    """Actor, act, subject and detail of all entries, and whether they have an IP address; the oldest first."""
+    log: tuple[Entry, ...] = stage.do(activity.read_since, "acme", 0.0)
+    return [(one.actor, one.act, one.subject, one.detail, bool(one.address)) for one in log]
+
+
+def test_pages_record_who_does_what(stage: Stage) -> None:
+    """Each form once; no entry has a secret, a name or a number of a contact."""
+    alice = connected(stage)
+    alice.submit("/acme/sync")
+    alice.submit("/acme/share", sharing="callers")
+    alice.submit("/acme/phones", name="desk9", model="snom")
+    alice.submit("/acme/phones", name="desk9", model="snom")  # the name is taken
+    alice.submit("/acme/phones/desk9/number-format", number_format="national")
+    alice.submit("/acme/phones/desk9/book-address")
+    alice.submit("/acme/phones/desk9/book-address/end")
+    alice.submit("/acme/phones/desk9/record", action="start")
+    alice.submit("/acme/phones/desk9/record", action="start")  # it runs already
+    alice.submit("/acme/phones/desk9/record", action="stop")
+    alice.submit("/acme/phones/desk9/reset")
+    alice.submit("/acme/phones/desk9/remove")
+    alice.consent()
+    alice.submit("/acme/disconnect")
+    signed_in(stage, ROOT)
+    assert entries(stage) == [
+        (ALICE, "connected", ALICE, "", True),
+        (ALICE, "sync_requested", ALICE, "", True),
+        (ALICE, "sharing_changed", ALICE, "callers", True),
+        (ALICE, "phone_added", "desk9", "", True),
+        (ALICE, "phone_number_format", "desk9", "national", True),
+        (ALICE, "book_address_made", "desk9", "", True),
+        (ALICE, "book_address_ended", "desk9", "", True),
+        (ALICE, "recording_begun", "desk9", "", True),
+        (ALICE, "recording_ended", "desk9", "", True),
+        (ALICE, "phone_password", "desk9", "", True),
+        (ALICE, "phone_removed", "desk9", "", True),
+        (ALICE, "reconnected", ALICE, "", True),
+        (ALICE, "disconnected", ALICE, "", True),
+        (ROOT, "signed_in", ROOT, "", True),
+    ]
+
+
+def test_the_log_is_for_administrators(stage: Stage) -> None:
+    assert signed_in(stage, ALICE).get("/acme/admin/activity").status == 403
+    assert stage.browser().get("/acme/admin/activity").status in (401, 403)
+    assert signed_in(stage, ROOT).get("/acme/admin/activity").status == 200
+
+
+def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
+    """The newest first; a page number that is no number is the first page; text from outside is only text."""
+    root = signed_in(stage, ROOT)
+    names = [f"desk{number}" for number in range(PAGE_SIZE + 1)]
+    stage.do(activity.record, *(entry(NOW, "acme", COMMAND_LINE, Act.PHONE_ADDED, name) for name in names))
+    first = root.get("/acme/admin/activity?page=x")
+    assert f"<td>desk{PAGE_SIZE}</td>" in first.body
+    assert "<td>desk0</td>" not in first.body
+    assert "Command line" in words_on(first)
+    assert "<td>desk0</td>" in root.get("/acme/admin/activity?order=oldest&act=phone_added").body
+    assert "<td>desk0</td>" in root.get("/acme/admin/activity?page=2&act=phone_added").body
+    assert "Nothing found." in words_on(root.get("/acme/admin/activity?person=%3Cb%3E"))
+    assert "<b>" not in root.get("/acme/admin/activity?person=%3Cb%3E").body
+    assert "Signed in" in words_on(root.get("/acme/admin/activity?person=ROOT%40"))
+
+
+def test_every_act_has_its_words() -> None:
+    assert ACTS.keys() == {*Act}
+
+
+def test_the_account_page_says_how_a_sync_ended(stage: Stage) -> None:
+    """From the request on until the sync has ended, then what it changed; nothing says any more that it began."""
+    alice = connected(stage)
+    (account,) = stage.accounts()
+    begun = stage.do(sync_state.begin, account.id)
+    stage.do(sync_state.end, begun, NOW, NOW + 600)
+    assert "Sync started" not in words_on(alice.get("/acme/"))
+    alice.submit("/acme/sync")
+    assert "Sync started." in words_on(alice.get("/acme/"))
+    begun = stage.do(sync_state.begin, account.id)
+    assert "Sync started." in words_on(alice.get("/acme/"))
+
+    def end() -> None:
+        with stage.database.begin() as connection:
+            figures = SyncFigures(added=1, changed=3)
+            sync_history.add_figures(connection, account.id, begun.attempts, figures, NOW, is_full=False)
+            sync_state.end(connection, begun, NOW, NOW + 600, begun_at=NOW - 2)
+
+    end()
+    page = words_on(alice.get("/acme/"))
+    assert "Up to date: 3 changed, 1 added." in page
+    assert "Sync started" not in page
+    assert "all syncs successful" in page
+    begun = stage.do(sync_state.begin, account.id)
+    with stage.database.begin() as connection:
+        sync_state.fail(connection, begun, "network", NOW, NOW + 60, begun_at=NOW)
+    page = words_on(alice.get("/acme/"))
+    assert "Sync failed: Google could not be reached." in page
+    assert "1 day with failed syncs" in page
+    assert alice.get("/acme/").body.count("<rect") == SUMMARY_DAYS
+    assert 'style="' not in alice.get("/acme/").body
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    assert "<rect" not in alice.get("/acme/").body
+
+
+def test_bars_say_by_height_what_they_say_by_color() -> None:
+    bars = strip((SyncDay(0), SyncDay(1, 5), SyncDay(2, 4, 1), SyncDay(3, 0, 5)))
+    assert [bar.kind for bar in bars] == ["quiet", "good", "warn", "bad"]
+    assert len({bar.height for bar in bars}) == 4
