@@ -73,7 +73,7 @@ class AccountPage:
             account=account,
             now=self._layout.now(),
             view=await self._account_view(request, tenant, account),
-            **await self._history(account),
+            **await sync_history_values(self._layout, account),
             **values,
         )
 
@@ -208,22 +208,6 @@ class AccountPage:
             example=await self._dependencies.finder.example(tenant.name, account.sub),
         )
 
-    async def _history(self, account: Account | None) -> Mapping[str, Any]:
-        """The template values of the history of syncs (``sync_history.html``)."""
-        if account is None or not account.is_connected:
-            return {"sync_rows": (), "sync_bars": (), "sync_outcome": ""}
-        store = self._dependencies.store
-        attempts = await store.read(sync_history.read_attempts, account.id, _SHOWN_ATTEMPTS)
-        days = await store.read(sync_history.summarize_account, account.id, self._layout.now())
-        outcome: Translatable = record_texts.outcome(attempts[0]) if attempts else ""
-        if account.requested_sync is not None or (account.syncing and account.pending_sync is not None):
-            outcome = gettext_noop("Sync started.")
-        return {
-            "sync_rows": [(one, record_texts.outcome(one)) for one in attempts],
-            "sync_bars": record_texts.strip(days),
-            "sync_outcome": outcome,
-        }
-
     def _redirect_to_account(
         self, tenant: WebTenant, visitor: Visitor, account: Account | None, message: str = ""
     ) -> HttpResponse:
@@ -238,6 +222,23 @@ class AccountPage:
             sub=visitor.person.sub,
             address=request.address,
         )
+
+
+async def sync_history_values(layout: Layout, account: Account | None) -> Mapping[str, Any]:
+    """The template values of an account's history of syncs (``sync_history.html``)."""
+    if account is None or not account.is_connected:
+        return {"sync_rows": (), "sync_bars": (), "sync_outcome": ""}
+    store = layout.dependencies.store
+    attempts = await store.read(sync_history.read_attempts, account.id, _SHOWN_ATTEMPTS)
+    days = await store.read(sync_history.summarize_account, account.id, layout.now())
+    outcome: Translatable = record_texts.outcome(attempts[0]) if attempts else ""
+    if account.requested_sync is not None or (account.syncing and account.pending_sync is not None):
+        outcome = gettext_noop("Sync started.")
+    return {
+        "sync_rows": [(one, record_texts.outcome(one)) for one in attempts],
+        "sync_bars": record_texts.strip(days),
+        "sync_outcome": outcome,
+    }
 
 
 async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: Entry) -> bool:

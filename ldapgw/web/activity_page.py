@@ -40,7 +40,7 @@ class ActivityPage:
         near = range(max(log.number - _NEAR_PAGES, 1), min(log.number + _NEAR_PAGES, log.pages) + 1)
         return self._layout.page(
             request,
-            "activity.html",
+            "admin_activity.html",
             tenant=tenant,
             visitor=visitor,
             log=log,

@@ -12,11 +12,12 @@ from ldapgw.contact import Source
 from ldapgw.directory.access import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store import accounts, phones, tenants
+from ldapgw.store import accounts, phones, sync_history, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.sync_history import SyncDay
 from ldapgw.store.tenants import Alarm
-from ldapgw.web import admin_texts
+from ldapgw.web import admin_texts, record_texts
 from ldapgw.web.admin_people import read_people
 from ldapgw.web.admin_tables import TableQuery
 from ldapgw.web.admin_texts import Alert
@@ -48,6 +49,7 @@ class _Overview:
     :ivar needing_action: how many people need action.
     :ivar reminded: address of each person to remind, and the reason.
     :ivar is_unused: whether no account of any tenant has ever connected.
+    :ivar days: the syncs of the last days.
     """
 
     accounts: tuple[Account, ...]
@@ -56,6 +58,7 @@ class _Overview:
     phones: tuple[PhoneLogin, ...]
     alarm: Alarm | None
     is_unused: bool
+    days: tuple[SyncDay, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class AdminOverview:
             contacts=sum(account.contacts for account in connected),
             last_sync=max((account.last_sync for account in connected if account.last_sync), default=None),
             needing_action=overview.needing_action,
+            sync_bars=record_texts.strip(overview.days),
             reminded=overview.reminded,
             certificate=certificate,
             left_out=left_out,
@@ -191,6 +195,7 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
         phones=phones.read_by_tenant(connection, tenant.name),
         alarm=tenants.read_alarm(connection, tenant.name),
         is_unused=not accounts.has_any(connection),
+        days=sync_history.summarize_tenant(connection, tenant.name, now),
     )
 
 

@@ -22,7 +22,7 @@ from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import admin_texts, error_pages
-from ldapgw.web.account_pages import disconnect_account
+from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title
 from ldapgw.web.admin_tables import Table, TableQuery, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
@@ -171,6 +171,7 @@ class AdminPeople:
             details=status,
             row=_row(account, tenant, now, len(logins)),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
+            **await sync_history_values(self._layout, account),
         )
 
     async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:

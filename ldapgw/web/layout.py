@@ -36,6 +36,7 @@ class FlashMessage:
 # By the value of the cookie; any other value is ignored.
 FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "connected": FlashMessage("good", gettext_noop("Google contacts are connected.")),
+    "asked": FlashMessage("good", gettext_noop("Sync started.")),
     "not-accepted": FlashMessage(
         "warn",
         gettext_noop(

@@ -75,7 +75,8 @@ def test_the_activity_log_is_exported(gateway: Gateway) -> None:
         activity.record(connection, entry(NOW, "acme", person, Act.PHONE_RENAMED, "-1+1", "=cmd"))
     gateway.run("phones", "add", "desk1", "--tenant", "acme")
     gateway.run("share", ALICE, "shared")
-    gateway.run("phones", "reset", "desk1")
+    gateway.run("phones", "reset", "desk1", "--yes")
+    gateway.run("phones", "remove", "desk1", "--yes")
     rows = [*csv.reader(gateway.run("activity", "export").stdout.splitlines())]
     assert rows[0] == ["time", "tenant", "actor", "act", "subject", "detail", "address"]
     assert rows[1] == ["2026-01-31T09:30:00Z", "acme", ALICE, "phone_renamed", "'-1+1", "'=cmd", "192.0.2.7"]
@@ -83,6 +84,7 @@ def test_the_activity_log_is_exported(gateway: Gateway) -> None:
         ["command line", "phone_added", "desk1", ""],
         ["command line", "sharing_changed", ALICE, "shared"],
         ["command line", "phone_password", "desk1", ""],
+        ["command line", "phone_removed", "desk1", ""],
     ]
     exported = json.loads(gateway.run("activity", "export", "--format", "json", "--since", "2026-02-01").stdout)
-    assert [one["act"] for one in exported] == ["phone_added", "sharing_changed", "phone_password"]
+    assert [one["act"] for one in exported] == ["phone_added", "sharing_changed", "phone_password", "phone_removed"]
