@@ -256,8 +256,10 @@ def phone_taken(here: Window) -> None:
 def _settle(here: Window) -> None:
     """What is another thing in each picture of a phone: its password, a port, a time, how long a search took."""
     text = f"server: 127.0.0.1\nport: 38900\nbase: dc=acme,dc=example\nuser: desk-en\npassword: {PASSWORD}"
-    here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, str(qr_code(text, here.page.locator(".qr title").text_content()))])
-    _is_whole(here)
+    titles = here.page.locator(".qr title").all_text_contents()
+    here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, str(qr_code(text, titles[0])) if titles else ""])
+    if titles:
+        _is_whole(here)
 
 
 def _is_whole(here: Window) -> None:
