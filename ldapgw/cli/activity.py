@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json
 from ldapgw.cli.site import Site, pass_site
 from ldapgw.store import activity as stored
@@ -21,12 +22,14 @@ _SINCE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-@click.group()
+@click.group(epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv"))
 def activity() -> None:
     """Export the log of who did what."""
 
 
-@activity.command()
+@activity.command(
+    epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv", "ldapgw activity export --format json")
+)
 @click.option("--tenant", metavar="T", help="Only this tenant.")
 @click.option(
     "--since",
@@ -39,13 +42,9 @@ def activity() -> None:
 )
 @pass_site
 def export(site: Site, tenant: str | None, since: datetime | None, form: str) -> None:
-    r"""Write the activity log to stdout, oldest first.
+    """Write the activity log to stdout, oldest first.
 
     The log has addresses of people and names of phones, and no names or numbers of contacts.
-
-    \b
-    Example:
-      ldapgw activity export --since 2026-01-01 > activity.csv
     """
     if tenant is not None:
         site.tenant(tenant)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, account_tenant, as_json, find_account, now, pass_site
 from ldapgw.store import accounts, sync_history
@@ -17,18 +18,15 @@ from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 _LEGEND = "✓ all good · ! some failed · ✗ all failed · – none"
 
 
-@click.command()
+@click.command(epilog=examples("ldapgw history", "ldapgw history alice@acme.example"))
 @click.argument("account", required=False)
 @account_tenant
 @as_json
 @pass_site
 def history(site: Site, account: str | None, tenant: str | None, *, as_json: bool) -> None:
-    r"""Show the last syncs of ACCOUNT; without one, the last 14 days of each account.
+    """Show the last syncs of ACCOUNT.
 
-    \b
-    Examples:
-      ldapgw history
-      ldapgw history alice@acme.example
+    Without ACCOUNT, it shows the last 14 days of each account.
     """
     if tenant is not None:
         site.tenant(tenant)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -24,10 +25,13 @@ from ldapgw.server.config import decode
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
 from ldapgw.server.state_dir import create_state_dir
 
+_PORT = click.IntRange(1, 65535)
 STATE_DIR = "/var/lib/ldapgw"
 
 # A line that sets a key, or would set it without its "#".
 _SETTING = re.compile(r"#?(?P<key>[a-z_]+) = .*")
+# A line that begins a table, or would begin it without its "#".
+_TABLE = re.compile(r"#?\[+(?P<table>[a-z_.]+)\]")
 # The part of the sample's head that describes only the sample.
 _HEAD = re.compile(r"\A# The configuration of ldapgw.*?(?=# Relative paths)", re.DOTALL)
 _NEW_HEAD = """\
@@ -79,7 +83,7 @@ class ClientFileParam(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         path = Path(value.strip()).expanduser().absolute() if value.strip() else None
         if path is not None and not path.is_file():
-            return self.fail("there is no such file; empty: an administrator enters the client on the page", param, ctx)
+            return self.fail("there is no such file; leave it empty to enter the client on the page later", param, ctx)
         return str(path) if path else ""
 
 
@@ -89,19 +93,19 @@ class ClientFileParam(click.ParamType[str]):
         "ldapgw --config ldapgw.toml init --admin root@acme.example --state-dir state",
     )
 )
-@click.option("--admin", type=SettingParam(Mail), help="The administrator's address at Google.")
-@click.option("--tenant", type=SettingParam(Slug), help="A short name of the company.")
-@click.option("--title", help="Its name as people read it.")
-@click.option("--base-dn", type=SettingParam(BaseDn), help="Where its entries are in the LDAP tree.")
-@click.option(
-    "--allow", type=AllowedUsersParam(), help="Who may connect: addresses, @domain or *, with commas between them."
-)
+@click.option("--admin", type=SettingParam(Mail), help="The administrator's Google address.")
+@click.option("--tenant", type=SettingParam(Slug), help="A short name for the company, for addresses of pages.")
+@click.option("--title", help="The company's full name.")
+@click.option("--base-dn", type=SettingParam(BaseDn), help="The LDAP base DN that phones search.")
+@click.option("--allow", type=AllowedUsersParam(), help="Who may connect: addresses, @domain or *, with commas.")
 @click.option("--region", type=SettingParam(Region), help="The country of numbers without a country code.")
-@click.option("--public-url", type=SettingParam(Url), help="Where browsers find the page.")
+@click.option("--public-url", type=SettingParam(Url), help="The address of the web page.")
+@click.option("--web-port", type=_PORT, help="The port that the web page listens on.")
+@click.option("--ldap-port", type=_PORT, help="The port that LDAP listens on.")
 @click.option(
-    "--client-secret-file", type=ClientFileParam(), help="The OAuth client's JSON file; empty: entered on the page."
+    "--client-secret-file", type=ClientFileParam(), help="The OAuth client's JSON file; empty: enter it on the page."
 )
-@click.option("--state-dir", help="Where the database and the key lie.")
+@click.option("--state-dir", help="The folder for the database and its key.")
 @pass_site
 def init(site: Site, /, **given: Any) -> None:
     """Write the configuration file, asking for what it needs.
@@ -110,13 +114,13 @@ def init(site: Site, /, **given: Any) -> None:
     """
     file = Path(site.file)
     if file.exists():
-        raise UserError(f"{file}: is there already; change it, or name another with --config")
+        raise UserError(f"{file}: already exists; edit it, or choose another file with --config")
     text = _fill_sample(_answers(given))
     config = decode(tomllib.loads(text), str(file))
     # Before the file, which says that there is a database.
     create_state_dir(Path(config.state_dir))
     _write(file, text)
-    print_line(f"{file} is written.")
+    print_line(f"Wrote {file}.")
     if is_redirect_uri_refused(given["public_url"]):
         hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
     for line in _next_steps(str(file), has_client=bool(given["client_secret_file"])):
@@ -131,25 +135,55 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             given[name] = click.prompt(question, type=kind, default=default, err=True)
         return given[name]
 
-    admin = ask("admin", "Your address at Google, as the administrator", SettingParam(Mail))
+    mail, slug_type, url_type = SettingParam(Mail), SettingParam(Slug), SettingParam(Url)
+    admin = ask("admin", "What is the administrator's Google address? For example anna@acme.example", mail)
     local, _, domain = admin.partition("@")
     company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
     slug = re.sub(r"[^a-z0-9]+", "-", company.lower()).strip("-") or "home"
-    tenant = ask("tenant", "A short name of the company, a-z, 0-9 and -", SettingParam(Slug), slug)
+    question = "What is a short name for your company, for addresses of pages? For example acme"
+    tenant = ask("tenant", question, slug_type, slug)
     allowed = admin if domain.lower() in _CONSUMERS else f"@{domain}"
     base = f"dc={tenant}" if allowed == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
     values = {
         "name": tenant,
         "admins": [admin],
-        "title": ask("title", "Its name as people read it", str, company.title()),
-        "base_dn": ask("base_dn", "Where its entries are in the LDAP tree", SettingParam(BaseDn), base),
-        "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", AllowedUsersParam(), allowed),
-        "region": ask("region", "The country of numbers without a country code", SettingParam(Region), "DE"),
-        "public_url": ask("public_url", "Where browsers find the page", SettingParam(Url), "http://localhost:8080"),
-        "state_dir": ask("state_dir", "Where the database and the key lie", str, STATE_DIR),
+        "title": ask("title", "What is your company's full name? For example Acme GmbH", str, company.title()),
+        "base_dn": ask(
+            "base_dn",
+            "Which LDAP base DN should the phones search? For example dc=acme,dc=example",
+            SettingParam(BaseDn),
+            base,
+        ),
+        "allowed_users": ask(
+            "allow",
+            "Who may connect? Addresses, a domain or everybody, for example @acme.example",
+            AllowedUsersParam(),
+            allowed,
+        ),
+        "region": ask(
+            "region", "Which country are numbers without a country code in? For example DE", SettingParam(Region), "DE"
+        ),
+        "public_url": ask(
+            "public_url",
+            "What is the address of the web page? For example https://phonebook.acme.example",
+            url_type,
+            "http://localhost:8080",
+        ),
+        "web.listen": [f"tcp:{ask('web_port', 'On which port should the page listen?', _PORT, _web_port(given))}"],
+        "ldap.listen": [f"tcp:{ask('ldap_port', 'On which port should LDAP listen?', _PORT, 389)}"],
+        "state_dir": ask(
+            "state_dir", f"Where should the database and its key be stored? For example {STATE_DIR}", str, STATE_DIR
+        ),
     }
-    client = ask("client_secret_file", "The OAuth client's JSON file; Enter: on the page, later", ClientFileParam(), "")
+    question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
+    client = ask("client_secret_file", question, ClientFileParam(), "")
     return {**values, "client_secret_file": client or None, "new_store": False}
+
+
+def _web_port(given: Mapping[str, Any]) -> int:
+    """The port of a page on this machine, else the usual one behind a proxy."""
+    parts = urlsplit(given["public_url"])
+    return (parts.port or 8080) if parts.scheme == "http" else 8080
 
 
 def _write(file: Path, text: str) -> None:
@@ -173,19 +207,26 @@ def _next_steps(file: str, *, has_client: bool) -> list[str]:
 def _fill_sample(values: Mapping[str, object]) -> str:
     """The sample of the configuration file with values filled in; all other keys keep their defaults.
 
-    :param values: text or lists of text by key; each key must be in the file once; None comments the key out.
+    :param values: text or lists of text by key; a key that is in several tables has its table's name in front; None
+        comments the key out.
     """
     sample = files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
-    lines = [_line(line, values) for line in _HEAD.sub(_NEW_HEAD, sample).splitlines()]
+    lines, table = [], ""
+    for line in _HEAD.sub(_NEW_HEAD, sample).splitlines():
+        if header := _TABLE.match(line):
+            table = header["table"]
+        lines.append(_line(line, table, values))
     return "\n".join(lines) + "\n"
 
 
-def _line(line: str, values: Mapping[str, object]) -> str:
+def _line(line: str, table: str, values: Mapping[str, object]) -> str:
     setting = _SETTING.fullmatch(line)
-    if setting is None or setting["key"] not in values:
+    if setting is None:
         return line
-    value = values[setting["key"]]
-    if value is None:
+    key = next((key for key in (f"{table}.{setting['key']}", setting["key"]) if key in values), None)
+    if key is None:
+        return line
+    if values[key] is None:
         return "#" + line.lstrip("#").replace("# set this", "# example")
     # A JSON string is a valid TOML string, and a JSON list of strings is a valid TOML array.
-    return f"{setting['key']} = {json.dumps(value, ensure_ascii=False)}"
+    return f"{setting['key']} = {json.dumps(values[key], ensure_ascii=False)}"

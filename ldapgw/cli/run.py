@@ -7,8 +7,10 @@ import sys
 
 import click
 
+from ldapgw.cli.admin_link import make_admin_link
 from ldapgw.cli.help import examples
-from ldapgw.cli.site import Site, pass_site
+from ldapgw.cli.output import hint
+from ldapgw.cli.site import Site, now, pass_site
 
 
 @click.command(epilog=examples("ldapgw run", "ldapgw --config ldapgw.toml run"))
@@ -24,4 +26,17 @@ def run(ctx: click.Context, site: Site) -> None:
         install()
     from ldapgw.server.foreground import run as run_gateway
 
-    ctx.exit(run_gateway(config))
+    ctx.exit(run_gateway(config, lambda: _print_admin_links(site)))
+
+
+def _print_admin_links(site: Site) -> None:
+    """Print a link to the administration of each tenant without a Google client, for a person at the terminal."""
+    if not sys.stderr.isatty():
+        return
+    with site.open_store() as database:
+        clients = site.clients(database)
+        for tenant in site.config.tenant:
+            if tenant.name not in clients:
+                name = tenant.title or tenant.name
+                hint(f"{name} has no Google client yet. Open this link within an hour to enter one:")
+                hint(make_admin_link(site, database, tenant.name, now()))

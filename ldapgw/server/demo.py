@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: MIT
 """``ldapgw demo``: the sandbox Google and a gateway in one process, with a connected account and a phone.
 
-An entry point that imports the reactor and passes it on.  The demo removes all its files at the end, including the
-folder that it was given.
+An entry point that imports the reactor and passes it on.  The demo writes a configuration file into its folder, with
+which all other commands work on it.  At the end it removes all its files, including the folder that it was given.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import join
+from shlex import join, quote
+from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet import reactor
@@ -45,6 +47,7 @@ TENANT = "acme"
 PHONE = "desk1"
 # A file that distinguishes a demo's folder from a gateway's state_dir.
 MARKER_FILE = "this-is-a-demo"
+CONFIG_FILE = "ldapgw.toml"
 # The first sync takes a second; a slow machine may need ten.
 FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
@@ -124,7 +127,7 @@ def _summary_lines(
     search = ["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{ports.ldap}", "-D", bind_dn, "-w", password]
     search += ["-b", str(settings.tenant[0].base_dn), "(cn=mul*)", "cn", "telephoneNumber", "mobile"]
     return [
-        f"{account.contacts} contacts with {account.numbers} numbers are there.",
+        f"{account.contacts} contacts with {account.numbers} numbers are synced.",
         "",
         f"Page:         {page}  (sign in as {ALICE}, an administrator)",
         f"              There, under Phones, {PHONE} has its settings; or add a phone of your own.",
@@ -132,6 +135,11 @@ def _summary_lines(
         f"Phone login:  {bind_dn}  password {password}",
         "A search, to paste into another terminal:",
         join(search),
+        "",
+        "To use the other commands with this demo, paste into another terminal:",
+        f"export LDAPGW_CONFIG={quote(str(Path(settings.state_dir) / CONFIG_FILE))}",
+        "ldapgw lookup mül",
+        "ldapgw phones add desk2 --account alice@acme.example --model yealink",
         "",
         "Ctrl-C ends it.",
     ]
@@ -157,8 +165,30 @@ def _add_phone(database: Database, account: Account, now: float) -> str:
 
 
 def _config(folder: Path, ports: Ports) -> Config:
+    """Write the demo's configuration file, and read it as every command does."""
+    file = folder.absolute() / CONFIG_FILE
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write("# The configuration of a demo, which deletes it at its end.\n" + _toml(_document(folder, ports)))
+    return config.load(str(file))
+
+
+def _toml(document: Mapping[str, Any]) -> str:
+    """A document as TOML: values, then tables, then lists of tables; a JSON text or list is valid TOML too."""
+    values = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not _is_table(value)]
+    for key, value in document.items():
+        if _is_table(value):
+            head = f"[{key}]" if isinstance(value, dict) else f"[[{key}]]"
+            values += [f"\n{head}\n{_toml(table)}" for table in ([value] if isinstance(value, dict) else value)]
+    return "\n".join(values) + "\n"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _document(folder: Path, ports: Ports) -> dict[str, Any]:
     google = f"http://127.0.0.1:{ports.sandbox}"
-    document = {
+    return {
         "state_dir": str(folder.absolute()),
         "ldap": {"listen": [f"tcp:{ports.ldap}:interface=127.0.0.1"]},
         "web": {"listen": [f"tcp:{ports.web}:interface=127.0.0.1"], "public_url": f"http://localhost:{ports.web}"},
@@ -183,7 +213,6 @@ def _config(folder: Path, ports: Ports) -> Config:
             }
         ],
     }
-    return config.decode(document, str(folder / "demo"))
 
 
 def _port(requested: int, preferred: int) -> int:
@@ -206,7 +235,7 @@ def _prepare_folder(folder: Path) -> None:
     :raises UserError: when the folder holds other files: a gateway's state must not be taken for a demo's.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER_FILE).exists():
-        raise UserError(f"{folder}: is not empty and not a demo's; name another folder")
+        raise UserError(f"{folder}: is not empty and isn't a demo's; choose another folder")
     _remove_folder(folder)
     folder.mkdir(mode=0o700, parents=True)
     (folder / MARKER_FILE).touch()

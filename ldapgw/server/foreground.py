@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as installed
@@ -18,15 +19,17 @@ from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 reactor: Any = installed
 
 
-def run(config: Config) -> int:
+def run(config: Config, begun: Callable[[], None] = lambda: None) -> int:
     """Serve until SIGTERM or SIGINT.
 
+    :param begun: called once the gateway serves.
     :returns: the exit status.
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
     gateway = makeService(config, reactor, use_monotonic_clock(reactor))
     begin_logging(sys.stderr, config.log_format)
     gateway.begin()
+    begun()
     stop_on_signals(gateway)
     reactor.run()
     return 0

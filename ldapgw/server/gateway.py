@@ -7,6 +7,7 @@ import gc
 import resource
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,46 @@ from ldapgw.directory import transliteration
 from ldapgw.errors import UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
-from ldapgw.server.listener import raise_descriptor_limit
+from ldapgw.server.listener import ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
+from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.worker import Store
 
 log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StartSummary:
+    """The last line of a start: where the gateway is found, and for how many.
+
+    :ivar accounts: connected accounts.
+    """
+
+    page: str
+    ldap: tuple[str, ...]
+    accounts: int
+    phones: int
+
+    def write(self) -> None:
+        """Log the line."""
+        log.info(
+            "Page {page} · LDAP {ldap} · {accounts}, {phones}",
+            page=self.page,
+            ldap=" ".join(self.ldap),
+            accounts=f"{self.accounts} account{'' if self.accounts == 1 else 's'}",
+            phones=f"{self.phones} phone{'' if self.phones == 1 else 's'}",
+        )
+
+
+def _summary(config: Config, state: OpenStateDir) -> StartSummary:
+    with state.database.begin() as connection:
+        connected = accounts.count_connected(connection)
+        logins = sum(phones.count_by_tenant(connection).values())
+    return StartSummary(f"{config.web.public_url}/", ldap_urls(config), connected, logins)
 
 
 class Gateway(MultiService):
@@ -39,9 +71,10 @@ class Gateway(MultiService):
     Threads and the state directory close last: until then, a service may still write to the database.
     """
 
-    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread]) -> None:
+    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread], summary: StartSummary) -> None:
         super().__init__()
         self._state = state
+        self._summary = summary
         self._threads = tuple(threads)
 
     def begin(self) -> None:
@@ -62,6 +95,7 @@ class Gateway(MultiService):
         for thread in self._threads:
             thread.startService()
         super().startService()
+        self._summary.write()
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end())
@@ -91,7 +125,7 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
     _forbid_core_dumps()
     max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
     parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running), max_web_connections)
-    gateway = Gateway(state, parts.threads)
+    gateway = Gateway(state, parts.threads, _summary(config, state))
     for service in parts.services:
         service.setServiceParent(gateway)
     configure_aliases(config)

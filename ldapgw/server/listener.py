@@ -304,6 +304,14 @@ def ldap_url(config: Config) -> str:
     return link.url if server.port else link.address
 
 
+def ldap_urls(config: Config) -> tuple[str, ...]:
+    """The LDAP URLs of all kinds of ports that are configured, without TLS first."""
+    server = phone_server(config)
+    plain = LdapEndpoint(Security.PLAIN, server.host, server.port)
+    tls = LdapEndpoint(Security.LDAPS, server.host, server.tls_port)
+    return tuple(link.url for link in (plain, tls) if link.port) or (plain.address,)
+
+
 def _advertised_port(endpoints: tuple[str, ...], standard: int) -> tuple[int, bool]:
     """The first known port, else the standard port, and whether the port is a guess.
 

@@ -219,6 +219,13 @@ def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Accou
     return _accounts(connection, where)
 
 
+def count_connected(connection: Connection) -> int:
+    """Count the accounts with a grant, of all tenants."""
+    count = select(func.count()).select_from(account).where(account.c.connected_at.is_not(None))
+    result: int = connection.execute(count).scalar_one()
+    return result
+
+
 def has_any(connection: Connection) -> bool:
     """Whether any account has ever connected, and was not removed."""
     return connection.execute(select(account.c.id).limit(1)).first() is not None

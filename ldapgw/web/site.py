@@ -230,6 +230,7 @@ class WebSite(Site):
     :param clock: measures the time limits.
     """
 
+    noisy = False  # Twisted would log the object's address in memory
     protocol = cast("Any", WebChannel)  # Twisted's own protocol may switch to HTTP/2
 
     def __init__(self, resource: IResource, clock: IReactorTime, admission: Admission) -> None:

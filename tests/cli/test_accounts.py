@@ -232,3 +232,19 @@ def test_a_database_that_takes_nothing_is_told_once(gateway: Gateway) -> None:
     assert trouble == f"! database: {gateway.state_dir / 'ldapgw.db'}: cannot be used: database or disk is full"
     found = gateway.json("accounts")
     assert [(one["state"], one["error"]["code"]) for one in found] == [("attention", "internal")] * 2
+
+
+@pytest.mark.parametrize("with_phones", [False, True])
+def test_remove(gateway: Gateway, with_phones: bool) -> None:
+    """The account is gone with all that is stored of it; its phones go with it, or belong to nobody."""
+    for name in ("alice", "bob"):
+        gateway.connect(f"{name}@acme.example")
+    with gateway.begin() as connection:
+        accounts.disconnect(connection, 1)
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    options = ["--with-phones"] if with_phones else []
+    done = gateway.run("accounts", "remove", "Alice@acme.example", "--yes", *options)
+    ending = " and 1 phone." if with_phones else ". The phones desk1 belong to nobody now."
+    assert (done.exit_code, done.stdout) == (0, f"Removed alice@acme.example{ending}\n")
+    assert [one["account"] for one in gateway.json("accounts")] == ["bob@acme.example"]
+    assert [one["account"] for one in gateway.json("phones", "list")] == ([] if with_phones else [None])

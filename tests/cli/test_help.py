@@ -26,7 +26,7 @@ class Terminal(io.BytesIO):
 
 def groups() -> list[str]:
     """The words of the groups; a group has a help of its own."""
-    return ["", "phones"]
+    return ["", "phones", "activity"]
 
 
 def help_of(name: str) -> str:

@@ -14,7 +14,7 @@ from ldapgw.server.config import Config, load
 from ldapgw.server.state_dir import OpenStateDir
 
 ROOT = "root@acme.example"
-NOTHING_SAID = "\n" * 8
+NOTHING_SAID = "\n" * 10
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def run(file: Path, *options: str, answers: str = "") -> Result:
 def written(file: Path, *options: str, answers: str = "") -> Config:
     result = run(file, *options, answers=answers)
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"{file} is written.\n"
+    assert result.stdout == f"Wrote {file}.\n"
     return load(str(file))
 
 
@@ -89,6 +89,8 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
         "--allow": "bob@beta.example, @beta.example *",
         "--region": "CH",
         "--public-url": "https://phonebook.beta.example",
+        "--web-port": "8000",
+        "--ldap-port": "3389",
         "--client-secret-file": str(client),
         "--state-dir": "state",
     }
@@ -103,7 +105,7 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_asked_again(file: Path) -> None:
     """With what is expected."""
-    answers = f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\nXX\nAT\nhttp://phonebook.example/\n\n\nnone.json\n\n"
+    answers = f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\nXX\nAT\nhttp://phonebook.example/\n\n\n\n\nnone.json\n\n"
     result = run(file, answers=answers)
     assert result.exit_code == 0, result.output
     for said in (
@@ -120,7 +122,7 @@ def test_what_cannot_be_is_asked_again(file: Path) -> None:
 @pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.beta.example", False)])
 def test_a_page_whose_redirect_uri_google_refuses_is_written_and_told(file: Path, url: str, told: bool) -> None:
     """There are three ways out."""
-    result = run(file, "--public-url", url, answers=f"{ROOT}\n\n\n\n\n\n\n\n\n")
+    result = run(file, "--public-url", url, answers=f"{ROOT}\n{NOTHING_SAID}")
     assert (result.exit_code, load(str(file)).web.public_url) == (0, url)
     assert ("! web.public_url: Google refuses redirect URIs" in result.stderr) is told
 
@@ -141,7 +143,7 @@ def test_a_file_that_is_there_stays(file: Path) -> None:
     file.write_text("mine")
     result = run(file)
     assert (result.exit_code, file.read_text()) == (1, "mine")
-    assert result.stderr == f"ldapgw: {file}: is there already; change it, or name another with --config\n"
+    assert result.stderr == f"ldapgw: {file}: already exists; edit it, or choose another file with --config\n"
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
@@ -172,3 +174,10 @@ def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
     result = run(file, "--admin", ROOT, "--client-secret-file", chosen, answers=NOTHING_SAID)
     assert f"ldapgw --config {file} check" in result.stderr
     assert ("admin-link" in result.stderr) is not has_client
+
+
+def test_ports(file: Path) -> None:
+    """Each table gets its own; a page on this machine listens where its address says."""
+    options = ("--admin", ROOT, "--public-url", "http://localhost:8000", "--ldap-port", "3389")
+    config = written(file, *options, answers=NOTHING_SAID)
+    assert (config.web.listen, config.ldap.listen) == (("tcp:8000",), ("tcp:3389",))

@@ -31,9 +31,11 @@ COMMANDS = [
     "phones",
     "lookup",
     "explain",
+    "history",
     "record",
     "replay",
     "export",
+    "activity",
     "backup",
     "restore",
     "rotate-key",
@@ -135,7 +137,10 @@ def test_a_missing_configuration(tmp_path: Path) -> None:
     """The file is named."""
     result = CliRunner().invoke(main, ["--config", str(tmp_path / "no.toml"), "accounts"])
     assert result.exit_code == 1
-    assert result.stderr == f"ldapgw: {tmp_path / 'no.toml'}: cannot be read: No such file or directory\n"
+    assert result.stderr == (
+        f"ldapgw: {tmp_path / 'no.toml'}: there is no such configuration file; create one with ldapgw init, or name "
+        "yours with --config or LDAPGW_CONFIG (a demo prints the line to paste)\n"
+    )
 
 
 def test_the_configuration_comes_from_the_environment(gateway: Gateway) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from click.testing import CliRunner
 
+from ldapgw.cli import main
 from ldapgw.server.state_dir import lock_holder_pid
 from tests.support.site.command_line import ACME, HEAD, Gateway
 
@@ -106,6 +108,8 @@ def test_run_serves_until_sigterm(gateway: Gateway) -> None:
         code, err = ended(process, signal.SIGTERM)
     assert code == 0
     assert "Traceback" not in err
+    assert "Page https://phonebook.example.com/ · LDAP ldap://phonebook.example.com · 0 accounts, 0 phones\n" in err
+    assert not any(word in err for word in ("Starting factory", "link?key="))
     assert "is running" not in gateway.run("check").stdout
 
 
@@ -131,6 +135,15 @@ def test_demo(tmp_path: Path) -> None:
             line.startswith("Page: ") and line.endswith("(sign in as alice@acme.example, an administrator)")
             for line in lines
         )
+        # Other commands work on it, with the line that it prints.
+        [line] = [line for line in lines if line.startswith("export LDAPGW_CONFIG=")]
+        environment = {"LDAPGW_CONFIG": line.partition("=")[2]}
+        assert environment == {"LDAPGW_CONFIG": str(folder / "ldapgw.toml")}
+        assert {path.stat().st_mode & 0o777 for path in (folder, folder / "ldapgw.toml")} == {0o700, 0o600}
+        told = json.loads(CliRunner().invoke(main, ["status", "--json"], env=environment).stdout)
+        assert (told["process"], told["tenants"][0]["accounts"]["ok"]) == (process.pid, 1)
+        found = CliRunner().invoke(main, ["lookup", "mül", "--phone", "desk1", "--json"], env=environment)
+        assert json.loads(found.stdout)
         code, err = ended(process, signal.SIGTERM)
     assert (code, "Traceback" in err) == (0, False)
     assert not folder.exists()
@@ -139,5 +152,5 @@ def test_demo(tmp_path: Path) -> None:
 def test_demo_refuses_a_folder_that_is_somebodys(gateway: Gateway, tmp_path: Path) -> None:
     """One line; nothing in it is touched."""
     (tmp_path / "letter.txt").write_text("Dear Ann")
-    assert "is not empty and not a demo's" in gateway.refused("demo", "--state", str(tmp_path))
+    assert "is not empty and isn't a demo's" in gateway.refused("demo", "--state", str(tmp_path))
     assert (tmp_path / "letter.txt").read_text() == "Dear Ann"

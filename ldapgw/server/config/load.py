@@ -37,6 +37,11 @@ def load(file: str) -> Config:
     path = Path(file)
     try:
         document = msgspec.toml.decode(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{file}: there is no such configuration file; create one with ldapgw init, or name yours with --config or "
+            "LDAPGW_CONFIG (a demo prints the line to paste)"
+        ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except RecursionError:
