@@ -322,3 +322,31 @@ def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -
     contacts.apply_changes(connection, account_id, Source.DIRECTORY, stored, [])
     assert contacts.accounts_with_source(connection, Source.DIRECTORY) == {account_id}
     assert contacts.accounts_with_source(connection, Source.CONTACTS) == set()
+
+
+def test_some_persons_of_a_tenant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
+    """Of each account its own, and those of the directory wherever they are stored; none that is skipped."""
+    bob = accounts.connect(
+        connection, secret_box, "acme", replace(GRANT, sub="2", address="bob@x"), Sharing.PRIVATE, NOW
+    )
+    assert bob is not None
+    other, skipped = (
+        Contact("other-c2", Source.OTHER_CONTACTS, name="Odo"),
+        ContactRecord.from_contact("c3", "", None, "empty"),
+    )
+    staff, cem = Contact("110", Source.DIRECTORY, name="Staff"), Contact("c1", name="Cem")
+    for owner, one in ((account_id, ADA), (account_id, other), (bob, staff), (bob, cem)):
+        contacts.apply_changes(connection, owner, one.source, [ContactRecord.from_contact(one.uid, "", one)], ())
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, [skipped], ())
+
+    def read(*persons: tuple[str, str], staff: tuple[str, ...] = ()) -> dict[tuple[str, str], str]:
+        found = contacts.read_persons(connection, "acme", persons, staff)
+        return {key: one.name for key, one in found.items()}
+
+    alice = GRANT.sub
+    wanted = (alice, "c1"), (alice, "c3"), (alice, "110"), ("2", "other-c2"), (alice, "other-c2")
+    assert read(*wanted, staff=("110",)) == {
+        (alice, "c1"): ADA.name, (alice, "other-c2"): "Odo", ("", "110"): "Staff",
+    }  # fmt: skip
+    assert read(("2", "c1"), staff=("c1",)) == {("2", "c1"): "Cem"}
+    assert read() == contacts.read_persons(connection, "globex", [(alice, "c1")], ["110"]) == {}
