@@ -31,16 +31,20 @@ INSIDE = {
     "a phone's settings": "phones/desk1",
     "why not found": "explain?phone=desk1",
     "administration": "admin",
+    "500 phones, a page of them": "admin/phones",
+    "500 phones, searched and sorted": "admin/phones?find=desk&sort=-name&page=5",
 }
 # Somebody with a large book, and the pages of the list of contacts.
 CROWDED, CONTACTS = "greta@acme.example", 5000
 LISTS = {f"{CONTACTS:,} contacts, page 1": "contacts", f"{CONTACTS:,} contacts, letter N": "contacts?letter=n"}
+# Phones of nobody, which the administration lists.
+PHONES = 500
 
 EXPLANATION = """\
 HTML is in octets, without headers; so is what the page needs besides: style sheet, script and icon, which browsers keep
 from one page to the next.  "gzip" is what is sent to a browser that takes it.  The first octet is the median of 20
 requests on one connection, one after the other, on loopback.  The person is the sandbox's Alice, an administrator, with
-331 contacts and a phone; lists of 5,000 contacts are somebody else's.
+331 contacts and a phone; the gateway has 500 phones more, and lists of 5,000 contacts are somebody else's.
 """
 
 
@@ -70,6 +74,7 @@ def measure(folder: Path) -> dict[str, Weight]:
             site.synced()
             [token] = {one.value for form in read_forms(html) for one in form.controls if one.name == "token"}
             person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
+            _add_phones(site, folder)
             found = {name: Visitor().weigh(site.page + path, TIMES, status) for name, (path, status) in OUTSIDE.items()}
             found |= {name: person.weigh(site.page + path, TIMES) for name, path in INSIDE.items()}
             return found | _lists(site)
@@ -101,6 +106,15 @@ def _person(at: int) -> dict[str, object]:
             for value, kind in zip(numbers, ("mobile", "work"), strict=True)
         ],
     }
+
+
+def _add_phones(site: Site, folder: Path) -> None:
+    """Add `PHONES` phones of nobody."""
+    desks = folder / "desks.csv"
+    desks.write_text("name,model\n" + "".join(f"desk{number + 100},yealink\n" for number in range(PHONES)))
+    added = site.ldapgw("phones", "import", str(desks), "--zip", str(folder / "desks.zip"), "--yes")
+    if added.returncode:
+        raise SystemExit(added.stderr)
 
 
 def main() -> int:

@@ -108,7 +108,8 @@ class AdminImport:
             visitor=visitor,
             status=400 if error or errors else 200,
             text=text,
-            lines=lines,
+            # What has to be fixed stands first.
+            lines=sorted(lines, key=lambda line: not line.error),
             error=error,
             errors=errors,
             models=[*MODELS, OTHER_MODEL],
