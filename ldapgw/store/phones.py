@@ -59,6 +59,8 @@ class PhoneLogin:
     :ivar search_hint: problem of that search (`ldapgw.phones.hints.Hint`); empty: no problem.
     :ivar worked_at: when the phone, with its present password, first found a contact.
     :ivar book_secret: the hash of the secret in the address of its XML phone book; empty: it has no such address.
+    :ivar placeholder: what a phone of no known model replaces by the input (`ldapgw.phones.provisioning.settings`);
+        empty: not known.
     :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
     :ivar refused: the last refused logins; `wrong_password` says whether they still count.
     """
@@ -78,6 +80,7 @@ class PhoneLogin:
     book_secret: str = ""
     number_format: NumberFormat | None = None
     refused: Refusal | None = None
+    placeholder: str = ""
 
     def __repr__(self) -> str:
         """Omit the hashes."""
@@ -206,6 +209,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         row.book_secret or "",
         NumberFormat(row.number_format) if row.number_format else None,
         None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count),
+        placeholder=row.placeholder or "",
     )
 
 
@@ -224,6 +228,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
             password=new.password,
             created_at=new.created_at,
             number_format=new.number_format,
+            placeholder=new.placeholder or None,
         )
     )
     return True
@@ -284,6 +289,15 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
     :returns: False when there is no phone of this name.
     """
     new = update(phone).where(phone.c.name == name).values(model=model, numbers=numbers)
+    return connection.execute(new).rowcount > 0
+
+
+def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
+    """Store what a phone of no known model replaces by the input; empty: not known.
+
+    :returns: False when there is no phone of this name.
+    """
+    new = update(phone).where(phone.c.name == name).values(placeholder=placeholder or None)
     return connection.execute(new).rowcount > 0
 
 

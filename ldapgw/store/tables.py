@@ -191,6 +191,9 @@ phone = Table(
     Column("refused_at", Float, comment="last login with a wrong password; null: none since the last good one"),
     Column("refused_address", String, comment="IP address of that login"),
     Column("refused_count", Integer, comment="logins with a wrong password since the last good one"),
+    Column(
+        "placeholder", String, comment="placeholder in filters, if the model is not known: %*, # …; null: not known"
+    ),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )

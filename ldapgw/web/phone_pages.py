@@ -28,7 +28,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import choose_endpoint
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
@@ -292,6 +292,7 @@ class PhonePages:
             tenant_format=NUMBER_FORMATS[tenant.number_format],
             change=await self._change_values(tenant, visitor, login),
             models=MODELS,
+            placeholders=PLACEHOLDERS,
             **await self._provisioning_values(request, tenant, visitor, login, vendor),
             http=self._http_addresses(tenant, visitor, login, vendor),
             **self._sheet_values(tenant, login, vendor, password),
@@ -375,6 +376,7 @@ class PhonePages:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""
         name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
         model = "" if choice == OTHER_MODEL else choice
+        placeholder = _placeholder(request, tenant, model)
         numbers, owner = request.form.get("numbers", ""), request.form.get("owner", "1")
         account = visitor.account_by_number(owner)
         is_shared = owner == NO_OWNER and visitor.administers(tenant)
@@ -389,6 +391,7 @@ class PhonePages:
             password=hash_password(password, self._layout.dependencies.random),
             created_at=self._layout.now(),
             model=model,
+            placeholder=placeholder,
         )
         error: Translatable = _INVALID_NAME
         if not choice:
@@ -402,6 +405,7 @@ class PhonePages:
                 visitor,
                 name=name,
                 model=choice,
+                placeholder=placeholder,
                 model_error="" if choice else _NO_MODEL,
                 numbers=numbers,
                 owner=owner,
@@ -516,10 +520,13 @@ class PhonePages:
         if choice not in {OTHER_MODEL, *MODELS} or owner not in owners:
             raise PageError(error_pages.BAD_FORM, tenant)
         model = "" if choice == OTHER_MODEL else choice
+        placeholder = _placeholder(request, tenant, model)
         numbers = login.numbers if model == login.model else _numbers_for(model)
-        new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owners[owner])
+        new = replace(
+            login, name=new_name, model=model, numbers=numbers, account_id=owners[owner], placeholder=placeholder
+        )
         acts = [
-            (new.model != login.model, Act.PHONE_MODEL, choice),
+            ((new.model, new.placeholder) != (login.model, login.placeholder), Act.PHONE_MODEL, choice),
             (new.account_id != login.account_id, Act.PHONE_MOVED, ""),
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
@@ -754,9 +761,18 @@ def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries:
     if new.name != login.name and not phones.rename(connection, login.name, new.name):
         return False
     phones.set_model(connection, new.name, new.model, new.numbers)
+    phones.set_placeholder(connection, new.name, new.placeholder)
     phones.set_owner(connection, new.name, new.account_id)
     activity.record(connection, *entries)
     return True
+
+
+def _placeholder(request: HttpRequest, tenant: WebTenant, model: str) -> str:
+    """The placeholder that a form names, which only a phone of no known model has."""
+    placeholder = request.form.get("placeholder", "")
+    if placeholder not in {"", *PLACEHOLDERS}:
+        raise PageError(error_pages.BAD_FORM, tenant)
+    return "" if model else placeholder
 
 
 def _numbers_for(model: str) -> NumberMode:
@@ -765,11 +781,11 @@ def _numbers_for(model: str) -> NumberMode:
 
 def _form_values(tenant: WebTenant, visitor: Visitor, **values: Any) -> Mapping[str, Any]:
     """The template values of the form that adds a phone; a visitor without possible owners cannot add a phone."""
-    defaults = {"name": "", "model": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
+    defaults = {"name": "", "model": "", "placeholder": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
     if visitor.administers(tenant):
         owners.append((NO_OWNER, _NOBODYS))
-    return {"form": {**defaults, **values}, "models": MODELS, "owners": owners}
+    return {"form": {**defaults, **values}, "models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 
 
 def _attachment(file: str) -> Headers:

@@ -9,6 +9,7 @@ The pages about phones: added, set up, watched, removed, by those who may.
 from __future__ import annotations
 
 import html
+import json
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -420,6 +421,28 @@ def test_a_sheet_to_print(stage: Stage) -> None:
     assert "<svg" not in page.body
     browser.submit(f"{PHONE}/provision")
     assert '<svg role="img"' in browser.get(f"{PHONE}/sheet").body
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "names", "numbers"),
+    [
+        ("", "cn=%*", "mobile=%)"),
+        ("%", "cn=%)", "mobile=%)"),
+        ("$VALUE", "cn=$VALUE*", "mobile=$VALUE)"),
+        ("#", "cn=#*", "mobile=#)"),
+        ("%s", "cn=%s*", "mobile=%s)"),
+        ("none", "(objectClass=person)", "(objectClass=person)"),
+    ],
+)
+def test_the_placeholder_of_another_model(stage: Stage, placeholder: str, names: str, numbers: str) -> None:
+    """The settings are written with it; a known model has none."""
+    browser = owner(stage, model="other", placeholder=placeholder)
+    settings = json.loads(browser.get(f"{PHONE}/settings/other").body)
+    assert (names in settings["name_filter"], numbers in settings["number_filter"]) == (True, True)
+    sub = stage.accounts()[0].sub
+    browser.submit(f"{PHONE}/change", name="desk1", model="snom", owner=sub, placeholder="#")
+    assert stored(stage).placeholder == ""
+    assert add(browser, "desk2", placeholder="?").status == 400
 
 
 def test_steps_into_the_phone(stage: Stage) -> None:

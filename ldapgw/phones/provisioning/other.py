@@ -16,7 +16,7 @@ from ldapgw.phones.provisioning.filters import (
     number_attributes,
     number_filter,
 )
-from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
+from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import JSON, Advice, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
@@ -40,6 +40,10 @@ _LABELS = {
 }
 
 
+# For a phone that builds its filters itself, and adds this one.
+_ANYBODY = "(objectClass=person)"
+
+
 def _fields(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     for key, value in _values(settings, link).items():
         yield Field(_LABELS[key], " ".join(value) if isinstance(value, tuple) else str(value))
@@ -50,6 +54,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
 
 
 def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int | tuple[str, ...]]:
+    has_none = settings.placeholder == NO_PLACEHOLDER
     return {
         "server": link.host,
         "port": link.port,
@@ -61,10 +66,8 @@ def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int 
         "user_dn": settings.bind_dn,
         "password": settings.password,
         "version": 3,
-        # Sent as it is typed, without the star, the input would have to be the whole name.
-        "name_filter": name_filter("%*"),
-        # With the star, a caller without a number would be everybody.
-        "number_filter": number_filter("%"),
+        "name_filter": _ANYBODY if has_none else name_filter(settings.name_placeholder),
+        "number_filter": _ANYBODY if has_none else number_filter(settings.number_placeholder),
         "name_attributes": NAME_ATTRIBUTES,
         "number_attributes": number_attributes(per_number=settings.per_number),
         "display_name": "%cn",

@@ -11,6 +11,10 @@ PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  not a password: the word that i
 
 MAX_HITS = 50
 
+# What phones replace by the input; the first one suits most.  NO_PLACEHOLDER: the phone builds its filters itself.
+NO_PLACEHOLDER = "none"
+PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
+
 
 class Security(StrEnum):
     """Protection of a connection."""
@@ -63,6 +67,7 @@ class PhoneSettings:
     :ivar password: `PASSWORD_PLACEHOLDER` if the gateway no longer knows the password.
     :ivar title: the directory's name in the phone's menu.
     :ivar per_number: whether the phone gets an entry for each number.
+    :ivar placeholder: one of `PLACEHOLDERS`, for a phone of no known model; empty: not known.
     """
 
     server: ServerAddress
@@ -72,6 +77,18 @@ class PhoneSettings:
     password: str = field(default=PASSWORD_PLACEHOLDER, repr=False)
     title: str = ""
     per_number: bool = False
+    placeholder: str = ""
+
+    @property
+    def name_placeholder(self) -> str:
+        """The text in a name filter, with the star if the phone does not add it; two stars do no harm."""
+        text = self.placeholder or PLACEHOLDERS[0]
+        return text if text.startswith("%") and text != "%s" else f"{text}*"
+
+    @property
+    def number_placeholder(self) -> str:
+        """The text in a number filter: with the star, a caller without a number would be everybody."""
+        return (self.placeholder or PLACEHOLDERS[0]).removesuffix("*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ def settings_of(
         password=password or PASSWORD_PLACEHOLDER,
         title=title,
         per_number=login.numbers is NumberMode.ENTRIES,
+        placeholder=login.placeholder,
     )
 
 
