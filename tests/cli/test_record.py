@@ -130,7 +130,7 @@ def test_a_recording_that_comes_to_nothing(
 
     happens, said = {
         "removed": (remove, "the recording of desk1 was removed, or could not be written; see the log"),
-        "stopped": (stop, "the gateway has stopped; the recording begins anew at its start"),
+        "stopped": (stop, "the gateway has stopped; the recording starts again when it does"),
         "late": (late, "the recording of desk1 was not written; see the gateway's log"),
         "no file": (forget_the_file, "cannot be copied: No such file or directory"),
     }[what]
@@ -144,7 +144,7 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
     """Without a gateway that runs, an unknown phone, twice at a time, too many at a time, into a file that is there."""
     out = str(tmp_path / "out")
     assert gateway.refused(*ARGUMENTS) == (
-        "the gateway does not run, so there is nothing to record; start it with: ldapgw run\n"
+        "the gateway isn't running, so there is nothing to record; start it with: ldapgw run\n"
     )
     with gateway.running():
         with gateway.begin() as connection:
@@ -155,11 +155,11 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
         )
         with gateway.begin() as connection:
             recordings.begin(connection, "desk1", 0.0, 1e12, is_plain=False)
-        assert "desk1 is being recorded already" in gateway.refused(*ARGUMENTS, "--out", out)
+        assert "desk1 is already being recorded" in gateway.refused(*ARGUMENTS, "--out", out)
         with gateway.begin() as connection:
             for at in range(2, MAX_RUNNING + 1):
                 recordings.begin(connection, f"desk{at}", 0.0, 1e12, is_plain=False)
-        assert "8 phones are being recorded already" in gateway.refused("record", "--phone", "desk0", "--out", out)
+        assert "8 phones are already being recorded" in gateway.refused("record", "--phone", "desk0", "--out", out)
         there = tmp_path / "there"
         there.touch()
         assert gateway.refused(*ARGUMENTS, "--out", str(there)) == f"{there}: cannot be created: File exists\n"

@@ -54,7 +54,7 @@ def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> No
     """Nobody syncs now; that is a failure, but the gateway's next start does it."""
     idle(gateway, "alice@acme.example")
     assert gateway.refused("sync", "--wait") == (
-        f"no gateway is running on {gateway.state_dir}; the wish is noted, and done at its start\n"
+        f"no gateway is running on {gateway.state_dir}; it will sync when it starts\n"
     )
     assert wishes(gateway) == {"alice@acme.example": SyncRequest.INCREMENTAL}
 
@@ -156,7 +156,7 @@ def test_a_disconnected_account_ends_the_waiting(gateway: Gateway, monkeypatch: 
 
     stand_in(monkeypatch, gateway, [disconnected])
     with gateway.running():
-        assert gateway.refused("sync", "--wait") == "alice@acme.example: was disconnected meanwhile\n"
+        assert gateway.refused("sync", "--wait") == "alice@acme.example: was disconnected in the meantime\n"
 
 
 def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -
     stand_in(monkeypatch, gateway, [begun("alice@acme.example")])
     with gateway.running():
         lines = gateway.refused("sync", "--wait")
-    assert lines == "alice@acme.example: the sync has not ended after 1 minutes; it goes on\n"
+    assert lines == "alice@acme.example: the sync hasn't finished after 1 minutes; it continues in the background\n"
 
 
 def test_a_gateway_that_stops_ends_the_waiting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,5 +176,5 @@ def test_a_gateway_that_stops_ends_the_waiting(gateway: Gateway, monkeypatch: py
     running.__enter__()
     stand_in(monkeypatch, gateway, [lambda _: running.__exit__(None, None, None)])
     assert gateway.refused("sync", "--wait") == (
-        "alice@acme.example: the gateway has stopped; the wish is noted, and done at its start\n"
+        "alice@acme.example: the gateway has stopped; it will sync when it starts\n"
     )

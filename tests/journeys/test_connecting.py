@@ -77,7 +77,7 @@ async def test_by_listening(site: Site, port: int) -> None:
             assert visit.body == "Connected. You may close this window and go back to the terminal.\n"
             assert process.wait() == 0
             assert process.said.splitlines()[-1] == (
-                f"{ALICE} is connected; a gateway that runs begins to sync at once."
+                f"Connected {ALICE}. A running gateway starts to sync immediately."
             )
         account = site.synced()
         assert (account["account"], account["state"]) == (ALICE, "ok")
@@ -128,7 +128,7 @@ async def test_by_pasting(site: Site, port: int) -> None:
     status, _, err = await paste(site, port, lambda address: address.replace("state=", "state=A"))
     assert (status, f"ldapgw: {EXPIRED.title}" in err) == (1, True)
     assert site.accounts() == []
-    told = f"{ALICE} is connected; a gateway that runs begins to sync at once.\n"
+    told = f"Connected {ALICE}. A running gateway starts to sync immediately.\n"
     assert (await paste(site, port, lambda address: address))[:2] == (0, told)
     assert [one["account"] for one in site.accounts()] == [ALICE]
 

@@ -145,13 +145,17 @@ def _misses(explanation: Explanation) -> Iterator[str]:
         return
     yield ""
     yield "Similar contacts that were not found:"
+    told: set[str] = set()
     for miss in explanation.misses:
         if miss.name:
             yield f"  {miss.name}, in {miss.book}"
             yield f"    {miss.message}"
         else:
             yield f"  {miss.message}"
-        yield f"    → {miss.advice}"
+        # Where several contacts have the same trouble, what to do is said once.
+        if str(miss.advice) not in told:
+            told.add(str(miss.advice))
+            yield f"    → {miss.advice}"
     if explanation.more_misses:
         yield f"  … and {explanation.more_misses} more."
 

@@ -80,11 +80,9 @@ Similar contacts that were not found:
     → If that is the caller's company, add this number at Google.
   Hans Müller, in {BOB}
     It has telephoneNumber +49301234567, which differs in the last 2 digits.
-    → If that is the caller's company, add this number at Google.
   Hans Müller, in {DAVE}
     It has telephoneNumber +49301234567, which differs in the last 2 digits. \
 It is in the private book of {DAVE} besides, which this phone does not see.
-    → If that is the caller's company, add this number at Google.
 
 Good to know:
   The last sync of {BOB} failed. Google rejects it.
