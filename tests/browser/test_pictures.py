@@ -295,6 +295,14 @@ _NOTHING_RANDOM = """([shown, drawn]) => {
 
 
 # Name of the pictures, the language, how to get there, and what has to be at rest.
+def activity(here: Window) -> None:
+    """Somebody has connected and added a phone."""
+    here.connect("alice@acme.example")
+    here.site.add_phone("desk-log", "--tenant", "acme", "--account", "alice@acme.example")
+    _administration(here, "acme")
+    here.open("admin/activity")
+
+
 PAGES: dict[str, tuple[str, Visit]] = {
     "front": ("en", front),
     "welcome": ("en", welcome),
@@ -324,6 +332,8 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "admin-first-de": ("de", admin_first),
     "admin": ("en", admin),
     "admin-de": ("de", admin),
+    "activity": ("en", activity),
+    "activity-de": ("de", activity),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
