@@ -106,7 +106,7 @@ def figures_words(figures: SyncFigures) -> Translatable:
     )
     words = [Phrase(text, {"count": count}) for count, text in parts if count]
     if not words:
-        return gettext_noop("no changes")
+        return Phrase(gettext_noop("no changes"))  # inside a phrase, a plain text would stay English
     joined, *others = words
     for other in others:
         joined = Phrase("%(first)s, %(other)s", {"first": joined, "other": other})

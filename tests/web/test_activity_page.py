@@ -7,8 +7,9 @@ import pytest
 
 from ldapgw.store import accounts, activity, sync_history, sync_state
 from ldapgw.store.activity import COMMAND_LINE, PAGE_SIZE, Act, Entry, entry
-from ldapgw.store.sync_history import SUMMARY_DAYS, SyncDay, SyncFigures
-from ldapgw.web.record_texts import ACTS, strip
+from ldapgw.store.sync_history import SUMMARY_DAYS, SyncAttempt, SyncDay, SyncFigures
+from ldapgw.web.i18n import languages
+from ldapgw.web.record_texts import ACTS, outcome, strip
 from tests.support.stage.web import ALICE, NOW, Browser, Stage, words_on
 
 ROOT = "root@acme.example"
@@ -139,3 +140,19 @@ def test_bars_say_by_height_what_they_say_by_color() -> None:
     bars = strip((SyncDay(0), SyncDay(1, 5), SyncDay(2, 4, 1), SyncDay(3, 0, 5)))
     assert [bar.kind for bar in bars] == ["quiet", "good", "warn", "bad"]
     assert len({bar.height for bar in bars}) == 4
+
+
+@pytest.mark.parametrize(
+    ("attempt", "words"),
+    [
+        (SyncAttempt(0, NOW, 1.0, is_full=False, figures=SyncFigures()), "Aktuell: keine Änderungen."),
+        (SyncAttempt(0, NOW, 1.0, is_full=True, figures=SyncFigures(1, 3, 0, 2)), "3 geändert, 1 neu, 2 übersprungen"),
+        (
+            SyncAttempt(0, NOW, 1.0, is_full=False, figures=SyncFigures(), error="network"),
+            "Abgleich fehlgeschlagen: Google war nicht zu erreichen.",
+        ),
+    ],
+    ids=["nothing", "changes", "failure"],
+)
+def test_an_outcome_is_all_in_the_reader_s_language(attempt: SyncAttempt, words: str) -> None:
+    assert words in languages()["de"].translate(outcome(attempt))
