@@ -68,6 +68,12 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in rst.local_links(path) if not link.exists()] == []
 
 
+def test_every_picture_is_shown() -> None:
+    """A picture that no document shows is not kept, and none is missing."""
+    shown = {picture for path in rst.documents() for picture in rst.pictures(path)}
+    assert set((DOCS / "images").iterdir()) == shown
+
+
 def test_the_index_names_every_page() -> None:
     """Whoever begins at the index finds all pages, those of telephone systems and decisions by their lists."""
     lists = [DOCS / name for name in ("index.rst", "how-to/pbx.rst", "how-to/vendors.rst", "decisions/README.rst")]

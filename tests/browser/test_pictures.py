@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Every page, light and dark, narrow and wide: axe and an HTML validator find nothing, and its picture is taken.
 
-Pictures are kept under ``docs/images`` when ``scripts/pictures`` asks for them; they depend on the machine's fonts.
+``scripts/pictures`` keeps those that documents show in ``docs/images``, or all in another folder, to look at.  They
+depend on the machine's fonts, so the tests keep none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ldapgw.contact import Source
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser.window import Window, person
+from tests.support import rst
 from tests.support.checkout import ROOT
 from tests.support.site.running import Site, wait_until
 
@@ -31,6 +33,7 @@ Visit = Callable[[Window], Any]
 
 NODE = ROOT / "tests" / "node"
 IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
+DOCUMENTS = ROOT / "docs" / "images"
 SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
 XML_VIEW = {"width": 900, "height": 600}
 # What is left of a picture's: a third of its size, and nothing that one sees.
@@ -468,6 +471,13 @@ _NO_PORT = """() => {
 }"""
 
 
+def _is_wanted(name: str) -> bool:
+    """Whether a picture is to be kept: any in another folder, and in the documents' folder those that they show."""
+    if IMAGES is None or IMAGES.resolve() != DOCUMENTS:
+        return IMAGES is not None
+    return DOCUMENTS / name in {picture for path in rst.documents() for picture in rst.pictures(path)}
+
+
 def _source(here: Window) -> str:
     """The page as we sent it."""
     ours = here.page.url.endswith(("/", "?account=2", "/admin")) or "/phones/" in here.page.url
@@ -494,7 +504,7 @@ def _picture(page: Any, name: str) -> None:
 def _keep(screenshot: bytes, name: str) -> None:
     """Keep a picture where it is asked for, and only if it is another one."""
     taken = Image.open(BytesIO(screenshot)).convert("RGB")
-    if IMAGES is None:
+    if not _is_wanted(name):
         return
     # The colours that are there most often, as they are: others are shades at the edges of letters.
     often = sorted(taken.getcolors(taken.width * taken.height), reverse=True)[:COLOURS]

@@ -84,6 +84,11 @@ def local_links(path: Path) -> list[Path]:
     return [path.parent / uri.partition("#")[0] for uri in found if "://" not in uri and not uri.startswith("mailto:")]
 
 
+def pictures(path: Path) -> list[Path]:
+    """The files of a document's pictures."""
+    return [(path.parent / one["uri"]).resolve() for one in read(path).findall(nodes.image) if "://" not in one["uri"]]
+
+
 @cache
 def _parsed(path: Path) -> tuple[nodes.document, str]:
     said = StringIO()
