@@ -296,7 +296,7 @@ def test_numbers_with_one_form(number: str) -> None:
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.from_regex(r"\A\+(52|54|55|229|84)\d{7,12}\Z").filter(str.isascii))
+@given(st.from_regex(r"\A\+(52|54|55|229|84)[0-9]{7,12}\Z"))
 def test_the_other_form_of_the_other_form_is_the_number(number: str) -> None:
     other = numbering_plan.other_form(number)
     assert not other or (other != number and numbering_plan.other_form(other) == number)
