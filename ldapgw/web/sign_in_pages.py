@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import math
 from collections.abc import Mapping
@@ -106,12 +107,15 @@ class SignInPages:
         """``/static/…``: the style sheet, the script and the icon."""
         if name not in self._static:
             raise PageError(error_pages.NOT_FOUND)
-        body = self._static[name]
-        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        headers = (("Cache-Control", _STATIC_AGE), ("ETag", etag))
+        body, compressed = self._static[name]
+        # Weak, because it is the same for the compressed body.
+        etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
+        headers = (("Cache-Control", _STATIC_AGE), ("ETag", etag), ("Vary", "Accept-Encoding"))
         content_type = _CONTENT_TYPES[name.rpartition(".")[2]]
         if request.if_none_match == etag:
             return HttpResponse(304, b"", content_type, headers)
+        if request.takes_gzip:
+            return HttpResponse(200, compressed, content_type, (*headers, ("Content-Encoding", "gzip")))
         return HttpResponse(200, body, content_type, headers)
 
     async def callback(self, request: HttpRequest) -> HttpResponse:
@@ -216,6 +220,10 @@ def _sign_in_by_link(connection: Connection, key: str, tenant: str, session: str
     return True
 
 
-def _read_static() -> Mapping[str, bytes]:
-    """The static files by name; requests can reach no other file, because paths are only looked up here."""
-    return {file.name: file.read_bytes() for file in files("ldapgw.web").joinpath("static").iterdir()}
+def _read_static() -> Mapping[str, tuple[bytes, bytes]]:
+    """The static files by name, each also compressed with gzip.
+
+    Requests can reach no other file, because paths are only looked up here.
+    """
+    found = {file.name: file.read_bytes() for file in files("ldapgw.web").joinpath("static").iterdir()}
+    return {name: (body, gzip.compress(body, mtime=0)) for name, body in found.items()}

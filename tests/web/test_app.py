@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from ldapgw.errors import StoreError
 from ldapgw.store import sync_state
 from ldapgw.store.sign_ins import IDLE_SECONDS
-from ldapgw.web.app import routes
+from ldapgw.web.app import routes, web_resource
 from ldapgw.web.layout import Layout
-from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
+from ldapgw.web.site import WebSite
+from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connection, Seen, Stage
 
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
@@ -210,6 +213,20 @@ def test_static_files(browser: Browser, name: str, kind: str) -> None:
     again = browser.get(f"/static/{name}", {"If-None-Match": seen.headers["etag"][0]})
     assert (again.status, again.body) == (304, "")
     assert "://" not in seen.body.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_static_files_are_compressed(stage: Stage, browser: Browser, is_packed: bool) -> None:
+    """A browser that takes gzip gets few octets, with the same entity tag."""
+    seen = browser.get("/static/style.css")
+    accept = b"Accept-Encoding: gzip\r\n" if is_packed else b""
+    request = b"GET /static/style.css HTTP/1.1\r\nHost: a\r\n" + accept + b"Connection: close\r\n\r\n"
+    head, _, body = (
+        Connection(WebSite(web_resource(stage.gate), Clock(), stage.admission())).send(request).partition(b"\r\n\r\n")
+    )
+    assert f"\r\nETag: {seen.headers['etag'][0]}\r\n".encode() in head + b"\r\n"
+    assert (b"\r\nContent-Encoding: gzip" in head, len(body) < len(seen.body) / 3) == (is_packed, is_packed)
+    assert (gzip.decompress(body) if is_packed else body).decode() == seen.body
 
 
 def test_a_page_that_is_still_the_same(stage: Stage, browser: Browser) -> None:
