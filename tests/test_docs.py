@@ -40,7 +40,7 @@ from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
-from tests.support import architecture, rst
+from tests.support import architecture, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
 
 DOCS = ROOT / "docs"
@@ -95,6 +95,13 @@ def test_the_site_is_built(tmp_path: Path) -> None:
     )
     assert (built.returncode, built.stderr) == (0, "")
     assert {path.name for path in tmp_path.iterdir()} >= {"index.html", "search.html", "searchindex.js"}
+
+
+def test_vendor_pages_are_written_from_the_settings() -> None:
+    """Steps and settings are those of the pages and commands; scripts/vendor-pages writes them anew."""
+    written = vendor_pages.pages()
+    assert {path: path.read_text() for path in written} == written
+    assert set((DOCS / "how-to" / "vendors").iterdir()) == {path for path in written if path.parent.name == "vendors"}
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
