@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import click
@@ -16,12 +16,13 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.errors import StoreError, UserError
 from ldapgw.store import accounts as stored
-from ldapgw.store import activity
-from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, with_database_error
+from ldapgw.store import activity, phones
+from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, rejected_phones, with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
 from ldapgw.store.contacts import read_labels
 from ldapgw.store.database import Database, check_writable
+from ldapgw.store.phones import Refusal
 
 _SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
 
@@ -43,11 +44,12 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
     with site.open_store() as database:
         with database.begin() as connection:
             known = stored.read_all(connection, tenant)
+            rejected = rejected_phones(phones.read_all(connection), now())
         write_error = _write_error(database)
     since = now() if write_error else None
     known = tuple(with_database_error(account, since) for account in known)
     certificate_ends = expiry_if_near(site.config.tls, now())
-    objects = [_json_object(site, account, certificate_ends) for account in known]
+    objects = [_json_object(site, account, certificate_ends, rejected.get(account.id, ())) for account in known]
     if as_json:
         print_json(objects)
     elif not known:
@@ -119,9 +121,11 @@ def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
         raise UserError(f'tenant "{tenant}" has no group "{sharing.group}"; {known}', is_setting=True)
 
 
-def _json_object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:
+def _json_object(
+    site: Site, account: Account, certificate_ends: float | None, rejected: Iterable[tuple[str, Refusal]]
+) -> dict[str, Any]:
     sources, page = _sources(site, account.tenant), site.page(account.tenant)
-    return account_to_json(account, sources, page, now(), certificate_ends)
+    return account_to_json(account, sources, page, now(), certificate_ends, rejected=rejected)
 
 
 def _sources(site: Site, tenant: str) -> Collection[Source]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,11 +62,21 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         elif result.entries:
             _print(view, result)
         else:
-            hint("Nothing found.")
+            hint(_nothing_found(site, database, chosen.name, wanted, phone))
         if not result.complete:
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
             _hint_at_private_books(database, chosen.name, query)
+
+
+def _nothing_found(site: Site, database: Database, tenant: str, wanted: str, phone: str | None) -> str:
+    """Why nothing was found, as far as that is known, and what to do next."""
+    with database.begin() as connection:
+        is_connected = any(account.is_connected for account in accounts.read_all(connection, tenant))
+    if not is_connected:
+        return f"Nothing found: no Google account is connected yet. Connect one on {site.page(tenant)}"
+    asked = shlex.join((wanted, "--phone", phone or "NAME"))
+    return f"Nothing found. To see why, run: ldapgw explain {asked}"
 
 
 def read_filter(text: str) -> Filter:

@@ -32,7 +32,7 @@ from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
 # What is no text is no password and no certificate, and is said to be none.
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
@@ -288,7 +288,35 @@ def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, s
         "last_search": timestamp(login.searched_at),
         "worked": timestamp(login.worked_at),
         "hint": {"code": login.search_hint, "message": _hint(site, login)} if login.search_hint else None,
+        "refused": refusal_json(wrong_password(login, now())),
     }
+
+
+def refusal_json(refused: Refusal | None) -> dict[str, Any] | None:
+    """A wrong password in JSON; None: the phone has none."""
+    if refused is None:
+        return None
+    return {
+        "code": "wrong_password",
+        "last": timestamp(refused.when),
+        "address": refused.address,
+        "count": refused.count,
+    }
+
+
+def refusal_line(refused: Refusal) -> str:
+    """When, from where and how often a phone had a wrong password, and what to do."""
+    times = "once" if refused.count == 1 else f"{refused.count} times"
+    return (
+        f"refused {times}, last {local_time(refused.when, now())} from {refused.address}; "
+        "enter the password again, or give the phone a new one (ldapgw phones reset)"
+    )
+
+
+def _problem(site: Site, login: PhoneLogin) -> str:
+    """A wrong password, else the hint about the last search; empty: no problem."""
+    refused = wrong_password(login, now())
+    return f"✗ wrong password: {refusal_line(refused)}" if refused is not None else _hint(site, login)
 
 
 def _hint(site: Site, login: PhoneLogin) -> str:
@@ -320,7 +348,7 @@ def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[i
                 local_time(login.last_seen, now()) or "never",
                 login.last_address or "",
                 local_time(login.searched_at, now()),
-                _hint(site, login),
+                _problem(site, login),
             )
             for login in logins
         ),

@@ -66,4 +66,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         shared_label=tenant.shared_label,
         number_format=tenant.number_format,
         photos=tenant.photos,
+        region=tenant.region,
     )

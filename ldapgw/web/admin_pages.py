@@ -222,6 +222,8 @@ class AdminPage:
             reminded=overview.reminded,
             certificate=certificate,
             left_out=self._dependencies.admin.left_out(tenant.name),
+            unknown_logins=self._dependencies.admin.unknown_logins(tenant.name),
+            refused_elsewhere=self._dependencies.admin.refused_elsewhere(tenant.name),
             phone_name=phone_name,
             calls=self._calls(tenant, overview.connected),
             is_configured=tenant.name in self._dependencies.admin.tenants_with_configured_client,

@@ -45,6 +45,7 @@ class WebTenant:
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.
     :ivar photos: whether phones get contacts' photos.
+    :ivar region: the country of numbers without a country code (ISO 3166-1); empty: unknown.
     """
 
     name: str
@@ -60,6 +61,7 @@ class WebTenant:
     shared_label: str = ""
     number_format: NumberFormat = NumberFormat.E164
     photos: bool = False
+    region: str = ""
 
     @property
     def heading(self) -> str:

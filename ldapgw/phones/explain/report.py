@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from ldapgw.phones.explain.model import (
@@ -145,13 +146,14 @@ def _misses(explanation: Explanation) -> Iterator[str]:
         return
     yield ""
     yield "Similar contacts that were not found:"
-    for miss in explanation.misses:
-        if miss.name:
-            yield f"  {miss.name}, in {miss.book}"
-            yield f"    {miss.message}"
-        else:
-            yield f"  {miss.message}"
-        yield f"    → {miss.advice}"
+    for advice, misses in groupby(explanation.misses, key=lambda miss: str(miss.advice)):
+        for miss in misses:
+            if miss.name:
+                yield f"  {miss.name}, in {miss.book}"
+                yield f"    {miss.message}"
+            else:
+                yield f"  {miss.message}"
+        yield f"    → {advice}"
     if explanation.more_misses:
         yield f"  … and {explanation.more_misses} more."
 
