@@ -456,7 +456,7 @@ def test_warning_codes_are_documented() -> None:
     told = account_to_json(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
     known = {warning["code"] for warning in told["warnings"]}
     assert known == {"testing_client", "stale", "certificate_expiry", INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK}
-    assert known | {"consent_ends"} == set(first_column(TROUBLE, "Warnings of an account"))
+    assert known | {"consent_ends", "rejected_login"} == set(first_column(TROUBLE, "Warnings of an account"))
 
 
 def test_account_objects_are_documented() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -18,12 +18,13 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.errors import StoreError, UserError
 from ldapgw.store import accounts as stored
-from ldapgw.store import activity
-from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, with_database_error
+from ldapgw.store import activity, phones
+from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, rejected_phones, with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
 from ldapgw.store.contacts import read_labels
 from ldapgw.store.database import Database, check_writable
+from ldapgw.store.phones import Refusal
 
 SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
 
@@ -54,10 +55,11 @@ def accounts(ctx: click.Context, site: Site, tenant: str | None, *, wide: bool, 
     with site.open_store() as database:
         with database.begin() as connection:
             known = stored.read_all(connection, tenant)
+            rejected = rejected_phones(phones.read_all(connection), now())
         write_error = _write_error(database)
     since = now() if write_error else None
     known = tuple(with_database_error(account, since) for account in known)
-    objects = account_objects(site, known)
+    objects = account_objects(site, known, rejected)
     if as_json:
         print_json(objects)
     elif not known:
@@ -69,10 +71,15 @@ def accounts(ctx: click.Context, site: Site, tenant: str | None, *, wide: bool, 
 accounts.add_command(remove_account)
 
 
-def account_objects(site: Site, known: Collection[Account]) -> list[dict[str, Any]]:
-    """The account objects of ``status.json``."""
+def account_objects(
+    site: Site, known: Collection[Account], rejected: Mapping[int | None, Sequence[tuple[str, Refusal]]]
+) -> list[dict[str, Any]]:
+    """The account objects of ``status.json``.
+
+    :param rejected: the phones with a wrong password, by their account's id (`rejected_phones`).
+    """
     certificate_ends = expiry_if_near(site.config.tls, now())
-    return [_json_object(site, account, certificate_ends) for account in known]
+    return [_json_object(site, account, certificate_ends, rejected.get(account.id, ())) for account in known]
 
 
 def _write_error(database: Database) -> str:
@@ -146,9 +153,11 @@ def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
         raise UserError(f'tenant "{tenant}" has no group "{sharing.group}"; {known}', is_setting=True)
 
 
-def _json_object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:
+def _json_object(
+    site: Site, account: Account, certificate_ends: float | None, rejected: Iterable[tuple[str, Refusal]]
+) -> dict[str, Any]:
     sources, page = _sources(site, account.tenant), site.page(account.tenant)
-    return account_to_json(account, sources, page, now(), certificate_ends)
+    return account_to_json(account, sources, page, now(), certificate_ends, rejected=rejected)
 
 
 def _sources(site: Site, tenant: str) -> Collection[Source]:

@@ -11,7 +11,7 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.lookup import read_filter
 from ldapgw.cli.output import print_json, print_line
-from ldapgw.cli.phones import find_phone
+from ldapgw.cli.phones import find_phone, refusal_json, refusal_line
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
@@ -23,7 +23,7 @@ from ldapgw.phones.explainer import book_sync_states
 from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.phones import PhoneLogin, wrong_password
 
 
 @click.command(epilog=examples("ldapgw explain 0301234567 --phone desk1", "ldapgw explain müller --phone desk1 --json"))
@@ -37,10 +37,14 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_phone(connection, phone)
+        refused = wrong_password(login, now())
         explanation = _explain(site, database, login, wanted, base)
     if as_json:
-        print_json(explanation_json(explanation))
+        print_json({**explanation_json(explanation), "refused": refusal_json(refused)})
         return
+    if refused is not None:
+        print_line(f"{login.name} has a wrong password: {refusal_line(refused)}")
+        print_line("")
     for line in report_lines(explanation):
         print_line(line)
 

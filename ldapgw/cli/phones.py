@@ -39,7 +39,7 @@ from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
 # What is no text is no password and no certificate, and is said to be none.
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
@@ -477,7 +477,35 @@ def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, s
         "last_search": timestamp(login.searched_at),
         "worked": timestamp(login.worked_at),
         "hint": {"code": login.search_hint, "message": _hint(site, login)} if login.search_hint else None,
+        "refused": refusal_json(wrong_password(login, now())),
     }
+
+
+def refusal_json(refused: Refusal | None) -> dict[str, Any] | None:
+    """A wrong password in JSON; None: the phone has none."""
+    if refused is None:
+        return None
+    return {
+        "code": "wrong_password",
+        "last": timestamp(refused.when),
+        "address": refused.address,
+        "count": refused.count,
+    }
+
+
+def refusal_line(refused: Refusal) -> str:
+    """When, from where and how often a phone had a wrong password, and what to do."""
+    times = "once" if refused.count == 1 else f"{refused.count} times"
+    return (
+        f"refused {times}, last {local_time(refused.when, now())} from {refused.address}; "
+        "enter the password again, or give the phone a new one (ldapgw phones reset)"
+    )
+
+
+def _problem(site: Site, login: PhoneLogin) -> str:
+    """A wrong password, else the hint about the last search; empty: no problem."""
+    refused = wrong_password(login, now())
+    return f"wrong password: {refusal_line(refused)}" if refused is not None else _hint(site, login)
 
 
 def _hint(site: Site, login: PhoneLogin) -> str:
@@ -496,7 +524,9 @@ def _tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
 
 
 def _sign(login: PhoneLogin) -> str:
-    """Whether a phone works: yes, with settings to change, or not used yet."""
+    """Whether a phone works: yes, with settings to change, not used yet, or refused."""
+    if wrong_password(login, now()) is not None:
+        return "✗"
     if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
         return "!"
     return "✓" if login.worked_at is not None else "…"
@@ -522,5 +552,6 @@ def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[i
     )
     print_table(columns, rows, keep=("", "phone", "account"), wide=wide)
     for login in logins:
-        if text := _hint(site, login):
-            print_line(f"{'!' if _sign(login) == '!' else ' '} {login.name}: {text}")
+        if text := _problem(site, login):
+            sign = _sign(login)
+            print_line(f"{sign if sign in '!✗' else ' '} {login.name}: {text}")

@@ -22,7 +22,7 @@ from ldapgw.server.listener import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
 from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 from ldapgw.store import accounts, phones
-from ldapgw.store.account_status import timestamp
+from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
@@ -53,7 +53,7 @@ def status(site: Site, *, as_json: bool) -> None:
     the database and the state directory, so it also works while the gateway is stopped.
     """
     held = _read(site)
-    objects = account_objects(site, held.accounts)
+    objects = account_objects(site, held.accounts, rejected_phones(held.phones, now()))
     actions = list(_actions(site, held, objects))
     told = _status(site, held, objects, actions)
     if as_json:

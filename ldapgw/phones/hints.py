@@ -8,7 +8,7 @@ the hint's code may be stored and its text printed anywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -19,6 +19,7 @@ from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Sco
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
+from ldapgw.phones.explain.query import WITHHELD, subject_of
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
 from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.vendors import vendors_of
@@ -35,8 +36,6 @@ _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
 # A number with fewer digits counts as the typed beginning of a number.
 _WHOLE_NUMBER_DIGITS = 7
 _TYPED_DIGITS = 3
-# What takes the place of a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
-_WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
 # A phone's display shows this many entries at once.
 _DISPLAY_ENTRIES = 20
 
@@ -151,9 +150,44 @@ class DecodedSearch:
 def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...]:
     """Return the hints that apply to a search, the gravest first; empty if the search has no problem."""
     facts = _SearchFacts(decoded, profile)
+    if decoded.search.login and _is_withheld(facts):
+        return (Hint.WITHHELD,)  # no filter would find a name for it
     hints = tuple(hint for hint, applies in _RULES.items() if applies(facts))
     # Another hint already says why nobody was found.
     return hints[:-1] if len(hints) > 1 and hints[-1] is Hint.NOTHING else hints
+
+
+def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict[Hint, DecodedSearch]:
+    """Return what has to be changed in a phone's settings, the gravest first, each with the last search that shows it.
+
+    Of the searches for the same thing, only those count that were made with the same settings as the last one: the
+    settings of earlier ones have been changed.
+
+    :param searches: the last searches, newest first.
+    """
+    settings: dict[object, object] = {}
+    found: dict[Hint, DecodedSearch] = {}
+    for decoded in searches:
+        purpose, used = _settings_of(decoded)
+        if settings.setdefault(purpose, used) == used:
+            for hint in find_hints(decoded, profile):
+                found.setdefault(hint, decoded)
+    return {hint: found[hint] for hint in Hint if hint in found and hint not in HARMLESS}
+
+
+def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
+    """Return what a search is for, and what of it comes from the phone's settings, not from what was typed."""
+    request = decoded.request
+    if request is None:
+        return None, None
+    subject = subject_of(request.filter)
+    is_whole = sum(map(str.isdigit, subject.text)) >= _WHOLE_NUMBER_DIGITS
+    terms = tuple(
+        (type(item).__name__, _attribute(item), isinstance(item, Substrings) and item.initial is None)
+        for item in _filter_items(request.filter)
+    )
+    settings = (request.base, request.scope, request.size_limit, request.attributes, terms)
+    return (subject.kind, is_whole, decoded.is_list), settings
 
 
 @dataclass(frozen=True)
@@ -352,7 +386,7 @@ def _affix(facts: _SearchFacts) -> str:
 
 def _is_withheld(facts: _SearchFacts) -> bool:
     texts = ("".join(_texts(term)).lower() for term in facts.numbers if isinstance(term, Equality) or [*_texts(term)])
-    return any(text in _WITHHELD for text in texts)
+    return any(text in WITHHELD for text in texts)
 
 
 _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
@@ -379,7 +413,7 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
 }
 
 # Hints that ask for no change in the phone.
-HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING))
+HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
 
 _HINT_TEXTS: Mapping[Hint, str] = {
     Hint.ANONYMOUS: gettext_noop("Searched without logging in: enter the user name and the password in the phone."),
@@ -387,8 +421,8 @@ _HINT_TEXTS: Mapping[Hint, str] = {
     Hint.NO_SUCH_BASE: gettext_noop("The search base does not exist. Use %(base)s"),
     Hint.SCOPE: gettext_noop("The search scope is one level, and the contacts lie deeper: set it to subtree."),
     Hint.PLACEHOLDER: gettext_noop(
-        "Searched for the placeholder itself and not for what was typed: it is the wrong one for this phone. "
-        "Its filters are in the settings on its page."
+        "The phone searched for the placeholder itself, so its filters have the wrong one. Copy both filters from the "
+        "settings below."
     ),
     Hint.UNKNOWN_ATTRIBUTES: gettext_noop(
         "Asks for attributes that only another system has. Use %(name_filter)s for names and %(number_filter)s for "
@@ -398,32 +432,30 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "The filter wants an object class that contacts do not have: use inetOrgPerson, or leave it out."
     ),
     Hint.NO_CLASS: gettext_noop(
-        "The filter asks for no class and no name, so the books stand among the people. Use %(name_filter)s or put "
-        "(objectClass=person) there."
+        "The filter asks for no class and no name, so address books show up among the people. Use %(name_filter)s or "
+        "(objectClass=person)."
     ),
     Hint.NUMBER_ALONE: gettext_noop(
-        "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use %(number_filter)s"
+        "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use %(number_filter)s"
     ),
     Hint.WILDCARD: gettext_noop(
-        "A whole number is searched with a star, so it is not compared as a telephone number. For callers use "
+        "Callers’ numbers are searched with a star, so they aren’t compared as phone numbers. For callers, use "
         "%(number_filter)s"
     ),
     Hint.LETTERS: gettext_noop(
-        "Letters were searched among numbers alone: the filter for names is missing. Use %(name_filter)s"
+        "Letters were searched only among numbers: the name filter is missing. Use %(name_filter)s"
     ),
-    Hint.NO_NAME: gettext_noop("Asks for no name, so there is nothing to show. Name attributes: %(name_attributes)s"),
-    Hint.NO_NUMBER: gettext_noop(
-        "Asks for no number, so nobody can be called. Number attributes: %(number_attributes)s"
-    ),
+    Hint.NO_NAME: gettext_noop("The phone asks for no names. Set its name attributes to %(name_attributes)s"),
+    Hint.NO_NUMBER: gettext_noop("The phone asks for no numbers. Set its number attributes to %(number_attributes)s"),
     Hint.ONE_NUMBER: gettext_noop(
-        "Asks for telephoneNumber alone, so mobiles and numbers at home are not shown. Number attributes: "
-        "%(number_attributes)s"
+        "The phone only asks for telephoneNumber, so it doesn’t show mobile and home numbers. Set its number "
+        "attributes to %(number_attributes)s"
     ),
     Hint.SMALL_LIMIT: gettext_noop(
-        "The phone takes few entries at most, and there were more. Set its largest number of hits to 50."
+        "The phone takes only a few results, and there were more. Set its maximum number of hits to 50."
     ),
     Hint.NO_LIMIT: gettext_noop(
-        "The phone sets no limit (0), so a short search brings everybody. Set its largest number of hits to 50."
+        "The phone sets no limit, so a short search returns everybody. Set its maximum number of hits to 50."
     ),
     Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
     Hint.AFFIX: gettext_noop(

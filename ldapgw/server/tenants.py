@@ -67,4 +67,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         number_format=tenant.number_format,
         activity_keep=float(tenant.activity_keep),
         photos=tenant.photos,
+        region=tenant.region,
     )

@@ -7,7 +7,7 @@ The functions are pure: they turn an `Account` into messages and into the accoun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from ldapgw.contact import Source
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.contacts import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
+from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,7 @@ def account_to_json(
     translate: Callable[[Translatable], str] = str,
     *,
     commands: bool = True,
+    rejected: Iterable[tuple[str, Refusal]] = (),
 ) -> dict[str, Any]:
     """Describe an account as in ``status.json`` and ``ldapgw accounts --json``.
 
@@ -237,6 +239,7 @@ def account_to_json(
     :param certificate_ends: when the LDAP server's certificate expires, if that is soon; seconds since the epoch.
     :param translate: renders a message in a language; the default is English.
     :param commands: whether messages may name commands.
+    :param rejected: the account's phones that have a wrong password, by name, with their refused logins.
     """
     return {
         "account": account.address,
@@ -251,7 +254,11 @@ def account_to_json(
         "error": _error(account.error, account, page, translate, commands=commands),
         "warnings": [
             {"code": code, "message": translate(message)}
-            for code, message in (*_warnings(account, page, now), *_expiry(certificate_ends, now))
+            for code, message in (
+                *_warnings(account, page, now),
+                *_expiry(certificate_ends, now),
+                *(("rejected_login", _rejected(phone, refused)) for phone, refused in rejected),
+            )
         ],
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
@@ -377,6 +384,24 @@ def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[st
             message = Phrase(_LISTING_MESSAGES[code, source], {"address": account.address, **figures})
             warnings.append((code, message))
     return warnings
+
+
+def _rejected(phone: str, refused: Refusal) -> Phrase:
+    text = gettext_noop(
+        "The phone %(phone)s has a wrong password: last refused %(when)s from %(address)s. Enter the password again in "
+        "the phone, or give the phone a new one."
+    )
+    return Phrase(text, {"phone": phone, "when": Timestamp(refused.when), "address": refused.address})
+
+
+def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | None, Sequence[tuple[str, Refusal]]]:
+    """The phones that have a wrong password, with their refused logins, by the account."""
+    found: dict[int | None, list[tuple[str, Refusal]]] = {}
+    for login in logins:
+        refused = wrong_password(login, now)
+        if refused is not None:
+            found.setdefault(login.account_id, []).append((login.name, refused))
+    return found
 
 
 def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:

@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from ldapgw.contact import Sharing
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import accounts, activity, contacts, revocations, sign_ins, sync_history, sync_state
-from ldapgw.store.account_status import account_to_json
+from ldapgw.store import accounts, activity, contacts, phones, revocations, sign_ins, sync_history, sync_state
+from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
 from ldapgw.web import error_pages, record_texts
@@ -88,7 +88,10 @@ class AccountPage:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
                 return json_response({"error": "sign in first"}, 401, (challenge,))
             shown_accounts = visitor.accounts
+            ids = [account.id for account in shown_accounts]
+            logins = await self._dependencies.store.read(phones.read_by_accounts, ids)
             if visitor.administers(tenant):
+                logins = await self._dependencies.store.read(phones.read_by_tenant, tenant.name)
                 shown_accounts = self._layout.with_database_error(
                     await self._dependencies.store.read(accounts.read_all, tenant.name)
                 )
@@ -96,7 +99,11 @@ class AccountPage:
             return _DATABASE_UNAVAILABLE
         url = self._layout.public_url.tenant_url(tenant.name)
         now, expiry = self._layout.now(), self._dependencies.certificate_expiry()
-        objects = [account_to_json(account, tenant.sources, url, now, expiry) for account in shown_accounts]
+        rejected = rejected_phones(map(self._dependencies.phones.latest, logins), now)
+        objects = [
+            account_to_json(account, tenant.sources, url, now, expiry, rejected=rejected.get(account.id, ()))
+            for account in shown_accounts
+        ]
         return json_response({"tenant": tenant.name, "accounts": objects})
 
     async def sync(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:

@@ -124,6 +124,8 @@ class AdminOverview:
             reminded=overview.reminded,
             certificate=certificate,
             left_out=left_out,
+            unknown_logins=self._dependencies.admin.unknown_logins(tenant.name),
+            refused_elsewhere=self._dependencies.admin.refused_elsewhere(tenant.name),
             phone_name=phone_name,
             calls=self._calls(tenant, len(connected)),
             url=self._layout.public_url.tenant_url(tenant.name),

@@ -47,6 +47,7 @@ class WebTenant:
     :ivar number_format: the format of numbers for phones that have none of their own.
     :ivar photos: whether phones get contacts' photos.
     :ivar activity_keep: how long the activity log is kept, in seconds.
+    :ivar region: the country of numbers without a country code (ISO 3166-1); empty: unknown.
     """
 
     name: str
@@ -63,6 +64,7 @@ class WebTenant:
     number_format: NumberFormat = NumberFormat.E164
     photos: bool = False
     activity_keep: float = 365 * 86400.0
+    region: str = ""
 
     @property
     def heading(self) -> str:

@@ -72,7 +72,9 @@ class ExplainPages:
 
     async def explain(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/explain``: explain the search of ``phone`` for ``asked`` below ``base``."""
-        phone = await find_phone(self._layout, tenant, visitor, request.form.get("phone", ""))
+        phone = await self._asked_phone(request, tenant, visitor)
+        if phone is None:
+            return await self._page(request, tenant, visitor, None, request.form)
         is_busy = self._running[visitor.token] >= MAX_RUNNING
         if is_busy or self._rate_limiter.take(visitor.token, self._layout.now()):
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
@@ -94,6 +96,14 @@ class ExplainPages:
         return await self._page(
             request, tenant, visitor, phone, request.form, explanation=explanation_text(explanation, context)
         )
+
+    async def _asked_phone(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> PhoneLogin | None:
+        """The phone that a form names; the visitor's first one if it names none; None: there is no phone."""
+        name = request.form.get("phone", "")
+        if name:
+            return await find_phone(self._layout, tenant, visitor, name)
+        known = await self._layout.dependencies.store.read(visible_phones, tenant, visitor)
+        return known[0] if known else None
 
     async def _explain_request(self, tenant: WebTenant, visitor: Visitor, query: str, base: str) -> ExplainRequest:
         is_admin = visitor.administers(tenant)

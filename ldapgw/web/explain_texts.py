@@ -12,6 +12,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.explain.model import BookAccess, Explanation, MatchedEntry, MissedContact, NumberReading
+from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
 from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explain.texts import MissReason
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
@@ -124,6 +125,8 @@ class ContactGroup:
 class ExplanationText:
     """The texts of an explanation.
 
+    :ivar asked: the name or number in question; empty: another kind of search.
+    :ivar is_withheld: whether the caller withheld the number, so that there is nothing to advise.
     :ivar compared_forms: the variants of the name or the number that were compared.
     :ivar books: each searched book, and the phone's access to the book.
     :ivar more_books: the number of searched books that are not shown.
@@ -131,6 +134,8 @@ class ExplanationText:
     :ivar more_misses: the number of similar contacts that are not shown.
     """
 
+    asked: str
+    is_withheld: bool
     filter: str
     base: str
     compared_forms: tuple[Translatable, ...]
@@ -168,7 +173,16 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
     """The texts of an explanation."""
     books = [(book.name, _VISIBILITY[book.access]) for book in explanation.books]
     numbers = [Phrase(_READINGS[number.reading], {"number": readable(number.number)}) for number in explanation.numbers]
+    query = explanation.query
+    subject = subject_of(query.filter) if query.kind is QueryKind.FILTER else None
+    is_withheld = not explanation.entry_count and (
+        subject.kind is SubjectKind.WITHHELD if subject else query.text.strip().lower() in WITHHELD
+    )
+    # What else comes near is noise for somebody who has found the contact.
+    misses = () if is_withheld or explanation.entry_count else explanation.misses
     return ExplanationText(
+        asked=subject.text if subject else query.text,
+        is_withheld=is_withheld,
         filter=explanation.filter,
         base=explanation.base,
         compared_forms=(*(Phrase("“%(form)s”", {"form": form}) for form in explanation.name_variants), *numbers),
@@ -179,8 +193,8 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
         entry_count=explanation.entry_count,
         complete=explanation.complete,
         matches=tuple(map(_match, explanation.matches[:MAX_MATCHES])),
-        misses=tuple(_grouped(_miss(miss, context) for miss in explanation.misses[:MAX_MISSES])),
-        more_misses=explanation.more_misses + max(len(explanation.misses) - MAX_MISSES, 0),
+        misses=tuple(_grouped(_miss(miss, context) for miss in misses[:MAX_MISSES])),
+        more_misses=explanation.more_misses + max(len(misses) - MAX_MISSES, 0),
         notes=tuple(ContactExplanation("", "", (note.message,)) for note in explanation.notes),
     )
 

@@ -35,7 +35,7 @@ from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, provisioning, recordings
 from ldapgw.store.activity import Act, Entry
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -47,6 +47,7 @@ from ldapgw.web.phone_texts import (
     NUMBER_FORMATS,
     SERIOUS_ADVICE,
     PhoneState,
+    hints_to_fix,
     phone_state,
     search_log_lines,
 )
@@ -282,7 +283,9 @@ class PhonePages:
             password=password,
             vendors=[*model_vendors, *(other for other in VENDORS.values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
-            lines=search_log_lines(searches, self._profile(login)),
+            lines=search_log_lines(searches, tenant.region),
+            hints=hints_to_fix(login, searches, self._profile(login)),
+            elsewhere=self._refused_elsewhere(tenant, visitor, login),
             recording=recording,
             is_recorded=recording is not None and recording.is_running(self._layout.now()),
             last_seen=max((time for time in times if time), default=None),
@@ -652,9 +655,17 @@ class PhonePages:
 
     def state(self, login: PhoneLogin) -> PhoneState:
         """The state of a phone."""
+        login = self._dependencies.latest(login)
         refused_at = self._dependencies.anonymous_refused_at(login.last_address) if login.last_address else None
         searches = self._dependencies.searches(login)
         return phone_state(login, searches, self._profile(login), refused_at, self._layout.now())
+
+    def _refused_elsewhere(self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin) -> Refusal | None:
+        """Refused logins from other networks than the phone's, for administrators."""
+        if not visitor.administers(tenant):
+            return None
+        told = self._layout.dependencies.admin.refused_elsewhere(tenant.name)
+        return next((one.refused for one in told if one.phone == login.name), None)
 
     def _provisioning_sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
         base_dn = self._dependencies.base_dn(login.tenant)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldapgw.errors import ResultCode
-from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
+from ldapgw.phones.explain.query import SearchSubject, SubjectKind, subject_of
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH
-from ldapgw.phones.hints import HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
+from ldapgw.phones.hints import HARMLESS, DecodedSearch, Hint, PhoneProfile, hint_text, open_hints
 from ldapgw.phones.provisioning.sheet import Advice
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
 # An anonymous search from the phone's address is reported for this long.
 ANONYMOUS_SECONDS = 900
@@ -176,18 +177,17 @@ class PhoneState:
     """The state of a phone: the CSS class of the colour, a few words and a sentence."""
 
     kind: str
-    title: str
+    title: Translatable
     sentence: Translatable
 
 
 @dataclass(frozen=True, slots=True)
 class HintText:
-    """A hint about a search.
+    """A hint about a phone's settings.
 
     :ivar entries: the values in the text that are to be entered in the phone, in the order of the text.
     """
 
-    is_serious: bool
     text: Phrase
     entries: tuple[str, ...] = ()
 
@@ -196,12 +196,16 @@ class HintText:
 class SearchLogLine:
     """A line of the log of searches.
 
+    :ivar subject: what was searched for, in plain words.
+    :ivar outcome: why there is no name to show, or what went wrong; empty: the number of entries says it.
     :ivar milliseconds: the duration of the search.
     :ivar found_nobody: whether the search was for people and found none, so that the page offers an explanation.
     """
 
     when: float
     address: str
+    subject: Translatable
+    outcome: Translatable
     filter: str
     base: str
     scope: Translatable
@@ -211,7 +215,6 @@ class SearchLogLine:
     entries: int
     code: Translatable
     milliseconds: float
-    hints: tuple[HintText, ...]
     found_nobody: bool
 
 
@@ -228,55 +231,100 @@ def phone_state(
     :param anonymous_refused_at: time of the last search from the phone's address that was refused for lack of a bind;
         ignored once the phone has worked, because other phones may share the address.
     """
+    refused = wrong_password(login, now)
+    if refused is not None:
+        return PhoneState("bad", gettext_noop("Wrong password"), refusal_text(refused))
     last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
     first_success = login.worked_at or next(
         (decoded.search.when for decoded in reversed(searches) if decoded.has_contacts), None
     )
+    to_fix = len(hints_to_fix(login, searches, profile))
     if first_success is not None:
         sentence = Phrase(
             gettext_noop("It found somebody for the first time on %(when)s."), {"when": Timestamp(first_success)}
         )
-        return PhoneState("good", gettext_noop("Works"), sentence)
+        if not to_fix:
+            return PhoneState("good", gettext_noop("Works"), sentence)
+        works = (
+            gettext_noop("Works, 1 setting to fix") if to_fix == 1 else gettext_noop("Works, %(count)s settings to fix")
+        )
+        return PhoneState("warn", Phrase(works, {"count": to_fix}), sentence)
     if (
         anonymous_refused_at is not None
         and anonymous_refused_at > last_search
         and now - anonymous_refused_at < ANONYMOUS_SECONDS
     ):
-        return PhoneState("warn", gettext_noop("Searches without logging in"), hint_text(Hint.ANONYMOUS, profile))
-    hint = _most_serious_hint(login, searches, profile)
-    if hint is not None:
-        return PhoneState("warn", gettext_noop("Searches, but something is off"), hint)
+        return PhoneState("warn", gettext_noop("Searches without signing in"), hint_text(Hint.ANONYMOUS, profile))
+    if to_fix:
+        fix = gettext_noop("1 setting to fix") if to_fix == 1 else gettext_noop("%(count)s settings to fix")
+        needs = gettext_noop("The phone is connected, but it needs a settings change.")
+        return PhoneState("warn", Phrase(fix, {"count": to_fix}), needs)
     if last_search:
-        nobody = gettext_noop("It has searched and found nobody yet. Try the name of one of your contacts.")
-        return PhoneState("warn", gettext_noop("Connected"), nobody)
+        nobody = gettext_noop("The phone has searched, but found nobody. Try the name of one of your contacts.")
+        return PhoneState("quiet", gettext_noop("Nobody found yet"), nobody)
     if login.last_seen is not None:
-        logged_in = gettext_noop("It has logged in and not searched yet. Open the directory on the phone.")
-        return PhoneState("warn", gettext_noop("Logged in"), logged_in)
+        logged_in = gettext_noop("The phone has signed in. Now search for somebody on the phone.")
+        return PhoneState("quiet", gettext_noop("Not searched yet"), logged_in)
     waiting = gettext_noop(
         "Enter the settings in the phone, then search for somebody there. This page shows when it works."
     )
-    return PhoneState("warn", gettext_noop("Waiting for its first search"), waiting)
+    return PhoneState("quiet", gettext_noop("Not used yet"), waiting)
 
 
-def _most_serious_hint(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> Phrase | None:
-    """The most serious hint of the last search; after a restart, the stored hint."""
+def refusal_text(refused: Refusal) -> Phrase:
+    """When, from where and how often a phone had a wrong password, and what to do."""
+    once = gettext_noop(
+        "Last refused: %(when)s from %(address)s. Enter the password again in the phone, or give the phone a new one."
+    )
+    often = gettext_noop(
+        "Last refused: %(when)s from %(address)s (%(count)s times). Enter the password again in the phone, or give the "
+        "phone a new one."
+    )
+    values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
+    return Phrase(once if refused.count == 1 else often, values)
+
+
+def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> tuple[HintText, ...]:
+    """What has to be changed in the phone's settings, the gravest first; after a restart, what is stored."""
     if searches:
-        hints = find_hints(searches[0], profile)
-    else:
-        hints = tuple(Hint(code) for code in (login.search_hint,) if code in {*Hint})
-    return next((hint_text(hint, profile) for hint in hints if hint not in HARMLESS), None)
+        return tuple(_hint_text(hint, profile, decoded) for hint, decoded in open_hints(searches, profile).items())
+    stored = [Hint(code) for code in (login.search_hint,) if code in {*Hint}]
+    return tuple(_hint_text(hint, profile, None) for hint in stored if hint not in HARMLESS)
 
 
-def search_log_lines(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> tuple[SearchLogLine, ...]:
-    """The log of a phone's searches."""
-    return tuple(_search_log_line(decoded, profile) for decoded in searches)
+def search_log_lines(searches: Iterable[DecodedSearch], region: str) -> tuple[SearchLogLine, ...]:
+    """The log of a phone's searches.
+
+    :param region: the country of numbers without a country code.
+    """
+    return tuple(_search_log_line(decoded, region) for decoded in searches)
 
 
-def _search_log_line(decoded: DecodedSearch, profile: PhoneProfile) -> SearchLogLine:
+_SUBJECTS: Mapping[SubjectKind, str] = {
+    SubjectKind.NUMBER: gettext_noop("number %(text)s"),
+    SubjectKind.NAME: gettext_noop("name “%(text)s”"),
+    SubjectKind.EVERYBODY: gettext_noop("all contacts"),
+    SubjectKind.WITHHELD: gettext_noop("withheld number"),
+    SubjectKind.OTHER: gettext_noop("something that contacts don’t have"),
+}
+
+
+def _search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
     search, request = decoded.search, decoded.request
+    subject = subject_of(request.filter) if request and decoded.is_list else None
+    is_withheld = subject is not None and subject.kind is SubjectKind.WITHHELD
+    code = _CODES.get(search.code, search.code.name.replace("_", " ").lower())
+    if is_withheld and not search.entries:
+        outcome: Translatable = gettext_noop("no name to show")
+    elif search.code is ResultCode.SUCCESS and not search.entries:
+        outcome = gettext_noop("nobody found")
+    else:
+        outcome = "" if search.has_entries else code
     return SearchLogLine(
         when=search.when,
         address=search.address,
+        subject=_subject_text(subject, region) if request else gettext_noop("a search that can’t be read"),
+        outcome=outcome,
         filter=decoded.filter,
         base=request.base if request else "",
         scope=_SCOPES[request.scope] if request else "",
@@ -284,17 +332,33 @@ def _search_log_line(decoded: DecodedSearch, profile: PhoneProfile) -> SearchLog
         controls=tuple(_CONTROLS.get(control, control) for control in decoded.controls),
         limit=request.size_limit if request else None,
         entries=search.entries,
-        code=_CODES.get(search.code, search.code.name.replace("_", " ").lower()),
+        code=code,
         milliseconds=search.seconds * 1000,
-        hints=tuple(_hint_text(hint, profile, decoded) for hint in find_hints(decoded, profile)),
         found_nobody=bool(request)
         and not search.entries
         and decoded.is_list
+        and not is_withheld
         and len(decoded.filter) <= MAX_QUERY_LENGTH,
     )
 
 
-def _hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch) -> HintText:
+def _subject_text(subject: SearchSubject | None, region: str) -> Translatable:
+    if subject is None:
+        return gettext_noop("one entry of the directory")
+    text = readable_number(subject.text, region) if subject.kind is SubjectKind.NUMBER else subject.text
+    return Phrase(_SUBJECTS[subject.kind], {"text": text}) if text else _SUBJECTS[subject.kind]
+
+
+def readable_number(text: str, region: str) -> str:
+    """A number as people write it, if its country is known."""
+    number = parse(text, region)
+    if number is None or not number.e164:
+        return text
+    is_national = bool(number.national) and not number.digits.startswith("00") and not text.strip().startswith("+")
+    return format_number(number, NumberFormat.NATIONAL if is_national else NumberFormat.INTERNATIONAL, region)
+
+
+def _hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None) -> HintText:
     text = hint_text(hint, profile, decoded)
     entries = tuple(str(text.values[name]) for name in re.findall(r"%\((\w+)\)s", text.message))
-    return HintText(hint not in HARMLESS, text, entries)
+    return HintText(text, entries)

@@ -274,6 +274,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "last_search": "2026-01-31T09:31:00Z",
             "worked": "2026-01-31T09:30:00Z",
             "hint": {"code": "no_such_base", "message": "The search base does not exist. Use dc=acme,dc=example"},
+            "refused": None,
         },
         {
             "name": "hall",
@@ -288,6 +289,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "last_search": None,
             "worked": None,
             "hint": None,
+            "refused": None,
         },
     ]
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [

@@ -210,7 +210,7 @@ def test_words_say_what_to_enter() -> None:
     """The model's own filter, the base; never a part of what was searched for."""
     habits = PhoneProfile(BASE, "(cn=#)", "(mobile=#)")
     assert str(hint_text(Hint.NUMBER_ALONE, habits)) == (
-        "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use (mobile=#)"
+        "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use (mobile=#)"
     )
     assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The search base does not exist. Use dc=acme,dc=example"
     assert _HINT_TEXTS.keys() == set(Hint)

@@ -18,7 +18,9 @@ import pytest
 import segno
 from markupsafe import Markup
 
-from ldapgw.directory.access import verify_password
+from ldapgw.directory.access import Access, Viewer, verify_password
+from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.dn import Dn
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -279,7 +281,7 @@ def test_my_pages_list_my_phones(stage: Stage) -> None:
     search(stage)
     for page in (browser.get("/acme/"), browser.get("/acme/phones")):
         assert re.findall(r'href="/acme/phones/([^"]+)">', page.body) == ["alice-1", "desk1"]
-        assert "alice-1 Other model Waiting for its first search desk1 Other model Works" in words_on(page)
+        assert "alice-1 Other model Not used yet desk1 Other model Works" in words_on(page)
         assert "bobs" not in page.body
     assert 'name="name" value="alice-2"' in page.body
 
@@ -477,14 +479,13 @@ def test_what_cannot_be_undone_asks_first(stage: Stage, path: str, question: str
 
 
 def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
-    """It stands in its sentence, each with an id of its own."""
+    """Once, on top of the page, however many searches show it."""
     browser = owner(stage)
     for _ in range(2):
         search(stage, "(telephoneNumber=+493012*)", 0)
     page = browser.get(PHONE)
-    for at in (1, 2):
-        assert f'<code id="hint-{at}-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>' in page.body
-    assert "will not be found. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy" in words_on(page)
+    assert page.body.count('<code id="hint-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>') == 1
+    assert words_on(page).count("numbers aren’t found. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy") == 1
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
@@ -594,16 +595,23 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
         kind = re.findall(r'<div class="state (\w+)">', page)[0]
         return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
 
-    assert state() == ("warn", "Waiting for its first search")
+    assert state() == ("quiet", "Not used yet")
     stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", stored(stage).password)})
-    assert state() == ("warn", "Logged in")
+    assert state() == ("quiet", "Not searched yet")
     search(stage, "(cn=xyz*)", 0)
-    assert state() == ("warn", "Connected")
+    assert state() == ("quiet", "Nobody found yet")
     search(stage, "(cn=%)", 0)
-    assert state() == ("warn", "Searches, but something is off")
+    assert state() == ("warn", "1 setting to fix")
     search(stage)
     assert state() == ("good", "Works")
-    search(stage, "(cn=xyz*)", 0)
+    search(stage, "(|(cn=xyz*)(sn=xyz*))", 0)
+    assert state() == ("good", "Works")
+    search(stage, "(telephoneNumber=+493012*)", 0)
+    assert state() == ("warn", "Works, 1 setting to fix")
+    search(stage, "(cn=%)", 0)
+    assert state() == ("warn", "Works, 2 settings to fix")
+    search(stage, "(|(telephoneNumber=030*)(mobile=030*)(homePhone=030*))", 0)
+    search(stage)
     assert state() == ("good", "Works")
 
 
@@ -612,10 +620,71 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
     browser = owner(stage)
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "no_such_base")})
     page = words_on(browser.get(PHONE))
-    assert "something is off The search base does not exist. Use dc=acme,dc=example" in page
-    assert "None since the gateway was started." in page
+    assert "desk1: 1 setting to fix The phone is connected, but it needs a settings change." in page
+    assert "The search base does not exist. Use dc=acme,dc=example" in page
+    assert "None since the gateway started." in page
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
     assert "It found somebody for the first time on" in words_on(browser.get(PHONE))
+
+
+def test_a_wrong_password(stage: Stage) -> None:
+    """Red with when, from where, how often and what to do; green again with the right one from there."""
+    browser = owner(stage)
+    login = stored(stage)
+    served = PhoneAccess("desk1", Dn.parse(DESK1), login.password, Viewer(DESK1, (Access("acme"),)))
+    stage.catalog.publish(replace(stage.served, logins={"desk1": served}), ())
+    search(stage)
+    for _ in range(3):
+        stage.refused_logins.note("desk1", "10.0.0.17")
+    result_of(stage.refused_logins.judge())
+    page = browser.get(PHONE)
+    assert '<div class="state bad">' in page.body
+    assert "desk1: Wrong password Last refused: " in words_on(page)
+    assert "from 10.0.0.17 (3 times). Enter the password again in the phone, or give the phone a new one." in words_on(
+        page
+    )
+    assert '<span class="tag bad">Wrong password</span>' in browser.get("/acme/phones").body
+    status = json.loads(browser.get("/acme/status.json").body)["accounts"][0]
+    assert [one["code"] for one in status["warnings"]] == ["rejected_login"]
+    assert "desk1" in status["warnings"][0]["message"]
+    stage.clock.advance(1)
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW + 1, "10.0.0.99", login.password)})
+    assert '<div class="state good">' in browser.get(PHONE).body
+    assert json.loads(browser.get("/acme/status.json").body)["accounts"][0]["warnings"] == []
+
+
+def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
+    """On the phone's page and on the administration's, with the names that no phone has."""
+    browser = owner(stage)
+    login = stored(stage)
+    served = PhoneAccess("desk1", Dn.parse(DESK1), login.password, Viewer(DESK1, (Access("acme"),)))
+    stage.catalog.publish(replace(stage.served, logins={"desk1": served}), ())
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "10.0.0.17", login.password)})
+    for name in ("desk1", "desk01", "desk01", "Hunter2!"):
+        stage.refused_logins.note(name, "203.0.113.9")
+    result_of(stage.refused_logins.judge())
+    root = stage.browser()
+    root.consent("/acme/signin", account=ROOT)
+    told = "Somebody tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
+    assert told in words_on(root.get(PHONE))
+    assert '<div class="state quiet">' in root.get(PHONE).body
+    assert told not in words_on(browser.get(PHONE))
+    admin = words_on(root.get("/acme/admin"))
+    assert "desk1 1 time, last from 203.0.113.9" in admin
+    assert "desk01 2 times, last from 203.0.113.9" in admin
+    assert "•••••••• 1 time, last from 203.0.113.9" in admin
+    assert "Hunter2" not in admin
+
+
+def test_withheld_callers_get_no_advice(stage: Stage) -> None:
+    """Their searches say so, and nothing has to be fixed."""
+    browser = owner(stage)
+    for caller in ("anonymous", "*unknown*", "Restricted"):
+        search(stage, f"(telephoneNumber={caller})", 0)
+    page = words_on(browser.get(PHONE))
+    assert page.count("· withheld number · no name to show Details") == 3
+    assert "to fix" not in page
+    assert "Why?" not in page
 
 
 def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
@@ -623,7 +692,7 @@ def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
     browser = owner(stage)
     stage.do(phones.store_last_binds, {"desk1": LastBind(NOW - 60, "192.0.2.7", stored(stage).password)})
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
-    assert "Searches without logging in" in words_on(browser.get(PHONE))
+    assert "Searches without signing in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body
     stage.clock.advance(901)
     assert "Searches without" not in words_on(browser.get(PHONE))
@@ -643,21 +712,21 @@ def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
 
 
 def test_the_last_searches(stage: Stage) -> None:
-    """When, from where, what was asked for, and what is off; the newest first."""
+    """When, what was asked for and what was found, and LDAP's side of it behind a fold; the newest first."""
     browser = owner(stage, model="snom")
     search(stage, "(telephoneNumber=0301234*)", 0)
     stage.clock.advance(61)
     search(stage, controls=pdu.controls(pdu.control("1.2.840.113556.1.4.473"), pdu.control("1.2.3")))
-    log = words_on(browser.get(PHONE)).partition("Its last searches")[2].partition("Change")[0]
+    log = words_on(browser.get(PHONE)).partition("Latest searches")[2].partition("Change")[0]
     newest, _, oldest = log.partition("(telephoneNumber=0301234*)")
     assert "(|(cn=mue*)(sn=mue*))" in newest
     assert (
-        "192.0.2.7 · 2 entries · 4.2 ms · limit 50 · base dc=acme,dc=example , subtree · cn telephoneNumber mobile"
+        "192.0.2.7 · 2 results · 4.2 ms · limit 50 · base dc=acme,dc=example , subtree · cn telephoneNumber mobile"
         " · sorted · 1.2.3"
     ) in newest
-    assert "192.0.2.7 · 0 entries · 4.2 ms · limit 50" in oldest
-    assert "Asks for telephoneNumber alone: mobiles and numbers at home will not be found." in oldest
-    assert "Asks for telephoneNumber alone" not in newest
+    assert "192.0.2.7 · 0 results · 4.2 ms · limit 50" in oldest
+    assert "· name “mue” · 2 found Details" in newest
+    assert "· number 0301234 · nobody found Why? Details" in log
 
 
 def test_hostile_searches_are_text(stage: Stage) -> None:

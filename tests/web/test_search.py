@@ -30,7 +30,7 @@ def test_what_is_found(stage: Stage, alice: Browser) -> None:
     assert "<strong>Anna Berg</strong>" in body
     assert "+49 30 1234567" in body
     assert 'value="anna"' in body
-    assert '<div id="results" data-count="1 entry">' in body
+    assert '<div id="results" data-count="1 result">' in body
     assert asked(stage) == [("acme", (stage.world.account(ALICE).sub,), "anna")]
 
 

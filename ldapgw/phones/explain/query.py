@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Parses a query, which is a name, a number or a filter, into the filter that a phone sends for the query."""
+"""Parses a query, which is a name, a number or a filter, into the filter that phones send, and reads filters back."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.directory.filter import And, Equality, Filter, Or, Substrings
+from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
@@ -19,6 +20,10 @@ _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 
 # Digits with the characters that people write between digits; no letters, so that "extension 204" is a text.
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
+
+
+# What takes the place of a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
+WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
 
 
 class QueryKind(StrEnum):
@@ -42,6 +47,78 @@ class PhoneQuery:
     kind: QueryKind
     filter: Filter
     caller_filter: Filter | None = None
+
+
+class SubjectKind(StrEnum):
+    """What a search asks for."""
+
+    NUMBER = "number"
+    NAME = "name"
+    EVERYBODY = "everybody"
+    WITHHELD = "withheld"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchSubject:
+    """What a search asks for, in the words of the person at the phone.
+
+    :ivar text: the name or the number; empty for the other kinds.
+    """
+
+    kind: SubjectKind
+    text: str = ""
+
+
+def subject_of(search_filter: Filter) -> SearchSubject:
+    """Read back from a filter what was typed, or who called: the reverse of `parse_query`."""
+    numbers: dict[str, None] = {}
+    names: dict[str, None] = {}
+    has_unknown = False
+    for item in _positive_items(search_filter):
+        attribute = str(getattr(item, "attribute", None) or "")
+        kind = attribute_type(attribute)
+        text = _typed_text(item)
+        if attribute.lower() == "objectclass" or (isinstance(item, Present) and kind is not None):
+            continue
+        if kind is None:
+            has_unknown = True
+        elif kind.comparison.family is Family.NUMBER:
+            numbers[text] = None
+        elif text:
+            names[text] = None
+    if any(text.lower() in WITHHELD for text in numbers if text or not names):
+        return SearchSubject(SubjectKind.WITHHELD)
+    typed = [*numbers]
+    if typed and typed[0] and not names.keys() - numbers.keys() and is_number(typed[0]):
+        return SearchSubject(SubjectKind.NUMBER, typed[0])
+    words = [text for text in (*names, *numbers) if text]
+    if words:
+        return SearchSubject(SubjectKind.NAME, " ".join(dict.fromkeys(words)))
+    return SearchSubject(SubjectKind.OTHER if has_unknown else SubjectKind.EVERYBODY)
+
+
+def _positive_items(search_filter: Filter) -> Iterator[Filter]:
+    match search_filter:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from _positive_items(term)
+        case Not():
+            return
+        case _:
+            yield search_filter
+
+
+def _typed_text(item: Filter) -> str:
+    match item:
+        case Substrings(initial=initial, any=middle, final=final):
+            parts: tuple[bytes | None, ...] = (initial, *middle, final)
+        case Present() | And() | Or() | Not():
+            parts = ()
+        case _:
+            parts = (item.value,)
+    texts = (part.decode("utf-8", "replace").strip() for part in parts if part)
+    return " ".join(text for text in texts if text)
 
 
 def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence[str] = ()) -> PhoneQuery:
