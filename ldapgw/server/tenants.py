@@ -68,4 +68,5 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         activity_keep=float(tenant.activity_keep),
         photos=tenant.photos,
         region=tenant.region,
+        help=tenant.help,
     )

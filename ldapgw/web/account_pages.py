@@ -8,6 +8,7 @@ once, and then revokes the grant at Google.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.logger import Logger
@@ -58,6 +59,8 @@ class AccountPage:
     async def home(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/``: the visitor's account number ``account``, counted from 1; the welcome page if signed out."""
         visitor = await self._layout.current_visitor(request, tenant)
+        if visitor is None and request.is_live:
+            raise PageError(error_pages.SESSION_ENDED, tenant)
         if visitor is None:
             boxes = [CONSENT_CHECKBOXES[source] for source in tenant.sources]
             return self._layout.page(request, "welcome.html", tenant=tenant, boxes=boxes)
@@ -203,7 +206,9 @@ class AccountPage:
             return account_view(tenant, None, None)
         translate, expiry = self._layout.renderer.translator(request.language), self._dependencies.certificate_expiry()
         now = self._layout.now()
-        status = account_to_json(account, tenant.sources, _PAGE_NAME, now, expiry, translate, commands=False)
+        # The page has a button to the console, for administrators; nobody else can open that address.
+        explained = replace(account, error=account.error and replace(account.error, link=""))
+        status = account_to_json(explained, tenant.sources, _PAGE_NAME, now, expiry, translate, commands=False)
         if not account.is_connected:
             return account_view(tenant, account, status)
         return account_view(

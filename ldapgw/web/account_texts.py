@@ -37,34 +37,37 @@ ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
         "✓",
         "good",
         gettext_noop("Connected"),
-        gettext_noop("Your contacts are on the phones, and changes follow by themselves."),
+        gettext_noop("Your contacts are on your phones and update automatically."),
     ),
     "syncing": AccountStateText(
         "✓",
         "good",
         gettext_noop("Syncing now"),
-        gettext_noop("Your contacts are on the phones; changes are being fetched."),
+        gettext_noop("Your contacts are on your phones. Changes are being fetched."),
     ),
     "waiting": AccountStateText(
         "✓",
         "good",
         gettext_noop("Connected, first sync under way"),
-        gettext_noop("Your contacts will be on the phones in a minute."),
+        gettext_noop("Your contacts will be on your phones in a minute."),
     ),
     "attention": AccountStateText(
-        "!", "warn", gettext_noop("Needs attention"), gettext_noop("Your contacts are on the phones as they last were.")
+        "!",
+        "warn",
+        gettext_noop("Needs attention"),
+        gettext_noop("Your phones still have the contacts from the last sync."),
     ),
     "attention before the first sync": AccountStateText(
-        "!", "warn", gettext_noop("Needs attention"), gettext_noop("None of your contacts are on the phones yet.")
+        "!", "warn", gettext_noop("Needs attention"), gettext_noop("None of your contacts are on your phones yet.")
     ),
     "disconnected": AccountStateText(
-        "✗", "bad", gettext_noop("Not connected"), gettext_noop("None of your contacts are on the phones.")
+        "✗", "bad", gettext_noop("Not connected"), gettext_noop("None of your contacts are on your phones.")
     ),
     "": AccountStateText(
         "✗",
         "quiet",
         gettext_noop("Not connected"),
-        gettext_noop("You are signed in. Connect your contacts, and they are on the phones in a minute."),
+        gettext_noop("You’re signed in. Connect your contacts, and they’ll be on your phones in a minute."),
     ),
 }
 
@@ -90,6 +93,8 @@ class AccountView:
 
     :ivar status: the account object (`account_status`) in the reader's language; None for a person who never connected.
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
+    :ivar ended_at: when Google no longer accepted the consent, in seconds since the epoch; None: it lasts.
+    :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar has_missing_source: whether a source was not granted.
     :ivar sources: label, CSS class and state text of each source.
@@ -104,6 +109,8 @@ class AccountView:
     status: Mapping[str, Any] | None = None
     connected: bool = False
     reconnect: str = ""
+    ended_at: float | None = None
+    sync_is_next: bool = False
     is_testing: bool = False
     has_missing_source: bool = False
     progress: SyncProgress | None = None
@@ -124,8 +131,9 @@ SOURCE_LABELS: Mapping[str, str] = {
 _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "on": ("good", gettext_noop("on")),
     "not granted": ("warn", gettext_noop("not granted")),
-    "unavailable": ("quiet", gettext_noop("Google does not offer it to this account")),
+    "unavailable": ("quiet", gettext_noop("not offered to this account by Google")),
 }
+_ACCESS_ENDED = ("bad", gettext_noop("access ended"))
 
 _SHARING_TITLES: Mapping[Sharing, str] = {
     Sharing.PRIVATE: gettext_noop("Private"),
@@ -142,6 +150,8 @@ _LABEL_STATES: Mapping[str, tuple[str, str]] = {
 
 # Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
+# Errors that an administrator fixes; a sync then shows that they are gone.
+_FIXED_ELSEWHERE = frozenset({"client_rejected", "api_disabled", "google_refused", "internal"})
 # Warnings about a consent that ends at a known time.
 _EXPIRY_WARNINGS = frozenset({"testing_client", "consent_ends"})
 
@@ -172,6 +182,8 @@ def account_view(
         status=status,
         connected=account.is_connected,
         reconnect=_reconnect(status),
+        ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
+        sync_is_next=status["state"] == "attention" and status["error"]["code"] in _FIXED_ELSEWHERE,
         is_testing=_is_testing(account),
         has_missing_source="not granted" in status["sources"].values(),
         progress=progress,
@@ -204,8 +216,9 @@ def _is_testing(account: Account) -> bool:
 
 def _sources(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """Label, CSS class and state text of each source; no source state is known before the first sync."""
+    is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
     return tuple(
-        (SOURCE_LABELS[name], *_SOURCE_STATES[state])
+        (SOURCE_LABELS[name], *(_ACCESS_ENDED if is_over and state == "on" else _SOURCE_STATES[state]))
         for name, state in status["sources"].items()
         if state in _SOURCE_STATES
     )

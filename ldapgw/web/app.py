@@ -194,7 +194,13 @@ class _App:
             return tenant, await log_in(request, tenant, secret, gateway.book_clients, gateway.clock)
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None:
-            raise PageError(error_pages.SIGNED_OUT if route.method == "POST" else error_pages.SIGN_IN_FIRST, tenant)
+            if route.method == "POST":
+                raise PageError(error_pages.SIGNED_OUT, tenant)
+            path = route.path.removeprefix("/<tenant>/")
+            for name, value in path_values.items():
+                path = path.replace(f"<{name}>", value)
+            had_session = request.is_live or bool(request.session(tenant.name))
+            raise PageError(error_pages.sign_in_first(path, had_session=had_session), tenant)
         if route.method == "POST" and not is_valid_form(request, visitor.session, self._layout.public_url.origin):
             log.warn(
                 "web: a foreign form for tenant {tenant}, from {address}", tenant=tenant.name, address=request.address

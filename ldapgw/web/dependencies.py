@@ -48,6 +48,7 @@ class WebTenant:
     :ivar photos: whether phones get contacts' photos.
     :ivar activity_keep: how long the activity log is kept, in seconds.
     :ivar region: the country of numbers without a country code (ISO 3166-1); empty: unknown.
+    :ivar help: the e-mail address or the URL of the administrator; empty: not configured.
     """
 
     name: str
@@ -65,6 +66,12 @@ class WebTenant:
     photos: bool = False
     activity_keep: float = 365 * 86400.0
     region: str = ""
+    help: str = ""
+
+    @property
+    def help_url(self) -> str:
+        """The address of a link to the administrator; empty: not configured."""
+        return self.help if self.help.startswith(("https://", "http://")) or not self.help else f"mailto:{self.help}"
 
     @property
     def heading(self) -> str:

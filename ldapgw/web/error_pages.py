@@ -23,7 +23,7 @@ from ldapgw.errors import (
 )
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import Headers
+from ldapgw.web.http import Headers, is_page_path
 
 GOOGLE_PERMISSIONS_URL = "https://myaccount.google.com/permissions"
 
@@ -73,6 +73,12 @@ class ErrorPage:
     explanation: Translatable
     advice: tuple[Translatable, ...] = ()
     links: tuple[ErrorPageLink, ...] = ()
+
+    @property
+    def names_administrator(self) -> bool:
+        """Whether a text sends the reader to the administrator."""
+        texts = (self.explanation, *self.advice)
+        return any(" administrator" in (text if isinstance(text, str) else text.message) for text in texts)
 
 
 class PageError(LdapgwError):
@@ -309,6 +315,13 @@ SIGN_IN_FIRST = ErrorPage(
     (),
     (_SIGN_IN, _BACK),
 )
+SESSION_ENDED = ErrorPage(
+    403,
+    gettext_noop("You’ve been signed out"),
+    gettext_noop("Sign in to continue where you left off."),
+    (),
+    (_SIGN_IN, _BACK),
+)
 ADMINS_ONLY = ErrorPage(
     403,
     gettext_noop("This page is for administrators"),
@@ -349,6 +362,19 @@ INTERNAL = ErrorPage(
     gettext_noop("That is a fault of the gateway, not yours."),
     (gettext_noop("Try again; if it happens again, tell your administrator: the log says more."),),
 )
+
+
+def sign_in_first(path: str, *, had_session: bool) -> ErrorPage:
+    """The error page of a page for people who are signed in; its link leads back to the page.
+
+    :param path: the page's path below the tenant's page.
+    :param had_session: whether the browser sent a session, which is over then.
+    """
+    error_page = SESSION_ENDED if had_session else SIGN_IN_FIRST
+    if not is_page_path(path):
+        return error_page
+    links = (replace(_SIGN_IN, target=f"{_SIGN_IN.target}?to={path}"), *error_page.links[1:])
+    return replace(error_page, links=links)
 
 
 def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:

@@ -61,6 +61,8 @@ _SECURITY_HEADERS = (
 # Half a year: long enough to be useful, short enough to return to plain HTTP.
 _HSTS = ("Strict-Transport-Security", "max-age=15768000")
 
+# Below a tenant's page: only what has no effect when a browser is sent there, and no address of anybody else.
+_PAGE_PATH = re.compile(r"(contacts|phones|troubleshoot|explain|admin)(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){0,2}")
 # 256 random bits in base64url.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -193,6 +195,7 @@ class Cookie(StrEnum):
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began the consent
     FLASH_MESSAGE = "ldapgw-note"  # the message that the next page shows, a key of `layout.FLASH_MESSAGES`
     LANGUAGE = "ldapgw-language"  # the language that the person has chosen
+    RETURN = "ldapgw-return"  # the page that a sign-in leads back to: tenant and path (`is_page_path`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,7 @@ class HttpRequest:
     :ivar fetch_site: the header ``Sec-Fetch-Site``; empty if not sent.
     :ivar if_none_match: the header ``If-None-Match``; empty if not sent.
     :ivar language: the tag of the response's language.
+    :ivar is_live: whether page.js, rather than the browser, fetches the page.
     :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.
     """
 
@@ -292,6 +296,7 @@ class HttpRequest:
     fetch_site: str = ""
     if_none_match: str = ""
     language: str = "en"
+    is_live: bool = False
     is_background: bool = False
 
     def session(self, tenant: str) -> str:
@@ -312,6 +317,11 @@ class HttpResponse:
     content_type: str = "text/html; charset=utf-8"
     headers: Headers = ()
     stream: Callable[[WriteBody], Deferred[None]] | None = None
+
+
+def is_page_path(path: str) -> bool:
+    """Whether a path below a tenant's page is that of a page, to which a sign-in may lead back."""
+    return _PAGE_PATH.fullmatch(path) is not None
 
 
 def html_response(html: str, status: int = 200, headers: Headers = ()) -> HttpResponse:
@@ -363,6 +373,7 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),
         language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
+        is_live=bool(_header(request, "Ldapgw-Live")),
         is_background=_header(request, "Ldapgw-Live") == "look" or accept == "text/event-stream",
     )
 

@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 
 from sqlalchemy import Connection
@@ -26,6 +28,7 @@ from ldapgw.web.http import (
     RateLimiter,
     client_network,
     html_response,
+    is_page_path,
     is_secret,
     new_secret,
     redirect,
@@ -42,7 +45,15 @@ SIGN_IN_INTERVAL_SECONDS = 0.1
 
 # Browsers may cache static files for an hour; their addresses change with the version.
 _STATIC_AGE = "public, max-age=3600"
-_CONTENT_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_CONTENT_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "ico": "image/x-icon",
+    "js": "text/javascript; charset=utf-8",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
+# What browsers ask for without being told, in the root of the host.
+_ICONS = ("favicon.ico", "apple-touch-icon.png", "apple-touch-icon-precomposed.png")
 
 
 class SignInPages:
@@ -67,10 +78,15 @@ class SignInPages:
             get("/readyz", self.readyz, RequiredRole.PUBLIC),
             get("/metrics", self.metrics, RequiredRole.PUBLIC),
             get("/static/<name>", self.static, RequiredRole.PUBLIC),
+            *(
+                get(f"/{name}", partial(self.static, name=name.replace("-precomposed", "")), RequiredRole.PUBLIC)
+                for name in _ICONS
+            ),
             get("/oauth/callback", self.callback, RequiredRole.PUBLIC),
             get("/<tenant>", self.slash, RequiredRole.TENANT),
             get("/<tenant>/connect", self.connect, RequiredRole.TENANT),
             get("/<tenant>/signin", self.signin, RequiredRole.TENANT),
+            get("/<tenant>/privacy", self.privacy, RequiredRole.TENANT),
             get("/<tenant>/done", self.done, RequiredRole.TENANT),
             get("/<tenant>/link", self.link, RequiredRole.TENANT),
             post("/<tenant>/link", self.open_link, RequiredRole.TENANT),
@@ -127,7 +143,13 @@ class SignInPages:
         if result.purpose != SIGN_IN:
             headers.append(self._layout.flash_message_header("connected"))
         path = self._layout.public_url.tenant_path(tenant.name)
-        return redirect(f"{path}done" if result.popup else path, tuple(headers))
+        if Cookie.RETURN in request.cookies:
+            headers.append(self._layout.cookies.clear(Cookie.RETURN))
+        if result.popup:
+            return redirect(f"{path}done", tuple(headers))
+        of_tenant, _, to = request.cookies.get(Cookie.RETURN, "").partition("/")
+        leads_back = result.purpose == SIGN_IN and of_tenant == tenant.name and is_page_path(to)
+        return redirect(path + to if leads_back else path, tuple(headers))
 
     async def done(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/done``: the last page of a pop-up, which closes itself; the page that opened it reloads."""
@@ -156,8 +178,21 @@ class SignInPages:
         return await self._redirect_to_google(request, tenant, CONNECT, account.sub if account else own_sub)
 
     async def signin(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/signin``: a redirect to Google, for the identity only."""
-        return await self._redirect_to_google(request, tenant, SIGN_IN)
+        """``/{tenant}/signin``: a redirect to Google, for the identity only; ``to`` is the page to return to."""
+        response = await self._redirect_to_google(request, tenant, SIGN_IN)
+        to = request.query.get("to", "")
+        if is_page_path(to):
+            cookie = self._layout.cookies.set(Cookie.RETURN, f"{tenant.name}/{to}", seconds=FLOW_SECONDS)
+        elif Cookie.RETURN in request.cookies:
+            cookie = self._layout.cookies.clear(Cookie.RETURN)
+        else:
+            return response
+        return replace(response, headers=(*response.headers, cookie))
+
+    async def privacy(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+        """``/{tenant}/privacy``: what is stored, who sees it, for how long, and how to end it."""
+        visitor = await self._layout.current_visitor(request, tenant)
+        return self._layout.page(request, "privacy.html", tenant=tenant, visitor=visitor)
 
     async def link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/link``: the link that ``ldapgw admin-link`` prints; shows a button, and uses nothing up.

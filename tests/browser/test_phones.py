@@ -166,7 +166,7 @@ def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> No
     here.press("Sign out", other)
     here.waits_for("Your Google contacts on your desk phone", other)
     other.evaluate("new BroadcastChannel('ldapgw').postMessage('done')")
-    here.waits_for("Sign in first")
+    here.waits_for("You’ve been signed out")
     assert password not in here.page.content()
 
 

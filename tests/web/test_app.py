@@ -29,7 +29,7 @@ NONE = [
     ("GET", "/acme/nothing"),
     ("GET", "/static/../app.py"),
     ("GET", "/static/nothing.css"),
-    ("GET", "/favicon.ico"),
+    ("GET", "/favicon.png"),
     ("GET", "/%ff/"),
     ("GET", "//acme/"),
     ("GET", "/acme//connect"),
@@ -40,6 +40,11 @@ NONE = [
     ("TRACE", "/"),
     ("BREW", "/acme/"),
 ]
+ICONS = {
+    "/favicon.ico": "image/x-icon",
+    "/apple-touch-icon.png": "image/png",
+    "/apple-touch-icon-precomposed.png": "image/png",
+}
 ALWAYS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
     "img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -68,15 +73,22 @@ def test_headers_of_every_answer(browser: Browser, method: str, path: str, signe
     assert {name: headers.get(name) for name in ALWAYS} == ALWAYS
     assert headers["strict-transport-security"] == "max-age=15768000"
     assert "server" not in headers
-    cacheable = path == "/static/style.css"
+    cacheable = path in {"/static/style.css", *ICONS}
     assert headers["cache-control"] == ("public, max-age=3600" if cacheable else "no-store")
     assert headers["content-type"].partition(";")[0] in {
-        *("text/html", "text/plain", "application/json", "text/css", "text/event-stream"),
+        *("text/html", "text/plain", "application/json", "text/css", "text/event-stream", *ICONS.values()),
     }
     for cookie in seen.headers.get("set-cookie", []):
         assert cookie.startswith("__Host-ldapgw")
         assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
         assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize(("path", "media_type"), ICONS.items())
+def test_the_icons_that_browsers_ask_for(browser: Browser, path: str, media_type: str) -> None:
+    """In the root of the host, without being told to."""
+    seen = browser.get(path)
+    assert (seen.status, seen.headers["content-type"]) == (200, [media_type])
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8080", "http://127.0.0.1:8080"])

@@ -521,3 +521,44 @@ def _unrefreshable(stage: Stage, callback: str) -> str:
     assert consent is not None
     query["code"] = stage.world.grants.issue_code(replace(consent, refreshable=False))
     return f"{parts.path}?{urlencode(query)}"
+
+
+def test_a_sign_in_leads_back(browser: Browser) -> None:
+    """To the page that asked for it, once."""
+    browser.consent()
+    browser.submit("/acme/signout")
+    seen = browser.get("/acme/contacts")
+    assert seen.status == 403
+    assert 'href="/acme/signin?to=contacts"' in seen.body
+    back = browser.get(browser.code("/acme/signin?to=contacts"))
+    assert (back.status, back.location) == (303, "/acme/contacts")
+    assert browser.get(browser.code("/acme/signin")).location == "/acme/"
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        *("//evil.example", "https://evil.example", "https:evil.example", "/\\evil.example", "@evil.example"),
+        *("../globex/", "contacts/../../evil", "contacts//evil.example", "signout", "connect", "done", "privacy"),
+        *("contacts?x=1", "contacts#x", "contacts%2f..", "phones/a/b/c", "/contacts", ""),
+    ],
+)
+def test_a_sign_in_leads_nowhere_else(browser: Browser, to: str) -> None:
+    """Only pages of the tenant, and only those that do nothing by being opened; a cookie may say what it wants."""
+    browser.consent()
+    query = urlencode({"to": to})
+    assert browser.get(browser.code(f"/acme/signin?{query}")).location == "/acme/"
+    callback = browser.code("/acme/signin")
+    sent = {**browser.cookies(), "__Host-ldapgw-return": f"acme/{to}"}
+    header = "; ".join(f"{name}={value}" for name, value in sent.items())
+    assert browser.get(callback, {"Cookie": header}).location == "/acme/"
+
+
+def test_a_sign_in_leads_back_within_its_tenant() -> None:
+    """A page of one tenant is none of another's."""
+    browser = Stage(tenants=(ACME, GLOBEX)).browser()
+    browser.consent()
+    callback = browser.code("/acme/signin")
+    browser.get("/globex/signin?to=contacts")
+    assert browser.cookies()["__Host-ldapgw-return"] == "globex/contacts"
+    assert browser.get(callback).location == "/acme/"

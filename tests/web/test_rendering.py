@@ -11,9 +11,11 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.lookup import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_view
@@ -21,6 +23,7 @@ from ldapgw.web.admin_people import PersonRow
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
 from ldapgw.web.layout import FLASH_MESSAGES
+from ldapgw.web.phone_texts import PhoneState
 from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor
 from tests.support.stage.web import ACME, GLOBEX, HOSTILE, NOW
@@ -162,7 +165,9 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
     assert f"{sign} {title}" in page.text
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
     asked = {error_pages.GOOGLE_PERMISSIONS_URL} if account is None else set()
-    pages = {"", "contacts", "phones", "troubleshoot", "signout"} | ({"phones#add-phone"} if account else set())
+    pages = {"", "contacts", "phones", "troubleshoot", "privacy", "signout"} | (
+        {"phones#add-phone"} if account else set()
+    )
     assert page.links() == {f"/acme/{name}" for name in pages | offers} | asked
 
 
@@ -176,7 +181,7 @@ def test_who_never_connected_reads_what_is_asked_for() -> None:
 def test_trouble_before_the_first_sync() -> None:
     """Nothing is on the phones then, and the page does not say that it is."""
     text = shown(replace(ACCOUNT, last_sync=None, error=ErrorStatus("api_disabled", NOW))).text
-    assert "None of your contacts are on the phones yet." in text
+    assert "None of your contacts are on your phones yet." in text
 
 
 def test_the_figures() -> None:
@@ -251,7 +256,7 @@ def test_the_sources() -> None:
     }
     page = shown(replace(ACCOUNT, sources=sources))
     assert "Your contacts on Other contacts not granted" in page.text
-    assert "Company directory Google does not offer it to this account" in page.text
+    assert "Company directory not offered to this account by Google" in page.text
     assert "/acme/connect" in page.links()
     assert "Other contacts" not in shown(ACCOUNT).text
 
@@ -351,3 +356,70 @@ def test_the_administration_says_who_sees_a_book(sharing: Sharing, words: str) -
     assert translate(row.sharing) == words
     row = PersonRow(replace(ACCOUNT, sharing=sharing, shared_label="VIP"), "ok", "", 0)
     assert translate(row.sharing) == f"{words}: only label “VIP”"
+
+
+def privacy(tenant: WebTenant) -> Reader:
+    return Reader(render("privacy.html", tenant=tenant))
+
+
+def test_the_privacy_page() -> None:
+    """What is stored, where, who sees it, how long; photos only where there are any."""
+    page = privacy(ACME)
+    assert [words for words in ("What is stored", "Where it is stored", "Who sees it") if words not in page.text] == []
+    assert "On the gateway of Acme GmbH and in its backups." in page.text
+    assert "Small photos" not in page.text
+    assert "Small photos" in privacy(replace(ACME, photos=True)).text
+    assert error_pages.GOOGLE_PERMISSIONS_URL in page.links()
+
+
+@pytest.mark.parametrize(
+    ("help_", "url"),
+    [("it@acme.example", "mailto:it@acme.example"), ("https://help.acme.example", "https://help.acme.example")],
+)
+def test_where_help_is_found(help_: str, url: str) -> None:
+    """At the foot of each page, and where an error sends somebody to the administrator."""
+    tenant = replace(ACME, help=help_)
+    assert url in shown(ACCOUNT, tenant).links()
+    assert f"Version {__version__}" in shown(ACCOUNT, tenant).text
+    assert "Help" not in shown(ACCOUNT).text
+    asking, other = (
+        Reader(ending_page(error_pages.MAY_NOT_SIGN_IN, tenant)),
+        Reader(ending_page(error_pages.NOT_FOUND, tenant)),
+    )
+    assert f"Your administrator: {help_}" in asking.text
+    assert url in asking.links() & other.links()
+    assert "Your administrator:" not in other.text + Reader(ending_page(error_pages.MAY_NOT_SIGN_IN, ACME)).text
+
+
+def test_a_revoked_access_is_over() -> None:
+    """No part of the page says that it lasts, or that a source is on."""
+    text = shown(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))).text
+    assert "until you disconnect" in shown(ACCOUNT).text
+    assert [words for words in ("until you disconnect", "until you end it", "Your contacts on") if words in text] == []
+    assert "Your contacts access ended" in text
+    assert "Lasts ended on " in text
+
+
+def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any], by_link: bool = False) -> Reader:
+    accounts = (account,) if account else ()
+    visitor = Visitor(SignIn("acme", "" if by_link else "1", "alice@acme.example"), "A" * 43, account, accounts)
+    status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
+    view = account_view(ACME, account, status)
+    return Reader(render("first_steps.html", visitor=visitor, account=account, view=view, phones=phones, tenant=ACME))
+
+
+def test_the_first_steps() -> None:
+    """What is left to do, and where; gone once all of it is done."""
+    login = PhoneLogin("desk", "acme", 1, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW)
+    waiting, works = PhoneState("warn", "Connected", ""), PhoneState("good", "Works", "")
+    google, phone, search = "Connect your Google contacts", "Add your phone", "First search from the phone"
+    assert first_steps(None).text == f"First steps ○ {google} ○ {phone} ○ {search}"
+    connected = first_steps(ACCOUNT)
+    assert connected.text == f"First steps ✓ Done: Google connected (1,812 contacts) ○ {phone} ○ {search}"
+    assert connected.links() == {"/acme/phones#add-phone"}
+    added = first_steps(ACCOUNT, (login, waiting))
+    assert "✓ Done: Phone added ○ Enter the settings in the phone and search for someone" in added.text
+    assert added.links() == {"/acme/phones/desk"}
+    assert first_steps(ACCOUNT, (login, works)).text == ""
+    assert first_steps(ACCOUNT, (replace(login, worked_at=NOW), waiting)).text == ""
+    assert first_steps(None, by_link=True).text == ""

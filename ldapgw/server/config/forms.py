@@ -305,6 +305,22 @@ class Url(Text):
         return cls(value.rstrip("/"))
 
 
+class Help(Text):
+    """Where people find help: an e-mail address or a URL; empty: not configured."""
+
+    expected: ClassVar[str] = "an e-mail address or an https:// address"
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when the value is neither."""
+        if value == "":
+            return cls()
+        try:
+            return cls(Mail.read(value))
+        except ValueError:
+            return cls(Url.read(value))
+
+
 class ServiceUrl(Url):
     """The URL of a service that the gateway calls; treq cannot call an IPv6 address."""
 

@@ -21,6 +21,7 @@ from ldapgw.server.config.forms import (
     Duration,
     File,
     Groups,
+    Help,
     Mail,
     Networks,
     ProxyUrl,
@@ -162,6 +163,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     block_label: str = ""
     photos: bool = False
     activity_keep: Duration = Duration(365 * 86400)
+    help: Help = Help()
     attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""

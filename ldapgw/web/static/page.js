@@ -82,8 +82,29 @@ function show(next) {
   }
   document.body.replaceChildren(...next.body.childNodes);
   dress(document.body);
-  document.getElementById("main").focus();
+  arriveAt("main");
   listen();
+}
+
+// For screen readers; the header stays in view.
+function arriveAt(id) {
+  document.getElementById(id).focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+// The session is over: the frame stays, what was inside goes.
+function signedOut(next) {
+  events?.close();
+  clearInterval(polling);
+  etag = "";
+  delete document.body.dataset.events;
+  // Whoever signs in again gets all of the page that the address names.
+  document.body.dataset.page = "signed out";
+  document.title = next.title;
+  document.querySelector(".user")?.remove();
+  document.getElementById("main").replaceChildren(...next.getElementById("main").childNodes);
+  document.getElementById("said").textContent = document.querySelector("h1").textContent;
+  arriveAt("main");
 }
 
 async function look() {
@@ -105,7 +126,9 @@ async function look() {
       show(next);
     } else if (answer.status === 404 && document.body.dataset.gone) {
       location.replace(document.body.dataset.gone);
-    } else if (gone.has(answer.status)) {
+    } else if (answer.status === 403 && document.body.dataset.events) {
+      signedOut(parser.parseFromString(await answer.text(), "text/html"));
+    } else if (gone.has(answer.status) && document.body.dataset.events) {
       location.reload();
     }
   } catch {

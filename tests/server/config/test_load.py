@@ -494,3 +494,13 @@ def test_names_of_attributes(tmp_path: Path) -> None:
     text = 'attribute_aliases = { "CallerIDName" = "cn", "Ext" = "phone" }\n'
     (tenant,) = read(tmp_path, SMALLEST + text).tenant
     assert tenant.attribute_aliases == (("CallerIDName", "cn"), ("Ext", "telephoneNumber"))
+
+
+def test_where_people_find_help(tmp_path: Path) -> None:
+    """An e-mail address or a URL; nothing that a link could run."""
+    for text in ("", "it@acme.example", "https://help.acme.example/phones"):
+        assert read(tmp_path, f'{SMALLEST}help = "{text}"').tenant[0].help == text
+    for text in ("javascript:alert(1)", "ask Bob", "http://help.acme.example"):
+        assert problems(tmp_path, f'{SMALLEST}help = "{text}"') == [
+            f'tenant[1].help = "{text}": expected an e-mail address or an https:// address'
+        ]
