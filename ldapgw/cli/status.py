@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 from ldapgw.store import accounts, phones
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.phones import PhoneLogin, wrong_password
 
 _PHONE_SIGNS = {"working": "✓", "problems": "!", "waiting": "…"}
 
@@ -76,7 +76,9 @@ def _read(site: Site) -> _Stored:
 
 
 def phone_condition(login: PhoneLogin) -> str:
-    """``working``, ``problems`` where a setting has to be changed, or ``waiting`` for the first search."""
+    """``working``, ``problems`` where something has to be changed, or ``waiting`` for the first search."""
+    if wrong_password(login, now()) is not None:
+        return "problems"
     if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
         return "problems"
     return "working" if login.worked_at is not None else "waiting"
@@ -134,10 +136,17 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
     ]
     known, troubled = [account for account, _ in concerned], [{**item, "skipped": {}} for _, item in concerned]
     yield from (line.removeprefix("! ") for line in problem_lines(known, troubled))
-    wrong = [login.name for login in held.phones if phone_condition(login) == "problems"]
+    problems = [login for login in held.phones if phone_condition(login) == "problems"]
+    refused = [login.name for login in problems if wrong_password(login, now()) is not None]
+    wrong = [login.name for login in problems if wrong_password(login, now()) is None]
+    if refused:
+        yield f"Wrong password in {_some(refused)}. See: ldapgw phones list"
     if wrong:
-        names = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        yield f"Settings to fix in {names}. See: ldapgw phones list"
+        yield f"Settings to fix in {_some(wrong)}. See: ldapgw phones list"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:

@@ -83,7 +83,7 @@ def test_from_the_front_page_to_a_phones_settings(window: OpenWindow, language: 
     keys.type("Yea")
     go_to(page, button(page, here.say("Add")))
     keys.press("Enter")
-    here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
+    here.waits_for(f"{name}: {here.say('Not used yet')}")
 
     go_to(page, button(page, here.say("Copy %(what)s").replace("%(what)s", here.say("the password"))))
     keys.press("Space")

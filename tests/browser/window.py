@@ -222,4 +222,4 @@ def add(here: Window, name: str, model: str = "yealink") -> None:
     here.page.get_by_label(here.say("Name"), exact=True).fill(name)
     here.page.get_by_label(here.say("Model")).select_option(model)
     here.press("Add")
-    here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
+    here.waits_for(f"{name}: {here.say('Not used yet')}")

@@ -14,7 +14,7 @@ from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.store import phones
-from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin
+from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 
 # A gateway with a port that phones can use.
@@ -297,6 +297,27 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         "… hall – – – –",
         "! desk1: The search base does not exist. Use dc=acme,dc=example",
     ]
+
+
+def test_a_wrong_password(gateway: Gateway) -> None:
+    """In the list, in an explanation, among the account's warnings and on the screen of the gateway."""
+    gateway.connect("alice@acme.example")
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    with gateway.begin() as connection:
+        (login,) = phones.read_all(connection)
+        phones.store_refusals(connection, {"desk1": (Refusal(THEN, "192.0.2.7", 3), login.password)})
+    told = "wrong password: refused 3 times, last 2026-01-31 09:30 from 192.0.2.7; enter the password again"
+    lines = gateway.run("phones", "list").stdout.splitlines()
+    assert lines[1].startswith("✗")
+    assert lines[2].startswith(f"✗ desk1: {told}")
+    assert f"desk1 has a {told}" in gateway.run("explain", "zzzz", "--phone", "desk1").stdout
+    refused = {"code": "wrong_password", "last": "2026-01-31T09:30:00Z", "address": "192.0.2.7", "count": 3}
+    assert gateway.json("phones", "list")[0]["refused"] == refused
+    assert gateway.json("explain", "zzzz", "--phone", "desk1")["refused"] == refused
+    assert "rejected_login" in [one["code"] for one in gateway.json("accounts")[0]["warnings"]]
+    status = gateway.json("status")
+    assert status["tenants"][0]["phones"] == {"working": 0, "problems": 1, "waiting": 0}
+    assert "Wrong password in desk1. See: ldapgw phones list" in status["actions"]
 
 
 def test_list_of_one_tenant(gateway: Gateway) -> None:
