@@ -283,6 +283,20 @@ def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
     assert "not found?" in words_on(ask(alice, " "))
 
 
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        ("zzzz", "Why was “zzzz” not found?"),
+        ("<b>zzzz</b>", "Why was “&lt;b&gt;zzzz&lt;/b&gt;” not found?"),
+        ("(|(cn=zzzz*)(sn=zzzz*))", "Why was “zzzz” not found?"),
+        ("(telephoneNumber=anonymous)", "The caller withheld the number"),
+    ],
+)
+def test_the_title_names_what_was_asked(alice: Browser, asked: str, title: str) -> None:
+    """Also where a phone's filter was asked about; as text, whatever it is."""
+    assert re.findall(r"<h1[^>]*>([^\n]*)</h1>", ask(alice, asked).body) == [title]
+
+
 def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> None:
     """From the phone's page, with its filter and base; one that found somebody cannot, nor one that is too long."""
     search(stage, "(cn=mue*)", 1)
