@@ -255,7 +255,7 @@ def test_without_scripts(window: OpenWindow) -> None:
     here.press("Save")
     assert here.page.get_by_role("radio", name="Shared").is_checked()
     here.press("Sync now")
-    expect(here.page.locator("main")).to_contain_text("A sync was asked for")
+    expect(here.page.locator("main")).to_contain_text("Sync started")
     here.confirm("Disconnect")
     assert here.heading == "Not connected"
     here.press("Sign out")

@@ -77,6 +77,8 @@ def test_from_the_front_page_to_a_phones_settings(window: OpenWindow, language: 
     consent(opened.value, account)
     here.waits_for(here.say("Connected"))
 
+    go_to(page, link(page, here.say("Phones")))
+    keys.press("Enter")
     go_to(page, page.get_by_label(here.say("Name"), exact=True))
     keys.type(name)
     go_to(page, page.get_by_label(here.say("Model")))

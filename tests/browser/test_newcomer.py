@@ -68,7 +68,7 @@ def test_from_the_demo_to_a_phones_settings(browser: Any, demo: str) -> None:
     hand = Hand()
     page = signed_in(browser, demo, hand)
     hand.click(page.get_by_role("link", name="desk1"))
-    page.get_by_role("heading", name="Settings").wait_for()
+    page.get_by_role("heading", name="Set up the phone").wait_for()
     assert hand.count == 4
 
     hand = Hand()

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from ldapgw.web.app import web_resource
+from ldapgw.web.http import MAX_BODY_SIZE
 from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REFUSED_SECONDS, REQUEST_SECONDS, WebSite
 from tests.support.stage.web import Browser, Connection, Stage
 
@@ -81,15 +82,15 @@ def test_an_idle_connection(connection: Connection, clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [b"Content-Length: 20000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n4e20\r\n"],
+    [b"Content-Length: 80000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n13880\r\n"],
     ids=["length", "chunked"],
 )
 def test_a_large_body_is_refused_and_not_kept(connection: Connection, head: bytes) -> None:
     """The sender can read why; what is too much is thrown away as it comes."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + head)
     request = connection.channel.requests[0]
-    connection.send(b"x" * 19999)
-    assert request.content.seek(0, 2) == 8193
+    connection.send(b"x" * 79999)
+    assert request.content.seek(0, 2) == MAX_BODY_SIZE + 1
     answer = connection.send(b"x\r\n0\r\n\r\n" if b"chunked" in head else b"x")
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"Content-Security-Policy" in answer
