@@ -37,7 +37,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     name = f"desk-of-{first.partition('@')[0]}"
     add(here, name)
     here.press("Troubleshoot")
-    here.waits_for(here.say("Why was this caller not found?"))
+    here.waits_for(here.say("Troubleshoot"))
     here.page.get_by_label(here.say("Phone"), exact=True).select_option(name)
     ask(here, number)
     nobody = Phrase("%(phone)s finds nobody", {"phone": name})

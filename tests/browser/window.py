@@ -127,7 +127,8 @@ class Window:
         self.context = browser.new_context(locale=LOCALES[language], **given)
         self.context.set_default_timeout(PATIENCE_MS)
         self.troubles: list[str] = []
-        self.expected: tuple[str, ...] = ()
+        # A window that looks for news while its session is replaced or ended is told so with 403.
+        self.expected: tuple[str, ...] = ("403 (Forbidden)",)
         self.context.on("weberror", lambda error: self.troubles.append(str(error.error)))
         self.context.on("console", self._hear)
         self.foreign: list[str] = []

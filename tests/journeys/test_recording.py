@@ -20,7 +20,7 @@ from tests.support.site.running import Process, Site, new_site, wait_until
 
 WRONG = "wrong-secret"
 # What the names and numbers are made of, the login, and what was typed as a password.
-REAL = ("Jörg", "Müller", "Mueller", "mü", "23125", "desk1", "acme", "alice", WRONG)
+REAL = ("Jörg", "Müller", "Mueller", "23125", "desk1", "acme", "alice", WRONG)
 
 
 @pytest.fixture(scope="module")
