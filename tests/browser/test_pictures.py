@@ -215,7 +215,7 @@ def phone(here: Window) -> None:
     here.site.phones[name] = here.page.locator("#the-password").inner_text()
     wait_until(lambda: here.site.ldapsearch("(telephoneNumber=+4930999*)", "cn", phone=name)[0] == 0, "the phone")
     here.site.ldapsearch("-z", "50", "(|(cn=m*)(sn=m*)(o=m*))", "cn", "sn", "telephoneNumber", "mobile", phone=name)
-    here.waits_for(f"{name}: {here.say('Works')}")
+    here.page.locator("#state h1").filter(has_text=here.say("Works")).wait_for()
     _settle(here)
 
 
@@ -251,7 +251,9 @@ def explain_found(here: Window) -> None:
 def phone_taken(here: Window) -> None:
     here.expected = ("400",)
     here.connect("alice@acme.example")
+    here.press("Phones")
     here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.page.get_by_label(here.say("Model")).select_option("snom")
     here.press("Add")
     here.page.locator("[aria-invalid]").wait_for()
 
