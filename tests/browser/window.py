@@ -127,8 +127,8 @@ class Window:
         self.context = browser.new_context(locale=LOCALES[language], **given)
         self.context.set_default_timeout(PATIENCE_MS)
         self.troubles: list[str] = []
-        # A window that looks for news while its session is replaced or ended is told so with 403.
-        self.expected: tuple[str, ...] = ("403 (Forbidden)",)
+        self.expected: tuple[str, ...] = ()
+        self._has_consented = False
         self.context.on("weberror", lambda error: self.troubles.append(str(error.error)))
         self.context.on("console", self._hear)
         self.foreign: list[str] = []
@@ -205,6 +205,10 @@ class Window:
 
         :param google: Playwright's page of it.
         """
+        if self._has_consented:
+            # A look for news may be under way with the session that this consent replaces.
+            self.expected = (*self.expected, "403 (Forbidden)")
+        self._has_consented = True
         google.get_by_role("radio", name=account).check()
         for source in sources:
             google.get_by_role("checkbox", name=CONSENT_CHECKBOXES[source]).check()

@@ -39,6 +39,8 @@ let pressed = false;
 let letGo = null;
 let arrived = false;
 let leaving = false;
+// Whether the last look was told that the session is over.
+let doubted = false;
 
 function dress(root) {
   for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
@@ -119,6 +121,7 @@ async function look() {
     if (leaving) {
       // What the form leads to is the news.
     } else if (answer.ok) {
+      doubted = false;
       const next = parser.parseFromString(await answer.text(), "text/html");
       // A button that moves or is replaced between press and release would not be pressed.
       if (pressed) await released();
@@ -126,6 +129,10 @@ async function look() {
       show(next);
     } else if (answer.status === 404 && document.body.dataset.gone) {
       location.replace(document.body.dataset.gone);
+    } else if (answer.status === 403 && document.body.dataset.events && !doubted) {
+      // A consent replaces the session, perhaps while this was under way.
+      doubted = true;
+      setTimeout(look, 1000);
     } else if (answer.status === 403 && document.body.dataset.events) {
       signedOut(parser.parseFromString(await answer.text(), "text/html"));
     } else if (gone.has(answer.status) && document.body.dataset.events) {
