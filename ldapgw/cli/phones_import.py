@@ -15,8 +15,7 @@ from sqlalchemy import Connection
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
-from ldapgw.directory.access import generate_password, hash_password, phone_dn
-from ldapgw.directory.dn import Dn
+from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
@@ -117,10 +116,7 @@ def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
 
 
 def _rollout_site(site: Site, tenant: Tenant) -> RolloutSite:
-    base = Dn.parse(tenant.base_dn)
-    return RolloutSite(
-        phone_server(site.config), tenant.base_dn, tenant.title or tenant.name, lambda name: str(phone_dn(name, base))
-    )
+    return RolloutSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
 
 
 def _write(phones: Sequence[NewPhone], site: RolloutSite, out: Path | None, zip_file: Path | None) -> list[Path]:

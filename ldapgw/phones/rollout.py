@@ -17,10 +17,10 @@ from html import escape
 from ldapgw.phones.import_file import ImportLine
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
-from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import fields_by_hand, has_our_labels, vendors_of
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"
 
@@ -51,7 +51,6 @@ _OWNER = gettext_noop("Owner")
 _MODEL = gettext_noop("Model")
 _FILE = gettext_noop("File")
 _SHOWN_ONCE = gettext_noop("The passwords are shown here only. Keep these pages safe, and destroy them after setup.")
-_TRY = gettext_noop("Enter these values in the phone’s LDAP directory settings, then search for a name on the phone.")
 _NO_SECURITY = gettext_noop("This phone can’t connect: it supports no encryption that the gateway offers.")
 
 _STYLE = (
@@ -68,13 +67,11 @@ class Site:
     """What the settings of all phones of a tenant have in common.
 
     :ivar title: the tenant's name for people, and the directory's name on phones.
-    :ivar bind_dn: the DN of a login, by the phone's name.
     """
 
     server: ServerAddress
     base_dn: str
     title: str
-    bind_dn: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +135,7 @@ def make_zip(
 
 
 def _settings(phone: NewPhone, site: Site) -> PhoneSettings:
-    return PhoneSettings(
-        server=site.server,
-        base_dn=site.base_dn,
-        login=phone.login.name,
-        bind_dn=site.bind_dn(phone.login.name),
-        password=phone.password,
-        title=site.title,
-        per_number=phone.login.numbers is NumberMode.ENTRIES,
-    )
+    return settings_of(phone.login, site.server, site.base_dn, site.title, phone.password)
 
 
 def is_mac_name(vendor: Vendor, file: str) -> bool:
@@ -168,16 +157,17 @@ def _file_name(phone: NewPhone, sheet: Sheet) -> str:
 
 
 def _section(phone: NewPhone, sheet: Sheet, site: Site, file: str, translate: Callable[[Translatable], str]) -> str:
-    fields = sheet.fields or make_sheet(VENDORS["other"], _settings(phone, site)).fields
+    vendor = sheet.vendor
     rows: list[tuple[str, str]] = [(translate(_OWNER), phone.owner or "–")]
     model = MODELS[phone.login.model].title if phone.login.model else "–"
     rows.append((translate(_MODEL), f"{model}, MAC {phone.mac}" if phone.mac else model))
     if file:
         rows.append((translate(_FILE), file))
-    if sheet.link is not None:
-        rows += [(translate(one.label), one.value) for one in fields]
-    advice = escape(translate(_TRY if sheet.link else _NO_SECURITY))
-    return f"<section><h2>{escape(phone.login.name)}</h2><p>{advice}</p>{_table(rows)}</section>"
+    fields = fields_by_hand(vendor, _settings(phone, site))
+    rows += [(translate(one.label) if has_our_labels(vendor) else one.label, one.value) for one in fields]
+    steps = "".join(f"<li>{escape(translate(step))}" for step in vendor.steps)
+    advice = f"<ol>{steps}</ol>" if sheet.link else f"<p>{escape(translate(_NO_SECURITY))}</p>"
+    return f"<section><h2>{escape(phone.login.name)}</h2>{advice}{_table(rows)}</section>"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

@@ -311,9 +311,7 @@ async def zip_response(
 ) -> HttpResponse:
     """The zip of phones' settings with their new passwords, for download; made off the reactor's thread."""
     gateway = layout.dependencies
-    base = gateway.phones.base_dn(tenant.name)
-    bind_dns = {phone.login.name: gateway.phones.bind_dn(phone.login) for phone in new}
-    site = Site(gateway.phones.server, base, tenant.heading, bind_dns.__getitem__)
+    site = Site(gateway.phones.server, gateway.phones.base_dn(tenant.name), tenant.heading)
     translate = layout.renderer.language(request.language).translate
     octets = await gateway.book_clients.run_off_thread(make_zip, new, site, translate, request.language)
     headers = (("Content-Disposition", f'attachment; filename="phones-{tenant.name}.zip"'),)

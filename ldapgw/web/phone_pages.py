@@ -28,9 +28,9 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS, PhoneSettings, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.vendors import VENDORS, fields_by_hand, has_our_labels, vendors_of
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, provisioning, recordings
@@ -83,8 +83,6 @@ _SCALE = 4
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
-# What a person enters in nearly every phone.
-_SHEET_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "Password")
 _NOBODYS = gettext_noop("Nobody’s: it finds only the shared contacts")
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
@@ -342,17 +340,9 @@ class PhonePages:
         self, request: HttpRequest, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str
     ) -> list[tuple[str, str]]:
         """What a person enters in the phone: its vendor's fields, or those that nearly every phone has."""
-        sheet = self._provisioning_sheet(tenant, login, vendor, password)
-        if sheet.fields and vendor.key != "other":
-            return [(field.label, field.value) for field in sheet.fields]
         translate = self._layout.renderer.language(request.language).translate
-        by_hand = replace(VENDORS["other"], supported_security=vendor.supported_security)
-        fields = self._provisioning_sheet(tenant, login, by_hand, password).fields
-        if vendor.key == "other":
-            return [(translate(field.label), field.value) for field in fields]
-        filters = {"Name filter": vendor.name_filter, "Number filter": vendor.number_filter}
-        chosen = [field for field in fields if field.label in (*_SHEET_FIELDS, *filters)]
-        return [(translate(field.label), filters.get(field.label, field.value)) for field in chosen]
+        fields = fields_by_hand(vendor, self._settings(tenant, login, password))
+        return [(translate(field.label) if has_our_labels(vendor) else field.label, field.value) for field in fields]
 
     async def certificate(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``/{tenant}/phones/{name}/certificate.pem``: the private certificate that the phone must trust."""
@@ -668,9 +658,11 @@ class PhonePages:
         return next((one.refused for one in told if one.phone == login.name), None)
 
     def _provisioning_sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
+        return make_sheet(vendor, self._settings(tenant, login, password))
+
+    def _settings(self, tenant: WebTenant, login: PhoneLogin, password: str) -> PhoneSettings:
         base_dn = self._dependencies.base_dn(login.tenant)
-        settings = settings_of(login, self._dependencies.server, base_dn, tenant.heading, password)
-        return make_sheet(vendor, settings)
+        return settings_of(login, self._dependencies.server, base_dn, tenant.heading, password)
 
     def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
         sheet = self._provisioning_sheet(tenant, login, vendor, password)

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from html import unescape
 
 import pytest
 
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, make_files, make_zip, new_phone
 
 ACCOUNTS = {"alice@acme.example": 1}
-SITE = Site(ServerAddress("phonebook.example", 389), "dc=acme", "Acme <GmbH>", lambda name: f"cn={name},dc=acme")
+SITE = Site(ServerAddress("phonebook.example", 389), "dc=acme", "Acme <GmbH>")
 GOOD = "name,account,model,mac\ndesk1,Alice@acme.example,Yealink,00:15:65:AA:BB:CC\n"
 READ = ((2, {"name": "desk1", "account": "Alice@acme.example", "model": "Yealink", "mac": "00:15:65:AA:BB:CC"}),)
 
@@ -130,6 +133,17 @@ def test_files_are_named_as_vendors_ask_for_them() -> None:
     assert sheets.count("<section>") == 6
     assert "Acme &lt;GmbH&gt;" in sheets
     assert all(f"secret-d{number}" in unescape(sheets) for number in range(1, 7))
+
+
+@pytest.mark.parametrize("model", [*MODELS, "other"])
+def test_a_sheet_says_what_to_enter_in_the_phone(model: str) -> None:
+    """The steps through its menus, and its own filters, with the placeholder of its vendor."""
+    vendor, site = vendors_of(model)[0], replace(SITE, server=ServerAddress("phonebook.example", 389, 636))
+    sheets = unescape(make_files(phones(f"name,model\nd1,{model}\n"), site)["sheets.html"].decode())
+    assert [step for step in vendor.steps if step not in sheets] == []
+    assert [
+        one for one in (vendor.name_filter, vendor.number_filter) if one and f"<code>{one}</code>" not in sheets
+    ] == []
 
 
 def test_a_zip_has_the_files_and_a_repr_no_password() -> None:
