@@ -13,14 +13,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.phones import NumberMode, is_valid_name
 
 # More phones at once are a mistake; a larger company imports several files.
 MAX_LINES = 500
-# The word for a phone of no known model, whose settings are entered by hand.
-OTHER_MODEL = "other"
 
 # By the heading in lower case; spreadsheets are kept in German, too.
 _COLUMNS = {

@@ -58,3 +58,6 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "bria": Model("Bria"),
     }
 )
+
+# The word for a phone of no known model, which is stored as an empty one.
+OTHER_MODEL = "other"

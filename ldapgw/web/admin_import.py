@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from ldapgw.directory.access import generate_password, hash_password
-from ldapgw.phones.import_file import OTHER_MODEL, ImportLine, UnfitImportFile, check_rows, decode, read_rows
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.rollout import new_phone
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones

@@ -14,8 +14,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.access import generate_password, hash_password
-from ldapgw.phones.import_file import OTHER_MODEL
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.rollout import NewPhone, Site, make_zip
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones

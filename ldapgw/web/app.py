@@ -42,6 +42,7 @@ from ldapgw.web.http import (
 )
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
+from ldapgw.web.phone_forms import PhoneForms
 from ldapgw.web.phone_login import LoginRefused, log_in
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.provisioning_pages import ProvisioningPages
@@ -62,6 +63,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         AccountPage(layout),
         ContactPages(layout),
         phones,
+        PhoneForms(layout, phones),
         ProvisioningPages(layout, phones),
         ExplainPages(layout),
         AdminOverview(layout, phones),

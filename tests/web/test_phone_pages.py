@@ -28,7 +28,7 @@ from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web import phone_pages
+from ldapgw.web import phone_forms, phone_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
@@ -267,7 +267,7 @@ def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
 
 def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person may have many, not all that there can be."""
-    monkeypatch.setattr("ldapgw.web.phone_pages.MAX_PHONES_PER_PERSON", 2)
+    monkeypatch.setattr("ldapgw.web.phone_forms.MAX_PHONES_PER_PERSON", 2)
     browser = owner(stage)
     assert add(browser, "desk2").status == 303
     assert "as many phones as a person may have" in words_on(add(browser, "desk3"))
@@ -950,11 +950,11 @@ def test_trying_a_phone_that_cannot_connect(stage: Stage) -> None:
 def test_trying_too_often(stage: Stage) -> None:
     """Passwords could be guessed so; after a while it goes on."""
     browser = owner(stage, model="yealink")
-    assert [browser.submit(f"{PHONE}/test").status for _ in range(phone_pages.TEST_BURST + 1)] == [
-        *[200] * phone_pages.TEST_BURST,
+    assert [browser.submit(f"{PHONE}/test").status for _ in range(phone_forms.TEST_BURST + 1)] == [
+        *[200] * phone_forms.TEST_BURST,
         429,
     ]
-    stage.clock.advance(phone_pages.TEST_INTERVAL_SECONDS)
+    stage.clock.advance(phone_forms.TEST_INTERVAL_SECONDS)
     assert browser.submit(f"{PHONE}/test").status == 200
 
 

@@ -8,7 +8,7 @@ import pytest
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, StoredRecording
-from ldapgw.web.phone_pages import RECORDING_SECONDS
+from ldapgw.web.phone_forms import RECORDING_SECONDS
 from tests.support.stage.web import BOB, NOW, Stage, owner, words_on
 
 PHONE = "/acme/phones/desk1"
