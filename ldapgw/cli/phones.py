@@ -28,7 +28,7 @@ from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import UserError
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
-from ldapgw.phones.hints import HARMLESS, Hint, PhoneProfile, hint_text
+from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
@@ -523,13 +523,17 @@ def _tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
     return next((tenant for tenant in site.config.tenant if tenant.name == login.tenant), None)
 
 
+_SIGNS = {
+    PhoneCondition.WORKING: "✓",
+    PhoneCondition.PROBLEMS: "!",
+    PhoneCondition.REFUSED: "✗",
+    PhoneCondition.WAITING: "…",
+}
+
+
 def _sign(login: PhoneLogin) -> str:
     """Whether a phone works: yes, with settings to change, not used yet, or refused."""
-    if wrong_password(login, now()) is not None:
-        return "✗"
-    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
-        return "!"
-    return "✓" if login.worked_at is not None else "…"
+    return _SIGNS[phone_condition(login, now())]
 
 
 def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:

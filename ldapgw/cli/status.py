@@ -16,7 +16,7 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import NEVER, local_time, print_json, print_line
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
-from ldapgw.phones.hints import HARMLESS, Hint
+from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
@@ -24,9 +24,14 @@ from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 from ldapgw.store import accounts, phones
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
-from ldapgw.store.phones import PhoneLogin, wrong_password
+from ldapgw.store.phones import PhoneLogin
 
-_PHONE_SIGNS = {"working": "✓", "problems": "!", "waiting": "…"}
+_PHONE_WORDS = {
+    PhoneCondition.WORKING: "working",
+    PhoneCondition.PROBLEMS: "with settings to fix",
+    PhoneCondition.REFUSED: "with a wrong password",
+    PhoneCondition.WAITING: "waiting",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +80,6 @@ def _read(site: Site) -> _Stored:
         return _Stored(error=error.problems[0])
 
 
-def phone_condition(login: PhoneLogin) -> str:
-    """``working``, ``problems`` where something has to be changed, or ``waiting`` for the first search."""
-    if wrong_password(login, now()) is not None:
-        return "problems"
-    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
-        return "problems"
-    return "working" if login.worked_at is not None else "waiting"
-
-
 def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], actions: Collection[str]) -> dict[str, Any]:
     pid = lock_holder_pid(site.state_dir)
     ends = _certificate_end(site)
@@ -106,12 +102,12 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
 def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) -> dict[str, Any]:
     synced = [one["last_sync"] for one in objects if one["last_sync"]]
     states = Counter(one["state"] for one in objects)
-    conditions = Counter(phone_condition(login) for login in held.phones if login.tenant == tenant.name)
+    conditions = Counter(phone_condition(login, now()) for login in held.phones if login.tenant == tenant.name)
     return {
         "name": tenant.name,
         "title": tenant.title or tenant.name,
         "accounts": {state: states[state] for state in SIGNS},
-        "phones": {condition: conditions[condition] for condition in _PHONE_SIGNS},
+        "phones": {condition.value: conditions[condition] for condition in _PHONE_WORDS},
         "contacts": sum(one["contacts"] for one in objects),
         "last_sync": max(synced, default=None),
     }
@@ -136,9 +132,9 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
     ]
     known, troubled = [account for account, _ in concerned], [{**item, "skipped": {}} for _, item in concerned]
     yield from (line.removeprefix("! ") for line in problem_lines(known, troubled))
-    problems = [login for login in held.phones if phone_condition(login) == "problems"]
-    refused = [login.name for login in problems if wrong_password(login, now()) is not None]
-    wrong = [login.name for login in problems if wrong_password(login, now()) is None]
+    conditions = {login.name: phone_condition(login, now()) for login in held.phones}
+    refused = [name for name, condition in conditions.items() if condition is PhoneCondition.REFUSED]
+    wrong = [name for name, condition in conditions.items() if condition is PhoneCondition.PROBLEMS]
     if refused:
         yield f"Wrong password in {_some(refused)}. See: ldapgw phones list"
     if wrong:
@@ -168,7 +164,8 @@ def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
         yield ""
         yield f"{tenant['title']} ({tenant['name']})"
         yield f"  Accounts     {_counts(tenant['accounts'])}"
-        yield f"  Phones       {_counts(tenant['phones'])}"
+        in_words = {_PHONE_WORDS[PhoneCondition(key)]: count for key, count in tenant["phones"].items()}
+        yield f"  Phones       {_counts(in_words)}"
         yield f"  Contacts     {tenant['contacts']}, last synced {_last_sync(held, tenant['name'])}"
     yield ""
     if not told["actions"]:

@@ -25,6 +25,7 @@ from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.search_log import LoggedSearch
 from ldapgw.phrase import Phrase, gettext_noop
+from ldapgw.store.phones import PhoneLogin, wrong_password
 
 # Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (the draft).
 _PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
@@ -414,6 +415,28 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
 
 # Hints that ask for no change in the phone.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
+
+
+class PhoneCondition(StrEnum):
+    """How a phone does, by what is stored."""
+
+    WORKING = "working"
+    PROBLEMS = "problems"  # a setting has to be changed
+    REFUSED = "refused"  # its password is wrong
+    WAITING = "waiting"  # it has not found anybody yet
+
+
+def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
+    """How a phone does.
+
+    :param now: seconds since the epoch.
+    """
+    if wrong_password(login, now) is not None:
+        return PhoneCondition.REFUSED
+    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
+        return PhoneCondition.PROBLEMS
+    return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
+
 
 _HINT_TEXTS: Mapping[Hint, str] = {
     Hint.ANONYMOUS: gettext_noop("Searched without logging in: enter the user name and the password in the phone."),

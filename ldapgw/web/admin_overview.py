@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from ldapgw.contact import Source
 from ldapgw.directory.access import phone_name
 from ldapgw.google.people import CallEstimate
+from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, phones, sync_history, tenants
 from ldapgw.store.accounts import Account
@@ -103,7 +104,7 @@ class AdminOverview:
         )
         alerts = [*self._alerts(overview, certificate)]
         connected = [account for account in overview.accounts if account.is_connected]
-        working = [login for login in overview.phones if login.worked_at is not None]
+        working = [login for login in overview.phones if phone_condition(login, now) is PhoneCondition.WORKING]
         left_out = self._dependencies.admin.left_out(tenant.name)
         return self._layout.page(
             request,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.rollout import NewPhone, Site, make_zip
 from ldapgw.phrase import Translatable, gettext_noop
@@ -46,10 +47,12 @@ class PhoneRow:
     """A row of the table.
 
     :ivar owner: the owner's address; empty: nobody's phone.
+    :ivar condition: how the phone does, by what is stored.
     """
 
     login: PhoneLogin
     owner: str
+    condition: PhoneCondition
 
     @property
     def model(self) -> str:
@@ -58,8 +61,8 @@ class PhoneRow:
 
     @property
     def works(self) -> bool:
-        """Whether the phone has found a contact, and its last search had no problem."""
-        return self.login.worked_at is not None and not self.login.search_hint
+        """Whether the phone has found a contact, and no setting has to be changed."""
+        return self.condition is PhoneCondition.WORKING
 
     @property
     def is_unused(self) -> bool:
@@ -70,13 +73,15 @@ class PhoneRow:
 _FILTERS: Mapping[str, Callable[[PhoneRow], bool]] = {
     "works": lambda row: row.works,
     "problems": lambda row: not row.works and not row.is_unused,
+    "refused": lambda row: row.condition is PhoneCondition.REFUSED,
     "unused": lambda row: row.is_unused,
     "nobody": lambda row: row.login.account_id is None,
 }
 _FILTER_TITLES = (
     ("", gettext_noop("All phones")),
     ("works", gettext_noop("Working")),
-    ("problems", gettext_noop("Not working yet")),
+    ("problems", gettext_noop("Not working")),
+    ("refused", gettext_noop("Wrong password")),
     ("unused", gettext_noop("Not used yet")),
     ("nobody", gettext_noop("Without an owner")),
 )
@@ -138,7 +143,7 @@ class AdminPhones:
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/admin/phones``: the table."""
         query = TableQuery.of(request.query, _COLUMNS, _FILTERS)
-        table = await self._dependencies.store.read(read_phones, tenant.name, query)
+        table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
         return self._layout.page(
             request,
             "admin_phones.html",
@@ -210,7 +215,7 @@ class AdminPhones:
     async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/admin/phones/act``: do ``act`` to the selected phones, once it is ``confirmed``."""
         act, names = request.form.get("act", ""), selected_rows(request.form)
-        selected = await self._dependencies.store.read(_read_selected, tenant.name, names)
+        selected = await self._dependencies.store.read(_read_selected, tenant.name, self._layout.now(), names)
         if not selected:
             return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
         if act not in _QUESTIONS:
@@ -317,10 +322,10 @@ async def zip_response(
     return HttpResponse(200, octets, "application/zip", headers)
 
 
-def read_phones(connection: Connection, tenant: str, query: TableQuery) -> Table[PhoneRow]:
+def read_phones(connection: Connection, tenant: str, now: float, query: TableQuery) -> Table[PhoneRow]:
     """Read the table, ordered by name."""
     return select_rows(
-        _rows(connection, tenant),
+        _rows(connection, tenant, now),
         query,
         text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
         filters=_FILTERS,
@@ -328,16 +333,17 @@ def read_phones(connection: Connection, tenant: str, query: TableQuery) -> Table
     )
 
 
-def _rows(connection: Connection, tenant: str) -> list[PhoneRow]:
+def _rows(connection: Connection, tenant: str, now: float) -> list[PhoneRow]:
     owners = {int(key): address for key, address in _owners(connection, tenant)}
     return [
-        PhoneRow(login, owners.get(login.account_id or 0, "")) for login in phones.read_by_tenant(connection, tenant)
+        PhoneRow(login, owners.get(login.account_id or 0, ""), phone_condition(login, now))
+        for login in phones.read_by_tenant(connection, tenant)
     ]
 
 
-def _read_selected(connection: Connection, tenant: str, names: Sequence[str]) -> list[PhoneRow]:
+def _read_selected(connection: Connection, tenant: str, now: float, names: Sequence[str]) -> list[PhoneRow]:
     wanted = set(names)
-    return [row for row in _rows(connection, tenant) if row.login.name in wanted]
+    return [row for row in _rows(connection, tenant, now) if row.login.name in wanted]
 
 
 def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:

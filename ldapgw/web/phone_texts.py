@@ -21,63 +21,61 @@ ANONYMOUS_SECONDS = 900
 
 ADVICE: Mapping[Advice, str] = {
     Advice.LOOPBACK: gettext_noop(
-        "No phone can reach the gateway by this name, which every machine calls itself. The administrator has to set "
-        "public_url under [web] to a name that phones can reach."
+        "“localhost” only works on the gateway itself. Ask your administrator to set public_url under [web] to a "
+        "host name that your phones can reach."
     ),
     Advice.GUESSED_PORT: gettext_noop(
-        "The port is the usual one, as the gateway is not told its own. If the phone does not connect, ask the "
-        "administrator for the port."
+        "This is the usual port; the gateway doesn’t know which one phones have to use. If the phone doesn’t "
+        "connect, ask your administrator."
     ),
     Advice.NO_COMMON_SECURITY: gettext_noop(
-        "This phone cannot log in here: what it can do and what the gateway offers do not meet. The administrator can "
-        "change that under [ldap] and [tls]."
+        "This phone can’t sign in: it supports none of the connections that the gateway offers. Your administrator "
+        "can change that under [ldap] and [tls]."
     ),
-    Advice.PLAIN_ONLY: gettext_noop(
-        "This phone has no TLS: the password and searches are not encrypted. Keep it in a network of your own."
-    ),
-    Advice.PLAIN_HERE: gettext_noop(
-        "The gateway offers no TLS that this phone knows, so the password and searches are not encrypted. Keep it in a "
-        "network of your own."
-    ),
-    Advice.CERTIFICATE: gettext_noop("The connection is encrypted; the phone has to trust the gateway’s certificate."),
+    Advice.PLAIN_ONLY: gettext_noop("This phone doesn’t support encryption. Use it only on a trusted network."),
+    Advice.PLAIN_HERE: gettext_noop("This phone connects without encryption. Use it only on a trusted network."),
+    Advice.CERTIFICATE: gettext_noop("The connection is encrypted. The phone has to trust the gateway’s certificate."),
     Advice.HOST_NAME: gettext_noop(
-        "Certificates are for names: with an address as server, a phone that checks them will refuse."
+        "The server is an IP address, but certificates are for names. A phone that checks certificates won’t connect."
     ),
-    Advice.OLD_FIRMWARE: gettext_noop("Old firmware has no LDAPS (P8037): update it, or it will not connect."),
+    Advice.OLD_FIRMWARE: gettext_noop(
+        "Older firmware doesn’t support LDAPS (P8037). If the phone doesn’t connect, update it."
+    ),
     Advice.TRUST_LIST: gettext_noop(
-        "Name the file of the certificate in TRUSTCERTS too. The phone needs the server’s name, not its address."
+        "Add the certificate’s file to TRUSTCERTS, too. Use the server’s name, not its IP address."
     ),
     Advice.NAME_CHARACTERS: gettext_noop(
-        "This phone takes only letters and digits as a user name: add it again under a name without dots and hyphens."
+        "This phone only accepts letters and digits in a user name. Rename it so that the name has no dots or hyphens."
     ),
     Advice.TLS_UNVERIFIED: gettext_noop(
-        "How this phone is told to use TLS is not verified. If it does not connect, look at its own manual."
+        "We haven’t tested the TLS setting of this phone. If it doesn’t connect, check the phone’s manual."
     ),
-    Advice.STAR_ADDED: gettext_noop("Firmware before 10.1.27 adds the star by itself; two stars do no harm."),
+    Advice.STAR_ADDED: gettext_noop("Firmware before 10.1.27 adds the star itself. Two stars do no harm."),
     Advice.ONE_NUMBER: gettext_noop(
-        "This phone can dial only one number per contact: add it again with an entry for each number."
+        "This phone can dial only one number per contact. Add it again with an entry for each number."
     ),
     Advice.NO_CALLER_LOOKUP: gettext_noop(
-        "It can search, but shows no name when somebody calls: nothing that its maker publishes says that it asks."
+        "This phone can search, but may not show callers’ names: its vendor doesn’t document that it looks them up."
     ),
     Advice.FIELDS_ALONE: gettext_noop(
-        "Enter these values on the phone’s own web page; a file for it is not known for sure."
+        "Enter these values on the phone’s web page. We don’t know a settings file for it."
     ),
     Advice.NUMBER_FIELDS: gettext_noop(
-        "Which numbers it shows cannot be set by a file for sure; it asks for those that it knows."
+        "We don’t know how a file sets which numbers this phone shows. It asks for the ones it knows."
     ),
     Advice.NAME_LENGTH: gettext_noop(
-        "Its field takes 50 characters at most as a user name: add the phone again under a shorter name."
+        "This phone accepts at most 50 characters as a user name. Give it a shorter name."
     ),
     Advice.ROOT_CERTIFICATE: gettext_noop(
-        "If an authority of your own signed the gateway’s certificate, LDAP_ROOT_CERT_PATH has to name the URL of that "
+        "If a private authority signed the gateway’s certificate, set LDAP_ROOT_CERT_PATH to the URL of the "
         "authority’s certificate."
     ),
-    Advice.GLOBAL_PHONEBOOK: gettext_noop("Choose LDAP as the type of the base’s global phonebook too."),
+    Advice.GLOBAL_PHONEBOOK: gettext_noop("Also choose LDAP as the type of the base’s global phonebook."),
     Advice.SEARCH_ON_DEMAND: gettext_noop(
-        "Choose “search on demand” if the book is large; otherwise it fetches the whole book each time it starts."
+        "If you have many contacts, choose “search on demand”. Otherwise the softphone loads all of them each time "
+        "it starts."
     ),
-    Advice.EXACT_NUMBER: gettext_noop("It compares callers’ numbers whole, which is what the gateway does, too."),
+    Advice.EXACT_NUMBER: gettext_noop("It compares callers’ whole numbers, as the gateway does."),
 }
 # Advice that warns of a problem; all other advice is information.
 SERIOUS_ADVICE = frozenset(

@@ -303,7 +303,7 @@ _NOTHING_RANDOM = """([shown, drawn]) => {
 def activity(here: Window) -> None:
     """Somebody has connected and added a phone."""
     here.connect("alice@acme.example")
-    here.site.add_phone("desk-log", "--tenant", "acme", "--account", "alice@acme.example")
+    here.site.add_phone(f"desk-log-{here.language.tag}", "--tenant", "acme", "--account", "alice@acme.example")
     _administration(here, "acme")
     here.open("admin/activity")
 

@@ -316,7 +316,7 @@ def test_a_wrong_password(gateway: Gateway) -> None:
     assert gateway.json("explain", "zzzz", "--phone", "desk1")["refused"] == refused
     assert "rejected_login" in [one["code"] for one in gateway.json("accounts")[0]["warnings"]]
     status = gateway.json("status")
-    assert status["tenants"][0]["phones"] == {"working": 0, "problems": 1, "waiting": 0}
+    assert status["tenants"][0]["phones"] == {"working": 0, "problems": 0, "refused": 1, "waiting": 0}
     assert "Wrong password in desk1. See: ldapgw phones list" in status["actions"]
 
 

@@ -29,7 +29,7 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
     assert [line for line in lines if line.startswith(("Acme", "  Acc", "  Pho", "  Con"))] == [
         "Acme GmbH (acme)",
         "  Accounts     1 ok, 1 attention",
-        "  Phones       1 working, 1 problems, 1 waiting",
+        "  Phones       1 working, 1 with settings to fix, 1 waiting",
         "  Contacts     1, last synced 2026-01-31 09:30",
     ]
     needed = lines[lines.index("Needs action:") + 1 :]
@@ -39,7 +39,7 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
         "! Settings to fix in desk2. See",
     ]
     assert (told["running"], told["process"], told["since"]) == (True, os.getpid(), "2026-01-31T09:30:00Z")
-    assert told["tenants"][0]["phones"] == {"working": 1, "problems": 1, "waiting": 1}
+    assert told["tenants"][0]["phones"] == {"working": 1, "problems": 1, "refused": 0, "waiting": 1}
     assert told["tenants"][0]["last_sync"] == "2026-01-31T09:30:00Z"
 
 

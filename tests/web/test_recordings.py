@@ -53,11 +53,11 @@ def test_a_recording_is_begun_and_ended(stage: Stage) -> None:
     assert stored(stage) == StoredRecording("desk1", now, now + RECORDING_SECONDS, is_plain=False)
     assert stage.changes == before + 1
     page = words_on(browser.get(PHONE))
-    assert "The phone is being recorded until" in page
+    assert "Recording until" in page
     assert "Record for ten minutes" not in page
     assert browser.submit(RECORD, action="stop").status == 303
     page = words_on(browser.get(PHONE))
-    assert "its file is being written" in page
+    assert "Its file is being written" in page
     assert "Record for ten minutes" not in page
 
 
@@ -82,11 +82,11 @@ def test_real_names_are_for_the_command_line(stage: Stage) -> None:
     """The page says that a phone is recorded so, and has no file."""
     browser = owner(stage)
     begin(stage, is_plain=True)
-    assert "with real names and numbers, by an administrator" in words_on(browser.get(PHONE))
+    assert "An administrator of the gateway is recording this phone until" in words_on(browser.get(PHONE))
     browser.submit(RECORD, action="stop")
     written(stage, is_plain=True)
     page = words_on(browser.get(PHONE))
-    assert "only an administrator of the gateway gets it" in page
+    assert "only the gateway’s administrator can get it" in page
     assert "Download the recording" not in page
     assert browser.get(FILE).status == 404
 
