@@ -32,7 +32,7 @@ INSIDE = {
     "why not found": "explain?phone=desk1",
     "administration": "admin",
     "500 phones, a page of them": "admin/phones",
-    "500 phones, searched and sorted": "admin/phones?find=desk&sort=-name&page=5",
+    "500 phones, filtered and sorted": "admin/phones?show=unused&sort=-name&page=5",
 }
 # Somebody with a large book, and the pages of the list of contacts.
 CROWDED, CONTACTS = "greta@acme.example", 5000

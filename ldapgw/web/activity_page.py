@@ -6,7 +6,7 @@ from __future__ import annotations
 from ldapgw.store import activity
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.record_texts import act_words, actor_words
 from ldapgw.web.sessions import Visitor
 
@@ -24,14 +24,21 @@ class ActivityPage:
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this page."""
-        return (get("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),)
+        return (
+            get("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
+        )
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``/{tenant}/admin/activity``, filtered by ``act`` and ``person``, from the page ``page`` on."""
-        act, person = request.query.get("act", ""), request.query.get("person", "").strip()[:_MAX_PERSON]
-        wanted = request.query.get("page", "1")
+        """``/{tenant}/admin/activity``, filtered by ``act`` and ``person``, from the page ``page`` on.
+
+        A person comes in a form, and stands in no address of a page.
+        """
+        query = request.form or request.query
+        act, person = query.get("act", ""), request.form.get("person", "").strip()[:_MAX_PERSON]
+        wanted = query.get("page", "1")
         number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
-        oldest_first = request.query.get("order") == "oldest"
+        oldest_first = query.get("order") == "oldest"
         store = self._layout.dependencies.store
         log = await store.read(
             activity.read_page, tenant.name, act=act, person=person, number=number, oldest_first=oldest_first

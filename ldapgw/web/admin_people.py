@@ -133,6 +133,7 @@ class AdminPeople:
         """The routes of these pages."""
         return (
             get("/<tenant>/admin/people", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/people", self.show, RequiredRole.ADMIN),
             get("/<tenant>/admin/people/act", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/people/act", self.act, RequiredRole.ADMIN),
             get("/<tenant>/admin/people/<account_id>", self.person, RequiredRole.ADMIN),
@@ -140,7 +141,7 @@ class AdminPeople:
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/admin/people``: the table."""
-        query = TableQuery.of(request.query, _COLUMNS, _FILTERS)
+        query = TableQuery.of(request.query, request.form, _COLUMNS, _FILTERS)
         table = await self._dependencies.store.read(read_people, tenant, self._layout.now(), query)
         return self._layout.page(
             request,

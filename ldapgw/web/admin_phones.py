@@ -134,6 +134,7 @@ class AdminPhones:
         """The routes of these pages."""
         return (
             get("/<tenant>/admin/phones", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/phones", self.show, RequiredRole.ADMIN),
             get("/<tenant>/admin/phones/act", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/phones/act", self.act, RequiredRole.ADMIN),
             get("/<tenant>/admin/phones/new", self.new, RequiredRole.ADMIN),
@@ -142,7 +143,7 @@ class AdminPhones:
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/admin/phones``: the table."""
-        query = TableQuery.of(request.query, _COLUMNS, _FILTERS)
+        query = TableQuery.of(request.query, request.form, _COLUMNS, _FILTERS)
         table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
         return self._layout.page(
             request,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tables of the administration: searched, filtered, sorted and cut into pages by an address's query.  Pure."""
+"""The tables of the administration: searched, filtered, sorted and cut into pages.  Pure.
+
+What is sought may be somebody's address, so it comes in a form and stands in no address of a page.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,14 @@ class TableQuery:
     page: int = 1
 
     @classmethod
-    def of(cls, query: Mapping[str, str], columns: Collection[str], filters: Collection[str]) -> TableQuery:
-        """Read the query of an address; what is not known counts as not given."""
+    def of(
+        cls, query: Mapping[str, str], form: Mapping[str, str], columns: Collection[str], filters: Collection[str]
+    ) -> TableQuery:
+        """Read the query of an address, or the form of a search; what is not known counts as not given."""
+        query = form or query
         show, sort, page = query.get("show", ""), query.get("sort", ""), query.get("page", "1")
         return cls(
-            find=query.get("find", "").strip()[:_MAX_SOUGHT],
+            find=form.get("find", "").strip()[:_MAX_SOUGHT],
             show=show if show in filters else "",
             sort=sort if sort.removeprefix("-") in columns else "",
             page=int(page) if page.isascii() and page.isdecimal() and len(page) < 6 else 1,
@@ -48,9 +54,13 @@ class TableQuery:
         """The query of another page of the same table."""
         return replace(self, page=number).encoded
 
+    def turned(self, column: str) -> str:
+        """`sort` for a column; the other way if the table is sorted by this column already."""
+        return f"-{column}" if self.sort == column else column
+
     def sorted_by(self, column: str) -> str:
-        """The query of the table sorted by a column; sorted the other way if it is sorted by this column already."""
-        return replace(self, sort=f"-{column}" if self.sort == column else column, page=1).encoded
+        """The query of the table sorted by a column."""
+        return replace(self, sort=self.turned(column), page=1).encoded
 
     def direction(self, column: str) -> str:
         """How the table is sorted by a column, as ``aria-sort`` has it; empty: by another one."""
@@ -58,8 +68,8 @@ class TableQuery:
 
     @property
     def encoded(self) -> str:
-        """The query of an address, without what is not given."""
-        given = {"find": self.find, "show": self.show, "sort": self.sort, "page": self.page if self.page > 1 else ""}
+        """The query of an address, without what is not given, and without what is sought."""
+        given = {"show": self.show, "sort": self.sort, "page": self.page if self.page > 1 else ""}
         return urlencode({name: value for name, value in given.items() if value})
 
 
