@@ -24,7 +24,8 @@ from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"
 
-# What the vendors' phones ask a provisioning server for; other phones' files are named by the MAC address alone.
+# What the vendors' phones ask a provisioning server for; other phones' files are named by the MAC address alone.  None
+# of the names is verified with a phone.
 _MAC_NAMES: Mapping[str, str] = {
     "yealink": "{mac}.cfg",
     "snom": "{MAC}.xml",
