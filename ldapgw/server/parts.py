@@ -259,7 +259,7 @@ class Parts:
             scheduler=scheduler,
             take_binds=catalog.take_seen_phones,
             read_clients=clients.refresh,
-            notify_pages=AccountWatcher(store, notifier).check,
+            notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
             read_recordings=phone_recorder.refresh,
         )
 

@@ -127,6 +127,7 @@ class MonitoredStore:
     :param now: the time of day, in seconds since the epoch.
     :ivar failing_since: when the first failure since `mark_recovered` occurred, by `now`; None: no failure.
     :ivar is_damaged: whether one of these failures was a damaged database file.
+    :ivar recoveries: how often `mark_recovered` was called.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float], now: Callable[[], float]) -> None:
@@ -138,6 +139,7 @@ class MonitoredStore:
         self._since: dict[str, float] = {}
         self.failing_since: float | None = None
         self.is_damaged = False
+        self.recoveries = 0
 
     @property
     def is_failing(self) -> bool:
@@ -164,6 +166,7 @@ class MonitoredStore:
     def mark_recovered(self) -> None:
         """Note that the database can be used again, and log the recovery if the failure was logged."""
         self.failing_since, self.is_damaged = None, False
+        self.recoveries += 1
         if self._logged:
             log.info("the database can be used again")
         self._logged.clear()

@@ -66,11 +66,15 @@ class AccountWatcher:
     """Notifies the topics of persons whose accounts have changed in the database, whoever changed them.
 
     Mutable: the last known states of the watched accounts.
+
+    :param recoveries: how often the database could be used again after a failure.  Pages say while it fails that it
+        does, so that each recovery changes all of them.
     """
 
-    def __init__(self, store: Store, notifier: ChangeNotifier) -> None:
+    def __init__(self, store: Store, notifier: ChangeNotifier, recoveries: Callable[[], int]) -> None:
         self._store = store
         self._notifier = notifier
+        self._recoveries = recoveries
         self._last_states: Mapping[str, Hashable] = {}
 
     async def check(self) -> None:
@@ -79,7 +83,8 @@ class AccountWatcher:
         :raises StoreError: when the database cannot be used.
         """
         watched = [topic for topic in self._notifier.topics() if topic.startswith("person ")]
-        states = await self._store.read(_account_states, watched) if watched else {}
+        recoveries = self._recoveries()
+        states = await self._store.read(_account_states, watched, recoveries) if watched else {}
         last_states, self._last_states = self._last_states, states
         for topic, state in states.items():
             # A person watched for the first time may have changed since the page was rendered.
@@ -87,8 +92,8 @@ class AccountWatcher:
                 self._notifier.notify(topic)
 
 
-def _account_states(connection: Connection, topics: Collection[str]) -> dict[str, Hashable]:
+def _account_states(connection: Connection, topics: Collection[str], recoveries: int) -> dict[str, Hashable]:
     """By topic, everything about a person's accounts that can change."""
     persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
     status_keys = accounts.read_status_keys(connection, {sub for _, sub in persons})
-    return {person_topic(tenant, sub): status_keys.get((tenant, sub), ()) for tenant, sub in persons}
+    return {person_topic(tenant, sub): (recoveries, status_keys.get((tenant, sub), ())) for tenant, sub in persons}

@@ -61,6 +61,26 @@ def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     assert len(here.context.pages) == 1
 
 
+@pytest.mark.long  # the page waits two seconds
+def test_connecting_while_the_gateway_is_busy(window: OpenWindow) -> None:
+    """The page that opened the window asks again until it is answered: nobody else tells it of the consent."""
+    here = window()
+    here.expected = ("503", "429", "ERR_FAILED")
+    refused = iter((503, 429, 0))
+
+    def answer(route: Any) -> None:
+        status = next(refused, None)
+        if "ldapgw-live" not in route.request.headers or status is None:
+            return route.continue_()
+        return route.fulfill(status=status) if status else route.abort()
+
+    here.open()
+    here.page.route(here.site.page, answer)
+    here.consent(here.popup(), BOB)
+    here.waits_for("Connected")
+    expect(here.page.locator("main")).to_contain_text("Google contacts are connected.")
+
+
 @pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_signing_in(window: OpenWindow, language: str) -> None:

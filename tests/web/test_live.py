@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, sign_ins, sync_state
 from ldapgw.store.account_status import SyncProgress
+from ldapgw.store.worker import MonitoredStore
 from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
@@ -48,13 +49,19 @@ def test_one_who_ends_while_told() -> None:
 
 
 @pytest.fixture
-def watched(stage: Stage) -> tuple[AccountWatcher, list[str]]:
+def monitored(stage: Stage) -> MonitoredStore:
+    """The store as the gateway has it, which knows of its failures."""
+    return MonitoredStore(stage.store, stage.clock.seconds, stage.clock.seconds)
+
+
+@pytest.fixture
+def watched(stage: Stage, monitored: MonitoredStore) -> tuple[AccountWatcher, list[str]]:
     """Alice's page is open, Bob's is not; what is heard of either."""
     for address in (ALICE, BOB):
         stage.browser().consent(account=address)
     heard: list[str] = []
     stage.live.subscribe([person_topic("acme", stage.world.account(ALICE).sub)], lambda: heard.append(ALICE))
-    watch = AccountWatcher(stage.store, stage.live)
+    watch = AccountWatcher(monitored, stage.live, lambda: monitored.recoveries)
     look(watch)
     heard.clear()
     return watch, heard
@@ -105,6 +112,15 @@ def test_a_page_that_was_opened_meanwhile(stage: Stage, watched: tuple[AccountWa
     stage.live.subscribe([person_topic("acme", stage.world.account(BOB).sub)], lambda: heard.append(BOB))
     look(watch)
     assert heard == [BOB]
+
+
+def test_the_database_can_be_used_again(monitored: MonitoredStore, watched: tuple[AccountWatcher, list[str]]) -> None:
+    """Pages that were made meanwhile say that it cannot: they are told, although no account has changed."""
+    watch, heard = watched
+    monitored.mark_recovered()
+    look(watch)
+    look(watch)
+    assert heard == [ALICE]
 
 
 # --- the streams ----------------------------------------------------------------------------------------------------

@@ -113,11 +113,14 @@ async function look() {
   if (leaving) return;
   if (looking) return void (again = true);
   looking = true;
+  const arriving = arrived;
+  let answered = false;
+  arrived = false;
   try {
     // Only who arrives takes the message of the next page.
-    const headers = { "Ldapgw-Live": arrived ? "arrival" : "look", ...(etag && { "If-None-Match": etag }) };
-    arrived = false;
+    const headers = { "Ldapgw-Live": arriving ? "arrival" : "look", ...(etag && { "If-None-Match": etag }) };
     const answer = await fetch(location.href, { headers, cache: "no-store" });
+    answered = answer.status < 500 && answer.status !== 429;
     if (leaving) {
       // What the form leads to is the news.
     } else if (answer.ok) {
@@ -142,6 +145,11 @@ async function look() {
     // Not to be reached now; the next look will tell.
   }
   looking = false;
+  if (arriving && !answered) {
+    // Where nobody was signed in there are no events, and nothing else would tell.
+    arrived = true;
+    setTimeout(look, 2000);
+  }
   if (again) {
     again = false;
     look();
