@@ -25,7 +25,7 @@ from bench.runs import Figure
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import SyncRequest
-from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from tests.support import pdu
 
 CHANGED = 100
@@ -112,7 +112,7 @@ def _watch(target: Target, changed: list[Person], enough: Callable[[Probe], bool
 
 def _ask_for_sync(home: Path) -> None:
     """What ``ldapgw sync`` does."""
-    database = Database(f"sqlite:///{home / 'state' / DATABASE_FILE}")
+    database = database_at(f"sqlite:///{home / 'state' / DATABASE_FILE}")
     with database.begin() as connection:
         [account] = accounts.find_by_address(connection, OWNER)
         sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)

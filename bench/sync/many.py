@@ -34,6 +34,7 @@ from ldapgw.store import accounts, contacts, phones, sync_state, tables
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord, SyncState
 from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sync_state import LabelState
 from ldapgw.sync.book_cache import FOLDER
@@ -253,7 +254,7 @@ def _records(numbers: range) -> tuple[ContactRecord, ...]:
 
 @contextmanager
 def _database(home: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{home / 'state' / DATABASE_FILE}")
+    database = database_at(f"sqlite:///{home / 'state' / DATABASE_FILE}")
     yield database
     database.close()
 

@@ -31,6 +31,7 @@ from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.sync_state import request_sync
 from tests.support.checkout import ROOT
 
@@ -173,7 +174,7 @@ class _Runs:
 
     @contextmanager
     def _database(self) -> Iterator[Database]:
-        database = Database(f"sqlite:///{self.home / 'state' / DATABASE_FILE}")
+        database = database_at(f"sqlite:///{self.home / 'state' / DATABASE_FILE}")
         yield database
         database.close()
 

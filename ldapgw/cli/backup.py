@@ -17,7 +17,7 @@ from ldapgw.store import activity
 from ldapgw.store.activity import Act
 from ldapgw.store.backup import back_up
 from ldapgw.store.backup import restore as put_back
-from ldapgw.store.database import prepare_state_dir
+from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.key_rotation import rotate
 from ldapgw.store.secrets import SecretBox, new_key
 

@@ -27,7 +27,9 @@ from ldapgw.server.tenants import configure_aliases
 from ldapgw.store import accounts, activity, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Entry
-from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import is_valid_name
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
@@ -201,7 +203,7 @@ def _owner(path: Path) -> int:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Database]:
-    database = Database(url)
+    database = database_at(url)
     try:
         database.open()
         yield database

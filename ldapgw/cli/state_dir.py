@@ -15,7 +15,8 @@ from ldapgw.cli.site import Site, is_missing
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
-from ldapgw.store.database import Database, revisions
+from ldapgw.store.database import revisions
+from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
 
 
@@ -132,7 +133,7 @@ def _missing(what: str, path: Path, *, may_create: bool = True) -> CheckResult:
 
 def _other_database(url: str) -> CheckResult:
     try:
-        Database(url).close()
+        database_at(url).close()
     except StoreError as error:
         message = error.problems[0].removeprefix("database: ")
         return CheckResult(CheckStatus.FAILED, "database", message, is_setting=True)

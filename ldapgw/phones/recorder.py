@@ -44,7 +44,7 @@ from ldapgw.phones.recording import (
 from ldapgw.phones.replay import MAX_RESPONSE
 from ldapgw.phones.stand_ins import stand_in_text
 from ldapgw.store import phones, recordings
-from ldapgw.store.database import replace_file
+from ldapgw.store.files import replace_file
 from ldapgw.store.recordings import StoredRecording
 from ldapgw.store.worker import Store
 

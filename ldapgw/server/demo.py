@@ -41,6 +41,7 @@ from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 TENANT = "acme"
@@ -110,7 +111,7 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
     response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
     if response.status != 200 or response.url != page:
         raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
-    database = Database(database_url(Path(settings.state_dir), settings.database))
+    database = database_at(database_url(Path(settings.state_dir), settings.database))
     database.open()
     account = await _wait_for_first_sync(database)
     password = _add_phone(database, account, clock.seconds())

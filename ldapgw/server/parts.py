@@ -50,7 +50,7 @@ from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
-from ldapgw.store.worker import ChangeDetector, MonitoredStore, StoreWorker
+from ldapgw.store.worker import MonitoredStore, StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.change_watcher import ChangeWatcher
@@ -254,7 +254,7 @@ class Parts:
         change_watcher = ChangeWatcher(
             clock=wall_clock,
             store=store,
-            change_detector=ChangeDetector(state.database),
+            change_detector=state.database.change_detector(),
             publisher=publisher,
             scheduler=scheduler,
             take_binds=catalog.take_seen_phones,

@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, changes, sync_state
-from ldapgw.store.database import Database, copy_owner, prepare_state_dir
+from ldapgw.store.engines import database_at
+from ldapgw.store.files import copy_owner, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
 
 DATABASE_FILE = "ldapgw.db"
@@ -152,7 +153,7 @@ class OpenStateDir:
 
     def __init__(self, state_dir: Path, configured: str, *, new_store: bool = True) -> None:
         prepare_state_dir(state_dir, create=new_store)
-        self.database = Database(database_url(state_dir, configured))
+        self.database = database_at(database_url(state_dir, configured))
         check_database_not_lost(state_dir, self.database.file, new_store=new_store)
         self.lock = StateDirLock(state_dir)
         with ExitStack() as undo:
@@ -181,7 +182,7 @@ def create_state_dir(state_dir: Path) -> None:
     check_database_not_lost(state_dir, file, new_store=True)
     if _has_content(file):
         return
-    database = Database(database_url(state_dir, ""))
+    database = database_at(database_url(state_dir, ""))
     try:
         database.open()
         with database.begin() as connection:

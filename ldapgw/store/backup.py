@@ -19,9 +19,12 @@ from sqlalchemy import Connection, delete, update
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes
 from ldapgw.store.copies import SIDE_FILE_ENDINGS
-from ldapgw.store.database import BUSY_SECONDS, Database, check_writable, copy_owner, flush_to_disk, replace_file
+from ldapgw.store.database import check_writable
+from ldapgw.store.engines import database_at
+from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import unseal_all
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sqlite import BUSY_SECONDS
 from ldapgw.store.tables import account, consent_flow, sign_in
 
 _TRY_SECONDS = 0.25
@@ -84,7 +87,7 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None
     :param latest: the highest generation that has been published; books of such a generation must not be taken for
         books of the restored accounts.
     """
-    copy = Database(f"sqlite:///{work}", keeps_copies=False)
+    copy = database_at(f"sqlite:///{work}", keeps_copies=False)
     try:
         copy.open()
         with copy.begin() as connection:

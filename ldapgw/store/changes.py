@@ -3,7 +3,7 @@
 
 Triggers mark whatever is written, in the same transaction: the table ``change`` has the last change of each account and
 phone, and its number grows with each change.  A look therefore takes time for what has changed, however many accounts
-there are.  `read_since` is all that another database has to do in another way.
+there are.  How the numbers are compared depends on the engine (`ldapgw.store.database.Database.position`).
 """
 
 from __future__ import annotations
@@ -17,24 +17,29 @@ from sqlalchemy import Connection, delete, func, insert, select
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import chunks
+from ldapgw.store.database import database_of
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import account, change, phone
 
 _EPOCH = "epoch"
+# How long the mark of a removed phone is kept where other gateways may not have read it yet.
+KEPT_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Up to where changes were read.
 
-    :ivar file: device and inode of the database, which change when the file is replaced; None: it is in memory.
-    :ivar number: of the last change.
+    :ivar identity: of the database; another one after it was replaced by another database.
+    :ivar next: the number from which changes were not read yet.
+    :ivar at: the time of the look, in seconds since the epoch, where marks are kept for a limited time; else 0.
     :ivar epoch: another one after a backup was restored into the same file, whose numbers are of an earlier time.
     """
 
-    file: tuple[int, int] | None
-    number: int
+    identity: object
+    next: int
     epoch: str | None = None
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +61,20 @@ class Changes:
 def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     """Read the accounts and phones that have changed.
 
-    :param cursor: of the last look; None: read all.  After the file was replaced all are read too.
+    :param cursor: of the last look; None: read all.  After the database was replaced all are read too.
     """
-    file = _identity(connection)
-    number = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
+    position = database_of(connection).position(connection)
     epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
-    now = Cursor(file, number, epoch)
-    if cursor is None or (cursor.file, cursor.epoch) != (file, epoch) or cursor.number > number:
+    now = Cursor(position.identity, position.next, epoch, position.at)
+    if cursor is None or not _continues(cursor, now):
         return Changes(
             now,
             is_whole=True,
             accounts={one.id: one for one in accounts.read_all(connection)},
             phones={one.name: one for one in phones.read_all(connection)},
         )
-    if cursor.number == number:
-        return Changes(now, is_whole=False)
     # Asked for one kind, SQLite would go through all marks of that kind.
-    marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number > cursor.number)).all()
+    marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
     changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
     for ids in chunks(list(changed_accounts)):
@@ -80,6 +82,12 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     for names in chunks(list(changed_phones)):
         changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
     return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
+
+
+def _continues(cursor: Cursor, now: Cursor) -> bool:
+    """Whether the marks tell all that has changed between two looks."""
+    is_same = (cursor.identity, cursor.epoch) == (now.identity, now.epoch)
+    return is_same and cursor.next <= now.next and now.at - cursor.at < KEPT_SECONDS / 2
 
 
 def begin_epoch(connection: Connection) -> None:
@@ -93,11 +101,3 @@ def forget_removed(connection: Connection) -> None:
     last = select(func.max(change.c.number)).scalar_subquery()
     removed = change.c.key.not_in(select(phone.c.name))
     connection.execute(delete(change).where(change.c.kind == "phone", removed, change.c.number < last))
-
-
-def _identity(connection: Connection) -> tuple[int, int] | None:
-    path = connection.engine.url.database
-    if not path:
-        return None
-    status = os.stat(path)  # noqa: PTH116  a name that SQLAlchemy gives
-    return status.st_dev, status.st_ino

@@ -27,7 +27,8 @@ from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store.accounts import CLEARED_COLUMNS
-from ldapgw.store.database import BUSY_SECONDS, replace_file
+from ldapgw.store.files import replace_file
+from ldapgw.store.sqlite import BUSY_SECONDS
 
 DAY = 86400.0
 MAX_AGE_SECONDS = 30 * DAY

@@ -16,7 +16,7 @@ from typing import Self
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.database import replace_file
+from ldapgw.store.files import replace_file
 
 _Stamp = tuple[int, int, int]
 _UNFIT = UnfitKey("a stored secret does not fit the key file; put back the key that belongs to it")

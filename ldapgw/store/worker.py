@@ -3,9 +3,6 @@
 
 Transactions that only read have a thread of their own, so that a page does not wait for a sync that writes.
 
-`ChangeDetector` notices changes by other processes and other connections.  SQLite reports them by
-``PRAGMA data_version`` on a connection that nothing else uses; PostgreSQL would use ``LISTEN``.
-
 `MonitoredStore` logs when the database cannot be used and when it can be used again, once each, however many calls
 fail.  Everything in the gateway that uses the database, or another file on its disk, goes through one `MonitoredStore`.
 Mutable: the problems of the present outage, when each began, and when each was logged last.
@@ -17,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -71,11 +67,7 @@ class StoreWorker:
         self._read_in_thread = read_in_thread
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        def in_transaction() -> T:
-            with self._database.begin() as connection:
-                return function(connection, *args, **kw)
-
-        return self._run_in_thread(in_transaction)
+        return self._run_in_thread(self._database.run, function, *args, **kw)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         def in_transaction() -> T:
@@ -83,41 +75,6 @@ class StoreWorker:
                 return function(connection, *args, **kw)
 
         return self._read_in_thread(in_transaction)
-
-
-class ChangeDetector:
-    """Notices commits of other connections; to be called on the store's thread."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: Connection | None = None
-        self._version: tuple[object, object] | None = None  # the file's identity and SQLite's data_version
-
-    def has_changed(self) -> bool:
-        """Whether anything was committed since the last call; true at the first call and after the file was replaced.
-
-        A missing database counts as unchanged: the books that are served stay.  So does one that is read-only, which
-        cannot be opened for writing while a connection of this process still reads it.
-        """
-        if self._database.is_read_only:
-            self.close()
-            return False
-        try:
-            identity = self._database.identity()
-            if self._connection is None or self._version is None or self._version[0] != identity:
-                self.close()
-                self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            version = (identity, self._connection.exec_driver_sql("PRAGMA data_version").scalar())
-        except (OSError, DBAPIError):
-            return False
-        before, self._version = self._version, version
-        return version != before
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.invalidate()  # the connection's pool may be gone by now
-            self._connection.close()
-            self._connection = None
 
 
 class MonitoredStore:

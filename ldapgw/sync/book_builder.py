@@ -17,7 +17,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.errors import StoreError
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
-from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 # How many entries `free_slowly` frees at a time.
@@ -139,7 +139,7 @@ def build_cached_books(
     :param folder: folder of the book cache.
     """
     gateway = os.getppid()
-    database = Database(url)
+    database = database_at(url)
     try:
         with database.begin_read() as connection:
             stored, labels = _StoredContacts(connection, account.id), contacts.read_labels(connection, account.id)

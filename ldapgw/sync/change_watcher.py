@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from ldapgw.errors import StoreError
 from ldapgw.store import phones
-from ldapgw.store.database import check_writable
+from ldapgw.store.database import ChangeDetector, check_writable
 from ldapgw.store.phones import LastBind
-from ldapgw.store.worker import ChangeDetector, MonitoredStore
+from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 

@@ -28,6 +28,7 @@ from ldapgw.server.reactor import WallClock
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.faults.company import ATTRIBUTES, Entries
@@ -176,7 +177,7 @@ class Machine:
     def transact(self, function: Callable[..., Any], *args: object, **kw: object) -> Any:
         """One transaction of another process."""
         if self.commands is None:
-            self.commands = Database(f"sqlite:///{self.folder / 'state' / 'ldapgw.db'}")
+            self.commands = database_at(f"sqlite:///{self.folder / 'state' / 'ldapgw.db'}")
             self.commands.open()
         with self.commands.begin() as connection:
             return function(connection, *args, **kw)

@@ -21,7 +21,7 @@ from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.google.sandbox.app import AUTHORIZATION
 from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest
-from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.faults.office import Office
 from tests.support.site.running import Process, fetch, wait_until
@@ -133,7 +133,7 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
 
 def transact(office: Office, function: Callable[..., object], *args: object) -> None:
     """What a command does, without its start."""
-    database = Database(f"sqlite:///{office.database}")
+    database = database_at(f"sqlite:///{office.database}")
     with database.begin() as connection:
         function(connection, *args)
     database.close()

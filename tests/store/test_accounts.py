@@ -17,7 +17,7 @@ from ldapgw.errors import SuspiciousShrink
 from ldapgw.store import accounts, contacts, directory_accounts, phones, revocations, sign_ins, sync_state, tables
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
 from ldapgw.store.contacts import ContactRecord, SyncState
-from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
@@ -386,7 +386,7 @@ def octets_on_disk(folder: Path) -> bytes:
 
 def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box: SecretBox) -> None:
     """Neither in the database's own file nor in its log; a reader of another process only delays that."""
-    database = Database(f"sqlite:///{tmp_path}/ldapgw.db")
+    database = database_at(f"sqlite:///{tmp_path}/ldapgw.db")
     database.open()
     with database.begin() as connection:
         account = connect(connection, secret_box)

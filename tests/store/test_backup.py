@@ -17,7 +17,6 @@ from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state, table
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
-from ldapgw.store.worker import ChangeDetector
 from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import DESK, GRANT, NOW
@@ -100,7 +99,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
 
 def test_who_has_the_database_open_sees_what_was_restored(site: Site) -> None:
     """As any change of another's; what there was is kept."""
-    watch = ChangeDetector(site.database)
+    watch = site.database.change_detector()
     back_up(site.path, site.backup)
     site.add("late")
     assert watch.has_changed()

@@ -147,7 +147,7 @@ def test_a_file_that_was_put_in_place_of_the_former_is_read_whole(tmp_path: Path
         phones.add(connection, replace(DESK, name="desk2"))
         assert changes.read_since(connection, cursor).is_whole
         assert changes.read_since(connection, cursor).phones.keys() == {"desk2"}
-        behind = Cursor(changes.read_since(connection, None).cursor.file, 99)
+        behind = Cursor(changes.read_since(connection, None).cursor.identity, 99)
         assert changes.read_since(connection, behind).is_whole
     database.close()
     other.close()

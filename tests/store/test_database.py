@@ -15,13 +15,15 @@ from sqlalchemy import Connection, event, insert, text
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
-from ldapgw.store.database import LOG_LIMIT, Database, _alembic, check_writable, prepare_state_dir, revisions
-from ldapgw.store.worker import ChangeDetector
+from ldapgw.store.database import Database, _alembic, check_writable, revisions
+from ldapgw.store.engines import database_at
+from ldapgw.store.files import prepare_state_dir
+from ldapgw.store.sqlite import LOG_LIMIT
 from tests.support.stage.sync import DESK
 
 
 def opened(path: Path) -> Database:
-    database = Database(f"sqlite:///{path}")
+    database = database_at(f"sqlite:///{path}")
     try:
         database.open()
     except StoreError:
@@ -124,7 +126,7 @@ def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
     path = tmp_path / "ldapgw.db"
     with pytest.raises(StoreError) as told:
-        Database(f"sqlite:///{path}").open()
+        database_at(f"sqlite:///{path}").open()
     assert told.value.problems == (
         f"{path}: SQLite 3.35 or newer is needed, this Python has 3.34.1; install a newer one",
     )
@@ -248,7 +250,7 @@ def test_a_database_that_is_replaced_is_used(tmp_path: Path) -> None:
 
 def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the wait, which is shortened here."""
-    monkeypatch.setattr("ldapgw.store.database.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.01)
     database = opened(tmp_path / "ldapgw.db")
     with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -260,8 +262,8 @@ def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_lock_that_goes_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once no try of a whole wait has worked, the next transactions try once, until one works."""
-    monkeypatch.setattr("ldapgw.store.database.BUSY_SECONDS", 0.05)
-    monkeypatch.setattr("ldapgw.store.database.TRY_SECONDS", 0.01)
+    monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("ldapgw.store.sqlite.TRY_SECONDS", 0.01)
     database = opened(tmp_path / "ldapgw.db")
     other = sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)
     tries: list[str] = []
@@ -294,7 +296,7 @@ def test_a_try_to_write_writes(tmp_path: Path) -> None:
     """And changes nothing; damage is found where it is looked for."""
     path = tmp_path / "ldapgw.db"
     database = opened(path)
-    watch = ChangeDetector(database)
+    watch = database.change_detector()
     watch.has_changed()
     with database.begin() as connection:
         before = connection.exec_driver_sql("SELECT * FROM sqlite_schema").all()
@@ -316,7 +318,7 @@ def test_a_try_to_write_writes(tmp_path: Path) -> None:
 def test_other_databases_are_refused_plainly(url: str) -> None:
     """Until they are supported."""
     with pytest.raises(StoreError) as caught:
-        Database(url)
+        database_at(url)
     assert caught.value.problems == ('database: expected "sqlite:///PATH"; other databases are not supported yet',)
 
 
@@ -344,7 +346,7 @@ def test_the_watch_sees_what_others_commit(tmp_path: Path) -> None:
     """Once each, whoever it was; a file that is gone has not changed, one that came back has."""
     path = tmp_path / "ldapgw.db"
     ours, theirs = opened(path), opened(path)
-    watch = ChangeDetector(ours)
+    watch = ours.change_detector()
     assert [watch.has_changed(), watch.has_changed()] == [True, False]
 
     def add(connection: Connection) -> None:

@@ -21,7 +21,8 @@ from ldapgw.ber import tlv
 from ldapgw.server.config import load
 from ldapgw.server.gateway import makeService
 from ldapgw.store import accounts, tenants
-from ldapgw.store.database import Database, revisions
+from ldapgw.store.database import revisions
+from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
@@ -117,7 +118,7 @@ def test_books_are_built_once_more_in_silence(state: Path, caplog_twisted: list[
 
 def test_the_key_opens_what_is_sealed(state: Path) -> None:
     """The grant of an account, and the OAuth client that an administrator has entered."""
-    database = Database(f"sqlite:///{state / 'ldapgw.db'}")
+    database = database_at(f"sqlite:///{state / 'ldapgw.db'}")
     database.open()
     key = SecretBox.open(state / "ldapgw.key", create=False)
     with database.begin() as connection:
@@ -168,7 +169,7 @@ def layout(file: Path) -> dict[str, list[Any]]:
 def test_a_new_database_has_the_same_tables(state: Path, tmp_path: Path) -> None:
     """As one that was upgraded."""
     for file in (tmp_path / "new.db", state / "ldapgw.db"):
-        database = Database(f"sqlite:///{file}")
+        database = database_at(f"sqlite:///{file}")
         database.open()
         database.close()
     assert layout(tmp_path / "new.db") == layout(state / "ldapgw.db")

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnwritableStore
 from ldapgw.store import phones
 from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
 from tests.support.results import result_of
 from tests.support.stage.sync import DESK
@@ -53,7 +54,7 @@ def test_what_is_returned_and_what_is_raised_comes_back(store: MonitoredStore) -
 
 def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
     """It finds what was committed before, and cannot write itself."""
-    database = Database(f"sqlite:///{tmp_path / 'ldapgw.db'}")
+    database = database_at(f"sqlite:///{tmp_path / 'ldapgw.db'}")
     database.open()
     written, read = Event(), Event()
 

@@ -20,7 +20,7 @@ from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.store.worker import ChangeDetector, MonitoredStore
+from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import revise_books
 from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
 from tests.support.stage.databases import open_file
@@ -41,7 +41,7 @@ class Scene(Stage):
         self.refresher = ChangeWatcher(
             clock=self.clock,
             store=self.store,
-            change_detector=ChangeDetector(self.database),
+            change_detector=self.database.change_detector(),
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_binds=self.take_seen,
@@ -281,7 +281,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     refresher = ChangeWatcher(
         clock=scene.clock,
         store=store,  # type: ignore[arg-type]
-        change_detector=ChangeDetector(scene.database),
+        change_detector=scene.database.change_detector(),
         publisher=scene.publisher,
         scheduler=scene.scheduler,
         take_binds=scene.take_seen,

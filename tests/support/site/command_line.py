@@ -19,7 +19,7 @@ from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.database import prepare_state_dir
+from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.databases import open_file
 

@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 
 from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 
 
 @cache
 def _template() -> sqlite3.Connection:
     """A new database, one for all tests of this process."""
-    database = Database("sqlite://")
+    database = database_at("sqlite://")
     database.open()
     template = sqlite3.connect(":memory:", check_same_thread=False)
     borrowed = database.engine.raw_connection()
@@ -31,7 +32,7 @@ def _template() -> sqlite3.Connection:
 
 def open_in_memory() -> Database:
     """A new database in memory, open."""
-    database = Database("sqlite://")
+    database = database_at("sqlite://")
     borrowed = database.engine.raw_connection()
     assert isinstance(borrowed.driver_connection, sqlite3.Connection)
     _template().backup(borrowed.driver_connection)
@@ -46,6 +47,6 @@ def open_file(path: Path) -> Database:
         file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         os.write(file, _template().serialize())
         os.close(file)
-    database = Database(f"sqlite:///{path}")
+    database = database_at(f"sqlite:///{path}")
     database.open()
     return database

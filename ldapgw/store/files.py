@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The state directory and the files in it: private, replaced atomically, flushed to the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ldapgw.errors import StoreError
+
+
+def prepare_state_dir(path: Path, *, create: bool = True) -> None:
+    """Create the folder for the database and the key file, readable for the gateway's user alone.
+
+    A folder on a read-only disk is taken as it is: what is stored there can be served.
+
+    :param create: whether to create the folder if it is missing.
+    :raises StoreError: when the folder cannot be created, or everybody may read it, or this user may not use it.
+    """
+    if not create and not os.path.lexists(path):
+        raise StoreError(
+            f"state_dir = {path}: is not there, and new_store is false; mount the disk with it, or set new_store = "
+            "true to begin anew",
+            is_setting=True,
+        )
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}", is_setting=True) from None
+    if mode & 0o007:
+        raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}", is_setting=True)
+    is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    if not os.access(path, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
+        raise StoreError(f"state_dir = {path}: cannot be written to by this user", is_setting=True)
+
+
+@contextmanager
+def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
+    """Open a new file of mode 0600, which replaces `path` atomically at the end of the block.
+
+    After an exception or a power cut `path` has either its old content or the complete new content.
+
+    :param like: a file or folder whose owner the new file gets; None: the owner is the current user.
+    :raises OSError: when the file cannot be written; `path` is unchanged then.
+    """
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield new
+        if like is not None:
+            copy_owner(new, like)
+        flush_to_disk(new)
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    flush_to_disk(path.parent)
+
+
+def copy_owner(file: Path, like: Path) -> None:
+    """Give a file the owner of another file or folder: root may run commands for a gateway of another user."""
+    if os.geteuid() == 0:
+        status = like.stat()
+        os.chown(file, status.st_uid, status.st_gid)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

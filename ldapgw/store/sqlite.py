@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: MIT
+"""SQLite, the default engine of the database.
+
+SQLite runs in WAL mode, so that readers never wait for the writer, and with ``synchronous=FULL``, so that an
+acknowledged grant survives a power cut.
+
+On a disk that is full or read-only SQLite cannot even read in WAL mode, because it needs files beside the database.
+`SqliteDatabase.open_or_read` then opens the database read-only, without these files.
+Mutable: `SqliteDatabase` knows why it is read-only, and opens the database for writing as soon as that is possible.
+While one thread does so, or finds that the file was replaced, no other thread connects.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+from twisted.logger import Logger
+
+from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
+from ldapgw.store.database import Database, Position, read_revision, revisions, take_erased, upgrade
+from ldapgw.store.tables import change
+
+# A command and the gateway may write at the same time; each writes for milliseconds.
+BUSY_SECONDS = 10
+# How long one attempt to begin a transaction waits for the lock.  Once all attempts of a transaction have failed, each
+# further transaction makes one attempt until one succeeds: queued transactions must not wait ten seconds each.
+TRY_SECONDS = 0.25
+
+# SQLite starts its log (the file ``-wal``) anew once all of it is in the database and nobody reads from it.  The file
+# keeps its size then, and grows on while there is always somebody who reads; so a larger log is emptied.
+LOG_LIMIT = 16 << 20
+
+# The first version that knows the clause RETURNING.
+OLDEST_SQLITE = (3, 35)
+
+# Advice to the operator by SQLite's primary result code (sqlite.org/rescode.html).
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "make room on the disk",
+    sqlite3.SQLITE_IOERR: "look at the disk: it is full, or it fails",
+    sqlite3.SQLITE_BUSY: "another program keeps it locked; end that one",
+    sqlite3.SQLITE_READONLY: "let this user write to the file and to its folder",
+    sqlite3.SQLITE_CANTOPEN: "let this user read and write the file and its folder",
+    sqlite3.SQLITE_CORRUPT: "put a backup back: ldapgw restore FILE",
+    sqlite3.SQLITE_NOTADB: "put a backup back: ldapgw restore FILE",
+}
+# Advice to the operator by errno.
+_ADVICE_ON_FILES = {
+    errno.ENOENT: "put it back",
+    errno.EACCES: "let this user read and write the file and its folder",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.EROFS: "mount the disk for writing",
+}
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# With these a database may be readable that cannot be written.
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_UNWRITABLE_FILES = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
+
+log = Logger()
+
+
+class SqliteDatabase(Database):
+    """An SQLite database.
+
+    :param url: an SQLAlchemy URL: ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
+    :param keeps_copies: whether to keep a copy of the database before an upgrade.
+    """
+
+    def __init__(self, url: str, *, keeps_copies: bool = True) -> None:
+        self._keeps_copies = keeps_copies
+        try:
+            self.engine = self.register(_engine(url))
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
+            raise StoreError(
+                'database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True
+            ) from None
+        self.file = Path(self.engine.url.database) if self.engine.url.database else None
+        # In memory there is one connection.
+        self.reading_engine = (
+            self.register(_engine(url, query_only=True))
+            if self.file
+            else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
+        self._file: tuple[int, int] | None = None
+        self.name = str(self.file or "the database")
+        self._is_locked = False
+        self._has_erased = False
+        self._log_bound = LOG_LIMIT
+        self._first_write: Callable[[Connection], None] | None = None
+        self._why_read_only: UnwritableStore | None = None
+        self._opening = Lock()
+        event.listen(self.engine, "begin", self._begin)
+        for engine in (self.engine, self.reading_engine):
+            event.listen(engine, "do_connect", self._connect_read_only)
+
+    def open(self) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            has = f"this Python has {sqlite3.sqlite_version}"
+            raise StoreError(f"{self.name}: SQLite 3.35 or newer is needed, {has}; install a newer one")
+        try:
+            if self.file:
+                self.file.touch(mode=0o600)
+            found = self._revision()
+            newest, *older = revisions()
+            if found not in {None, newest, *older}:
+                raise StoreError(
+                    f"{self.name}: was made by another version of ldapgw; install that version, nothing was changed"
+                )
+            if found != newest:
+                self._keep_copy(found)
+                with self.engine.begin() as connection:
+                    upgrade(connection)
+            self._file = self.identity()
+        except (DBAPIError, sqlite3.Error, OSError) as error:
+            raise self._store_error(error) from None
+
+    def open_or_read(self, first_write: Callable[[Connection], None]) -> None:
+        self._first_write = first_write
+        self._open_for_writing()
+        if self._why_read_only is None:
+            return
+        try:
+            found = self._revision()
+            self._file = self.identity()
+        except (DBAPIError, OSError):
+            raise self._why_read_only from None
+        if found is None:
+            raise self._why_read_only
+        if found != revisions()[0]:
+            why = self._why_read_only.problems[0]
+            raise StoreError(f"{why}; it is of an older version, which cannot be served before it is upgraded")
+
+    @property
+    def is_read_only(self) -> bool:
+        return self._why_read_only is not None
+
+    def _open_for_writing(self) -> None:
+        """Open the database for writing; when its disk is full or read-only, note why not.
+
+        :raises StoreError: when it cannot be opened for another reason.
+        """
+        assert self._first_write is not None
+        before, self._why_read_only = self._why_read_only, None
+        self.close()
+        try:
+            self.open()
+            with self.engine.begin() as connection:
+                self.check_writable(connection, thoroughly=False)
+                self._first_write(connection)
+        except (StoreError, DBAPIError) as error:
+            found = error if isinstance(error, StoreError) else self._store_error(error)
+            self._why_read_only = found if isinstance(found, UnwritableStore) else before
+            if self._why_read_only is None:
+                raise found from None
+            self.close()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        try:
+            with self._opening:
+                self._check_file()
+                if self._why_read_only is not None:
+                    self._open_for_writing()
+            with self.engine.begin() as connection:
+                yield connection
+                self._has_erased = take_erased(connection) or self._has_erased
+        except (DBAPIError, OSError) as error:
+            raise self._store_error(error) from None
+        if self.file and self._why_read_only is None:
+            self._bound_log(self.file.with_name(f"{self.file.name}-wal"))
+
+    def _bound_log(self, file: Path) -> None:
+        """Empty a log that is too large, or that has what was erased; told once for each doubling where that fails."""
+        if _size(file) < LOG_LIMIT:
+            self._log_bound = LOG_LIMIT
+        if not self._has_erased and _size(file) < self._log_bound:
+            return
+        self._empty_log()
+        if (left := _size(file)) >= self._log_bound:
+            self._log_bound = 2 * left
+            log.warn(
+                "{file}: has {size} MiB, because another program has been reading from the database; end that program",
+                file=str(file),
+                size=left >> 20,
+            )
+
+    def _empty_log(self) -> None:
+        """Write the log back into the file and empty it, so that nothing of what was erased is left in either.
+
+        While another process reads, that has to wait for the next transaction.
+        """
+        with suppress(DBAPIError), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            self._has_erased = bool(is_busy)
+
+    @contextmanager
+    def begin_read(self) -> Iterator[Connection]:
+        try:
+            with self._opening:
+                self._check_file()
+                connection = self.reading_engine.connect()
+            with connection:
+                connection.exec_driver_sql("BEGIN")
+                yield connection
+                connection.exec_driver_sql("ROLLBACK")
+        except (DBAPIError, OSError) as error:
+            raise self._store_error(error) from None
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.reading_engine.dispose()
+
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the file, which change when the file is replaced; None for a database in memory.
+
+        :raises OSError: when the file is missing.
+        """
+        if not self.file:
+            return None
+        status = self.file.stat()
+        return status.st_dev, status.st_ino
+
+    def change_detector(self) -> _ChangeDetector:
+        return _ChangeDetector(self)
+
+    def position(self, connection: Connection) -> Position:
+        """In a transaction that reads, the triggers of another one cannot mark a change with a lower number."""
+        last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
+        return Position(self.identity(), last + 1)
+
+    def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
+        if thoroughly:
+            result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if result != "ok":
+                raise DamagedStore(f"{self.name}: is damaged; {_ADVICE[sqlite3.SQLITE_CORRUPT]}")
+        # SQLite writes a page even when the value stays the same.
+        connection.exec_driver_sql("PRAGMA user_version = 0")
+
+    def _check_file(self) -> None:
+        """Reconnect when the file was replaced: SQLite would go on writing into the deleted file and lose the data."""
+        identity = self.identity()
+        if self._file and identity != self._file:
+            self.close()
+            if self._revision() != revisions()[0]:
+                raise StoreError(f"{self.name}: was replaced by a file that is no database of this ldapgw")
+            self._file = identity
+
+    def _revision(self) -> str | None:
+        with self.engine.connect() as connection:
+            return read_revision(connection, self.name)
+
+    def _keep_copy(self, revision: str | None) -> None:
+        if revision is None or not self.file or not self._keeps_copies:
+            return
+        copy_path = self.file.with_name(f"{self.file.name}.before-upgrade-from-{revision}")
+        copy_path.touch(mode=0o600)
+        try:
+            with closing(sqlite3.connect(self.file)) as current, closing(sqlite3.connect(copy_path)) as copy:
+                current.backup(copy)
+        except sqlite3.Error:
+            copy_path.unlink(missing_ok=True)
+            raise
+
+    def _begin(self, connection: Connection) -> None:
+        """Take the write lock at once: a transaction that reads first and writes later could not wait for the lock."""
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return
+        if self._why_read_only is not None:
+            connection.exec_driver_sql("BEGIN")
+            return
+        tries = 1 if self._is_locked else math.ceil(BUSY_SECONDS / TRY_SECONDS)
+        for tries_left in reversed(range(tries)):
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except DBAPIError as error:
+                self._is_locked = _code(error) == sqlite3.SQLITE_BUSY
+                if not tries_left or not self._is_locked:
+                    raise
+            else:
+                self._is_locked = False
+                return
+
+    def _connect_read_only(self, _dialect: object, _record: object, _args: object, options: dict[str, Any]) -> Any:
+        """Connect without files beside the database, while it is read-only; None: SQLAlchemy connects as always.
+
+        A log with content has to be read too: after a crash the log's index exists, of which SQLite makes a copy in
+        memory then.  Without a log nothing can change the file, because it cannot be written.
+        """
+        if self._why_read_only is None or self.file is None:
+            return None
+        log = self.file.with_name(f"{self.file.name}-wal")
+        how = "readonly_shm=1" if log.exists() and log.stat().st_size else "immutable=1"
+        return sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro&{how}", uri=True, **options)
+
+    def _store_error(self, error: DBAPIError | sqlite3.Error | OSError) -> StoreError:
+        if isinstance(error, OSError):
+            kind = UnwritableStore if error.errno in _UNWRITABLE_FILES else StoreError
+            reason, advice = error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
+        else:
+            code = _code(error)
+            if code == sqlite3.SQLITE_READONLY and self._why_read_only is not None:
+                return UnwritableStore(self._why_read_only.problems)
+            kind = DamagedStore if code in _DAMAGE else UnwritableStore if code in _UNWRITABLE else StoreError
+            reason, advice = str(getattr(error, "orig", error)).partition("\n")[0], _ADVICE.get(code)
+        return kind(f"{self.name}: cannot be used: {reason}" + (f"; {advice}" if advice else ""))
+
+
+class _ChangeDetector:
+    """Asks SQLite, by ``PRAGMA data_version`` on a connection that nothing else uses."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+        self._version: tuple[object, object] | None = None  # the file's identity and SQLite's data_version
+
+    def has_changed(self) -> bool:
+        """Whether anything was committed since the last call; true at the first call and after the file was replaced.
+
+        A missing database counts as unchanged: the books that are served stay.  So does one that is read-only, which
+        cannot be opened for writing while a connection of this process still reads it.
+        """
+        if self._database.is_read_only:
+            self.close()
+            return False
+        try:
+            identity = self._database.identity()
+            if self._connection is None or self._version is None or self._version[0] != identity:
+                self.close()
+                self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            version = (identity, self._connection.exec_driver_sql("PRAGMA data_version").scalar())
+        except (OSError, DBAPIError):
+            return False
+        before, self._version = self._version, version
+        return version != before
+
+    def listen(self, on_change: Callable[[], object]) -> None:
+        """SQLite tells nobody; `has_changed` is asked once a second."""
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()  # the connection's pool may be gone by now
+            self._connection.close()
+            self._connection = None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _code(error: DBAPIError | sqlite3.Error) -> int:
+    """SQLite's primary result code (its lowest octet)."""
+    return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
+
+
+def _engine(url: str, *, query_only: bool = False) -> Engine:
+    """:param query_only: whether to refuse what would write; only for transactions that are begun by hand."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True)
+    memory: dict[str, Any] = {} if parsed.database else {"poolclass": StaticPool}
+    engine = create_engine(
+        parsed,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,  # the text of an error must not contain stored values
+        **({"isolation_level": "AUTOCOMMIT"} if query_only else {}),
+        **memory,
+    )
+    event.listen(engine, "connect", _prepare)
+    if query_only:
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # `Database._begin` begins transactions, not the driver
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
+    # Overwrite what is deleted; some builds of SQLite leave it in the file.
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(f"PRAGMA busy_timeout = {TRY_SECONDS * 1000:.0f}")
