@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,7 @@ from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.ldap.session import DirectoryPort
+from ldapgw.ldap.session import DirectoryPort, Observer
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
@@ -97,259 +98,14 @@ class Parts:
         is_running: Callable[[], bool],
         max_web_connections: int,
     ) -> None:
-        now = wall_clock.seconds
-        state_dir = Path(config.state_dir)
         tls = TlsContextFactory(config.tls) if config.tls else None
-        store_thread = WorkerThread(reactor, "store", 1)
-        read_thread = WorkerThread(reactor, "read", 1)
-        work_thread = WorkerThread(reactor, "work", 1)
-        book_thread = WorkerThread(reactor, "books", 1)
-        build_thread = WorkerThread(reactor, "build", 1)
-        explain_thread = WorkerThread(reactor, "explain", 1)
-        copy_thread = WorkerThread(reactor, "copies", 1)
-        recording_thread = WorkerThread(reactor, "recordings", 1)
-        work_process = WorkerProcess(reactor)
-        one_shot_process = OneShotProcess()
-        recording_process = OneShotProcess()
-
-        # --- store and catalog ---
-        store = MonitoredStore(StoreWorker(state.database, store_thread, read_thread), reactor.seconds, now)
-        copy_cleaner = CopyCleaner(clock=wall_clock, database=state.database.file, run_off_thread=copy_thread)
-        record_pruner = RecordPruner(
-            clock=wall_clock,
-            store=store,
-            keep={tenant.name: float(tenant.activity_keep) for tenant in config.tenant},
-        )
-        clients = TenantClients(store, state.secret_box, configured_clients(config))
-        directory_features = features(tls=tls is not None)
-        catalog = Catalog(
-            Snapshot(Dit((), directory_features)),
-            {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
-            now,
-        )
-
-        # --- phones and LDAP ---
-        notifier = ChangeNotifier()
-        base_dns: dict[str, str] = {tenant.name: tenant.base_dn for tenant in config.tenant}
-        activity = PhoneActivity(base_dns, now, notifier.notify)
-        search_log = activity.search_log
-        recorder = SearchRecorder(
-            clock=wall_clock,
-            store=store,
-            take_updates=search_log.take_updates,
-            logins=lambda: catalog.snapshot.logins,
-            summarize=activity.summarize,
-        )
-        refused_logins = RefusedLogins(
-            clock=wall_clock,
-            store=store,
-            find_login=catalog.find_login,
-            last_login=catalog.last_login,
-            logins=lambda: catalog.snapshot.logins,
-            bases=base_dns,
-            on_refusal=notifier.notify,
-        )
-        search_counters = SearchCounters()
-        observers = (search_counters.observe, search_log.observe)
-        ldap = LdapFactory(
-            DirectoryPort(
-                catalog.dit,
-                catalog.authenticate,
-                catalog.anonymous,
-                os.urandom(32),
-                observers,
-                refused_logins.note,
-            ),
-            Limits(**{field.name: getattr(config.ldap, field.name) for field in dataclasses.fields(Limits)}),
-            reactor,
-            tls,
-            require_tls=config.ldap.require_tls,
-            call_at_tick_end=getattr(reactor, "at_end", None),  # see `ldapgw.server.reactor`
-        )
-
-        phone_recorder = PhoneRecorder(
-            clock=wall_clock,
-            store=store,
-            folder=state_dir / RECORDINGS,
-            snapshot=lambda: catalog.snapshot,
-            contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
-            attribute_aliases=attribute_aliases(config),
-            tap=ldap.tap,
-            run_off_thread=recording_thread,
-            run_in_process=lambda *call: recording_thread(recording_process, *call),
-            version=__version__,
-            on_change=notifier.notify,
-        )
-
-        def snapshot_published(ended_logins: Sequence[str]) -> None:
-            """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
-            ldap.snapshot_changed()
-            for login in ended_logins:
-                ldap.disconnect(login)
-                search_log.forget(login)
-                recorder.forget(login)
-                refused_logins.forget(login)
-                notifier.notify(login)
-
-        # --- Google and sync ---
-        publisher = Publisher(
-            store=store,
-            catalog=catalog,
-            contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
-            features=directory_features,
-            run_off_thread=book_thread,
-            on_publish=snapshot_published,
-            next_turn=partial(deferLater, reactor, 0.0),
-            book_cache=BookCache(state_dir / FOLDER),
-            build_in_process=partial(
-                build_thread,
-                one_shot_process,
-                build_cached_books,
-                database_url(state_dir, config.database),
-                state_dir / FOLDER,
-            ),
-        )
-        progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
-        google = GoogleClients(config.google, reactor, wall_clock)
-        endpoints, oauth = google.endpoints, google.oauth
-        synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
-        job_tenants = LazyTenants(
-            synced_tenants,
-            lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
-        )
-        pacer = CallPacer(clock=wall_clock, calls_per_minute=config.google.max_calls_per_minute)
-        job = SyncJob(
-            store=store,
-            secret_box=state.secret_box,
-            oauth=oauth,
-            people=People(google.http, endpoints, wall_clock, SizeBasedOffload(work_thread, work_process)),
-            tenants=job_tenants,
-            interval=config.sync.interval,
-            pacer=pacer,
-            full_syncs=UNLIMITED if config.google.is_on_loopback else FullSyncLimits(),
-            run_off_thread=store.monitor(work_thread),
-            folder=state_dir,
-            now=now,
-            on_progress=progress.update,
-        )
-        scheduler = SyncScheduler(
-            clock=wall_clock,
-            store=store,
-            job=job,
-            publish=publisher.refresh,
-            interval=config.sync.interval,
-            concurrency=config.sync.concurrency,
-            random=SystemRandom().random,
-        )
-        photo_fetcher = PhotoFetcher(
-            clock=wall_clock,
-            store=store,
-            client=PhotoClient(google.http, endpoints, wall_clock),
-            tenants=job_tenants,
-            pacer=pacer,
-            scale_in_process=work_process,
-            publish=publisher.refresh,
-        )
-        revoker = TokenRevoker(clock=wall_clock, store=store, secret_box=state.secret_box, oauth=oauth, clients=clients)
-        change_watcher = ChangeWatcher(
-            clock=wall_clock,
-            store=store,
-            change_detector=state.database.change_detector(),
-            publisher=publisher,
-            scheduler=scheduler,
-            take_binds=catalog.take_seen_phones,
-            read_clients=clients.refresh,
-            notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
-            read_recordings=phone_recorder.refresh,
-        )
-
-        # --- pages ---
+        env = _Environment(config, reactor, wall_clock, state, tls)
+        workers = _Workers(reactor)
+        storage = _storage(env, workers)
+        phones = _phone_parts(env, workers, storage)
+        sync = _sync_parts(env, workers, storage, phones)
         misuse_log = MisuseLog(reactor)
-
-        def is_ready() -> bool:
-            return is_running() and catalog.snapshot.loaded
-
-        def certificate_expiry() -> float | None:
-            return tls.loaded.validity.not_after.timestamp() if tls else None
-
-        async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
-            # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
-            reachability = await work_thread(import_module, "ldapgw.phones.reachability")
-            steps: Sequence[StepResult] = await reachability.try_phone(access, reactor)
-            return steps
-
-        metrics = Metrics(
-            store=store,
-            now=now,
-            version=__version__,
-            search_counters=search_counters,
-            connections=ldap.connected,
-            ready=is_ready,
-            contacts=lambda: {
-                directory.context.name: sum(map(len, directory.books)) for directory in catalog.dit().directories
-            },
-            database_fails=lambda: store.is_failing,
-            certificate_ends=certificate_expiry,
-        )
-        web_tenants: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
-        bases: dict[str, Dn] = {tenant.name: Dn.parse(tenant.base_dn) for tenant in config.tenant}
-        pages = WebDependencies(
-            public_url=config.web.public_url,
-            tenants=LazyTenants(
-                web_tenants, lambda name: dataclasses.replace(web_tenants[name], client=clients.get(name))
-            ),
-            store=store,
-            secret_box=state.secret_box,
-            oauth=oauth,
-            endpoints=endpoints,
-            clock=wall_clock,
-            random=os.urandom,
-            is_trusted_proxy=config.web.trusted_proxies.contains,
-            is_ready=is_ready,
-            database_fails_since=lambda: store.failing_since,
-            certificate_expiry=lambda: tls.loaded.validity.expiry_if_near(now()) if tls else None,
-            changed=change_watcher.refresh_now,
-            count_misuse=misuse_log.count,
-            disconnected=copy_cleaner.clean,
-            admin=AdminDependencies(
-                tenants_with_configured_client=clients.configured,
-                certificate_expiry=certificate_expiry,
-                sync_interval=config.sync.interval,
-                calls_per_minute=config.google.max_calls_per_minute,
-                metrics=metrics.render,
-                may_read_metrics=config.web.metrics_networks.contains,
-                left_out=ldap.left_out,
-                unknown_logins=refused_logins.unknown,
-                refused_elsewhere=refused_logins.elsewhere,
-                may_be_new_store=config.new_store,
-            ),
-            phones=PhoneDependencies(
-                server=phone_server(config),
-                base_dn=activity.base_dn,
-                bind_dn=activity.bind_dn,
-                searches=activity.recent_searches,
-                latest=refused_logins.latest,
-                anonymous_refused_at=search_log.last_refusal,
-                certificate=PhoneTrustAnchor(tls, work_thread).trust_anchor,
-                try_connection=try_connection,
-                recording_file=phone_recorder.read_file,
-            ),
-            book_clients=BookClientDependencies(
-                authenticate=catalog.authenticate,
-                authenticate_secret=catalog.authenticate_secret,
-                login_delay=ldap.bind_delay,
-                login_refused=refused_logins.note,
-                reader=BookReader(catalog.dit, ldap.budget, observers, reactor),
-                run_off_thread=work_thread,
-            ),
-            notifier=notifier,
-            progress=progress.get,
-            finder=DirectoryFinder(catalog.dit, bases, reactor),
-            contacts=ContactBrowser(catalog.dit, reactor),
-            explainer=PhoneExplainer(lambda: catalog.snapshot, config.ldap.size_limit, explain_thread, now),
-        )
-
-        # --- services ---
+        pages = _pages(env, workers, storage, phones, sync, misuse_log, is_running)
         web = WebSite(
             web_resource(pages),
             reactor,
@@ -360,37 +116,431 @@ class Parts:
                 misuse_log.count,
             ),
         )
-        self.store = store
-        self.clients = clients
-        self.catalog = catalog
-        self.publisher = publisher
-        self.threads = (
-            recording_thread,
-            copy_thread,
-            explain_thread,
-            build_thread,
-            book_thread,
-            work_thread,
-            read_thread,
-            store_thread,
-        )
+        self.store = storage.store
+        self.clients = storage.clients
+        self.catalog = phones.catalog
+        self.publisher = sync.publisher
+        self.threads = workers.threads
         self.services: tuple[IService, ...] = (
-            one_shot_process,
-            recording_process,
-            work_process,
+            workers.build_process,
+            workers.recording_process,
+            workers.work_process,
             misuse_log,
-            phone_recorder,
-            change_watcher,
-            recorder,
-            refused_logins,
-            revoker,
-            copy_cleaner,
-            record_pruner,
-            photo_fetcher,
-            scheduler,
-            *([CertificateReloader(clock=wall_clock, context_factory=tls, run_off_thread=work_thread)] if tls else []),
-            SessionCloser(ldap.disconnect_all),
-            *(Listener(reactor, "ldap.listen", endpoint, ldap) for endpoint in config.ldap.listen),
-            *(Listener(reactor, "ldap.listen_tls", endpoint, ldap.over_tls()) for endpoint in config.ldap.listen_tls),
-            *(Listener(reactor, "web.listen", endpoint, web) for endpoint in config.web.listen),
+            phones.phone_recorder,
+            sync.change_watcher,
+            phones.recorder,
+            phones.refused_logins,
+            sync.revoker,
+            storage.copy_cleaner,
+            storage.record_pruner,
+            sync.photo_fetcher,
+            sync.scheduler,
+            *_listeners(env, workers, phones.ldap, web),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """What the gateway was started with.
+
+    :ivar tls: None: the gateway has no certificate.
+    """
+
+    config: Config
+    reactor: Any
+    wall_clock: IReactorTime
+    state: OpenStateDir
+    tls: TlsContextFactory | None
+
+    @property
+    def now(self) -> Callable[[], float]:
+        return self.wall_clock.seconds
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.config.state_dir)
+
+    def certificate_expiry(self) -> float | None:
+        return self.tls.loaded.validity.not_after.timestamp() if self.tls else None
+
+    def certificate_expiry_if_near(self) -> float | None:
+        return self.tls.loaded.validity.expiry_if_near(self.now()) if self.tls else None
+
+
+class _Workers:
+    """The threads and processes that work beside the reactor's thread."""
+
+    def __init__(self, reactor: Any) -> None:
+        self.store = WorkerThread(reactor, "store", 1)
+        self.read = WorkerThread(reactor, "read", 1)
+        self.work = WorkerThread(reactor, "work", 1)
+        self.books = WorkerThread(reactor, "books", 1)
+        self.build = WorkerThread(reactor, "build", 1)
+        self.explain = WorkerThread(reactor, "explain", 1)
+        self.copies = WorkerThread(reactor, "copies", 1)
+        self.recordings = WorkerThread(reactor, "recordings", 1)
+        self.work_process = WorkerProcess(reactor)
+        self.build_process = OneShotProcess()
+        self.recording_process = OneShotProcess()
+
+    @property
+    def threads(self) -> tuple[WorkerThread, ...]:
+        """The threads in the order in which they stop."""
+        return (
+            self.recordings,
+            self.copies,
+            self.explain,
+            self.build,
+            self.books,
+            self.work,
+            self.read,
+            self.store,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """The database, the OAuth clients in it, and what removes old data."""
+
+    store: MonitoredStore
+    clients: TenantClients
+    copy_cleaner: CopyCleaner
+    record_pruner: RecordPruner
+
+
+def _storage(env: _Environment, workers: _Workers) -> _Storage:
+    store = MonitoredStore(StoreWorker(env.state.database, workers.store, workers.read), env.reactor.seconds, env.now)
+    return _Storage(
+        store=store,
+        clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
+        copy_cleaner=CopyCleaner(clock=env.wall_clock, database=env.state.database.file, run_off_thread=workers.copies),
+        record_pruner=RecordPruner(
+            clock=env.wall_clock,
+            store=store,
+            keep={tenant.name: float(tenant.activity_keep) for tenant in env.config.tenant},
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _PhoneParts:
+    """The directory, the LDAP server, and what is remembered of the phones.
+
+    :ivar notifier: tells open pages what has changed.
+    """
+
+    catalog: Catalog
+    notifier: ChangeNotifier
+    activity: PhoneActivity
+    recorder: SearchRecorder
+    refused_logins: RefusedLogins
+    search_counters: SearchCounters
+    ldap: LdapFactory
+    phone_recorder: PhoneRecorder
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        return _observers(self.search_counters, self.activity)
+
+    def snapshot_published(self, ended_logins: Sequence[str]) -> None:
+        """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
+        self.ldap.snapshot_changed()
+        for login in ended_logins:
+            self.ldap.disconnect(login)
+            self.activity.search_log.forget(login)
+            self.recorder.forget(login)
+            self.refused_logins.forget(login)
+            self.notifier.notify(login)
+
+
+def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _PhoneParts:
+    config = env.config
+    catalog = Catalog(
+        Snapshot(Dit((), features(tls=env.tls is not None))),
+        {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
+        env.now,
+    )
+    notifier = ChangeNotifier()
+    base_dns: dict[str, str] = {tenant.name: tenant.base_dn for tenant in config.tenant}
+    activity = PhoneActivity(base_dns, env.now, notifier.notify)
+    recorder = SearchRecorder(
+        clock=env.wall_clock,
+        store=storage.store,
+        take_updates=activity.search_log.take_updates,
+        logins=lambda: catalog.snapshot.logins,
+        summarize=activity.summarize,
+    )
+    refused_logins = RefusedLogins(
+        clock=env.wall_clock,
+        store=storage.store,
+        find_login=catalog.find_login,
+        last_login=catalog.last_login,
+        logins=lambda: catalog.snapshot.logins,
+        bases=base_dns,
+        on_refusal=notifier.notify,
+    )
+    search_counters = SearchCounters()
+    ldap = _ldap_factory(env, catalog, _observers(search_counters, activity), refused_logins)
+    phone_recorder = PhoneRecorder(
+        clock=env.wall_clock,
+        store=storage.store,
+        folder=env.state_dir / RECORDINGS,
+        snapshot=lambda: catalog.snapshot,
+        contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
+        attribute_aliases=attribute_aliases(config),
+        tap=ldap.tap,
+        run_off_thread=workers.recordings,
+        run_in_process=lambda *call: workers.recordings(workers.recording_process, *call),
+        version=__version__,
+        on_change=notifier.notify,
+    )
+    return _PhoneParts(catalog, notifier, activity, recorder, refused_logins, search_counters, ldap, phone_recorder)
+
+
+def _observers(search_counters: SearchCounters, activity: PhoneActivity) -> tuple[Observer, ...]:
+    return (search_counters.observe, activity.search_log.observe)
+
+
+def _ldap_factory(
+    env: _Environment, catalog: Catalog, observers: tuple[Observer, ...], refused_logins: RefusedLogins
+) -> LdapFactory:
+    settings = env.config.ldap
+    return LdapFactory(
+        DirectoryPort(
+            catalog.dit,
+            catalog.authenticate,
+            catalog.anonymous,
+            os.urandom(32),
+            observers,
+            refused_logins.note,
+        ),
+        Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
+        env.reactor,
+        env.tls,
+        require_tls=settings.require_tls,
+        call_at_tick_end=getattr(env.reactor, "at_end", None),  # see `ldapgw.server.reactor`
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _SyncParts:
+    """What talks to Google, and what publishes the contacts that Google returned."""
+
+    google: GoogleClients
+    publisher: Publisher
+    progress: ProgressBoard
+    scheduler: SyncScheduler
+    photo_fetcher: PhotoFetcher
+    revoker: TokenRevoker
+    change_watcher: ChangeWatcher
+
+
+def _sync_parts(env: _Environment, workers: _Workers, storage: _Storage, phones: _PhoneParts) -> _SyncParts:
+    config, store, clients, notifier = env.config, storage.store, storage.clients, phones.notifier
+    publisher = _publisher(env, workers, store, phones)
+    progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
+    google = GoogleClients(config.google, env.reactor, env.wall_clock)
+    synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
+    tenants = LazyTenants(
+        synced_tenants,
+        lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
+    )
+    pacer = CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute)
+    scheduler = SyncScheduler(
+        clock=env.wall_clock,
+        store=store,
+        job=_sync_job(env, workers, store, google, tenants, pacer, progress),
+        publish=publisher.refresh,
+        interval=config.sync.interval,
+        concurrency=config.sync.concurrency,
+        random=SystemRandom().random,
+    )
+    photo_fetcher = PhotoFetcher(
+        clock=env.wall_clock,
+        store=store,
+        client=PhotoClient(google.http, google.endpoints, env.wall_clock),
+        tenants=tenants,
+        pacer=pacer,
+        scale_in_process=workers.work_process,
+        publish=publisher.refresh,
+    )
+    revoker = TokenRevoker(
+        clock=env.wall_clock, store=store, secret_box=env.state.secret_box, oauth=google.oauth, clients=clients
+    )
+    change_watcher = ChangeWatcher(
+        clock=env.wall_clock,
+        store=store,
+        change_detector=env.state.database.change_detector(),
+        publisher=publisher,
+        scheduler=scheduler,
+        take_binds=phones.catalog.take_seen_phones,
+        read_clients=clients.refresh,
+        notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
+        read_recordings=phones.phone_recorder.refresh,
+    )
+    return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher)
+
+
+def _publisher(env: _Environment, workers: _Workers, store: MonitoredStore, phones: _PhoneParts) -> Publisher:
+    return Publisher(
+        store=store,
+        catalog=phones.catalog,
+        contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
+        features=features(tls=env.tls is not None),
+        run_off_thread=workers.books,
+        on_publish=phones.snapshot_published,
+        next_turn=partial(deferLater, env.reactor, 0.0),
+        book_cache=BookCache(env.state_dir / FOLDER),
+        build_in_process=partial(
+            workers.build,
+            workers.build_process,
+            build_cached_books,
+            database_url(env.state_dir, env.config.database),
+            env.state_dir / FOLDER,
+        ),
+    )
+
+
+def _sync_job(
+    env: _Environment,
+    workers: _Workers,
+    store: MonitoredStore,
+    google: GoogleClients,
+    tenants: LazyTenants[SyncedTenant],
+    pacer: CallPacer,
+    progress: ProgressBoard,
+) -> SyncJob:
+    offload = SizeBasedOffload(workers.work, workers.work_process)
+    return SyncJob(
+        store=store,
+        secret_box=env.state.secret_box,
+        oauth=google.oauth,
+        people=People(google.http, google.endpoints, env.wall_clock, offload),
+        tenants=tenants,
+        interval=env.config.sync.interval,
+        pacer=pacer,
+        full_syncs=UNLIMITED if env.config.google.is_on_loopback else FullSyncLimits(),
+        run_off_thread=store.monitor(workers.work),
+        folder=env.state_dir,
+        now=env.now,
+        on_progress=progress.update,
+    )
+
+
+def _pages(
+    env: _Environment,
+    workers: _Workers,
+    storage: _Storage,
+    phones: _PhoneParts,
+    sync: _SyncParts,
+    misuse_log: MisuseLog,
+    is_running: Callable[[], bool],
+) -> WebDependencies:
+    config, clients, dit = env.config, storage.clients, phones.catalog.dit
+    web_tenants: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
+    bases: dict[str, Dn] = {tenant.name: Dn.parse(tenant.base_dn) for tenant in config.tenant}
+
+    def is_ready() -> bool:
+        return is_running() and phones.catalog.snapshot.loaded
+
+    return WebDependencies(
+        public_url=config.web.public_url,
+        tenants=LazyTenants(web_tenants, lambda name: dataclasses.replace(web_tenants[name], client=clients.get(name))),
+        store=storage.store,
+        secret_box=env.state.secret_box,
+        oauth=sync.google.oauth,
+        endpoints=sync.google.endpoints,
+        clock=env.wall_clock,
+        random=os.urandom,
+        is_trusted_proxy=config.web.trusted_proxies.contains,
+        is_ready=is_ready,
+        database_fails_since=lambda: storage.store.failing_since,
+        certificate_expiry=env.certificate_expiry_if_near,
+        changed=sync.change_watcher.refresh_now,
+        count_misuse=misuse_log.count,
+        disconnected=storage.copy_cleaner.clean,
+        admin=_admin_dependencies(env, storage, phones, is_ready),
+        phones=_phone_dependencies(env, workers, phones),
+        book_clients=_book_client_dependencies(env, workers, phones),
+        notifier=phones.notifier,
+        progress=sync.progress.get,
+        finder=DirectoryFinder(dit, bases, env.reactor),
+        contacts=ContactBrowser(dit, env.reactor),
+        explainer=PhoneExplainer(lambda: phones.catalog.snapshot, config.ldap.size_limit, workers.explain, env.now),
+    )
+
+
+def _admin_dependencies(
+    env: _Environment, storage: _Storage, phones: _PhoneParts, is_ready: Callable[[], bool]
+) -> AdminDependencies:
+    metrics = Metrics(
+        store=storage.store,
+        now=env.now,
+        version=__version__,
+        search_counters=phones.search_counters,
+        connections=phones.ldap.connected,
+        ready=is_ready,
+        contacts=lambda: {
+            directory.context.name: sum(map(len, directory.books)) for directory in phones.catalog.dit().directories
+        },
+        database_fails=lambda: storage.store.is_failing,
+        certificate_ends=env.certificate_expiry,
+    )
+    return AdminDependencies(
+        tenants_with_configured_client=storage.clients.configured,
+        certificate_expiry=env.certificate_expiry,
+        sync_interval=env.config.sync.interval,
+        calls_per_minute=env.config.google.max_calls_per_minute,
+        metrics=metrics.render,
+        may_read_metrics=env.config.web.metrics_networks.contains,
+        left_out=phones.ldap.left_out,
+        unknown_logins=phones.refused_logins.unknown,
+        refused_elsewhere=phones.refused_logins.elsewhere,
+        may_be_new_store=env.config.new_store,
+    )
+
+
+def _phone_dependencies(env: _Environment, workers: _Workers, phones: _PhoneParts) -> PhoneDependencies:
+    async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
+        # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
+        reachability = await workers.work(import_module, "ldapgw.phones.reachability")
+        steps: Sequence[StepResult] = await reachability.try_phone(access, env.reactor)
+        return steps
+
+    return PhoneDependencies(
+        server=phone_server(env.config),
+        base_dn=phones.activity.base_dn,
+        bind_dn=phones.activity.bind_dn,
+        searches=phones.activity.recent_searches,
+        latest=phones.refused_logins.latest,
+        anonymous_refused_at=phones.activity.search_log.last_refusal,
+        certificate=PhoneTrustAnchor(env.tls, workers.work).trust_anchor,
+        try_connection=try_connection,
+        recording_file=phones.phone_recorder.read_file,
+    )
+
+
+def _book_client_dependencies(env: _Environment, workers: _Workers, phones: _PhoneParts) -> BookClientDependencies:
+    return BookClientDependencies(
+        authenticate=phones.catalog.authenticate,
+        authenticate_secret=phones.catalog.authenticate_secret,
+        login_delay=phones.ldap.bind_delay,
+        login_refused=phones.refused_logins.note,
+        reader=BookReader(phones.catalog.dit, phones.ldap.budget, phones.observers, env.reactor),
+        run_off_thread=workers.work,
+    )
+
+
+def _listeners(env: _Environment, workers: _Workers, ldap: LdapFactory, web: WebSite) -> tuple[IService, ...]:
+    """What listens, and what has to do with it, in the order in which the services start."""
+    config, reactor, tls = env.config, env.reactor, env.tls
+    reloader = (
+        CertificateReloader(clock=env.wall_clock, context_factory=tls, run_off_thread=workers.work) if tls else None
+    )
+    return (
+        *((reloader,) if reloader else ()),
+        SessionCloser(ldap.disconnect_all),
+        *(Listener(reactor, "ldap.listen", endpoint, ldap) for endpoint in config.ldap.listen),
+        *(Listener(reactor, "ldap.listen_tls", endpoint, ldap.over_tls()) for endpoint in config.ldap.listen_tls),
+        *(Listener(reactor, "web.listen", endpoint, web) for endpoint in config.web.listen),
+    )
