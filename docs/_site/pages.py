@@ -32,6 +32,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", _link_pages, priority=100)
     app.connect("doctree-read", _write_menu, priority=110)
     app.connect("env-check-consistency", _check_anchors)
+    app.connect("html-page-context", _name_language)
     app.connect("missing-reference", _resolve)
     app.connect("env-purge-doc", _forget)
     app.connect("env-merge-info", _merge)
@@ -114,6 +115,11 @@ def _forget(_app: Sphinx, env: Any, docname: str) -> None:
 
 def _merge(_app: Sphinx, env: Any, docnames: set[str], other: Any) -> None:
     _links(env).update({docname: links for docname, links in _links(other).items() if docname in docnames})
+
+
+def _name_language(_app: Sphinx, docname: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """A document in German has German's tag, by which screen readers choose their voice."""
+    context["language"] = "de" if docname.endswith("-de") else "en"
 
 
 def _write_menu(app: Sphinx, doctree: nodes.document) -> None:

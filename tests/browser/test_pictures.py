@@ -23,6 +23,8 @@ from PIL import Image
 from ldapgw.contact import Source
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
+from tests.browser import axe
+from tests.browser.axe import NODE
 from tests.browser.window import Window, person
 from tests.support import rst
 from tests.support.checkout import ROOT
@@ -31,7 +33,6 @@ from tests.support.site.running import Site, wait_until
 OpenWindow = Callable[..., Window]
 Visit = Callable[[Window], Any]
 
-NODE = ROOT / "tests" / "node"
 IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
 DOCUMENTS = ROOT / "docs" / "images"
 SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
@@ -41,8 +42,6 @@ COLOURS = 200
 SCHEMES = ("light", "dark")
 # A time as a page writes it in either language, for scripts.
 MOMENT = r"/[0-9.]+( \w+)? ?20[0-9]{2}, [0-9:]+ UTC/"
-# WCAG 2.2 AA, and what axe holds to be good practice besides.
-TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 pytestmark = pytest.mark.skipif(
     "CI" not in os.environ and (shutil.which("node") is None or not (NODE / "node_modules" / "axe-core").exists()),
@@ -371,11 +370,6 @@ _AT_REST = """() => {
 
 
 @pytest.fixture(scope="module")
-def axe() -> str:
-    return (NODE / "node_modules" / "axe-core" / "axe.min.js").read_text()
-
-
-@pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pages are put for the validator, which looks at all of them at once."""
     return tmp_path_factory.mktemp("html")
@@ -387,7 +381,7 @@ OTHERS = tuple(name for name in PAGES if name not in QUICK)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in PAGES])
-def test_a_page_is_for_everybody(window: OpenWindow, axe: str, html: Path, name: str) -> None:
+def test_a_page_is_for_everybody(window: OpenWindow, html: Path, name: str) -> None:
     """Axe finds nothing in any scheme and size, and nothing has to be scrolled sideways."""
     language, visit = PAGES[name]
     here = window(language)
@@ -398,7 +392,7 @@ def test_a_page_is_for_everybody(window: OpenWindow, axe: str, html: Path, name:
         here.page.set_viewport_size(viewport)
         for scheme in SCHEMES:
             here.page.emulate_media(color_scheme=scheme)
-            violations[size, scheme] = _violations(here.page, axe)
+            violations[size, scheme] = axe.violations(here.page)
             wide = here.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{name} is wider than a {size} window by {wide} px"
             assert here.page.evaluate(_SPILT) == []
@@ -485,16 +479,6 @@ def _source(here: Window) -> str:
     ours = here.page.url.endswith(("/", "?account=2", "/admin")) or "/phones/" in here.page.url
     answer = here.context.request.fetch(here.page.url) if ours else None
     return str(answer.text() if answer else here.page.content())
-
-
-def _violations(page: Any, axe: str) -> list[str]:
-    page.evaluate(axe)
-    found = page.evaluate("tags => axe.run(document, {runOnly: tags})", list(TAGS))
-    return [
-        f"{one['id']}: {one['help']}: {node['html']} {node['failureSummary']}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]
 
 
 def _picture(page: Any, name: str) -> None:

@@ -91,8 +91,10 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """A text in reStructuredText, in which nothing is markup."""
-    return text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`").replace("_", "\\_").replace("|", "\\|")
+    """A text in reStructuredText, in which nothing is markup, nor a link."""
+    for mark in ("\\", "*", "`", "_", "|", "://"):
+        text = text.replace(mark, f"\\{mark}")
+    return text
 
 
 def _notes(vendor: Vendor) -> Iterator[str]:

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""The documentation as a site, in a browser: it is for everybody, its search helps, and it asks nobody else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.browser import axe
+from tests.support.checkout import ROOT
+
+PAGES = ("index", "how-to/vendors/yealink", "employees", "employees-de", "reference/phones")
+SIZES = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
+# What people look for, and the page that has to stand among the first three.
+SEARCHES = {
+    "wrong password": "how-to/troubleshooting",
+    "Yealink": "how-to/vendors/yealink",
+    "placeholder": "reference/phones",
+    "LDAPS": "reference/configuration",
+    "Umlaut": "explanation/how-a-search-finds-people",
+    "token": "how-to/troubleshooting",
+    "proxy": "how-to/proxy",
+    "backup": "reference/operations",
+}
+_ASKS_OTHERS = re.compile(r'<(?:img|script|iframe|source)[^>]*\ssrc="(?:https?:)?//|<link[^>]*\shref="(?:https?:)?//')
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        "CI" not in os.environ and (find_spec("furo") is None or not axe.PROGRAM.exists() or not shutil.which("node")),
+        reason="needs Sphinx, Furo and axe: scripts/setup",
+    ),
+]
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "-m", "sphinx", "--quiet", "--jobs", "auto", ROOT / "docs", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(built: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(built))) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """A page of a new browser, which may ask nobody but the site, and has nothing to complain of."""
+    context = browser.new_context()
+    context.set_default_timeout(60_000)
+    troubles: list[str] = []
+    context.on("request", lambda request: request.url.startswith(address) or troubles.append(request.url))
+    context.on("console", lambda said: said.type in ("error", "warning") and troubles.append(said.text))
+    context.on("weberror", lambda error: troubles.append(str(error.error)))
+    yield context.new_page()
+    context.close()
+    assert troubles == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_the_site_is_for_everybody(page: Any, address: str, name: str) -> None:
+    """Axe finds nothing, light and dark, narrow and wide, and the page as a whole is never scrolled sideways."""
+    page.goto(f"{address}{name}.html")
+    found = {}
+    for size in SIZES:
+        page.set_viewport_size(size)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found[size["width"], scheme] = axe.violations(page)
+    assert {key: lines for key, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("name", ["employees", "employees-de"])
+def test_the_page_for_employees_is_one_sheet(page: Any, address: str, name: str) -> None:
+    page.goto(f"{address}{name}.html")
+    margin = dict.fromkeys(("top", "right", "bottom", "left"), "15mm")
+    assert len(re.findall(rb"/Type /Page\b", page.pdf(format="A4", margin=margin))) == 1
+
+
+@pytest.mark.parametrize("words", SEARCHES)
+def test_the_search_finds_what_helps(page: Any, address: str, words: str) -> None:
+    """The page that helps is among the first three, without a server behind the search."""
+    page.goto(f"{address}search.html?q={quote(words)}")
+    page.get_by_text(re.compile("^Search finished")).wait_for()
+    first = page.locator("#search-results ul.search > li > a")
+    hrefs = [
+        one.split("?")[0].split("#")[0] for one in first.evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    ]
+    assert f"{SEARCHES[words]}.html" in list(dict.fromkeys(hrefs))[:3]
+
+
+def test_no_page_of_the_site_asks_anybody_else(built: Path) -> None:
+    """Scripts, styles, fonts and pictures are the site's own: whoever reads at their desk is nobody's visitor."""
+    asking = {
+        path.relative_to(built).as_posix(): found.group()
+        for path in sorted(built.rglob("*.html"))
+        if (found := _ASKS_OTHERS.search(path.read_text()))
+    }
+    styles = {path.name for path in built.rglob("*.css") if re.search(r"url\(['\"]?(?:https?:)?//", path.read_text())}
+    assert (asking, styles) == ({}, set())
