@@ -27,7 +27,7 @@ from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.config.forms import is_loopback_url
-from ldapgw.server.listener import ListenAddress
+from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints
 from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import lock_holder_pid
 
@@ -89,7 +89,7 @@ def _settings(site: Site, gateway: int | None) -> Iterator[CheckResult]:
     config = site.config
     yield from _inspection(config)
     yield from _redirect_uri(config)
-    yield from _ports(_endpoints(config), gateway)
+    yield from _ports(config, gateway)
     yield from _encryption(config)
     yield from _metrics(config)
     yield from _calls(site)
@@ -189,41 +189,34 @@ def _calls(site: Site) -> Iterator[CheckResult]:
             yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting)
 
 
-def _endpoints(config: Config) -> Iterator[tuple[str, str]]:
-    for setting, endpoints in (
-        ("ldap.listen", config.ldap.listen),
-        ("ldap.listen_tls", config.ldap.listen_tls),
-        ("web.listen", config.web.listen),
-    ):
-        yield from ((setting, endpoint) for endpoint in endpoints)
-
-
-def _ports(endpoints: Iterable[tuple[str, str]], gateway: int | None) -> Iterator[CheckResult]:
+def _ports(config: Config, gateway: int | None) -> Iterator[CheckResult]:
     """Check whether the ports are free by listening on all of them at the same time, which also finds two on one port.
 
-    :param endpoints: the key of a setting with each of its endpoints.
     :param gateway: the process id of the running gateway, which may hold the ports; None: no gateway runs.
     """
+    ipv6_only = ipv6_only_endpoints(config)
     with ExitStack() as sockets:
-        for setting, endpoint in endpoints:
+        for setting, endpoint in configured_endpoints(config):
             item = f'{setting} "{endpoint}"'
             listening = ListenAddress.parse(endpoint)
             if listening is None:
                 yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
                 continue
             try:
-                sockets.enter_context(_listening_socket(listening))
+                sockets.enter_context(_listening_socket(listening, ipv6_only=endpoint in ipv6_only))
             except OSError as error:
                 yield _port_problem(item, listening, error, gateway)
             else:
                 yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
 
 
-def _listening_socket(listening: ListenAddress) -> socket.socket:
-    """A socket that listens with the same options as Twisted's."""
+def _listening_socket(listening: ListenAddress, *, ipv6_only: bool) -> socket.socket:
+    """A socket that listens with the same options as the gateway's."""
     listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ipv6_only:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((listening.interface, listening.port))
         # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
         listener.listen(1)

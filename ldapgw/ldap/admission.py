@@ -310,12 +310,19 @@ class LogLine:
     :ivar origin: the client's network, or a position in our code.
     :ivar count: events since the last line.
     :ivar detail: a fixed phrase about the last event, never anything that a client sent; may be empty.
+    :ivar address: the client of the last event; may be empty.
     """
 
     kind: str
     origin: str
     count: int
     detail: str
+    address: str = ""
+
+    @property
+    def client(self) -> str:
+        """Who it was: of an IPv6 network the last address too."""
+        return f"{self.address} ({self.origin})" if self.address and "/" in self.origin else self.origin
 
 
 class LogThrottle:
@@ -324,30 +331,32 @@ class LogThrottle:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # The time of the last line, the number of events since, and the detail of the last event.
-        self._events: dict[tuple[str, str], tuple[float, int, str]] = {}
+        # The time of the last line, the number of events since, and detail and address of the last event.
+        self._events: dict[tuple[str, str], tuple[float, int, str, str]] = {}
 
-    def add(self, kind: str, origin: str, now: float, detail: str = "", events: int = 1) -> LogLine | None:
+    def add(
+        self, kind: str, origin: str, now: float, detail: str = "", events: int = 1, address: str = ""
+    ) -> LogLine | None:
         """Count events; the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago."""
         if (kind, origin) not in self._events and len(self._events) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
-        last_logged, count, _ = self._events.get((kind, origin), (now - LOG_INTERVAL, 0, ""))
+        last_logged, count, *_ = self._events.get((kind, origin), (now - LOG_INTERVAL, 0))
         if now - last_logged < LOG_INTERVAL:
-            self._events[kind, origin] = (last_logged, count + events, detail)
+            self._events[kind, origin] = (last_logged, count + events, detail, address)
             return None
-        self._events[kind, origin] = (now, 0, detail)
-        return LogLine(kind, origin, count + events, detail)
+        self._events[kind, origin] = (now, 0, detail, address)
+        return LogLine(kind, origin, count + events, detail, address)
 
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """The lines for events that were counted and not logged; forgets origins without events since their last line.
 
         :param interval: seconds since the last line; 0: all lines, because the log ends.
         """
-        for (kind, origin), (last_logged, count, detail) in list(self._events.items()):
+        for (kind, origin), (last_logged, count, detail, address) in list(self._events.items()):
             if now - last_logged < interval:
                 continue
             if count:
-                self._events[kind, origin] = (now, 0, detail)
-                yield LogLine(kind, origin, count, detail)
+                self._events[kind, origin] = (now, 0, detail, address)
+                yield LogLine(kind, origin, count, detail, address)
             else:
                 del self._events[kind, origin]

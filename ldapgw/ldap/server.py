@@ -183,7 +183,7 @@ class LdapFactory(ServerFactory):
 
         :param detail: a fixed phrase, never anything that the client sent.
         """
-        line = self._misuse_log.add(kind, network_of(address), self.clock.seconds(), detail)
+        line = self._misuse_log.add(kind, network_of(address), self.clock.seconds(), detail, address=address)
         if line is not None:
             _log_misuse(line)
 
@@ -245,7 +245,7 @@ def _log_misuse(line: LogLine) -> None:
     log.info(
         "{kind} from {address}" + _count_text(line) + (": {detail}" if line.detail else ""),
         kind=line.kind,
-        address=line.origin,
+        address=line.client,
         count=line.count,
         detail=line.detail,
     )

@@ -20,11 +20,11 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -34,9 +34,8 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
-    ITCPTransport,
+    IStreamServerEndpoint,
 )
-from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -145,32 +144,25 @@ class DescriptorLimitedFactory:
         return self._name
 
 
-class _HaproxyFactory(DescriptorLimitedFactory):
-    """The same behind Twisted's wrapper for the PROXY protocol, which fails where a factory gives no protocol."""
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol:
-        return super().buildProtocol(addr) or _ClosingProtocol()
-
-
-class _ClosingProtocol(Protocol):
-    """Closes the connection at once."""
-
-    def connectionMade(self) -> None:
-        cast("ITCPTransport", self.transport).abortConnection()
-
-
 class Listener(Service):
     """A service that listens on one endpoint, from the privileged start on.
 
     :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
+    :param ipv6_only: whether a TCP endpoint of IPv6 leaves the port's IPv4 clients to another listener.
     """
 
-    def __init__(self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory) -> None:
-        self._endpoint = serverFromString(reactor, endpoint + _backlog(endpoint))
+    def __init__(
+        self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory, *, ipv6_only: bool = False
+    ) -> None:
+        address = ListenAddress.parse(endpoint) if ipv6_only else None
+        self._endpoint: IStreamServerEndpoint = (
+            Ipv6OnlyEndpoint(reactor, address)
+            if address is not None
+            else serverFromString(reactor, endpoint + _backlog(endpoint))
+        )
         self._name = f'{setting} "{endpoint}"'
-        limited = _HaproxyFactory if endpoint.startswith("haproxy:") else DescriptorLimitedFactory
-        self._factory = limited(self._name, factory, reactor, has_free_descriptors)
+        self._factory = DescriptorLimitedFactory(self._name, factory, reactor, has_free_descriptors)
         self._port: IListeningPort | None = None
         self._starting = False
         self._problem = ""
@@ -230,6 +222,27 @@ def _backlog(endpoint: str) -> str:
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
+@implementer(IStreamServerEndpoint)
+class Ipv6OnlyEndpoint:
+    """A TCP port of IPv6 that another endpoint may listen on with IPv4; Twisted has no option for that."""
+
+    def __init__(self, reactor: Any, address: ListenAddress) -> None:
+        self._reactor = reactor
+        self._address = address
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - Twisted's name
+        """Listen; fails with CannotListenError."""
+        where = self._address.interface or "::", self._address.port
+        try:
+            with socket.create_server(
+                where, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=False
+            ) as listening:
+                listening.settimeout(0)
+                return succeed(self._reactor.adoptStreamPort(listening.fileno(), socket.AF_INET6, protocolFactory))
+        except OSError as error:
+            return fail(CannotListenError(*where, OSError(error.errno, os.strerror(error.errno or 0))))
+
+
 class SessionCloser(Service):
     """A service that ends all LDAP sessions when the gateway stops.
 
@@ -259,8 +272,7 @@ class ListenAddress:
     @classmethod
     def parse(cls, endpoint: str) -> ListenAddress | None:
         """Parse an endpoint string; None: the endpoint is not a TCP port (a Unix socket, a socket of systemd)."""
-        # "haproxy:" is Twisted's wrapper for the PROXY protocol; the port belongs to the wrapped endpoint.
-        kind, *arguments = re.split(r"(?<!\\):", endpoint.removeprefix("haproxy:"))
+        kind, *arguments = re.split(r"(?<!\\):", endpoint)
         if kind not in _TCP_SCHEMES:
             return None
         named = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
@@ -271,8 +283,37 @@ class ListenAddress:
             return None
         return cls(interface, int(port), ipv6=kind == "tcp6" or ":" in interface)
 
+    @property
+    def is_any_ipv6(self) -> bool:
+        """Whether all IPv6 addresses are listened on, which on Linux takes the port of all IPv4 addresses too."""
+        return self.ipv6 and self.interface in ("", "::")
+
     def __str__(self) -> str:
         return f"port {self.port}" + (f" of {self.interface}" if self.interface else "")
+
+
+def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
+    """All endpoints, each after the key of its setting."""
+    listeners = (
+        ("ldap.listen", config.ldap.listen),
+        ("ldap.listen_tls", config.ldap.listen_tls),
+        ("web.listen", config.web.listen),
+    )
+    return tuple((setting, endpoint) for setting, endpoints in listeners for endpoint in endpoints)
+
+
+def ipv6_only_endpoints(config: Config) -> frozenset[str]:
+    """The endpoints of all IPv6 addresses whose port another endpoint has with IPv4."""
+    addresses = {endpoint: ListenAddress.parse(endpoint) for _, endpoint in configured_endpoints(config)}
+    ipv4_ports = {address.port for address in addresses.values() if address is not None and not address.ipv6}
+    return frozenset(
+        endpoint
+        for endpoint, address in addresses.items()
+        if address is not None
+        and address.is_any_ipv6
+        and address.port in ipv4_ports - {0}
+        and endpoint.startswith(("tcp:", "tcp6:"))
+    )
 
 
 def phone_server(config: Config) -> ServerAddress:

@@ -86,8 +86,8 @@ class MisuseLog(Service):
         :param kind: a fixed phrase, never anything that the client sent.
         :param address: the client's address; empty for a Unix socket.
         """
-        network = network_of(normalize_address(address or LOCAL))
-        line = self._throttle.add(kind, network, self._clock.seconds())
+        whole = normalize_address(address or LOCAL)
+        line = self._throttle.add(kind, network_of(whole), self._clock.seconds(), address=whole)
         if line is not None:
             _log_misuse(line)
 
@@ -98,4 +98,4 @@ class MisuseLog(Service):
 
 def _log_misuse(line: LogLine) -> None:
     count = ", {count} times" if line.count > 1 else ""
-    log.warn("web: {kind}, from {network}" + count, kind=line.kind, network=line.origin, count=line.count)
+    log.warn("web: {kind}, from {address}" + count, kind=line.kind, address=line.client, count=line.count)

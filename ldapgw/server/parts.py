@@ -39,11 +39,12 @@ from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
-from ldapgw.server.listener import Listener, SessionCloser, phone_server
+from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, phone_server
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Metrics, SearchCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants, TenantClients, configured_clients
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
+from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from ldapgw.server.state_dir import OpenStateDir, database_url
 from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tenant, web_tenant
 from ldapgw.server.threads import WorkerThread
@@ -135,7 +136,7 @@ class Parts:
             storage.record_pruner,
             sync.photo_fetcher,
             sync.scheduler,
-            *_listeners(env, workers, phones.ldap, web),
+            *_listeners(env, workers, phones.ldap, web, misuse_log),
         )
 
 
@@ -531,16 +532,28 @@ def _book_client_dependencies(env: _Environment, workers: _Workers, phones: _Pho
     )
 
 
-def _listeners(env: _Environment, workers: _Workers, ldap: LdapFactory, web: WebSite) -> tuple[IService, ...]:
+def _listeners(
+    env: _Environment, workers: _Workers, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLog
+) -> tuple[IService, ...]:
     """What listens, and what has to do with it, in the order in which the services start."""
     config, reactor, tls = env.config, env.reactor, env.tls
     reloader = (
         CertificateReloader(clock=env.wall_clock, context_factory=tls, run_off_thread=workers.work) if tls else None
     )
+    is_ldap_proxy, is_web_proxy = config.ldap.proxy_protocol.contains, config.web.proxy_protocol.contains
+    factories = {
+        "ldap.listen": ProxyProtocolFactory(ldap, is_ldap_proxy, reactor, ldap.count_misuse),
+        "web.listen": ProxyProtocolFactory(web, is_web_proxy, reactor, misuse_log.count),
+    }
+    if tls:
+        ldaps = ProxyProtocolFactory(ldap.over_tls(), is_ldap_proxy, reactor, ldap.count_misuse)
+        factories["ldap.listen_tls"] = ldaps
+    ipv6_only = ipv6_only_endpoints(config)
     return (
         *((reloader,) if reloader else ()),
         SessionCloser(ldap.disconnect_all),
-        *(Listener(reactor, "ldap.listen", endpoint, ldap) for endpoint in config.ldap.listen),
-        *(Listener(reactor, "ldap.listen_tls", endpoint, ldap.over_tls()) for endpoint in config.ldap.listen_tls),
-        *(Listener(reactor, "web.listen", endpoint, web) for endpoint in config.web.listen),
+        *(
+            Listener(reactor, setting, endpoint, factories[setting], ipv6_only=endpoint in ipv6_only)
+            for setting, endpoint in configured_endpoints(config)
+        ),
     )

@@ -153,12 +153,14 @@ class WebChannel(HTTPChannel):
     """A connection that must deliver each request completely within `REQUEST_SECONDS`.
 
     :ivar address: the peer's, which is a proxy's where one is in front; empty for a Unix socket.
+    :ivar client: the same as Twisted has it; the PROXY protocol's where the connection began with that.
     :ivar release: called when the connection is closed.
     """
 
     site: WebSite
     address: str
     release: Release
+    client: IAddress | None
     # Twisted logs each client whose time is up; `abort` counts them, and an idle connection's end is no event.
     _log = Logger(observer=cast("Any", lambda _event: None))
     _deadline: IDelayedCall | None = None
@@ -172,6 +174,10 @@ class WebChannel(HTTPChannel):
         if self._deadline is None and not self._busy:
             self._start_deadline(REQUEST_SECONDS)
         super().dataReceived(data)
+
+    def getPeer(self) -> IAddress:  # noqa: N802 - Twisted's name
+        """The address that requests have as their client's."""
+        return self.client or cast("IAddress", super().getPeer())
 
     def admit_request(self, request: WebRequest) -> Release | None:
         """Count a request whose headers are complete; None: there are too many, and its body has to come soon."""
@@ -246,7 +252,7 @@ class WebSite(Site):
         if release is None:
             return None
         channel = super().buildProtocol(addr)
-        channel.address, channel.release = address, release
+        channel.address, channel.release, channel.client = address, release, addr
         return channel
 
     def log(self, request: http.Request) -> None:

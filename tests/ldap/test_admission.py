@@ -33,6 +33,20 @@ def test_kinds_and_origins_are_told_apart():
     assert [(one.kind, one.origin) for one in told] == [("x", "a"), ("x", "b"), ("y", "a"), ("y", "b")]
 
 
+def test_an_ipv6_client_is_told_whole():
+    """It is counted by its network, and named by its last address."""
+    complaints = LogThrottle()
+    first = complaints.add("x", "2001:db8::/64", 0.0, address="2001:db8::7")
+    complaints.add("x", "2001:db8::/64", 1.0, address="2001:db8::8")
+    ipv4 = complaints.add("x", "192.0.2.7", 1.0, address="192.0.2.7")
+    [later] = complaints.due(LOG_INTERVAL)
+    assert [first.client, ipv4.client, later.client] == [
+        "2001:db8::7 (2001:db8::/64)",
+        "192.0.2.7",
+        "2001:db8::8 (2001:db8::/64)",
+    ]
+
+
 def test_the_table_is_bounded():
     """Who comes new when it is full is counted with the others; when it empties there is room again."""
     complaints = LogThrottle()

@@ -98,8 +98,8 @@ def test_who_is_one_too_many_does_not_fill_the_log(clock, logged):
         assert factory.buildProtocol(IPv6Address("TCP", "2001:db8::1", 5)) is None
     clock.pump([1] * 61)
     assert told(logged) == [
-        ("one connection too many", "2001:db8::/64", 1, ""),
-        ("one connection too many", "2001:db8::/64", 29, ""),
+        ("one connection too many", "2001:db8::1 (2001:db8::/64)", 1, ""),
+        ("one connection too many", "2001:db8::1 (2001:db8::/64)", 29, ""),
     ]
 
 

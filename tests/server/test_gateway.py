@@ -23,6 +23,7 @@ from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.listener import DescriptorLimitedFactory
+from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.change_watcher import ChangeWatcher
@@ -40,6 +41,7 @@ LDAP: dict[str, Any] = {
     "max_message": "14KiB",
     "max_connections": 15,
     "max_connections_per_address": 6,
+    "proxy_protocol": ["192.0.2.0/25"],
 }
 
 
@@ -76,7 +78,8 @@ def running(tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any]) -
 def behind(door: Any) -> Any:
     """The factory that a port's door leads to."""
     assert isinstance(door, DescriptorLimitedFactory)
-    return door._factory
+    assert isinstance(door._factory, ProxyProtocolFactory)
+    return door._factory._factory
 
 
 def test_a_store_that_was_made_at_the_start_is_told(
@@ -109,13 +112,16 @@ def test_every_ldap_key_acts(reactor: MemoryReactorClock) -> None:
         "max_connections_per_address": 6,
     }
     assert {field.name for field in dataclasses.fields(Limits)} <= LDAP.keys()
+    for _, door, *_ in reactor.tcpServers[:3]:
+        built = [door.buildProtocol(IPv4Address("TCP", host, 5)) for host in ("192.0.2.127", "192.0.2.128")]
+        assert [isinstance(one, HeaderReader) for one in built] == [True, False]
 
 
 @pytest.mark.usefixtures("gateway")
 def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(reactor: MemoryReactorClock) -> None:
     """It is refused with confidentialityRequired."""
     _, door, *_ = reactor.tcpServers[0]
-    protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5)), StringTransport()
+    protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.201", 5)), StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(pdu.message(1, pdu.bind("desk1", b"secret")))
     reactor.advance(0)

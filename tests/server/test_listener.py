@@ -16,14 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent, globalLogPublisher
-from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import ServerAddress
@@ -34,12 +33,14 @@ from ldapgw.server.listener import (
     DescriptorLimitedFactory,
     ListenAddress,
     Listener,
+    ipv6_only_endpoints,
     ldap_url,
     phone_server,
     raise_descriptor_limit,
     set_socket_options,
 )
 from tests.support import pdu
+from tests.support.site.running import free_ports
 
 PEER = IPv4Address("TCP", "192.0.2.1", 5)
 
@@ -109,18 +110,66 @@ def test_a_port_in_use_is_told_in_a_line(lines):
     assert lines == []
 
 
-def test_what_is_refused_behind_the_proxy_protocol_is_closed():
-    """Without a fault in the log: Twisted's wrapper expects a protocol."""
-    reactor = MemoryReactorClock()
-    refusing = Factory()
-    refusing.buildProtocol = lambda _: None
-    Listener(reactor, "web.listen", "haproxy:tcp:8080", refusing).privilegedStartService()
-    [(_, wrapper, *_)] = reactor.tcpServers
-    protocol = wrapper.buildProtocol(PEER)
-    transport = StringTransport()
-    protocol.makeConnection(transport)
-    assert transport.disconnected
-    protocol.connectionLost(Failure(ConnectionDone()))
+@pytest.mark.parametrize("first", ["tcp", "tcp6"])
+def test_ipv4_and_ipv6_listen_side_by_side(first: str) -> None:
+    """On one port, in any order; the addresses of clients are theirs."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    (port,) = free_ports(1)
+    endpoints = sorted((f"tcp:{port}", f"tcp6:{port}"), key=lambda endpoint: not endpoint.startswith(f"{first}:"))
+    document = {"state_dir": "s", "ldap": {"listen": endpoints}, "web": {"public_url": "https://b.example"}}
+    ipv6_only = ipv6_only_endpoints(decode({**document, "tenant": [TENANT]}, "/etc/ldapgw.toml"))
+    assert ipv6_only == {f"tcp6:{port}"}
+    clients: list[object] = []
+    factory = Factory.forProtocol(Protocol)
+    factory.buildProtocol = clients.append
+    listeners = [
+        Listener(reactor, "ldap.listen", endpoint, factory, ipv6_only=endpoint in ipv6_only) for endpoint in endpoints
+    ]
+    for listener in listeners:
+        listener.privilegedStartService()
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, port)) as client:
+            while not select.select([client], [], [], 0)[0]:
+                reactor.iterate(0.01)
+    for listener in listeners:
+        listener.stopService()
+    reactor.iterate(0)
+    assert [(type(address), address.host) for address in clients] == [
+        (IPv4Address, "127.0.0.1"),
+        (IPv6Address, "::1"),
+    ]
+
+
+def test_an_ipv6_port_in_use_is_told_in_a_line() -> None:
+    """As another one is."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        endpoint = f"tcp6:{other.getsockname()[1]}"
+        listener = Listener(reactor, "ldap.listen", endpoint, Factory(), ipv6_only=True)
+        with pytest.raises(UserError) as caught:
+            listener.privilegedStartService()
+    assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot be listened on: Address already in use',)
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        (["tcp6:389"], set()),
+        (["tcp:0", "tcp6:0"], set()),
+        (["tcp:10389", "tcp6:389"], set()),
+        (["tcp:389", r"tcp6:389:interface=\:\:1"], set()),
+        (["tcp:389:interface=127.0.0.1", r"tcp6:389:interface=\:\:"], {r"tcp6:389:interface=\:\:"}),
+        (["unix:/run/ldap", "tcp6:8080"], {"tcp6:8080"}),
+    ],
+    ids=["alone", "any ports", "other ports", "one address", "all addresses", "the page's port"],
+)
+def test_ipv6_leaves_ipv4_what_it_listens_on(listen: list[str], expected: set[str]) -> None:
+    """And has both where nobody else has the port, as on any Linux."""
+    document = {"state_dir": "s", "ldap": {"listen": listen}, "web": {"public_url": "https://b.example"}}
+    config = decode({**document, "tenant": [TENANT]}, "/etc/ldapgw.toml")
+    assert ipv6_only_endpoints(config) == expected
 
 
 def test_an_endpoint_that_fails_later_is_told_in_the_log(lines):
@@ -382,8 +431,6 @@ TENANT = {"name": "acme", "base_dn": "dc=acme"}
         ("ssl:636:privateKey=key.pem", ListenAddress("", 636, ipv6=False)),
         ("unix:/run/ldapgw.sock", None),
         ("systemd:domain=INET:index=0", None),
-        (r"haproxy:tcp6:389:interface=\:\:1", ListenAddress("::1", 389, ipv6=True)),
-        ("haproxy:systemd:domain=INET:index=0", None),
     ],
 )
 def test_read(endpoint: str, expected: ListenAddress | None) -> None:
@@ -400,9 +447,8 @@ def test_read(endpoint: str, expected: ListenAddress | None) -> None:
         ({"listen": ["unix:/run/ldap", "tcp:389"]}, "http://[::1]:8080", "ldap://[::1]:389"),
         ({"listen": ["tcp:0"]}, "http://localhost:8080", "ldap://localhost"),
         ({"listen": ["unix:/run/ldap"]}, "https://book.example.com", "ldap://book.example.com:389"),
-        ({"listen_tls": ["haproxy:tcp:10636"]}, "https://book.example.com", "ldaps://book.example.com:10636"),
     ],
-    ids=["default", "port", "tls", "ipv6", "any port", "no TCP", "haproxy"],
+    ids=["default", "port", "tls", "ipv6", "any port", "no TCP"],
 )
 def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> None:
     """The page's host with LDAP's port, on TLS where it is configured."""

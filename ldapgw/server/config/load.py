@@ -185,12 +185,20 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
     if sync.interval < shortest:
         yield f'sync.interval = "{sync.interval}": expected at least {shortest}'
     keys: dict[str, str] = {}
-    for key, endpoints in (
-        ("ldap.listen", ldap.listen),
-        ("ldap.listen_tls", ldap.listen_tls),
-        ("web.listen", web.listen if web else ()),
+    for key, endpoints, proxies in (
+        ("ldap.listen", ldap.listen, ldap.proxy_protocol),
+        ("ldap.listen_tls", ldap.listen_tls, ldap.proxy_protocol),
+        ("web.listen", web.listen if web else (), web.proxy_protocol if web else ()),
     ):
         for endpoint in endpoints:
+            if endpoint.startswith("haproxy:"):
+                yield (
+                    f'{key} = "{endpoint}": expected {endpoint.removeprefix("haproxy:")}, and the proxies in '
+                    f"{key.partition('.')[0]}.proxy_protocol; haproxy: would believe everybody"
+                )
+            if proxies and endpoint.startswith(("ssl:", "tls:")):
+                setting = f"{key.partition('.')[0]}.proxy_protocol"
+                yield f'{key} = "{endpoint}": its TLS would have to come before the header of {setting}'
             if endpoint in keys and not endpoint.startswith("tcp:0"):
                 yield f'{key} = "{endpoint}": is listened on by {keys[endpoint]} already'
             keys[endpoint] = key

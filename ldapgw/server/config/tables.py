@@ -66,6 +66,8 @@ class Ldap(Table, frozen=True, kw_only=True):
     max_connections: Count = 10000
     # A site behind one translated address has some hundreds of phones; one client must not take all connections.
     max_connections_per_address: Count = 500
+    # A header says who the client is: it is believed from nobody who is not named.
+    proxy_protocol: Networks = Networks()
 
 
 class Tls(Table, frozen=True, kw_only=True):
@@ -85,6 +87,7 @@ class Web(Table, frozen=True, kw_only=True):
     public_url: Url
     listen: ServerEndpoints = ServerEndpoints(["tcp:8080"])
     trusted_proxies: Networks = Networks.read(["127.0.0.1"])
+    proxy_protocol: Networks = Networks()
     metrics_networks: Networks = Networks.read(["127.0.0.0/8", "::1/128"])
     # An open window has one, and a browser some more while it loads a page.
     max_connections: Count = 1000

@@ -12,6 +12,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
 from ldapgw.server.tenants import naming_context
+from tests.support.phonebook.listening import contexts_in
 
 SMALLEST = """
 state_dir = "state"
@@ -231,6 +232,11 @@ CONTRADICTIONS = {
         '[ldap]\nlisten = ["tcp:8080"]',
         'web.listen = "tcp:8080": is listened on by ldap.listen already',
     ),
+    "a wrapper that believes everybody": (
+        '[ldap]\nlisten = ["haproxy:tcp:389"]',
+        'ldap.listen = "haproxy:tcp:389": expected tcp:389, and the proxies in ldap.proxy_protocol; haproxy: would '
+        "believe everybody",
+    ),
     "same tenant twice": (
         '[[tenant]]\nname = "acme"\nbase_dn = "dc=other"',
         'tenant "acme": name is used twice',
@@ -296,6 +302,15 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
         assert found[0].startswith("tenant[1].tenant_: is no key of this table")
     else:
         assert found == [expected]
+
+
+def test_tls_does_not_come_before_the_header_of_a_proxy(tmp_path: Path) -> None:
+    """It would with an endpoint of Twisted's that has TLS of its own."""
+    contexts_in(tmp_path)
+    endpoint = f"ssl:636:privateKey={tmp_path}/key.pem:certKey={tmp_path}/certificate.pem"
+    assert problems(tmp_path, f'{SMALLEST}\n[ldap]\nproxy_protocol = ["10.0.0.0/8"]\nlisten = ["{endpoint}"]') == [
+        f'ldap.listen = "{endpoint}": its TLS would have to come before the header of ldap.proxy_protocol'
+    ]
 
 
 def test_contradictions_are_told_with_everything_else(tmp_path: Path) -> None:
