@@ -24,8 +24,10 @@ from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"
 
-# What the vendors' phones ask a provisioning server for; other phones' files are named by the MAC address alone.  None
-# of the names is verified with a phone.
+# What the vendors' phones ask a provisioning server for; other phones' files are named by the MAC address alone.
+# Those of Yealink, Grandstream, Poly, Mitel, Panasonic, Htek and VTech are in the documents of these vendors, though
+# not whether Mitel's and VTech's MAC addresses are in upper case; the others are not verified.
+# MODEL stands for the phone's model, which people have to fill in.
 _MAC_NAMES: Mapping[str, str] = {
     "yealink": "{mac}.cfg",
     "snom": "{MAC}.xml",
@@ -41,7 +43,7 @@ _MAC_NAMES: Mapping[str, str] = {
     "panasonic": "Config{MAC}.cfg",
     "htek": "cfg{mac}.xml",
     "akuvox": "{mac}.cfg",
-    "vtech": "{MAC}.cfg",
+    "vtech": "MODEL_{MAC}.cfg",
     "gigaset-maxwell": "{MAC}.xml",
 }
 
@@ -141,8 +143,10 @@ def _settings(phone: NewPhone, site: Site) -> PhoneSettings:
 
 def is_mac_name(vendor: Vendor, file: str) -> bool:
     """Whether a file's name is the one that the vendor's phones ask for, with some MAC address."""
-    pattern = _mac_pattern(vendor)
-    return re.fullmatch(re.escape(pattern).replace(r"\{mac\}", _MAC).replace(r"\{MAC\}", _MAC), file) is not None
+    pattern = re.escape(_mac_pattern(vendor))
+    for mark, value in ((r"\{mac\}", _MAC), (r"\{MAC\}", _MAC), ("MODEL", "[0-9A-Za-z]+")):
+        pattern = pattern.replace(mark, value)
+    return re.fullmatch(pattern, file) is not None
 
 
 def _mac_pattern(vendor: Vendor) -> str:

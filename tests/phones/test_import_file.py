@@ -13,8 +13,8 @@ import pytest
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.phones.provisioning.vendors import vendors_of
-from ldapgw.phones.rollout import NewPhone, Site, make_files, make_zip, new_phone
+from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.rollout import NewPhone, Site, is_mac_name, make_files, make_zip, new_phone
 
 ACCOUNTS = {"alice@acme.example": 1}
 SITE = Site(ServerAddress("phonebook.example", 389), "dc=acme", "Acme <GmbH>")
@@ -151,3 +151,20 @@ def test_a_zip_has_the_files_and_a_repr_no_password() -> None:
     with zipfile.ZipFile(io.BytesIO(make_zip(new, SITE))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == make_files(new, SITE)
     assert "secret" not in repr(new)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "file", "is_asked_for"),
+    [
+        ("vtech", "VSP735_0011A0112233.cfg", True),
+        ("vtech", "MODEL_0011A0112233.cfg", True),
+        ("vtech", "0011A0112233.cfg", False),
+        ("grandstream", "cfg000b82000001.xml", True),
+        ("grandstream", "VSP735_cfg000b82000001.xml", False),
+        ("yealink", "000b82000001.cfg", True),
+        ("yealink", "000b82000001.xml", False),
+    ],
+)
+def test_vendors_phones_ask_for_names_of_their_own(vendor: str, file: str, is_asked_for: bool) -> None:
+    """As the vendors' documents have them: VTech's begin with the model."""
+    assert is_mac_name(VENDORS[vendor], file) is is_asked_for

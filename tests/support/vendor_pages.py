@@ -80,10 +80,11 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     for at, step in enumerate(vendor.steps, 1):
         yield f"{at}. {_plain(step)}"
     if not vendor.steps_verified:
-        yield from ("", "These menus aren't confirmed by a document of the vendor: yours may have other names.")
+        yield from ("", "Not all of these menus are confirmed by the vendor: yours may have other names.")
         yield "`Tell us how it went <../tell-us.rst>`__."
     yield from _notes(vendor)
     yield from _example(vendor)
+    yield from _documents(vendor)
     yield from _section("If it doesn't work")
     yield "* Look at the last searches on the phone's page: they have a hint when a setting is wrong."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
@@ -108,6 +109,16 @@ def _notes(vendor: Vendor) -> Iterator[str]:
     if advice:
         yield from _section("Good to know")
         yield from (f"* {line}" for line in advice)
+
+
+def _documents(vendor: Vendor) -> Iterator[str]:
+    if vendor.documents:
+        yield from _section("Documents of the vendor")
+    for document in vendor.documents:
+        title = _plain(document.title)
+        link = f"`{title} <{document.url}>`__" if document.url else title
+        confirms = f": confirms {_plain(', '.join(document.confirms))}" if document.confirms else ""
+        yield f"* {link}{confirms}"
 
 
 def _example(vendor: Vendor) -> Iterator[str]:

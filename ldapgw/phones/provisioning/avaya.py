@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, name_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor
+from ldapgw.phones.provisioning.sheet import Advice, Document, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
 _SECURE = {Security.STARTTLS: "1", Security.LDAPS: "2"}
-_UNVERIFIED = ("DIRAUTHTYPE", "DIRSEARCH_FIELDS")
+_UNVERIFIED = ("DIRAUTHTYPE",)
 
 
 def _j100(settings: PhoneSettings, link: LdapEndpoint) -> str:
@@ -71,6 +71,13 @@ AVAYA = Vendor(
     unverified=_UNVERIFIED,
     advice=(Advice.TRUST_LIST, Advice.NAME_CHARACTERS, Advice.NO_CALLER_LOOKUP),
     steps=_AVAYA_STEPS,
+    documents=(
+        Document(
+            "Installing and administering J100 phones, LDAP Directory configuration",
+            "",
+            ("46xxsettings.txt", "the names of the settings"),
+        ),
+    ),
 )
 # Settings > LDAP: Konftel 300IP user guide, p. 29.
 _B179_STEPS = (
@@ -90,5 +97,6 @@ B179 = Vendor(
     fields=_b179,
     advice=(Advice.FIELDS_ALONE, Advice.NO_CALLER_LOOKUP),
     steps=_B179_STEPS,
+    documents=(Document("Konftel 300IP user guide, p. 29", "", ("Settings > LDAP",)),),
     steps_verified=True,
 )

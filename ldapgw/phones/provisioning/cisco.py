@@ -12,7 +12,7 @@ from functools import partial
 
 from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 # Only the first attribute with t=p can be dialled.
@@ -90,6 +90,21 @@ CISCO_MPP = _cisco(
     file="cisco-mpp-ldap.xml",
     write=_mpp,
     steps=_CISCO_MPP_STEPS,
+    documents=(
+        Document(
+            "Enable LDAP directory service",
+            "https://help.webex.com/en-us/article/nwblu9cb",
+            ("Voice > Phone", "Submit All Changes"),
+        ),
+        Document(
+            "Configure profile settings for phones",
+            "https://help.webex.com/en-us/article/xwj2cdb",
+            ("/admin/advanced",),
+        ),
+        Document(
+            "6800 series user guide (a copy), p. 114", "https://easymanua.ls/cisco/6841/manual?p=114", ("Contacts",)
+        ),
+    ),
 )
 # Phone tab: SPA300 and SPA500 administration guide, p. 289; the rest is not verified.
 _CISCO_SPA_STEPS = (
@@ -114,4 +129,11 @@ CISCO_SPA = _cisco(
     write=_spa,
     advice=(Advice.NO_CALLER_LOOKUP,),
     steps=_CISCO_SPA_STEPS,
+    documents=(
+        Document(
+            "SPA300 and SPA500 series administration guide (a copy), p. 289",
+            "http://www.manualowl.com/m/Cisco/SPA501G/Manual/286332?page=289",
+            ("the tab Phone",),
+        ),
+    ),
 )

@@ -8,7 +8,7 @@ from functools import partial
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
 from ldapgw.phones.provisioning.lines import element, label, nested_element, one_line, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _USE_SSL = {Security.PLAIN: "0", Security.LDAPS: "1", Security.STARTTLS: "2"}
@@ -77,6 +77,18 @@ FANVIL = _fanvil(
     media_type=XML,
     write=_xml,
     steps=_FANVIL_STEPS,
+    documents=(
+        Document(
+            "X3 user manual (a copy), p. 58",
+            "https://manualshive.com/ru/manual/fanvil/x3/543968?page=58",
+            ("System > Configurations", "Phonebook > Cloud Phonebook"),
+        ),
+        Document(
+            "LDAP operation guide (a copy)",
+            "https://vdocument.in/ldap-operation-guide-ldap-is-short-for-lightweight-directory-access-protocol.html",
+            (),
+        ),
+    ),
 )
 FANVIL_TEXT = _fanvil(
     key="fanvil-text",
@@ -86,4 +98,16 @@ FANVIL_TEXT = _fanvil(
     file="fanvil-ldap.txt",
     write=_lines,
     steps=_FANVIL_STEPS,
+    documents=(
+        Document(
+            "X3 user manual (a copy), p. 58",
+            "https://manualshive.com/ru/manual/fanvil/x3/543968?page=58",
+            ("System > Configurations", "Phonebook > Cloud Phonebook"),
+        ),
+        Document(
+            "LDAP operation guide (a copy)",
+            "https://vdocument.in/ldap-operation-guide-ldap-is-short-for-lightweight-directory-access-protocol.html",
+            (),
+        ),
+    ),
 )

@@ -13,7 +13,7 @@ from functools import partial
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Advice, Field, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Advice, Document, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
 _SECURITY = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
@@ -86,6 +86,13 @@ MAXWELL = Vendor(
     media_type=XML,
     write=_maxwell,
     steps=_MAXWELL_STEPS,
+    documents=(
+        Document(
+            "Maxwell: nested profiles",
+            "https://teamwork.gigaset.com/gigawiki/display/GPPPO/FAQ+Maxwell+-+Auto+provisioning+Nested+profiles",
+            ("%MACD.xml: the phone fills in its MAC address",),
+        ),
+    ),
 )
 _dect_base = partial(
     Vendor,
@@ -111,6 +118,13 @@ GIGASET = _dect_base(
     series="N670, N870; Unify OpenScape Cordless IP",
     supported_security=(Security.LDAPS, Security.PLAIN),
     steps=_GIGASET_STEPS,
+    documents=(
+        Document(
+            "Online directories of N610, N670 and N870",
+            "https://teamwork.gigaset.com/gigawiki/pages/viewpage.action?pageId=665193859",
+            ("Settings > Online > Corporate",),
+        ),
+    ),
 )
 # No source has a setting for TLS.
 # Not verified; teamwork.gigaset.com, page 616333797, has the fields.
@@ -129,4 +143,11 @@ GIGASET_N510 = _dect_base(
     series="N510, N720",
     supported_security=(Security.PLAIN,),
     steps=_GIGASET_N510_STEPS,
+    documents=(
+        Document(
+            "Directories of N510 and N720",
+            "https://teamwork.gigaset.com/gigawiki/pages/viewpage.action?pageId=616333797",
+            ("Settings > Directories",),
+        ),
+    ),
 )

@@ -11,7 +11,7 @@ from functools import partial
 from ldapgw.phones.provisioning.filters import name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _UNVERIFIED = ("the P-codes of GXV, WP and GHP phones, which are taken to be those of GXP and GRP phones",)
@@ -70,6 +70,18 @@ GRANDSTREAM = _grandstream(
     unverified=_UNVERIFIED,
     advice=(Advice.OLD_FIRMWARE,),
     steps=_GRANDSTREAM_STEPS,
+    documents=(
+        Document(
+            "LDAP guide",
+            "https://documentation.grandstream.com/knowledge-base/ldap-guide/",
+            ("the settings",),
+        ),
+        Document(
+            "SIP device provisioning guide",
+            "https://documentation.grandstream.com/knowledge-base/sip-device-provisioning-guide/",
+            ("cfg<MAC>.xml, in lower case",),
+        ),
+    ),
 )
 # Not verified; the DP750 administration guide, p. 64, has the fields.
 _GRANDSTREAM_DP_STEPS = (
@@ -93,4 +105,21 @@ GRANDSTREAM_DP = _grandstream(
     write=partial(_write, shown="cn"),
     advice=(Advice.GLOBAL_PHONEBOOK,),
     steps=_GRANDSTREAM_DP_STEPS,
+    documents=(
+        Document(
+            "LDAP guide",
+            "https://documentation.grandstream.com/knowledge-base/ldap-guide/",
+            ("the settings",),
+        ),
+        Document(
+            "DP750 administration guide (a copy), p. 64",
+            "https://www.manualshelf.com/manual/grandstream/dp750-dp720/application-guide-english/page-64.html",
+            ("LDAP as the type of the global phonebook",),
+        ),
+        Document(
+            "SIP device provisioning guide",
+            "https://documentation.grandstream.com/knowledge-base/sip-device-provisioning-guide/",
+            ("cfg<MAC>.xml, in lower case",),
+        ),
+    ),
 )

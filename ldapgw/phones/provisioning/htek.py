@@ -6,7 +6,7 @@ from __future__ import annotations
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _VERSION_3 = "1"
@@ -58,4 +58,11 @@ HTEK = Vendor(
     write=_write,
     unverified=_UNVERIFIED,
     steps=_STEPS,
+    documents=(
+        Document(
+            "UC900 series provisioning",
+            "https://htekdesk.atlassian.net/wiki/spaces/PHONES/pages/25660908/UC900+Series+IP+Phones+Provisioning",
+            ("cfg<MAC>.xml, in lower case", "Management > Configuration"),
+        ),
+    ),
 )

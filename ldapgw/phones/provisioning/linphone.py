@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from ldapgw.phones.provisioning.filters import any_of, name_terms, number_terms
 from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _SIMPLE = "1"
@@ -21,7 +21,7 @@ _FILTER = f"(&(objectClass=person){any_of(*name_terms('*%s*'), *number_terms('%s
 # Older versions show nothing unless the name attribute is in this list, too (linphone-desktop 648).
 _SIP_ATTRIBUTES = "mobile,telephonenumber,homephone,cn"
 _MIN_CHARACTERS = "2"
-_UNVERIFIED = ("remote_contact_directory_0, which newer versions read in place of ldap_0",)
+_UNVERIFIED = ("the keys of remote_contact_directory_0 that begin with ldap_",)
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
@@ -86,4 +86,19 @@ LINPHONE = Vendor(
     write=_write,
     unverified=_UNVERIFIED,
     steps=_STEPS,
+    documents=(
+        Document(
+            "Remote provisioning",
+            "https://wiki.linphone.org/xwiki/wiki/public/view/Lib/Features/Remote%20Provisioning/",
+            ("the address in the settings or in the assistant",),
+        ),
+        Document(
+            "LDAP", "https://wiki.linphone.org/xwiki/wiki/public/view/Lib/Features/LDAP/", ("the section ldap_0",)
+        ),
+        Document(
+            "Provisioning configuration keys",
+            "https://download.linphone.org/snapshots/docs/liblinphone/latest/cs/provisioning_configuration_key.html",
+            ("the section remote_contact_directory_0",),
+        ),
+    ),
 )

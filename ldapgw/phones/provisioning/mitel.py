@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ldapgw.phones.provisioning.lines import one_line, quoted
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import Advice, Vendor
+from ldapgw.phones.provisioning.sheet import Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _FILTER = "(&(objectClass=person)(sn=%))"
@@ -56,4 +56,11 @@ MITEL = Vendor(
     write=_write,
     advice=(Advice.NUMBER_FIELDS, Advice.NO_CALLER_LOOKUP),
     steps=_STEPS,
+    documents=(
+        Document(
+            "6800 series administrator guide 4.2 (a copy), p. 46",
+            "https://manualshive.com/ru/manual/mitel/6800-series/1807020?page=46",
+            ("startup.cfg", "<mac>.cfg"),
+        ),
+    ),
 )

@@ -17,7 +17,7 @@ from ldapgw.phones.provisioning.filters import (
     number_filter,
 )
 from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import JSON, Advice, Field, Vendor
+from ldapgw.phones.provisioning.sheet import JSON, Advice, Document, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
 _LABELS = {
@@ -137,6 +137,13 @@ ESCENE = Vendor(
     fields=_escene,
     advice=(Advice.FIELDS_ALONE,),
     steps=_ESCENE_STEPS,
+    documents=(
+        Document(
+            "CC800 user manual (a copy), p. 65",
+            "https://manualshive.com/en/manual/escene/sayhi-cc800/2425807?page=65",
+            ("the fields",),
+        ),
+    ),
 )
 
 
@@ -176,6 +183,13 @@ ALE = Vendor(
     fields=_ale,
     advice=(Advice.FIELDS_ALONE,),
     steps=_ALE_STEPS,
+    documents=(
+        Document(
+            "Halo H3P administrator manual (a copy), p. 41",
+            "https://www.easymanua.ls/alcatel-lucent/halo-h3p/manual?p=41",
+            ("Contact Manager > LDAP",),
+        ),
+    ),
 )
 
 
@@ -218,4 +232,11 @@ BRIA = Vendor(
     fields=_bria,
     advice=(Advice.FIELDS_ALONE, Advice.SEARCH_ON_DEMAND, Advice.NO_CALLER_LOOKUP),
     steps=_BRIA_STEPS,
+    documents=(
+        Document(
+            "Bria for Linux administrator guide (a copy), p. 28",
+            "https://azmanual.top/manuals/557058/counterpath-bria-for-linux-administrator-guide.html?page=28",
+            ("Preferences > Directory", "the fields"),
+        ),
+    ),
 )

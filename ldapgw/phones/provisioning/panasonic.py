@@ -11,7 +11,7 @@ from __future__ import annotations
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import Advice, Vendor
+from ldapgw.phones.provisioning.sheet import Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _UNVERIFIED = ("LDAP_SSL_VERIFY",)
@@ -61,4 +61,16 @@ PANASONIC = Vendor(
     unverified=_UNVERIFIED,
     advice=(Advice.TLS_UNVERIFIED, Advice.ROOT_CERTIFICATE),
     steps=_STEPS,
+    documents=(
+        Document(
+            "KX-HDV230 administrator guide (a copy), p. 51",
+            "https://manualarchiveguide.com/manuals/Panasonic-KX-HDV230-Administrator-s-Manual-5434704?page=51",
+            ("the format of the file",),
+        ),
+        Document(
+            "KX-UTG300 administrator guide (a copy)",
+            "https://manualsdump.com/en/manuals/panasonic-kx-utg300-kx-utg200/260856/44",
+            ("Config{MAC}.cfg as an example",),
+        ),
+    ),
 )

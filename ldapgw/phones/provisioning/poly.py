@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ldapgw.phones.provisioning.filters import number_attributes
 from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _LABELS = {"telephoneNumber": "Work", "mobile": "Mobile", "homePhone": "Home"}
@@ -81,4 +81,16 @@ POLY = Vendor(
     write=_write,
     advice=(Advice.NO_CALLER_LOOKUP,),
     steps=_STEPS,
+    documents=(
+        Document(
+            "Corporate Directory, UC Software 5.9 administrator guide",
+            "https://documents.polycom.com/bundle/ucs-ag-5-9-0/page/c-ucs-ag-corporate-directory.html",
+            (),
+        ),
+        Document(
+            "What files does my phone download or upload",
+            "https://community.poly.com/t5/VoIP-SIP-Phones/FAQ-What-files-does-my-phone-download-or-upload-and-why/td-p/30582",
+            ("<MAC>.cfg, which lists other files",),
+        ),
+    ),
 )

@@ -62,6 +62,20 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A document of a vendor about these settings, which we have read.
+
+    :ivar title: the title, and the page or section; not translated.
+    :ivar url: where the document is, or a copy of it; empty if no address of it lasts.
+    :ivar confirms: what of the steps and names of files the document has, in the words of the document.
+    """
+
+    title: str
+    url: str = ""
+    confirms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Vendor:
     """A family of phones that take the same file.
 
@@ -79,7 +93,8 @@ class Vendor:
     :ivar unverified: what we could not verify: keys, or a few words.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
     :ivar steps: how the settings get into a phone, in the words of its menus; the last step is a search on the phone.
-    :ivar steps_verified: whether a document of the vendor has the menus.
+    :ivar steps_verified: whether documents of the vendor have all of the menus.
+    :ivar documents: the documents of the vendor.
     """
 
     key: str
@@ -98,6 +113,7 @@ class Vendor:
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
     steps_verified: bool = False
+    documents: tuple[Document, ...] = ()
 
     @property
     def one_number(self) -> bool:

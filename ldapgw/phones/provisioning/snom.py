@@ -10,7 +10,7 @@ from __future__ import annotations
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+from ldapgw.phones.provisioning.sheet import XML, Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 
@@ -63,4 +63,16 @@ SNOM = Vendor(
     write=_write,
     advice=(Advice.STAR_ADDED,),
     steps=_STEPS,
+    documents=(
+        Document(
+            "LDAP Directory",
+            "https://service.snom.com/display/wiki/LDAP+Directory",
+            ("the settings",),
+        ),
+        Document(
+            "Desk Phone Configuration Files",
+            "https://service.snom.com/display/wiki/Desk+Phone+Configuration+Files",
+            ("the format of the file",),
+        ),
+    ),
 )

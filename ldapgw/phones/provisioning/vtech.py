@@ -10,7 +10,7 @@ from __future__ import annotations
 from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, number_filter
 from ldapgw.phones.provisioning.lines import label, one_line
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import Vendor
+from ldapgw.phones.provisioning.sheet import Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _LAST_NAME = "(sn=%)"
@@ -65,4 +65,16 @@ VTECH = Vendor(
     file="vtech-ldap.cfg",
     write=_write,
     steps=_STEPS,
+    documents=(
+        Document(
+            "VSP735 administrator and provisioning manual (a copy), p. 65",
+            "https://manualshive.com/en/manual/vtech/vsp735/1054389?page=65",
+            ("Contacts > LDAP",),
+        ),
+        Document(
+            "VSP600 administrator and provisioning manual (a copy), p. 54",
+            "https://www.manualslib.com/manual/868725/Vtech-Vsp600.html?page=54",
+            ("<model>_<MAC Address>.cfg",),
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, label, one_line
 from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
-from ldapgw.phones.provisioning.sheet import Vendor
+from ldapgw.phones.provisioning.sheet import Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _TLS_MODE = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
@@ -70,4 +70,16 @@ YEALINK = Vendor(
     write=_write,
     unverified=_UNVERIFIED,
     steps=_STEPS,
+    documents=(
+        Document(
+            "Administrator guide for SIP-T2, T4, T5 and CP (a copy), p. 162",
+            "https://manualarchiveguide.com/manuals/Yealink-SIP-T54S-Administrator-s-Manual-4781963?page=162",
+            ("<MAC>.cfg",),
+        ),
+        Document(
+            "Administrator guide for VCM34 (a copy), p. 227",
+            "https://easymanua.ls/yealink/vcm34/manual/411824?p=227",
+            ("Directory > LDAP",),
+        ),
+    ),
 )
