@@ -12,11 +12,21 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint
 from ldapgw.cli.site import Site, now, pass_site
 
+# More processes than the largest machines have cores.
+MAX_PROCESSES = 128
 
-@click.command(epilog=examples("ldapgw run", "ldapgw --config ldapgw.toml run"))
+
+@click.command(epilog=examples("ldapgw run", "ldapgw --config ldapgw.toml run", "ldapgw run --processes 4"))
+@click.option(
+    "--processes",
+    type=click.IntRange(1, MAX_PROCESSES),
+    default=1,
+    metavar="N",
+    help="Serve phones with N processes, for machines with several processor cores.",
+)
 @pass_site
 @click.pass_context
-def run(ctx: click.Context, site: Site) -> None:
+def run(ctx: click.Context, site: Site, processes: int) -> None:
     """Run the gateway in the foreground, until SIGTERM or Ctrl-C."""
     config = site.config
     # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
@@ -26,7 +36,7 @@ def run(ctx: click.Context, site: Site) -> None:
         install()
     from ldapgw.server.foreground import run as run_gateway
 
-    ctx.exit(run_gateway(config, lambda: _print_admin_links(site)))
+    ctx.exit(run_gateway(config, lambda: _print_admin_links(site), processes))
 
 
 def _print_admin_links(site: Site) -> None:

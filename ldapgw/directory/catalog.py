@@ -125,6 +125,13 @@ class Catalog:
         self._last_seen |= seen
         return seen
 
+    def add_seen_phones(self, seen: Mapping[str, tuple[str, str, float]]) -> None:
+        """Note the phones that have bound to another process, as `take_seen_phones` returns them there."""
+        for name, login in seen.items():
+            before = self._seen.get(name)
+            if before is None or before[2] <= login[2]:
+                self._seen[name] = login
+
     def last_login(self, phone: str) -> tuple[str, str, float] | None:
         """A phone's last bind since the start: address, password hash and time; None: there was none.
 

@@ -16,8 +16,8 @@ Every table is bounded.  There is no clock here: the time is passed in, or the f
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
@@ -30,6 +30,18 @@ from ldapgw.directory.dn import Dn, InvalidDn
 _C = TypeVar("_C")
 
 
+# The processes of a gateway tell each other of networks with so many connections; most have one or two.
+MIN_TOLD: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCounts:
+    """Open connections: in all, and by network."""
+
+    total: int = 0
+    by_network: Mapping[str, int] = field(default_factory=dict)
+
+
 class ConnectionLimits(Generic[_C]):
     """The open connections, counted in all and by network.
 
@@ -37,15 +49,17 @@ class ConnectionLimits(Generic[_C]):
 
     :param max_connections: in all.
     :param max_per_network: from one network.
+    :ivar elsewhere: the connections of the gateway's other processes.
     """
 
-    __slots__ = ("_counts", "_max_connections", "_max_per_network", "_networks")
+    __slots__ = ("_counts", "_max_connections", "_max_per_network", "_networks", "elsewhere")
 
     def __init__(self, max_connections: int, max_per_network: int) -> None:
         self._max_connections = max_connections
         self._max_per_network = max_per_network
         self._networks: dict[_C, str] = {}
         self._counts: Counter[str] = Counter()
+        self.elsewhere = ConnectionCounts()
 
     def __len__(self) -> int:
         return len(self._networks)
@@ -55,7 +69,18 @@ class ConnectionLimits(Generic[_C]):
 
     def has_room(self, network: str) -> bool:
         """Whether one more connection from this network is allowed."""
-        return len(self._networks) < self._max_connections and self._counts[network] < self._max_per_network
+        elsewhere = self.elsewhere
+        return (
+            len(self._networks) + elsewhere.total < self._max_connections
+            and self._counts[network] + elsewhere.by_network.get(network, 0) < self._max_per_network
+        )
+
+    def counts(self) -> ConnectionCounts:
+        """How many connections there are; of the networks, those with `MIN_TOLD` at least."""
+        return ConnectionCounts(
+            len(self._networks),
+            {network: count for network, count in self._counts.items() if count >= MIN_TOLD},
+        )
 
     def add(self, connection: _C, network: str) -> None:
         self._networks[connection] = network
@@ -90,11 +115,13 @@ class BindBackoff:
     server with connections that wait.
     """
 
-    __slots__ = ("_counts", "_held")
+    __slots__ = ("_counts", "_held", "_news")
 
     def __init__(self) -> None:
         # Logins are kept as hashes, because somebody may type a password into the field for the name.
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
+        # Wrong passwords since `take_news`.
+        self._news: Counter[str | int] = Counter()
         # When the answer that is held last is sent, by network and login.
         self._held: OrderedDict[tuple[str, int], float] = OrderedDict()
 
@@ -106,6 +133,9 @@ class BindBackoff:
         """
         name = hash(_bare_name(login))
         count = max(self._count(network, now), self._count(name, now))
+        for counted in (network, name):
+            if counted in self._news or len(self._news) < MAX_TRACKED_LOGINS:
+                self._news[counted] += 1
         key = network, name
         if self._held.get(key, now) > now:
             return None
@@ -116,9 +146,19 @@ class BindBackoff:
             self._held.popitem(last=False)
         return seconds
 
-    def _count(self, key: str | int, now: float) -> int:
+    def take_news(self) -> Mapping[str | int, int]:
+        """The wrong passwords since the last call, by network and by hash of the login."""
+        news, self._news = self._news, Counter()
+        return news
+
+    def add(self, news: Mapping[str | int, int], now: float) -> None:
+        """Count the wrong passwords that other processes of the gateway have refused."""
+        for key, more in news.items():
+            self._count(key, now, more)
+
+    def _count(self, key: str | int, now: float, more: int = 1) -> int:
         count, last = self._counts.pop(key, (0, now))
-        count = count + 1 if now - last < FORGET_SECONDS else 1
+        count = count + more if now - last < FORGET_SECONDS else more
         self._counts[key] = (count, now)
         if len(self._counts) > MAX_TRACKED_LOGINS:
             self._counts.popitem(last=False)
@@ -153,7 +193,7 @@ class CallerIdLimits:
     :param on_left_out: called with the login's DN and the address for each search without caller-ID books.
     """
 
-    __slots__ = ("_left_out", "_on_left_out", "_seconds", "_used")
+    __slots__ = ("_left_out", "_news", "_on_left_out", "_seconds", "_used")
 
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[str, str], None]) -> None:
         self._seconds = seconds
@@ -161,6 +201,8 @@ class CallerIdLimits:
         # By login: the numbers that count, and when they were counted.
         self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._left_out: OrderedDict[str, LeftOut] = OrderedDict()
+        # Numbers that were counted since `take_news`.
+        self._news: Counter[str] = Counter()
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
         """The budget of a client (`ldapgw.directory.caller_id.CallerIdBudget`)."""
@@ -168,8 +210,23 @@ class CallerIdLimits:
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
         """The clients of a tenant whose searches went without caller-ID books within a day, the last one first."""
+        return tuple(one for one in self.all_left_out() if tenant in one.tenants)
+
+    def all_left_out(self) -> tuple[LeftOut, ...]:
+        """The same of all tenants."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
-        return tuple(one for one in reversed(self._left_out.values()) if tenant in one.tenants and one.last > since)
+        return tuple(one for one in reversed(self._left_out.values()) if one.last > since)
+
+    def take_news(self) -> Mapping[str, int]:
+        """The numbers that were counted since the last call, by login or network."""
+        news, self._news = self._news, Counter()
+        return news
+
+    def add(self, news: Mapping[str, int]) -> None:
+        """Count the numbers that clients have asked other processes of the gateway for."""
+        now = self._seconds()
+        for key, count in news.items():
+            self._keep(key, self._used_of(key, now) + count, now)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
         """Count numbers; whether caller-ID books may be asked for them."""
@@ -179,12 +236,18 @@ class CallerIdLimits:
             self._note(key, viewer, address, now)
             return False
         self._keep(key, used + count, now)
+        self._tell(key, count)
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
         """Count numbers no longer."""
         key, now = viewer.login or network_of(address), self._seconds()
         self._keep(key, self._used_of(key, now) - count, now)
+        self._tell(key, -count)
+
+    def _tell(self, key: str, count: int) -> None:
+        if key in self._news or len(self._news) < MAX_TRACKED_LOGINS:
+            self._news[key] += count
 
     def _used_of(self, key: str, now: float) -> float:
         used, when = self._used.get(key, (0.0, now))

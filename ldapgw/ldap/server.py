@@ -9,7 +9,8 @@ connection is `ldapgw.ldap.connection.LdapProtocol`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ from ldapgw.ldap.admission import (
     BindBackoff,
     CallerIdLimits,
     ClientBudget,
+    ConnectionCounts,
     ConnectionLimits,
     LogLine,
     LogThrottle,
@@ -49,6 +51,21 @@ log = Logger()
 
 # Seconds between two sweeps over the connections' deadlines.
 SWEEP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """What clients have tried within a moment: the limits on it hold for all processes of a gateway together.
+
+    :ivar passwords: wrong passwords by network and by hash of the login (`BindBackoff`).
+    :ivar numbers: numbers that nobody has, by login or network (`CallerIdLimits`).
+    """
+
+    passwords: Mapping[str | int, int] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.passwords or self.numbers)
 
 
 class LdapFactory(ServerFactory):
@@ -147,6 +164,27 @@ class LdapFactory(ServerFactory):
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
         """The clients of a tenant that asked caller-ID books for too many numbers that nobody has, within a day."""
         return self._caller_id_limits.left_out(tenant)
+
+    def all_left_out(self) -> tuple[LeftOut, ...]:
+        """The same of all tenants."""
+        return self._caller_id_limits.all_left_out()
+
+    def take_guesses(self) -> Guesses:
+        """What clients have tried here since the last call."""
+        return Guesses(self._bind_backoff.take_news(), self._caller_id_limits.take_news())
+
+    def add_guesses(self, guesses: Guesses) -> None:
+        """Count what clients have tried at other processes of the gateway."""
+        self._bind_backoff.add(guesses.passwords, self.clock.seconds())
+        self._caller_id_limits.add(guesses.numbers)
+
+    def connection_counts(self) -> ConnectionCounts:
+        """The open connections, for the limits of other processes of the gateway."""
+        return self._connections.counts()
+
+    def count_elsewhere(self, counts: ConnectionCounts) -> None:
+        """Count the connections of all other processes of the gateway, in place of those told before."""
+        self._connections.elsewhere = counts
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
         """How many numbers a client may still ask caller-ID books for that nobody has, over LDAP and over HTTP."""

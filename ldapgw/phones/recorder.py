@@ -100,6 +100,90 @@ class _Capture:
         self.left_out += left_out
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedMessages:
+    """What one process of the gateway has recorded of a phone for a moment.
+
+    :ivar begun_at: tells which recording of the phone it is.
+    :ivar messages: with times in seconds since the epoch.
+    :ivar left_out: messages that cannot be kept.
+    """
+
+    begun_at: float
+    messages: tuple[RecordedMessage, ...]
+    left_out: int
+
+
+class Captures:
+    """The phones that are recorded now, and what the LDAP server reports of their connections.
+
+    :param now: returns the seconds since the epoch.
+    :param tap: passes what makes a tap of a connection to the LDAP server; None: nothing is recorded.
+    :ivar by_login: by the phone's DN.
+    :ivar connections: the numbers of connections in files.
+    """
+
+    def __init__(self, now: Callable[[], float], tap: Callable[[Callable[[], Tap] | None], None]) -> None:
+        self.by_login: dict[str, _Capture] = {}
+        self.connections = count(1)
+        self.now = now
+        self._tap = tap
+        # The numbers of other processes' connections here, by process and number there.
+        self._numbers: dict[tuple[int, int], int] = {}
+
+    def named(self, name: str) -> _Capture | None:
+        """The capture of the phone that binds with a name; None: it is not recorded."""
+        spelt = name.lower()
+        captures = self.by_login.values()
+        return next((one for one in captures if spelt in (one.login.lower(), one.stored.phone.lower())), None)
+
+    def set(self, captures: dict[str, _Capture]) -> None:
+        """Record these phones from now on, and no others."""
+        before, self.by_login = self.by_login, captures
+        if bool(before) != bool(captures):
+            self._tap((lambda: _ConnectionTap(self)) if captures else None)
+
+    def recordings(self) -> Mapping[str, StoredRecording]:
+        """What is recorded, for `follow` in another process of the gateway."""
+        return {login: capture.stored for login, capture in self.by_login.items()}
+
+    def follow(self, recordings: Mapping[str, StoredRecording]) -> None:
+        """Record what another process of the gateway records."""
+        captures: dict[str, _Capture] = {}
+        for login, stored in recordings.items():
+            before = self.by_login.get(login)
+            if before is None or before.stored.begun_at != stored.begun_at:
+                before = _Capture(stored, login, began=0.0)
+            before.stored = stored
+            captures[login] = before
+        self.set(captures)
+
+    def take(self) -> Mapping[str, CapturedMessages]:
+        """What was recorded since the last call, by the phone's DN."""
+        taken: dict[str, CapturedMessages] = {}
+        for login, capture in self.by_login.items():
+            if capture.messages or capture.left_out:
+                taken[login] = CapturedMessages(capture.stored.begun_at, tuple(capture.messages), capture.left_out)
+                capture.messages, capture.octets, capture.left_out = [], 0, 0
+        return taken
+
+    def add(self, process: int, recorded: Mapping[str, CapturedMessages]) -> None:
+        """Add what another process of the gateway has recorded; its connections get numbers of this process."""
+        for login, added in recorded.items():
+            capture = self.by_login.get(login)
+            if capture is None or capture.stored.begun_at != added.begun_at:
+                continue
+            messages = []
+            for message in added.messages:
+                key = process, message.connection
+                if key not in self._numbers:
+                    self._numbers[key] = next(self.connections)
+                messages.append(replace(message, connection=self._numbers[key]))
+            capture.add(messages, added.left_out)
+        if not self.by_login:
+            self._numbers.clear()
+
+
 class PhoneRecorder(Service):
     """Records phones, and keeps the files for a week.
 
@@ -108,7 +192,7 @@ class PhoneRecorder(Service):
     :param snapshot: returns what is served now.
     :param contexts: the naming context of each tenant by its name.
     :param attribute_aliases: the further names of attributes that tenants have configured.
-    :param tap: passes what makes a tap of a connection to the LDAP server; None: nothing is recorded.
+    :param captures: of the phones that are recorded now.
     :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
     :param run_in_process: the same in another process, for what calculates for seconds.
     :param version: of ldapgw, for the files.
@@ -124,21 +208,19 @@ class PhoneRecorder(Service):
         snapshot: Callable[[], Snapshot],
         contexts: Mapping[str, NamingContext],
         attribute_aliases: Mapping[str, str],
-        tap: Callable[[Callable[[], Tap] | None], None],
+        captures: Captures,
         run_off_thread: Callable[..., Awaitable[Any]],
         run_in_process: Callable[..., Awaitable[Any]],
         version: str,
         on_change: Callable[[str], None],
     ) -> None:
-        self.captures: dict[str, _Capture] = {}
-        self.connections = count(1)
         self._clock = clock
         self._store = store
         self._folder = folder
         self._snapshot = snapshot
         self._contexts = contexts
         self._attribute_aliases = attribute_aliases
-        self._tap = tap
+        self._captures = captures
         self._run_off_thread = run_off_thread
         self._run_in_process = run_in_process
         self._version = version
@@ -163,11 +245,7 @@ class PhoneRecorder(Service):
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        self.captures.clear()
-        self._tap(None)
-
-    def now(self) -> float:
-        return self._clock.seconds()
+        self._captures.set({})
 
     async def refresh(self) -> None:
         """Record what the database asks for, and delete the files that it knows no more.
@@ -182,7 +260,7 @@ class PhoneRecorder(Service):
             if access is None or stored.written_at is not None or stored.phone in self._writing:
                 continue
             login = access.viewer.login
-            before = self.captures.get(login)
+            before = self._captures.by_login.get(login)
             if before is not None and before.stored.begun_at == stored.begun_at:
                 before.stored = stored  # it may end earlier
                 captures[login] = before
@@ -195,12 +273,6 @@ class PhoneRecorder(Service):
             self._names = names
         self._end_due()
 
-    def capture_named(self, name: str) -> _Capture | None:
-        """The capture of the phone that binds with a name; None: it is not recorded."""
-        spelt = name.lower()
-        captures = self.captures.values()
-        return next((one for one in captures if spelt in (one.login.lower(), one.stored.phone.lower())), None)
-
     async def read_file(self, phone: str) -> bytes | None:
         """The file of a recording with stand-ins; None: there is none."""
         stored = await self._store.read(recordings.read, phone)
@@ -210,9 +282,8 @@ class PhoneRecorder(Service):
         return content
 
     def _set(self, captures: dict[str, _Capture]) -> None:
-        before, self.captures = self.captures, captures
-        if bool(before) != bool(captures):
-            self._tap((lambda: _ConnectionTap(self)) if captures else None)
+        before = self._captures.by_login
+        self._captures.set(captures)
         for login in captures.keys() - before.keys():
             log.info("phone {phone} is being recorded", phone=captures[login].stored.phone)
         for login in before.keys() ^ captures.keys():
@@ -225,9 +296,9 @@ class PhoneRecorder(Service):
     def _end_due(self) -> None:
         """Stop the recordings that have ended, and begin to write their files, which may take a minute."""
         now = self._clock.seconds()
-        due = [capture for capture in self.captures.values() if capture.stored.until <= now]
+        due = [capture for capture in self._captures.by_login.values() if capture.stored.until <= now]
         if due:
-            self._set({login: capture for login, capture in self.captures.items() if capture not in due})
+            self._set({login: capture for login, capture in self._captures.by_login.items() if capture not in due})
         for capture in due:
             self._writing.add(capture.stored.phone)
             self._run(partial(self._finish, capture))
@@ -291,8 +362,8 @@ class PhoneRecorder(Service):
 class _ConnectionTap:
     """Collects the messages of one connection, and hands over those of a phone that is recorded (`Tap`)."""
 
-    def __init__(self, recorder: PhoneRecorder) -> None:
-        self._recorder = recorder
+    def __init__(self, captures: Captures) -> None:
+        self._captures = captures
         self._number = 0
         self._reset()
 
@@ -304,7 +375,7 @@ class _ConnectionTap:
         self._is_readable = self._is_new = True
 
     def __call__(self, login: str, is_sent: bool, octets: bytes) -> None:  # noqa: FBT001 - as `Tap` has it
-        capture = self._recorder.captures.get(login)
+        capture = self._captures.by_login.get(login)
         if login and capture is None:  # another phone's
             if not self._is_new:
                 self._reset()
@@ -321,7 +392,7 @@ class _ConnectionTap:
             self._octets = self._left_out = 0
 
     def _collect(self, *, is_sent: bool, octets: bytes) -> None:
-        framer, now = self._framers[is_sent], self._recorder.now()
+        framer, now = self._framers[is_sent], self._captures.now()
         framer.feed(octets)
         try:
             while (message := framer.take()) is not None:
@@ -330,7 +401,7 @@ class _ConnectionTap:
                     self._left_out += 1
                     continue
                 if not is_sent and (name := bind_name(kept)):
-                    self._named = self._recorder.capture_named(name)
+                    self._named = self._captures.named(name)
                 self._octets += len(kept)
                 self._messages.append(RecordedMessage(now, 0, not is_sent, kept))
         except ProtocolViolation:
@@ -339,7 +410,7 @@ class _ConnectionTap:
 
     def _hand_over(self, capture: _Capture) -> None:
         if self._messages and not self._number:
-            self._number = next(self._recorder.connections)
+            self._number = next(self._captures.connections)
         capture.add([replace(message, connection=self._number) for message in self._messages], self._left_out)
         self._messages.clear()
         self._octets = self._left_out = 0

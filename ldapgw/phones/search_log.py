@@ -69,6 +69,18 @@ class SearchUpdate:
     last_found: LoggedSearch | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SearchNews:
+    """What a process of the gateway has answered for a moment.
+
+    :ivar searches: the searches, `SEARCHES_PER_PHONE` of each phone at most.
+    :ivar refusals: when an address was last refused a search because nobody had logged in.
+    """
+
+    searches: tuple[LoggedSearch, ...] = ()
+    refusals: Mapping[str, float] = field(default_factory=dict)
+
+
 class SearchLog:
     """The last searches of all phones.
 
@@ -84,6 +96,9 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
+        # Since `take_news`: the last search told by login, and the refusals.
+        self._told: dict[str, _Record] = {}
+        self._new_refusals: dict[str, float] = {}
 
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
         """Log a search (`ldapgw.ldap.session.Observer`); called for every search, so the method does very little."""
@@ -92,7 +107,10 @@ class SearchLog:
             if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
                 self._record_refusal(address, now)
             return
-        record = address, message if len(message) <= MAX_MESSAGE_BYTES else b"", entries, code, seconds, now
+        self._log(login, (address, message if len(message) <= MAX_MESSAGE_BYTES else b"", entries, code, seconds, now))
+
+    def _log(self, login: str, record: _Record) -> None:
+        _, _, entries, code, _, _ = record
         records = self._recent.get(login)
         if records is None:
             records = self._recent[login] = deque(maxlen=SEARCHES_PER_PHONE)
@@ -123,6 +141,32 @@ class SearchLog:
         self._count -= len(self._recent.pop(login, ()))
         self._latest.pop(login, None)
         self._latest_found.pop(login, None)
+        self._told.pop(login, None)
+
+    def take_news(self) -> SearchNews:
+        """Return the searches since the previous call, for the log of another process; `take_updates` loses them."""
+        latest, self._latest, self._latest_found = self._latest, {}, {}
+        searches: list[LoggedSearch] = []
+        for login, last in latest.items():
+            new: list[_Record] = []
+            for record in reversed(self._recent.get(login, ())):
+                if record is self._told.get(login):
+                    break
+                new.append(record)
+            searches += [LoggedSearch(login, *record) for record in reversed(new)]
+            self._told[login] = last
+        refusals, self._new_refusals = self._new_refusals, {}
+        return SearchNews(tuple(searches), refusals)
+
+    def add(self, news: SearchNews) -> None:
+        """Log the searches that another process has answered."""
+        for search in news.searches:
+            self._log(
+                search.login,
+                (search.address, search.message, search.entries, search.code, search.seconds, search.when),
+            )
+        for address, when in news.refusals.items():
+            self._record_refusal(address, when)
 
     def take_updates(self) -> Mapping[str, SearchUpdate]:
         """Return the searches since the previous call, by login."""
@@ -139,6 +183,8 @@ class SearchLog:
     def _record_refusal(self, address: str, now: float) -> None:
         self._refusals[address] = now
         self._refusals.move_to_end(address)
+        if len(self._new_refusals) < MAX_REFUSED_ADDRESSES:
+            self._new_refusals[address] = now
         if len(self._refusals) > MAX_REFUSED_ADDRESSES:
             self._refusals.popitem(last=False)
 

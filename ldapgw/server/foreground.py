@@ -5,29 +5,76 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import reactor as installed
+from twisted.internet.error import ReactorNotRunning
 
+from ldapgw.errors import UserError
 from ldapgw.server.config import Config
-from ldapgw.server.gateway import Gateway, makeService
+from ldapgw.server.gateway import Gateway, load_gateway, make_process, makeService
+from ldapgw.server.listener import open_shared_ports
 from ldapgw.server.logging import begin_logging
-from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
+from ldapgw.server.process_link import Lifeline
+from ldapgw.server.reactor import PhoneReactor, limit_shutdown_time, use_monotonic_clock
+from ldapgw.server.supervisor import Supervisor
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
 
 
-def run(config: Config, begun: Callable[[], None] = lambda: None) -> int:
+def run(config: Config, begun: Callable[[], None] = lambda: None, processes: int = 1) -> int:
     """Serve until SIGTERM or SIGINT.
 
     :param begun: called once the gateway serves.
+    :param processes: how many processes serve LDAP.
     :returns: the exit status.
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
+    if processes > 1:
+        return _run_processes(config, begun, processes)
     gateway = makeService(config, reactor, use_monotonic_clock(reactor))
     begin_logging(sys.stderr, config.log_format)
+    return _serve(gateway, begun)
+
+
+def _run_processes(config: Config, begun: Callable[[], None], count: int) -> int:
+    """Load the gateway and fork its processes; returns in each of them, and here when all have ended."""
+    if not isinstance(reactor, PhoneReactor):
+        raise UserError("--processes: only Linux can spread connections over processes; leave it out")
+    clock = use_monotonic_clock(reactor)
+    loaded = load_gateway(config, reactor, clock)
+    try:
+        supervisor = Supervisor(open_shared_ports(config, count), time.monotonic)
+        begin_logging(sys.stderr, config.log_format)
+        seat = supervisor.run()
+    except BaseException:
+        loaded.state.close()
+        raise
+    if isinstance(seat, int):
+        loaded.state.close()
+        return seat
+    reactor.renew()
+    gateway = make_process(loaded, reactor, clock, seat)
+
+    def started() -> None:
+        seat.started()
+        Lifeline(reactor, seat.lifeline, _stop)
+        if seat.is_first and seat.is_first_start:
+            begun()
+
+    return _serve(gateway, started)
+
+
+def _stop() -> None:
+    with suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def _serve(gateway: Gateway, begun: Callable[[], None]) -> int:
     gateway.begin()
     begun()
     stop_on_signals(gateway)

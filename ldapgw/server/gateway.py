@@ -26,11 +26,13 @@ from ldapgw.server.config import Config
 from ldapgw.server.listener import ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.supervisor import Seat
 from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.worker import Store
+from ldapgw.sync.publisher import LoadedBooks
 
 log = Logger()
 
@@ -69,12 +71,23 @@ class Gateway(MultiService):
     """All services of one gateway.
 
     Threads and the state directory close last: until then, a service may still write to the database.
+
+    :param summary: the last line of the start; None: another process has told it.
+    :param is_only_process: whether this process has no supervisor, which holds the state directory.
     """
 
-    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread], summary: StartSummary) -> None:
+    def __init__(
+        self,
+        state: OpenStateDir,
+        threads: Iterable[WorkerThread],
+        summary: StartSummary | None,
+        *,
+        is_only_process: bool = True,
+    ) -> None:
         super().__init__()
         self._state = state
         self._summary = summary
+        self._is_only_process = is_only_process
         self._threads = tuple(threads)
 
     def begin(self) -> None:
@@ -91,11 +104,13 @@ class Gateway(MultiService):
 
     def startService(self) -> None:
         # Only now is the process id final: twistd may have forked.
-        self._state.lock.write_pid()
+        if self._is_only_process:
+            self._state.lock.write_pid()
         for thread in self._threads:
             thread.startService()
         super().startService()
-        self._summary.write()
+        if self._summary is not None:
+            self._summary.write()
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end())
@@ -121,13 +136,75 @@ def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gatew
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedGateway:
+    """A gateway that has loaded its books, and whose processes are still to be forked."""
+
+    config: Config
+    state: OpenStateDir
+    books: LoadedBooks
+
+
+def load_gateway(config: Config, reactor: Any, wall_clock: IReactorTime) -> LoadedGateway:
+    """Do all of `makeService` that the processes of a gateway can share.
+
+    :raises UserError: see `makeService`.
+    """
+    state = OpenStateDir(Path(config.state_dir), config.database, new_store=config.new_store)
+    try:
+        parts = Parts(config, reactor, wall_clock, state, lambda: False, config.web.max_connections)
+        _load(config, state, parts)
+        state.lock.write_pid()
+    except BaseException:
+        state.close()
+        raise
+    return LoadedGateway(config, state, parts.publisher.loaded())
+
+
+def make_process(loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, seat: Seat) -> Gateway:
+    """Build one process of a gateway, forked from the process that has loaded it.
+
+    :raises UserError: when the certificate or an endpoint cannot be used.
+    """
+    config, state = loaded.config, loaded.state
+    max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
+    parts = Parts(
+        config,
+        reactor,
+        wall_clock,
+        state,
+        lambda: bool(gateway.running),
+        max_web_connections,
+        seat,
+        loaded.books,
+    )
+    summary = _summary(config, state) if seat.is_first and seat.is_first_start else None
+    gateway = Gateway(state, parts.threads, summary, is_only_process=False)
+    for service in parts.services:
+        service.setServiceParent(gateway)
+    if seat.is_first:
+        if state.database.is_read_only:
+            _run_synchronously(partial(_note_failure, parts.store))
+        _run_synchronously(parts.clients.refresh)
+    # Much may have changed since the books were loaded.
+    _run_synchronously(parts.publisher.refresh)
+    state.database.close()
+    return gateway
+
+
 def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir) -> Gateway:
-    _forbid_core_dumps()
     max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
     parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running), max_web_connections)
     gateway = Gateway(state, parts.threads, _summary(config, state))
     for service in parts.services:
         service.setServiceParent(gateway)
+    _load(config, state, parts)
+    return gateway
+
+
+def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
+    """Load the tables and the stored contacts."""
+    _forbid_core_dumps()
     configure_aliases(config)
     transliteration.load()
     phone_number.load()
@@ -141,7 +218,8 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
         )
     _run_synchronously(parts.clients.refresh)
     _run_synchronously(parts.publisher.refresh)
-    # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
+    # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them;
+    # and what is collected is written to, so that forked processes would not share it.
     gc.collect()
     gc.freeze()
     books = [book for directory in parts.catalog.dit().directories for book in directory.books]
@@ -151,8 +229,7 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
         contacts=sum(map(len, books)),
         books=len(books),
     )
-    state.database.close()  # twistd may fork now; SQLite connections must not survive a fork
-    return gateway
+    state.database.close()  # what comes may fork; SQLite connections must not survive a fork
 
 
 async def _note_failure(store: Store) -> None:

@@ -17,7 +17,7 @@ import os
 import re
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
@@ -150,14 +150,24 @@ class Listener(Service):
     :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
     :param ipv6_only: whether a TCP endpoint of IPv6 leaves the port's IPv4 clients to another listener.
+    :param shared: the socket of this process that listens on the endpoint already (`open_shared_ports`).
     """
 
     def __init__(
-        self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory, *, ipv6_only: bool = False
+        self,
+        reactor: Any,
+        setting: str,
+        endpoint: str,
+        factory: IProtocolFactory,
+        *,
+        ipv6_only: bool = False,
+        shared: socket.socket | None = None,
     ) -> None:
         address = ListenAddress.parse(endpoint) if ipv6_only else None
         self._endpoint: IStreamServerEndpoint = (
-            Ipv6OnlyEndpoint(reactor, address)
+            AdoptedStreamServerEndpoint(reactor, shared.fileno(), shared.family)
+            if shared is not None
+            else Ipv6OnlyEndpoint(reactor, address)
             if address is not None
             else serverFromString(reactor, endpoint + _backlog(endpoint))
         )
@@ -241,6 +251,54 @@ class Ipv6OnlyEndpoint:
                 return succeed(self._reactor.adoptStreamPort(listening.fileno(), socket.AF_INET6, protocolFactory))
         except OSError as error:
             return fail(CannotListenError(*where, OSError(error.errno, os.strerror(error.errno or 0))))
+
+
+def open_shared_ports(config: Config, count: int) -> tuple[Mapping[str, socket.socket], ...]:
+    """Listen on the LDAP endpoints with a socket for each process; the kernel spreads connections over the sockets.
+
+    :returns: for each process its sockets, by endpoint.
+    :raises UserError: when an endpoint cannot be listened on, or is no TCP port.
+    """
+    opened: tuple[dict[str, socket.socket], ...] = tuple({} for _ in range(count))
+    ipv6_only = ipv6_only_endpoints(config)
+    for setting, endpoint in configured_endpoints(config):
+        if not setting.startswith("ldap."):
+            continue
+        address = ListenAddress.parse(endpoint)
+        if address is None:
+            raise UserError(
+                f'{setting} "{endpoint}": only TCP ports can be shared by processes; leave out --processes',
+                is_setting=True,
+            )
+        try:
+            is_dual = address.is_any_ipv6 and endpoint not in ipv6_only
+            for process, one in enumerate(_bind_shared(address, count, is_dual=is_dual)):
+                opened[process][endpoint] = one
+        except OSError as error:
+            text = os.strerror(error.errno or 0)
+            raise UserError(f'{setting} "{endpoint}": cannot be listened on: {text}', is_setting=True) from None
+    return opened
+
+
+def _bind_shared(address: ListenAddress, count: int, *, is_dual: bool) -> list[socket.socket]:
+    """Sockets that listen on one port (``SO_REUSEPORT``).
+
+    :param is_dual: whether IPv4 clients are let in too.
+    :raises OSError: when the port cannot be had.
+    """
+    # With the option alone, another program of the same user on this port would not be noticed.
+    family = socket.AF_INET6 if address.ipv6 else socket.AF_INET
+    where = address.interface or ("::" if address.ipv6 else "0.0.0.0")  # noqa: S104 - as Twisted does
+    with socket.create_server((where, address.port), family=family, dualstack_ipv6=is_dual) as probe:
+        port = probe.getsockname()[1]
+    sockets: list[socket.socket] = []
+    for _ in range(count):
+        one = socket.create_server(
+            (where, port), family=family, backlog=BACKLOG, reuse_port=True, dualstack_ipv6=is_dual
+        )
+        one.setblocking(False)  # noqa: FBT003 - the standard library's
+        sockets.append(one)
+    return sockets
 
 
 class SessionCloser(Service):

@@ -6,9 +6,12 @@ Mutable: `SearchCounters`, which counts LDAP searches, and `Metrics`, which keep
 
 from __future__ import annotations
 
+import os
+import resource
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
@@ -19,6 +22,48 @@ from ldapgw.errors import ResultCode, StoreError
 from ldapgw.store import accounts, phones, tenants
 from ldapgw.store.account_status import state
 from ldapgw.store.worker import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFigures:
+    """What one process of the gateway has done since its start.
+
+    :ivar searches: searches by result code.
+    :ivar search_seconds: what they took together.
+    :ivar resident_octets: of memory, shared pages included.
+    :ivar cpu_seconds: processor time of the process.
+    """
+
+    pid: int = 0
+    searches: Mapping[ResultCode, int] = field(default_factory=dict)
+    search_seconds: float = 0.0
+    entries: int = 0
+    connections: int = 0
+    resident_octets: int = 0
+    cpu_seconds: float = 0.0
+
+    @classmethod
+    def of_this_process(cls, counters: SearchCounters, connections: int) -> ProcessFigures:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return cls(
+            os.getpid(),
+            dict(counters.searches),
+            counters.seconds,
+            counters.entries,
+            connections,
+            _resident_octets(),
+            used.ru_utime + used.ru_stime,
+        )
+
+    def after(self, former: ProcessFigures) -> ProcessFigures:
+        """The figures of this process and of one that was in its place before."""
+        return replace(
+            self,
+            searches=Counter(self.searches) + Counter(former.searches),
+            search_seconds=self.search_seconds + former.search_seconds,
+            entries=self.entries + former.entries,
+            cpu_seconds=self.cpu_seconds + former.cpu_seconds,
+        )
 
 
 class SearchCounters:
@@ -62,8 +107,7 @@ class MetricsSnapshot:
     ready: bool
     database_ok: bool
     stored: StoredMetrics
-    search_counters: SearchCounters
-    connections: int
+    processes: Mapping[int, ProcessFigures]
     contacts: Mapping[str, int]
     certificate_ends: float | None
 
@@ -87,7 +131,7 @@ class Metrics:
     """Collects and renders the metrics.
 
     :param now: returns seconds since the epoch.
-    :param connections: the number of open LDAP connections.
+    :param figures: the figures of the gateway's processes, by number.
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.
@@ -100,8 +144,7 @@ class Metrics:
         store: Store,
         now: Callable[[], float],
         version: str,
-        search_counters: SearchCounters,
-        connections: Callable[[], int],
+        figures: Callable[[], Mapping[int, ProcessFigures]],
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
@@ -110,8 +153,7 @@ class Metrics:
         self._store = store
         self._now = now
         self._version = version
-        self._search_counters = search_counters
-        self._connections = connections
+        self._figures = figures
         self._ready = ready
         self._contacts = contacts
         self._database_fails = database_fails
@@ -134,8 +176,7 @@ class Metrics:
             self._ready(),
             is_ok,
             self._stored,
-            self._search_counters,
-            self._connections(),
+            self._figures(),
             self._contacts(),
             self._certificate_ends(),
         )
@@ -152,19 +193,28 @@ class _Collector:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        snapshot, stored, counters = self._snapshot, self._snapshot.stored, self._snapshot.search_counters
+        snapshot, stored, processes = self._snapshot, self._snapshot.stored, self._snapshot.processes
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
-        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", snapshot.connections)
+        connections = sum(one.connections for one in processes.values())
+        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", connections)
         searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])
-        for code, count in counters.searches.items():
+        by_code: Counter[ResultCode] = Counter()
+        for one in processes.values():
+            by_code.update(one.searches)
+        for code, count in by_code.items():
             searches.add_metric([code.name.lower()], count)
         yield searches
         yield SummaryMetricFamily(
-            "ldapgw_ldap_search_seconds", "How long searches took.", counters.searches.total(), counters.seconds
+            "ldapgw_ldap_search_seconds",
+            "How long searches took.",
+            by_code.total(),
+            sum(one.search_seconds for one in processes.values()),
         )
-        yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", counters.entries)
+        entries = sum(one.entries for one in processes.values())
+        yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", entries)
+        yield from _by_process(processes)
         by_state = GaugeMetricFamily("ldapgw_accounts", "Accounts, by their state.", labels=["tenant", "state"])
         for (tenant, account_state), count in stored.accounts.items():
             by_state.add_metric([tenant, account_state], count)
@@ -180,6 +230,29 @@ class _Collector:
         if snapshot.certificate_ends is not None:
             help_text = "When the certificate of the LDAP port ends."
             yield GaugeMetricFamily("ldapgw_certificate_expiry_timestamp_seconds", help_text, snapshot.certificate_ends)
+
+
+def _by_process(processes: Mapping[int, ProcessFigures]) -> Iterator[Metric]:
+    """What each process of the gateway takes, where there are several."""
+    if len(processes) == 1:
+        return
+    memory = GaugeMetricFamily(
+        "ldapgw_process_resident_memory_bytes", "Memory, shared pages included.", labels=["process"]
+    )
+    cpu = CounterMetricFamily("ldapgw_process_cpu_seconds", "Processor time.", labels=["process"])
+    for number, figures in processes.items():
+        memory.add_metric([str(number)], figures.resident_octets)
+        cpu.add_metric([str(number)], figures.cpu_seconds)
+    yield memory
+    yield cpu
+
+
+def _resident_octets() -> int:
+    try:
+        resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:  # not Linux
+        return 0
+    return int(resident) * resource.getpagesize()
 
 
 def _by_tenant(name: str, help_text: str, values: Mapping[str, float]) -> Metric:

@@ -34,7 +34,7 @@ from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.phones.recorder import FOLDER as RECORDINGS
-from ldapgw.phones.recorder import PhoneRecorder
+from ldapgw.phones.recorder import Captures, PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
@@ -43,24 +43,27 @@ from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Metrics, SearchCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants, TenantClients, configured_clients
+from ldapgw.server.process_group import GroupLeader, GroupMember
+from ldapgw.server.process_link import ProcessLink
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from ldapgw.server.state_dir import OpenStateDir, database_url
+from ldapgw.server.supervisor import Seat
 from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tenant, web_tenant
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
-from ldapgw.store.worker import MonitoredStore, StoreWorker
+from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
-from ldapgw.sync.change_watcher import ChangeWatcher
+from ldapgw.sync.change_watcher import ChangeWatcher, DirectoryFollower
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
-from ldapgw.sync.publisher import Publisher
+from ldapgw.sync.publisher import LoadedBooks, Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.web.app import web_resource
@@ -83,6 +86,8 @@ class Parts:
     :param max_web_connections: the most connections to the page that the file descriptors allow.
     :ivar store: the database, whose failures are noted.
     :ivar clients: the tenants' OAuth clients.
+    :param seat: the place of this process in a gateway of several; None: it is the only one.
+    :param books: what this process has inherited.
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
     :ivar threads: the worker threads, in the order in which they stop.
@@ -98,15 +103,24 @@ class Parts:
         state: OpenStateDir,
         is_running: Callable[[], bool],
         max_web_connections: int,
+        seat: Seat | None = None,
+        books: LoadedBooks | None = None,
     ) -> None:
         tls = TlsContextFactory(config.tls) if config.tls else None
-        env = _Environment(config, reactor, wall_clock, state, tls)
+        env = _Environment(config, reactor, wall_clock, state, tls, seat, books)
         workers = _Workers(reactor)
         storage = _storage(env, workers)
         phones = _phone_parts(env, workers, storage)
-        sync = _sync_parts(env, workers, storage, phones)
+        if seat is not None and not seat.is_first:
+            self.store, self.clients, self.catalog = storage.store, storage.clients, phones.catalog
+            self.publisher = _publisher(env, workers, storage.store, phones, phones.end_logins)
+            self.threads = workers.threads
+            self.services: tuple[IService, ...] = _member_services(env, workers, phones, self.publisher, seat)
+            return
+        leader = _group_leader(env, phones)
+        sync = _sync_parts(env, workers, storage, phones, leader)
         misuse_log = MisuseLog(reactor)
-        pages = _pages(env, workers, storage, phones, sync, misuse_log, is_running)
+        pages = _pages(env, workers, storage, phones, sync, leader, misuse_log, is_running)
         web = WebSite(
             web_resource(pages),
             reactor,
@@ -122,7 +136,7 @@ class Parts:
         self.catalog = phones.catalog
         self.publisher = sync.publisher
         self.threads = workers.threads
-        self.services: tuple[IService, ...] = (
+        self.services = (
             workers.build_process,
             workers.recording_process,
             workers.work_process,
@@ -136,7 +150,13 @@ class Parts:
             storage.record_pruner,
             sync.photo_fetcher,
             sync.scheduler,
-            *_listeners(env, workers, phones.ldap, web, misuse_log),
+            leader,
+            *_listeners(
+                env,
+                workers,
+                phones.ldap,
+                ProxyProtocolFactory(web, config.web.proxy_protocol.contains, reactor, misuse_log.count),
+            ),
         )
 
 
@@ -145,6 +165,8 @@ class _Environment:
     """What the gateway was started with.
 
     :ivar tls: None: the gateway has no certificate.
+    :ivar seat: None: this process is the only one of the gateway.
+    :ivar books: None: no books were loaded before.
     """
 
     config: Config
@@ -152,6 +174,13 @@ class _Environment:
     wall_clock: IReactorTime
     state: OpenStateDir
     tls: TlsContextFactory | None
+    seat: Seat | None
+    books: LoadedBooks | None
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether another process of the gateway writes the database."""
+        return self.seat is not None and not self.seat.is_first
 
     @property
     def now(self) -> Callable[[], float]:
@@ -210,7 +239,8 @@ class _Storage:
 
 
 def _storage(env: _Environment, workers: _Workers) -> _Storage:
-    store = MonitoredStore(StoreWorker(env.state.database, workers.store, workers.read), env.reactor.seconds, env.now)
+    kind = ReadOnlyStore if env.only_reads else StoreWorker
+    store = MonitoredStore(kind(env.state.database, workers.store, workers.read), env.reactor.seconds, env.now)
     return _Storage(
         store=store,
         clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
@@ -237,13 +267,14 @@ class _PhoneParts:
     refused_logins: RefusedLogins
     search_counters: SearchCounters
     ldap: LdapFactory
+    captures: Captures
     phone_recorder: PhoneRecorder
 
     @property
     def observers(self) -> tuple[Observer, ...]:
         return _observers(self.search_counters, self.activity)
 
-    def snapshot_published(self, ended_logins: Sequence[str]) -> None:
+    def end_logins(self, ended_logins: Sequence[str]) -> None:
         """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
         self.ldap.snapshot_changed()
         for login in ended_logins:
@@ -257,7 +288,7 @@ class _PhoneParts:
 def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _PhoneParts:
     config = env.config
     catalog = Catalog(
-        Snapshot(Dit((), features(tls=env.tls is not None))),
+        env.books.snapshot if env.books else Snapshot(Dit((), features(tls=env.tls is not None))),
         {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
         env.now,
     )
@@ -282,6 +313,7 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
     )
     search_counters = SearchCounters()
     ldap = _ldap_factory(env, catalog, _observers(search_counters, activity), refused_logins)
+    captures = Captures(env.now, ldap.tap)
     phone_recorder = PhoneRecorder(
         clock=env.wall_clock,
         store=storage.store,
@@ -289,13 +321,15 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         snapshot=lambda: catalog.snapshot,
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         attribute_aliases=attribute_aliases(config),
-        tap=ldap.tap,
+        captures=captures,
         run_off_thread=workers.recordings,
         run_in_process=lambda *call: workers.recordings(workers.recording_process, *call),
         version=__version__,
         on_change=notifier.notify,
     )
-    return _PhoneParts(catalog, notifier, activity, recorder, refused_logins, search_counters, ldap, phone_recorder)
+    return _PhoneParts(
+        catalog, notifier, activity, recorder, refused_logins, search_counters, ldap, captures, phone_recorder
+    )
 
 
 def _observers(search_counters: SearchCounters, activity: PhoneActivity) -> tuple[Observer, ...]:
@@ -311,7 +345,7 @@ def _ldap_factory(
             catalog.dit,
             catalog.authenticate,
             catalog.anonymous,
-            os.urandom(32),
+            env.state.secret_box.derive("cookies of paged results"),
             observers,
             refused_logins.note,
         ),
@@ -336,9 +370,16 @@ class _SyncParts:
     change_watcher: ChangeWatcher
 
 
-def _sync_parts(env: _Environment, workers: _Workers, storage: _Storage, phones: _PhoneParts) -> _SyncParts:
+def _sync_parts(
+    env: _Environment, workers: _Workers, storage: _Storage, phones: _PhoneParts, leader: GroupLeader
+) -> _SyncParts:
     config, store, clients, notifier = env.config, storage.store, storage.clients, phones.notifier
-    publisher = _publisher(env, workers, store, phones)
+
+    def on_publish(ended_logins: Sequence[str]) -> None:
+        phones.end_logins(ended_logins)
+        leader.changed()
+
+    publisher = _publisher(env, workers, store, phones, on_publish)
     progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
     google = GoogleClients(config.google, env.reactor, env.wall_clock)
     synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
@@ -382,14 +423,20 @@ def _sync_parts(env: _Environment, workers: _Workers, storage: _Storage, phones:
     return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher)
 
 
-def _publisher(env: _Environment, workers: _Workers, store: MonitoredStore, phones: _PhoneParts) -> Publisher:
+def _publisher(
+    env: _Environment,
+    workers: _Workers,
+    store: MonitoredStore,
+    phones: _PhoneParts,
+    on_publish: Callable[[Sequence[str]], None],
+) -> Publisher:
     return Publisher(
         store=store,
         catalog=phones.catalog,
         contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
         features=features(tls=env.tls is not None),
         run_off_thread=workers.books,
-        on_publish=phones.snapshot_published,
+        on_publish=on_publish,
         next_turn=partial(deferLater, env.reactor, 0.0),
         book_cache=BookCache(env.state_dir / FOLDER),
         build_in_process=partial(
@@ -399,6 +446,8 @@ def _publisher(env: _Environment, workers: _Workers, store: MonitoredStore, phon
             database_url(env.state_dir, env.config.database),
             env.state_dir / FOLDER,
         ),
+        is_follower=env.only_reads,
+        loaded=env.books,
     )
 
 
@@ -434,6 +483,7 @@ def _pages(
     storage: _Storage,
     phones: _PhoneParts,
     sync: _SyncParts,
+    leader: GroupLeader,
     misuse_log: MisuseLog,
     is_running: Callable[[], bool],
 ) -> WebDependencies:
@@ -460,7 +510,7 @@ def _pages(
         changed=sync.change_watcher.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, storage, phones, is_ready),
+        admin=_admin_dependencies(env, storage, phones, leader, is_ready),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
         notifier=phones.notifier,
@@ -472,14 +522,13 @@ def _pages(
 
 
 def _admin_dependencies(
-    env: _Environment, storage: _Storage, phones: _PhoneParts, is_ready: Callable[[], bool]
+    env: _Environment, storage: _Storage, phones: _PhoneParts, leader: GroupLeader, is_ready: Callable[[], bool]
 ) -> AdminDependencies:
     metrics = Metrics(
         store=storage.store,
         now=env.now,
         version=__version__,
-        search_counters=phones.search_counters,
-        connections=phones.ldap.connected,
+        figures=leader.figures,
         ready=is_ready,
         contacts=lambda: {
             directory.context.name: sum(map(len, directory.books)) for directory in phones.catalog.dit().directories
@@ -494,7 +543,7 @@ def _admin_dependencies(
         calls_per_minute=env.config.google.max_calls_per_minute,
         metrics=metrics.render,
         may_read_metrics=env.config.web.metrics_networks.contains,
-        left_out=phones.ldap.left_out,
+        left_out=leader.left_out,
         unknown_logins=phones.refused_logins.unknown,
         refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=env.config.new_store,
@@ -533,27 +582,72 @@ def _book_client_dependencies(env: _Environment, workers: _Workers, phones: _Pho
 
 
 def _listeners(
-    env: _Environment, workers: _Workers, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLog
+    env: _Environment, workers: _Workers, ldap: LdapFactory, web: ProxyProtocolFactory | None = None
 ) -> tuple[IService, ...]:
-    """What listens, and what has to do with it, in the order in which the services start."""
+    """What listens, and what has to do with it, in the order in which the services start.
+
+    :param web: None: another process of the gateway serves the page.
+    """
     config, reactor, tls = env.config, env.reactor, env.tls
     reloader = (
         CertificateReloader(clock=env.wall_clock, context_factory=tls, run_off_thread=workers.work) if tls else None
     )
-    is_ldap_proxy, is_web_proxy = config.ldap.proxy_protocol.contains, config.web.proxy_protocol.contains
-    factories = {
-        "ldap.listen": ProxyProtocolFactory(ldap, is_ldap_proxy, reactor, ldap.count_misuse),
-        "web.listen": ProxyProtocolFactory(web, is_web_proxy, reactor, misuse_log.count),
-    }
+    is_proxy = config.ldap.proxy_protocol.contains
+    factories = {"ldap.listen": ProxyProtocolFactory(ldap, is_proxy, reactor, ldap.count_misuse)}
     if tls:
-        ldaps = ProxyProtocolFactory(ldap.over_tls(), is_ldap_proxy, reactor, ldap.count_misuse)
-        factories["ldap.listen_tls"] = ldaps
+        factories["ldap.listen_tls"] = ProxyProtocolFactory(ldap.over_tls(), is_proxy, reactor, ldap.count_misuse)
+    if web is not None:
+        factories["web.listen"] = web
     ipv6_only = ipv6_only_endpoints(config)
+    sockets = env.seat.sockets if env.seat is not None else {}
     return (
         *((reloader,) if reloader else ()),
         SessionCloser(ldap.disconnect_all),
         *(
-            Listener(reactor, setting, endpoint, factories[setting], ipv6_only=endpoint in ipv6_only)
+            Listener(
+                reactor,
+                setting,
+                endpoint,
+                factories[setting],
+                ipv6_only=endpoint in ipv6_only,
+                shared=sockets.get(endpoint),
+            )
             for setting, endpoint in configured_endpoints(config)
+            if setting in factories
         ),
     )
+
+
+def _group_leader(env: _Environment, phones: _PhoneParts) -> GroupLeader:
+    return GroupLeader(
+        clock=env.wall_clock,
+        make_links=[
+            partial(ProcessLink, env.reactor, link) for link in (env.seat.links if env.seat is not None else ())
+        ],
+        catalog=phones.catalog,
+        ldap=phones.ldap,
+        search_log=phones.activity.search_log,
+        refused_logins=phones.refused_logins,
+        captures=phones.captures,
+        search_counters=phones.search_counters,
+    )
+
+
+def _member_services(
+    env: _Environment, workers: _Workers, phones: _PhoneParts, publisher: Publisher, seat: Seat
+) -> tuple[IService, ...]:
+    """The services of a process that serves LDAP only."""
+    follower = DirectoryFollower(clock=env.wall_clock, publisher=publisher)
+    [link] = seat.links
+    member = GroupMember(
+        clock=env.wall_clock,
+        make_link=partial(ProcessLink, env.reactor, link),
+        catalog=phones.catalog,
+        ldap=phones.ldap,
+        search_log=phones.activity.search_log,
+        search_counters=phones.search_counters,
+        refused_logins=phones.refused_logins,
+        captures=phones.captures,
+        changed=follower.changed,
+    )
+    return (follower, member, *_listeners(env, workers, phones.ldap))

@@ -8,6 +8,7 @@ only inside transactions.  Mutable: the keys last read from the file.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -73,6 +74,11 @@ class SecretBox:
             return self._fernet.rotate(sealed)
         except InvalidToken:
             raise _UNFIT from None
+
+    def derive(self, purpose: str) -> bytes:
+        """A secret of 32 octets for another purpose, the same wherever the first key is the same."""
+        self._reload_keys()
+        return hmac.digest(self._keys[0], purpose.encode(), "sha256")
 
     def _reload_keys(self) -> None:
         """Read the key file again after a change.

@@ -77,6 +77,13 @@ class StoreWorker:
         return self._read_in_thread(in_transaction)
 
 
+class ReadOnlyStore(StoreWorker):
+    """The `Store` of a process that leaves writing to another process of the gateway."""
+
+    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        return self.read(function, *args, **kw)
+
+
 class MonitoredStore:
     """A `Store` that remembers and logs failures of another store.
 

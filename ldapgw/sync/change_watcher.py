@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -27,6 +27,60 @@ POLL_SECONDS = 1.0
 WRITE_BINDS_SECONDS = 5.0
 
 log = Logger()
+
+
+# A follower looks again after this time for books that another process is building.
+FOLLOW_SECONDS = 2.0
+
+
+class DirectoryFollower(Service):
+    """Publishes what another process of the gateway has published; one look at a time.
+
+    :param publisher: a follower.
+    """
+
+    def __init__(self, *, clock: IReactorTime, publisher: Publisher) -> None:
+        self._clock = clock
+        self._publisher = publisher
+        self._is_outdated = True
+        self._work: Deferred[None] | None = None
+        self._timer = LoopingCall(self._look_again)
+        self._timer.clock = clock
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(FOLLOW_SECONDS)
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        if self._work is not None:
+            self._work.cancel()
+        return None
+
+    def changed(self) -> None:
+        """Look at the database, again if a look is under way."""
+        self._is_outdated = True
+        if self._work is None and self.running:
+            self._work = Deferred.fromCoroutine(self._follow()).addErrback(_log_failure)
+            self._work.addCallback(self._end)
+
+    async def _follow(self) -> None:
+        while self._is_outdated and self.running:
+            self._is_outdated = False
+            try:
+                await self._publisher.refresh()
+            except BaseException:
+                self._is_outdated = True
+                raise
+
+    def _look_again(self) -> None:
+        if self._is_outdated or self._publisher.is_outdated:
+            self.changed()
+
+    def _end(self, _result: None) -> None:
+        self._work = None
 
 
 class ChangeWatcher(Service):
@@ -152,8 +206,9 @@ class ChangeWatcher(Service):
 
     def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         """Run a coroutine and log its failure, so that a timer goes on."""
-        return Deferred.fromCoroutine(work()).addErrback(self._log_failure)
+        return Deferred.fromCoroutine(work()).addErrback(_log_failure)
 
-    def _log_failure(self, failure: Failure) -> None:
-        if not failure.check(StoreError):
-            log.failure("looking at the database failed", failure)
+
+def _log_failure(failure: Failure) -> None:
+    if not failure.check(StoreError, CancelledError):
+        log.failure("looking at the database failed", failure)

@@ -83,6 +83,18 @@ class _BuiltBook:
         return self.generation - self.cached_generation <= _MAX_CACHE_LAG
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedBooks:
+    """What a publisher has loaded, for the publishers of processes that are forked afterwards.
+
+    :ivar snapshot: what the catalog of such a process begins with.
+    """
+
+    state: AccountState
+    built_books: Mapping[_BookId, _BuiltBook]
+    snapshot: Snapshot
+
+
 class Publisher:
     """Keeps the catalog up to date.
 
@@ -95,6 +107,9 @@ class Publisher:
     :param book_cache: the cache of built books for the next start; None: no cache.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
+    :param is_follower: whether another process of the gateway builds large books and keeps the cache; this one loads
+        them from there, and serves the former ones until they are there.
+    :param loaded: what the process has inherited, which the catalog serves already.
     """
 
     def __init__(
@@ -109,6 +124,8 @@ class Publisher:
         next_turn: Callable[[], Awaitable[object]],
         book_cache: BookCache | None = None,
         build_in_process: Callable[..., Awaitable[None]] | None = None,
+        is_follower: bool = False,
+        loaded: LoadedBooks | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -119,17 +136,27 @@ class Publisher:
         self._next_turn = next_turn
         self._book_cache = book_cache
         self._build_in_process = build_in_process
+        self._is_follower = is_follower
         self._is_cache_pruned = False
-        self._state = AccountState(contexts.keys())
+        self._state = loaded.state if loaded else AccountState(contexts.keys())
         self._outdated_accounts: set[int] = set()  # whose books have to be built
-        self._outdated_tenants = set(contexts)  # whose books have to be published or merged
+        self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
         self._unsaved_books: set[_BookId] = set()  # which the cache does not have, or not for much longer
-        self._built_books: dict[_BookId, _BuiltBook] = {}
+        self._built_books: dict[_BookId, _BuiltBook] = dict(loaded.built_books) if loaded else {}
         self._replaced_books: list[Book] = []
         self._lock = DeferredLock()
         self._locks: dict[int, DeferredLock] = {}
         self._contacts_lock = DeferredLock()
+
+    def loaded(self) -> LoadedBooks:
+        """What is loaded now; this publisher must not be used any more."""
+        return LoadedBooks(self._state, self._built_books, self._catalog.snapshot)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a book is still to be built, for which a follower may have to wait."""
+        return bool(self._outdated_accounts)
 
     async def refresh(self, account_id: int | None = None) -> None:
         """Serve the present content of the store: `publish_accounts`, then `build`.
@@ -271,7 +298,7 @@ class Publisher:
 
     async def _prune_cache(self, *, again: bool = False) -> None:
         """Delete the cached books of removed accounts; at the start also unfinished files of an interrupted write."""
-        if self._book_cache is None or (self._is_cache_pruned and not again):
+        if self._book_cache is None or self._is_follower or (self._is_cache_pruned and not again):
             return
         is_start, self._is_cache_pruned = not self._catalog.snapshot.loaded, True
         ids, holders = list(self._state.accounts), [one.id for one in self._state.directory_accounts.values()]
@@ -282,6 +309,8 @@ class Publisher:
 
         Other books are published meanwhile: to save thousands takes a while.
         """
+        if self._is_follower:
+            self._unsaved_books.clear()
         while self._book_cache is not None and self._unsaved_books:
             key = self._unsaved_books.pop()
             built, name = self._built_books.get(key), self._cache_name(key)
@@ -335,8 +364,14 @@ class Publisher:
         try:
             current = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
             if len(current) < len(book_ids) or any(built.generation != account.generation for built in current):
+                revised = await self._revise_books(account, current) if len(current) == len(book_ids) else None
+                if revised is None and self._is_follower and account.contacts >= MIN_PROCESS_CONTACTS:
+                    revised = await self._load_current(account, build_key, book_ids)
+                    if revised is None:
+                        self._outdated_accounts.add(account.id)
+                        return
                 current = (
-                    (await self._revise_books(account, current) if len(current) == len(book_ids) else None)
+                    revised
                     or await self._build_by_process(account, build_key, book_ids)
                     or await self._build_by_thread(account, build_key, book_ids)
                 )
@@ -414,6 +449,12 @@ class Publisher:
         if account.id not in self._state.accounts:
             # The account was removed meanwhile, and the process has written its books to the cache after that.
             await self._prune_cache(again=True)
+        return await self._load_current(account, build_key, book_ids)
+
+    async def _load_current(
+        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
+    ) -> list[_BuiltBook] | None:
+        """Load all books of an account from the cache; None: not all of them are there, or of another generation."""
         loaded = [built for key in book_ids if (built := await self._load_cached(key, account, build_key))]
         # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
         gc.freeze()

@@ -8,13 +8,17 @@ from math import inf
 import pytest
 
 from ldapgw.directory.caller_id import LeftOut
+from ldapgw.ldap import admission
 from ldapgw.ldap.admission import (
+    FIRST_DELAY,
     FORGET_SECONDS,
     MAX_DELAY,
     MAX_SHOWN_LEFT_OUT,
     MAX_TRACKED_LOGINS,
+    MIN_TOLD,
     BindBackoff,
     CallerIdLimits,
+    ConnectionCounts,
     ConnectionLimits,
     Deadlines,
     ExpiryAction,
@@ -231,3 +235,63 @@ def test_the_outbox_takes_a_block_alone_however_large_it_is():
     """Else it would wait without end."""
     outbox = OutputBuffer(2)
     assert (outbox.add_page(b"abc"), outbox.full, outbox.take()) == (True, True, b"abc")
+
+
+def test_connections_of_other_processes_count() -> None:
+    """In all and by network; of networks only those with many are told."""
+    connections: ConnectionLimits[str] = ConnectionLimits(20, 10)
+    for number in range(MIN_TOLD):
+        connections.add(f"a{number}", "192.0.2.1")
+    connections.add("b", "192.0.2.2")
+    assert connections.counts() == ConnectionCounts(MIN_TOLD + 1, {"192.0.2.1": MIN_TOLD})
+    assert connections.has_room("192.0.2.1")
+    connections.elsewhere = ConnectionCounts(5, {"192.0.2.1": 10 - MIN_TOLD})
+    assert not connections.has_room("192.0.2.1")
+    assert connections.has_room("192.0.2.2")
+    connections.elsewhere = ConnectionCounts(20 - MIN_TOLD - 1)
+    assert not connections.has_room("192.0.2.2")
+
+
+def test_wrong_passwords_at_other_processes_count() -> None:
+    """What they tell counts as if it had been tried here, and is not told back."""
+    here, there = BindBackoff(), BindBackoff()
+    for number in range(3):
+        there.delay("192.0.2.1", "cn=desk1,dc=example", float(number))
+    news = there.take_news()
+    assert news == {"192.0.2.1": 3, hash("desk1"): 3}
+    assert there.take_news() == {}
+    here.add(news, 3.0)
+    assert here.take_news() == {}
+    assert here.delay("192.0.2.7", "desk1", 3.0) == FIRST_DELAY * 8
+    assert here.delay("192.0.2.1", "desk2", 3.0) == FIRST_DELAY * 8
+    here.add({"192.0.2.1": 2}, 3.0 + FORGET_SECONDS)
+    assert here.delay("192.0.2.1", "desk3", 3.0 + FORGET_SECONDS) == FIRST_DELAY * 4
+
+
+def test_what_is_told_of_wrong_passwords_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MAX_TRACKED_LOGINS", 2)
+    backoff = BindBackoff()
+    for number in range(4):
+        backoff.delay(f"192.0.2.{number}", "desk1", 0.0)
+    assert backoff.take_news() == {"192.0.2.0": 1, hash("desk1"): 4}
+
+
+def test_numbers_asked_for_at_other_processes_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were given back do not."""
+    now = [0.0]
+    here, there = (CallerIdLimits(lambda: now[0], lambda *_: None) for _ in range(2))
+    assert there.take(PHONE, "192.0.2.1", 290)
+    there.give_back(PHONE, "192.0.2.1", 40)
+    news = there.take_news()
+    assert news == {PHONE.login: 250}
+    assert there.take_news() == {}
+    here.add(news)
+    assert here.take(PHONE, "192.0.2.1", 50)
+    assert not here.take(PHONE, "192.0.2.1", 1)
+    assert here.take_news() == {PHONE.login: 50}
+    assert [one.count for one in here.all_left_out()] == [1]
+    monkeypatch.setattr(admission, "MAX_TRACKED_LOGINS", 1)
+    now[0] = 1000.0
+    assert here.take(PHONE, "192.0.2.1", 1)
+    assert here.take(PHONE._replace(login=""), "192.0.2.2", 1)
+    assert here.take_news() == {PHONE.login: 1}

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from ldapgw.ldap.admission import UNKNOWN_NUMBERS
+from ldapgw.ldap.admission import UNKNOWN_NUMBERS, ConnectionCounts
+from ldapgw.ldap.server import Guesses
 from tests.support.phonebook.trees import HALL, PHONE
 from tests.support.phonebook.wire import make_factory
 
@@ -16,3 +17,22 @@ def test_each_login_has_one_budget() -> None:
     assert factory.budget(PHONE, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
     assert not factory.budget(PHONE, "192.0.2.2").take(1)
     assert factory.budget(HALL, "192.0.2.1").take(1)
+
+
+def test_what_is_tried_elsewhere_counts_here() -> None:
+    """At another process of the same gateway."""
+    here, there = make_factory(clock=Clock()), make_factory(clock=Clock())
+    assert not there.take_guesses()
+    assert there.budget(PHONE, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
+    assert not there.budget(PHONE, "192.0.2.1").take(1)
+    assert there.bind_delay("192.0.2.1", "desk1") == 0.25
+    guesses = there.take_guesses()
+    assert guesses
+    assert there.take_guesses() == Guesses()
+    here.add_guesses(guesses)
+    assert not here.budget(PHONE, "192.0.2.1").take(1)
+    assert here.bind_delay("192.0.2.1", "desk1") == 0.5
+    assert [one.count for one in here.all_left_out()] == [1]
+    assert here.connection_counts() == ConnectionCounts()
+    here.count_elsewhere(ConnectionCounts(here.limits.max_connections))
+    assert here.buildProtocol(None) is None

@@ -19,7 +19,7 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
-from ldapgw.phones.recorder import MAX_AGE_SECONDS, MAX_UNKNOWN, PhoneRecorder, recording_file
+from ldapgw.phones.recorder import MAX_AGE_SECONDS, MAX_UNKNOWN, Captures, PhoneRecorder, recording_file
 from ldapgw.phones.recording import Recording, Response, exchanges, load
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -60,6 +60,7 @@ class Desk:
             DirectoryPort(lambda: self.dit, self.authenticate, lambda _: NOBODY, b"key"), self.clock
         )
         self.tapped = False
+        self.captures = Captures(self.clock.seconds, self.tap)
         self.recorder = self.new_recorder()
 
     def new_recorder(self) -> PhoneRecorder:
@@ -70,7 +71,7 @@ class Desk:
             snapshot=lambda: self.snapshot,
             contexts={"acme": naming_context()},
             attribute_aliases={"DirName": "cn"},
-            tap=self.tap,
+            captures=self.captures,
             run_off_thread=maybeDeferred,
             run_in_process=lambda *call: self.in_process(*call),
             version="1.2",
@@ -261,7 +262,7 @@ def test_names_are_replaced_in_another_process(desk: Desk) -> None:
     assert desk.content() is None
     assert not desk.folder.exists()
     desk.refresh()
-    assert not desk.recorder.captures
+    assert not desk.captures.by_login
     done.callback(function(text))
     assert not desk.recording().is_plain
     assert desk.content() == recording_file(desk.folder, "desk1").read_bytes()
@@ -350,3 +351,30 @@ def test_a_restart_begins_anew(desk: Desk) -> None:
     desk.client().ask(SEARCH, 2)
     desk.clock.advance(300)
     assert [one.message.at for one in exchanges(desk.recording())] == [300.0]
+
+
+def test_another_process_records_the_same_phone(desk: Desk) -> None:
+    """Its messages come later and have their times; its connections get numbers that are free here."""
+    elsewhere = make_factory(DirectoryPort(lambda: desk.dit, desk.authenticate, lambda _: NOBODY, b"key"), desk.clock)
+    captures = Captures(desk.clock.seconds, elsewhere.tap)
+    desk.begin()
+    desk.client()
+    captures.follow(desk.captures.recordings())
+    client = Client(elsewhere)
+    client.ask(pdu.bind("desk1", SECRET), 1)
+    desk.clock.advance(5)
+    captures.follow(desk.captures.recordings())
+    client.ask(SEARCH, 2)
+    taken = captures.take()
+    assert captures.take() == {}
+    desk.captures.add(2, taken)
+    desk.captures.add(2, {"cn=desk9": taken["cn=desk1,ou=phones,dc=acme,dc=example"]})
+    desk.clock.advance(600)
+    messages = desk.recording().messages
+    assert [(one.at, one.connection, one.from_phone) for one in messages[:5]] == [
+        *((0.0, 1, True), (0.0, 1, False), (0.0, 2, True), (0.0, 2, False), (5.0, 2, True)),
+    ]
+    assert {one.connection for one in messages} == {1, 2}
+    desk.captures.add(2, taken)  # too late
+    captures.follow(desk.captures.recordings())
+    assert captures.by_login == {}

@@ -9,7 +9,14 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import ResultCode
 from ldapgw.phones import search_log
-from ldapgw.phones.search_log import MAX_MESSAGE_BYTES, SEARCHES_PER_PHONE, LoggedSearch, SearchLog, SearchUpdate
+from ldapgw.phones.search_log import (
+    MAX_MESSAGE_BYTES,
+    SEARCHES_PER_PHONE,
+    LoggedSearch,
+    SearchLog,
+    SearchNews,
+    SearchUpdate,
+)
 
 DESK1, DESK2 = "cn=desk1,ou=phones,dc=acme,dc=example", "cn=desk2,ou=phones,dc=acme,dc=example"
 OK = ResultCode.SUCCESS
@@ -132,3 +139,49 @@ def test_a_repr_holds_no_name_and_no_number() -> None:
     search = LoggedSearch(DESK1, "192.0.2.1", b"(cn=anna)", 1, OK, 0.0, 0.0)
     assert "anna" not in repr(search)
     assert "desk1" not in repr(search)
+
+
+def test_what_is_told_to_another_process_is_told_once() -> None:
+    """Also when the clock is set back; the other log has it as its own."""
+    clock = Clock()
+    kept, other = SearchLog(clock.seconds), SearchLog(clock.seconds)
+    observe(kept, message=b"1")
+    observe(kept, message=b"2")
+    kept.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+    first = kept.take_news()
+    assert [(one.login, one.message) for one in first.searches] == [(DESK1, b"1"), (DESK1, b"2")]
+    assert first.refusals == {"192.0.2.9": 0.0}
+    other.add(first)
+    clock.rightNow = -3600.0
+    observe(kept, message=b"3")
+    observe(kept, DESK2, b"4")
+    second = kept.take_news()
+    assert [(one.login, one.message) for one in second.searches] == [(DESK1, b"3"), (DESK2, b"4")]
+    other.add(second)
+    assert kept.take_news() == SearchNews()
+    assert other.searches_of(DESK1) == kept.searches_of(DESK1)
+    assert other.searches_of(DESK2) == kept.searches_of(DESK2)
+    assert other.last_refusal("192.0.2.9") == 0.0
+    assert other.take_updates().keys() == {DESK1, DESK2}
+
+
+def test_more_than_is_kept_is_not_told() -> None:
+    """A phone that is forgotten begins anew."""
+    kept = SearchLog(Clock().seconds)
+    observe(kept, message=b"first")
+    kept.take_news()
+    for number in range(SEARCHES_PER_PHONE + 5):
+        observe(kept, message=b"%d" % number)
+    assert [one.message for one in kept.take_news().searches] == [b"%d" % number for number in range(5, 25)]
+    kept.forget(DESK1)
+    observe(kept, message=b"anew")
+    assert [one.message for one in kept.take_news().searches] == [b"anew"]
+
+
+def test_refusals_that_are_told_are_bounded(monkeypatch) -> None:
+    """Anybody can be refused."""
+    monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)
+    kept = SearchLog(Clock().seconds)
+    for number in range(5):
+        kept.observe("", f"192.0.2.{number}", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+    assert kept.take_news().refusals.keys() == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
-from ldapgw.server.metrics import Metrics, SearchCounters
+from ldapgw.server.metrics import Metrics, ProcessFigures, SearchCounters
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -46,8 +46,7 @@ def metrics_of(
         store=stage.store,
         now=stage.clock.seconds,
         version="1.2",
-        search_counters=tally,
-        connections=lambda: connections,
+        figures=lambda: {1: ProcessFigures.of_this_process(tally, connections)},
         ready=lambda: ready,
         contacts=lambda: {"acme": 812},
         database_fails=lambda: fails,

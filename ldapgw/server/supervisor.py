@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""Several processes that serve one gateway on the same ports: forks them, replaces those that die, ends all together.
+
+The supervisor loads the books and opens the ports, and forks the processes of the gateway, which share the memory of
+the books until they write to it.  It serves nobody itself.  Each process has a socket of its own for each port
+(``SO_REUSEPORT``), among which the kernel spreads the connections.  The sockets stay open in the supervisor, so that
+connections wait for the process that takes the place of one that has died.
+
+`Supervisor.run` returns in each process of the gateway with its `Seat`, and in the supervisor when all have ended.
+Mutable: `Supervisor`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.logger import Logger
+
+from ldapgw.server.process_link import make_pair
+
+# A process that dies soon after its start is replaced later each time.
+FIRST_PAUSE: Final = 0.1
+MAX_PAUSE: Final = 30.0
+# A process that has lived for so many seconds has started well.
+GOOD_SECONDS: Final = 30.0
+# The processes end within 4.5 seconds of SIGTERM (`ldapgw.server.reactor`); what hangs is killed.
+KILL_SECONDS: Final = 4.8
+
+_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+
+log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The place of a process in its gateway.
+
+    :ivar number: 1: it syncs, writes and serves the page; the others serve LDAP only.
+    :ivar sockets: the sockets of this process that listen on LDAP ports, by endpoint.
+    :ivar links: sockets to the other processes: in the first to each of the others, elsewhere one to the first.
+    :ivar lifeline: a pipe that ends with the supervisor.
+    :ivar started: call it once the process serves.
+    :ivar is_first_start: whether no process was in this place before.
+    """
+
+    number: int
+    count: int
+    sockets: Mapping[str, socket.socket]
+    links: tuple[socket.socket, ...]
+    lifeline: int
+    started: Callable[[], None]
+    is_first_start: bool
+
+    @property
+    def is_first(self) -> bool:
+        return self.number == 1
+
+
+@dataclass(slots=True)
+class _Place:
+    """What the supervisor knows of a place.
+
+    :ivar pid: 0: no process is there.
+    :ivar ready: the end of a pipe that has an octet once the process serves.
+    :ivar starts_at: when to fork the next one.
+    """
+
+    number: int
+    pid: int = 0
+    ready: int = -1
+    forked_at: float = 0.0
+    starts_at: float = 0.0
+    pause: float = FIRST_PAUSE
+    has_started: bool = False
+
+
+class Supervisor:
+    """Forks and supervises the processes of a gateway; no other thread may run.
+
+    :param sockets: for each process, the sockets that listen on LDAP ports, by endpoint.
+    :param seconds: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, sockets: Sequence[Mapping[str, socket.socket]], seconds: Callable[[], float]) -> None:
+        self._count = count = len(sockets)
+        self._sockets = sockets
+        self._seconds = seconds
+        self._places = [_Place(number) for number in range(1, count + 1)]
+        self._pairs = [make_pair() for _ in range(count - 1)]
+        self._lifeline, self._lifeline_end = os.pipe()
+        self._status = 0
+        self._ends_at: float | None = None
+
+    def run(self) -> Seat | int:
+        """Fork the processes and wait until all have ended.
+
+        :returns: in a process of the gateway, its place; in the supervisor, the exit status.
+        """
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        while True:
+            now = self._seconds()
+            for place in self._places:
+                if not place.pid and place.starts_at <= now and self._ends_at is None and self._may_start(place):
+                    seat = self._fork(place)
+                    if seat is not None:
+                        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                        return seat
+            if self._ends_at is not None and not any(place.pid for place in self._places):
+                return self._status
+            self._wait()
+
+    def _may_start(self, place: _Place) -> bool:
+        """Whether a process may start: at the first start, one after the other, so that a problem is told once."""
+        return all(before.has_started for before in self._places[: place.number - 1])
+
+    def _fork(self, place: _Place) -> Seat | None:
+        """Fork a process; returns its seat in the process itself, None in the supervisor."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        ready, tell_ready = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(tell_ready)
+            place.pid, place.ready, place.forked_at = pid, ready, self._seconds()
+            return None
+        os.close(ready)
+        os.close(self._lifeline_end)
+        for other in self._places:
+            if other.ready >= 0:
+                os.close(other.ready)
+
+        def started() -> None:
+            os.write(tell_ready, b".")
+            os.close(tell_ready)
+
+        is_first = place.number == 1
+        links = tuple(pair[0] for pair in self._pairs) if is_first else (self._pairs[place.number - 2][1],)
+        for pair in self._pairs:
+            for end in pair:
+                if end not in links:
+                    end.close()
+        own = self._sockets[place.number - 1]
+        for sockets in self._sockets:
+            if sockets is not own:
+                for one in sockets.values():
+                    one.close()
+        return Seat(place.number, self._count, own, links, self._lifeline, started, not place.has_started)
+
+    def _wait(self) -> None:
+        """Wait for a signal, for a process that has started, or until something is due; and act on it."""
+        now = self._seconds()
+        due = [place.starts_at for place in self._places if not place.pid and self._ends_at is None]
+        if self._ends_at is not None:
+            due.append(self._ends_at)
+        # While a process starts, its pipe is looked at; signals can wait so long.
+        starting = [place.ready for place in self._places if place.ready >= 0]
+        seconds = max(0.0, min(due) - now) if due else None
+        if starting:
+            readable, _, _ = select.select(starting, [], [], min(seconds, 0.05) if seconds is not None else 0.05)
+            for place in self._places:
+                if place.ready in readable:
+                    self._read_ready(place)
+            received = signal.sigtimedwait(_SIGNALS, 0)
+        else:
+            received = signal.sigtimedwait(_SIGNALS, seconds) if seconds is not None else signal.sigwaitinfo(_SIGNALS)
+        if received is not None and received.si_signo != signal.SIGCHLD:
+            self._end()
+        self._reap()
+        if self._ends_at is not None and self._seconds() >= self._ends_at:
+            self._signal_all(signal.SIGKILL)
+            self._ends_at = self._seconds() + KILL_SECONDS
+
+    def _read_ready(self, place: _Place) -> None:
+        has_started = bool(os.read(place.ready, 1))
+        os.close(place.ready)
+        place.ready = -1
+        place.has_started = place.has_started or has_started
+
+    def _reap(self) -> None:
+        """Take note of processes that have ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            place = next((one for one in self._places if one.pid == pid), None)
+            if place is not None:
+                self._ended(place, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, place: _Place, code: int) -> None:
+        place.pid = 0
+        if place.ready >= 0:
+            self._read_ready(place)
+        if self._ends_at is not None:
+            return
+        if not place.has_started:  # it has said why
+            self._status = code if code > 0 else 1
+            self._end()
+            return
+        lived = self._seconds() - place.forked_at
+        place.pause = FIRST_PAUSE if lived >= GOOD_SECONDS else min(place.pause * 2, MAX_PAUSE)
+        place.starts_at = self._seconds() + place.pause
+        log.error(
+            "process {number} of {count} has ended ({reason}); another one takes its place",
+            number=place.number,
+            count=self._count,
+            reason=f"signal {-code}" if code < 0 else f"status {code}",
+        )
+
+    def _end(self) -> None:
+        if self._ends_at is None:
+            self._ends_at = self._seconds() + KILL_SECONDS
+            self._signal_all(signal.SIGTERM)
+
+    def _signal_all(self, number: int) -> None:
+        for place in self._places:
+            if place.pid:
+                os.kill(place.pid, number)

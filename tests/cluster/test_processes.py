@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""A gateway of several processes, as a person runs it: one directory, one set of limits, one end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.office import Office
+from tests.support.site.running import Process, Site, wait_until
+
+COUNT = 3
+# The kernel spreads connections by their ports: so many reach all of three processes but once in a million times.
+CONNECTIONS = 36
+
+
+def processes(gateway: Process) -> list[int]:
+    """The process ids of a gateway, the supervisor's aside."""
+    listed = subprocess.run(["pgrep", "-P", str(gateway.pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+class Processes:
+    """An office whose gateway has several processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.office = Office(folder, Random(17))
+        site = self.site = self.office.site
+        command = site.command("run", "--processes", str(COUNT))
+        running, site.running = site.running, lambda name: running(command, name)  # type: ignore[method-assign, misc]
+
+    def found(self) -> set[int]:
+        """The states of the book that many connections find."""
+        return {self.office.which() for _ in range(CONNECTIONS)}
+
+    def fails(self) -> int:
+        """How many of many connections are refused, end, or find nothing."""
+        return sum(self.site.ldapsearch("(telephoneNumber=*)", "uid")[0] != 0 for _ in range(CONNECTIONS // 3))
+
+
+@pytest.fixture(scope="module", name="world")
+def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Processes, Process]]:
+    world = Processes(tmp_path_factory.mktemp("processes"))
+    try:
+        with world.office.running() as gateway:
+            yield world, gateway
+    finally:
+        world.office.end()
+
+
+def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) -> None:
+    """Of contacts and of phones: a new one, one that is gone."""
+    group, gateway = world
+    assert len(processes(gateway)) == COUNT
+    office, site = group.office, group.site
+    for _ in range(2):
+        office.edit()
+        office.sync()
+        latest = {len(office.states) - 1}
+        wait_until(lambda latest=latest: group.found() == latest, "every process finds the change")
+    site.add_phone("hall")
+    wait_until(lambda: not any(site.ldapsearch("-s", "base", phone="hall")[0] for _ in range(20)), "all know the phone")
+    assert site.ldapgw("phones", "remove", "hall", "--yes").returncode == 0
+    wait_until(lambda: all(site.ldapsearch("-s", "base", phone="hall")[0] for _ in range(20)), "no one knows the phone")
+
+
+def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> None:
+    """Logins, searches and refusals; the figures are those of all processes, those that died included."""
+    group, gateway = world
+    site = group.site
+    before = site.figure("ldapgw_ldap_searches_total", result="success")
+    for _ in range(CONNECTIONS):
+        assert site.ldapsearch("(cn=a*)", "cn")[0] == 0
+    wait_until(
+        lambda: site.figure("ldapgw_ldap_searches_total", result="success") == before + CONNECTIONS, "all are counted"
+    )
+    assert all(site.figure("ldapgw_process_cpu_seconds_total", process=str(at + 1)) for at in range(COUNT))
+    for pid in processes(gateway):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(processes(gateway)) == COUNT and site.is_ready(), "others take their places")
+    site.phones["desk1"], right = "wrong", site.phones["desk1"]
+    assert site.ldapsearch("-s", "base")[0] == 49
+    site.phones["desk1"] = right
+    wait_until(lambda: "wrong password" in site.ldapgw("phones", "list").stdout, "the refusal is told")
+    assert group.fails() == 0
+    wait_until(lambda: "wrong password" not in site.ldapgw("phones", "list").stdout, "the good login is noted")
+
+
+@pytest.mark.long
+def test_no_search_fails_while_processes_are_killed(world: tuple[Processes, Process]) -> None:
+    """A connection to one that is dead waits for the next one in its place."""
+    group, gateway = world
+    for _ in range(3):
+        for pid in processes(gateway):
+            os.kill(pid, signal.SIGKILL)
+            assert group.fails() == 0
+        wait_until(lambda: len(processes(gateway)) == COUNT and group.site.is_ready(), "others take their places")
+    group.office.edit()
+    group.office.sync()
+    wait_until(lambda: group.found() == {len(group.office.states) - 1}, "every process finds the change")
+    assert "Traceback" not in gateway.said
+
+
+@pytest.mark.long
+def test_all_end_together(tmp_path: Path) -> None:
+    """By a signal, and with the supervisor, however that ends; then another gateway may begin."""
+    group = Processes(tmp_path)
+    try:
+        for how, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 0)):
+            with group.office.running(how.name) as gateway:
+                pids = processes(gateway)
+                assert group.fails() == 0
+                assert gateway.end(how) == status
+                wait_until(lambda pids=pids: not any(map(is_alive, pids)), "all have ended")
+            assert "Traceback" not in gateway.said
+    finally:
+        group.office.end()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("what", ["ldap", "web"])
+def test_a_port_in_use_ends_the_start(tmp_path: Path, what: str) -> None:
+    """With one line, and no process is left."""
+    site = Site(tmp_path)
+    port = site.ldap_port if what == "ldap" else site.web_port
+    with socket.create_server(("127.0.0.1", port)):
+        done = site.ldapgw("run", "--processes", "2")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("ldapgw: ")]
+    assert f'{what}.listen "tcp:{port}:interface=127.0.0.1": cannot be listened on: Address already in use' in line
+    assert "Traceback" not in done.stderr
+
+
+def test_only_tcp_ports_are_shared(tmp_path: Path) -> None:
+    """A socket of systemd, or a Unix socket, is one socket."""
+    site = Site(tmp_path)
+    site.file.write_text(site.file.read_text().replace(f"tcp:{site.ldap_port}:interface=127.0.0.1", "unix:ldap.sock"))
+    done = site.ldapgw("run", "--processes", "2")
+    assert done.returncode == 1
+    assert "only TCP ports can be shared by processes; leave out --processes" in done.stderr
