@@ -439,24 +439,30 @@ def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
 
 
 _HINT_TEXTS: Mapping[Hint, str] = {
-    Hint.ANONYMOUS: gettext_noop("Searched without logging in: enter the user name and the password in the phone."),
-    Hint.UNREADABLE: gettext_noop("The request could not be read: its filter is malformed. Use %(name_filter)s"),
-    Hint.NO_SUCH_BASE: gettext_noop("The search base does not exist. Use %(base)s"),
-    Hint.SCOPE: gettext_noop("The search scope is one level, and the contacts lie deeper: set it to subtree."),
+    Hint.ANONYMOUS: gettext_noop(
+        "The phone searched without signing in. Enter the user name and password in the phone."
+    ),
+    Hint.UNREADABLE: gettext_noop(
+        "The phone’s filter is malformed, so the search couldn’t be read. Use %(name_filter)s"
+    ),
+    Hint.NO_SUCH_BASE: gettext_noop("The phone’s search base doesn’t exist. Use %(base)s"),
+    Hint.SCOPE: gettext_noop(
+        "The phone searches only one level, and the contacts are deeper. Set its search scope to subtree."
+    ),
     Hint.PLACEHOLDER: gettext_noop(
         "The phone searched for the placeholder itself, so its filters have the wrong one. Copy both filters from the "
         "settings below."
     ),
     Hint.UNKNOWN_ATTRIBUTES: gettext_noop(
-        "Asks for attributes that only another system has. Use %(name_filter)s for names and %(number_filter)s for "
-        "numbers."
+        "The phone asks for attributes that only other systems have. Use %(name_filter)s for names and "
+        "%(number_filter)s for numbers."
     ),
     Hint.OBJECT_CLASS: gettext_noop(
-        "The filter wants an object class that contacts do not have: use inetOrgPerson, or leave it out."
+        "The filter asks for an object class that contacts don’t have. Use inetOrgPerson, or leave the class out."
     ),
     Hint.NO_CLASS: gettext_noop(
-        "The filter asks for no class and no name, so address books show up among the people. Use %(name_filter)s or "
-        "(objectClass=person)."
+        "The filter asks for neither a class nor a name, so address books show up among the people. Use "
+        "%(name_filter)s or (objectClass=person)."
     ),
     Hint.NUMBER_ALONE: gettext_noop(
         "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use %(number_filter)s"
@@ -468,22 +474,24 @@ _HINT_TEXTS: Mapping[Hint, str] = {
     Hint.LETTERS: gettext_noop(
         "Letters were searched only among numbers: the name filter is missing. Use %(name_filter)s"
     ),
-    Hint.NO_NAME: gettext_noop("The phone asks for no names. Set its name attributes to %(name_attributes)s"),
-    Hint.NO_NUMBER: gettext_noop("The phone asks for no numbers. Set its number attributes to %(number_attributes)s"),
+    Hint.NO_NAME: gettext_noop("The phone doesn’t ask for names. Set its name attributes to %(name_attributes)s"),
+    Hint.NO_NUMBER: gettext_noop(
+        "The phone doesn’t ask for numbers. Set its number attributes to %(number_attributes)s"
+    ),
     Hint.ONE_NUMBER: gettext_noop(
         "The phone only asks for telephoneNumber, so it doesn’t show mobile and home numbers. Set its number "
         "attributes to %(number_attributes)s"
     ),
     Hint.SMALL_LIMIT: gettext_noop(
-        "The phone takes only a few results, and there were more. Set its maximum number of hits to 50."
+        "There were more results than the phone accepts. Set its maximum number of hits to 50."
     ),
     Hint.NO_LIMIT: gettext_noop(
         "The phone sets no limit, so a short search returns everybody. Set its maximum number of hits to 50."
     ),
     Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
     Hint.AFFIX: gettext_noop(
-        "It looks as if “%(affix)s” is no part of the number. The administrator can have it removed with strip under "
-        "[[tenant]]."
+        "“%(affix)s” doesn’t seem to belong to the number. Your administrator can have it removed with strip "
+        "under [[tenant]]."
     ),
     Hint.WITHHELD: gettext_noop("The caller withheld the number, so there is no name to show."),
     Hint.NOTHING: gettext_noop("Nobody was found."),

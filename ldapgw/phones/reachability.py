@@ -40,14 +40,14 @@ PATIENCE = 10.0
 # Letters of a name that are searched, as many as people type.
 _TYPED_LETTERS = 3
 
-_HAS_ADDRESS = gettext_noop("%(host)s has an address")
+_HAS_ADDRESS = gettext_noop("%(host)s can be resolved")
 _IS = gettext_noop("%(host)s is %(address)s")
 _ACCEPTS = gettext_noop("%(port)s accepts connections")
-_STARTTLS_REFUSED = gettext_noop("StartTLS is refused: look at [tls] of the configuration")
-_TRUSTED = gettext_noop("%(security)s, with a certificate that is trusted")
-_NO_PASSWORD = gettext_noop("no password was given")
-_LOOK_AT_LOG = gettext_noop("%(kind)s: look at the gateway's log")
-_FINDS_NOBODY = gettext_noop("finds nobody, though the contact is there: look with ldapgw explain")
+_STARTTLS_REFUSED = gettext_noop("the gateway refuses StartTLS: check [tls] in the configuration")
+_TRUSTED = gettext_noop("%(security)s, with a trusted certificate")
+_NO_PASSWORD = gettext_noop("no password entered")
+_LOOK_AT_LOG = gettext_noop("%(kind)s: see the gateway’s log")
+_FINDS_NOBODY = gettext_noop("nobody found, although the contact exists: to see why, run ldapgw explain")
 
 _PEM_END = "-----END CERTIFICATE-----"
 
@@ -128,13 +128,13 @@ async def _connect(access: ConnectionSettings, results: list[StepResult], reacto
             HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), _Client()
         )
     except DNSLookupError:
-        message = gettext_noop("%(host)s cannot be resolved: look at the name service, or at web.public_url")
+        message = gettext_noop("%(host)s can’t be resolved: check the name service and web.public_url")
         raise _StepFailed(Step.NAME, Phrase(message, {"host": endpoint.host})) from None
     except (ConnectError, NoAnswer):
         results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_HAS_ADDRESS, {"host": endpoint.host})))
         message = gettext_noop(
-            "nobody answers on port %(port)s: look whether the gateway runs, at ldap.listen and ldap.listen_tls, and "
-            "at the firewall"
+            "no answer on port %(port)s: check that the gateway is running, then ldap.listen, ldap.listen_tls and the "
+            "firewall"
         )
         raise _StepFailed(Step.PORT, Phrase(message, {"port": endpoint.port})) from None
     address = client.transport.getPeer().host
@@ -146,7 +146,9 @@ async def _connect(access: ConnectionSettings, results: list[StepResult], reacto
 async def _secure(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
     security = access.endpoint.security
     if security is Security.PLAIN:
-        message = gettext_noop("none: everybody on the way can read the password; set [tls] if the phones can use it")
+        message = gettext_noop(
+            "not encrypted: anyone on the network can read the password; set [tls] if your phones support it"
+        )
         results.append(StepResult(Step.TLS, StepStatus.WARNING, message))
         return
     options = optionsForClientTLS(
@@ -160,17 +162,20 @@ async def _secure(client: _Client, access: ConnectionSettings, results: list[Ste
         await client.handshake(lambda: client.transport.startTLS(options), reactor)
     except VerificationError:
         message = gettext_noop(
-            "the certificate is not for %(host)s: phones that check it refuse; let it name the host of web.public_url"
+            "the certificate isn’t for %(host)s, so phones that check it won’t connect; use a certificate for the "
+            "host in web.public_url"
         )
         raise _StepFailed(Step.TLS, Phrase(message, {"host": access.endpoint.host})) from None
     except SSL.Error:
         message = gettext_noop(
-            "the certificate or its chain is not trusted: let tls.certificate contain the intermediate certificates; "
-            "an authority of your own has to be installed on the phones, and is named here with --ca-file"
+            "the certificate isn’t trusted: add the intermediate certificates to tls.certificate; if you use a "
+            "private CA, install its certificate on the phones and name it here with --ca-file"
         )
         raise _StepFailed(Step.TLS, message) from None
     except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):
-        message = gettext_noop("the handshake does not end: look whether another service, or a proxy, has this port")
+        message = gettext_noop(
+            "the TLS handshake doesn’t finish: check whether another service or a proxy uses this port"
+        )
         raise _StepFailed(Step.TLS, message) from None
     results.append(StepResult(Step.TLS, StepStatus.OK, Phrase(_TRUSTED, {"security": security.value})))
 
@@ -189,7 +194,7 @@ async def _use(client: _Client, access: ConnectionSettings, results: list[StepRe
         await _search(client, access.base_dn, results, reactor)
     except ldaperrors.LDAPInvalidCredentials:
         message = gettext_noop(
-            "the password is wrong: give the phone a new one, on its page or with ldapgw phones reset"
+            "the password is wrong: create a new one on the phone’s page or with ldapgw phones reset"
         )
         raise _StepFailed(step, message) from None
     except (ldaperrors.LDAPException, ConnectionClosed, NoAnswer) as error:
@@ -201,7 +206,7 @@ async def _search(client: _Client, base_dn: str, results: list[StepResult], reac
     """Take any contact with a number, then find somebody by the beginning of that name and by that number."""
     some = await _found(client, base_dn, _filter(("telephoneNumber",), None), reactor)
     if not some:
-        message = gettext_noop("there is no contact to search for: connect an account, or share a book with this phone")
+        message = gettext_noop("there’s no contact to search for: connect an account, or share a book with this phone")
         results.extend(StepResult(step, StepStatus.SKIPPED, message) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH))
         return
     name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
@@ -213,7 +218,7 @@ async def _search(client: _Client, base_dn: str, results: list[StepResult], reac
         by = _filter(attributes, value, is_prefix=step is Step.NAME_SEARCH)
         if not await _found(client, base_dn, by, reactor):
             raise _StepFailed(step, _FINDS_NOBODY)
-        results.append(StepResult(step, StepStatus.OK, gettext_noop("finds a contact")))
+        results.append(StepResult(step, StepStatus.OK, gettext_noop("contact found")))
 
 
 async def _found(client: _Client, base_dn: str, by: Any, reactor: Any) -> Sequence[Any]:

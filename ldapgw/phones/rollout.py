@@ -53,7 +53,7 @@ _TITLE = gettext_noop("Phone settings")
 _OWNER = gettext_noop("Owner")
 _MODEL = gettext_noop("Model")
 _FILE = gettext_noop("File")
-_SHOWN_ONCE = gettext_noop("The passwords are shown here only. Keep these pages safe, and destroy them after setup.")
+_SHOWN_ONCE = gettext_noop("The passwords are shown only here. Keep these pages safe, and destroy them after setup.")
 _NO_SECURITY = gettext_noop("This phone can’t connect: it supports no encryption that the gateway offers.")
 
 _STYLE = (

@@ -37,8 +37,8 @@ _PAGE = "admin/phones"
 # The form's value of a phone that belongs to nobody.
 NOBODY = "nobody"
 
-_BAD_NAME = gettext_noop("The name may have 1 to 64 letters a-z, digits, dots, underscores, and hyphens.")
-_TAKEN = gettext_noop("There is already a phone with this name.")
+_BAD_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.")
+_TAKEN = gettext_noop("There’s already a phone with this name.")
 _NO_MODEL = gettext_noop("Choose a model.")
 
 

@@ -59,8 +59,8 @@ def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) 
         [miss] = found["misses"]
         assert (miss["reason"], miss["name"]) == ("group_book", "Nora Neu")
         assert miss["message"] == (
-            "It is in the book of erin@acme.example, which is shared with the group sales, and this phone's account is "
-            "not in that group."
+            "The contact is in the book of erin@acme.example. That book is shared with the group sales, and this "
+            "phone’s account isn’t in the group."
         )
         assert "erin@acme.example" not in access
         assert looked_up == []
@@ -142,10 +142,10 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
         sync_state.fail(connection, bob, "quota", THEN, THEN + 600)
     books.connect("erin@acme.example", sharing=Sharing.SHARED)
     assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
-        "Left out of alice@acme.example, as they have no name, company, number, e-mail or postal address: 1.",
+        "Left out of alice@acme.example because they have no name, company, number, email or postal address: 1.",
         "The last sync of bob@acme.example failed. Google asks us to slow down. The next sync comes later; nothing has "
         "to be done.",
-        "The first sync of erin@acme.example has not ended yet; its contacts come with it.",
+        "The first sync of erin@acme.example hasn’t finished yet. Its contacts will appear after that.",
     ]
 
 

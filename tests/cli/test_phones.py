@@ -273,7 +273,10 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "last_address": "192.0.2.7",
             "last_search": "2026-01-31T09:31:00Z",
             "worked": "2026-01-31T09:30:00Z",
-            "hint": {"code": "no_such_base", "message": "The search base does not exist. Use dc=acme,dc=example"},
+            "hint": {
+                "code": "no_such_base",
+                "message": "The phone’s search base doesn’t exist. Use dc=acme,dc=example",
+            },
             "refused": None,
         },
         {
@@ -295,7 +298,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
         "! desk1 alice@acme.example cisco 2026-01-31 09:30 2026-01-31 09:31",
         "… hall – – – –",
-        "! desk1: The search base does not exist. Use dc=acme,dc=example",
+        "! desk1: The phone’s search base doesn’t exist. Use dc=acme,dc=example",
     ]
 
 

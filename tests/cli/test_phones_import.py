@@ -88,7 +88,7 @@ def test_one_bad_line_and_no_phone_is_added(gateway: Gateway, desks: Path, tmp_p
     """The table says what is wrong with which line."""
     desks.write_text(DESKS + "desk2;zoe@acme.example;snom;\n")
     said = run(gateway, desks, "--zip", tmp_path / "desks.zip", "--yes", status=1)
-    assert "Nobody with this address has connected." in said
+    assert "No one has connected with this address." in said
     assert "1 of 3 lines have an error, so no phone is added; fix the file" in said
     assert (stored(gateway), (tmp_path / "desks.zip").exists()) == ([], False)
     desks.write_text("desks\n")

@@ -187,8 +187,8 @@ def test_what_a_pbx_adds_is_named() -> None:
     """As long as the search is known; it is no part of what is stored."""
     profile = PhoneProfile(BASE)
     seen = Case(NUMBERS.format("L0#0301234567"), 0).seen
-    assert str(hint_text(Hint.AFFIX, profile, seen)).startswith("It looks as if “L0#” is no part of the number.")
-    assert str(hint_text(Hint.AFFIX, profile)).startswith("It looks as if “…” is no part of the number.")
+    assert str(hint_text(Hint.AFFIX, profile, seen)).startswith("“L0#” doesn’t seem to belong to the number.")
+    assert str(hint_text(Hint.AFFIX, profile)).startswith("“…” doesn’t seem to belong to the number.")
 
 
 def test_the_phones_of_the_world() -> None:
@@ -212,7 +212,7 @@ def test_words_say_what_to_enter() -> None:
     assert str(hint_text(Hint.NUMBER_ALONE, habits)) == (
         "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use (mobile=#)"
     )
-    assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The search base does not exist. Use dc=acme,dc=example"
+    assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The phone’s search base doesn’t exist. Use dc=acme,dc=example"
     assert _HINT_TEXTS.keys() == set(Hint)
 
 

@@ -62,7 +62,7 @@ def test_umlauts_of_an_old_encoding() -> None:
         ("desk1,yealink\n", "The first line must name the columns: name, account, model, mac."),
         (
             "name,model\n" + "x,yealink\n" * (MAX_LINES + 1),
-            "The file has 501 phones; up to 500 can be imported at once.",
+            "The file has 501 phones. You can import up to 500 at once.",
         ),
         ('name,model\n"' + "x" * 140_000, "This isn’t a CSV file: save the table as CSV in UTF-8."),
     ],
@@ -92,15 +92,15 @@ def test_an_error_for_each_line() -> None:
     lines = check_rows(rows, ACCOUNTS, {"hall"})
     assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
     assert (lines[-1].model, lines[-1].error) == ("", "")
-    assert [str(line.error).partition(": enter")[0] for line in lines[1:-1]] == [
+    assert [str(line.error).partition(". Enter")[0] for line in lines[1:-1]] == [
         "The name is missing.",
-        "The name may have 1 to 64 letters a-z, digits, dots, underscores, and hyphens.",
+        "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.",
         "Line 2 has the same name.",
-        "There is already a phone with this name.",
-        "Nobody with this address has connected.",
+        "There’s already a phone with this name.",
+        "No one has connected with this address.",
         "The model is missing",
-        "There is no model “nokia”",
-        "“1.565E+09” isn’t a MAC address: it has 12 digits 0-9, a-f.",
+        "There’s no model “nokia”",
+        "“1.565E+09” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.",
         "Line 2 has the same MAC address.",
     ]
 

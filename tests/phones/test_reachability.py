@@ -75,7 +75,7 @@ async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
     *_, last = await try_phone(ConnectionSettings(endpoint, "", "", ca=Path(certificate).read_text()), reactor)
     await port.stopListening()
     assert (last.step, last.status) == ("TLS", "failed")
-    assert str(last.message).startswith("the certificate is not for 127.0.0.2:")
+    assert str(last.message).startswith("the certificate isn’t for 127.0.0.2,")
 
 
 @pytest_twisted.ensureDeferred
@@ -84,7 +84,7 @@ async def test_a_wrong_password(server: Server) -> None:
     *_, last = await try_phone(replace(phone(server, LDAPS), password="wrong-password"), reactor)
     assert (last.step, last.status) == ("login", "failed")
     assert (
-        str(last.message) == "the password is wrong: give the phone a new one, on its page or with ldapgw phones reset"
+        str(last.message) == "the password is wrong: create a new one on the phone’s page or with ldapgw phones reset"
     )
 
 
@@ -112,7 +112,7 @@ def test_an_authority_that_cannot_be_read(text: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_base_that_does_not_exist(server: Server) -> None:
     *_, last = await try_phone(replace(phone(server, LDAPS), base_dn="dc=other"), reactor)
-    assert (last.step, str(last.message)) == ("search by name", "noSuchObject: look at the gateway's log")
+    assert (last.step, str(last.message)) == ("search by name", "noSuchObject: see the gateway’s log")
 
 
 class Greeting(Protocol):

@@ -258,9 +258,9 @@ def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
     assert (seen.status, seen.location) == (303, "/acme/phones/desk1")
     login = stage.do(phones.read_by_name, "desk1")
     assert (login.account_id, login.model, login.numbers) == (alice, "cisco", NumberMode.ENTRIES)
-    assert "There is already a phone with this name." in add(name="DESK1", owner="nobody", model="snom").body
+    assert "There’s already a phone with this name." in add(name="DESK1", owner="nobody", model="snom").body
     assert "Choose a model." in add(name="desk2", owner="nobody", model="").body
-    assert "The name may have" in add(name="de sk", owner="nobody", model="snom").body
+    assert "Use 1 to 64 letters" in add(name="de sk", owner="nobody", model="snom").body
     assert add(name="desk2", owner="99", model="snom").status == 400
     assert names(stage) == ["desk1"]
 
@@ -332,7 +332,7 @@ def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
     assert logged(stage) == [("phones_imported", "", "30")]
     seen = add_desks(admin, DESKS.replace("desk29", "desk30"))
     assert (seen.status, len(names(stage))) == (400, 30)
-    assert "There is already a phone with this name." in seen.body
+    assert "There’s already a phone with this name." in seen.body
 
 
 def test_new_passwords_of_many_are_in_a_zip(stage: Stage, admin: Browser) -> None:

@@ -90,7 +90,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
     """By whom, and why; and all that was tried."""
     said = words_on(ask(alice, "030 123-45 67"))
     assert "✓ desk1 finds 1 contact Hans Müller alice@acme.example" in said
-    assert "the number +49 30 1234567 is the same telephone number." in said
+    assert "the number +49 30 1234567 is the same phone number." in said
     assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
     assert "Compared as +49 30 1234567 Search base dc=acme,dc=example" in said
     assert "Looked in alice@acme.example (the phone’s own)" in said
@@ -104,20 +104,20 @@ def test_a_caller_is_found(alice: Browser) -> None:
     [
         (
             "030 1234599",
-            "It has the number +49 30 1234567, which differs in the last 2 digits.",
+            "The contact has the number +49 30 1234567. The difference: the last 2 digits.",
             [],
         ),
         (
             "(&(telephoneNumber=*)(sn=stumm*))",
-            "does not fulfil (telephoneNumber=*) of the filter. Change the filter in the phone's settings",
+            "doesn’t match this part of the filter: (telephoneNumber=*). Change the filter in the phone's settings",
             ["/acme/phones/desk1#settings"],
         ),
         (
             "klinik",
-            "It has this as the e-mail address “theresa@klinik.example”, which the phone does not ask for. Add",
+            "This is saved as the e-mail address “theresa@klinik.example”, and the phone doesn’t ask for that field.",
             ["/acme/phones/desk1#settings"],
         ),
-        ("Maier", "It has the name “Karin Meier”, which is spelt otherwise.", []),
+        ("Maier", "The contact has the name “Karin Meier”, which is spelled differently.", []),
         ("xyzzy", "! desk1 finds nobody No contact that the phone may see comes near.", []),
     ],
     ids=["direct-dial number", "filter", "attribute", "spelling", "nobody"],
@@ -140,9 +140,9 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
     stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "030 1234599"))
-    assert said.count("If that is the caller's company, add this number at Google.") == 1
-    assert f"Karin Meier {ALICE} It has the number +49 30 1234500" in said
-    assert f"Without a name {ALICE} It has the number +49 30 1234501" in said
+    assert said.count("If that’s the caller’s company, add this number at Google.") == 1
+    assert f"Karin Meier {ALICE} The contact has the number +49 30 1234500" in said
+    assert f"Without a name {ALICE} The contact has the number +49 30 1234501" in said
 
 
 def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:
@@ -188,7 +188,7 @@ def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: 
         assert not re.search("Karla|Iwan|dave@", said.replace(asked, ""))
     page = ask(browser, "0171 7654399")
     said = words_on(page)
-    assert ("A contact in somebody else's private book has this number." in said) is (who == ROOT)
+    assert ("A contact in someone else’s private book has this number." in said) is (who == ROOT)
     assert not re.search("Karla|dave@|\\+491717654399 ", said.partition("What was tried")[0])
     assert links(page) == []
 
@@ -198,8 +198,8 @@ def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
     alice.consent("/acme/connect?add", account=BOB)
     serve(stage, {BOB: Sharing.PRIVATE})
     page = ask(alice, "mulligan")
-    assert "Ann Mulligan bob@acme.example It is in the private book of bob@acme.example" in words_on(page)
-    assert "That book is yours: choose who sees it" in words_on(page)
+    assert "Ann Mulligan bob@acme.example The contact is in the private book of bob@acme.example" in words_on(page)
+    assert "That book is yours. If you share it" in words_on(page)
     assert links(page) == ["/acme/?account=2#sharing"]
 
 
@@ -218,7 +218,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
     seen = ask(admin, "xyzzy")
-    assert "The first sync of bob@acme.example has not ended yet" in words_on(seen)
+    assert "The first sync of bob@acme.example hasn’t finished yet" in words_on(seen)
     assert "#google" not in seen.body
 
 
@@ -226,9 +226,9 @@ def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
     """They can change the settings; users are not told of them."""
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
-    told = "Correct the number at Google; where it was typed without a country, region in the tenant's settings"
+    told = "Correct the number at Google, with its country code. For numbers without one, the setting region"
     assert told in words_on(ask(admin, "+43 30 1234567"))
-    assert "Correct the number at Google, with its country." in words_on(ask(alice, "+43 30 1234567"))
+    assert "Correct the number at Google, with its country code." in words_on(ask(alice, "+43 30 1234567"))
 
 
 def test_whose_phones(stage: Stage, alice: Browser) -> None:
@@ -309,7 +309,7 @@ def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> No
     [form] = re.findall(r'<form method="post" action="/acme/explain".*?</form>', page.body, re.DOTALL)
     fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
     page = alice.post("/acme/explain", fields)
-    assert "does not fulfil (telephoneNumber=*)" in words_on(page)
+    assert "doesn’t match this part of the filter: (telephoneNumber=*)" in words_on(page)
 
 
 def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
@@ -346,7 +346,7 @@ def test_in_german(alice: Browser) -> None:
     )
     said = words_on(page)
     assert "desk1 findet niemanden" in said
-    assert "Gespeichert: Nummer +49 30 1234567; der Unterschied: die letzten 2 Ziffern." in said
+    assert "Gespeichert ist Nummer +49 30 1234567. Der Unterschied: die letzten 2 Ziffern." in said
     assert "Gesucht in alice@acme.example (das eigene des Telefons)" in said
 
 

@@ -57,37 +57,40 @@ _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
 # Texts in one line of the plan: three digits on the keys spell 64 beginnings of words.
 _MAX_TEXTS = 4
 
-_UNKNOWN = gettext_noop("%(term)s is never true: no entry here has that attribute.")
-_EMPTY = gettext_noop("%(term)s is never true: a caller without a number is nobody.")
-_NO_NUMBER = gettext_noop("%(term)s is never true: that is no telephone number.")
+_UNKNOWN = gettext_noop("%(term)s never matches: no entry has that attribute.")
+_EMPTY = gettext_noop("%(term)s never matches: a caller who withholds the number can’t be found.")
+_NO_NUMBER = gettext_noop("%(term)s never matches: this isn’t a phone number.")
 _REGION = gettext_noop(
-    "%(number)s has neither a country code nor a 0 in front; it is read as a number of the region %(region)s: %(read)s."
+    "%(number)s has neither a country code nor a leading 0, so it was read as a number in the region "
+    "%(region)s: %(read)s."
 )
 _CALLER_FILTER = gettext_noop(
-    "So few digits are looked for as if they were typed. When it rings, the phone sends %(filter)s."
+    "With so few digits, this was treated as typed text. For an incoming call, the phone sends %(filter)s."
 )
-_STRIPPED = gettext_noop("%(asked)s is looked for as %(number)s: the setting strip removes the rest.")
+_STRIPPED = gettext_noop(
+    "The gateway searched for %(number)s instead of %(asked)s, because the setting strip removes the rest."
+)
 _AFFIX = gettext_noop(
-    "It looks as if “%(affix)s” is no part of the number. The administrator can have it removed with strip under "
-    "[[tenant]]."
+    "“%(affix)s” doesn’t seem to belong to the number. Your administrator can have it removed with strip "
+    "under [[tenant]]."
 )
 _SYNC_ERROR = gettext_noop("The last sync of %(book)s failed. %(trouble)s")
 
 _STATE_TEXTS = {
-    "waiting": gettext_noop("The first sync of %(book)s has not ended yet; its contacts come with it."),
-    "disconnected": gettext_noop("%(book)s is not connected to Google, so none of its contacts are here."),
+    "waiting": gettext_noop("The first sync of %(book)s hasn’t finished yet. Its contacts will appear after that."),
+    "disconnected": gettext_noop("%(book)s isn’t connected to Google, so none of its contacts are here."),
 }
 
 # By the reasons in an account's ``skipped``.
 _SKIPPED_TEXTS = {
     "empty": gettext_noop(
-        "Left out of %(book)s, as they have no name, company, number, e-mail or postal address: %(count)s."
+        "Left out of %(book)s because they have no name, company, number, email or postal address: %(count)s."
     ),
-    "label": gettext_noop("Left out of %(book)s, as they have none of the labels that are chosen here: %(count)s."),
-    "excluded_label": gettext_noop("Left out of %(book)s, as they have a label that is excluded here: %(count)s."),
-    "unidentified": gettext_noop("Left out of %(book)s, as Google gave no id: %(count)s."),
+    "label": gettext_noop("Left out of %(book)s because they have none of the chosen labels: %(count)s."),
+    "excluded_label": gettext_noop("Left out of %(book)s because they have an excluded label: %(count)s."),
+    "unidentified": gettext_noop("Left out of %(book)s because Google sent no ID: %(count)s."),
     "unreadable_number": gettext_noop(
-        "Numbers in %(book)s that cannot be dialled, so that their contacts are there without: %(count)s."
+        "Numbers in %(book)s that can’t be dialed and are missing from their contacts: %(count)s."
     ),
 }
 

@@ -65,154 +65,166 @@ class ReasonText:
 
 REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     MissReason.PRIVATE_BOOK: ReasonText(
-        gettext_noop("It is in the private book of %(book)s, which this phone does not see."),
-        gettext_noop("Let all phones find it: ldapgw share %(book)s %(sharing)s."),
+        gettext_noop("The contact is in the private book of %(book)s. This phone can’t see that book."),
+        gettext_noop("To let all phones find the contact, run: ldapgw share %(book)s %(sharing)s"),
     ),
     MissReason.GROUP_BOOK: ReasonText(
         gettext_noop(
-            "It is in the book of %(book)s, which is shared with the group %(group)s, and this phone's account is not "
-            "in that group."
+            "The contact is in the book of %(book)s. That book is shared with the group %(group)s, and this phone’s "
+            "account isn’t in the group."
         ),
         gettext_noop(
-            "Add the account to the group in the tenant's settings, or let all phones find it: ldapgw share %(book)s "
-            "%(sharing)s."
+            "Add the account to the group in the configuration, or let all phones find the book: ldapgw share "
+            "%(book)s %(sharing)s"
         ),
     ),
     MissReason.CALLERS_BOOK: ReasonText(
         gettext_noop(
-            "It is in the book of %(book)s, which tells other phones the name behind a whole number, and nothing else."
+            "The contact is in the book of %(book)s. Other phones only get the caller’s name for a whole number from "
+            "that book."
         ),
-        gettext_noop("Let all phones find the book: ldapgw share %(book)s shared."),
+        gettext_noop("To let all phones find the book, run: ldapgw share %(book)s shared"),
     ),
     MissReason.OUTSIDE_BASE: ReasonText(
-        gettext_noop("It matches, but is not below the base that was searched."),
-        gettext_noop("Give the phone the base %(base)s, or the contact the label at Google."),
+        gettext_noop("The contact matches, but it isn’t below the search base."),
+        gettext_noop("Set the phone’s search base to %(base)s, or give the contact that label at Google."),
     ),
     MissReason.SIZE_LIMIT: ReasonText(
-        gettext_noop("It matches, but comes behind the last of the %(count)s entries that one answer holds."),
+        gettext_noop(
+            "The contact matches, but a phone gets only the first %(count)s results, and this one comes later."
+        ),
         gettext_noop("Type more of the name, or raise ldap.size_limit."),
         gettext_noop("Type more of the name."),
     ),
     MissReason.DUPLICATE: ReasonText(
         gettext_noop(
-            "It matches, but by its name and a number or an address it is the same person as in %(other)s, and is "
-            "returned once."
+            "The contact matches, but name and number show that it’s the same person as in %(other)s, so it’s "
+            "returned only once."
         ),
-        gettext_noop("Nothing is wrong."),
+        gettext_noop("There’s nothing to fix."),
     ),
     MissReason.NO_NUMBER: ReasonText(
-        gettext_noop("It matches, but has no telephone number, and this phone gets an entry for each number."),
-        gettext_noop("Add a number at Google, or add the phone anew with --numbers values."),
+        gettext_noop("The contact matches, but has no phone number. This phone gets one entry per number."),
+        gettext_noop("Add a number at Google, or add the phone again with --numbers values."),
         gettext_noop("Add a number at Google."),
     ),
     MissReason.NUMBER_ENTRIES: ReasonText(
         gettext_noop(
-            "It matches, but this phone gets an entry for each number, which holds the number in telephoneNumber alone."
+            "The contact matches, but this phone gets one entry per number, and each entry has the number only in "
+            "telephoneNumber."
         ),
-        gettext_noop("Let the phone ask for telephoneNumber, or add it anew with --numbers values."),
-        gettext_noop("Let the phone ask for telephoneNumber."),
+        gettext_noop("Set the phone to ask for telephoneNumber, or add it again with --numbers values."),
+        gettext_noop("Set the phone to ask for telephoneNumber."),
     ),
     MissReason.STRICT_MATCHING: ReasonText(
         gettext_noop(
-            "It has %(attribute)s “%(value)s”, which matches as people read it; but this tenant matches by the letter."
+            "The contact has %(attribute)s “%(value)s”. People would call that a match, but this tenant only accepts "
+            "exact spelling."
         ),
         gettext_noop('Set matching = "lenient" for the tenant.'),
-        gettext_noop("Type it exactly as it is stored."),
+        gettext_noop("Type it exactly as it’s saved."),
     ),
     MissReason.FILTER_TERM: ReasonText(
-        gettext_noop("It has what is asked for, but does not fulfil %(terms)s of the filter."),
+        gettext_noop("The contact has what the phone asked for, but doesn’t match this part of the filter: %(terms)s."),
         gettext_noop("Change the filter in the phone's settings, or the contact at Google."),
     ),
     MissReason.OTHER_ATTRIBUTE: ReasonText(
-        gettext_noop("It has this as %(attribute)s “%(value)s”, which the phone does not ask for."),
+        gettext_noop("This is saved as %(attribute)s “%(value)s”, and the phone doesn’t ask for that field."),
         gettext_noop("Add %(attribute)s to the phone's filter."),
     ),
     MissReason.WHOLE_VALUE: ReasonText(
-        gettext_noop("It has %(attribute)s “%(value)s”, and the filter asks for the whole of it."),
-        gettext_noop("Put a star behind what is asked for: it finds beginnings then."),
+        gettext_noop("The contact has %(attribute)s “%(value)s”, and the filter only accepts the whole value."),
+        gettext_noop("In the phone’s filter, add a star after the search text. It then finds beginnings, too."),
     ),
     MissReason.INSIDE_WORD: ReasonText(
         gettext_noop(
-            "It has the text within a word of %(attribute)s “%(value)s”, and the phone asks for beginnings of words."
+            "The text is in the middle of a word in %(attribute)s “%(value)s”, and the phone only searches for "
+            "beginnings of words."
         ),
-        gettext_noop("Type the word from its beginning, or put a star before it in the phone's filter."),
+        gettext_noop("Type the word from its beginning, or add a star before the search text in the phone’s filter."),
         gettext_noop("Type the word from its beginning."),
     ),
     MissReason.WORDS_APART: ReasonText(
-        gettext_noop("It has all the words, but not one behind the other in one field: %(value)s."),
-        gettext_noop("Type one of the words."),
+        gettext_noop("The contact has all these words, but not next to each other in one field: %(value)s."),
+        gettext_noop("Type only one of the words."),
     ),
     MissReason.SOME_WORDS: ReasonText(
-        gettext_noop("It has %(value)s, but not %(missing)s."),
-        gettext_noop("Type one of the words, or correct the contact at Google."),
+        gettext_noop("The contact has %(value)s, but not %(missing)s."),
+        gettext_noop("Type only one of the words, or correct the contact at Google."),
     ),
     MissReason.SPELLING: ReasonText(
-        gettext_noop("It has %(attribute)s “%(value)s”, which is spelt otherwise."),
+        gettext_noop("The contact has %(attribute)s “%(value)s”, which is spelled differently."),
         gettext_noop("Type less of the name, or correct the contact at Google."),
     ),
     MissReason.OTHER_COUNTRY: ReasonText(
-        gettext_noop("It has %(attribute)s %(value)s: the same number in another country."),
+        gettext_noop("The contact has %(attribute)s %(value)s: the same number, but in another country."),
         gettext_noop(
-            "Correct the number at Google; where it was typed without a country, region in the tenant's settings "
-            "decides."
+            "Correct the number at Google, with its country code. For numbers without one, the setting region decides."
         ),
-        gettext_noop("Correct the number at Google, with its country."),
+        gettext_noop("Correct the number at Google, with its country code."),
     ),
     MissReason.LAST_DIGITS: ReasonText(
-        gettext_noop("It has %(attribute)s %(value)s, which differs in %(digits)s."),
-        gettext_noop("If that is the caller's company, add this number at Google."),
+        gettext_noop("The contact has %(attribute)s %(value)s. The difference: %(digits)s."),
+        gettext_noop("If that’s the caller’s company, add this number at Google."),
     ),
     MissReason.ONE_DIGIT: ReasonText(
-        gettext_noop("It has %(attribute)s %(value)s, which differs in one digit."),
+        gettext_noop("The contact has %(attribute)s %(value)s. One digit is different."),
         gettext_noop("Correct the number at Google."),
     ),
     MissReason.OTHER_BEGINNING: ReasonText(
-        gettext_noop("It has %(attribute)s %(value)s: %(digits)s are the same, and what stands before them is not."),
-        gettext_noop("Compare the numbers with the user, and correct the wrong one."),
+        gettext_noop(
+            "The contact has %(attribute)s %(value)s. It has the same ending (%(digits)s), but a different beginning."
+        ),
+        gettext_noop("Find out which of the two numbers is right, and correct the other."),
     ),
     MissReason.SHORT_NUMBER: ReasonText(
         gettext_noop(
-            "It has %(attribute)s %(value)s. Numbers of less than 7 digits are internal ones, and match exactly or not "
-            "at all."
+            "The contact has %(attribute)s %(value)s. Numbers with fewer than 7 digits are internal, so they have to "
+            "match exactly."
         ),
-        gettext_noop("Store the number as it is signalled, or let the telephone system signal the whole number."),
+        gettext_noop(
+            "Save the number as your telephone system sends it, or set the telephone system to send the whole number."
+        ),
     ),
 }
 
 # The only text about a private book whose contacts the reader may not know.
-PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in somebody else's private book has this number.")
-PRIVATE_BOOK_ADVICE = gettext_noop("Ask your colleagues whether somebody shares the book that has it.")
+PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in someone else’s private book has this number.")
+PRIVATE_BOOK_ADVICE = gettext_noop("Ask your colleagues who has this contact and could share it.")
 
 # Advice if the reader's own book hides the contact.
-OWN_BOOK_ADVICE = gettext_noop("That book is yours: choose who sees it, and this phone finds it too.")
+OWN_BOOK_ADVICE = gettext_noop("That book is yours. If you share it, this phone finds the contact, too.")
 
 # Added to the text of another reason if the book hides the contact as well.
 ACCESS_TEXTS: Mapping[MissReason, str] = {
     MissReason.PRIVATE_BOOK: gettext_noop(
-        "It is in the private book of %(book)s besides, which this phone does not see."
+        "The contact is also in the private book of %(book)s, which this phone can’t see."
     ),
     MissReason.GROUP_BOOK: gettext_noop(
-        "It is in the book of %(book)s besides, which is shared with the group %(group)s alone."
+        "The contact is also in the book of %(book)s, which is shared only with the group %(group)s."
     ),
     MissReason.CALLERS_BOOK: gettext_noop(
-        "It is in the book of %(book)s besides, which tells other phones callers' names alone."
+        "The contact is also in the book of %(book)s, which only gives other phones callers’ names."
     ),
 }
 
 MATCH_TEXTS: Mapping[MatchKind, str] = {
-    MatchKind.WORDS: gettext_noop("%(attribute)s “%(value)s” has a word that begins so."),
-    MatchKind.KEYS: gettext_noop("%(attribute)s “%(value)s” has “%(form)s”, which these keys spell."),
-    MatchKind.ALSO: gettext_noop("%(attribute)s has another name or a reading that matches: “%(form)s”."),
-    MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same telephone number."),
+    MatchKind.WORDS: gettext_noop("A word in %(attribute)s “%(value)s” begins with this."),
+    MatchKind.KEYS: gettext_noop("These keys spell “%(form)s” in %(attribute)s “%(value)s”."),
+    MatchKind.ALSO: gettext_noop("Another form of %(attribute)s matches: “%(form)s”."),
+    MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same phone number."),
     MatchKind.OTHER_KIND: gettext_noop(
-        "%(attribute)s %(value)s is the same telephone number; a whole number is looked for among numbers of all kinds."
+        "%(attribute)s %(value)s is the same phone number. A whole number is found whatever its kind, such as "
+        "mobile or fax."
     ),
     MatchKind.NUMBER_END: gettext_noop(
-        "%(attribute)s %(value)s ends in the same digits; of one of the two the country is not known."
+        "%(attribute)s %(value)s ends with the same digits. One of the two numbers has no country code."
     ),
-    MatchKind.DIGITS: gettext_noop("%(attribute)s %(value)s has these digits."),
-    MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” fulfils %(term)s."),
-    MatchKind.PRESENT: gettext_noop("%(attribute)s is there."),
+    MatchKind.DIGITS: gettext_noop("%(attribute)s %(value)s contains these digits."),
+    MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” matches %(term)s."),
+    MatchKind.PRESENT: gettext_noop("The contact has %(attribute)s."),
 }
 # Replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
-WORD_VARIANT_TEXT = gettext_noop("%(attribute)s “%(value)s” has a word that begins so, as “%(form)s”.")
+WORD_VARIANT_TEXT = gettext_noop(
+    "A word in %(attribute)s “%(value)s” begins with this when it’s written as “%(form)s”."
+)

@@ -79,13 +79,16 @@ def test_what_a_pbx_puts_around_a_number() -> None:
     told = explained("L0#0301234567", sight(strip=("l0#",)))
     assert (told.query.kind, told.numbers) == (QueryKind.NUMBER, (NumberVariant("+49301234567", NumberReading.TYPED),))
     assert [(note.code, str(note.message)) for note in told.notes if note.code != "region"] == [
-        ("stripped", "L0#0301234567 is looked for as 0301234567: the setting strip removes the rest.")
+        (
+            "stripped",
+            "The gateway searched for 0301234567 instead of L0#0301234567, because the setting strip removes the rest.",
+        )
     ]
     assert found(told) == found(explained("0301234567", sight()))
     [note] = explained("L0#0301234567", sight()).notes
     assert (note.code, str(note.message).partition(".")[0]) == (
         "affix",
-        "It looks as if “L0#” is no part of the number",
+        "“L0#” doesn’t seem to belong to the number",
     )
 
 
@@ -118,7 +121,7 @@ def test_few_digits_may_be_typed(desk: PhoneView, asked: str, uids_found: list[s
     told = explained(asked, desk)
     assert found(told) == uids_found
     ringing = f"(|(telephoneNumber={asked})(mobile={asked})(homePhone={asked}))"
-    message = f"So few digits are looked for as if they were typed. When it rings, the phone sends {ringing}."
+    message = f"With so few digits, this was treated as typed text. For an incoming call, the phone sends {ringing}."
     assert [(note.code, str(note.message)) for note in told.notes] == [("ringing", message)] * bool(uids_found)
 
 
@@ -245,10 +248,13 @@ def test_what_is_told_of_a_miss(desk: PhoneView) -> None:
     assert [(miss.name, miss.dn, miss.book) for miss in told.misses] == [
         ("Karla Kolumna", f"uid=karla,ou={DAVE},{BASE}", DAVE)
     ]
-    assert str(told.misses[0].message) == f"It is in the private book of {DAVE}, which this phone does not see."
-    assert str(told.misses[0].advice) == f"Let all phones find it: ldapgw share {DAVE} shared."
     assert (
-        str(explained("01717654399", desk).misses[0].advice) == f"Let all phones find it: ldapgw share {DAVE} callers."
+        str(told.misses[0].message) == f"The contact is in the private book of {DAVE}. This phone can’t see that book."
+    )
+    assert str(told.misses[0].advice) == f"To let all phones find the contact, run: ldapgw share {DAVE} shared"
+    assert (
+        str(explained("01717654399", desk).misses[0].advice)
+        == f"To let all phones find the contact, run: ldapgw share {DAVE} callers"
     )
 
 
@@ -256,8 +262,8 @@ def test_what_hides_a_contact_besides(desk: PhoneView) -> None:
     """A number that is nearly right, in a book that is not seen."""
     [told] = [miss for miss in explained("0171 7654390", desk).misses if miss.name == "Karla Kolumna"]
     assert str(told.message) == (
-        f"It has mobile +491717654399, which differs in the last digit. "
-        f"It is in the private book of {DAVE} besides, which this phone does not see."
+        f"The contact has mobile +491717654399. The difference: the last digit. "
+        f"The contact is also in the private book of {DAVE}, which this phone can’t see."
     )
 
 
@@ -354,8 +360,8 @@ def test_an_administrator_is_told_that_somebody_has_the_number(desk: PhoneView, 
     assert explained(asked, desk, reader=USER).misses == ()
     [miss] = explained(asked, desk, reader=ADMINISTRATOR).misses
     assert (miss.reason, miss.name, miss.dn, miss.book) == (MissReason.PRIVATE_BOOK, "", "", "")
-    assert str(miss.message) == "A contact in somebody else's private book has this number."
-    assert str(miss.advice) == "Ask your colleagues whether somebody shares the book that has it."
+    assert str(miss.message) == "A contact in someone else’s private book has this number."
+    assert str(miss.advice) == "Ask your colleagues who has this contact and could share it."
 
 
 @pytest.mark.parametrize(
@@ -377,7 +383,7 @@ def test_ones_own_other_book_is_told_of(desk: PhoneView, administers: bool) -> N
     """It is private and the phone is of another account; the reader may read it all the same, and nobody else's."""
     reader = ExplanationReader(hides_private_books=True, own_books=frozenset(("dave",)), is_admin=administers)
     [miss] = explained("kolumna", desk, reader=reader).misses
-    assert str(miss.advice) == "That book is yours: choose who sees it, and this phone finds it too."
+    assert str(miss.advice) == "That book is yours. If you share it, this phone finds the contact, too."
     assert (miss.reason, miss.name, miss.book) == (MissReason.PRIVATE_BOOK, "Karla Kolumna", DAVE)
     assert explained("iwan", desk, reader=reader).misses == ()
 
@@ -421,19 +427,23 @@ def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
         (
             "(|(cn=x)(IMHandle=x*))",
             "unknown_attribute",
-            "(IMHandle=x*) is never true: no entry here has that attribute.",
+            "(IMHandle=x*) never matches: no entry has that attribute.",
         ),
         (
             "(|(cn=x)(telephoneNumber=foo))",
             "no_number",
-            "(telephoneNumber=foo) is never true: that is no telephone number.",
+            "(telephoneNumber=foo) never matches: this isn’t a phone number.",
         ),
-        ("(|(cn=x)(mobile=))", "empty_number", "(mobile=) is never true: a caller without a number is nobody."),
+        (
+            "(|(cn=x)(mobile=))",
+            "empty_number",
+            "(mobile=) never matches: a caller who withholds the number can’t be found.",
+        ),
         (
             "(|(cn=x)(mobile=\\28415\\29 555-0100))",
             "region",
-            "(415) 555-0100 has neither a country code nor a 0 in front; it is read as a number of the region DE: "
-            "+494155550100.",
+            "(415) 555-0100 has neither a country code nor a leading 0, so it was read as a number in the "
+            "region DE: +494155550100.",
         ),
     ],
 )

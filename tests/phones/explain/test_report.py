@@ -38,17 +38,17 @@ other words that begin with "mueller" or "muller" (7); entries of the object cla
 
 Found: 1.
   Hans Müller, in {ALICE}
-    cn “Hans Müller” has a word that begins so.
-    sn “Müller” has a word that begins so.
-    o “Müller Maschinenbau” has a word that begins so.
+    A word in cn “Hans Müller” begins with this.
+    A word in sn “Müller” begins with this.
+    A word in o “Müller Maschinenbau” begins with this.
 
 Similar contacts that were not found:
   Iwan Muller, in {CAROL}
-    It is in the book of {CAROL}, which tells other phones the name behind a whole number, and nothing else.
-    → Let all phones find the book: ldapgw share {CAROL} shared.
+    The contact is in the book of {CAROL}. Other phones only get the caller’s name for a whole number from that book.
+    → To let all phones find the book, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
-    It matches, but by its name and a number or an address it is the same person as in {ALICE}, and is returned once.
-    → Nothing is wrong."""
+    The contact matches, but name and number show that it’s the same person as in {ALICE}, so it’s returned only once.
+    → There’s nothing to fix."""
     )
 
 
@@ -76,21 +76,21 @@ Found: nothing.
 
 Similar contacts that were not found:
   Hans Müller, in {ALICE}
-    It has telephoneNumber +49301234567, which differs in the last 2 digits.
-    → If that is the caller's company, add this number at Google.
+    The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
+    → If that’s the caller’s company, add this number at Google.
   Hans Müller, in {BOB}
-    It has telephoneNumber +49301234567, which differs in the last 2 digits.
+    The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
   Hans Müller, in {DAVE}
-    It has telephoneNumber +49301234567, which differs in the last 2 digits. \
-It is in the private book of {DAVE} besides, which this phone does not see.
+    The contact has telephoneNumber +49301234567. The difference: the last 2 digits. \
+The contact is also in the private book of {DAVE}, which this phone can’t see.
 
 Good to know:
   The last sync of {BOB} failed. Google rejects it.
-  Left out of {BOB}, as they have no name, company, number, e-mail or postal address: 1.
-  Left out of {BOB}, as they have none of the labels that are chosen here: 2.
-  The first sync of {CAROL} has not ended yet; its contacts come with it.
-  Numbers in {CAROL} that cannot be dialled, so that their contacts are there without: 1.
-  erin@acme.example is not connected to Google, so none of its contacts are here."""
+  Left out of {BOB} because they have no name, company, number, email or postal address: 1.
+  Left out of {BOB} because they have none of the chosen labels: 2.
+  The first sync of {CAROL} hasn’t finished yet. Its contacts will appear after that.
+  Numbers in {CAROL} that can’t be dialed and are missing from their contacts: 1.
+  erin@acme.example isn’t connected to Google, so none of its contacts are here."""
     )
 
 
@@ -109,18 +109,18 @@ Good to know:
         ("(|(mail=x*)(&(sn=stumm*)(cn=karin*)))",
          'Found by   mail addresses that begin with "x", the rarest of: names that begin with "stumm", '
          'names that begin with "karin" (1)'),
-        ("(cn=685*)", "    cn “Ann Mulligan” has “mul”, which these keys spell."),
-        ("tanaka", "    cn, sn has another name or a reading that matches: “tanaka tarou”."),
+        ("(cn=685*)", "    These keys spell “mul” in cn “Ann Mulligan”."),
+        ("tanaka", "    Another form of cn, sn matches: “tanaka tarou”."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the outside line)"),
         ("0171 7654321", "  Iwan Muller, as a caller"),
         ("(o=acme*)", "  acme, the tenant's own entry"),
-        ("0171 7654321", "    telephoneNumber, mobile +491717654321 is the same telephone number."),
+        ("0171 7654321", "    telephoneNumber, mobile +491717654321 is the same phone number."),
         ("(telephoneNumber=1234567)",
-         "    telephoneNumber +49301234567 ends in the same digits; of one of the two the country is not known."),
-        ("(mobile=*460*)", "    mobile +442079460123 has these digits."),
-        ("(cn>=zo)", "    cn “Zoë Adler” fulfils (cn>=zo)."),
-        ("(facsimileTelephoneNumber=*)", "    facsimileTelephoneNumber is there."),
-        ("(|(cn=x)(shoe=1))", "  (shoe=1) is never true: no entry here has that attribute."),
+         "    telephoneNumber +49301234567 ends with the same digits. One of the two numbers has no country code."),
+        ("(mobile=*460*)", "    mobile +442079460123 contains these digits."),
+        ("(cn>=zo)", "    cn “Zoë Adler” matches (cn>=zo)."),
+        ("(facsimileTelephoneNumber=*)", "    The contact has facsimileTelephoneNumber."),
+        ("(|(cn=x)(shoe=1))", "  (shoe=1) never matches: no entry has that attribute."),
     ],
 )  # fmt: skip
 def test_lines(desk: PhoneView, asked: str, line: str) -> None:
@@ -148,8 +148,8 @@ def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
     """Where there is no name to tell."""
     shown = list(report_lines(explained("0171 7654399", desk, reader=ExplanationReader(hides_private_books=True))))
     assert shown[-2:] == [
-        "  A contact in somebody else's private book has this number.",
-        "    → Ask your colleagues whether somebody shares the book that has it.",
+        "  A contact in someone else’s private book has this number.",
+        "    → Ask your colleagues who has this contact and could share it.",
     ]
 
 
@@ -180,24 +180,24 @@ def test_the_object(desk: PhoneView) -> None:
                 "name": "Karla Kolumna",
                 "dn": f"uid=karla,ou={DAVE},{BASE}",
                 "book": DAVE,
-                "message": f"It is in the private book of {DAVE}, which this phone does not see.",
-                "advice": f"Let all phones find it: ldapgw share {DAVE} callers.",
+                "message": f"The contact is in the private book of {DAVE}. This phone can’t see that book.",
+                "advice": f"To let all phones find the contact, run: ldapgw share {DAVE} callers",
             },
             {
                 "reason": "last_digits",
                 "name": "Iwan Muller",
                 "dn": f"uid=iwan,ou={CAROL},{BASE}",
                 "book": CAROL,
-                "message": "It has mobile +491717654321, which differs in the last 2 digits. "
-                f"It is in the book of {CAROL} besides, which tells other phones callers' names alone.",
-                "advice": "If that is the caller's company, add this number at Google.",
+                "message": "The contact has mobile +491717654321. The difference: the last 2 digits. "
+                f"The contact is also in the book of {CAROL}, which only gives other phones callers’ names.",
+                "advice": "If that’s the caller’s company, add this number at Google.",
             },
         ],
         "more_misses": 0,
         "notes": [
             {
                 "code": "waiting",
-                "message": f"The first sync of {CAROL} has not ended yet; its contacts come with it.",
+                "message": f"The first sync of {CAROL} hasn’t finished yet. Its contacts will appear after that.",
             }
         ],
     }

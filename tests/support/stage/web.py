@@ -211,7 +211,7 @@ class Stage:
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.disconnected: list[float] = []
         self.tried: list[ConnectionSettings] = []
-        self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com has an address"),)
+        self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),)
         self.recording_files: dict[str, bytes] = {}
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
