@@ -65,141 +65,148 @@ class ProgressBoard:
 # The meaning of each error code, with advice.  ``page`` is the tenant's page, ``link`` an address that Google named.
 _MESSAGES: Mapping[str, str] = {
     "consent_revoked": gettext_noop(
-        "Google no longer accepts the consent of %(address)s, given on %(given)s. Connect again on %(page)s; until "
-        "then the contacts stay as they are."
+        "Google no longer accepts the access that %(address)s granted on %(given)s. Reconnect on %(page)s. Until "
+        "then, the contacts stay as they are."
     ),
     "scope_missing": gettext_noop(
-        "The box for contacts was not ticked at Google. Connect %(address)s again on %(page)s and tick “See and "
+        "The checkbox for contacts wasn’t ticked at Google. Reconnect %(address)s on %(page)s and tick “See and "
         "download your contacts”."
     ),
     "client_rejected": gettext_noop(
-        "Google rejects the OAuth client of %(tenant)s, so none of its accounts is synced. The administrator has to "
-        "check client id and secret in the Google console; users need not do anything."
+        "Google rejects the OAuth client of %(tenant)s, so no account can sync. The administrator has to check "
+        "the client ID and secret in the Google console. No one else needs to do anything."
     ),
     "api_disabled": gettext_noop(
-        "The People API is not enabled in the Google project of %(tenant)s, so none of its accounts is synced. The "
-        "administrator has to enable it %(link)s; users need not do anything."
+        "The People API isn’t enabled in the Google project of %(tenant)s, so no account can sync. The "
+        "administrator has to enable it %(link)s. No one else needs to do anything."
     ),
-    "quota": gettext_noop("Google asks us to slow down. The next sync comes later; nothing has to be done."),
+    "quota": gettext_noop("Google asks us to slow down, so the next sync comes later. You don’t need to do anything."),
     "google_unavailable": gettext_noop(
-        "Google does not answer properly at the moment. We try again; nothing has to be done."
+        "Google has a problem at the moment. We’ll keep trying, so you don’t need to do anything."
     ),
-    "network": gettext_noop("Google could not be reached. Check the gateway's network and name service if this lasts."),
-    "bad_response": gettext_noop("Google's answer made no sense. We try again; please report it if this lasts."),
+    "network": gettext_noop("We can’t reach Google. If this lasts, check the gateway’s network and DNS."),
+    "bad_response": gettext_noop(
+        "We couldn’t understand Google’s answer. We’ll keep trying. Please report this if it lasts."
+    ),
     "suspicious_shrink": gettext_noop(
-        "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s or with "
-        "ldapgw sync %(address)s --accept-shrink; until then they stay."
+        "A sync would remove %(lost)s of %(before)s contacts of %(address)s. If that’s right, confirm it on "
+        "%(page)s or with ldapgw sync %(address)s --accept-shrink. Until then, the contacts stay."
     ),
     "google_refused": gettext_noop(
-        "Google refuses the contacts of %(address)s: its Contacts service may be off. The administrator of the Google "
-        "Workspace has to turn it on for this user in the Admin console (Apps, Google Workspace, Contacts). We try "
-        "again each hour; until then the contacts stay as they are."
+        "Google refuses access to the contacts of %(address)s. The Contacts service may be off: the Google "
+        "Workspace administrator can turn it on for this user in the Admin console (Apps, Google Workspace, "
+        "Contacts). We try again every hour. Until then, the contacts stay as they are."
     ),
-    "internal": gettext_noop("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
+    "internal": gettext_noop(
+        "The sync failed because of a problem in the gateway. The gateway’s log has the details. The contacts "
+        "stay as they are."
+    ),
 }
 # An exceeded quota, if Google says which.
 _LIMIT_MESSAGE = gettext_noop(
-    "Google asks us to slow down: the limit %(limit)s of %(metric)s is reached. The next sync comes later; nothing has "
-    "to be done."
+    "Google asks us to slow down: we’ve reached the limit %(limit)s of %(metric)s. The next sync comes later. "
+    "You don’t need to do anything."
 )
 # More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
 _VARIANTS: Mapping[tuple[str, str], str] = {
     ("consent_revoked", "admin"): gettext_noop(
-        "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
-        "console (Security, API controls); then connect again on %(page)s. Until then the contacts stay as they are."
-    ),
-    ("consent_revoked", "testing"): gettext_noop(
-        "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
-        "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
-        "Until then the contacts stay as they are."
-    ),
-    ("consent_revoked", "client"): gettext_noop(
-        "The Google client of %(tenant)s was changed, so Google needs a new consent of %(address)s. Connect again on "
-        "%(page)s; until then the contacts stay as they are."
-    ),
-    ("consent_revoked", "disabled"): gettext_noop(
-        "Google has disabled the account %(address)s. When its administrator has enabled it, connect again on "
-        "%(page)s; until then the contacts stay as they are."
-    ),
-    ("consent_revoked", "session"): gettext_noop(
-        "The Google Workspace of %(address)s has ended the consent, given on %(given)s, by its session control. "
-        "Connect again on %(page)s. The administrator can exempt this app for good: in the Admin console (Security, "
-        "Google Cloud session control) exempt trusted apps, and trust this app."
-    ),
-    ("google_refused", "client"): gettext_noop(
-        "Google says that the consent of %(address)s was given to another Google client. If the client of %(tenant)s "
-        "was changed, connect again on %(page)s. We try again each hour; until then the contacts stay as they are."
-    ),
-    ("google_refused", "internal"): gettext_noop(
-        "The Google client of %(tenant)s is for another Google Workspace alone, so %(address)s is not synced. The "
-        "administrator has to make it “External” in the Google console. We try again each hour; until then the "
+        "The Google Workspace of %(address)s no longer allows this app. First, the Workspace administrator has to "
+        "trust it in the Admin console (Security, API controls). Then reconnect on %(page)s. Until then, the "
         "contacts stay as they are."
     ),
+    ("consent_revoked", "testing"): gettext_noop(
+        "The access that %(address)s granted on %(given)s ended after 7 days, because the Google client is in "
+        "“Testing”. First, the administrator has to publish the app in the Google console. Then reconnect on "
+        "%(page)s. Until then, the contacts stay as they are."
+    ),
+    ("consent_revoked", "client"): gettext_noop(
+        "The Google client of %(tenant)s has changed, so %(address)s has to grant access again. Reconnect on "
+        "%(page)s. Until then, the contacts stay as they are."
+    ),
+    ("consent_revoked", "disabled"): gettext_noop(
+        "Google has disabled the account %(address)s. Its administrator has to enable it. Then reconnect on "
+        "%(page)s. Until then, the contacts stay as they are."
+    ),
+    ("consent_revoked", "session"): gettext_noop(
+        "The session control of the Google Workspace ended the access that %(address)s granted on %(given)s. "
+        "Reconnect on %(page)s. To prevent this, the Workspace administrator can trust this app and exempt "
+        "trusted apps from session control in the Admin console (Security, Google Cloud session control)."
+    ),
+    ("google_refused", "client"): gettext_noop(
+        "Google says that %(address)s granted access to a different Google client. If the client of %(tenant)s "
+        "has changed, reconnect on %(page)s. We try again every hour. Until then, the contacts stay as they are."
+    ),
+    ("google_refused", "internal"): gettext_noop(
+        "The Google client of %(tenant)s is limited to another Google Workspace, so %(address)s can’t sync. The "
+        "administrator has to set the audience to “External” in the Google console. We try again every hour. "
+        "Until then, the contacts stay as they are."
+    ),
     ("google_refused", "policy"): gettext_noop(
-        "A rule of the Google Workspace of %(address)s does not allow this app. Its administrator has to trust it in "
-        "the Admin console (Security, API controls). We try again each hour; until then the contacts stay as they are."
+        "A rule in the Google Workspace of %(address)s blocks this app. The Workspace administrator has to trust "
+        "it in the Admin console (Security, API controls). We try again every hour. Until then, the contacts stay "
+        "as they are."
     ),
     ("bad_response", "token"): gettext_noop(
-        "Google refuses new access for %(address)s and calls the reason “%(word)s”. We try again. If this lasts, "
-        "connect again on %(page)s, and please report it."
+        "Google refuses to renew the access of %(address)s and gives the reason “%(word)s”. We’ll keep trying. If "
+        "this lasts, reconnect on %(page)s, and please report it."
     ),
     ("internal", "database"): gettext_noop(
-        "The gateway's database cannot be used, so nothing is synced and nothing can be changed. The administrator has "
-        "to mend that, and the gateway's log says what it is; phones find what was known before."
+        "The gateway can’t use its database, so nothing can be synced or changed. The administrator has to fix "
+        "this; the gateway’s log has the details. Phones still find the contacts from the last sync."
     ),
     ("scope_missing", "directory"): gettext_noop(
-        "The box for the company directory was not ticked at Google. Connect %(address)s again on %(page)s and tick "
-        "“See and download your organization’s Google Workspace directory”."
+        "The checkbox for the company directory wasn’t ticked at Google. Reconnect %(address)s on %(page)s and "
+        "tick “See and download your organization’s Google Workspace directory”."
     ),
     ("scope_missing", "other_contacts"): gettext_noop(
-        "The box for “other contacts” was not ticked at Google. Connect %(address)s again on %(page)s and tick “See "
-        "and download contact info automatically saved in your “Other contacts””."
+        "The checkbox for “Other contacts” wasn’t ticked at Google. Reconnect %(address)s on %(page)s and tick "
+        "“See and download contact info automatically saved in your “Other contacts””."
     ),
     ("suspicious_shrink", "directory"): gettext_noop(
-        "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
-        "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
+        "A sync would remove %(lost)s of %(before)s entries of the company directory. If that’s right, confirm it "
+        "on %(page)s or with ldapgw sync %(address)s --accept-shrink. Until then, the entries stay."
     ),
 }
 # Messages for the failure of one source, while the other sources of the account are up to date.
 _SOURCE_MESSAGES: Mapping[object, str] = {
-    "directory": gettext_noop("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
-    "labels": gettext_noop("The labels of %(address)s are not up to date: %(why)s"),
-    "other_contacts": gettext_noop("The “other contacts” of %(address)s are not up to date: %(why)s"),
+    "directory": gettext_noop("The company directory from %(address)s isn’t up to date. %(why)s"),
+    "labels": gettext_noop("The labels of %(address)s aren’t up to date. %(why)s"),
+    "other_contacts": gettext_noop("The “Other contacts” of %(address)s aren’t up to date. %(why)s"),
 }
 # Messages for listings that were odd and were applied all the same, by warning code and source.
 _LISTING_MESSAGES: Mapping[tuple[str, Source], str] = {
     (INCOMPLETE, Source.CONTACTS): gettext_noop(
-        "Google listed %(listed)s of the %(total)s contacts that it counts for %(address)s. Who is missing stays until "
-        "the next full sync."
+        "Google sent only %(listed)s of the %(total)s contacts of %(address)s. The missing ones stay on the "
+        "phones until the next full sync."
     ),
     (INCOMPLETE, Source.OTHER_CONTACTS): gettext_noop(
-        "Google listed %(listed)s of the %(total)s “other contacts” that it counts for %(address)s. Who is missing "
-        "stays until the next full sync."
+        "Google sent only %(listed)s of the %(total)s “Other contacts” of %(address)s. The missing ones stay on "
+        "the phones until the next full sync."
     ),
     (DIRECTORY_SHRUNK, Source.DIRECTORY): gettext_noop(
-        "%(lost)s of %(before)s entries of the company directory were gone at the last full sync. If they should be "
-        "there, the administrator of the Google Workspace has to check the directory settings."
+        "The last full sync removed %(lost)s of %(before)s entries of the company directory. If they should be "
+        "there, the Google Workspace administrator has to check the directory settings."
     ),
     (NO_SYNC_TOKEN, Source.CONTACTS): gettext_noop(
-        "Google cannot say what has changed in the contacts of %(address)s, so changes come every few hours only."
+        "Google can’t tell us what has changed in the contacts of %(address)s, so changes only arrive every few hours."
     ),
     (NO_SYNC_TOKEN, Source.OTHER_CONTACTS): gettext_noop(
-        "Google cannot say what has changed in the “other contacts” of %(address)s, so changes come every few hours "
-        "only."
+        "Google can’t tell us what has changed in the “Other contacts” of %(address)s, so changes only arrive "
+        "every few hours."
     ),
     (NO_SYNC_TOKEN, Source.DIRECTORY): gettext_noop(
-        "Google cannot say what has changed in the company directory, so changes come every few hours only."
+        "Google can’t tell us what has changed in the company directory, so changes only arrive every few hours."
     ),
 }
 # Messages without a command, for a page, which has a button instead.
 _PAGE_MESSAGES: Mapping[str, str] = {
     _MESSAGES["suspicious_shrink"]: gettext_noop(
-        "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s; until "
-        "then they stay."
+        "A sync would remove %(lost)s of %(before)s contacts of %(address)s. If that’s right, confirm it on "
+        "%(page)s. Until then, the contacts stay."
     ),
     _VARIANTS["suspicious_shrink", "directory"]: gettext_noop(
-        "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on "
-        "%(page)s; until then they stay."
+        "A sync would remove %(lost)s of %(before)s entries of the company directory. If that’s right, confirm it "
+        "on %(page)s. Until then, the entries stay."
     ),
 }
 
@@ -360,24 +367,26 @@ def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[st
     if account.is_connected and ends is not None:
         values = {"when": Timestamp(ends), "page": page}
         if not is_of_testing(account):
-            text = gettext_noop("This consent was given until %(when)s. Connect again on %(page)s to go on.")
+            text = gettext_noop(
+                "This access ends on %(when)s. To keep your contacts up to date, reconnect on %(page)s."
+            )
             warnings.append(("consent_ends", Phrase(text, values)))
         elif now < ends:
             text = gettext_noop(
-                "The Google client is in “Testing”, so this consent ends on %(when)s. The administrator should publish "
-                "the app in the Google console; then connect again on %(page)s."
+                "This access ends on %(when)s, because the Google client is in “Testing”. First, the administrator "
+                "should publish the app in the Google console. Then reconnect on %(page)s."
             )
             warnings.append(("testing_client", Phrase(text, values)))
         else:
             text = gettext_noop(
-                "The Google client is in “Testing”, so this consent has ended on %(when)s. The administrator should "
-                "publish the app in the Google console; then connect again on %(page)s."
+                "This access ended on %(when)s, because the Google client is in “Testing”. First, the administrator "
+                "should publish the app in the Google console. Then reconnect on %(page)s."
             )
             warnings.append(("testing_client", Phrase(text, values)))
     if account.is_connected and _is_stale(account, now):
-        text = gettext_noop("There was no good sync since %(when)s; phones show what was known then.")
+        text = gettext_noop("No sync has succeeded since %(when)s. Phones still have the contacts from then.")
         if account.last_sync is None:
-            text = gettext_noop("There was no good sync yet, since the consent of %(when)s.")
+            text = gettext_noop("No sync has succeeded yet since the account was connected on %(when)s.")
         warnings.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
     for source, listing_warnings in account.warnings.items():
         for code, figures in listing_warnings.items():
@@ -388,8 +397,8 @@ def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[st
 
 def _rejected(phone: str, refused: Refusal) -> Phrase:
     text = gettext_noop(
-        "The phone %(phone)s has a wrong password: last refused %(when)s from %(address)s. Enter the password again in "
-        "the phone, or give the phone a new one."
+        "The phone %(phone)s uses a wrong password. The last try was %(when)s from %(address)s. Enter the "
+        "password again in the phone, or create a new one."
     )
     return Phrase(text, {"phone": phone, "when": Timestamp(refused.when), "address": refused.address})
 
@@ -409,13 +418,13 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
         return []
     text = (
         gettext_noop(
-            "The gateway's certificate has expired on %(when)s; phones that check it find nothing then. "
-            "The administrator has to renew it."
+            "The gateway’s certificate expired on %(when)s, so phones that check it find nothing. The administrator "
+            "has to renew it."
         )
         if ends <= now
         else gettext_noop(
-            "The gateway's certificate expires on %(when)s; phones that check it find nothing then. "
-            "The administrator has to renew it."
+            "The gateway’s certificate expires on %(when)s. After that, phones that check it find nothing. The "
+            "administrator has to renew it."
         )
     )
     return [("certificate_expiry", Phrase(text, {"when": Timestamp(ends)}))]

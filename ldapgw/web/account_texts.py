@@ -43,12 +43,12 @@ ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
         "✓",
         "good",
         gettext_noop("Syncing now"),
-        gettext_noop("Your contacts are on your phones. Changes are being fetched."),
+        gettext_noop("Your contacts are on your phones. We’re fetching the latest changes."),
     ),
     "waiting": AccountStateText(
         "✓",
         "good",
-        gettext_noop("Connected, first sync under way"),
+        gettext_noop("Connected, first sync in progress"),
         gettext_noop("Your contacts will be on your phones in a minute."),
     ),
     "attention": AccountStateText(
@@ -58,10 +58,10 @@ ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
         gettext_noop("Your phones still have the contacts from the last sync."),
     ),
     "attention before the first sync": AccountStateText(
-        "!", "warn", gettext_noop("Needs attention"), gettext_noop("None of your contacts are on your phones yet.")
+        "!", "warn", gettext_noop("Needs attention"), gettext_noop("Your contacts aren’t on your phones yet.")
     ),
     "disconnected": AccountStateText(
-        "✗", "bad", gettext_noop("Not connected"), gettext_noop("None of your contacts are on your phones.")
+        "✗", "bad", gettext_noop("Not connected"), gettext_noop("Your contacts aren’t on your phones.")
     ),
     "": AccountStateText(
         "✗",
@@ -131,7 +131,7 @@ SOURCE_LABELS: Mapping[str, str] = {
 _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "on": ("good", gettext_noop("on")),
     "not granted": ("warn", gettext_noop("not granted")),
-    "unavailable": ("quiet", gettext_noop("not offered to this account by Google")),
+    "unavailable": ("quiet", gettext_noop("not available for this account")),
 }
 _ACCESS_ENDED = ("bad", gettext_noop("access ended"))
 
@@ -143,9 +143,9 @@ _SHARING_TITLES: Mapping[Sharing, str] = {
 
 _LABEL_STATES: Mapping[str, tuple[str, str]] = {
     "served": ("good", gettext_noop("on the phones")),
-    "other": ("quiet", gettext_noop("not chosen here")),
-    "excluded": ("quiet", gettext_noop("kept off the phones")),
-    "missing": ("warn", gettext_noop("not there at Google")),
+    "other": ("quiet", gettext_noop("not selected here")),
+    "excluded": ("quiet", gettext_noop("not on the phones")),
+    "missing": ("warn", gettext_noop("doesn’t exist at Google")),
 }
 
 # Errors that another consent resolves.
@@ -284,13 +284,13 @@ def _group_option(sharing: Sharing, size: int | None) -> SharingOption:
     """
     if size is None:
         text = gettext_noop(
-            "The group “%(group)s” is not there any more: only your own phones find your contacts. Choose again."
+            "The group “%(group)s” no longer exists, so only your own phones find your contacts. Please choose again."
         )
         sentence = Phrase(text, {"group": sharing.group})
     else:
         text = gettext_noop(
-            "The phones of the group’s accounts (%(count)s) find your contacts, with every number and address. All "
-            "others show only the number."
+            "The phones of the accounts in the group (%(count)s) find your contacts, with all numbers and addresses. "
+            "Other phones show only the number."
         )
         sentence = Phrase(text, {"count": size})
     return SharingOption(
@@ -303,7 +303,7 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
         SharingOption(
             Sharing.PRIVATE,
             sharing_title(Sharing.PRIVATE),
-            gettext_noop("Only your own phones find your contacts. A colleague’s phone shows only the number."),
+            gettext_noop("Only your own phones find your contacts. Colleagues’ phones show only the number."),
             shows_caller=False,
             is_searchable=False,
         ),
@@ -311,7 +311,8 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
             Sharing.CALLERS,
             sharing_title(Sharing.CALLERS),
             gettext_noop(
-                "When one of your contacts calls a colleague, their phone shows the name. They cannot search."
+                "When one of your contacts calls a colleague, the colleague’s phone shows the name. Colleagues can’t "
+                "search your contacts."
             ),
             shows_caller=True,
             is_searchable=False,
@@ -320,7 +321,7 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
             Sharing.SHARED,
             sharing_title(Sharing.SHARED),
             Phrase(
-                gettext_noop("All phones of %(tenant)s find your contacts, with every number and address."),
+                gettext_noop("All phones of %(tenant)s find your contacts, with all numbers and addresses."),
                 {"tenant": tenant.heading},
             ),
             shows_caller=True,

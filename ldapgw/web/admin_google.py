@@ -39,18 +39,18 @@ _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
 # The characters of a client id and a secret (RFC 6749 appendix A.1 and A.2).
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}")
 
-_INCOMPLETE = gettext_noop("Choose the JSON file, or enter client id and secret, both.")
+_INCOMPLETE = gettext_noop("Choose the JSON file, or enter both the client ID and the client secret.")
 _DESKTOP = gettext_noop(
-    "This is the file of a Desktop client: create one of the type Web application, and take its file."
+    "This file belongs to a “Desktop app” client. Create a client of the type “Web application” and use its file."
 )
 _NO_CLIENT_FILE = gettext_noop(
-    "This is not the file of a client: take the one that the Google console gives for download."
+    "This isn’t a client file. Use the JSON file that you can download in the Google console."
 )
 _REJECTED = gettext_noop(
-    "Google does not know this client, or its secret is another one, so it was not stored. Compare both with the "
-    "Google console; a client that was just created may take some minutes."
+    "Google doesn’t know this client, or the secret is wrong, so it wasn’t saved. Compare both with the "
+    "Google console. A new client may take a few minutes to work."
 )
-_UNVERIFIED = gettext_noop("Google could not be asked about this client, so it was not stored. Try again in a minute.")
+_UNVERIFIED = gettext_noop("We couldn’t reach Google to check this client, so it wasn’t saved. Try again in a minute.")
 
 
 @dataclass(frozen=True, slots=True)

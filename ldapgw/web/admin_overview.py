@@ -36,11 +36,11 @@ _NEW_STORE = Alert(
     "warn",
     gettext_noop("The gateway’s database is new"),
     gettext_noop(
-        "There was none when the gateway started. If phones were served from here before, stop the gateway, and mount "
-        "the disk or restore a backup."
+        "The gateway found no database when it started. If phones were using it before, stop the gateway, then "
+        "mount the disk or restore a backup."
     ),
 )
-_CERTIFICATE = gettext_noop("The certificate of the LDAP port needs renewal")
+_CERTIFICATE = gettext_noop("The certificate of the LDAP port must be renewed")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -152,13 +152,13 @@ class AdminOverview:
             ChecklistItem(
                 tenant.client is not None,
                 gettext_noop("Google client"),
-                gettext_noop("Create it in the Google console and enter it here. It takes a quarter of an hour."),
+                gettext_noop("Create a client in the Google console and enter it here. It takes about 15 minutes."),
                 "admin/google",
             ),
             ChecklistItem(
                 expiry is not None and expiry > now,
                 gettext_noop("TLS certificate"),
-                gettext_noop("Set one under [tls], so that phones connect with encryption."),
+                gettext_noop("Set a certificate under [tls] so that phones connect with encryption."),
             ),
             ChecklistItem(
                 not self._dependencies.phones.server.is_loopback,
@@ -174,7 +174,7 @@ class AdminOverview:
             ChecklistItem(
                 any(login.worked_at is not None for login in overview.phones),
                 gettext_noop("First phone works"),
-                gettext_noop("Add a phone, enter its settings, and search for somebody on it."),
+                gettext_noop("Add a phone, enter its settings in the phone, and search for someone."),
                 "admin/phones",
             ),
         )

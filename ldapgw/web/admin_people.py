@@ -70,7 +70,7 @@ _FILTERS: Mapping[str, Callable[[PersonRow], bool]] = {
     "disconnected": lambda row: not row.account.is_connected,
 }
 FILTER_TITLES = (
-    ("", gettext_noop("Everybody")),
+    ("", gettext_noop("Everyone")),
     ("action", gettext_noop("Needs action")),
     ("connected", gettext_noop("Connected")),
     ("disconnected", gettext_noop("Not connected")),
@@ -98,23 +98,23 @@ class Question:
 _QUESTIONS = {
     "share": Question(
         gettext_noop("Who sees these contacts?"),
-        gettext_noop("The choice replaces what these people chose themselves; they can change it again."),
+        gettext_noop("This replaces what these people chose themselves. They can change it again."),
         gettext_noop("Change sharing"),
         is_danger=False,
     ),
     "disconnect": Question(
         gettext_noop("Disconnect these accounts?"),
         gettext_noop(
-            "Their contacts are deleted here and leave all phones immediately, and access at Google is revoked. Their "
-            "phones stay, and work again once the person reconnects."
+            "Their contacts are deleted here and disappear from all phones immediately. Access at Google is revoked. "
+            "Their phones stay, and work again once these people reconnect."
         ),
         gettext_noop("Disconnect"),
     ),
     "remove": Question(
         gettext_noop("Remove these people?"),
         gettext_noop(
-            "Their contacts are deleted here and leave all phones immediately, access at Google is revoked, and they "
-            "are signed out. This can’t be undone."
+            "Their contacts are deleted here and disappear from all phones immediately. Access at Google is revoked, "
+            "and these people are signed out. This can’t be undone."
         ),
         gettext_noop("Remove"),
     ),

@@ -96,20 +96,22 @@ _COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
 _QUESTIONS = {
     "remove": Question(
         gettext_noop("Remove these phones?"),
-        gettext_noop("They stop finding contacts immediately. This can’t be undone."),
+        gettext_noop("These phones stop finding contacts immediately. This can’t be undone."),
         gettext_noop("Remove"),
     ),
     "password": Question(
         gettext_noop("Give these phones new passwords?"),
         gettext_noop(
-            "They stop finding contacts until you enter the new settings. You’ll get a zip with a settings file for "
-            "each phone and sheets to print; the passwords are in that zip only."
+            "These phones stop finding contacts until you enter the new settings. You’ll get a ZIP file with a "
+            "settings file for each phone and sheets to print. Only this ZIP file has the passwords."
         ),
-        gettext_noop("Set passwords and download"),
+        gettext_noop("Create passwords and download"),
     ),
     "move": Question(
         gettext_noop("Who do these phones belong to?"),
-        gettext_noop("They find the new owner’s contacts from their next search on, and no longer the former owner’s."),
+        gettext_noop(
+            "From their next search on, these phones find the new owner’s contacts and no longer the previous owner’s."
+        ),
         gettext_noop("Change owner"),
         is_danger=False,
     ),

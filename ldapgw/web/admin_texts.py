@@ -22,43 +22,44 @@ ALARM_TEXTS: Mapping[str, tuple[str, str]] = {
     "client_rejected": (
         gettext_noop("Google rejects your OAuth client"),
         gettext_noop(
-            "No account is synced; phones still find the contacts from the last sync. Compare client ID and secret "
+            "No account can sync. Phones still find the contacts from the last sync. Compare the client ID and secret "
             "with the Google console, or enter the client again."
         ),
     ),
     "api_disabled": (
-        gettext_noop("The People API is not enabled"),
+        gettext_noop("The People API isn’t enabled"),
         gettext_noop(
-            "No account is synced; phones still find the contacts from the last sync. Enable the Google People API in "
-            "the client’s project; the gateway tries again within the hour, or as soon as you sync someone."
+            "No account can sync. Phones still find the contacts from the last sync. Enable the Google People API in "
+            "the client’s project. The gateway tries again within an hour, or as soon as you sync someone."
         ),
     ),
 }
 
 
 _CALLS = gettext_noop(
-    "Calls to Google while nothing changes: %(accounts)s accounts × %(calls)s every %(minutes)s minutes, that is "
-    "%(rate)s a minute; %(limit)s are allowed."
+    "When nothing changes, the gateway makes %(rate)s calls to Google per minute (%(accounts)s accounts × "
+    "%(calls)s every %(minutes)s minutes). Google allows %(limit)s."
 )
 _TOO_MANY_CALLS = gettext_noop(
-    "Calls to Google while nothing changes: %(accounts)s accounts × %(calls)s every %(minutes)s minutes, that is "
-    "%(rate)s a minute; only %(limit)s are allowed, so syncs come later. An interval of %(fitting)s minutes would fit."
+    "When nothing changes, the gateway would make %(rate)s calls to Google per minute (%(accounts)s accounts "
+    "× %(calls)s every %(minutes)s minutes). Google allows only %(limit)s, so syncs come later. An interval "
+    "of %(fitting)s minutes would fit."
 )
 
 
 _AUDIENCE = "https://console.cloud.google.com/auth/audience"
 _TESTING = gettext_noop(
-    "Google ends each person’s access 7 days after they connect (%(people)s so far). Press Publish app under Audience "
-    "in the Google console, then ask everybody to reconnect."
+    "Google ends each person’s access 7 days after they connect (%(people)s so far). In the Google console, "
+    "click “Publish app” under Audience. Then ask everyone to reconnect."
 )
 _TESTING_NEXT = gettext_noop(
-    "Google ends each person’s access 7 days after they connect: %(people)s so far, the next on %(when)s. Press "
-    "Publish app under Audience in the Google console, then ask everybody to reconnect."
+    "Google ends each person’s access 7 days after they connect (%(people)s so far, the next on %(when)s). In "
+    "the Google console, click “Publish app” under Audience. Then ask everyone to reconnect."
 )
 
 NOT_ADMITTED = gettext_noop(
-    "No longer in allowed_users, but still synced. Disconnect or remove this person, or add them to the configuration "
-    "again."
+    "This person is no longer in allowed_users, but still synced. Disconnect or remove them, or add them to "
+    "the configuration again."
 )
 
 
@@ -77,7 +78,7 @@ def reminder(account: Account, now: float) -> Translatable:
     if account.error is not None and account.error.code in _OWNER_ERRORS:
         return {
             "consent_revoked": gettext_noop("needs to reconnect"),
-            "scope_missing": gettext_noop("needs to tick the box for contacts"),
+            "scope_missing": gettext_noop("needs to tick the checkbox for contacts"),
             "suspicious_shrink": gettext_noop("needs to confirm that many contacts may be removed"),
         }[account.error.code]
     expiry = account.refresh_expires_at
@@ -108,7 +109,7 @@ def certificate_status(expires_at: float | None, near_expiry: float | None, now:
     :param near_expiry: the same, but None if the expiry is not near.
     """
     if expires_at is None:
-        return CertificateStatus("quiet", gettext_noop("There is none: phones connect without encryption."))
+        return CertificateStatus("quiet", gettext_noop("There’s no certificate, so phones connect without encryption."))
     values = {"when": Timestamp(expires_at)}
     if expires_at <= now:
         return CertificateStatus("bad", Phrase(gettext_noop("It expired on %(when)s. Renew it."), values))
@@ -135,10 +136,10 @@ class Alert:
 
 DATABASE_ALERT = Alert(
     "bad",
-    gettext_noop("The gateway’s database can’t be used"),
+    gettext_noop("The gateway can’t use its database"),
     gettext_noop(
-        "Nothing is synced, and nothing can be changed; phones still find the contacts from the last sync. The "
-        "gateway’s log says what is wrong."
+        "Nothing can be synced or changed. Phones still find the contacts from the last sync. The gateway’s log "
+        "has the details."
     ),
 )
 

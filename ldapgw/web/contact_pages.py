@@ -68,10 +68,10 @@ _SECTION_TITLES = {STARRED: "★", DIGITS: "0–9", OTHER: "#", **{letter: lette
 _STANDING_SECTIONS = frozenset(LETTERS)
 
 _LEFT_OUT: Mapping[LeftOutReason, str] = {
-    LeftOutReason.NOT_DIALABLE: gettext_noop("There is nothing to dial in it. Correct it at Google."),
-    LeftOutReason.DUPLICATE: gettext_noop("The contact has this number twice. Phones get it once."),
+    LeftOutReason.NOT_DIALABLE: gettext_noop("This number can’t be dialed. Correct it at Google."),
+    LeftOutReason.DUPLICATE: gettext_noop("The contact has this number twice. Phones get it only once."),
 }
-_SAME_WRITTEN = gettext_noop("Without its extension it’s the same as another number. Phones get it once.")
+_SAME_WRITTEN = gettext_noop("Without its extension, this number is the same as another one. Phones get it only once.")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

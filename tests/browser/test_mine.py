@@ -51,7 +51,7 @@ def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> 
     here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=account)
     try:
         here.consent(here.popup(), account)
-        here.waits_for(here.say("Connected, first sync under way"))
+        here.waits_for(here.say("Connected, first sync in progress"))
         bar = here.page.get_by_role("progressbar")
         expect(bar).to_have_attribute("max", "2")
         expect(bar).to_have_attribute("value", "1")
@@ -71,7 +71,7 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
     here.site.turn("expire-access-tokens", account=account)
     here.press("Sync now")
     here.waits_for("Needs attention")
-    expect(here.page.locator("#standing")).to_contain_text(f"Google no longer accepts the consent of {account}")
+    expect(here.page.locator("#standing")).to_contain_text(f"Google no longer accepts the access that {account}")
     here.consent(here.popup("Connect again"), account)
     here.waits_for("Connected")
 

@@ -16,7 +16,7 @@ from ldapgw.store.contacts import ContactRecord
 from tests.support.certificates import issue
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
-STALE = "There was no good sync since 2026-01-31 09:30 UTC; phones show what was known then."
+STALE = "No sync has succeeded since 2026-01-31 09:30 UTC. Phones still have the contacts from then."
 
 
 def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
@@ -63,10 +63,10 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     assert shown[3:] == [
         f"! alice@acme.example: {STALE}",
         "  alice@acme.example: skipped: 2 empty",
-        "! bob@acme.example: Google no longer accepts the consent of bob@acme.example, given on 2026-01-31 09:30 UTC. "
-        "Connect again on https://phonebook.example.com/acme/; until then the contacts stay as they are. "
-        "(since 2026-01-31 09:30)",
-        "! bob@acme.example: There was no good sync yet, since the consent of 2026-01-31 09:30 UTC.",
+        "! bob@acme.example: Google no longer accepts the access that bob@acme.example granted on 2026-01-31 "
+        "09:30 UTC. Reconnect on https://phonebook.example.com/acme/. Until then, the contacts stay as they "
+        "are. (since 2026-01-31 09:30)",
+        "! bob@acme.example: No sync has succeeded yet since the account was connected on 2026-01-31 09:30 UTC.",
     ]
 
 
@@ -81,9 +81,11 @@ def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
     assert [line.split()[3] for line in shown[1:4]] == ["attention", "attention", "ok"]
     told = [line for line in shown if "People API" in line]
     assert told == [
-        "! tenant acme: The People API is not enabled in the Google project of acme, so none of its accounts is "
-        "synced. The administrator has to enable it at https://console.example/x; users need not do anything. "
-        "(since 2026-01-31 09:30)"
+        (
+            "! tenant acme: The People API isn’t enabled in the Google project of acme, so no account can sync. "
+            "The administrator has to enable it at https://console.example/x. No one else needs to do anything. "
+            "(since 2026-01-31 09:30)"
+        )
     ]
 
 

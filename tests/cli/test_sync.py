@@ -131,7 +131,8 @@ def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.Mon
         result = gateway.run("sync", "--wait")
     assert (result.exit_code, result.stdout) == (1, "✓ alice@acme.example: 1 contacts, 1 numbers\n")
     assert result.stderr == (
-        "ldapgw: bob@acme.example: Google asks us to slow down. The next sync comes later; nothing has to be done.\n"
+        "ldapgw: bob@acme.example: Google asks us to slow down, so the next sync comes later. "
+        "You don’t need to do anything.\n"
     )
 
 

@@ -120,87 +120,87 @@ def test_each_code_has_a_sentence_that_says_what_to_do(code: str) -> None:
 
 GIVEN = replace(FINE, connected_at=NOW - 3 * 86400)
 OLD = replace(FINE, connected_at=NOW - TESTING_SECONDS - 600)
-UNTIL = "until then the contacts stay as they are."
+UNTIL = "Until then, the contacts stay as they are."
 # trouble, account, the whole sentence
 TOLD = {
     "a consent that is gone": (
         ErrorStatus("consent_revoked", NOW),
         GIVEN,
-        "Google no longer accepts the consent of alice@acme.example, given on 2027-01-12 08:00 UTC. Connect again on "
-        f"{PAGE}; {UNTIL}",
+        "Google no longer accepts the access that alice@acme.example granted on 2027-01-12 08:00 UTC. Reconnect on "
+        f"{PAGE}. {UNTIL}",
     ),
     "gone by the will of an administrator": (
         ErrorStatus("consent_revoked", NOW, facts={"by": "admin"}),
         GIVEN,
-        "The Google Workspace of alice@acme.example no longer allows this app. Its administrator has to trust it in "
-        f"the Admin console (Security, API controls); then connect again on {PAGE}. U{UNTIL[1:]}",
+        "The Google Workspace of alice@acme.example no longer allows this app. First, the Workspace administrator has "
+        f"to trust it in the Admin console (Security, API controls). Then reconnect on {PAGE}. {UNTIL}",
     ),
     "gone after seven days": (
         ErrorStatus("consent_revoked", NOW),
         OLD,
-        "The consent of alice@acme.example, given on 2027-01-08 07:50 UTC, has ended after 7 days, because the Google "
-        "client is in “Testing”. The administrator has to publish the app in the Google console; then connect again on "
-        f"{PAGE}. U{UNTIL[1:]}",
+        "The access that alice@acme.example granted on 2027-01-08 07:50 UTC ended after 7 days, because the Google "
+        "client is in “Testing”. First, the administrator has to publish the app in the Google console. Then reconnect "
+        f"on {PAGE}. {UNTIL}",
     ),
     "a client that is wrong": (
         ErrorStatus("client_rejected", NOW),
         FINE,
-        "Google rejects the OAuth client of acme, so none of its accounts is synced. The administrator has to check "
-        "client id and secret in the Google console; users need not do anything.",
+        "Google rejects the OAuth client of acme, so no account can sync. The administrator has to check the "
+        "client ID and secret in the Google console. No one else needs to do anything.",
     ),
     "a box of another source": (
         ErrorStatus("scope_missing", NOW, facts={"source": "directory"}),
         FINE,
-        f"The box for the company directory was not ticked at Google. Connect alice@acme.example again on {PAGE} and "
-        "tick “See and download your organization’s Google Workspace directory”.",
+        "The checkbox for the company directory wasn’t ticked at Google. Reconnect alice@acme.example on "
+        f"{PAGE} and tick “See and download your organization’s Google Workspace directory”.",
     ),
     "a box of other contacts": (
         ErrorStatus("scope_missing", NOW, facts={"source": "other_contacts"}),
         FINE,
-        "The box for “other contacts” was not ticked at Google. Connect alice@acme.example again on "
-        f"{PAGE} and tick “See and download contact info automatically saved in your “Other contacts””.",
+        f"The checkbox for “Other contacts” wasn’t ticked at Google. Reconnect alice@acme.example on {PAGE} "
+        "and tick “See and download contact info automatically saved in your “Other contacts””.",
     ),
     "an API that is off": (
         ErrorStatus("api_disabled", NOW, "https://console.example/x"),
         FINE,
-        "The People API is not enabled in the Google project of acme, so none of its accounts is synced. The "
-        "administrator has to enable it at https://console.example/x; users need not do anything.",
+        "The People API isn’t enabled in the Google project of acme, so no account can sync. The "
+        "administrator has to enable it at https://console.example/x. No one else needs to do anything.",
     ),
     "an API that is off, Google does not say where": (
         ErrorStatus("api_disabled", NOW),
         FINE,
-        "The People API is not enabled in the Google project of acme, so none of its accounts is synced. The "
-        "administrator has to enable it in the Google console; users need not do anything.",
+        "The People API isn’t enabled in the Google project of acme, so no account can sync. The "
+        "administrator has to enable it in the Google console. No one else needs to do anything.",
     ),
     "a book that shrinks": (
         ErrorStatus("suspicious_shrink", NOW, facts={"before": 812, "lost": 500}),
         FINE,
-        f"500 of 812 contacts of alice@acme.example would vanish. If that is right, accept it on {PAGE} or with ldapgw "
-        "sync alice@acme.example --accept-shrink; until then they stay.",
+        "A sync would remove 500 of 812 contacts of alice@acme.example. If that’s right, confirm it on "
+        f"{PAGE} or with ldapgw sync alice@acme.example --accept-shrink. Until then, the contacts stay.",
     ),
     "a directory that shrinks": (
         ErrorStatus("suspicious_shrink", NOW, facts={"before": 90, "lost": 60, "source": "directory"}),
         FINE,
-        f"60 of 90 entries of the company directory would vanish. If that is right, accept it on {PAGE} or with ldapgw "
-        "sync alice@acme.example --accept-shrink; until then they stay.",
+        "A sync would remove 60 of 90 entries of the company directory. If that’s right, confirm it on "
+        f"{PAGE} or with ldapgw sync alice@acme.example --accept-shrink. Until then, the entries stay.",
     ),
     "other contacts that cannot be had": (
         ErrorStatus("bad_response", NOW, facts={"source": "other_contacts"}),
         FINE,
-        "The “other contacts” of alice@acme.example are not up to date: Google's answer made no sense. We try again; "
-        "please report it if this lasts.",
+        "The “Other contacts” of alice@acme.example aren’t up to date. We couldn’t understand Google’s answer. "
+        "We’ll keep trying. Please report this if it lasts.",
     ),
     "labels that cannot be had": (
         ErrorStatus("google_unavailable", NOW, facts={"source": "labels"}),
         FINE,
-        "The labels of alice@acme.example are not up to date: Google does not answer properly at the moment. We try "
-        "again; nothing has to be done.",
+        "The labels of alice@acme.example aren’t up to date. Google has a problem at the moment. We’ll keep "
+        "trying, so you don’t need to do anything.",
     ),
     "a directory that cannot be had": (
         ErrorStatus("google_unavailable", NOW, facts={"source": "directory"}),
         FINE,
-        "The company directory, which comes through alice@acme.example, is not up to date: Google does not answer "
-        "properly at the moment. We try again; nothing has to be done.",
+        "The company directory from alice@acme.example isn’t up to date. Google has a problem "
+        "at the moment. We’ll keep trying, so you don’t need to do anything.",
     ),
 }
 
@@ -234,8 +234,8 @@ def test_warnings() -> None:
     account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 604799, last_sync=NOW - STALE_SECONDS - 1)
     first, second = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert (first["code"], second["code"]) == ("testing_client", "stale")
-    assert "this consent ends on 2027-01-22 07:59 UTC" in first["message"]
-    assert "no good sync since 2027-01-14 07:59 UTC" in second["message"]
+    assert "This access ends on 2027-01-22 07:59 UTC" in first["message"]
+    assert "No sync has succeeded since 2027-01-14 07:59 UTC" in second["message"]
 
 
 def test_a_client_in_testing_is_named_after_its_seven_days_too() -> None:
@@ -244,14 +244,14 @@ def test_a_client_in_testing_is_named_after_its_seven_days_too() -> None:
     account = replace(FINE, connected_at=ended - 604799, refresh_expires_at=ended, last_sync=NOW - 600)
     (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert warning["code"] == "testing_client"
-    assert "this consent has ended on 2027-01-15 07:59 UTC" in warning["message"]
+    assert "This access ended on 2027-01-15 07:59 UTC" in warning["message"]
 
 
 def test_an_account_that_never_synced_is_stale_after_a_day() -> None:
     """It says since when."""
     account = replace(FINE, connected_at=NOW - STALE_SECONDS - 1, last_sync=None)
     (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
-    assert warning["message"] == "There was no good sync yet, since the consent of 2027-01-14 07:59 UTC."
+    assert warning["message"] == "No sync has succeeded yet since the account was connected on 2027-01-14 07:59 UTC."
 
 
 def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
@@ -283,7 +283,7 @@ def test_a_database_that_cannot_be_used(account: Account) -> None:
     shown = account_to_json(with_database_error(account, NOW - 60), (), PAGE, NOW)
     assert shown["state"] == "attention"
     assert (shown["error"]["code"], shown["error"]["since"]) == ("internal", timestamp(NOW - 60))
-    assert shown["error"]["message"].startswith("The gateway's database cannot be used")
+    assert shown["error"]["message"].startswith("The gateway can’t use its database")
 
 
 def test_a_database_that_cannot_be_used_does_not_concern_who_is_not_connected() -> None:
@@ -298,7 +298,7 @@ def test_a_consent_for_a_time_that_its_owner_chose() -> None:
     (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert warning == {
         "code": "consent_ends",
-        "message": f"This consent was given until 2027-02-14 08:00 UTC. Connect again on {PAGE} to go on.",
+        "message": f"This access ends on 2027-02-14 08:00 UTC. To keep your contacts up to date, reconnect on {PAGE}.",
     }
 
 

@@ -46,8 +46,8 @@ def test_one_person_of_six_who_is_not_listed() -> None:
     assert stage.names() == [*(f"Person {number:02}" for number in range(5)), "Zoë Young"]
     assert stage.account().error is None
     assert warnings(stage) == [
-        "incomplete: Google listed 5 of the 6 contacts that it counts for alice@acme.example. Who is missing stays "
-        "until the next full sync."
+        "incomplete: Google sent only 5 of the 6 contacts of alice@acme.example. The missing ones stay on "
+        "the phones until the next full sync."
     ]
     stage.world.faults.clear()
     stage.sync()
@@ -128,8 +128,8 @@ def test_a_directory_that_lacks_more_than_a_tenth(left: int, told: bool) -> None
     stage.sync(full=True)
     assert len(stage.served("directory") or stage.names("directory")) == 20 - left
     said = (
-        f"directory_shrunk: {left} of 20 entries of the company directory were gone at the last full sync. If they "
-        "should be there, the administrator of the Google Workspace has to check the directory settings."
+        f"directory_shrunk: The last full sync removed {left} of 20 entries of the company directory. If they "
+        "should be there, the Google Workspace administrator has to check the directory settings."
     )
     assert warnings(stage) == ([said] if told else [])
 
@@ -143,8 +143,8 @@ def test_a_full_listing_without_a_sync_token_is_applied_and_not_repeated_at_once
     assert stage.names() == ["Person 00", "Person 01", "Person 02", "Zoë Young"]
     assert stage.sync_states()[Source.CONTACTS].sync_token is None
     assert warnings(stage) == [
-        "no_sync_token: Google cannot say what has changed in the contacts of alice@acme.example, so changes come "
-        "every few hours only."
+        "no_sync_token: Google can’t tell us what has changed in the contacts of alice@acme.example, so "
+        "changes only arrive every few hours."
     ]
     stage.calls()
     stage.clock.advance(6 * INTERVAL - 1)

@@ -108,7 +108,7 @@ def test_an_account_of_an_earlier_version_does_not_stop_its_tenant() -> None:
     error = error_of(stage)
     assert error is not None
     assert (error["code"], stage.account(ALICE).revoked) == ("google_refused", False)
-    assert "the consent of alice@acme.example was given to another Google client" in error["message"]
+    assert "alice@acme.example granted access to a different Google client" in error["message"]
     assert error_of(stage, BOB) is None
     assert stage.account(BOB).attempts >= 41
 

@@ -317,11 +317,11 @@ def test_a_file(stage: Stage, uris: tuple[str, ...], said: str) -> None:
 @pytest.mark.parametrize(
     ("octets", "said"),
     [
-        (file_of(kind="installed"), "file of a Desktop client"),
-        (b"{}", "not the file of a client"),
-        (b"\xff\xfe", "not the file of a client"),
-        (file_of(Client("with blanks", "x")), "not the file of a client"),
-        (b"", "Choose the JSON file, or enter client id and secret, both."),
+        (file_of(kind="installed"), "“Desktop app” client"),
+        (b"{}", "This isn’t a client file."),
+        (b"\xff\xfe", "This isn’t a client file."),
+        (file_of(Client("with blanks", "x")), "This isn’t a client file."),
+        (b"", "Choose the JSON file, or enter both the client ID and the client secret."),
         (file_of(OTHER), "Google does not know this client"),
         (file_of(replace(CLIENT, client_secret="another")), "Google does not know this client"),
     ],
@@ -353,7 +353,7 @@ def test_a_client_that_could_not_be_tried(stage: Stage, fault: str) -> None:
     stage.world.faults.inject(fault, path="/token", times=10)
     seen = submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
     assert (seen.status, stored(stage)) == (400, [])
-    assert "could not be asked about this client" in words_on(seen)
+    assert "We couldn’t reach Google to check this client" in words_on(seen)
 
 
 def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
@@ -537,7 +537,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     ("code", "link", "said"),
     [
         ("client_rejected", "", "Google rejects your OAuth client"),
-        ("api_disabled", "https://console.example/enable", "The People API is not enabled"),
+        ("api_disabled", "https://console.example/enable", "The People API isn’t enabled"),
     ],
 )
 def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
@@ -555,7 +555,7 @@ def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("ends", "said"),
     [
-        (None, "There is none: phones connect without encryption."),
+        (None, "There’s no certificate, so phones connect without encryption."),
         (NOW - 1, "It expired on"),
         (NOW + 86400, "It expires on"),
     ],
@@ -569,10 +569,12 @@ def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        (120, "2 accounts × 1 every 10 minutes, that is 0.2 a minute; 120 are allowed."),
+        (120, "gateway makes 0.2 calls to Google per minute (2 accounts × 1 every 10 minutes). Google allows 120."),
         (
             1,
-            "12 accounts × 1 every 10 minutes, that is 1.2 a minute; only 1 are allowed, so syncs come later. "
+            "gateway would make 1.2 calls to Google per minute (12 accounts × 1 every 10 minutes). "
+            "Google allows only 1, so "
+            "syncs come later. "
             "An interval of 12 minutes would fit.",
         ),
     ],
@@ -582,7 +584,7 @@ def test_the_calls_to_google(limit: int, said: str) -> None:
     stage = Stage(calls_per_minute=limit)
     for number in range(12 if limit == 1 else 2):
         connect(stage, f"user{number:03}@acme.example")
-    assert f"Calls to Google while nothing changes: {said}" in words_on(by_link(stage).get("/acme/admin"))
+    assert f"When nothing changes, the {said}" in words_on(by_link(stage).get("/acme/admin"))
 
 
 @pytest.mark.parametrize(
@@ -599,7 +601,7 @@ def test_who_was_taken_out_of_allowed_users_is_named(stage: Stage, address: str,
     """Their account is synced and served until somebody ends that."""
     account_id = connect(stage, address)
     stage.do(set_hd, account_id, hd)
-    told = "No longer in allowed_users, but still synced."
+    told = "This person is no longer in allowed_users, but still synced."
     assert (told in words_on(by_link(stage).get("/acme/admin/people"))) is named
 
 

@@ -213,7 +213,7 @@ def test_a_contact(alice: Browser) -> None:
         "Anna Berg Chefin · Berg & Söhne",
         "Mobile +49 176 04069007",
         "Ferienhaus +49 30 1234567",
-        "ask at reception There is nothing to dial in it.",
+        "ask at reception This number can’t be dialed.",
         "0176 4069007 The contact has this number twice.",
         "Anna Berg +4917604069007 When +49 176 04069007 calls",
         "Phone book alice@acme.example yours",

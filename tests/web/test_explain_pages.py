@@ -213,7 +213,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     seen = ask(alice, "xyzzy")
     said = words_on(seen)
     assert 'href="/acme/?account=1#google"' in seen.body
-    assert "The last sync of alice@acme.example failed. Google asks us to slow down." in said
+    assert "The last sync of alice@acme.example failed. Google asks us to slow down, so" in said
     assert "The first sync of bob@acme.example" not in said
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)

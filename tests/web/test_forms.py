@@ -75,7 +75,7 @@ def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
     assert "accept_shrink" not in alice.get("/acme/").body
     trouble(stage, "suspicious_shrink", lost=35, before=60)
     told = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/").body)
-    assert "accept it on this page; until then they stay" in alice.get("/acme/").body
+    assert "confirm it on this page. Until then, the contacts stay" in alice.get("/acme/").body
     alice.submit("/acme/sync", accept_shrink=told[0])
     (account,) = stage.accounts()
     assert (account.requested_sync, account.accepted_loss, stage.changes) == (SyncRequest.ACCEPT, {"book": 35}, 1)
@@ -134,14 +134,14 @@ def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
 def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
     """A group of the configuration is a choice; one that has left it stays one while the book is shared with it."""
     alice = revisited(stage, alice, replace(ACME, groups={"sales": 3}))
-    assert "The phones of the group’s accounts (3) find your contacts" in alice.get("/acme/").body
+    assert "The phones of the accounts in the group (3) find your contacts" in alice.get("/acme/").body
     assert alice.submit("/acme/share", sharing="group:sales").status == 303
     assert [account.sharing for account in stage.accounts()] == [Sharing("group:sales")]
     assert 'value="group:sales" checked' in alice.get("/acme/").body
     alice = revisited(stage, alice, ACME)
     page = alice.get("/acme/")
     assert 'value="group:sales" checked' in page.body
-    assert "The group “sales” is not there any more: only your own phones find your contacts." in page.body
+    assert "The group “sales” no longer exists, so only your own phones find your contacts." in page.body
     assert alice.submit("/acme/share", sharing="private").status == 303
     assert alice.submit("/acme/share", sharing="group:sales").status == 400
     assert [account.sharing for account in stage.accounts()] == [Sharing.PRIVATE]
@@ -422,7 +422,7 @@ def test_a_database_that_takes_nothing_is_told(stage: Stage, alice: Browser) -> 
         assert shown["error"]["since"] == timestamp(stage.database_fails_since)
         assert "database cannot be used" in shown["error"]["message"]
     assert shown["error"]["message"] in html.unescape(alice.get("/acme/").body)
-    assert "The gateway’s database can’t be used" in root.get("/acme/admin").body
+    assert "The gateway can’t use its database" in root.get("/acme/admin").body
     assert "Datenbank des Gateways" in alice.get("/acme/?language=de").body
 
 

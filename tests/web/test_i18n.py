@@ -81,15 +81,19 @@ def test_phrases() -> None:
     """Their values are translated where they are phrases, and written as the language has it where they are times."""
     german = languages()["de"]
     phrase = Phrase(
-        "This consent was given until %(when)s. Connect again on %(page)s to go on.",
+        "This access ends on %(when)s. To keep your contacts up to date, reconnect on %(page)s.",
         {
             "when": Timestamp(NOW),
             "page": Phrase("this page"),
         },
     )
-    assert str(phrase) == "This consent was given until 2026-09-21 14:13 UTC. Connect again on this page to go on."
+    assert (
+        str(phrase)
+        == "This access ends on 2026-09-21 14:13 UTC. To keep your contacts up to date, reconnect on this page."
+    )
     assert german.translate(phrase).startswith(
-        "Diese Zustimmung gilt bis 21.09.2026, 14:13 UTC. Verbinden Sie das Konto auf dieser Seite"
+        "Dieser Zugriff endet am 21.09.2026, 14:13 UTC. Damit Ihre Kontakte aktuell bleiben, verbinden Sie das "
+        "Konto auf dieser Seite"
     )
     assert german.translate("") == ""
 

@@ -133,7 +133,7 @@ def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
         (
             replace(ACCOUNT, last_sync=None),
             "✓",
-            "Connected, first sync under way",
+            "Connected, first sync in progress",
             {"connect?add", "search", "sync", "share", "disconnect?account=1"},
         ),
         (
@@ -181,7 +181,7 @@ def test_who_never_connected_reads_what_is_asked_for() -> None:
 def test_trouble_before_the_first_sync() -> None:
     """Nothing is on the phones then, and the page does not say that it is."""
     text = shown(replace(ACCOUNT, last_sync=None, error=ErrorStatus("api_disabled", NOW))).text
-    assert "None of your contacts are on your phones yet." in text
+    assert "Your contacts aren’t on your phones yet." in text
 
 
 def test_the_figures() -> None:
@@ -216,7 +216,7 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
 def test_warnings_are_shown() -> None:
     """Such as the day on which a consent ends."""
     text = shown(replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799)).text
-    assert "this consent ends on 2026-09-28 12:13 UTC" in text
+    assert "This access ends on 2026-09-28 12:13 UTC" in text
 
 
 def test_labels_say_what_becomes_of_their_contacts() -> None:
@@ -227,9 +227,9 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
     for row in (
         "Family not chosen here",
         "friends on the phones",
-        "PRIVATE kept off the phones",
-        "Secret not there at Google",
-        "Staff not there at Google",
+        "PRIVATE not on the phones",
+        "Secret doesn’t exist at Google",
+        "Staff doesn’t exist at Google",
     ):
         assert row in text
     assert "starred" not in text
@@ -256,7 +256,7 @@ def test_the_sources() -> None:
     }
     page = shown(replace(ACCOUNT, sources=sources))
     assert "Your contacts on Other contacts not granted" in page.text
-    assert "Company directory not offered to this account by Google" in page.text
+    assert "Company directory not available for this account" in page.text
     assert "/acme/connect" in page.links()
     assert "Other contacts" not in shown(ACCOUNT).text
 
