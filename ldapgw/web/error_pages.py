@@ -109,12 +109,12 @@ _SIGN_IN = ErrorPageLink(gettext_noop("Sign in"), "signin")
 
 REFUSED = ErrorPage(
     403,
-    gettext_noop("You did not give access"),
-    gettext_noop("Google’s page was left with Cancel, so nothing was connected and nothing was stored."),
+    gettext_noop("You didn’t grant access"),
+    gettext_noop("Google reported that you canceled, so nothing was connected or saved."),
     (
-        gettext_noop("If you pressed Cancel by mistake, try again and choose Continue."),
+        gettext_noop("If you clicked Cancel by mistake, try again and choose Continue."),
         gettext_noop(
-            "If Google said “Access blocked” instead, the administrator has to add you as a test user, or publish the "
+            "If Google said “Access blocked” instead, your administrator has to add you as a test user or publish the "
             "app."
         ),
     ),
@@ -123,60 +123,59 @@ REFUSED = ErrorPage(
 EXPIRED = ErrorPage(
     400,
     gettext_noop("This sign-in is no longer valid"),
-    gettext_noop("It took longer than ten minutes, was used already, or was begun in another browser."),
+    gettext_noop("The sign-in took longer than ten minutes, was already used, or was started in another browser."),
     (
-        gettext_noop("If you have just connected, all is well: open the page to see."),
-        gettext_noop("Otherwise start again."),
+        gettext_noop("If you’ve just connected, everything is fine. Open the page to check."),
+        gettext_noop("If not, start again."),
     ),
     (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
 FOREIGN_ISSUER = ErrorPage(
     400,
-    gettext_noop("This answer did not come from Google"),
-    gettext_noop("The answer names another sign-in service than the one you were sent to, so it was not used."),
+    gettext_noop("This answer didn’t come from Google"),
+    gettext_noop("The answer came from a different sign-in service than the one we sent you to, so we didn’t use it."),
     (gettext_noop("Start again from this page."),),
     (_AGAIN, _BACK),
 )
 NO_CODE = ErrorPage(
     400,
     gettext_noop("Google’s answer was incomplete"),
-    gettext_noop("It held neither a code nor an error."),
-    (gettext_noop("Try again; if it happens again, tell your administrator."),),
+    gettext_noop("The answer contained neither a code nor an error."),
+    (gettext_noop("Try again. If this happens again, tell your administrator."),),
     (_AGAIN, _BACK),
 )
 NOT_ALLOWED = ErrorPage(
     403,
-    gettext_noop("This Google account may not connect here"),
+    gettext_noop("This Google account isn’t allowed to connect here"),
     gettext_noop(
-        "The account that you chose is not among those that the administrator has allowed. Nothing was stored, and no "
-        "access is kept."
+        "Your administrator hasn’t allowed the account that you chose. Nothing was saved, and we don’t keep any access."
     ),
     (
-        gettext_noop("If you have several Google accounts, choose the one of your company."),
-        gettext_noop("Otherwise ask the administrator to allow it."),
+        gettext_noop("If you have several Google accounts, choose your company account."),
+        gettext_noop("If this is the right account, ask your administrator to allow it."),
     ),
     (_CHOOSE, _BACK),
 )
 MAY_NOT_SIGN_IN = ErrorPage(
     403,
-    gettext_noop("This Google account may not sign in here"),
-    gettext_noop("The account that you chose is not among those that the administrator has allowed."),
+    gettext_noop("This Google account isn’t allowed to sign in here"),
+    gettext_noop("Your administrator hasn’t allowed the account that you chose."),
     (
-        gettext_noop("If you have several Google accounts, choose the one of your company."),
-        gettext_noop("Otherwise ask the administrator to allow it."),
+        gettext_noop("If you have several Google accounts, choose your company account."),
+        gettext_noop("If this is the right account, ask your administrator to allow it."),
     ),
     (_CHOOSE, _BACK),
 )
 WRONG_ACCOUNT = ErrorPage(
     403,
-    gettext_noop("You chose another Google account"),
+    gettext_noop("You chose a different Google account"),
     gettext_noop(
-        "On Google’s page you chose another account than the one that is to be connected here. Nothing was stored, and "
-        "no access is kept."
+        "On Google’s page, you chose a different account than the one you wanted to connect. Nothing was saved, "
+        "and we don’t keep any access."
     ),
     (
-        gettext_noop("To connect the account that was meant, try again and choose that one."),
-        gettext_noop("To have the contacts of the other one too, add it to your page."),
+        gettext_noop("To connect the intended account, try again and choose that account."),
+        gettext_noop("If you want the contacts of the other account, too, add it to your page."),
     ),
     (
         _AGAIN,
@@ -186,14 +185,13 @@ WRONG_ACCOUNT = ErrorPage(
 )
 NO_REFRESH_TOKEN = ErrorPage(
     502,
-    gettext_noop("Google gave no lasting access"),
+    gettext_noop("Google granted no lasting access"),
     gettext_noop(
-        "Google let us in for an hour only, as it does when it thinks that this app is connected already. Nothing was "
-        "stored."
+        "Google granted access for one hour only, because it thinks this app is already connected. Nothing was saved."
     ),
     (
         Phrase(
-            gettext_noop("Open %(permissions)s, remove this app there, then connect again."),
+            gettext_noop("Open %(permissions)s and remove this app there. Then connect again."),
             {"permissions": GOOGLE_PERMISSIONS_URL.removeprefix("https://")},
         ),
     ),
@@ -202,61 +200,64 @@ NO_REFRESH_TOKEN = ErrorPage(
 NO_CLIENT = ErrorPage(
     503,
     gettext_noop("Not set up yet"),
-    gettext_noop("The administrator has not entered the Google client yet, so nobody can connect or sign in."),
-    (gettext_noop("Tell your administrator; nothing is wrong with your account."),),
+    gettext_noop("Your administrator hasn’t entered the Google client yet, so no one can connect or sign in."),
+    (gettext_noop("Tell your administrator. Your account is fine."),),
     (_BACK,),
 )
 ADMIN_POLICY = ErrorPage(
     403,
-    gettext_noop("Your organization does not allow this app"),
-    gettext_noop("The Google Workspace administrator has blocked it, or the access that it asks for."),
+    gettext_noop("Your organization doesn’t allow this app"),
+    gettext_noop("Your Google Workspace administrator has blocked this app, or the access that it asks for."),
     (
         gettext_noop(
-            "Ask them to trust this app’s client ID: Admin console, Security, API controls, App access control."
+            "Ask the Workspace administrator to trust this app’s client ID in the Admin console (Security, API "
+            "controls, App access control)."
         ),
     ),
     (_AGAIN, _BACK),
 )
 CLIENT_REJECTED = ErrorPage(
     503,
-    gettext_noop("Google does not accept this gateway"),
-    gettext_noop("Its OAuth client or its redirect address is not what Google has on record. Nothing was stored."),
-    (gettext_noop("Tell your administrator to check both in the Google console; you need not do anything."),),
+    gettext_noop("Google doesn’t accept this gateway"),
+    gettext_noop(
+        "The gateway’s OAuth client or redirect URI doesn’t match what is registered at Google. Nothing was saved."
+    ),
+    (gettext_noop("Ask your administrator to check both in the Google console. You don’t need to do anything."),),
     (_AGAIN, _BACK),
 )
 UNREACHABLE = ErrorPage(
     502,
-    gettext_noop("Google could not be reached"),
-    gettext_noop("You gave access, but this gateway could not fetch it. Nothing was stored."),
+    gettext_noop("Google couldn’t be reached"),
+    gettext_noop("You granted access, but this gateway couldn’t reach Google to pick it up. Nothing was saved."),
     (
         gettext_noop("Try again in a minute."),
-        gettext_noop("If it lasts, the administrator has to check the gateway’s network and name service."),
+        gettext_noop("If this lasts, your administrator has to check the gateway’s network and DNS."),
     ),
     (_AGAIN, _BACK),
 )
 BUSY = ErrorPage(
     503,
     gettext_noop("Google is busy"),
-    gettext_noop("Google could not answer just now. Nothing was stored."),
+    gettext_noop("Google couldn’t answer just now. Nothing was saved."),
     (gettext_noop("Try again in a few minutes."),),
     (_AGAIN, _BACK),
 )
 NOT_ACCEPTED = ErrorPage(
     502,
-    gettext_noop("Google did not confirm the access"),
-    gettext_noop("Its answer was refused, too old, or made no sense. Nothing was stored."),
-    (gettext_noop("Try again; if it happens again, tell your administrator: the log says more."),),
+    gettext_noop("Google didn’t confirm the access"),
+    gettext_noop("Google refused the request, or we couldn’t use its answer. Nothing was saved."),
+    (gettext_noop("Try again. If this happens again, tell your administrator. The gateway’s log has the details."),),
     (_AGAIN, _BACK),
 )
 
 UNVERIFIED = ErrorPage(
     502,
-    gettext_noop("Your sign-in could not be verified"),
+    gettext_noop("Your sign-in couldn’t be verified"),
     gettext_noop(
-        "The gateway’s connections to Google are inspected on their way, and it could not make sure that the answer is "
-        "Google’s. Nothing was stored."
+        "A proxy inspects the gateway’s connections to Google, so the gateway can’t be sure that the answer came "
+        "from Google. Nothing was saved."
     ),
-    (gettext_noop("Tell your administrator to run ldapgw check --online; you need not do anything."),),
+    (gettext_noop("Ask your administrator to run ldapgw check --online. You don’t need to do anything."),),
     (_AGAIN, _BACK),
 )
 
@@ -274,44 +275,46 @@ REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
 # --- all other errors -------------------------------------------------------------------------------------------------
 
 NOT_FOUND = ErrorPage(
-    404, gettext_noop("There is no such page"), gettext_noop("The address may be mistyped, or the page was moved.")
+    404, gettext_noop("There’s no such page"), gettext_noop("The address may have a typo, or the page has moved.")
 )
 NEEDS_HTTPS = ErrorPage(
     403,
     gettext_noop("This address needs HTTPS"),
-    gettext_noop("It has a password, which nobody on the way may read. Open it with https://."),
+    gettext_noop("The address contains a password, so it must not be sent unencrypted. Open it with https:// instead."),
 )
 WRONG_METHOD = ErrorPage(
-    405, gettext_noop("That does not work here"), gettext_noop("This address does not answer that kind of request.")
+    405, gettext_noop("This doesn’t work here"), gettext_noop("This address doesn’t support that kind of request.")
 )
-TOO_LARGE = ErrorPage(413, gettext_noop("Too much was sent"), gettext_noop("A form of these pages is much smaller."))
+TOO_LARGE = ErrorPage(
+    413, gettext_noop("The request is too large"), gettext_noop("Forms on these pages are much smaller.")
+)
 TOO_MANY = ErrorPage(
     429,
-    gettext_noop("Too much at once"),
-    gettext_noop("There were more requests from your network than this gateway answers at once. Nothing was changed."),
+    gettext_noop("Too many requests"),
+    gettext_noop("We got too many requests from your network at once. Nothing was changed."),
     (gettext_noop("Wait a minute, then try again."),),
     (_BACK,),
 )
 FOREIGN_FORM = ErrorPage(
     403,
-    gettext_noop("This form was not accepted"),
+    gettext_noop("This form wasn’t accepted"),
     gettext_noop(
-        "It did not come from your own page, or you have signed in anew since you opened it. Nothing was changed."
+        "The form didn’t come from your own page, or you’ve signed in again since you opened it. Nothing was changed."
     ),
-    (gettext_noop("Open the page again and try once more."),),
+    (gettext_noop("Open the page again, then try again."),),
     (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
 SIGNED_OUT = ErrorPage(
     403,
-    gettext_noop("You are signed out"),
-    gettext_noop("Your sign-in has ended, so nothing was changed."),
+    gettext_noop("You’re signed out"),
+    gettext_noop("Your session has expired, so nothing was changed."),
     (gettext_noop("Sign in, then try again."),),
     (_SIGN_IN, _BACK),
 )
 SIGN_IN_FIRST = ErrorPage(
     403,
     gettext_noop("Sign in first"),
-    gettext_noop("This page is for people who are signed in."),
+    gettext_noop("You have to sign in to see this page."),
     (),
     (_SIGN_IN, _BACK),
 )
@@ -325,21 +328,21 @@ SESSION_ENDED = ErrorPage(
 ADMINS_ONLY = ErrorPage(
     403,
     gettext_noop("This page is for administrators"),
-    gettext_noop("You are signed in with an account that is not an administrator’s here."),
-    (gettext_noop("If you have an administrator’s account, sign out and sign in with that one."),),
+    gettext_noop("Your account isn’t an administrator account here."),
+    (gettext_noop("If you have an administrator account, sign out and sign in with it."),),
     (_BACK,),
 )
 LINK_USED = ErrorPage(
     403,
     gettext_noop("This link is no longer valid"),
-    gettext_noop("A link to the administration opens it once, and within an hour."),
-    (gettext_noop("Run ldapgw admin-link on the gateway for another one, or sign in."),),
+    gettext_noop("An administration link works only once, and only for an hour."),
+    (gettext_noop("To get a new link, run ldapgw admin-link on the gateway. Or sign in."),),
     (_SIGN_IN, _BACK),
 )
 NO_SUCH_ACCOUNT = ErrorPage(
     404,
-    gettext_noop("There is no such account"),
-    gettext_noop("It is not on your page, or not any more. Nothing was changed."),
+    gettext_noop("There’s no such account"),
+    gettext_noop("This account isn’t on your page, or no longer is. Nothing was changed."),
     (),
     (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
@@ -352,15 +355,19 @@ BAD_FORM = ErrorPage(
 )
 DATABASE_UNAVAILABLE = ErrorPage(
     503,
-    gettext_noop("The gateway cannot use its database"),
-    gettext_noop("Nothing was changed. Phones are served as before."),
-    (gettext_noop("Try again in a minute; if it lasts, tell your administrator: the log says more."),),
+    gettext_noop("The gateway can’t use its database"),
+    gettext_noop("Nothing was changed. Phones keep working."),
+    (
+        gettext_noop(
+            "Try again in a minute. If this lasts, tell your administrator. The gateway’s log has the details."
+        ),
+    ),
 )
 INTERNAL = ErrorPage(
     500,
     gettext_noop("Something went wrong"),
-    gettext_noop("That is a fault of the gateway, not yours."),
-    (gettext_noop("Try again; if it happens again, tell your administrator: the log says more."),),
+    gettext_noop("This is a problem in the gateway. You did nothing wrong."),
+    (gettext_noop("Try again. If this happens again, tell your administrator. The gateway’s log has the details."),),
 )
 
 
@@ -382,19 +389,20 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
     boxes = [CONSENT_CHECKBOXES[source] for source in missing]
     text = (
         gettext_noop(
-            "On Google’s page you did not tick “%(box)s”. Without it there is nothing to sync, so nothing was stored."
+            "On Google’s page, you didn’t tick “%(box)s”. Without this access, there’s nothing to sync, so nothing "
+            "was saved."
         )
         if len(boxes) == 1
         else gettext_noop(
-            "On Google’s page you ticked none of the boxes. Without them there is nothing to sync, so nothing was "
-            "stored."
+            "On Google’s page, you didn’t tick any checkbox. Without access, there’s nothing to sync, so nothing was "
+            "saved."
         )
     )
     return ErrorPage(
         403,
-        gettext_noop("A box was not ticked"),
+        gettext_noop("A checkbox wasn’t ticked"),
         Phrase(text, {"box": Phrase(boxes[0])}),
-        (gettext_noop("Google’s boxes start empty. Try again, tick the box, then choose Continue."),),
+        (gettext_noop("Google’s checkboxes are empty at first. Try again, tick the checkbox, then choose Continue."),),
         (_AGAIN, _BACK),
     )
 

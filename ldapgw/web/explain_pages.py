@@ -33,12 +33,12 @@ EXPLAIN_INTERVAL_SECONDS = 2.0
 # Explanations of a session that run at the same time, for example after a double click.
 MAX_RUNNING = 3
 
-_NO_FILTER = gettext_noop("This is no filter that can be read: look at its parentheses, or enter a name or a number.")
+_NO_FILTER = gettext_noop("This filter can’t be read. Check its parentheses, or enter a name or number instead.")
 _NO_BASE = gettext_noop(
-    "The phone searches below a base that does not exist for it, so it finds nobody: correct it there."
+    "The phone’s search base doesn’t exist, so the phone finds nobody. Correct the search base in the phone."
 )
-_NOT_YET = gettext_noop("This phone is not known to the directory yet: try again in a moment.")
-_OVERVIEW_NAME = gettext_noop("the page “Overview”")
+_NOT_YET = gettext_noop("The gateway is still getting to know this phone. Try again in a moment.")
+_OVERVIEW_NAME = gettext_noop("the Overview page")
 
 
 class ExplainPages:

@@ -32,13 +32,13 @@ _ATTRIBUTES: Mapping[str, str] = {
     "o": gettext_noop("the company"),
     "ou": gettext_noop("the department"),
     "title": gettext_noop("the job title"),
-    "mail": gettext_noop("the e-mail address"),
+    "mail": gettext_noop("the email address"),
     "telephoneNumber": gettext_noop("the number"),
     "mobile": gettext_noop("the mobile number"),
     "homePhone": gettext_noop("the home number"),
     "facsimileTelephoneNumber": gettext_noop("the fax number"),
     "pager": gettext_noop("the pager number"),
-    "l": gettext_noop("the town"),
+    "l": gettext_noop("the city"),
     "street": gettext_noop("the street"),
     "postalAddress": gettext_noop("the address"),
 }
@@ -54,8 +54,8 @@ _VISIBILITY: Mapping[BookAccess, str] = {
     BookAccess.DIRECTORY: "",
     BookAccess.CALLERS: gettext_noop("only callers’ names"),
 }
-_FAVOURITE = gettext_noop("It is a favourite: it is starred at Google.")
-_BLOCKED = gettext_noop("It is blocked: it has the label of blocked contacts.")
+_FAVOURITE = gettext_noop("This contact is a favorite, because it’s starred at Google.")
+_BLOCKED = gettext_noop("This contact is blocked, because it has the label for blocked contacts.")
 
 _FIXED_IN_SETTINGS = frozenset(
     (

@@ -35,38 +35,40 @@ class FlashMessage:
 
 # By the value of the cookie; any other value is ignored.
 FLASH_MESSAGES: Mapping[str, FlashMessage] = {
-    "connected": FlashMessage("good", gettext_noop("Google contacts are connected.")),
+    "connected": FlashMessage("good", gettext_noop("Your Google contacts are connected.")),
     "asked": FlashMessage("good", gettext_noop("Sync started.")),
     "not-accepted": FlashMessage(
         "warn",
         gettext_noop(
-            "This has changed since the page was opened, so this answer was not used. Below is what holds now."
+            "Something changed since you opened this page, so your input wasn’t used. The page now shows the current "
+            "state."
         ),
     ),
-    "shared": FlashMessage("good", gettext_noop("Saved. The new sharing applies from now on.")),
+    "shared": FlashMessage("good", gettext_noop("Saved. The new sharing is in effect now.")),
     "disconnected": FlashMessage(
-        "good", gettext_noop("Disconnected: your contacts are off the phones, and the access at Google is revoked.")
+        "good",
+        gettext_noop("Disconnected. Your contacts are no longer on the phones, and access at Google is revoked."),
     ),
     "not-revoked": FlashMessage(
         "warn",
         Phrase(
             gettext_noop(
-                "Disconnected: your contacts are off the phones. Google could not be told, so please remove this app "
-                "yourself at %(permissions)s."
+                "Disconnected. Your contacts are no longer on the phones. We couldn’t reach Google, so please remove "
+                "this app yourself at %(permissions)s."
             ),
             {"permissions": GOOGLE_PERMISSIONS_URL.removeprefix("https://")},
         ),
     ),
     "phone-added": FlashMessage(
-        "good", gettext_noop("The phone is added. Its password is shown here for ten minutes, and never again.")
+        "good", gettext_noop("Phone added. You’ll see its password here for ten minutes, and never again.")
     ),
     "phone-reset": FlashMessage(
-        "good", gettext_noop("The phone has a new password. It is shown here for ten minutes, and never again.")
+        "good", gettext_noop("The phone has a new password. You’ll see it here for ten minutes, and never again.")
     ),
     "provisioning-made": FlashMessage(
         "good",
         gettext_noop(
-            "The phone has a new password and a provisioning address. Both are shown here for ten minutes, and never "
+            "The phone has a new password and a provisioning address. You’ll see both here for ten minutes, and never "
             "again."
         ),
     ),
@@ -75,68 +77,64 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "phone-not-renamed": FlashMessage(
         "warn",
         gettext_noop(
-            "Nothing was changed: another phone has this name, or it isn’t 1 to 64 letters a-z, digits, dots, "
+            "Nothing was changed. Another phone has this name, or the name isn’t 1 to 64 letters a–z, digits, dots, "
             "underscores and hyphens."
         ),
     ),
     "address-made": FlashMessage(
-        "good", gettext_noop("The phone has a secret address. It is shown here for ten minutes, and never again.")
+        "good", gettext_noop("The phone has a secret address. You’ll see it here for ten minutes, and never again.")
     ),
     "number-format-set": FlashMessage(
-        "good", gettext_noop("The phone gets numbers in this format from its next search on.")
+        "good", gettext_noop("Saved. From its next search on, the phone gets numbers in this format.")
     ),
-    "address-ended": FlashMessage("good", gettext_noop("The secret address is refused from now on.")),
+    "address-ended": FlashMessage("good", gettext_noop("The secret address no longer works.")),
     "recording-began": FlashMessage(
-        "good", gettext_noop("The phone is being recorded: search for somebody on the phone, or have somebody call it.")
+        "good", gettext_noop("The phone is being recorded. Search for someone on the phone, or ask someone to call it.")
     ),
     "recording-refused": FlashMessage(
-        "warn", gettext_noop("Too many phones are being recorded: try again in ten minutes.")
+        "warn", gettext_noop("Too many phones are being recorded. Try again in ten minutes.")
     ),
-    "recording-deleted": FlashMessage("good", gettext_noop("The recording is deleted.")),
-    "phone-removed": FlashMessage("good", gettext_noop("The phone is removed: its login is refused from now on.")),
-    "client-entered": FlashMessage(
-        "good", gettext_noop("Google knows this client: it is stored, and people can connect now.")
-    ),
+    "recording-deleted": FlashMessage("good", gettext_noop("Recording deleted.")),
+    "phone-removed": FlashMessage("good", gettext_noop("Phone removed. It can no longer sign in.")),
+    "client-entered": FlashMessage("good", gettext_noop("Saved. Google knows this client, so people can connect now.")),
     "client-unregistered": FlashMessage(
         "warn",
         gettext_noop(
-            "Google knows this client, and it is stored; but the redirect URI below is not registered with it. Nobody "
-            "can connect until it is."
+            "Saved. Google knows this client, but the redirect URI below isn’t registered with it. No one can connect "
+            "until you register it."
         ),
     ),
     "client-known": FlashMessage("good", gettext_noop("Google knows this client.")),
     "client-known-unregistered": FlashMessage(
         "warn",
         gettext_noop(
-            "Google knows this client, but the redirect URI below is not registered with it. Nobody can connect until "
-            "it is."
+            "Google knows this client, but the redirect URI below isn’t registered with it. No one can connect until "
+            "you register it."
         ),
     ),
-    "client-refused": FlashMessage(
-        "warn", gettext_noop("Google does not know this client, or its secret is another one.")
-    ),
-    "client-not-tried": FlashMessage("warn", gettext_noop("Google could not be asked. Try again in a minute.")),
+    "client-refused": FlashMessage("warn", gettext_noop("Google doesn’t know this client, or the secret is wrong.")),
+    "client-not-tried": FlashMessage("warn", gettext_noop("Google couldn’t be reached. Try again in a minute.")),
     "nothing-selected": FlashMessage("warn", gettext_noop("Select at least one row first.")),
     "none-connected": FlashMessage(
-        "warn", gettext_noop("None of these accounts can be synced: they need to reconnect.")
+        "warn", gettext_noop("None of these accounts can sync, because they need to reconnect.")
     ),
     "people-disconnected": FlashMessage(
-        "good", gettext_noop("Disconnected: contacts deleted, access at Google revoked.")
+        "good", gettext_noop("Disconnected. Contacts are deleted, and access at Google is revoked.")
     ),
-    "people-removed": FlashMessage("good", gettext_noop("Removed: contacts deleted, access at Google revoked.")),
+    "people-removed": FlashMessage(
+        "good", gettext_noop("Removed. Contacts are deleted, and access at Google is revoked.")
+    ),
     "people-not-revoked": FlashMessage(
         "warn",
         gettext_noop(
-            "Contacts are deleted here. Google couldn’t be reached to revoke every access; the gateway keeps trying "
-            "for a day."
+            "Contacts are deleted here. Some access couldn’t be revoked because Google couldn’t be reached. The "
+            "gateway keeps trying for a day."
         ),
     ),
     "phones-removed": FlashMessage("good", gettext_noop("Removed. These phones can no longer sign in.")),
-    "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones belong to their new owner now.")),
-    "phones-model": FlashMessage(
-        "good", gettext_noop("Saved. The phones’ pages show the settings for their new model.")
-    ),
-    "signed-out": FlashMessage("good", gettext_noop("You are signed out.")),
+    "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones now belong to the new owner.")),
+    "phones-model": FlashMessage("good", gettext_noop("Saved. The phones’ pages show the settings for the new model.")),
+    "signed-out": FlashMessage("good", gettext_noop("You’re signed out.")),
 }
 
 

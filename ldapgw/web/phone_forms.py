@@ -44,15 +44,15 @@ TEST_INTERVAL_SECONDS = 12.0
 MAX_TESTS = 8
 
 NO_COMMON_PROTECTION = StepResult(
-    Step.TLS, StepStatus.FAILED, gettext_noop("this phone and the gateway have no protection in common")
+    Step.TLS, StepStatus.FAILED, gettext_noop("this phone supports no kind of connection that the gateway offers")
 )
 
 # How long a phone is recorded.
 RECORDING_SECONDS = 600
 
-_INVALID_NAME = gettext_noop("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
+_INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
-_NAME_TAKEN = gettext_noop("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
+_NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gateway. Choose another name.")
 # JSON lines have no registered type; browsers do not show this one.
 _RECORDING_MEDIA_TYPE = "application/octet-stream"
 
@@ -383,7 +383,7 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatabl
     """Store a phone; returns the reason why the phone cannot be added, or an empty text."""
     own_phones = phones.read_by_accounts(connection, [login.account_id]) if login.account_id is not None else ()
     if len(own_phones) >= MAX_PHONES_PER_PERSON:
-        return gettext_noop("You have as many phones as a person may have: remove one first.")
+        return gettext_noop("You’ve reached the maximum number of phones. Remove one first.")
     return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
 
 

@@ -25,8 +25,8 @@ ADVICE: Mapping[Advice, str] = {
         "host name that your phones can reach."
     ),
     Advice.GUESSED_PORT: gettext_noop(
-        "This is the usual port; the gateway doesn’t know which one phones have to use. If the phone doesn’t "
-        "connect, ask your administrator."
+        "This is the usual port, but your gateway may use a different one. If the phone doesn’t connect, ask your "
+        "administrator."
     ),
     Advice.NO_COMMON_SECURITY: gettext_noop(
         "This phone can’t sign in: it supports none of the connections that the gateway offers. Your administrator "
@@ -55,27 +55,27 @@ ADVICE: Mapping[Advice, str] = {
         "This phone can dial only one number per contact. Add it again with an entry for each number."
     ),
     Advice.NO_CALLER_LOOKUP: gettext_noop(
-        "This phone can search, but may not show callers’ names: its vendor doesn’t document that it looks them up."
+        "This phone can search, but it may not show callers’ names. Its vendor doesn’t document this feature."
     ),
     Advice.FIELDS_ALONE: gettext_noop(
-        "Enter these values on the phone’s web page. We don’t know a settings file for it."
+        "Enter these values on the phone’s web page. There’s no settings file for this phone."
     ),
     Advice.NUMBER_FIELDS: gettext_noop(
-        "We don’t know how a file sets which numbers this phone shows. It asks for the ones it knows."
+        "The settings file can’t choose which kinds of numbers this phone shows. The phone decides that itself."
     ),
     Advice.NAME_LENGTH: gettext_noop(
         "This phone accepts at most 50 characters as a user name. Give it a shorter name."
     ),
     Advice.ROOT_CERTIFICATE: gettext_noop(
-        "If a private authority signed the gateway’s certificate, set LDAP_ROOT_CERT_PATH to the URL of the "
-        "authority’s certificate."
+        "If the gateway’s certificate comes from a private CA, set LDAP_ROOT_CERT_PATH to the URL of the CA "
+        "certificate."
     ),
     Advice.GLOBAL_PHONEBOOK: gettext_noop("Also choose LDAP as the type of the base’s global phonebook."),
     Advice.SEARCH_ON_DEMAND: gettext_noop(
         "If you have many contacts, choose “search on demand”. Otherwise the softphone loads all of them each time "
         "it starts."
     ),
-    Advice.EXACT_NUMBER: gettext_noop("It compares callers’ whole numbers, as the gateway does."),
+    Advice.EXACT_NUMBER: gettext_noop("This phone compares callers’ complete numbers, as the gateway does."),
 }
 # Advice that warns of a problem; all other advice is information.
 SERIOUS_ADVICE = frozenset(
@@ -109,7 +109,7 @@ _CODES: Mapping[ResultCode, str] = {
     ResultCode.SORT_CONTROL_MISSING: gettext_noop("sort control missing"),
     ResultCode.OFFSET_RANGE_ERROR: gettext_noop("offset range error"),
     ResultCode.OTHER: gettext_noop("internal error"),
-    ResultCode.CANCELED: gettext_noop("cancelled"),
+    ResultCode.CANCELED: gettext_noop("canceled"),
 }
 _SCOPES: Sequence[str] = (gettext_noop("one entry"), gettext_noop("one level"), gettext_noop("subtree"))
 
@@ -119,7 +119,7 @@ NUMBER_FORMATS: Mapping[NumberFormat, str] = {
     NumberFormat.INTERNATIONAL: gettext_noop("international: +49 30 1234567"),
     NumberFormat.NATIONAL: gettext_noop("national: 030 1234567"),
     NumberFormat.TYPED: gettext_noop("as typed in Google"),
-    NumberFormat.DIAL: gettext_noop("as dialled here, with the digits for an outside line"),
+    NumberFormat.DIAL: gettext_noop("as dialed here, with the digits for an outside line"),
 }
 
 
@@ -141,14 +141,14 @@ class Confirmation:
 CONFIRMATIONS: Mapping[str, Confirmation] = {
     "remove": Confirmation(
         gettext_noop("Remove %(phone)s?"),
-        gettext_noop("It stops finding contacts immediately, and its login no longer works."),
+        gettext_noop("The phone stops finding contacts immediately and can no longer sign in."),
         gettext_noop("Remove phone"),
     ),
     "reset": Confirmation(
         gettext_noop("Give %(phone)s a new password?"),
         gettext_noop(
-            "It stops finding contacts immediately, until you enter the new password in the phone. Its secret address "
-            "stops working, too."
+            "The phone stops finding contacts until you enter the new password in it. Its secret address also stops "
+            "working."
         ),
         gettext_noop("Create new password"),
     ),
@@ -158,13 +158,13 @@ CONFIRMATIONS: Mapping[str, Confirmation] = {
         gettext_noop("Create new address"),
     ),
     "book-address/end": Confirmation(
-        gettext_noop("End the secret address of %(phone)s?"),
-        gettext_noop("Whatever uses the address gets no more contacts. The address can’t be brought back."),
-        gettext_noop("End secret address"),
+        gettext_noop("Revoke the secret address of %(phone)s?"),
+        gettext_noop("Anything that uses this address gets no more contacts. You can’t restore the address."),
+        gettext_noop("Revoke secret address"),
     ),
     "record": Confirmation(
         gettext_noop("Delete the recording of %(phone)s?"),
-        gettext_noop("The file can’t be restored."),
+        gettext_noop("You can’t restore the file."),
         gettext_noop("Delete recording"),
     ),
 }
@@ -239,7 +239,7 @@ def phone_state(
     to_fix = len(hints_to_fix(login, searches, profile))
     if first_success is not None:
         sentence = Phrase(
-            gettext_noop("It found somebody for the first time on %(when)s."), {"when": Timestamp(first_success)}
+            gettext_noop("This phone first found someone on %(when)s."), {"when": Timestamp(first_success)}
         )
         if not to_fix:
             return PhoneState("good", gettext_noop("Works"), sentence)
@@ -252,19 +252,19 @@ def phone_state(
         and anonymous_refused_at > last_search
         and now - anonymous_refused_at < ANONYMOUS_SECONDS
     ):
-        return PhoneState("warn", gettext_noop("Searches without signing in"), hint_text(Hint.ANONYMOUS, profile))
+        return PhoneState("warn", gettext_noop("Doesn’t sign in"), hint_text(Hint.ANONYMOUS, profile))
     if to_fix:
         fix = gettext_noop("1 setting to fix") if to_fix == 1 else gettext_noop("%(count)s settings to fix")
-        needs = gettext_noop("The phone is connected, but it needs a settings change.")
+        needs = gettext_noop("The phone is connected, but one of its settings needs to change.")
         return PhoneState("warn", Phrase(fix, {"count": to_fix}), needs)
     if last_search:
         nobody = gettext_noop("The phone has searched, but found nobody. Try the name of one of your contacts.")
         return PhoneState("quiet", gettext_noop("Nobody found yet"), nobody)
     if login.last_seen is not None:
-        logged_in = gettext_noop("The phone has signed in. Now search for somebody on the phone.")
-        return PhoneState("quiet", gettext_noop("Not searched yet"), logged_in)
+        logged_in = gettext_noop("The phone has signed in. Now search for someone on the phone.")
+        return PhoneState("quiet", gettext_noop("No search yet"), logged_in)
     waiting = gettext_noop(
-        "Enter the settings in the phone, then search for somebody there. This page shows when it works."
+        "Enter the settings in the phone, then search for someone there. This page updates as soon as it works."
     )
     return PhoneState("quiet", gettext_noop("Not used yet"), waiting)
 
@@ -272,11 +272,11 @@ def phone_state(
 def refusal_text(refused: Refusal) -> Phrase:
     """When, from where and how often a phone had a wrong password, and what to do."""
     once = gettext_noop(
-        "Last refused: %(when)s from %(address)s. Enter the password again in the phone, or give the phone a new one."
+        "Last refused: %(when)s from %(address)s. Enter the password again in the phone, or create a new one."
     )
     often = gettext_noop(
-        "Last refused: %(when)s from %(address)s (%(count)s times). Enter the password again in the phone, or give the "
-        "phone a new one."
+        "Last refused: %(when)s from %(address)s (%(count)s times). Enter the password again in the phone, or "
+        "create a new one."
     )
     values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
     return Phrase(once if refused.count == 1 else often, values)
@@ -303,7 +303,7 @@ _SUBJECTS: Mapping[SubjectKind, str] = {
     SubjectKind.NAME: gettext_noop("name “%(text)s”"),
     SubjectKind.EVERYBODY: gettext_noop("all contacts"),
     SubjectKind.WITHHELD: gettext_noop("withheld number"),
-    SubjectKind.OTHER: gettext_noop("something that contacts don’t have"),
+    SubjectKind.OTHER: gettext_noop("a field that contacts don’t have"),
 }
 
 
@@ -321,7 +321,7 @@ def _search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
     return SearchLogLine(
         when=search.when,
         address=search.address,
-        subject=_subject_text(subject, region) if request else gettext_noop("a search that can’t be read"),
+        subject=_subject_text(subject, region) if request else gettext_noop("an unreadable search"),
         outcome=outcome,
         filter=decoded.filter,
         base=request.base if request else "",
@@ -342,7 +342,7 @@ def _search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
 
 def _subject_text(subject: SearchSubject | None, region: str) -> Translatable:
     if subject is None:
-        return gettext_noop("one entry of the directory")
+        return gettext_noop("one directory entry")
     text = readable_number(subject.text, region) if subject.kind is SubjectKind.NUMBER else subject.text
     return Phrase(_SUBJECTS[subject.kind], {"text": text}) if text else _SUBJECTS[subject.kind]
 

@@ -59,7 +59,7 @@ class ProvisioningPages:
             action=f"phones/{login.name}/provision",
             title=Phrase(gettext_noop("Create a provisioning address for %(phone)s?"), {"phone": login.name}),
             consequence=gettext_noop(
-                "The phone gets a new password and stops finding contacts until it has fetched its settings from the "
+                "The phone gets a new password and stops finding contacts until it fetches its settings from the "
                 "address. The address works for 24 hours."
             ),
             button=gettext_noop("Create password and address"),

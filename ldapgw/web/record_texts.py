@@ -13,13 +13,13 @@ from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 # Short words for the error codes of status.json; an account's page explains its present error at length.
 _ERRORS: Mapping[str, str] = {
     "consent_revoked": gettext_noop("Access at Google was revoked"),
-    "scope_missing": gettext_noop("Access to the contacts was not granted"),
+    "scope_missing": gettext_noop("Access to the contacts wasn’t granted"),
     "client_rejected": gettext_noop("Google rejected the Google client"),
-    "api_disabled": gettext_noop("The People API is switched off"),
+    "api_disabled": gettext_noop("The People API is turned off"),
     "quota": gettext_noop("Google’s quota was used up"),
     "google_unavailable": gettext_noop("Google had a problem"),
-    "network": gettext_noop("Google could not be reached"),
-    "bad_response": gettext_noop("Google’s answer made no sense"),
+    "network": gettext_noop("Google couldn’t be reached"),
+    "bad_response": gettext_noop("Google’s answer couldn’t be understood"),
     "suspicious_shrink": gettext_noop("Too many contacts would have been removed"),
     "google_refused": gettext_noop("Google refused access"),
 }
@@ -47,8 +47,8 @@ ACTS: Mapping[str, str] = {
     Act.RECORDING_ENDED: gettext_noop("Stopped recording a phone"),
     Act.RECORDING_DELETED: gettext_noop("Deleted a phone’s recording"),
     Act.RECORDING_DOWNLOADED: gettext_noop("Downloaded a phone’s recording"),
-    Act.PROVISIONING_MADE: gettext_noop("Created a phone’s provisioning URL"),
-    Act.PROVISIONING_ENDED: gettext_noop("Revoked a phone’s provisioning URL"),
+    Act.PROVISIONING_MADE: gettext_noop("Created a phone’s provisioning address"),
+    Act.PROVISIONING_ENDED: gettext_noop("Revoked a phone’s provisioning address"),
     Act.PROVISIONING_FETCHED: gettext_noop("Fetched a phone’s settings"),
     Act.CLIENT_ENTERED: gettext_noop("Saved the Google client"),
     Act.ADMIN_LINK_MADE: gettext_noop("Created an administration link"),

@@ -83,7 +83,7 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     expect(here.page.get_by_role("alert")).to_contain_text("Google")
     here.page.get_by_label(here.say("The JSON file from the Google console")).set_input_files(client_file())
     here.press("Try and save")
-    expect(main).to_contain_text(here.say("Google knows this client: it is stored, and people can connect now."))
+    expect(main).to_contain_text(here.say("Saved. Google knows this client, so people can connect now."))
     expect(main).to_contain_text(CLIENT_ID)
     assert CLIENT_SECRET not in here.page.content()
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
         here.page.evaluate(_DROP, [target, client_file()["buffer"].decode()])
         assert here.page.evaluate("document.getElementById('file').files.length") == chosen
     here.press("Try and save")
-    expect(here.page.locator("main")).to_contain_text("Google knows this client: it is stored")
+    expect(here.page.locator("main")).to_contain_text("Saved. Google knows this client")
 
 
 _DROP = """([target, text]) => {
@@ -155,4 +155,4 @@ def test_without_scripts(window: Callable[..., Window]) -> None:
     here.press("Try it at Google")
     expect(here.page.locator("main")).to_contain_text("Google knows this client.")
     here.press("Sign out")
-    expect(here.page.locator("main")).to_contain_text("You are signed out.")
+    expect(here.page.locator("main")).to_contain_text("You’re signed out.")

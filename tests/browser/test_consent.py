@@ -29,7 +29,7 @@ def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) ->
     google = here.popup()
     here.consent(google, ALICE)
     here.waits_for(here.say("Connected"))
-    expect(here.page.locator("main")).to_contain_text(here.say("Google contacts are connected."))
+    expect(here.page.locator("main")).to_contain_text(here.say("Your Your Your Google contacts are connected."))
     expect(here.page.locator("dd.big").first).to_have_text("331")
     assert here.page.evaluate("window.marked") is True
     assert google.is_closed()
@@ -137,7 +137,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     here.open()
     google = here.popup()
     here.consent(google, "hanna@acme.example", [Source.DIRECTORY])
-    here.waits_for(here.say("A box was not ticked"), google)
+    here.waits_for(here.say("A checkbox wasn’t ticked"), google)
     expect(google.locator("main")).to_contain_text(here.say(error_pages.CONSENT_CHECKBOXES[Source.CONTACTS]))
     here.press("Try again", google)
     here.consent(google, "hanna@acme.example", [Source.CONTACTS])
@@ -279,7 +279,7 @@ def test_without_scripts(window: OpenWindow) -> None:
     here.confirm("Disconnect")
     assert here.heading == "Not connected"
     here.press("Sign out")
-    expect(here.page.locator("main")).to_contain_text("You are signed out.")
+    expect(here.page.locator("main")).to_contain_text("You’re signed out.")
 
 
 def _until_synced(here: Any) -> None:

@@ -141,9 +141,7 @@ def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> No
     other.goto(here.page.url)
     here.page.bring_to_front()
     here.confirm("Remove phone")
-    expect(here.page.locator(".note.good")).to_have_text(
-        here.say("The phone is removed: its login is refused from now on.")
-    )
+    expect(here.page.locator(".note.good")).to_have_text(here.say("Phone removed. It can no longer sign in."))
     assert here.page.locator(".ending").count() == 0
     other.bring_to_front()
     other.wait_for_url(lambda address: f"/phones/{name}" not in address)
@@ -151,7 +149,7 @@ def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> No
     here.page.bring_to_front()
     wait_until(lambda: search(site, printed, "(cn=berg*)")[0] == 49, "the login is refused")
     here.open(f"phones/{name}")
-    assert here.heading == here.say("There is no such page")
+    assert here.heading == here.say("There’s no such page")
 
 
 @pytest.mark.long  # test_mine has the same of a person's own page
@@ -220,6 +218,6 @@ def test_other_peoples_phones(window: OpenWindow, site: Site) -> None:
     other.connect(BOB)
     for path in ("phones/private", "phones/private/settings/yealink", "phones/nothing"):
         other.open(path)
-        assert other.heading == "There is no such page"
+        assert other.heading == "There’s no such page"
     expect(other.page.locator("body")).not_to_contain_text("private")
     assert site.phones.get("private") is None

@@ -130,7 +130,7 @@ def test_the_account_page_says_how_a_sync_ended(stage: Stage) -> None:
     with stage.database.begin() as connection:
         sync_state.fail(connection, begun, "network", NOW, NOW + 60, begun_at=NOW)
     page = words_on(alice.get("/acme/"))
-    assert "Sync failed: Google could not be reached." in page
+    assert "Sync failed: Google couldn’t be reached." in page
     assert "1 day with failed syncs" in page
     assert alice.get("/acme/").body.count("<rect") == SUMMARY_DAYS
     assert 'style="' not in alice.get("/acme/").body

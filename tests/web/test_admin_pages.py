@@ -280,7 +280,7 @@ def test_the_first_visit(stage: Stage) -> None:
     assert stored(stage) == ENTERED
     assert stage.changes == 1
     page = browser.get("/acme/admin/google")
-    assert "Google knows this client: it is stored" in page.body
+    assert "Saved. Google knows this client" in page.body
     assert CLIENT.client_id in page.body
     assert CLIENT.client_secret not in page.body
     assert stage.browser().consent().status == 200
@@ -299,9 +299,9 @@ def test_the_guide_is_folded_once_the_client_works(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("uris", "said"),
     [
-        ((), "it is stored, and people can connect now"),
-        ((REDIRECT_URI, "https://other.example/"), "it is stored, and people can connect now"),
-        (("https://other.example/",), "the redirect URI below is not registered with it"),
+        ((), "Saved. Google knows this client, so people can connect now."),
+        ((REDIRECT_URI, "https://other.example/"), "Saved. Google knows this client, so people can connect now."),
+        (("https://other.example/",), "the redirect URI below isn’t registered with it"),
     ],
     ids=["none told", "ours among them", "others"],
 )
@@ -322,8 +322,8 @@ def test_a_file(stage: Stage, uris: tuple[str, ...], said: str) -> None:
         (b"\xff\xfe", "This isn’t a client file."),
         (file_of(Client("with blanks", "x")), "This isn’t a client file."),
         (b"", "Choose the JSON file, or enter both the client ID and the client secret."),
-        (file_of(OTHER), "Google does not know this client"),
-        (file_of(replace(CLIENT, client_secret="another")), "Google does not know this client"),
+        (file_of(OTHER), "Google doesn’t know this client"),
+        (file_of(replace(CLIENT, client_secret="another")), "Google doesn’t know this client"),
     ],
     ids=["desktop", "not a client", "binary", "blanks", "nothing", "unknown", "wrong secret"],
 )
@@ -362,16 +362,16 @@ def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
     stage.world.faults.inject("token_error_redirect_uri_mismatch", path="/token")
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
     assert stored(stage) == ENTERED
-    assert "the redirect URI below is not registered with it" in browser.get("/acme/admin").body
+    assert "the redirect URI below isn’t registered with it" in browser.get("/acme/admin").body
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
         ("", "Google knows this client."),
-        ("token_error_invalid_client_unknown", "Google does not know this client, or its secret is another one."),
-        ("token_error_redirect_uri_mismatch", "the redirect URI below is not registered with it"),
-        ("token_error_503_html", "Google could not be asked."),
+        ("token_error_invalid_client_unknown", "Google doesn’t know this client, or the secret is wrong."),
+        ("token_error_redirect_uri_mismatch", "the redirect URI below isn’t registered with it"),
+        ("token_error_503_html", "Google couldn’t be reached."),
     ],
 )
 def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) -> None:

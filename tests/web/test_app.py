@@ -296,7 +296,7 @@ def test_a_broken_database(stage: Stage, browser: Browser, logged: list[LogEvent
     stage.store = BrokenStore()
     seen = stage.browser().get("/acme/")
     assert seen.status == 503
-    assert "The gateway cannot use its database" in seen.body
+    assert "The gateway can’t use its database" in seen.body
     assert "disk full" not in seen.body
     (event,) = [one for one in logged if one["log_namespace"] == "ldapgw.web.app"]
     assert event["problem"] == "/var/lib/ldapgw/ldapgw.db: cannot be used: disk full"
@@ -345,7 +345,7 @@ def test_refusals_are_logged(stage: Stage, browser: Browser, logged: list[LogEve
     browser.post("/acme/sync", {"token": "x"})
     lines = [str(event["log_format"]).format(**event) for event in logged]
     assert [line for line in lines if line.startswith("web: ") and "by user" not in line] == [
-        "web: connect of tenant acme ended, from 127.0.0.1: You did not give access",
+        "web: connect of tenant acme ended, from 127.0.0.1: You didn’t grant access",
         "web: a callback without its consent, from 127.0.0.1",
         "web: a foreign form for tenant acme, from 127.0.0.1",
     ]

@@ -33,7 +33,7 @@ def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser
     """The whole journey: consent, a stored grant, a wish for the first sync, the page that says so."""
     visit = browser.consent()
     assert (visit.status, visit.url) == (200, f"{URL}/acme/")
-    assert "Google contacts are connected." in visit.body
+    assert "Your Your Your Google contacts are connected." in visit.body
     assert ALICE in visit.body
     (account,) = stage.accounts()
     assert (account.tenant, account.address, account.sharing, account.requested_sync) == (
@@ -103,7 +103,7 @@ def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
     assert seen == [302] * SIGN_IN_BURST + [429]
     refused = browser.get("/oauth/callback?state=x", {"X-Forwarded-For": "2001:db8::2"})
     assert (refused.status, refused.headers["retry-after"]) == (429, ["1"])
-    assert "Too much at once" in refused.body
+    assert "Too many requests" in refused.body
     assert browser.get("/acme/connect", there).status == 302
     assert browser.get("/acme/", here).status == 200
     stage.clock.advance(1)
@@ -183,7 +183,7 @@ def test_cancel_at_google(stage: Stage, browser: Browser) -> None:
     """Refusing is answered with a page that says so, and offers another try."""
     visit = browser.consent(cancel=True)
     assert visit.status == 403
-    assert "You did not give access" in visit.body
+    assert "You didn’t grant access" in visit.body
     assert 'href="/acme/connect"' in visit.body
     assert stage.accounts() == ()
     assert "Sign out" not in browser.get("/acme/").body
@@ -202,7 +202,7 @@ def test_the_box_for_contacts_was_not_ticked() -> None:
     stage = Stage(tenants=(ALL_SOURCES,))
     visit = stage.browser().consent(tick=[SCOPE_OF[Source.DIRECTORY]])
     assert visit.status == 403
-    assert "you did not tick “See and download your contacts”" in visit.body
+    assert "you didn’t tick “See and download your contacts”" in visit.body
     assert '<a class="button" href="/acme/connect">Try again</a>' in visit.body
     assert stage.accounts() == ()
     assert not any(stage.world.grants.granted_scopes(grantee) for grantee in _grantees(stage, ALICE))
@@ -246,7 +246,7 @@ def test_an_account_that_is_not_allowed_leaves_nothing_behind(stage: Stage, brow
     """What was just granted is revoked, nothing is stored, nobody is signed in."""
     visit = browser.consent(account=EVE)
     assert visit.status == 403
-    assert "may not connect here" in visit.body
+    assert "isn’t allowed to connect here" in visit.body
     assert stage.world.calls["/revoke"] == 1
     assert not any(stage.world.grants.granted_scopes(grantee) for grantee in _grantees(stage, EVE))
     assert stage.accounts() == ()
@@ -274,7 +274,7 @@ def test_an_account_that_may_not_sign_in(stage: Stage, browser: Browser) -> None
     """Signing in revokes nothing: it would end what the same person has connected elsewhere."""
     visit = browser.consent("/acme/signin", account=EVE)
     assert visit.status == 403
-    assert "may not sign in here" in visit.body
+    assert "isn’t allowed to sign in here" in visit.body
     assert stage.world.calls["/revoke"] == 0
 
 
@@ -363,7 +363,7 @@ def test_an_answer_with_a_parameter_twice_ends_the_consent(stage: Stage, browser
     callback = browser.code()
     seen = browser.get(f"{callback}&{twice}")
     assert seen.status == 502
-    assert "Google did not confirm the access" in seen.body
+    assert "Google didn’t confirm the access" in seen.body
     assert stage.world.calls["/token"] == 0
     assert browser.get(callback).status == 400
     assert not stage.accounts()
@@ -373,7 +373,7 @@ def test_an_answer_of_another_issuer(stage: Stage, browser: Browser) -> None:
     """RFC 9207: a code of another service is not sent to Google's."""
     seen = back(browser, state=browser.depart()["state"], code="4/code", iss="https://evil.example")
     assert seen.status == 400
-    assert "did not come from Google" in seen.body
+    assert "didn’t come from Google" in seen.body
     assert stage.world.calls["/token"] == 0
 
 
@@ -387,13 +387,13 @@ def test_the_right_issuer_is_no_hindrance(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "title"),
     [
-        ("access_denied", 403, "You did not give access"),
-        ("admin_policy_enforced", 403, "Your organization does not allow this app"),
-        ("unauthorized_client", 503, "Google does not accept this gateway"),
+        ("access_denied", 403, "You didn’t grant access"),
+        ("admin_policy_enforced", 403, "Your organization doesn’t allow this app"),
+        ("unauthorized_client", 503, "Google doesn’t accept this gateway"),
         ("server_error", 503, "Google is busy"),
         ("temporarily_unavailable", 503, "Google is busy"),
-        ("interaction_required", 502, "Google did not confirm the access"),
-        ("<script>alert(1)</script>", 502, "Google did not confirm the access"),
+        ("interaction_required", 502, "Google didn’t confirm the access"),
+        ("<script>alert(1)</script>", 502, "Google didn’t confirm the access"),
     ],
 )
 def test_errors_in_the_redirect(browser: Browser, error: str, status: int, title: str) -> None:
@@ -417,13 +417,13 @@ def test_an_answer_with_neither_code_nor_error(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("fault", "status", "title"),
     [
-        ("token_error_invalid_grant_code", 502, "Google did not confirm the access"),
-        ("token_error_invalid_client_secret", 503, "Google does not accept this gateway"),
-        ("token_error_deleted_client", 503, "Google does not accept this gateway"),
-        ("token_error_redirect_uri_mismatch", 503, "Google does not accept this gateway"),
-        ("token_error_admin_policy", 403, "Your organization does not allow this app"),
+        ("token_error_invalid_grant_code", 502, "Google didn’t confirm the access"),
+        ("token_error_invalid_client_secret", 503, "Google doesn’t accept this gateway"),
+        ("token_error_deleted_client", 503, "Google doesn’t accept this gateway"),
+        ("token_error_redirect_uri_mismatch", 503, "Google doesn’t accept this gateway"),
+        ("token_error_admin_policy", 403, "Your organization doesn’t allow this app"),
         ("token_error_503_html", 503, "Google is busy"),
-        ("broken_connection_lost", 502, "Google could not be reached"),
+        ("broken_connection_lost", 502, "Google couldn’t be reached"),
     ],
 )
 def test_the_code_cannot_be_exchanged(stage: Stage, browser: Browser, fault: str, status: int, title: str) -> None:
@@ -452,7 +452,7 @@ def test_a_sign_in_that_is_inspected(is_inspected: bool, fault: str, path: str, 
     stage.world.faults.inject(fault, path=path)
     visit = browser.consent()
     assert visit.status == status
-    assert ("Your sign-in could not be verified" in visit.body) == (status == 502)
+    assert ("Your sign-in couldn’t be verified" in visit.body) == (status == 502)
     assert len(stage.accounts()) == (status == 200)
     assert ("__Host-ldapgw.acme" in browser.cookies()) == (status == 200)
 
@@ -461,7 +461,7 @@ def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
     """An account that would end after an hour is not stored; the page says how to get another."""
     seen = browser.get(_unrefreshable(stage, browser.code()))
     assert seen.status == 502
-    assert "Google gave no lasting access" in seen.body
+    assert "Google granted no lasting access" in seen.body
     assert "https://myaccount.google.com/permissions" in seen.body
     assert stage.accounts() == ()
     assert "__Host-ldapgw.acme" not in browser.cookies()

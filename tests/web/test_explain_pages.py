@@ -170,8 +170,8 @@ def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) 
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels, per_number=False)
     stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "meier"))
-    assert said.count("It is a favourite: it is starred at Google.") == 1
-    assert said.count("It is blocked: it has the label of blocked contacts.") == 1
+    assert said.count("This contact is a favorite, because it’s starred at Google.") == 1
+    assert said.count("This contact is blocked, because it has the label for blocked contacts.") == 1
 
 
 @pytest.mark.parametrize("who", [ALICE, ROOT], ids=["a user", "an administrator"])
@@ -257,13 +257,13 @@ def test_without_a_phone(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("asked", "base", "wrong"),
     [
-        ("(cn=", "", "This is no filter that can be read"),
-        ("x", "dc=nowhere", "The phone searches below a base that does not exist for it"),
-        ("x", "no dn", "The phone searches below a base that does not exist for it"),
+        ("(cn=", "", "This filter can’t be read."),
+        ("x", "dc=nowhere", "The phone’s search base doesn’t exist"),
+        ("x", "no dn", "The phone’s search base doesn’t exist"),
         (
             "x",
             f"ou={explain.DAVE},dc=acme,dc=example",
-            "The phone searches below a base that does not exist for it",
+            "The phone’s search base doesn’t exist",
         ),
     ],
     ids=["filter", "base", "no DN", "somebody else's book"],
@@ -279,7 +279,7 @@ def test_what_cannot_be_explained(alice: Browser, asked: str, base: str, wrong: 
 def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
     """It is a matter of a moment."""
     add(alice, "desk8")
-    assert "not known to the directory yet" in words_on(ask(alice, "x", "desk8"))
+    assert "still getting to know this phone" in words_on(ask(alice, "x", "desk8"))
     assert "not found?" in words_on(ask(alice, " "))
 
 
@@ -347,7 +347,7 @@ def test_in_german(alice: Browser) -> None:
     said = words_on(page)
     assert "desk1 findet niemanden" in said
     assert "Gespeichert ist Nummer +49 30 1234567. Der Unterschied: die letzten 2 Ziffern." in said
-    assert "Gesucht in alice@acme.example (das eigene des Telefons)" in said
+    assert "Gesucht in alice@acme.example (Telefonbuch dieses Telefons)" in said
 
 
 def test_too_many(stage: Stage, alice: Browser) -> None:

@@ -100,7 +100,7 @@ def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Ca
     alice.submit("/acme/sync", accept_shrink=told)
     assert (stage.accounts(), stage.changes) == (before, 0)
     page = alice.get("/acme/").body
-    assert "This has changed since the page was opened, so this answer was not used." in page
+    assert "Something changed since you opened this page, so your input wasn’t used." in page
     assert ("36 of 60" in page) == (before[0].error is not None and before[0].error.facts.get("lost") == 36)
 
 
@@ -210,7 +210,7 @@ def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, f
     assert alice.submit("/acme/disconnect").status == 303
     assert [account.is_connected for account in stage.accounts()] == [False]
     page = alice.get("/acme/").body
-    assert "Google could not be told" in page
+    assert "We couldn’t reach Google" in page
     assert "myaccount.google.com/permissions" in page
 
 
@@ -227,7 +227,7 @@ def test_disconnect_with_a_key_that_does_not_fit(stage: Stage, alice: Browser) -
         connection.execute(account_table.update().values(refresh_token=b"damaged"))
     assert alice.submit("/acme/disconnect").status == 303
     assert [account.is_connected for account in stage.accounts()] == [False]
-    assert "Google could not be told" in alice.get("/acme/").body
+    assert "We couldn’t reach Google" in alice.get("/acme/").body
 
 
 @pytest.mark.parametrize("form", ["sync", "disconnect"])
@@ -250,7 +250,7 @@ def test_sign_out(stage: Stage, alice: Browser) -> None:
     seen = alice.submit("/acme/signout")
     assert (seen.status, seen.location) == (303, "/acme/")
     assert "Max-Age=0" in seen.cookie("__Host-ldapgw.acme")
-    assert "You are signed out." in alice.get("/acme/").body
+    assert "You’re signed out." in alice.get("/acme/").body
     assert "Sign out" not in thief.get("/acme/").body
     assert [account.is_connected for account in stage.accounts()] == [True]
 
@@ -330,7 +330,7 @@ def test_a_form_without_a_session(browser: Browser, form: str) -> None:
     """The page says that one is signed out."""
     seen = browser.post(f"/acme/{form}", {"token": "0" * 64})
     assert seen.status == 403
-    assert "You are signed out" in seen.body
+    assert "You’re signed out" in seen.body
     assert 'href="/acme/signin"' in seen.body
 
 

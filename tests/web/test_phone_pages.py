@@ -148,7 +148,7 @@ def test_a_phone_is_added(stage: Stage) -> None:
     assert verify_password(password.encode(), login.password)
     assert login == PhoneLogin("desk1", "acme", 1, NumberMode.VALUES, login.password, NOW, "yealink")
     assert _yealink(file_on(page))["ldap.password"] == password
-    assert "Its password is shown here for ten minutes" in words_on(page)
+    assert "You’ll see its password here for ten minutes" in words_on(page)
     assert stage.changes == 2  # the consent was the first
     assert "style=" not in page.body
 
@@ -204,7 +204,7 @@ def test_how_numbers_are_shown(stage: Stage, fields: dict[str, str], numbers: st
         ("..", "Use 1 to 64 letters"),
         ("a" * 65, "Use 1 to 64 letters"),
         ("<script>", "Use 1 to 64 letters"),
-        ("DESK1", "There is a phone of that name already"),
+        ("DESK1", "There’s already a phone with this name"),
     ],
 )
 def test_a_name_that_cannot_be(stage: Stage, name: str, wrong: str) -> None:
@@ -270,7 +270,7 @@ def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("ldapgw.web.phone_forms.MAX_PHONES_PER_PERSON", 2)
     browser = owner(stage)
     assert add(browser, "desk2").status == 303
-    assert "as many phones as a person may have" in words_on(add(browser, "desk3"))
+    assert "reached the maximum number of phones" in words_on(add(browser, "desk3"))
 
 
 def test_my_pages_list_my_phones(stage: Stage) -> None:
@@ -390,7 +390,7 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     subs = {account.address: account.sub for account in stage.accounts()}
     alice = {"model": "yealink", "owner": subs[ALICE]}
     assert browser.submit(f"{PHONE}/change", name="DESK2", **alice).location == PHONE
-    assert "another phone has this name" in words_on(browser.get(PHONE))
+    assert "Another phone has this name" in words_on(browser.get(PHONE))
     assert stage.do(phones.read_by_name, "desk1").model == "yealink"
     moved = browser.submit(f"{PHONE}/change", name="hall", model="cisco", owner=subs[BOB])
     assert moved.location == "/acme/phones/hall"
@@ -461,7 +461,7 @@ def test_steps_into_the_phone(stage: Stage) -> None:
         (f"{PHONE}/remove", "Remove desk1?", "Remove phone"),
         (f"{PHONE}/reset", "Give desk1 a new password?", "Create new password"),
         (f"{PHONE}/book-address", "Give desk1 a new secret address?", "Create new address"),
-        (f"{PHONE}/book-address/end", "End the secret address of desk1?", "End secret address"),
+        (f"{PHONE}/book-address/end", "Revoke the secret address of desk1?", "Revoke secret address"),
         (f"{PHONE}/record", "Delete the recording of desk1?", "Delete recording"),
     ],
 )
@@ -597,7 +597,7 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
 
     assert state() == ("quiet", "Not used yet")
     stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", stored(stage).password)})
-    assert state() == ("quiet", "Not searched yet")
+    assert state() == ("quiet", "No search yet")
     search(stage, "(cn=xyz*)", 0)
     assert state() == ("quiet", "Nobody found yet")
     search(stage, "(cn=%)", 0)
@@ -620,11 +620,11 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
     browser = owner(stage)
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "no_such_base")})
     page = words_on(browser.get(PHONE))
-    assert "desk1: 1 setting to fix The phone is connected, but it needs a settings change." in page
+    assert "desk1: 1 setting to fix The phone is connected, but one of its settings needs to change." in page
     assert "The phone’s search base doesn’t exist. Use dc=acme,dc=example" in page
     assert "None since the gateway started." in page
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
-    assert "It found somebody for the first time on" in words_on(browser.get(PHONE))
+    assert "This phone first found someone on" in words_on(browser.get(PHONE))
 
 
 def test_a_wrong_password(stage: Stage) -> None:
@@ -640,9 +640,7 @@ def test_a_wrong_password(stage: Stage) -> None:
     page = browser.get(PHONE)
     assert '<div class="state bad">' in page.body
     assert "desk1: Wrong password Last refused: " in words_on(page)
-    assert "from 10.0.0.17 (3 times). Enter the password again in the phone, or give the phone a new one." in words_on(
-        page
-    )
+    assert "from 10.0.0.17 (3 times). Enter the password again in the phone, or create a new one." in words_on(page)
     assert '<span class="tag bad">Wrong password</span>' in browser.get("/acme/phones").body
     status = json.loads(browser.get("/acme/status.json").body)["accounts"][0]
     assert [one["code"] for one in status["warnings"]] == ["rejected_login"]
@@ -692,7 +690,7 @@ def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
     browser = owner(stage)
     stage.do(phones.store_last_binds, {"desk1": LastBind(NOW - 60, "192.0.2.7", stored(stage).password)})
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
-    assert "Searches without signing in" in words_on(browser.get(PHONE))
+    assert "Doesn’t sign in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body
     stage.clock.advance(901)
     assert "Searches without" not in words_on(browser.get(PHONE))
@@ -808,7 +806,7 @@ def test_addresses_without_ldap(stage: Stage) -> None:
 def test_a_secret_address(stage: Stage) -> None:
     """Made, shown for a while to whoever made it, replaced and ended; stored as a hash."""
     browser = owner(stage, model="yealink")
-    assert "End secret address" not in browser.get("/acme/phones/desk1").body
+    assert "Revoke secret address" not in browser.get("/acme/phones/desk1").body
     made = browser.submit("/acme/phones/desk1/book-address")
     assert (made.status, made.location) == (303, "/acme/phones/desk1")
     first = secret_on(browser.get("/acme/phones/desk1"))
@@ -820,10 +818,10 @@ def test_a_secret_address(stage: Stage) -> None:
     assert not verify_password(first.encode(), stage.do(phones.read_by_name, "desk1").book_secret)
     stage.clock.advance(PASSWORD_SECONDS)
     page = browser.get("/acme/phones/desk1")
-    assert (secret_on(page), "End secret address" in page.body) == ("", True)
+    assert (secret_on(page), "Revoke secret address" in page.body) == ("", True)
     browser.submit("/acme/phones/desk1/book-address/end")
     assert stage.do(phones.read_by_name, "desk1").book_secret == ""
-    assert "End secret address" not in browser.get("/acme/phones/desk1").body
+    assert "Revoke secret address" not in browser.get("/acme/phones/desk1").body
 
 
 def test_addresses_of_photos(stage: Stage) -> None:
@@ -879,7 +877,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
         ("e164", "E.164: +49301234567", False),
         ("international", "international: +49 30 1234567", False),
         ("national", "national: 030 1234567", False),
-        ("dial", "as dialled here, with the digits for an outside line", False),
+        ("dial", "as dialed here, with the digits for an outside line", False),
     ]
     changes = stage.changes
     made = browser.submit(FORMAT_FORM, number_format="dial")
@@ -887,7 +885,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
     page = browser.get(PHONE)
     assert stored(stage).number_format is NumberFormat.DIAL
     assert [value for value, _, is_selected in choice_on(page) if is_selected] == ["dial"]
-    assert "The phone gets numbers in this format from its next search on." in words_on(page)
+    assert "Saved. From its next search on, the phone gets numbers in this format." in words_on(page)
     browser.submit(FORMAT_FORM, number_format="")
     assert stored(stage).number_format is None
 
@@ -944,7 +942,7 @@ def test_trying_a_phone_that_cannot_connect(stage: Stage) -> None:
     """Nothing is tried then."""
     stage.server = replace(stage.server, tls_port=0, start_tls=False, require_tls=True)
     page = owner(stage, model="yealink").submit(f"{PHONE}/test")
-    assert ("no protection in common" in words_on(page), stage.tried) == (True, [])
+    assert ("supports no kind of connection that the gateway offers" in words_on(page), stage.tried) == (True, [])
 
 
 def test_trying_too_often(stage: Stage) -> None:

@@ -74,7 +74,7 @@ def test_the_file_is_downloaded_and_deleted(stage: Stage) -> None:
     assert browser.submit(RECORD, action="delete").status == 303
     assert stored(stage) is None
     page = words_on(browser.get(PHONE))
-    assert "The recording is deleted." in page
+    assert "Recording deleted." in page
     assert "Download the recording" not in page
 
 

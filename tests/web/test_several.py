@@ -119,7 +119,7 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
     stored, revoked = stage.accounts(), stage.world.calls["/revoke"]
     visit = browser.consent(account=BOB)
     assert visit.status == 403
-    assert "You chose another Google account" in visit.body
+    assert "You chose a different Google account" in visit.body
     assert 'href="/acme/connect?add"' in visit.body
     assert (stage.accounts(), stage.world.calls["/revoke"]) == (stored, revoked + 1)
     assert ALICE in browser.get("/acme/").body
@@ -133,7 +133,7 @@ def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> No
     for other in (CAROL, ALICE):
         visit = alice.consent("/acme/connect?account=2", account=other)
         assert (visit.status, stage.accounts()) == (403, stored)
-        assert "You chose another Google account" in visit.body
+        assert "You chose a different Google account" in visit.body
         assert 'href="/acme/connect?account=2">Try again' in visit.body
 
 
@@ -193,7 +193,7 @@ def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
     visit = browser.consent(path)
     assert visit.url == f"{URL}/acme/done"
     assert '<meta name="ldapgw" content="done">' in visit.body
-    assert ("Google contacts are connected." in browser.get("/acme/").body) is ("connect" in path)
+    assert ("Your Your Your Google contacts are connected." in browser.get("/acme/").body) is ("connect" in path)
 
 
 def test_a_refusal_in_a_popup(browser: Browser) -> None:
