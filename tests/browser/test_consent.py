@@ -29,7 +29,7 @@ def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) ->
     google = here.popup()
     here.consent(google, ALICE)
     here.waits_for(here.say("Connected"))
-    expect(here.page.locator("main")).to_contain_text(here.say("Your Your Your Google contacts are connected."))
+    expect(here.page.locator("main")).to_contain_text(here.say("Your Google contacts are connected."))
     expect(here.page.locator("dd.big").first).to_have_text("331")
     assert here.page.evaluate("window.marked") is True
     assert google.is_closed()

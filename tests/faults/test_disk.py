@@ -88,7 +88,7 @@ class Running:
             if status == 200:
                 [account] = told["accounts"]
                 assert (account["state"], account["error"]["code"]) == ("attention", "internal")
-                assert "database cannot be used" in account["error"]["message"]
+                assert "can’t use its database" in account["error"]["message"]
                 assert self.page("/acme/")[0] == 200
             else:
                 assert (status, "database" in told["error"]) == (503, True)

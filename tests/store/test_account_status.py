@@ -262,14 +262,14 @@ def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("ends", "words"),
-    [(NOW + 60, "expires on 2027-01-15 08:01 UTC"), (NOW, "has expired on 2027-01-15 08:00 UTC")],
+    [(NOW + 60, "expires on 2027-01-15 08:01 UTC."), (NOW, "expired on 2027-01-15 08:00 UTC, so")],
     ids=["soon", "now"],
 )
 def test_a_certificate_that_ends(ends: float, words: str) -> None:
     """It is everybody's trouble, and one person's to mend."""
     (warning,) = account_to_json(FINE, (), PAGE, NOW, ends)["warnings"]
     assert warning["code"] == "certificate_expiry"
-    assert warning["message"].startswith(f"The gateway's certificate {words}; ")
+    assert warning["message"].startswith(f"The gateway’s certificate {words} ")
 
 
 @pytest.mark.parametrize(

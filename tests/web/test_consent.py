@@ -33,7 +33,7 @@ def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser
     """The whole journey: consent, a stored grant, a wish for the first sync, the page that says so."""
     visit = browser.consent()
     assert (visit.status, visit.url) == (200, f"{URL}/acme/")
-    assert "Your Your Your Google contacts are connected." in visit.body
+    assert "Your Google contacts are connected." in visit.body
     assert ALICE in visit.body
     (account,) = stage.accounts()
     assert (account.tenant, account.address, account.sharing, account.requested_sync) == (

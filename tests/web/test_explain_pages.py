@@ -114,7 +114,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
         ),
         (
             "klinik",
-            "This is saved as the e-mail address “theresa@klinik.example”, and the phone doesn’t ask for that field.",
+            "This is saved as the email address “theresa@klinik.example”, and the phone doesn’t ask for that field.",
             ["/acme/phones/desk1#settings"],
         ),
         ("Maier", "The contact has the name “Karin Meier”, which is spelled differently.", []),

@@ -363,7 +363,7 @@ def test_a_phone_is_removed(stage: Stage) -> None:
     """Its password, too, is forgotten: another of that name begins anew."""
     browser = owner(stage)
     assert browser.submit(f"{PHONE}/remove").location == "/acme/phones"
-    assert "The phone is removed" in words_on(browser.get("/acme/"))
+    assert "Phone removed." in words_on(browser.get("/acme/"))
     assert browser.get(PHONE).status == 404
     assert stage.do(phones.read_all) == ()
 

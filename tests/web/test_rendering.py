@@ -225,7 +225,7 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
     tenant = replace(ACME, labels=("Friends", "Staff", "starred"), excluded_labels=("Private", "Secret"))
     text = shown(ACCOUNT, tenant, labels=there).text
     for row in (
-        "Family not chosen here",
+        "Family not selected here",
         "friends on the phones",
         "PRIVATE not on the phones",
         "Secret doesn’t exist at Google",

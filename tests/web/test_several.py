@@ -193,7 +193,7 @@ def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
     visit = browser.consent(path)
     assert visit.url == f"{URL}/acme/done"
     assert '<meta name="ldapgw" content="done">' in visit.body
-    assert ("Your Your Your Google contacts are connected." in browser.get("/acme/").body) is ("connect" in path)
+    assert ("Your Google contacts are connected." in browser.get("/acme/").body) is ("connect" in path)
 
 
 def test_a_refusal_in_a_popup(browser: Browser) -> None:
