@@ -274,7 +274,7 @@ def test_the_first_visit(stage: Stage) -> None:
     assert "https://www.googleapis.com/auth/contacts.readonly" in words
     assert "contacts.other.readonly" not in words
     assert page.body.index('id="client"') < page.body.index('id="guide"')
-    assert "so nobody can connect" in stage.browser().get("/acme/").body
+    assert "so no one can connect" in stage.browser().get("/acme/").body
     seen = submit(browser, client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
     assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert stored(stage) == ENTERED
