@@ -74,6 +74,12 @@ def test_every_picture_is_shown() -> None:
     assert set((DOCS / "images").iterdir()) == shown
 
 
+def test_pictures_are_small() -> None:
+    """All of them are at most 2 MB, so that a copy of the project and its site stay small; each at most 600 kB."""
+    sizes = [path.stat().st_size for path in (DOCS / "images").iterdir()]
+    assert (max(sizes) <= 600_000, sum(sizes) <= 2_000_000) == (True, True)
+
+
 def test_the_index_names_every_page() -> None:
     """Whoever begins at the index finds all pages, those of telephone systems and decisions by their lists."""
     lists = [DOCS / name for name in ("index.rst", "how-to/pbx.rst", "how-to/vendors.rst", "decisions/README.rst")]

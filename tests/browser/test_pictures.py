@@ -11,20 +11,23 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.contact import Source
+from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe
 from tests.browser.axe import NODE
+from tests.browser.drawing import FORMS, Shown, page
 from tests.browser.window import Window, person
 from tests.support import rst
 from tests.support.checkout import ROOT
@@ -467,6 +470,116 @@ _NO_PORT = """() => {
 }"""
 
 
+def _found(site: Site, phone: str, filter_text: str) -> list[tuple[str, str]]:
+    """Names and first numbers, as the gateway gives them to a phone."""
+    _, text = site.ldapsearch("-z", "8", filter_text, "cn", "telephoneNumber", "mobile", "homePhone", phone=phone)
+    found = []
+    for entry in text.split("\n\n"):
+        values = [line.partition(": ")[::2] for line in entry.splitlines() if not line.startswith(("#", "dn:"))]
+        read = [(key.rstrip(":"), b64decode(value).decode() if key.endswith(":") else value) for key, value in values]
+        names = [value for key, value in read if key == "cn"]
+        numbers = [value for key, value in read if key in ("telephoneNumber", "mobile", "homePhone")]
+        if names:
+            found.append((names[0], numbers[0] if numbers else ""))
+    return found
+
+
+@pytest.mark.long
+def test_what_a_phone_shows_is_drawn(window: OpenWindow, site: Site) -> None:
+    """While somebody types, and when somebody calls: each screen has what the gateway answers to that search."""
+    here = window()
+    here.connect("alice@acme.example")
+    site.add_phone("desk-drawn", "--tenant", "acme", "--account", "alice@acme.example")
+    wait_until(lambda: _found(site, "desk-drawn", "(cn=*)"), "the contacts")
+    typed = {letters: _found(site, "desk-drawn", name_filter("%").replace("%", f"{letters}*")) for letters in LETTERS}
+    caller = _found(site, "desk-drawn", number_filter("%").replace("%", CALLER))
+    assert [name for name, _ in caller] == ["Jörg Müller"]
+    assert len(typed["mu"]) > len(typed["mul"]) > 0
+
+    sheet = here.context.new_page()
+
+    def draw(form: str, shown: Shown) -> Image.Image:
+        sheet.set_content(page(form, shown))
+        return Image.open(BytesIO(sheet.locator("body").screenshot())).convert("RGB")
+
+    screens = [Shown("Acme GmbH", keys=("Back", "", "Search")), *(Shown("Acme GmbH", *one) for one in typed.items())]
+    rings = (Shown("Incoming call", rows=[row], keys=("Reject", "", "Answer"), is_call=True) for row in caller)
+    _keep_moving([(draw("desk", shown), 1400) for shown in (*screens, *rings)], "phone-search.gif")
+    for form in FORMS:
+        _keep_still(draw(form, screens[-1]), f"screen-{form}.png")
+
+
+LETTERS = ("mu", "mul")
+CALLER = "+493023125100"
+
+
+@pytest.mark.long
+def test_the_way_to_the_first_phone_is_filmed(window: OpenWindow) -> None:
+    """From the front page over Google's consent to a phone that finds somebody."""
+    size = {"width": 860, "height": 560}
+    here = window(viewport=size)
+    frames = []
+
+    def film(caption: str, page: Any = here.page, scroll: str = "") -> None:
+        if page is here.page:
+            page.evaluate(_AT_REST)
+        page.evaluate("scrollTo(0, 0)")
+        if scroll:
+            page.locator(scroll).first.evaluate("one => one.scrollIntoView({ block: 'center' })")
+        frames.append((_captioned(page.screenshot(animations="disabled", caret="hide"), caption), 2600))
+
+    here.open()
+    film("Open the gateway's page")
+    google = here.popup()
+    google.get_by_role("radio", name="alice@acme.example").check()
+    for source in Source:
+        google.get_by_role("checkbox", name=error_pages.CONSENT_CHECKBOXES[source]).check()
+    google.set_viewport_size(size)
+    film("Allow it to read your contacts", google, "button:has-text('Continue')")
+    google.get_by_role("button", name="Continue").click()
+    here.waits_for(here.say("Connected"))
+    here.page.get_by_text("Up to date").first.wait_for()
+    film("Your contacts are there")
+    here.press("Phones")
+    here.page.get_by_label(here.say("Name"), exact=True).fill("reception")
+    here.page.get_by_label(here.say("Model")).select_option("yealink")
+    film("Add a phone", scroll="select")
+    here.press("Add")
+    here.page.locator("#the-password").wait_for()
+    here.site.phones["reception"] = here.page.locator("#the-password").inner_text()
+    _settle(here)
+    film("Put its settings into the phone", scroll="pre")
+    here.site.ldapsearch("(|(cn=m*)(sn=m*))", "cn", "sn", "telephoneNumber", "mobile", "homePhone", phone="reception")
+    here.page.locator("#state h1").filter(has_text=here.say("Works")).wait_for()
+    _settle(here)
+    film("Search on the phone: it works")
+    _keep_moving(frames, "first-phone.gif")
+
+
+def _captioned(screenshot: bytes, caption: str) -> Image.Image:
+    """A picture with words below it."""
+    taken = Image.open(BytesIO(screenshot)).convert("RGB")
+    whole = Image.new("RGB", (taken.width, taken.height + 44), "#12457f")
+    whole.paste(taken)
+    font = ImageFont.load_default(20)
+    ImageDraw.Draw(whole).text((taken.width / 2, taken.height + 22), caption, "#ffffff", font, anchor="mm")
+    return whole
+
+
+def _keep_moving(frames: Sequence[tuple[Image.Image, int]], name: str) -> None:
+    """Keep frames, each with its milliseconds, as one picture that moves, of at most 600 kB."""
+    joined = Image.new("RGB", (frames[0][0].width, sum(frame.height for frame, _ in frames)))
+    for at, (frame, _) in enumerate(frames):
+        joined.paste(frame, (0, at * frame.height))
+    palette = _palette(joined)
+    pictures = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame, _ in frames]
+    octets = BytesIO()
+    durations = [duration for _, duration in frames]
+    pictures[0].save(octets, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    assert len(octets.getvalue()) < 600_000
+    _write(octets.getvalue(), name)
+
+
 def _is_wanted(name: str) -> bool:
     """Whether a picture is to be kept: any in another folder, and in the documents' folder those that they show."""
     if IMAGES is None or IMAGES.resolve() != DOCUMENTS:
@@ -489,15 +602,26 @@ def _picture(page: Any, name: str) -> None:
 
 def _keep(screenshot: bytes, name: str) -> None:
     """Keep a picture where it is asked for, and only if it is another one."""
-    taken = Image.open(BytesIO(screenshot)).convert("RGB")
-    if not _is_wanted(name):
-        return
-    # The colours that are there most often, as they are: others are shades at the edges of letters.
+    _keep_still(Image.open(BytesIO(screenshot)).convert("RGB"), name)
+
+
+def _keep_still(taken: Image.Image, name: str) -> None:
+    octets = BytesIO()
+    taken.quantize(palette=_palette(taken), dither=Image.Dither.NONE).save(octets, "PNG", optimize=True)
+    _write(octets.getvalue(), name)
+
+
+def _palette(taken: Image.Image) -> Image.Image:
+    """The colours that are there most often, as they are: others are shades at the edges of letters."""
     often = sorted(taken.getcolors(taken.width * taken.height), reverse=True)[:COLOURS]
     palette = Image.new("P", (1, 1))
     palette.putpalette([part for _, colour in often for part in colour])
-    octets = BytesIO()
-    taken.quantize(palette=palette, dither=Image.Dither.NONE).save(octets, "PNG", optimize=True)
+    return palette
+
+
+def _write(octets: bytes, name: str) -> None:
+    if not _is_wanted(name):
+        return
     path = IMAGES / name
-    if not path.exists() or path.read_bytes() != octets.getvalue():
-        path.write_bytes(octets.getvalue())
+    if not path.exists() or path.read_bytes() != octets:
+        path.write_bytes(octets)

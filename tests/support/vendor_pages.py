@@ -20,6 +20,12 @@ INDEX = ROOT / "docs" / "how-to" / "vendors.rst"
 
 _SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
 _SECURITY = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: "no encryption"}
+# Whose screens are those of handsets or programs; the width of a drawing.
+_FORMS = {
+    **dict.fromkeys(("grandstream-dp", "gigaset", "gigaset-n510"), "handset"),
+    **dict.fromkeys(("linphone", "bria"), "softphone"),
+}
+_WIDTHS = {"desk": "60%", "handset": "34%", "softphone": "46%"}
 # What depends on a gateway's address and on a phone's name is no news on a page for everybody.
 _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERTIFICATE, Advice.FIELDS_ALONE}
 
@@ -79,6 +85,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield from _section("Steps")
     for at, step in enumerate(vendor.steps, 1):
         yield f"{at}. {_plain(step)}"
+    yield from _screen(vendor)
     if not vendor.steps_verified:
         yield from ("", "Not all of these menus are confirmed by the vendor: yours may have other names.")
         yield "`Tell us how it went <../tell-us.rst>`__."
@@ -89,6 +96,17 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield "* Look at the last searches on the phone's page: they have a hint when a setting is wrong."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
     yield "* `Phones, by name <../troubleshooting.rst#phones-by-name>`__ has known issues of some models."
+
+
+def _screen(vendor: Vendor) -> Iterator[str]:
+    form = _FORMS.get(vendor.key, "desk")
+    yield from ("", f".. image:: ../../images/screen-{form}.png")
+    yield "   :alt: A drawing of a screen: somebody typed mul; the phone lists people called Müller."
+    yield from (
+        f"   :width: {_WIDTHS[form]}",
+        "",
+        "What you see then, in a drawing of ours; your phone's screen looks different.",
+    )
 
 
 def _plain(text: str) -> str:
