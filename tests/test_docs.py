@@ -16,10 +16,12 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import click
 import msgspec
 import pytest
+from docutils import nodes
 
 from ldapgw import __version__
 from ldapgw.cli import main
@@ -503,6 +505,15 @@ def test_models_of_phones_are_documented() -> None:
     per_number = told[told.index("entries") + 1 : told.index("values")]
     assert list(per_number) == [name for name, model in MODELS.items() if model.per_number]
     assert all(model.reason in " ".join(row[1].text.split()) for model in MODELS.values())
+
+
+def test_the_hosts_behind_a_proxy_are_documented() -> None:
+    """Those that the gateway calls, and no host that only browsers open."""
+    google = Google()
+    called = (google.token_endpoint, google.revocation_endpoint, google.people_api, google.jwks_uri)
+    told = rst.section(DOCS / "how-to" / "proxy.rst", "To Google, through a proxy")
+    hosts = {one.astext() for one in told.findall(nodes.literal) if re.fullmatch(r"[*a-z0-9.]+\.com", one.astext())}
+    assert hosts == {urlsplit(url).netloc for url in called} | {"*.googleusercontent.com", "*.ggpht.com"}
 
 
 def test_vendors_of_phones_are_documented() -> None:
