@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,8 +30,9 @@ from ldapgw.errors import UserError
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
-from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import choose_endpoint
+from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.provisioning.other import OTHER
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.server.config import Tenant
@@ -43,8 +45,6 @@ from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
 # What is no text is no password and no certificate, and is said to be none.
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
-# The word for a model that is not in the table.
-_OTHER = "other"
 
 
 def _phone_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> NumberFormat | None:
@@ -55,6 +55,15 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
             f"a phone can have {', '.join(PHONE_FORMATS)}"
         )
     return None if value is None else NumberFormat(value)
+
+
+_placeholder = click.option(
+    "--placeholder",
+    type=click.Choice(PLACEHOLDERS),
+    metavar="SIGN",
+    help=f"What a phone of model {OTHER_MODEL} replaces in its filters by what you type: {' '.join(PLACEHOLDERS)}. "
+    "Put it in single quotes. Default: not known.",
+)
 
 
 @click.group(
@@ -75,7 +84,7 @@ phones.add_command(import_phones)
     epilog=examples(
         "ldapgw phones add desk1 --account alice@acme.example --model yealink",
         "ldapgw phones add lobby --model snom --settings lobby.xml",
-        "ldapgw phones add desk2 --model other --json",
+        "ldapgw phones add desk2 --model other --placeholder '%s' --json",
     )
 )
 @click.argument("name", callback=phone_name)
@@ -83,10 +92,11 @@ phones.add_command(import_phones)
 @click.option("--account", metavar="ADDRESS", help="The phone's owner. Without one, it finds only shared contacts.")
 @click.option(
     "--model",
-    type=click.Choice([*MODELS, _OTHER], case_sensitive=False),
+    type=click.Choice([*MODELS, OTHER_MODEL], case_sensitive=False),
     metavar="MODEL",
-    help=f"The phone's make: {', '.join(MODELS)}, or {_OTHER} (the default).",
+    help=f"The phone's make: {', '.join(MODELS)}, or {OTHER_MODEL} (the default).",
 )
+@_placeholder
 @click.option(
     "--numbers",
     type=click.Choice([numbers.value for numbers in NumberMode]),
@@ -110,6 +120,7 @@ def add(
     *,
     account: str | None,
     model: str | None,
+    placeholder: str | None,
     numbers: str | None,
     number_format: NumberFormat | None,
     target: str | None,
@@ -120,7 +131,8 @@ def add(
     The password is shown only once.
     """
     chosen = site.tenant(tenant)
-    model = "" if model in (None, _OTHER) else str(model)
+    model = "" if model in (None, OTHER_MODEL) else str(model)
+    _check_placeholder(model, placeholder)
     password = generate_password(os.urandom)
     _check_target(target, as_json=as_json)
     with _target_file(target) as file:
@@ -135,6 +147,7 @@ def add(
                 password=hash_password(password, os.urandom),
                 created_at=now(),
                 number_format=number_format,
+                placeholder=placeholder or "",
             )
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(f"a phone named {name} already exists; names are unique on a gateway, in any case")
@@ -169,6 +182,7 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
         "ldapgw phones settings desk1",
         "ldapgw phones settings desk1 --password-file desk1.password --output desk1.cfg",
         "ldapgw phones settings desk1 --model snom",
+        "ldapgw phones settings desk2 --placeholder '#'",
     )
 )
 @click.argument("name")
@@ -178,12 +192,20 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
     metavar="MODEL",
     help="Print the settings for this model instead of the phone's own.",
 )
+@_placeholder
 @click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
 @click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password on its first line.")
 @as_json
 @pass_site
 def settings(
-    site: Site, name: str, *, model: str | None, target: str, password_file: TextIO | None, as_json: bool
+    site: Site,
+    name: str,
+    *,
+    model: str | None,
+    placeholder: str | None,
+    target: str,
+    password_file: TextIO | None,
+    as_json: bool,
 ) -> None:
     """Print the settings of a phone for its model.
 
@@ -194,6 +216,8 @@ def settings(
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
     vendor = vendors_of(login.model)[0] if model is None else VENDORS.get(model) or vendors_of(model)[0]
+    _check_placeholder("" if vendor is OTHER else vendor.key, placeholder)
+    login = login if placeholder is None else replace(login, placeholder=placeholder)
     sheet = _sheet(site, login, vendor, password_file.readline().strip() if password_file else "")
     if sheet.link is None:
         raise UserError(f"{login.name} can't connect: {_no_protection(vendor)}")
@@ -350,6 +374,12 @@ def _numbers_for(model: str) -> NumberMode:
     return NumberMode.ENTRIES if model and MODELS[model].per_number else NumberMode.VALUES
 
 
+def _check_placeholder(model: str, placeholder: str | None) -> None:
+    """Refuse a placeholder for a phone of a known model, whose filters have their own."""
+    if model and placeholder is not None:
+        raise click.UsageError(f"--placeholder is only for --model {OTHER_MODEL}: {model} phones have their own.")
+
+
 def _check_target(target: str | None, *, as_json: bool) -> None:
     """Refuse two things at once on standard output."""
     if target is not None and as_json:
@@ -468,6 +498,7 @@ def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, s
         "tenant": login.tenant,
         "account": addresses.get(login.account_id),
         "model": login.model or None,
+        "placeholder": login.placeholder or None,
         "numbers": login.numbers.value,
         "number_format": login.number_format,
         "bind_dn": _bind_dn(tenant, login) if tenant else None,
@@ -513,8 +544,7 @@ def _hint(site: Site, login: PhoneLogin) -> str:
     if login.search_hint not in {*Hint}:
         return ""
     tenant = _tenant_of(site, login)
-    base = tenant.base_dn if tenant else ""
-    profile = PhoneProfile.for_model(base, login.model, per_number=login.numbers is NumberMode.ENTRIES)
+    profile = PhoneProfile.for_login(tenant.base_dn if tenant else "", login)
     return str(hint_text(Hint(login.search_hint), profile))
 
 

@@ -49,7 +49,7 @@ def import_phones(
 ) -> None:
     """Add the phones of a CSV file, all or none.
 
-    FILE has the columns name, account, model and mac.
+    FILE has the columns name, account, model, mac and placeholder (for phones of the model other).
 
     Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
     each phone, named as the vendor's provisioning expects, and sheets.html to print.  The passwords are in these files
@@ -161,5 +161,6 @@ def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
         "account": line.account or None,
         "model": line.model or None,
         "mac": line.mac or None,
+        "placeholder": line.placeholder or None,
         "error": str(line.error) or None,
     }

@@ -30,7 +30,7 @@ from ldapgw.ldap.decoder import decode
 from ldapgw.phones.hints import DecodedSearch, PhoneProfile, find_hints
 from ldapgw.phones.search_log import LoggedSearch, SearchLog, SearchUpdate
 from ldapgw.store import phones
-from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.store.phones import LastSearch, PhoneLogin
 from ldapgw.store.worker import Store
 
 # The recorder takes new searches from the log this often.
@@ -72,9 +72,7 @@ class PhoneActivity:
 
     def summarize(self, login: PhoneLogin, update: SearchUpdate) -> LastSearch:
         """Return the summary to store, which does not hold the text of the search."""
-        profile = PhoneProfile.for_model(
-            self.base_dn(login.tenant), login.model, per_number=login.numbers is NumberMode.ENTRIES
-        )
+        profile = PhoneProfile.for_login(self.base_dn(login.tenant), login)
         hints = find_hints(decode_search(update.last), profile)
         has_worked = update.last_found is not None and decode_search(update.last_found).has_contacts
         worked_at = update.last_found.when if update.last_found is not None and has_worked else None

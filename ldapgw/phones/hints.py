@@ -21,11 +21,12 @@ from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
 from ldapgw.phones.explain.query import WITHHELD, subject_of
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
-from ldapgw.phones.provisioning.settings import MAX_HITS
+from ldapgw.phones.provisioning.other import OTHER, filters_for
+from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.search_log import LoggedSearch
 from ldapgw.phrase import Phrase, gettext_noop
-from ldapgw.store.phones import PhoneLogin, wrong_password
+from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 
 # Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (the draft).
 _PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
@@ -93,6 +94,7 @@ class PhoneProfile:
         for each number, or shows one number only.
     :ivar has_limit: whether the phone's settings include a largest number of hits.
     :ivar number_filter_shapes: shapes of the number filters that the model is given, or builds itself.
+    :ivar builds_filters: whether the phone builds its filters itself, in a way that is not known.
     """
 
     base: str
@@ -101,22 +103,35 @@ class PhoneProfile:
     wants_all_numbers: bool = True
     has_limit: bool = True
     number_filter_shapes: frozenset[FilterShape] = _USUAL_SHAPES
+    builds_filters: bool = False
 
     @classmethod
-    def for_model(cls, base: str, model: str, *, per_number: bool) -> Self:
+    def for_login(cls, base: str, login: PhoneLogin) -> Self:
+        """Return the profile of a stored phone."""
+        per_number = login.numbers is NumberMode.ENTRIES
+        return cls.for_model(base, login.model, per_number=per_number, placeholder=login.placeholder)
+
+    @classmethod
+    def for_model(cls, base: str, model: str, *, per_number: bool, placeholder: str = "") -> Self:
         """Return the profile of a model.
 
         :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
         :param per_number: whether the phone gets an entry for each number.
+        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone of no known model has one.
         """
         vendors = vendors_of(model)
+        if vendors[0] is OTHER:
+            by_name, by_number = filters_for(placeholder)
+        else:
+            by_name, by_number = vendors[0].name_filter, vendors[0].number_filter
         return cls(
             base,
-            vendors[0].name_filter,
-            vendors[0].number_filter,
+            by_name,
+            by_number,
             wants_all_numbers=not (per_number or vendors[0].one_number),
             has_limit=vendors[0].max_hits,
             number_filter_shapes=frozenset(_filter_shape(vendor.number_filter) for vendor in vendors),
+            builds_filters=vendors[0] is OTHER and placeholder == NO_PLACEHOLDER,
         )
 
 
@@ -218,6 +233,8 @@ class _SearchFacts:
     @property
     def has_model_filter(self) -> bool:
         """Whether the filter compares numbers as the model's filters do; the phone could take no better filter."""
+        if self.profile.builds_filters:
+            return True
         shape = (
             (kind.name, isinstance(term, Substrings) and not term.initial)
             for term in self.numbers

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A CSV file of phones to add: read from any spreadsheet program, and checked line by line.  Pure.
 
-The first line names the columns ``name``, ``account``, ``model`` and ``mac`` in any order; only ``name`` and ``model``
-have to be there.  The columns are separated by commas, semicolons or tabs.
+The first line names the columns ``name``, ``account``, ``model``, ``mac`` and ``placeholder`` in any order; only
+``name`` and ``model`` have to be there.  The columns are separated by commas, semicolons or tabs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.phones import NumberMode, is_valid_name
 
@@ -35,6 +36,8 @@ _COLUMNS = {
     "mac": "mac",
     "mac address": "mac",
     "mac-adresse": "mac",
+    "placeholder": "placeholder",
+    "platzhalter": "placeholder",
 }
 _MAC = re.compile(r"[0-9a-f]{12}")
 _SEPARATORS = re.compile(r"[\s:.\-]")
@@ -51,6 +54,8 @@ _NO_ACCOUNT = gettext_noop("No one has connected with this address.")
 _NO_MODEL = gettext_noop("The model is missing. Enter one of these: %(models)s.")
 _UNKNOWN_MODEL = gettext_noop("There’s no model “%(model)s”. Enter one of these: %(models)s.")
 _BAD_MAC = gettext_noop("“%(mac)s” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.")
+_NOT_OTHER = gettext_noop("Only phones of the model “other” have a placeholder. Leave it empty.")
+_BAD_PLACEHOLDER = gettext_noop("There’s no placeholder “%(placeholder)s”. Enter one of these: %(placeholders)s.")
 _SAME_MAC = gettext_noop("Line %(line)s has the same MAC address.")
 
 
@@ -63,6 +68,7 @@ class ImportLine:
     :ivar account_id: the owner's account; None: nobody's, or unknown.
     :ivar model: a key of `MODELS`; empty: another phone.  As written when it is unknown.
     :ivar mac: 12 hexadecimal digits in lower case; empty: none.  As written when it is none.
+    :ivar placeholder: one of `PLACEHOLDERS`; empty: not known.  As written when it is none.
     :ivar error: why the phone cannot be added; empty: it can.
     """
 
@@ -72,6 +78,7 @@ class ImportLine:
     model: str
     mac: str
     account_id: int | None = None
+    placeholder: str = ""
     error: Translatable = ""
 
     @property
@@ -156,6 +163,7 @@ def check_rows(
         model = written.casefold()
         model = titles.get(model, model)
         mac = _SEPARATORS.sub("", row.get("mac", "")).lower()
+        placeholder = row.get("placeholder", "")
         error: Translatable = ""
         if not name:
             error = _NO_NAME
@@ -175,6 +183,8 @@ def check_rows(
             error = Phrase(_BAD_MAC, {"mac": row["mac"]})
         elif mac in macs:
             error = Phrase(_SAME_MAC, {"line": macs[mac]})
+        else:
+            error = _placeholder_error(placeholder, model)
         names.setdefault(name.lower(), number)
         if mac:
             macs.setdefault(mac, number)
@@ -186,10 +196,21 @@ def check_rows(
                 written if error else "" if model == OTHER_MODEL else model,
                 row.get("mac", "") if error else mac,
                 accounts.get(account.lower()),
+                placeholder,
                 error,
             )
         )
     return tuple(lines)
+
+
+def _placeholder_error(placeholder: str, model: str) -> Translatable:
+    if not placeholder:
+        return ""
+    if model != OTHER_MODEL:
+        return _NOT_OTHER
+    if placeholder in PLACEHOLDERS:
+        return ""
+    return Phrase(_BAD_PLACEHOLDER, {"placeholder": placeholder, "placeholders": " ".join(PLACEHOLDERS)})
 
 
 def _models() -> str:

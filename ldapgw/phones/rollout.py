@@ -101,6 +101,7 @@ def new_phone(line: ImportLine, tenant: str, password: str, hashed: str, now: fl
         password=hashed,
         created_at=now,
         model=line.model,
+        placeholder=line.placeholder,
     )
     return NewPhone(login, password, line.account, line.mac)
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.rollout import new_phone
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones
@@ -113,6 +114,7 @@ class AdminImport:
             error=error,
             errors=errors,
             models=[*MODELS, OTHER_MODEL],
+            placeholders=PLACEHOLDERS,
             titles={key: model.title for key, model in MODELS.items()},
         )
 

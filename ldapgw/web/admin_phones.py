@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.rollout import NewPhone, Site, make_zip
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones
@@ -28,7 +29,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.phone_pages import PhonePages, form_placeholder
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
@@ -164,6 +165,7 @@ class AdminPhones:
     async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
         name, model = request.form.get("name", "").strip(), request.form.get("model", "")
+        placeholder = form_placeholder(request, tenant, "" if model == OTHER_MODEL else model)
         owner_id = await self._owner(request, tenant)
         error: Translatable = ""
         if not phones.is_valid_name(name):
@@ -179,12 +181,14 @@ class AdminPhones:
             password=hash_password(password, self._dependencies.random),
             created_at=self._layout.now(),
             model="" if model == OTHER_MODEL else model,
+            placeholder=placeholder,
         )
         entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
         if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
             error = _TAKEN
         if error:
-            values = {"name": name, "model": model, "owner": request.form.get("owner", ""), "error": error}
+            owner = request.form.get("owner", "")
+            values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
             return await self._form(request, tenant, visitor, values, status=400)
         self._phone_pages.show_password(visitor, name, password)
         await self._dependencies.changed()
@@ -199,8 +203,9 @@ class AdminPhones:
             tenant=tenant,
             visitor=visitor,
             status=status,
-            form={"name": "", "model": "", "error": "", **values},
+            form={"name": "", "model": "", "placeholder": "", "error": "", **values},
             models=MODELS,
+            placeholders=PLACEHOLDERS,
             owners=await self._dependencies.store.read(_owners, tenant.name),
         )
 

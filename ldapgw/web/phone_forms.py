@@ -19,7 +19,7 @@ from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL
-from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
+from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import activity, phones, recordings
@@ -30,7 +30,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_pages import NO_OWNER, PhonePages, attachment, find_phone, form_values
+from ldapgw.web.phone_pages import NO_OWNER, PhonePages, attachment, find_phone, form_placeholder, form_values
 from ldapgw.web.phone_texts import CONFIRMATIONS
 from ldapgw.web.sessions import Visitor
 
@@ -105,7 +105,7 @@ class PhoneForms:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""
         name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
         model = "" if choice == OTHER_MODEL else choice
-        placeholder = _placeholder(request, tenant, model)
+        placeholder = form_placeholder(request, tenant, model)
         numbers, owner = request.form.get("numbers", ""), request.form.get("owner", "1")
         account = visitor.account_by_number(owner)
         is_shared = owner == NO_OWNER and visitor.administers(tenant)
@@ -238,7 +238,7 @@ class PhoneForms:
         if choice not in {OTHER_MODEL, *MODELS} or owner not in owners:
             raise PageError(error_pages.BAD_FORM, tenant)
         model = "" if choice == OTHER_MODEL else choice
-        placeholder = _placeholder(request, tenant, model)
+        placeholder = form_placeholder(request, tenant, model)
         numbers = login.numbers if model == login.model else _numbers_for(model)
         new = replace(
             login, name=new_name, model=model, numbers=numbers, account_id=owners[owner], placeholder=placeholder
@@ -396,14 +396,6 @@ def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries:
     phones.set_owner(connection, new.name, new.account_id)
     activity.record(connection, *entries)
     return True
-
-
-def _placeholder(request: HttpRequest, tenant: WebTenant, model: str) -> str:
-    """The placeholder that a form names, which only a phone of no known model has."""
-    placeholder = request.form.get("placeholder", "")
-    if placeholder not in {"", *PLACEHOLDERS}:
-        raise PageError(error_pages.BAD_FORM, tenant)
-    return "" if model else placeholder
 
 
 def _numbers_for(model: str) -> NumberMode:

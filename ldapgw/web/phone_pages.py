@@ -30,7 +30,7 @@ from ldapgw.phones.provisioning.vendors import VENDORS, fields_by_hand, has_our_
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
-from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
+from ldapgw.store.phones import PhoneLogin, Refusal
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -324,8 +324,7 @@ class PhonePages:
     # --- values for the templates -----------------------------------------------------------------------------------
 
     def _profile(self, login: PhoneLogin) -> PhoneProfile:
-        base = self._dependencies.base_dn(login.tenant)
-        return PhoneProfile.for_model(base, login.model, per_number=login.numbers is NumberMode.ENTRIES)
+        return PhoneProfile.for_login(self._dependencies.base_dn(login.tenant), login)
 
     def state(self, login: PhoneLogin) -> PhoneState:
         """The state of a phone."""
@@ -416,6 +415,18 @@ def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tup
     prefix = re.sub(r"[^a-z0-9]+", "-", visitor.person.address.partition("@")[0].lower()).strip("-")[:40] or "phone"
     taken = phones.read_names(connection, f"{prefix}-")
     return logins, next(name for number in range(1, len(taken) + 2) if (name := f"{prefix}-{number}") not in taken)
+
+
+def form_placeholder(request: HttpRequest, tenant: WebTenant, model: str) -> str:
+    """The placeholder that a form names, which only a phone of no known model has.
+
+    :param model: empty: not known.
+    :raises PageError: when no phone has such a placeholder.
+    """
+    placeholder = request.form.get("placeholder", "")
+    if placeholder not in {"", *PLACEHOLDERS}:
+        raise PageError(error_pages.BAD_FORM, tenant)
+    return "" if model else placeholder
 
 
 def form_values(tenant: WebTenant, visitor: Visitor, **values: Any) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -125,6 +126,23 @@ def test_settings_of_another_model(gateway: Gateway) -> None:
     assert gateway.run("phones", "settings", "desk1", "--model", "snom").stdout.startswith("<?xml")
     assert gateway.run("phones", "settings", "desk1", "--model", "fanvil-text").exit_code == 0
     assert "desk1 can't connect: " in gateway.refused("phones", "settings", "desk1", "--model", "avaya-j100")
+
+
+def test_another_phone_has_its_own_placeholder(gateway: Gateway) -> None:
+    """In its settings, when it is added and later; a phone of a known model has none."""
+    gateway.write(LISTENING)
+    added = rows(gateway.run("phones", "add", "desk1", "--model", "other", "--placeholder", "#").stdout)
+    by_hash = "(&(objectClass=person)(|(cn=#*)(sn=#*)(o=#*)))"
+    assert added["Name filter"] == by_hash
+    assert json.loads(gateway.run("phones", "settings", "desk1").stdout)["name_filter"] == by_hash
+    tried = json.loads(gateway.run("phones", "settings", "desk1", "--placeholder", "none").stdout)
+    assert tried["name_filter"] == "(objectClass=person)"
+    (listed,) = gateway.json("phones", "list")
+    assert listed["placeholder"] == "#"
+    for arguments in (("add", "desk2", "--model", "snom"), ("settings", "desk1", "--model", "snom")):
+        refused = gateway.run("phones", *arguments, "--placeholder", "%")
+        assert (refused.exit_code, "--placeholder is only for --model other: snom" in refused.stderr) == (2, True)
+    assert [*stored(gateway)] == ["desk1"]
 
 
 def test_rename_and_move(gateway: Gateway) -> None:
@@ -266,6 +284,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "tenant": "acme",
             "account": "alice@acme.example",
             "model": "cisco",
+            "placeholder": None,
             "numbers": "entries",
             "number_format": "dial",
             "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
@@ -284,6 +303,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "tenant": "acme",
             "account": None,
             "model": None,
+            "placeholder": None,
             "numbers": "values",
             "number_format": None,
             "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example",

@@ -61,6 +61,7 @@ def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> 
         "account": "Alice@acme.example",
         "model": "yealink",
         "mac": "001565aabbcc",
+        "placeholder": None,
         "error": None,
     }
     assert sorted(path.name for path in out.iterdir()) == ["001565aabbcc.cfg", "hall.xml", "sheets.html"]

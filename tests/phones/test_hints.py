@@ -14,6 +14,7 @@ from ldapgw.phones.hints import _HINT_TEXTS, HARMLESS, DecodedSearch, Hint, Phon
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.phones.search_log import LoggedSearch
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS, OLDER, Sent
@@ -274,3 +275,29 @@ def test_the_filter_is_shown_as_text() -> None:
 def test_the_habits_of_models(model: str, per_number: bool, expected: PhoneProfile) -> None:
     """Those that we do not know are as most are, but that nobody knows who adds the star."""
     assert PhoneProfile.for_model(BASE, model, per_number=per_number) == expected
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "name_filter", "number_filter"),
+    [
+        ("$VALUE", "(&(objectClass=person)(|(cn=$VALUE*)(sn=$VALUE*)(o=$VALUE*)))", NUMBERS.format("$VALUE")),
+        ("#", "(&(objectClass=person)(|(cn=#*)(sn=#*)(o=#*)))", NUMBERS.format("#")),
+        ("none", "(objectClass=person)", "(objectClass=person)"),
+    ],
+)
+def test_another_phone_has_its_own_placeholder(placeholder: str, name_filter: str, number_filter: str) -> None:
+    """In what it is told to enter; a model that we know has the filters of its vendor."""
+    login = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0, placeholder=placeholder)
+    profile = PhoneProfile.for_login(BASE, login)
+    assert (profile.name_filter, profile.number_filter) == (name_filter, number_filter)
+    assert str(hint_text(Hint.NUMBER_ALONE, profile)).endswith(f"Use {number_filter}")
+    known = PhoneProfile.for_login(BASE, replace(login, model="yealink"))
+    assert known == PhoneProfile.for_model(BASE, "yealink", per_number=False)
+
+
+@pytest.mark.parametrize("name", ["whole with star", "its beginning"])
+def test_a_phone_that_builds_its_filters_takes_no_better_one(name: str) -> None:
+    case, (hint,) = CASES_OF_HINTS[name]
+    assert find_hints(case.seen, HABITS) == (hint,)
+    builds = PhoneProfile.for_model(BASE, "", per_number=False, placeholder="none")
+    assert find_hints(case.seen, builds) == (Hint.NOTHING,)

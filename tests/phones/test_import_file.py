@@ -87,11 +87,14 @@ def test_an_error_for_each_line() -> None:
         (9, {"name": "desk4", "model": "nokia"}),
         (10, {"name": "desk5", "model": "snom", "mac": "1.565E+09"}),
         (11, {"name": "desk6", "model": "snom", "mac": "001565AABBCC"}),
-        (12, {"name": "desk7", "model": "Other"}),
+        (12, {"name": "desk8", "model": "snom", "placeholder": "%"}),
+        (13, {"name": "desk9", "model": "other", "placeholder": "$NAME"}),
+        (14, {"name": "desk7", "model": "Other", "placeholder": "$VALUE"}),
     )
     lines = check_rows(rows, ACCOUNTS, {"hall"})
     assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
-    assert (lines[-1].model, lines[-1].error) == ("", "")
+    assert (lines[-1].model, lines[-1].placeholder, lines[-1].error) == ("", "$VALUE", "")
+    assert new_phone(lines[-1], "acme", "secret", "hash", 0.0).login.placeholder == "$VALUE"
     assert [str(line.error).partition(". Enter")[0] for line in lines[1:-1]] == [
         "The name is missing.",
         "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.",
@@ -102,6 +105,8 @@ def test_an_error_for_each_line() -> None:
         "There’s no model “nokia”",
         "“1.565E+09” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.",
         "Line 2 has the same MAC address.",
+        "Only phones of the model “other” have a placeholder. Leave it empty.",
+        "There’s no placeholder “$NAME”",
     ]
 
 

@@ -16,7 +16,14 @@ from ldapgw.phones.provisioning.filters import (
     number_attributes,
     number_filter,
 )
-from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER, LdapEndpoint, PhoneSettings, Security
+from ldapgw.phones.provisioning.settings import (
+    MAX_HITS,
+    NO_PLACEHOLDER,
+    PLACEHOLDERS,
+    LdapEndpoint,
+    PhoneSettings,
+    Security,
+)
 from ldapgw.phones.provisioning.sheet import JSON, Advice, Document, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
@@ -44,6 +51,20 @@ _LABELS = {
 _ANYBODY = "(objectClass=person)"
 
 
+def filters_for(placeholder: str) -> tuple[str, str]:
+    """Return the name filter and the number filter for a phone of no known model.
+
+    :param placeholder: one of `ldapgw.phones.provisioning.settings.PLACEHOLDERS`; empty: not known.
+    """
+    if placeholder == NO_PLACEHOLDER:
+        return _ANYBODY, _ANYBODY
+    text = placeholder or PLACEHOLDERS[0]
+    # The name filter has the star if the phone does not add it; two stars do no harm.  In a number filter, the star
+    # would make everybody of a caller without a number.
+    name = text if text.startswith("%") and text != "%s" else f"{text}*"
+    return name_filter(name), number_filter(text.removesuffix("*"))
+
+
 def _fields(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     for key, value in _values(settings, link).items():
         yield Field(_LABELS[key], " ".join(value) if isinstance(value, tuple) else str(value))
@@ -54,7 +75,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
 
 
 def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int | tuple[str, ...]]:
-    has_none = settings.placeholder == NO_PLACEHOLDER
+    by_name, by_number = filters_for(settings.placeholder)
     return {
         "server": link.host,
         "port": link.port,
@@ -66,8 +87,8 @@ def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int 
         "user_dn": settings.bind_dn,
         "password": settings.password,
         "version": 3,
-        "name_filter": _ANYBODY if has_none else name_filter(settings.name_placeholder),
-        "number_filter": _ANYBODY if has_none else number_filter(settings.number_placeholder),
+        "name_filter": by_name,
+        "number_filter": by_number,
         "name_attributes": NAME_ATTRIBUTES,
         "number_attributes": number_attributes(per_number=settings.per_number),
         "display_name": "%cn",

@@ -79,17 +79,6 @@ class PhoneSettings:
     per_number: bool = False
     placeholder: str = ""
 
-    @property
-    def name_placeholder(self) -> str:
-        """The text in a name filter, with the star if the phone does not add it; two stars do no harm."""
-        text = self.placeholder or PLACEHOLDERS[0]
-        return text if text.startswith("%") and text != "%s" else f"{text}*"
-
-    @property
-    def number_placeholder(self) -> str:
-        """The text in a number filter: with the star, a caller without a number would be everybody."""
-        return (self.placeholder or PLACEHOLDERS[0]).removesuffix("*")
-
 
 @dataclass(frozen=True, slots=True)
 class LdapEndpoint:
