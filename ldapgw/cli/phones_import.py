@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,13 @@ def _write(phones: Sequence[NewPhone], site: RolloutSite, out: Path | None, zip_
 
     :raises UserError: when a file is there already or cannot be written.
     """
+    from ldapgw.web.rendering import Renderer  # loads the page's libraries
+
+    render = partial(Renderer("").print_sheets, "en", site.title)
     if out is not None:
-        contents = {out / name: content for name, content in make_files(phones, site).items()}
+        contents = {out / name: content for name, content in make_files(phones, site, render).items()}
     else:
-        contents = {zip_file or Path(): make_zip(phones, site)}
+        contents = {zip_file or Path(): make_zip(phones, site, render)}
     written: list[Path] = []
     try:
         if out is not None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The settings of many phones in one zip: a file for each phone, as its vendor's provisioning names it, and sheets.
 
-The sheets are one HTML file to print, a page for each phone.  The zip is the only place where the new passwords are.
+The sheets are one HTML file to print, a page for each phone, as `Render` makes it.  The zip is the only place where the
+new passwords are.
 Pure; a zip of hundreds of phones takes tenths of a second, so it is not for the reactor's thread.
 """
 
@@ -10,16 +11,13 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ldapgw.phones.import_file import ImportLine
-from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
-from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
+from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.sheet import Field, Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import fields_by_hand, has_our_labels, vendors_of
-from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"
@@ -49,21 +47,6 @@ _MAC_NAMES: Mapping[str, str] = {
 
 _MAC = "[0-9A-Fa-f]{12}"
 
-_TITLE = gettext_noop("Phone settings")
-_OWNER = gettext_noop("Owner")
-_MODEL = gettext_noop("Model")
-_FILE = gettext_noop("File")
-_SHOWN_ONCE = gettext_noop("The passwords are shown only here. Keep these pages safe, and destroy them after setup.")
-_NO_SECURITY = gettext_noop("This phone can’t connect: it supports no encryption that the gateway offers.")
-
-_STYLE = (
-    "body{font:11pt/1.5 system-ui,sans-serif;margin:2rem auto;max-width:44rem;padding:0 1rem}"
-    "section{break-after:page;margin-bottom:3rem}h1{font-size:1.1rem}h2{font-size:1.6rem;margin:0 0 .5rem}"
-    "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;"
-    "border-top:1px solid #ccc;overflow-wrap:anywhere}th{font-weight:500;width:16rem}code{font-size:.95em}"
-    "@media print{body{margin:0;max-width:none}h1{display:none}section:last-child{break-after:auto}}"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -91,6 +74,28 @@ class NewPhone:
     mac: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PrintSheet:
+    """The sheet to print of one phone: what a person needs in front of the phone.
+
+    :ivar fields: what to enter in the phone, with the password.
+    :ivar has_our_labels: whether the labels of the fields are ours, to be translated.
+    :ivar file: name of the phone's settings file; empty: there is none.
+    :ivar code: an address with the phone's settings as a QR code, in SVG; empty: there is none.
+    """
+
+    phone: NewPhone
+    sheet: Sheet
+    fields: tuple[Field, ...] = field(repr=False)
+    has_our_labels: bool
+    file: str = ""
+    code: str = field(default="", repr=False)
+
+
+# Makes the HTML file of sheets (`ldapgw.web.rendering.Renderer.print_sheets`).
+Render = Callable[[Sequence[PrintSheet]], str]
+
+
 def new_phone(line: ImportLine, tenant: str, password: str, hashed: str, now: float) -> NewPhone:
     """The phone of a line without an error."""
     login = PhoneLogin(
@@ -106,40 +111,36 @@ def new_phone(line: ImportLine, tenant: str, password: str, hashed: str, now: fl
     return NewPhone(login, password, line.account, line.mac)
 
 
-def make_files(
-    phones: Sequence[NewPhone], site: Site, translate: Callable[[Translatable], str] = str, language: str = "en"
-) -> Mapping[str, bytes]:
-    """The files of the zip by their names: a vendor's file for each phone that takes one, and the sheets.
+def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> PrintSheet:
+    """Return the sheet to print of a phone, with its likeliest vendor's fields and steps."""
+    settings = settings_of(phone.login, site.server, site.base_dn, site.title, phone.password)
+    vendor = vendors_of(phone.login.model)[0]
+    fields = fields_by_hand(vendor, settings)
+    return PrintSheet(phone, make_sheet(vendor, settings), fields, has_our_labels(vendor), file, code)
 
-    :param translate: renders a text of the sheets in a language.
-    :param language: the tag of that language.
-    """
+
+def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:
+    """The files of the zip by their names: a vendor's file for each phone that takes one, and the sheets."""
     files: dict[str, bytes] = {}
-    sections = []
+    sheets = []
     for phone in phones:
-        sheet = make_sheet(vendors_of(phone.login.model)[0], _settings(phone, site))
-        name = _file_name(phone, sheet) if sheet.text else ""
+        made = print_sheet(phone, site)
+        name = _file_name(phone, made.sheet) if made.sheet.text else ""
         if name:
-            files[name] = sheet.text.encode()
-        sections.append(_section(phone, sheet, site, name, translate))
-    files[SHEETS_FILE] = _document(sections, site.title, translate, language).encode()
+            files[name] = made.sheet.text.encode()
+        sheets.append(replace(made, file=name))
+    files[SHEETS_FILE] = render(sheets).encode()
     return files
 
 
-def make_zip(
-    phones: Sequence[NewPhone], site: Site, translate: Callable[[Translatable], str] = str, language: str = "en"
-) -> bytes:
+def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
     """A zip of `make_files`."""
     octets = io.BytesIO()
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in make_files(phones, site, translate, language).items():
+        for name, content in make_files(phones, site, render).items():
             # Always of the same time, so that the same phones make the same zip.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return octets.getvalue()
-
-
-def _settings(phone: NewPhone, site: Site) -> PhoneSettings:
-    return settings_of(phone.login, site.server, site.base_dn, site.title, phone.password)
 
 
 def is_mac_name(vendor: Vendor, file: str) -> bool:
@@ -160,30 +161,3 @@ def _file_name(phone: NewPhone, sheet: Sheet) -> str:
     if not phone.mac:
         return f"{phone.login.name}.{suffix}"
     return _mac_pattern(sheet.vendor).format(mac=phone.mac, MAC=phone.mac.upper())
-
-
-def _section(phone: NewPhone, sheet: Sheet, site: Site, file: str, translate: Callable[[Translatable], str]) -> str:
-    vendor = sheet.vendor
-    rows: list[tuple[str, str]] = [(translate(_OWNER), phone.owner or "–")]
-    model = MODELS[phone.login.model].title if phone.login.model else "–"
-    rows.append((translate(_MODEL), f"{model}, MAC {phone.mac}" if phone.mac else model))
-    if file:
-        rows.append((translate(_FILE), file))
-    fields = fields_by_hand(vendor, _settings(phone, site))
-    rows += [(translate(one.label) if has_our_labels(vendor) else one.label, one.value) for one in fields]
-    steps = "".join(f"<li>{escape(translate(step))}" for step in vendor.steps)
-    advice = f"<ol>{steps}</ol>" if sheet.link else f"<p>{escape(translate(_NO_SECURITY))}</p>"
-    return f"<section><h2>{escape(phone.login.name)}</h2>{advice}{_table(rows)}</section>"
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (f"<tr><th scope=row>{escape(label)}<td><code>{escape(value)}</code>" for label, value in rows)
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _document(sections: Iterable[str], title: str, translate: Callable[[Translatable], str], language: str) -> str:
-    heading = escape(f"{translate(_TITLE)} · {title}")
-    return (
-        f'<!doctype html><html lang="{language}"><meta charset=utf-8><title>{heading}</title><style>{_STYLE}</style>'
-        f"<h1>{heading}</h1><p>{escape(translate(_SHOWN_ONCE))}</p>\n" + "\n".join(sections) + "\n</html>\n"
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -324,8 +325,8 @@ async def zip_response(
     """The zip of phones' settings with their new passwords, for download; made off the reactor's thread."""
     gateway = layout.dependencies
     site = Site(gateway.phones.server, gateway.phones.base_dn(tenant.name), tenant.heading)
-    translate = layout.renderer.language(request.language).translate
-    octets = await gateway.book_clients.run_off_thread(make_zip, new, site, translate, request.language)
+    render = partial(layout.renderer.print_sheets, request.language, tenant.heading)
+    octets = await gateway.book_clients.run_off_thread(make_zip, new, site, render)
     headers = (("Content-Disposition", f'attachment; filename="phones-{tenant.name}.zip"'),)
     return HttpResponse(200, octets, "application/zip", headers)
 

@@ -26,7 +26,8 @@ from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, PhoneSettings
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import VENDORS, fields_by_hand, has_our_labels, vendors_of
+from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
@@ -284,24 +285,14 @@ class PhonePages:
             tenant=tenant,
             visitor=visitor,
             sheets=[
-                (
-                    login,
-                    vendor,
-                    self._provisioning_sheet(tenant, login, vendor, password),
-                    provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
-                    self._values_by_hand(request, tenant, login, vendor, password),
+                print_sheet(
+                    NewPhone(login, password),
+                    Site(self._dependencies.server, self._dependencies.base_dn(tenant.name), tenant.heading),
+                    code=provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
                 )
             ],
             sheet_url=f"{self._layout.public_url.tenant_path(tenant.name)}phones/{login.name}/sheet",
         )
-
-    def _values_by_hand(
-        self, request: HttpRequest, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str
-    ) -> list[tuple[str, str]]:
-        """What a person enters in the phone: its vendor's fields, or those that nearly every phone has."""
-        translate = self._layout.renderer.language(request.language).translate
-        fields = fields_by_hand(vendor, self._settings(tenant, login, password))
-        return [(translate(field.label) if has_our_labels(vendor) else field.label, field.value) for field in fields]
 
     async def certificate(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``/{tenant}/phones/{name}/certificate.pem``: the private certificate that the phone must trust."""

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +13,7 @@ from markupsafe import Markup, escape
 
 from ldapgw import __version__
 from ldapgw.numbers.phone_number import readable
+from ldapgw.phones.rollout import PrintSheet
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
@@ -63,6 +65,16 @@ class Renderer:
         home = f"{self._path}/{tenant.name}/" if tenant else f"{self._path}/"
         page_values = {"tenant": tenant, "path": self._path, "home": home, "page": template}
         return self._environments[language].get_template(template).render(values, **page_values)
+
+    def print_sheets(self, language: str, title: str, sheets: Sequence[PrintSheet]) -> str:
+        """Render an HTML file with a page to print for each phone; the same sheets as on the phones' pages.
+
+        May be called off the reactor's thread: hundreds of sheets take tenths of a second.
+
+        :param title: the tenant's name for people.
+        """
+        style = (files("ldapgw.web") / "static" / "style.css").read_text("utf-8")
+        return self.render(language, "phone_sheets.html", tenant=None, title=title, sheets=sheets, style=style)
 
 
 @cache  # it keeps the templates that it has compiled, and there is one of each language (`languages`)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import replace
+from functools import partial
 from html import unescape
 
 import pytest
@@ -15,9 +16,11 @@ from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, is_mac_name, make_files, make_zip, new_phone
+from ldapgw.web.rendering import Renderer
 
 ACCOUNTS = {"alice@acme.example": 1}
 SITE = Site(ServerAddress("phonebook.example", 389), "dc=acme", "Acme <GmbH>")
+RENDER = partial(Renderer("").print_sheets, "en", SITE.title)
 GOOD = "name,account,model,mac\ndesk1,Alice@acme.example,Yealink,00:15:65:AA:BB:CC\n"
 READ = ((2, {"name": "desk1", "account": "Alice@acme.example", "model": "Yealink", "mac": "00:15:65:AA:BB:CC"}),)
 
@@ -123,6 +126,7 @@ def test_files_are_named_as_vendors_ask_for_them() -> None:
             "d4,yealink,\nd5,gigaset,\nd6,snom,000413000001\n"
         ),
         SITE,
+        RENDER,
     )
     assert [*files] == [
         "001565aabbcc.cfg",
@@ -135,7 +139,7 @@ def test_files_are_named_as_vendors_ask_for_them() -> None:
     assert files["001565aabbcc.cfg"].startswith(b"#!version:1.0.0.1\n")
     assert b"ldap.password = secret-d1\n" in files["001565aabbcc.cfg"]
     sheets = files["sheets.html"].decode()
-    assert sheets.count("<section>") == 6
+    assert sheets.count("<section ") == 6
     assert "Acme &lt;GmbH&gt;" in sheets
     assert all(f"secret-d{number}" in unescape(sheets) for number in range(1, 7))
 
@@ -144,17 +148,25 @@ def test_files_are_named_as_vendors_ask_for_them() -> None:
 def test_a_sheet_says_what_to_enter_in_the_phone(model: str) -> None:
     """The steps through its menus, and its own filters, with the placeholder of its vendor."""
     vendor, site = vendors_of(model)[0], replace(SITE, server=ServerAddress("phonebook.example", 389, 636))
-    sheets = unescape(make_files(phones(f"name,model\nd1,{model}\n"), site)["sheets.html"].decode())
+    sheets = unescape(make_files(phones(f"name,model\nd1,{model}\n"), site, RENDER)["sheets.html"].decode())
     assert [step for step in vendor.steps if step not in sheets] == []
     # ALE's phones make their filters of the attributes that are entered.
     filters = () if model == "ale" else (vendor.name_filter, vendor.number_filter)
     assert [one for one in filters if one and f"<code>{one}</code>" not in sheets] == []
 
 
+def test_a_sheet_says_that_a_phone_cannot_connect() -> None:
+    """Where phone and gateway share no encryption, there is nothing to enter."""
+    site = replace(SITE, server=ServerAddress("phonebook.example", 389, start_tls=True, require_tls=True))
+    sheets = unescape(make_files(phones("name,model\nd1,escene\n"), site, RENDER)["sheets.html"].decode())
+    assert "This phone can’t connect" in sheets
+    assert "secret-d1" not in sheets
+
+
 def test_a_zip_has_the_files_and_a_repr_no_password() -> None:
     new = phones("name,model\nd1,yealink\n")
-    with zipfile.ZipFile(io.BytesIO(make_zip(new, SITE))) as archive:
-        assert {name: archive.read(name) for name in archive.namelist()} == make_files(new, SITE)
+    with zipfile.ZipFile(io.BytesIO(make_zip(new, SITE, RENDER))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == make_files(new, SITE, RENDER)
     assert "secret" not in repr(new)
 
 

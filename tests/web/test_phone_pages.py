@@ -25,6 +25,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
@@ -33,6 +34,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
 from ldapgw.web.phone_pages import PASSWORD_SECONDS, OneTimePasswords, PhonePages, qr_code
+from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor
 from tests.support import pdu
 from tests.support.readers import _yealink
@@ -423,6 +425,16 @@ def test_a_sheet_to_print(stage: Stage) -> None:
     assert "<svg" not in page.body
     browser.submit(f"{PHONE}/provision")
     assert '<svg role="img"' in browser.get(f"{PHONE}/sheet").body
+
+
+def test_a_sheet_is_the_one_of_an_import(stage: Stage) -> None:
+    """Octet by octet."""
+    browser = owner(stage, model="snom")
+    phone = NewPhone(stored(stage), password_on(browser.get(PHONE)))
+    made = print_sheet(phone, Site(stage.server, "dc=acme,dc=example", "Acme GmbH"))
+    page = browser.get(f"{PHONE}/sheet").body
+    section = re.findall("<section.*</section>", page, re.DOTALL)
+    assert [one in Renderer("").print_sheets("en", "Acme GmbH", [made]) for one in section] == [True]
 
 
 @pytest.mark.parametrize(
