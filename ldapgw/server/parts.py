@@ -55,6 +55,7 @@ from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
+from ldapgw.store.provisioning import ProvisioningCleaner
 from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
@@ -148,6 +149,7 @@ class Parts:
             sync.revoker,
             storage.copy_cleaner,
             storage.record_pruner,
+            storage.provisioning_cleaner,
             sync.photo_fetcher,
             sync.scheduler,
             leader,
@@ -236,6 +238,7 @@ class _Storage:
     clients: TenantClients
     copy_cleaner: CopyCleaner
     record_pruner: RecordPruner
+    provisioning_cleaner: ProvisioningCleaner
 
 
 def _storage(env: _Environment, workers: _Workers) -> _Storage:
@@ -250,6 +253,7 @@ def _storage(env: _Environment, workers: _Workers) -> _Storage:
             store=store,
             keep={tenant.name: float(tenant.activity_keep) for tenant in env.config.tenant},
         ),
+        provisioning_cleaner=ProvisioningCleaner(clock=env.wall_clock, store=store),
     )
 
 

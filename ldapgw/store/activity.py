@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from ldapgw.errors import StoreError
-from ldapgw.store import provisioning, sync_history
+from ldapgw.store import sync_history
 from ldapgw.store.tables import activity
 from ldapgw.store.worker import Store
 
@@ -270,4 +270,3 @@ class RecordPruner(Service):
 def _prune_all(connection: Connection, keep: Mapping[str, float], now: float) -> None:
     prune(connection, keep, now)
     sync_history.prune_days(connection, now)
-    provisioning.remove_expired(connection, now)

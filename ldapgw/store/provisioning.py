@@ -2,7 +2,7 @@
 """Provisioning addresses: for a day a phone fetches its settings, with its password, from an address with a secret.
 
 The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day, when it is
-revoked, when the phone gets a new password or another name, or is removed.
+revoked, when the phone gets a new password or another name, or is removed.  `ProvisioningCleaner` ends it after a day.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from ldapgw.errors import StoreError
 from ldapgw.store import phones
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import provisioning
+from ldapgw.store.worker import Store
 
 SECONDS = 86400.0
 # The last fetches that are kept.
 MAX_FETCHES = 20
+# The longest wait until the next look for addresses that have ended; the machine's clock may have been set meanwhile.
+LONGEST_WAIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +115,50 @@ def fetch(
     fetches = [(new.when, new.address, new.file), *json.loads(row.fetches)][:MAX_FETCHES]
     connection.execute(update(provisioning).where(same).values(fetches=json.dumps(fetches)))
     return secret_box.unseal(row.password)
+
+
+def read_next_end(connection: Connection) -> float | None:
+    """When the next address ends or has ended, in seconds since the epoch; None: there is no address."""
+    end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
+    return end
+
+
+class ProvisioningCleaner(Service):
+    """Deletes each address, with its password, when its time is over; at the start also those that ended before.
+
+    An address that is made meanwhile ends later than the next look, so nobody has to announce it.
+
+    :param clock: its seconds are those since the epoch.
+    """
+
+    def __init__(self, *, clock: IReactorTime, store: Store) -> None:
+        self._clock = clock
+        self._store = store
+        self._next: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._look()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def _look(self) -> None:
+        Deferred.fromCoroutine(self._clean()).addCallback(self._schedule)
+
+    async def _clean(self) -> float:
+        """Delete what has ended; returns the seconds until the next look."""
+        try:
+            end = await self._store.read(read_next_end)
+            if end is not None and end <= self._clock.seconds():
+                await self._store.run(remove_expired, self._clock.seconds())
+                end = await self._store.read(read_next_end)
+        except StoreError:  # the store logs it
+            return LONGEST_WAIT / 60
+        return LONGEST_WAIT if end is None else min(max(end - self._clock.seconds(), 0.0), LONGEST_WAIT)
+
+    def _schedule(self, seconds: float) -> None:
+        if self.running:
+            self._next = self._clock.callLater(seconds, self._look)

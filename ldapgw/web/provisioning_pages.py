@@ -44,6 +44,7 @@ class ProvisioningPages:
         return (
             get("/<tenant>/phones/<name>/provision", self.ask, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision", self.make),
+            get("/<tenant>/phones/<name>/provision/end", self.ask_to_end, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision/end", self.end),
             get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT),
             get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT),
@@ -87,6 +88,23 @@ class ProvisioningPages:
         self._phone_pages.keep(visitor, login, password, secret)
         await dependencies.changed()
         return self._layout.redirect_to_tenant(tenant, "provisioning-made", f"phones/{login.name}")
+
+    async def ask_to_end(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/provision/end``: ask before the address ends."""
+        login = await find_phone(self._layout, tenant, visitor, name)
+        return self._layout.confirmation(
+            request,
+            tenant,
+            visitor,
+            action=f"phones/{login.name}/provision/end",
+            title=Phrase(gettext_noop("End the provisioning address of %(phone)s?"), {"phone": login.name}),
+            consequence=gettext_noop(
+                "The phone can no longer fetch its settings from the address. What it has fetched keeps working. The "
+                "address can’t be brought back."
+            ),
+            button=gettext_noop("End provisioning address"),
+            cancel=f"phones/{login.name}",
+        )
 
     async def end(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/provision/end``: the address is refused at once."""

@@ -11,6 +11,7 @@ import pytest
 from ldapgw.directory.access import verify_password
 from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.store import phones, provisioning
+from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner
 from ldapgw.web.phone_pages import PASSWORD_SECONDS
 from tests.support.readers import _yealink
 from tests.support.stage.book_clients import Pbx
@@ -95,6 +96,11 @@ def test_an_address_ends(stage: Stage, end: str) -> None:
     path = made(browser)
     match end:
         case "revoked":
+            assert f'href="{PHONE}/provision/end"' in browser.get(PHONE).body
+            asked = browser.get(f"{PHONE}/provision/end")
+            assert "End the provisioning address of desk1?" in asked.body
+            assert f'action="{PHONE}/provision/end"' in asked.body
+            assert stage.do(provisioning.read, "desk1", stage.clock.seconds()) is not None
             assert browser.submit(f"{PHONE}/provision/end").location == PHONE
         case "day":
             stage.clock.advance(provisioning.SECONDS)
@@ -115,6 +121,33 @@ def test_an_address_ends(stage: Stage, end: str) -> None:
     assert rows == 0
 
 
+def test_an_address_ends_on_the_dot(stage: Stage) -> None:
+    """Its password is deleted then, by the gateway's clock; and at a start, when the gateway was down at that time."""
+
+    def passwords() -> int:
+        return stage.do(lambda connection: connection.exec_driver_sql("select count(*) from provisioning").scalar())
+
+    cleaner = ProvisioningCleaner(clock=stage.clock, store=stage.store)
+    cleaner.startService()
+    browser = owner(stage, model="yealink")
+    stage.clock.advance(1234)
+    made(browser)
+    for _ in range(24 * 60 - 1):
+        stage.clock.advance(60)
+    stage.clock.advance(59)
+    assert passwords() == 1
+    stage.clock.advance(1)
+    assert passwords() == 0
+    cleaner.stopService()
+    stage.do(provisioning.create, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds())
+    stage.clock.advance(SECONDS + 1)
+    assert passwords() == 1
+    cleaner.startService()
+    assert passwords() == 0
+    cleaner.stopService()
+    assert stage.clock.getDelayedCalls() == []
+
+
 def test_an_address_needs_https(stage: Stage) -> None:
     """Over the network in clear it gives nothing."""
     path = made(owner(stage, model="yealink"))
@@ -132,6 +165,7 @@ def test_asking_first_and_other_people(stage: Stage) -> None:
     other.consent(account=BOB)
     assert other.get(f"{PHONE}/provision").status == 404
     assert other.submit(f"{PHONE}/provision").status == 404
+    assert other.get(f"{PHONE}/provision/end").status == 404
     assert other.submit(f"{PHONE}/provision/end").status == 404
 
 
