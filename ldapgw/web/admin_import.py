@@ -21,7 +21,7 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web.admin_phones import zip_response
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import HttpRequest, HttpResponse
+from ldapgw.web.http import MAX_BODY_SIZE, HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.sessions import Visitor
 
@@ -39,9 +39,9 @@ class AdminImport:
         """The routes of this page."""
         return (
             get("/<tenant>/admin/phones/import", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/phones/import", self.preview, RequiredRole.ADMIN),
+            post("/<tenant>/admin/phones/import", self.preview, RequiredRole.ADMIN, MAX_BODY_SIZE),
             get("/<tenant>/admin/phones/import/add", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/phones/import/add", self.add, RequiredRole.ADMIN),
+            post("/<tenant>/admin/phones/import/add", self.add, RequiredRole.ADMIN, MAX_BODY_SIZE),
         )
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:

@@ -130,7 +130,8 @@ class _App:
         return True
 
     async def _answer(self, route: Route, request: Any, tenant: str) -> None:
-        body = write_response(request, await self._respond(route, self.read_request(request), {"tenant": tenant}))
+        response = await self._respond(route, self.read_request(request), {"tenant": tenant}, _body_size(request))
+        body = write_response(request, response)
         if request.channel is not None:  # the client is still there
             request.write(body)
             request.finish()
@@ -138,7 +139,7 @@ class _App:
     def _route(self, route: Route) -> None:
         async def handle(request: IRequest, **path_values: str) -> bytes:
             http_request = self.read_request(request)
-            response = await _uncancelled(self._respond(route, http_request, path_values))
+            response = await _uncancelled(self._respond(route, http_request, path_values, _body_size(request)))
             if http_request.query.get("language") in LANGUAGES:
                 cookie = self._layout.cookies.set(Cookie.LANGUAGE, http_request.language, seconds=_LANGUAGE_SECONDS)
                 response = replace(response, headers=(*response.headers, cookie))
@@ -149,8 +150,11 @@ class _App:
 
         self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(handle)
 
-    async def _respond(self, route: Route, request: HttpRequest, path_values: dict[str, str]) -> HttpResponse:
+    async def _respond(
+        self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
+    ) -> HttpResponse:
         try:
+            _check_size(route, body_size)
             return await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
         except LoginRefused as refused:
             return refused.response
@@ -253,16 +257,27 @@ def _routing_error(request: Any) -> PageError | None:
     """The error of a request that must not reach the router: too many at once, a large body, a path not in UTF-8."""
     if getattr(request, "is_refused", False):
         return PageError(error_pages.TOO_MANY, headers=(("Retry-After", "30"),))
-    request.content.seek(0, 2)
-    size = request.content.tell()
-    request.content.seek(0)
-    if size > MAX_BODY_SIZE:
+    if _body_size(request) > MAX_BODY_SIZE:
         return PageError(error_pages.TOO_LARGE)
     try:
         b"/".join(request.postpath).decode()
     except UnicodeDecodeError:
         return PageError(error_pages.NOT_FOUND)
     return None
+
+
+def _check_size(route: Route, body_size: int) -> None:
+    """Refuse a form that is larger than the route's forms."""
+    if body_size > route.max_body_size:
+        raise PageError(error_pages.TOO_LARGE)
+
+
+def _body_size(request: Any) -> int:
+    """The octets of a request's body; the next read begins at the body's beginning."""
+    request.content.seek(0, 2)
+    size: int = request.content.tell()
+    request.content.seek(0)
+    return size
 
 
 def _uncancelled(work: Any) -> Deferred[HttpResponse]:

@@ -33,8 +33,10 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
-# Most of our forms have a token and a few fields, and Google's redirect has eight parameters.  The administration sends
-# a list of hundreds of phones, and a field for each selected row of a table.
+# Our forms have a token, a few fields, and a field for each selected row of a table; Google's redirect has eight
+# parameters.
+MAX_FORM_SIZE = 8 * 1024
+# Any request: the administration sends a list of hundreds of phones (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 MAX_FORM_FIELDS = 80
 # The rate limiter forgets the least recently used bucket above this number, as if that bucket were full.

@@ -17,7 +17,17 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import GOOGLE_PERMISSIONS_URL
-from ldapgw.web.http import Cookie, Headers, HttpCookies, HttpRequest, HttpResponse, PublicUrl, html_response, redirect
+from ldapgw.web.http import (
+    MAX_FORM_SIZE,
+    Cookie,
+    Headers,
+    HttpCookies,
+    HttpRequest,
+    HttpResponse,
+    PublicUrl,
+    html_response,
+    redirect,
+)
 from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor, find_visitor
 
@@ -160,6 +170,7 @@ class Route:
     """A route: method and path, the required role and the handler.
 
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
+    :ivar max_body_size: the most octets of a request's body.
     :ivar is_direct: whether requests are answered without the router; the path's only variable is ``<tenant>`` then.
     """
 
@@ -168,6 +179,7 @@ class Route:
     handler: Handler
     required_role: RequiredRole
     is_direct: bool = False
+    max_body_size: int = MAX_FORM_SIZE
 
     @property
     def endpoint(self) -> str:
@@ -180,9 +192,14 @@ def get(path: str, handler: Callable[..., Any], required_role: RequiredRole) -> 
     return Route("GET", path, handler, required_role)
 
 
-def post(path: str, handler: Callable[..., Any], required_role: RequiredRole = RequiredRole.SIGNED_IN) -> Route:
+def post(
+    path: str,
+    handler: Callable[..., Any],
+    required_role: RequiredRole = RequiredRole.SIGNED_IN,
+    max_body_size: int = MAX_FORM_SIZE,
+) -> Route:
     """A POST route, for a form."""
-    return Route("POST", path, handler, required_role)
+    return Route("POST", path, handler, required_role, max_body_size=max_body_size)
 
 
 # Returns template values for a section of the visitor's account page.

@@ -177,11 +177,22 @@ def test_head(browser: Browser, path: str) -> None:
     assert full.body
 
 
-@pytest.mark.parametrize(("size", "status"), [(65_536, 403), (65_537, 413), (100_000, 413)])
-def test_a_large_body(browser: Browser, size: int, status: int) -> None:
-    """64 KiB are a list of hundreds of phones, the largest form that we have."""
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        ("/acme/sync", 8192, 403),
+        ("/acme/sync", 8193, 413),
+        ("/acme/admin/phones/act", 8193, 413),
+        ("/acme/admin/phones/import", 65_536, 403),
+        ("/acme/admin/phones/import/add", 65_536, 403),
+        ("/acme/admin/phones/import", 65_537, 413),
+        ("/acme/sync", 100_000, 413),
+    ],
+)
+def test_a_large_body(browser: Browser, path: str, size: int, status: int) -> None:
+    """64 KiB are a list of hundreds of phones; no other form is larger than 8 KiB."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert browser.send("/acme/sync", b"x" * size, form).status == status
+    assert browser.send(path, b"x" * size, form).status == status
 
 
 @pytest.mark.parametrize("body", [b"&" * 8000, b"a=1&" * 2000, b"%", b"\xff=\xfe", b"token=%ff", b"\0" * 100])

@@ -13,15 +13,16 @@ import pytest
 
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout, RequiredRole, Route
+from ldapgw.web.phone_login import LONGEST_DELAY
 from tests.support.checkout import ROOT
 from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
 
 ALL_ROUTES = routes(Layout.of(Stage().gate))
 # What phones and PBXs ask for has logins of its own, and no forms.
 FOR_PHONES = [route for route in ALL_ROUTES if route.required_role is RequiredRole.PHONE]
-# A wrong secret of these is answered late (test_provisioning_pages.py).
-LATE = [route for route in ALL_ROUTES if "/provision/<secret>" in route.path]
-ROUTES = [route for route in ALL_ROUTES if route not in FOR_PHONES + LATE]
+ROUTES = [route for route in ALL_ROUTES if route not in FOR_PHONES]
+# A wrong secret of these is answered late.
+LATE = [route for route in ROUTES if "/<secret>" in route.path]
 GETS = [route for route in ROUTES if route.method == "GET"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
 PAGE = (ROOT / "docs" / "explanation" / "guarding.rst").read_text()
@@ -38,6 +39,7 @@ def path_of(route: Route, value: str = "style.css") -> str:
 
 def ask(browser: Browser, route: Route, value: str = "style.css", fields: Mapping[str, str] | None = None) -> Seen:
     path = path_of(route, value)
+    browser.patience = LONGEST_DELAY if route in LATE else 0.0
     if route.method == "POST":
         return browser.post(path, fields)
     query = "&".join(f"{name}={quote(text)}" for name, text in (fields or {}).items() if name != "token")
@@ -160,6 +162,19 @@ def test_what_phones_ask_for_needs_their_login(unchanged: Browser, route: Route)
         answer = unchanged.post(path) if route.method == "POST" else unchanged.get(path)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, ['Basic realm="acme", charset="UTF-8"'])
     assert (dump(stage), stage.changes) == (before, 0)
+
+
+def test_wrong_secrets_are_answered_late(unchanged: Browser) -> None:
+    """On every route that has one in its path and asks for no login."""
+    assert [by_path(route) for route in LATE] == [
+        "GET /<tenant>/provision/<secret>/",
+        "GET /<tenant>/provision/<secret>/<file>",
+    ]
+    for route in LATE:
+        unchanged.patience = 0.0
+        with pytest.raises(AssertionError, match="still waiting"):
+            unchanged.get(path_of(route))
+        assert ask(unchanged, route).status == 404
 
 
 def test_every_route_of_a_tenant_says_who_may_ask() -> None:

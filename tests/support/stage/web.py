@@ -349,8 +349,10 @@ class Browser:
         self.stage = stage
         self._origin = PublicUrl.parse(stage.url).origin
         self._jar = IndexableCookieJar()
-        agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
-        self._http: Any = HTTPClient(agent, self._jar, data_to_body_producer=body_of)
+        self._agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
+        self._http: Any = HTTPClient(self._agent, self._jar, data_to_body_producer=body_of)
+        # Seconds for which the browser waits for an answer that does not come at once.
+        self.patience = 0.0
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Seen:
         return self._request(method, path, headers or {}, None)
@@ -408,9 +410,11 @@ class Browser:
 
     def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Seen:
         sent = {name: [value] for name, value in headers.items()}
-        answer = result_of(
-            self._http.request(method, self._origin + path, headers=sent, data=body, allow_redirects=False)
-        )
+        answering = self._http.request(method, self._origin + path, headers=sent, data=body, allow_redirects=False)
+        if self.patience:
+            self.stage.clock.advance(self.patience)
+            self._agent.flush()
+        answer = result_of(answering)
         # A zip has its files' names as they are, and is read as far as it is text.
         text = result_of(answer.content()).decode("utf-8", "replace")
         raw: Iterable[tuple[bytes, list[bytes]]] = answer.headers.getAllRawHeaders()
