@@ -432,6 +432,8 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
 
 # Hints that ask for no change in the phone.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
+# Hints whose texts send the reader to the administrator.
+NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
 
 class PhoneCondition(StrEnum):

@@ -66,6 +66,8 @@ class ErrorPage:
     :ivar status: the HTTP status.
     :ivar advice: sentences that tell the reader what to do next.
     :ivar links: the links, the most likely one first.
+    :ivar names_administrator: whether a text sends the reader to the administrator, so that the page says how to reach
+        them.
     """
 
     status: int
@@ -73,12 +75,7 @@ class ErrorPage:
     explanation: Translatable
     advice: tuple[Translatable, ...] = ()
     links: tuple[ErrorPageLink, ...] = ()
-
-    @property
-    def names_administrator(self) -> bool:
-        """Whether a text sends the reader to the administrator."""
-        texts = (self.explanation, *self.advice)
-        return any(" administrator" in (text if isinstance(text, str) else text.message) for text in texts)
+    names_administrator: bool = False
 
 
 class PageError(LdapgwError):
@@ -119,6 +116,7 @@ REFUSED = ErrorPage(
         ),
     ),
     (_AGAIN, _BACK),
+    names_administrator=True,
 )
 EXPIRED = ErrorPage(
     400,
@@ -143,6 +141,7 @@ NO_CODE = ErrorPage(
     gettext_noop("The answer contained neither a code nor an error."),
     (gettext_noop("Try again. If this happens again, tell your administrator."),),
     (_AGAIN, _BACK),
+    names_administrator=True,
 )
 NOT_ALLOWED = ErrorPage(
     403,
@@ -155,6 +154,7 @@ NOT_ALLOWED = ErrorPage(
         gettext_noop("If this is the right account, ask your administrator to allow it."),
     ),
     (_CHOOSE, _BACK),
+    names_administrator=True,
 )
 MAY_NOT_SIGN_IN = ErrorPage(
     403,
@@ -165,6 +165,7 @@ MAY_NOT_SIGN_IN = ErrorPage(
         gettext_noop("If this is the right account, ask your administrator to allow it."),
     ),
     (_CHOOSE, _BACK),
+    names_administrator=True,
 )
 WRONG_ACCOUNT = ErrorPage(
     403,
@@ -203,6 +204,7 @@ NO_CLIENT = ErrorPage(
     gettext_noop("Your administrator hasn’t entered the Google client yet, so no one can connect or sign in."),
     (gettext_noop("Tell your administrator. Your account is fine."),),
     (_BACK,),
+    names_administrator=True,
 )
 ADMIN_POLICY = ErrorPage(
     403,
@@ -224,6 +226,7 @@ CLIENT_REJECTED = ErrorPage(
     ),
     (gettext_noop("Ask your administrator to check both in the Google console. You don’t need to do anything."),),
     (_AGAIN, _BACK),
+    names_administrator=True,
 )
 UNREACHABLE = ErrorPage(
     502,
@@ -234,6 +237,7 @@ UNREACHABLE = ErrorPage(
         gettext_noop("If this lasts, your administrator has to check the gateway’s network and DNS."),
     ),
     (_AGAIN, _BACK),
+    names_administrator=True,
 )
 BUSY = ErrorPage(
     503,
@@ -248,6 +252,7 @@ NOT_ACCEPTED = ErrorPage(
     gettext_noop("Google refused the request, or we couldn’t use its answer. Nothing was saved."),
     (gettext_noop("Try again. If this happens again, tell your administrator. The gateway’s log has the details."),),
     (_AGAIN, _BACK),
+    names_administrator=True,
 )
 
 UNVERIFIED = ErrorPage(
@@ -259,6 +264,7 @@ UNVERIFIED = ErrorPage(
     ),
     (gettext_noop("Ask your administrator to run ldapgw check --online. You don’t need to do anything."),),
     (_AGAIN, _BACK),
+    names_administrator=True,
 )
 
 # By ``error`` in the redirect (RFC 6749 4.1.2.1, and Google's additions); any other error is NOT_ACCEPTED.
@@ -362,12 +368,14 @@ DATABASE_UNAVAILABLE = ErrorPage(
             "Try again in a minute. If this lasts, tell your administrator. The gateway’s log has the details."
         ),
     ),
+    names_administrator=True,
 )
 INTERNAL = ErrorPage(
     500,
     gettext_noop("Something went wrong"),
     gettext_noop("This is a problem in the gateway. You did nothing wrong."),
     (gettext_noop("Try again. If this happens again, tell your administrator. The gateway’s log has the details."),),
+    names_administrator=True,
 )
 
 

@@ -132,6 +132,7 @@ class ExplanationText:
     :ivar more_books: the number of searched books that are not shown.
     :ivar entry_count: the number of entries that the phone gets.
     :ivar more_misses: the number of similar contacts that are not shown.
+    :ivar names_administrator: whether a note sends the reader to the administrator.
     """
 
     asked: str
@@ -149,6 +150,7 @@ class ExplanationText:
     misses: tuple[ContactGroup, ...]
     more_misses: int
     notes: tuple[ContactExplanation, ...]
+    names_administrator: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
         misses=tuple(_grouped(_miss(miss, context) for miss in misses[:MAX_MISSES])),
         more_misses=explanation.more_misses + max(len(misses) - MAX_MISSES, 0),
         notes=tuple(ContactExplanation("", "", (note.message,)) for note in explanation.notes),
+        names_administrator=any(note.code == "affix" for note in explanation.notes),
     )
 
 

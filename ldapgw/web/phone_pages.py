@@ -39,6 +39,7 @@ from ldapgw.web.http import Headers, HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get
 from ldapgw.web.phone_texts import (
     ADVICE,
+    ADVICE_NAMING_ADMINISTRATOR,
     NUMBER_FORMATS,
     SERIOUS_ADVICE,
     PhoneState,
@@ -344,6 +345,7 @@ class PhonePages:
             "sheet": sheet,
             "vendor": vendor,
             "advice": [(advice in SERIOUS_ADVICE, ADVICE[advice]) for advice in sheet.advice],
+            "advice_names_administrator": not ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice),
             "has_tls": Advice.CERTIFICATE in sheet.advice,
             "bind_dn": self._dependencies.bind_dn(login),
         }

@@ -11,7 +11,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
 from ldapgw.phones.explain.query import SearchSubject, SubjectKind, subject_of
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH
-from ldapgw.phones.hints import HARMLESS, DecodedSearch, Hint, PhoneProfile, hint_text, open_hints
+from ldapgw.phones.hints import HARMLESS, NAME_ADMINISTRATOR, DecodedSearch, Hint, PhoneProfile, hint_text, open_hints
 from ldapgw.phones.provisioning.sheet import Advice
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
@@ -84,6 +84,9 @@ SERIOUS_ADVICE = frozenset(
         *(Advice.NAME_CHARACTERS, Advice.NAME_LENGTH, Advice.ONE_NUMBER),
     )
 )
+
+# Advice whose texts send the reader to the administrator.
+ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.NO_COMMON_SECURITY))
 
 _CONTROLS: Mapping[str, str] = {
     "1.2.840.113556.1.4.473": gettext_noop("sorted"),
@@ -184,10 +187,12 @@ class HintText:
     """A hint about a phone's settings.
 
     :ivar entries: the values in the text that are to be entered in the phone, in the order of the text.
+    :ivar names_administrator: whether the text sends the reader to the administrator.
     """
 
     text: Phrase
     entries: tuple[str, ...] = ()
+    names_administrator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,4 +364,4 @@ def readable_number(text: str, region: str) -> str:
 def _hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None) -> HintText:
     text = hint_text(hint, profile, decoded)
     entries = tuple(str(text.values[name]) for name in re.findall(r"%\((\w+)\)s", text.message))
-    return HintText(text, entries)
+    return HintText(text, entries, hint in NAME_ADMINISTRATOR)

@@ -38,3 +38,12 @@ def test_an_ending_in_another_language(frame: Layout, name: str, language: str) 
         assert f'<html lang="{tag}">' in bodies[tag]
     assert english_in(bodies[language], language) == []
     assert english_in(bodies["en"], language) != []
+
+
+@pytest.mark.parametrize(
+    "page", [one for one in vars(error_pages).values() if isinstance(one, ErrorPage)], ids=lambda one: one.title
+)
+def test_who_is_sent_to_the_administrator_is_told_where_that_is(page: ErrorPage) -> None:
+    """Each ending says for itself whether it does; the administrator of somebody's Google Workspace is another one."""
+    texts = " ".join(map(str, (page.explanation, *page.advice)))
+    assert page.names_administrator is ("our administrator" in texts)

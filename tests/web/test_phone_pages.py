@@ -579,6 +579,18 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     assert "may not show callers’ names" in page
 
 
+@pytest.mark.parametrize("host", ["phonebook.example.com", "localhost"])
+def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None:
+    """Where a text of the phone's page sends somebody to them, be it about the gateway or about a search."""
+    stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
+    stage.server = ServerAddress(host, 389, is_loopback=host == "localhost")
+    browser = owner(stage)
+    told, about_gateway = "Your administrator: it@acme.example", int(stage.server.is_loopback)
+    assert words_on(browser.get(PHONE)).count(told) == about_gateway
+    search(stage, "(telephoneNumber=L0#0301234567)", entries=0)
+    assert words_on(browser.get(PHONE)).count(told) == about_gateway + 1
+
+
 def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
     """They are those of the phone's own page; ours are in the reader's."""
     browser = owner(stage)
