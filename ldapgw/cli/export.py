@@ -17,7 +17,7 @@ from ldapgw.cli.library import Library
 from ldapgw.cli.site import Site, find_account, only_tenant, pass_site
 from ldapgw.contact import Contact
 from ldapgw.directory import name_folding
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, has_letters
 from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
@@ -95,8 +95,13 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 def _contacts(library: Library, owner: int | None) -> Iterator[ExportedContact]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
-        for name, contact in sorted(named, key=lambda pair: (name_folding.collation_key(pair[0]), pair[1].uid)):
+        for name, contact in sorted(named, key=lambda pair: _sort_key(pair[0], pair[1].uid)):
             yield ExportedContact(contact, name, book, labels)
+
+
+def _sort_key(name: str, uid: str) -> tuple[bool, str, str]:
+    """As phones sort: names without letters, such as bare numbers, come last."""
+    return not has_letters(name), name_folding.collation_key(name), uid
 
 
 def _write(pieces: Iterable[bytes]) -> None:

@@ -51,7 +51,7 @@ def history(site: Site, account: str | None, tenant: str | None, *, as_json: boo
 
 def _print_attempts(attempts: tuple[SyncAttempt, ...], address: str, *, as_json: bool) -> None:
     if as_json:
-        print_json([_attempt(one) for one in attempts])
+        print_json([attempt_json(one) for one in attempts])
     elif not attempts:
         hint(f"{address} has not synced yet.")
     else:
@@ -90,7 +90,7 @@ def _day(day: SyncDay) -> dict[str, Any]:
     return {"date": date, "ok": day.ok, "failed": day.failed, "changes": day.changes}
 
 
-def _attempt(one: SyncAttempt) -> dict[str, Any]:
+def attempt_json(one: SyncAttempt) -> dict[str, Any]:
     return {
         "ended": timestamp(one.ended_at),
         "seconds": round(one.seconds, 1),

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.help import examples
-from ldapgw.cli.history import figures_text
-from ldapgw.cli.output import console, print_line
-from ldapgw.cli.site import Site, account_tenant, act, find_account, pass_site
+from ldapgw.cli.history import attempt_json, figures_text
+from ldapgw.cli.output import console, print_json, print_line
+from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.store import accounts, activity, sync_history, sync_state
@@ -20,6 +22,7 @@ from ldapgw.store.account_status import error_message
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
+from ldapgw.store.sync_history import SyncAttempt
 
 POLL_SECONDS = 0.5
 # A first sync of 50,000 contacts takes two minutes; Google's quota can delay it by some more minutes.
@@ -36,14 +39,24 @@ WAIT_TIMEOUT_SECONDS = 600
     "--accept-shrink", is_flag=True, help="Accept the removal of more than half of the contacts (implies --full)."
 )
 @click.option("--wait", is_flag=True, help="Wait until the sync ends, and print the outcome.")
+@as_json
 @pass_site
 def sync(
-    site: Site, addresses: tuple[str, ...], tenant: str | None, *, full: bool, accept_shrink: bool, wait: bool
+    site: Site,
+    addresses: tuple[str, ...],
+    tenant: str | None,
+    *,
+    full: bool,
+    accept_shrink: bool,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     """Sync the named accounts now, or all connected accounts.
 
     The gateway syncs immediately, even while it waits after a failure.
     """
+    if as_json and not wait:
+        raise click.UsageError("--json works only with --wait: without it, there is no outcome yet.")
     request = SyncRequest.ACCEPT if accept_shrink else SyncRequest.FULL if full else SyncRequest.INCREMENTAL
     with site.open_store() as database:
         with database.begin() as connection:
@@ -57,9 +70,49 @@ def sync(
         if not wait:
             print_line(f"Syncing {_names(requested)}.")
             return
-        problems = list(_outcomes(site, database, requested, *_wait(site, database, requested)))
+        outcomes = _outcomes(site, database, requested, *_wait(site, database, requested))
+    if as_json:
+        print_json([outcome.json for outcome in outcomes])
+    else:
+        for outcome in outcomes:
+            if not outcome.problem:
+                print_line(outcome.line)
+    problems = [f"{outcome.account.address}: {outcome.problem}" for outcome in outcomes if outcome.problem]
     if problems:
         raise UserError(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a requested sync ended.
+
+    :ivar account: the account after the sync; before the sync, if the sync has not ended.
+    :ivar last: the sync that ended; None: it has not ended.
+    :ivar problem: why the sync failed or has not ended; empty: it succeeded.
+    :ivar code: error code of ``status.json``; empty: there is none.
+    """
+
+    account: Account
+    last: SyncAttempt | None = None
+    problem: str = ""
+    code: str = ""
+
+    @property
+    def line(self) -> str:
+        changes = f" ({figures_text(self.last.figures)})" if self.last else ""
+        return f"✓ {self.account.address}: {self.account.contacts} contacts, {self.account.numbers} numbers{changes}"
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return {
+            "account": self.account.address,
+            "tenant": self.account.tenant,
+            "ok": not self.problem,
+            "contacts": self.account.contacts,
+            "numbers": self.account.numbers,
+            "error": {"code": self.code or None, "message": self.problem} if self.problem else None,
+            "sync": attempt_json(self.last) if self.last else None,
+        }
 
 
 def _requested_accounts(
@@ -128,21 +181,26 @@ def _is_done(before: Account, now: Account | None) -> bool:
 
 def _outcomes(
     site: Site, database: Database, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
-) -> Iterator[str]:
-    """Print the syncs that succeeded, and yield a problem for each other one."""
+) -> Sequence[_Outcome]:
+    """How each requested sync ended.
+
+    :param unended: why the syncs of accounts that are not in `ended` have not ended.
+    """
+    outcomes = []
     for account_id, before in requested.items():
         account = ended.get(account_id)
         if account_id not in ended:
-            yield f"{before.address}: {unended}"
-        elif account is None or not account.is_connected:
-            yield f"{before.address}: was disconnected in the meantime"
-        elif account.error:
-            yield f"{account.address}: {error_message(account.error, account, site.page(account.tenant))}"
-        else:
-            with database.begin() as connection:
-                last = sync_history.read_attempts(connection, account.id, 1)
-            changes = f" ({figures_text(last[0].figures)})" if last else ""
-            print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers{changes}")
+            outcomes.append(_Outcome(before, problem=unended))
+            continue
+        if account is None or not account.is_connected:
+            outcomes.append(_Outcome(before, problem="was disconnected in the meantime"))
+            continue
+        with database.begin() as connection:
+            last = next(iter(sync_history.read_attempts(connection, account.id, 1)), None)
+        error = account.error
+        problem = str(error_message(error, account, site.page(account.tenant))) if error else ""
+        outcomes.append(_Outcome(account, last, problem, error.code if error else ""))
+    return outcomes
 
 
 def _names(requested: Mapping[int, Account]) -> str:

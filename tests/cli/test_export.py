@@ -108,3 +108,15 @@ def test_nothing_is_created(gateway: Gateway) -> None:
     """Where there is no database there are no contacts."""
     assert written(gateway, "--format", "vcard") == ""
     assert not gateway.state_dir.exists()
+
+
+def test_names_without_letters_come_last(gateway: Gateway) -> None:
+    """As on phones."""
+    gateway.fill(
+        gateway.connect("alice@acme.example"),
+        person("112", "112"),
+        person("Zoë Brontë", "030 1234569"),
+        person("Ann Adler", "030 1234568"),
+    )
+    rows = csv.DictReader(io.StringIO(written(gateway, "--format", "csv"), newline=""))
+    assert [row["name"] for row in rows] == ["Ann Adler", "Zoë Brontë", "112"]

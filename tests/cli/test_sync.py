@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -179,3 +180,23 @@ def test_a_gateway_that_stops_ends_the_waiting(gateway: Gateway, monkeypatch: py
     assert gateway.refused("sync", "--wait") == (
         "alice@acme.example: the gateway has stopped; it will sync when it starts\n"
     )
+
+
+def test_the_outcome_as_json(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object for each account, also for those that failed; without waiting there is none."""
+    idle(gateway, "alice@acme.example")
+    idle(gateway, "bob@acme.example")
+    alice, bob = "alice@acme.example", "bob@acme.example"
+    stand_in(monkeypatch, gateway, [begun(alice), begun(bob), ended(alice), ended(bob, "quota")])
+    with gateway.running():
+        result = gateway.run("sync", "--wait", "--json")
+        assert gateway.run("sync", "--json").exit_code == 2
+    assert (result.exit_code, result.stderr.count("bob@acme.example: Google asks us to slow down")) == (1, 1)
+    told = json.loads(result.stdout)
+    message = told[1]["error"].pop("message")
+    assert message.startswith("Google asks us to slow down")
+    common = {"tenant": "acme", "contacts": 1, "numbers": 1, "sync": None}
+    assert told == [
+        {"account": alice, "ok": True, "error": None, **common},
+        {"account": bob, "ok": False, "error": {"code": "quota"}, **common},
+    ]
