@@ -187,7 +187,7 @@ def account_view(
         is_testing=_is_testing(account),
         has_missing_source="not granted" in status["sources"].values(),
         progress=progress,
-        sources=_sources(status),
+        sources=source_rows(status),
         labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
         shared_labels=shared_labels,
@@ -214,7 +214,7 @@ def _is_testing(account: Account) -> bool:
     return abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR
 
 
-def _sources(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+def source_rows(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """Label, CSS class and state text of each source; no source state is known before the first sync."""
     is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
     return tuple(

@@ -23,7 +23,7 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
-from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title
+from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_tables import Table, TableQuery, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -170,6 +170,7 @@ class AdminPeople:
             visitor=visitor,
             account=account,
             details=status,
+            source_rows=source_rows(status),
             row=_row(account, tenant, now, len(logins)),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
             **await sync_history_values(self._layout, account),

@@ -254,6 +254,7 @@ class AdminPhones:
                 (row.login.name, f"{row.login.name} ({row.owner})" if row.owner else row.login.name) for row in selected
             ],
             models=MODELS,
+            placeholders=PLACEHOLDERS,
             owners=await self._dependencies.store.read(_owners, tenant.name) if act == "move" else (),
         )
 
@@ -283,7 +284,8 @@ class AdminPhones:
             raise PageError(error_pages.BAD_FORM, tenant)
         entries = self._entries(request, tenant, visitor, Act.PHONE_MODEL, selected, model)
         stored = "" if model == OTHER_MODEL else model
-        await self._dependencies.store.run(_for_each, entries, phones.set_model, stored, _numbers_for(model))
+        placeholder = form_placeholder(request, tenant, stored)
+        await self._dependencies.store.run(_set_models, entries, stored, _numbers_for(model), placeholder)
         return "phones-model"
 
     async def _set_passwords(
@@ -363,6 +365,14 @@ def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:
 def _for_each(connection: Connection, entries: Sequence[Entry], function: Callable[..., bool], *args: Any) -> None:
     """Call ``function(connection, name, …)`` for the phone of each entry, and record what was done."""
     activity.record(connection, *(entry for entry in entries if function(connection, entry.subject, *args)))
+
+
+def _set_models(
+    connection: Connection, entries: Sequence[Entry], model: str, numbers: NumberMode, placeholder: str
+) -> None:
+    for entry in entries:
+        phones.set_placeholder(connection, entry.subject, placeholder)
+    _for_each(connection, entries, phones.set_model, model, numbers)
 
 
 def _set_passwords(connection: Connection, entries: Sequence[Entry], hashes: Sequence[str]) -> None:

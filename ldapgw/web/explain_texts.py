@@ -187,7 +187,10 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
         is_withheld=is_withheld,
         filter=explanation.filter,
         base=explanation.base,
-        compared_forms=(*(Phrase("“%(form)s”", {"form": form}) for form in explanation.name_variants), *numbers),
+        compared_forms=(
+            *(Phrase(gettext_noop("“%(form)s”"), {"form": form}) for form in explanation.name_variants),
+            *numbers,
+        ),
         keypad=explanation.keypad,
         lenient=explanation.lenient,
         books=tuple(books[:MAX_BOOKS]),

@@ -30,7 +30,15 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_pages import NO_OWNER, PhonePages, attachment, find_phone, form_placeholder, form_values
+from ldapgw.web.phone_pages import (
+    NO_OWNER,
+    PhonePages,
+    attachment,
+    find_phone,
+    form_placeholder,
+    form_values,
+    is_owned_by,
+)
 from ldapgw.web.phone_texts import CONFIRMATIONS
 from ldapgw.web.sessions import Visitor
 
@@ -292,7 +300,8 @@ class PhoneForms:
         self._pages.forget_password(login.name)
         await self._layout.dependencies.changed()
         self._log("removed", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "phone-removed", "phones")
+        is_own = is_owned_by(login, visitor)
+        return self._layout.redirect_to_tenant(tenant, "phone-removed", "phones" if is_own else "admin/phones")
 
     # --- what cannot be undone --------------------------------------------------------------------------------------
 

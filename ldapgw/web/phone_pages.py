@@ -237,6 +237,7 @@ class PhonePages:
             tenant=tenant,
             visitor=visitor,
             phone=login,
+            is_own=is_owned_by(login, visitor),
             model=MODELS[login.model].title if login.model in MODELS else "",
             state=self.state(login),
             password=password,

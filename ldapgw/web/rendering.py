@@ -102,7 +102,8 @@ def _environment(language: Language) -> Environment:
     environment.filters.update(
         translate=partial(_translate, language),
         count=language.format_number,
-        moment=language.format_time,
+        utc=language.format_time,
+        moment=partial(_format_moment, language),
         day=partial(_format_day, language),
         date=language.format_date,
         iso=timestamp,
@@ -122,8 +123,12 @@ def _translate(language: Language, phrase: Translatable) -> str:
 
 def _translate_value(language: Language, value: object) -> str:
     if isinstance(value, Timestamp):
-        return _TIME.format(timestamp(value.seconds), "moment", language.format_time(value.seconds))
+        return _format_moment(language, value.seconds)
     return _translate(language, value) if isinstance(value, Phrase) else str(value)
+
+
+def _format_moment(language: Language, seconds: float) -> str:
+    return _TIME.format(timestamp(seconds), "moment", language.format_time(seconds))
 
 
 def _format_day(language: Language, seconds: float) -> str:

@@ -258,6 +258,7 @@ def test_googles_error(window: OpenWindow, language: str) -> None:
         here.site.turn("clear-faults")
 
 
+@pytest.mark.long  # test_employee goes most of it
 def test_without_scripts(window: OpenWindow) -> None:
     """Connect, search, share, sync, disconnect, sign out: all of it goes on."""
     here = window(java_script_enabled=False)

@@ -92,6 +92,7 @@ def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> 
     here.waits_for(here.say("Not connected"))
 
 
+@pytest.mark.long  # test_employee searches, too
 @both
 def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     """Names and numbers, as phones find them; nothing of it gets into the address."""

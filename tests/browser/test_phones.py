@@ -87,19 +87,6 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
     assert "cn: Bob Bergmann\n" in search(site, printed, printed["ldap.number_filter"].replace("%", "03023125502"))[1]
 
 
-def test_from_the_front_page_to_the_steps(window: OpenWindow) -> None:
-    """Four clicks of ours: connect, phones, the model, add.  The name is proposed."""
-    here = window()
-    here.connect("vera@acme.example")
-    here.press("Phones")
-    here.page.get_by_label("Model").select_option("snom")
-    here.press("Add")
-    expect(here.page.locator("ol.numbered li").first).to_be_visible()
-    assert here.page.locator("ol.numbered li").count() == 4
-    here.page.goto(here.page.url.replace("vera-1", "vera-1/sheet"))
-    assert here.heading == "vera-1"
-
-
 @pytest.mark.long  # tests/web/test_phone_pages has a new password, without a browser
 @both
 def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
@@ -127,6 +114,7 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     here.waits_for(f"{name}: {here.say('Works')}")
 
 
+@pytest.mark.long  # test_employee removes phones
 @both
 def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:
     """Its login is refused, and its page is gone; who has the page open elsewhere is led to the list."""

@@ -28,21 +28,17 @@ from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe
 from tests.browser.axe import NODE
 from tests.browser.drawing import FORMS, Shown, page
+from tests.browser.looks import DOCUMENTS, IMAGES, SCHEMES, SIZES, fits
 from tests.browser.window import Window, person
 from tests.support import rst
-from tests.support.checkout import ROOT
 from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
 Visit = Callable[[Window], Any]
 
-IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
-DOCUMENTS = ROOT / "docs" / "images"
-SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
 XML_VIEW = {"width": 900, "height": 600}
 # What is left of a picture's: a third of its size, and nothing that one sees.
 COLOURS = 200
-SCHEMES = ("light", "dark")
 # A time as a page writes it in either language, for scripts.
 MOMENT = r"/[0-9.]+( \w+)? ?20[0-9]{2}, [0-9:]+ UTC/"
 
@@ -347,13 +343,6 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "not-found": ("en", not_found),
 }
 
-# What stands over the edge of its card.
-_SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
-  const edge = card.getBoundingClientRect().right;
-  const over = (one) => one.getBoundingClientRect().right > edge;
-  return [...card.querySelectorAll("*")].filter(over).map((one) => one.outerHTML);
-})"""
-
 # What is another thing in each picture: times, and the day of the consent.
 _AT_REST = """() => {
   const german = document.documentElement.lang === "de";
@@ -396,9 +385,7 @@ def test_a_page_is_for_everybody(window: OpenWindow, html: Path, name: str) -> N
         for scheme in SCHEMES:
             here.page.emulate_media(color_scheme=scheme)
             violations[size, scheme] = axe.violations(here.page)
-            wide = here.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{name} is wider than a {size} window by {wide} px"
-            assert here.page.evaluate(_SPILT) == []
+            fits(here.page)
             _picture(here.page, f"{name}-{size}-{scheme}.png")
     assert {key: found for key, found in violations.items() if found} == {}
 

@@ -262,7 +262,11 @@ def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
     assert "Choose a model." in add(name="desk2", owner="nobody", model="").body
     assert "Use 1 to 64 letters" in add(name="de sk", owner="nobody", model="snom").body
     assert add(name="desk2", owner="99", model="snom").status == 400
+    assert add(name="desk2", owner="nobody", model="other", placeholder="?").status == 400
     assert names(stage) == ["desk1"]
+    add(name="desk2", owner="nobody", model="other", placeholder="none")
+    login = stage.do(phones.read_by_name, "desk2")
+    assert (login.account_id, login.model, login.placeholder) == (None, "", "none")
 
 
 def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> None:
@@ -271,7 +275,10 @@ def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> N
     for name in ("desk1", "desk2", "desk3"):
         add_phone(stage, name)
     act(admin, "phones move", ["desk1", "desk2"], owner=str(alice), confirmed="1")
+    act(admin, "phones model", ["desk1"], model="other", placeholder="none", confirmed="1")
+    assert stage.do(phones.read_by_name, "desk1").placeholder == "none"
     act(admin, "phones model", ["desk1"], model="cisco", confirmed="1")
+    assert stage.do(phones.read_by_name, "desk1").placeholder == ""
     asked = act(admin, "phones remove", ["desk2", "desk3"])
     assert f"2 selected: desk2 ({ALICE}), desk3" in words_on(asked)
     assert len(names(stage)) == 3
@@ -281,7 +288,7 @@ def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> N
     assert logged(stage)[:3] == [
         ("phone_moved", "desk1", ALICE),
         ("phone_moved", "desk2", ALICE),
-        ("phone_model", "desk1", "cisco"),
+        ("phone_model", "desk1", "other"),
     ]
 
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""What every page is held to at any width: nothing has to be scrolled sideways, and no blank is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.support.checkout import ROOT
+
+SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
+SCHEMES = ("light", "dark")
+DOCUMENTS = ROOT / "docs" / "images"
+# Where pictures go, if they are wanted.
+IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
+
+# What stands over the edge of its card.
+_SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
+  const edge = card.getBoundingClientRect().right;
+  const over = (one) => one.getBoundingClientRect().right > edge;
+  return [...card.querySelectorAll("*")].filter(over).map((one) => one.outerHTML);
+})"""
+
+# Two sentences or a label and its value that have lost the blank between them.
+_GLUED = r"[a-zäöüß][.:!?;][A-ZÄÖÜ0-9]"
+_PROSE = """() => {
+  const main = document.getElementById("main").cloneNode(true);
+  for (const one of main.querySelectorAll("pre, code, svg, select, [lang]")) one.replaceWith(" ");
+  for (const one of main.querySelectorAll(":not(a, b, em, span, strong, time)")) one.append(" ");
+  return main.textContent;
+}"""
+
+
+def fits(page: Any) -> None:
+    """Nothing has to be scrolled sideways, nothing stands over the edge of its card, and no blank is lost."""
+    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert over <= 0, f"{page.url} is wider than the window by {over} px"
+    assert page.evaluate(_SPILT) == []
+    glued = re.findall(rf".*{_GLUED}.*", page.evaluate(_PROSE))
+    assert glued == [], glued

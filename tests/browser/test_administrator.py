@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: MIT
+"""The journeys of an administrator, wide and narrow, in both languages, with and without scripts.
+
+Each function is a journey; the parametrization at the end is the table of all.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.walk import Crew, Walk, Way, journeys, walked
+from tests.browser.window import person
+from tests.support.site.running import Site, wait_until
+
+CHIEF, STAYER, LEAVER, LOSER = (f"{name}@acme.example" for name in ("chief", "anna", "lars", "rudi"))
+ADMINS = f'admins = ["{CHIEF}"]\n'
+# Nobody has come there yet, and one of the two has no Google client.
+NEW_TENANTS = """
+[[tenant]]
+name = "globex"
+title = "Globex AG"
+base_dn = "dc=globex,dc=example"
+[[tenant]]
+name = "initech"
+title = "Initech"
+base_dn = "dc=initech,dc=example"
+client_id = "123456789012-other.apps.googleusercontent.com"
+client_secret = "GOCSPX-unused"
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    few = [person("Tom", "Zweimann", "+4930555100")]
+    people = dict.fromkeys((CHIEF, STAYER, LEAVER, LOSER), few)
+    site = Site(tmp_path_factory.mktemp("site"), people=people, more=ADMINS + NEW_TENANTS)
+    try:
+        site.start_sandbox()
+        with site.running(site.command("run")):
+            yield site
+    finally:
+        site.end_sandbox()
+
+
+@pytest.fixture(scope="module")
+def crew(browser: Any, site: Site) -> Crew:
+    """With people: one who stays, and one whose access Google has ended."""
+    crew = Crew(browser, site)
+    way = Way(0, "wide", "en", has_scripts=True)
+    for account in (CHIEF, STAYER, LOSER):
+        here = Walk(crew, way, is_long=False)
+        here.sign_in(account)
+        if account == LOSER:
+            site.turn("revoke", account=LOSER)
+            site.turn("expire-access-tokens", account=LOSER)
+            here.send("sync")
+            here.shows("#standing .state.warn")
+        here.close()
+    return crew
+
+
+@pytest.fixture
+def another(request: pytest.FixtureRequest, crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
+    """Opens windows for the way of the test."""
+    yield from walked(crew, way, is_long=request.node.get_closest_marker("long") is not None)
+
+
+def section(here: Walk, path: str) -> None:
+    """A link of the administration's own navigation."""
+    here.follow(f"/admin{path}", ".sections")
+
+
+def pick(here: Walk, *keys: str) -> None:
+    """Select rows by what they say, and nothing else."""
+    for key in keys:
+        row = here.css("tbody tr", has_text=key)
+        row.locator("input[type=checkbox]").check()
+
+
+def act(here: Walk, name: str) -> None:
+    here.css(f'button[name=act][value="{name}"]').click()
+
+
+def find(here: Walk, words: str, show: str = "") -> Any:
+    """Search and filter a table; its rows."""
+    here.css("form.tools input[type=search]").fill(words)
+    here.css("form.tools select").first.select_option(show)
+    here.css("form.tools button").click()
+    return here.css("tbody tr")
+
+
+def download(here: Walk, selector: str) -> zipfile.ZipFile:
+    """Press a button that gives a zip."""
+    with here.page.expect_download() as given:
+        here.css(selector).click()
+        here.clicks += 1
+    return zipfile.ZipFile(io.BytesIO(given.value.path().read_bytes()))
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def overview(here: Walk) -> None:
+    """What is left to do, how all is, who has to be reminded, and how the syncs of fourteen days went."""
+    here.sign_in(CHIEF)
+    here.go("admin")
+    expect(here.css("#figures dd").nth(0)).to_contain_text("3")
+    expect(here.css("#figures svg rect")).to_have_count(14)
+    assert here.css("#figures svg rect title").count() == 14
+    assert 0 < here.css("#checklist .done").count() < here.css("#checklist li").count()
+    expect(here.css("#remind-addresses")).to_have_text(LOSER)
+    here.stop("admin-overview")
+    here.follow("/admin/people?show=action", "#alarm")
+    expect(here.css("tbody tr")).to_have_count(1)
+    expect(here.css("tbody th")).to_have_text(LOSER)
+    here.css("tbody th a").click()
+    expect(here.css("#standing svg rect")).to_have_count(14)
+    expect(here.css("#history .tag.bad")).to_have_count(1)
+    here.stop("admin-person-revoked")
+
+
+def first_visit(here: Walk) -> None:
+    """By a link from the terminal, to a company where nobody is yet, and no Google client."""
+    here.administer("globex")
+    assert here.css("#checklist .done").count() < 2
+    here.stop("admin-overview-first")
+    for name in ("people", "phones"):
+        section(here, f"/{name}")
+        assert here.css("table").count() == 0
+        here.stop(f"admin-{name}-none")
+    section(here, "/google")
+    assert here.css("#guide .steps > li").count() == 8
+    assert here.css("#guide").evaluate("one => one.tagName") == "SECTION"
+    here.stop("admin-google-first")
+    here.css("#client_id").fill("123")
+    here.send("admin/client")
+    here.css("#client-wrong").wait_for()
+    here.stop("admin-google-refused")
+
+
+def google(here: Walk) -> None:
+    """The guide is folded once the client works, which can be tried."""
+    here.sign_in(CHIEF, "admin")
+    section(here, "/google")
+    expect(here.css("#guide .steps").first).to_be_hidden()
+    here.send("admin/client/try")
+    expect(here.css("main > .note")).to_be_visible()
+    here.stop("admin-google")
+    here.css("#guide > summary").click()
+    expect(here.css("#guide .steps").first).to_be_visible()
+    here.stop("admin-google-guide")
+
+
+def activity(here: Walk) -> None:
+    """Who did what, by action and by person; how it is exported."""
+    here.sign_in(CHIEF, "admin")
+    section(here, "/activity")
+    expect(here.css("main")).to_contain_text("ldapgw activity export")
+    here.stop("admin-activity")
+    here.css("select[name=act]").select_option("connected")
+    here.css("form.tools button").click()
+    actions = {row.inner_text() for row in here.css("tbody td:nth-child(3)").all()}
+    assert len(actions) == 1
+    here.css("#person").fill(STAYER)
+    here.css("form.tools button").click()
+    rows = here.css("tbody tr")
+    assert rows.count() == rows.filter(has_text=STAYER).count() > 0
+    here.css("#person").fill("xyzzy")
+    here.css("form.tools button").click()
+    assert rows.count() == 0
+    here.stop("admin-activity-nothing")
+
+
+# --- acting -----------------------------------------------------------------------------------------------------------
+
+
+def people(here: Walk, another: Callable[[], Walk]) -> None:
+    """Search, sort and select; sync, remind, share, disconnect; in the end somebody leaves, with their phone."""
+    leaver = another()
+    leaver.crew.sessions.pop(("acme", LEAVER), None)
+    leaver.sign_in(LEAVER, "phones")
+    name = f"left-{here.way.number}"
+    leaver.add_phone(name)
+
+    here.sign_in(CHIEF, "admin")
+    section(here, "/people")
+    here.stop("admin-people")
+    if here.way.size == "wide":
+        here.css("thead a").first.click()
+        assert here.css("tbody th").first.inner_text() == STAYER
+        here.css("thead a").first.click()
+        expect(here.css("thead [aria-sort=descending]")).to_have_count(1)
+        assert here.css("tbody th").first.inner_text() == LOSER
+    assert find(here, "nobody").count() == 0
+    here.stop("admin-people-no-match")
+    assert find(here, "", "connected").count() == 4
+    act(here, "sync")
+    expect(here.css("main > .note")).to_be_visible()
+    here.stop("admin-people-nothing-selected")
+    pick(here, STAYER, LOSER)
+    act(here, "remind")
+    expect(here.css("#remind-addresses")).to_have_text(f"{STAYER}, {LOSER}")
+    here.stop("admin-remind")
+    here.css(".above a").click()
+    pick(here, STAYER)
+    act(here, "sync")
+    expect(here.css("main > .note.good")).to_be_visible()
+
+    for sharing in ("shared", "private"):
+        pick(here, STAYER)
+        act(here, "share")
+        here.stop("admin-ask-share")
+        here.css("#sharing").select_option(sharing)
+        here.css(".ending button").click()
+        expect(here.css("main > .note.good")).to_be_visible()
+    pick(here, LEAVER)
+    act(here, "disconnect")
+    here.stop("admin-ask-disconnect")
+    here.css(".ending button").click()
+    expect(here.css("main > .note.good")).to_be_visible()
+    here.css("tbody th a", has_text=LEAVER).click()
+    expect(here.css("#phones")).to_contain_text(name)
+    here.stop("admin-person-disconnected")
+    act(here, "remove")
+    assert here.css("[name=with_phones]").is_checked()
+    here.stop("admin-ask-remove-people")
+    here.css(".ending button").click()
+    assert here.css("tbody tr", has_text=LEAVER).count() == 0
+    section(here, "/phones")
+    assert here.css("tbody tr", has_text=name).count() == 0
+    leaver.page.reload()
+    leaver.css(".ending").wait_for()
+
+
+def phones(here: Walk) -> None:
+    """One for anybody: renamed, given to nobody, another model, a new password in a zip, and gone, all asked first."""
+    here.sign_in(CHIEF, "admin")
+    section(here, "/phones")
+    here.follow("/admin/phones/new")
+    here.stop("admin-phone-new")
+    here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.css("#model").select_option("snom")
+    here.send("admin/phones/new")
+    expect(here.css("[role=alert]")).to_be_visible()
+    here.stop("admin-phone-new-refused")
+    name, renamed = f"lobby-{here.way.number}", f"hall-{here.way.number}"
+    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    owner = str(here.css("#owner option", has_text=STAYER).get_attribute("value"))
+    here.css("#owner").select_option(owner)
+    here.send("admin/phones/new")
+    here.css("#the-password").wait_for()
+    assert 3 <= here.css("#settings ol.numbered li").count() <= 5
+    here.stop("admin-phone-added")
+    here.css("#change #name").fill(renamed)
+    here.send(f"phones/{name}/change")
+    here.page.wait_for_url(f"**/phones/{renamed}")
+
+    here.go("admin")
+    section(here, "/phones")
+    here.stop("admin-phones")
+    rows = find(here, "hall-", "unused")
+    expect(rows).to_have_count(1)
+    for asked, choice in (("move", ("#owner", "nobody")), ("model", ("#model", "yealink"))):
+        pick(here, renamed)
+        act(here, asked)
+        here.stop(f"admin-ask-{asked}")
+        here.css(choice[0]).select_option(choice[1])
+        here.css(".ending button").click()
+        expect(here.css("main > .note.good")).to_be_visible()
+    row = here.css("tbody tr", has_text=renamed)
+    expect(row).to_contain_text("Yealink")
+    assert row.locator("td", has_text=STAYER).count() == 0
+    pick(here, renamed)
+    act(here, "password")
+    here.stop("admin-ask-password")
+    with download(here, ".ending button") as archive:
+        assert any(file.endswith(".cfg") for file in archive.namelist())
+    here.css(".ending a.button").click()
+    pick(here, renamed)
+    act(here, "remove")
+    here.stop("admin-ask-remove-phones")
+    here.css(".ending button").click()
+    assert here.css("tbody tr", has_text=renamed).count() == 0
+
+
+def thirty_desks(here: Walk) -> None:
+    """A CSV file as Excel writes it: its errors by line; then from the own page to the zip in six clicks."""
+    number = here.way.number
+    desks = [f"desk-{number}-{at:02};{STAYER};yealink;00156500{number:02}{at:02}" for at in range(30)]
+
+    def upload(*lines: str) -> None:
+        text = "\r\n".join(("name;account;model;mac", *lines))
+        file = {"name": "desks.csv", "mimeType": "text/csv", "buffer": text.encode("utf-8-sig")}
+        here.css("#file").set_input_files(file)
+        here.clicks += 1
+        here.send("admin/phones/import")
+
+    here.sign_in(CHIEF)
+    here.go("admin")
+    section(here, "/phones")
+    here.follow("/admin/phones/import")
+    here.stop("admin-import")
+    upload(*desks[:2], "bad name;nobody@acme.example;toaster;xyz")
+    expect(here.css("#preview [role=alert]")).to_be_visible()
+    expect(here.css("#preview tbody .wrong")).to_have_count(1)
+    assert here.css('form[action$="/import/add"]').count() == 0
+    here.stop("admin-import-errors")
+
+    here.open()
+    here.clicks = 0
+    here.go("admin")
+    section(here, "/phones")
+    here.follow("/admin/phones/import")
+    upload(*desks)
+    here.css("#preview").wait_for()
+    assert here.css("#preview tbody tr").count() == 30
+    here.stop("admin-import-preview")
+    with download(here, 'form[action$="/import/add"] button') as archive:
+        assert [len(archive.namelist()), f"00156500{number:02}00.cfg" in archive.namelist()] == [31, True]
+    assert here.clicks == 6
+    here.css('#preview a[href$="/admin/phones"]').click()
+    expect(find(here, f"desk-{number}-")).to_have_count(30)
+    here.stop("admin-phones-found")
+    if here.way.has_scripts and here.way.size == "wide":
+        here.css("[data-all]").check()
+    else:
+        for box in here.css("tbody input[type=checkbox]").all():
+            box.check()
+    act(here, "remove")
+    here.stop("admin-ask-remove-thirty")
+    here.css(".ending button").click()
+    section(here, "/phones")
+    assert here.css("tbody tr", has_text=f"desk-{number}-").count() == 0
+
+
+def alarms(here: Walk) -> None:
+    """Who tries to sign in with a name that no phone has, and a phone with a wrong password, are on the overview."""
+    here.sign_in(CHIEF, "phones")
+    name = f"alarm-{here.way.number}"
+    password = here.add_phone(name)
+    wait_until(lambda: here.site.ldapsearch("-s", "base", phone=name)[0] == 0, "the phone is known")
+    here.site.phones[f"desk{here.way.number}"] = here.site.phones[name] = "wrong"
+    for login in (f"desk{here.way.number}", name):
+        assert here.site.ldapsearch("-s", "base", phone=login)[0] == 49
+    here.open("admin")
+    here.shows("#refused-logins li", has_text=re.compile(f"desk{here.way.number}"))
+    here.stop("admin-overview-refused")
+    section(here, "/phones")
+    expect(find(here, "", "refused").filter(has_text=name)).to_have_count(1)
+    here.stop("admin-phones-refused")
+    here.site.phones[name] = password
+    here.remove_phone(name)
+
+
+@journeys(overview, first_visit, google, activity, phones, thirty_desks, alarms)
+def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None], way: Way) -> None:
+    """It is gone to its end; each page on it fits, speaks one language, and has nothing that axe finds."""
+    journey(another())
+
+
+@journeys(people)
+def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
+    """A journey that somebody else has a part in."""
+    journey(another(), another)

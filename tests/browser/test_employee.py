@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: MIT
+"""The journeys of somebody whose contacts are on a phone, wide and narrow, in both languages, with and without scripts.
+
+Each function is a journey; the parametrization at the end is the table of all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.walk import Crew, Walk, Way, journeys, walked
+from tests.browser.window import LANGUAGES, person
+from tests.support.site.running import Site, wait_until
+
+# Each journey that changes an account has one of its own.
+READER, NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER = (
+    f"{name}@acme.example" for name in ("anna", "nina", "paula", "theo", "lars", "rudi", "sybille")
+)
+FAMILY_NAMES = ("Ahrens", "Berg", "Classen", "Dorn", "Ehlers", "Frank", "Groth", "Hansen", "Jansen", "Kruse", "Lorenz")
+GIVEN_NAMES = ("Anna", "Boris", "Clara", "David", "Emma")
+MANY = [
+    person(given, family, f"+493055{first:02}{second:02}0")
+    for first, family in enumerate(FAMILY_NAMES, start=10)
+    for second, given in enumerate(GIVEN_NAMES)
+]
+NUMBER_MISSING: Any = {
+    **person("Nadja", "Zahlmann", "+4930771000"),
+    "phoneNumbers": [
+        {"value": "+49 30 771000", "canonicalForm": "+4930771000", "type": "work"},
+        {"value": "ask at reception", "type": "home"},
+    ],
+}
+WITHOUT_NUMBER: Any = {**person("Ohne", "Nummer", ""), "phoneNumbers": [], "emailAddresses": [{"value": "o@x.example"}]}
+HELP = 'help = "help@acme.example"\n'
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    few = [person("Tom", "Zweimann", "+4930555100")]
+    people = dict.fromkeys((NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER), few)
+    site = Site(
+        tmp_path_factory.mktemp("site"),
+        people={**people, READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]},
+        more=HELP,
+    )
+    try:
+        site.start_sandbox()
+        with site.running(site.command("run")):
+            yield site
+    finally:
+        site.end_sandbox()
+
+
+@pytest.fixture(scope="module")
+def crew(browser: Any, site: Site) -> Crew:
+    return Crew(browser, site)
+
+
+@pytest.fixture
+def another(request: pytest.FixtureRequest, crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
+    """Opens windows for the way of the test."""
+    yield from walked(crew, way, is_long=request.node.get_closest_marker("long") is not None)
+
+
+def search(here: Walk, name: str, filter_text: str = "(|(cn=zwei*)(sn=zwei*)(o=zwei*))") -> int:
+    """A real search by a phone, in the words of its model; the status."""
+    return here.site.ldapsearch("-z", "50", filter_text, "cn", "sn", "telephoneNumber", "mobile", phone=name)[0]
+
+
+# --- connecting -------------------------------------------------------------------------------------------------------
+
+
+def connecting(here: Walk) -> None:
+    """From the welcome to a phone that works; the checklist says what is next until nothing is.  Then out again."""
+    here.open()
+    here.stop("welcome")
+    if here.way.has_scripts and here.way.size == "wide":
+        with here.context.expect_page() as opened:
+            here.follow("/connect")
+        here.consent(opened.value, NEWCOMER)
+    else:
+        here.follow("/connect")
+        here.consent(here.page, NEWCOMER)
+        here.page.wait_for_url(f"{here.site.page}*")
+    here.shows("#first-steps .done:nth-child(1)")
+    here.shows("#standing dd.big")
+    here.stop("overview-first-steps")
+    here.follow("/phones#add-phone", "#first-steps")
+    here.stop("phones-none")
+    name = f"first-{here.way.number}"
+    here.add_phone(name)
+    expect(here.css("#settings ol.numbered li").first).to_be_visible()
+    assert here.clicks == 4
+    here.go("")
+    assert here.css("#first-steps .done").count() == 2
+    here.stop("overview-phone-added")
+    here.follow(f"/phones/{name}", "#first-steps")
+    wait_until(lambda: search(here, name) == 0, "the phone is known")
+    here.shows("#state .state.good")
+    here.stop("phone-works")
+    here.go("")
+    assert here.css("#first-steps section").count() == 0
+    here.stop("overview")
+
+    here.remove_phone(name)
+    here.go("")
+    here.css("main a.danger").click()
+    here.stop("confirm-disconnect")
+    here.css("main .actions a").last.click()
+    assert here.css("#standing .state.good").count() == 1
+    here.css("main a.danger").click()
+    here.send("disconnect")
+    here.shows("#standing .state.bad")
+    here.stop("overview-disconnected")
+
+
+def refused_at_google(here: Walk) -> None:
+    """Whoever cancels there is told, and has changed nothing."""
+    here.page.goto(f"{here.site.page}connect")
+    here.page.get_by_role("button", name="Cancel").click()
+    here.css("main .ending").wait_for()
+    here.stop("refused")
+    here.css("main a.button").last.click()
+    expect(here.css('main a[href$="/connect"]')).to_be_visible()
+
+
+def losing_access(here: Walk) -> None:
+    """Google no longer accepts the consent: the pages say so, and since when; connecting again ends it."""
+    here.sign_in(LOSER)
+    here.site.turn("revoke", account=LOSER)
+    here.site.turn("expire-access-tokens", account=LOSER)
+    here.send("sync")
+    here.shows("#standing .state.warn")
+    expect(here.css("#access .wrong")).to_be_visible()
+    assert here.css('main form[action$="/sync"]').count() == 0
+    here.stop("overview-revoked")
+    here.page.goto(f"{here.site.page}connect?account=1")
+    here.consent(here.page, LOSER)
+    here.page.wait_for_url(f"{here.site.page}*")
+    here.shows("#standing .state.good")
+    assert here.css("#access .wrong").count() == 0
+    here.crew.sessions["acme", LOSER] = here.context.cookies()
+
+
+# --- contacts ---------------------------------------------------------------------------------------------------------
+
+
+def contacts(here: Walk) -> None:
+    """From the list by a letter to a contact that can be called; why a number is missing; and back."""
+    here.sign_in(READER)
+    here.go("contacts")
+    expect(here.css(".people > li")).to_have_count(50)
+    here.stop("contacts")
+    here.css(".turn a[rel=next]").click()
+    here.stop("contacts-last-page")
+    here.css(".letters").get_by_role("link", name="N", exact=True).click()
+    expect(here.css(".letter")).to_have_text(["N"])
+    here.css(".who").get_by_role("link", name="Nadja Zahlmann").click()
+    here.stop("contact")
+    if here.way.has_scripts:
+        here.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        here.css("[data-copy=number-1]").click()
+        assert here.page.evaluate("navigator.clipboard.readText()") == "+4930771000"
+    assert here.css("a.tel").first.get_attribute("href") == "tel:%2B4930771000"
+    expect(here.css("a.tel").first).to_have_text("+49 30 771000")
+    google = here.css('main a[href^="https://contacts.google.com/"]')
+    assert READER.replace("@", "%40") in str(google.get_attribute("href"))
+    missing = here.css("#missing li")
+    expect(missing.locator("strong")).to_have_text("ask at reception")
+    assert missing.locator(".soft").inner_text()
+    expect(here.css("#shown .screen").first).to_contain_text("Nadja Zahlmann")
+    here.css(".above a").click()
+    here.page.wait_for_url("**/acme/contacts*")
+    here.css(".letters").get_by_role("link", name="O", exact=True).click()
+    here.css(".who").get_by_role("link", name="Ohne Nummer").click()
+    expect(here.css(".note.warn")).to_be_visible()
+    here.stop("contact-without-number")
+
+
+def searching(here: Walk) -> None:
+    """What the phones find, while one types where scripts run; nothing is found, and why."""
+    here.sign_in(READER)
+    field, hits = here.css("#sought"), here.css("#results .hits > li")
+    field.press_sequentially("zahlm")
+    if not here.way.has_scripts:
+        here.send("search")
+    expect(hits).to_have_count(1)
+    assert here.css("#results a.tel").first.get_attribute("href") == "tel:%2B4930771000"
+    field.fill("030 771000")
+    here.send("search")
+    expect(hits).to_have_count(1)
+    here.stop("search")
+    field.fill("xyzzy")
+    here.send("search")
+    here.stop("search-nobody")
+    here.send("explain")
+    here.css("#explain-title").wait_for()
+    here.stop("explain-without-phone")
+
+
+# --- phones -----------------------------------------------------------------------------------------------------------
+
+
+def adding_a_phone(here: Walk) -> None:
+    """A model has to be chosen, and another one asks more; then the steps for it are on the screen."""
+    here.sign_in(OWNER)
+    here.go("phones")
+    here.stop("phones")
+    here.send("phones")
+    assert here.css("#model").evaluate("one => one.validity.valueMissing")
+    assert here.page.url.endswith("/phones")
+    asked = here.css("#placeholder")
+    expect(asked).to_be_hidden()
+    here.css("#model").select_option("other")
+    expect(asked).to_be_visible()
+    here.stop("phones-another-model")
+    name = f"other-{here.way.number}"
+    here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.send("phones")
+    here.css("[aria-invalid]").wait_for()
+    expect(here.css("#model")).to_have_value("other")
+    here.stop("phone-name-refused")
+    here.css("#placeholder").select_option("none")
+    here.add_phone(name, "other")
+    here.css("#settings").wait_for()
+    here.stop("phone-another-model")
+    here.remove_phone(name)
+
+    name = f"added-{here.way.number}"
+    here.add_phone(name)
+    assert 3 <= here.css("#settings ol.numbered li").count() <= 5
+    assert f"ldap.password = {here.site.phones[name]}\n" in here.css("#file").inner_text()
+    here.stop("phone-added")
+    here.css("#vendor").select_option("gigaset")
+    here.css(".choose button").first.click()
+    expect(here.css("#settings table")).to_contain_text(here.site.phones[name])
+    here.stop("phone-fields")
+    here.remove_phone(name)
+
+
+def provisioning(here: Walk, another: Callable[[], Walk]) -> None:
+    """A new password with an address: it shows a button, and the owner who fetched what.  Then a sheet to print."""
+    here.sign_in(OWNER, "phones")
+    name = f"sent-{here.way.number}"
+    before = here.add_phone(name)
+    here.follow(f"/phones/{name}/provision")
+    here.stop("confirm-provision")
+    here.css("main .actions a").click()
+    here.follow(f"/phones/{name}/provision")
+    here.send(f"phones/{name}/provision")
+    here.css("#the-provisioning").wait_for()
+    password = here.css("#the-password").inner_text()
+    assert password != before
+    expect(here.css("#provisioning svg.qr")).to_be_visible()
+    assert here.css("#provisioning table").count() == 0
+    here.stop("phone-provisioning")
+
+    stranger = another()
+    folder = here.css("#the-provisioning").inner_text()
+    stranger.page.goto(folder)
+    stranger.stop("provision")
+    here.page.reload()
+    assert here.css("#provisioning table").count() == 0
+    with stranger.page.expect_download() as download:
+        stranger.css("main a.button").first.click()
+    assert f"ldap.password = {password}\n" in download.value.path().read_text()
+    here.shows("#provisioning tbody tr", has_text="127.0.0.1")
+    here.stop("phone-provisioning-fetched")
+
+    here.open(f"phones/{name}/sheet")
+    assert here.heading == name
+    here.stop("sheet")
+    pdf = here.page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+    here.open(f"phones/{name}")
+    here.follow(f"/phones/{name}/provision/end")
+    here.stop("confirm-provision-end")
+    here.send(f"phones/{name}/provision/end")
+    here.css('#provisioning a[href$="/provision"]').wait_for()
+    stranger.page.reload()
+    stranger.css(".ending").wait_for()
+    stranger.stop("provision-ended")
+    here.remove_phone(name)
+
+
+def wrong_password(here: Walk) -> None:
+    """It is said in red, with when and from where, and in the list; a good login ends it."""
+    here.sign_in(OWNER, "phones")
+    name = f"typo-{here.way.number}"
+    password = here.add_phone(name)
+    wait_until(lambda: here.site.ldapsearch("-s", "base", phone=name)[0] == 0, "the phone is known")
+    here.site.phones[name] = "wrong"
+    assert search(here, name) == 49
+    here.shows("#state .state.bad")
+    expect(here.css("#state")).to_contain_text("127.0.0.1")
+    here.stop("phone-refused")
+    here.go("phones")
+    expect(here.css("#phones li", has_text=name).locator(".tag.bad")).to_be_visible()
+    here.stop("phones-refused")
+    here.site.phones[name] = password
+    assert search(here, name) == 0
+    here.follow(f"/phones/{name}")
+    here.shows("#state .state.good")
+    here.remove_phone(name)
+
+
+def confirming(here: Walk) -> None:
+    """Whatever cannot be undone asks first, and Cancel changes nothing; a new password replaces the old one."""
+    here.sign_in(OWNER, "phones")
+    name = f"asked-{here.way.number}"
+    before = here.add_phone(name)
+    phone = f"phones/{name}"
+    here.css("#http > summary").click()
+    here.send(f"{phone}/book-address")
+    here.css("#recording > summary").click()
+    here.send(f"{phone}/record")
+    here.css(f'form[action$="/{phone}/record"] [value=stop]').wait_for(state="attached")
+    here.stop("phone-recording")
+    here.send(f"{phone}/record")
+    here.shows(f'a.danger[href$="/{phone}/record"]')
+    for act in ("reset", "remove", "book-address", "book-address/end", "record"):
+        here.open(phone)
+        here.follow(f"/{phone}/{act}")
+        assert here.css("main button.danger").count() == 1
+        here.stop(f"confirm-{act.replace('/', '-')}")
+        here.css("main .actions a").click()
+        here.page.wait_for_url(f"**/{phone}*")
+    assert here.css("#the-password").inner_text() == before
+    here.follow(f"/{phone}/reset")
+    here.send(f"{phone}/reset")
+    here.css("#password").wait_for()
+    assert here.css("#the-password").inner_text() != before
+    here.follow(f"/{phone}/remove")
+    here.send(f"{phone}/remove")
+    here.page.wait_for_url("**/acme/phones")
+    expect(here.css(".note.good")).to_be_visible()
+    assert here.css(f'a[href$="/{phone}"]').count() == 0
+    here.stop("phones-one-removed")
+
+
+# --- everyday ---------------------------------------------------------------------------------------------------------
+
+
+def syncing(here: Walk) -> None:
+    """Sync now says how it ended."""
+    here.sign_in(SYNCER)
+    before = int(here.css("#standing dd.big").first.inner_text())
+    number = f"+493066{here.way.number:02}"
+    here.site.turn("add-person", account=SYNCER, person=person("Ute", f"Neu-{here.way.number}", number))
+    here.send("sync")
+    here.shows("#standing dd.big", has_text=re.compile(f"^{before + 1}$"))
+    here.shows(".outcome", has_text=re.compile(r"1"))
+    here.stop("overview-synced")
+    here.css("#history > summary").click()
+    expect(here.css("#history tbody tr").first).to_be_visible()
+    here.stop("overview-history")
+
+
+def troubleshooting(here: Walk) -> None:
+    """Why nobody was found, asked at the phone's search and by hand; what is found is said, too."""
+    here.sign_in(ASKER, "phones")
+    name = f"why-{here.way.number}"
+    here.add_phone(name, "snom")
+    wait_until(lambda: search(here, name, "(cn=zweig*)") == 0, "the phone is known")
+    here.shows('#searches form[action$="/explain"]')
+    here.stop("phone-found-nobody")
+    here.css("#searches details summary").first.click()
+    here.css('#searches form[action$="/explain"] button').first.click()
+    here.css("#answer").wait_for()
+    expect(here.css("#phone")).to_have_value(name)
+    here.stop("explain-search")
+    here.go("troubleshoot")
+    here.stop("troubleshoot")
+    for problem in here.css("#problems summary").all():
+        problem.click()
+    here.stop("troubleshoot-open")
+    here.css("#asked").fill("030 555-999")
+    here.css("#phone").select_option(name)
+    here.send("explain")
+    expect(here.css("#answer .state.warn")).to_be_visible()
+    assert "555" not in here.page.url.removeprefix(here.site.page)
+    here.stop("explain-nobody")
+    here.css("#asked").fill("030 555-100")
+    here.send("explain")
+    expect(here.css("#answer .state.good")).to_be_visible()
+    here.stop("explain-found")
+    here.remove_phone(name)
+
+
+def signed_out(here: Walk) -> None:
+    """Whoever is signed out elsewhere is told, and led back to the page they were on."""
+    here.crew.sessions.pop(("acme", LEAVER), None)
+    here.sign_in(LEAVER, "phones")
+    other = here.context.new_page()
+    other.goto(here.site.page)
+    other.locator('form[action$="/signout"] button').click()
+    other.locator('main a[href$="/connect"]').wait_for()
+    if here.way.has_scripts:
+        # As the end of an event stream does, without the wait for it.
+        other.evaluate("new BroadcastChannel('ldapgw').postMessage('done')")
+    else:
+        here.page.reload()
+    here.css(".ending").wait_for()
+    assert here.css(".top nav").count() == (1 if here.way.has_scripts else 0)
+    here.stop("signed-out")
+    sign_in = here.css('main a[href*="signin?to=phones"]')
+    if here.way.has_scripts and here.way.size == "wide":
+        with here.context.expect_page() as opened:
+            sign_in.click()
+        here.consent(opened.value, LEAVER, sources=())
+    else:
+        sign_in.click()
+        here.consent(here.page, LEAVER, sources=())
+    here.css("#add-phone").wait_for()
+    assert here.page.url == f"{here.site.page}phones"
+
+
+def getting_about(here: Walk) -> None:
+    """All of the navigation is in view, and leads to each page; the footer; another language of the same page."""
+    here.sign_in(READER)
+    for path in ("contacts", "phones", "troubleshoot", ""):
+        here.go(path)
+        assert here.page.url == here.site.page + path
+        expect(here.css(".top nav [aria-current=page]")).to_have_count(1)
+        for link in here.css(".top nav a").all():
+            expect(link).to_be_in_viewport(ratio=1)
+    expect(here.css('footer a[href="mailto:help@acme.example"]')).to_be_visible()
+    here.follow("/acme/privacy", "footer")
+    assert re.search(r"\d+[.]\d+", here.css("footer .about li").last.inner_text())
+    here.stop("privacy")
+
+    own = here.way.language
+    other = next(tag for tag in LANGUAGES if tag != own)
+    here.open("contacts?letter=N")
+    for tag in (other, own):
+        before = here.css(".people a").first.inner_text()
+        here.css(f"footer a[lang={tag}]").click()
+        here.css(f"html[lang={tag}]").wait_for(state="attached")
+        here.language = LANGUAGES[tag]
+        here.speaks(here.page)
+        assert here.css(".people a").first.inner_text() == before
+        expect(here.css("footer [aria-current]")).to_have_count(1)
+
+
+def errors(here: Walk) -> None:
+    """Pages that are not there, not for this reader, or come too late say so, and lead on."""
+    here.open("nothing")
+    here.stop("not-found")
+    here.open("phones")
+    here.stop("sign-in-first")
+    here.open("link?key=" + "x" * 43)
+    here.send("link")
+    expect(here.css("main button")).to_have_count(0)
+    here.stop("link-used")
+    here.page.goto(here.site.page.replace("/acme/", "/oauth/callback?state=x&code=x"))
+    here.stop("consent-expired")
+    here.sign_in(READER)
+    here.open("admin")
+    here.stop("admins-only")
+    here.open("phones/nothing")
+    here.stop("no-such-phone")
+    here.open("contacts/nothing")
+    here.stop("no-such-contact")
+
+
+JOURNEYS = (
+    *(connecting, refused_at_google, losing_access, contacts, searching, adding_a_phone, wrong_password, confirming),
+    *(syncing, troubleshooting, signed_out, getting_about, errors),
+)
+
+
+@journeys(*JOURNEYS)
+def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None], way: Way) -> None:
+    """It is gone to its end; each page on it fits, speaks one language, and has nothing that axe finds."""
+    journey(another())
+
+
+@journeys(provisioning)
+def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
+    """A journey that somebody else has a part in."""
+    journey(another(), another)

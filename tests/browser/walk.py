@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""Journeys, and the ways of going them: width of the window, language, with or without scripts.
+
+The quick tests go each journey in one way, which differs from journey to journey; the long ones go it in all others.
+A journey stops at pages; each has to fit its window and to speak one language.  Where it is long, axe looks at the page
+in light and in dark, once for each width.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import axe
+from tests.browser.looks import DOCUMENTS, IMAGES, SCHEMES, SIZES, fits
+from tests.browser.window import LANGUAGES, PATIENCE_MS, Window
+from tests.support.site.running import Site, wait_until
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How somebody goes a journey.
+
+    :ivar number: tells apart what the ways of a journey leave behind.
+    """
+
+    number: int
+    size: str
+    language: str
+    has_scripts: bool
+
+    def __str__(self) -> str:
+        return f"{self.size}-{self.language}{'' if self.has_scripts else '-plain'}"
+
+
+WAYS = tuple(Way(number, *one) for number, one in enumerate(product(SIZES, LANGUAGES, (True, False))))
+# The quick ways of neighbors differ; every way is some journey's.
+_STRIDE = 3
+
+# In CI it has to be there.
+HAS_AXE = axe.PROGRAM.exists() or "CI" in os.environ
+
+Journey = Callable[["Walk"], None]
+
+
+def journeys(*them: Journey) -> Any:
+    """A parametrization by `journey` and `way`: each journey in one way for the quick tests, in all others besides."""
+    cases: list[Any] = []
+    for place, journey in enumerate(them):
+        quick = WAYS[(place * _STRIDE) % len(WAYS)]
+        for way in WAYS:
+            marks = () if way is quick else (pytest.mark.long,)
+            cases.append(pytest.param(journey, way, id=f"{journey.__name__}-{way}", marks=marks))
+    return pytest.mark.parametrize(("journey", "way"), cases)
+
+
+@dataclass
+class Crew:
+    """What the walks of a module share.
+
+    Mutable: the sessions by tenant and account, and what axe has looked at.
+    """
+
+    browser: Any
+    site: Site
+    sessions: dict[tuple[str, str], Sequence[Any]] = field(default_factory=dict)
+    checked: set[tuple[str, str]] = field(default_factory=set)
+
+
+class Walk(Window):
+    """A window on its way through a journey.
+
+    :param is_long: whether axe looks at the pages.
+    :ivar clicks: how often something of ours was clicked or chosen, by the methods below.
+    """
+
+    def __init__(self, crew: Crew, way: Way, *, is_long: bool) -> None:
+        given = {"viewport": SIZES[way.size], "java_script_enabled": way.has_scripts}
+        super().__init__(crew.browser, crew.site, way.language, given)
+        self.crew = crew
+        self.way = way
+        self.clicks = 0
+        self.has_axe = is_long and way.has_scripts and HAS_AXE
+        # Pages of errors are pages, and a session that a test ends is over.
+        self.expected = ("400 (Bad", "403 (Forbidden)", "404 (Not")
+
+    def css(self, selector: str, **having: Any) -> Any:
+        return self.page.locator(selector, **having)
+
+    # --- going ---
+
+    def follow(self, path: str, within: str = "main") -> None:
+        """A link, by the end of its address."""
+        self.css(f'{within} a[href$="{path}"]').first.click()
+        self.clicks += 1
+
+    def go(self, path: str) -> None:
+        """A link of the navigation on top; empty: the overview."""
+        self.follow(f"/acme/{path}", ".top nav")
+
+    def send(self, path: str, button: str = "button") -> None:
+        """A form, by the end of its address."""
+        self.css(f'main form[action$="/{path}"] {button}').last.click()
+        self.clicks += 1
+
+    def shows(self, selector: str, **having: Any) -> None:
+        """Until the page has it: by itself where scripts run, loaded anew elsewhere."""
+        wanted = self.page.locator(selector, **having)
+        if self.way.has_scripts:
+            expect(wanted.first).to_be_visible()
+            return
+
+        def reloaded() -> bool:
+            self.page.reload()
+            return bool(wanted.count())
+
+        wait_until(reloaded, selector, PATIENCE_MS / 1000)
+
+    # --- arriving ---
+
+    def sign_in(self, account: str, path: str = "") -> None:
+        """As somebody who is connected; the first walk connects them."""
+        key = "acme", account
+        if key not in self.crew.sessions:
+            self.page.goto(f"{self.site.page}connect")
+            self.consent(self.page, account)
+            self.page.wait_for_url(f"{self.site.page}*")
+            self.shows("#standing .state.good")
+            self.shows("#standing dd.big")
+            self.crew.sessions[key] = self.context.cookies()
+        self.context.add_cookies(self.crew.sessions[key])
+        self.open(path)
+
+    def administer(self, tenant: str, path: str = "admin") -> None:
+        """As somebody with a link from the terminal."""
+        key = tenant, ""
+        if key not in self.crew.sessions:
+            made = self.site.ldapgw("admin-link", "--tenant", tenant)
+            assert made.returncode == 0, made.stderr
+            self.page.goto(made.stdout.strip())
+            self.stop("link")
+            self.css("main button").click()
+            self.page.wait_for_url(f"**/{tenant}/admin")
+            self.crew.sessions[key] = self.context.cookies()
+        self.context.add_cookies(self.crew.sessions[key])
+        self.page.goto(self.site.page.replace("/acme/", f"/{tenant}/") + path)
+
+    def add_phone(self, name: str, model: str = "yealink") -> str:
+        """On the page that is open; its password."""
+        self.page.get_by_label(self.say("Name"), exact=True).fill(name)
+        self.css("#model").select_option(model)
+        self.clicks += 1
+        self.send("phones")
+        password = str(self.css("#the-password").inner_text())
+        self.site.phones[name] = password
+        return password
+
+    def remove_phone(self, name: str) -> None:
+        self.open(f"phones/{name}/remove")
+        self.send(f"phones/{name}/remove")
+        self.css("#add-phone").wait_for()
+
+    # --- stopping ---
+
+    def stop(self, name: str, page: Any = None) -> None:
+        """Look at the page: it has one heading and a title, speaks one language, fits, and is for everybody."""
+        page = page or self.page
+        self.speaks(page)
+        assert page.locator("h1").count() == 1, page.url
+        fits(page)
+        is_new = self.has_axe and (name, self.way.size) not in self.crew.checked
+        wants_pictures = IMAGES is not None and IMAGES.resolve() != DOCUMENTS
+        if not is_new and not wants_pictures:
+            return
+        self.crew.checked.add((name, self.way.size))
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert not is_new or axe.violations(page) == [], (name, scheme)
+            if wants_pictures:
+                path = IMAGES / f"stop-{name}-{self.way}-{scheme}.png"
+                page.screenshot(path=path, full_page=True, animations="disabled")
+
+
+def walked(crew: Crew, way: Way, *, is_long: bool) -> Iterator[Callable[[], Walk]]:
+    """Opens windows for a walk, and closes them."""
+    opened: list[Walk] = []
+
+    def another() -> Walk:
+        opened.append(Walk(crew, way, is_long=is_long))
+        return opened[-1]
+
+    yield another
+    for one in opened:
+        one.close()
