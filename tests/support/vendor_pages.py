@@ -19,7 +19,7 @@ FOLDER = ROOT / "docs" / "how-to" / "vendors"
 INDEX = ROOT / "docs" / "how-to" / "vendors.rst"
 
 _SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
-_SECURITY = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: "no encryption"}
+_SECURITY = {Security.LDAPS: "by LDAPS", Security.STARTTLS: "by StartTLS", Security.PLAIN: "without encryption"}
 # Whose screens are those of handsets or programs; the width of a drawing.
 _FORMS = {
     **dict.fromkeys(("grandstream-dp", "gigaset", "gigaset-n510"), "handset"),
@@ -77,17 +77,21 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield from _title(vendor.title)
     if vendor.series:
         yield f"For {_plain(vendor.series)}."
-    yield "Connects by " + ", ".join(_SECURITY[one] for one in vendor.supported_security) + "."
+    yield f"The phone can connect {_or([_SECURITY[one] for one in vendor.supported_security])}."
     if vendor.file:
-        yield f"The gateway writes a file for it: ``{vendor.file}``."
+        yield f"The gateway writes the settings into a file, ``{vendor.file}``."
     yield ""
-    yield "First `add the phone <../../tutorials/first-phone.rst>`__ on the gateway: its page there has its settings."
+    yield "First `add the phone <../../tutorials/first-phone.rst>`__ on the gateway."
+    yield "The phone's page on the gateway then shows its settings, with the password filled in."
     yield from _section("Steps")
     for at, step in enumerate(vendor.steps, 1):
         yield f"{at}. {_plain(step)}"
     yield from _screen(vendor)
     if not vendor.steps_verified:
-        yield from ("", "Not all of these menus are confirmed by the vendor: yours may have other names.")
+        yield from (
+            "",
+            "The menus of your phone may have other names: we haven't found all of them in the vendor's documents.",
+        )
         yield "`Tell us how it went <../tell-us.rst>`__."
     yield from _notes(vendor)
     yield from _example(vendor)
@@ -105,8 +109,13 @@ def _screen(vendor: Vendor) -> Iterator[str]:
     yield from (
         f"   :width: {_WIDTHS[form]}",
         "",
-        "What you see then, in a drawing of ours; your phone's screen looks different.",
+        "This is a drawing of the result. Your phone's screen looks different.",
     )
+
+
+def _or(words: list[str]) -> str:
+    """Words as a list: a, b or c."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _plain(text: str) -> str:
@@ -135,7 +144,7 @@ def _documents(vendor: Vendor) -> Iterator[str]:
     for document in vendor.documents:
         title = _plain(document.title)
         link = f"`{title} <{document.url}>`__" if document.url else title
-        confirms = f": confirms {_plain(', '.join(document.confirms))}" if document.confirms else ""
+        confirms = f": confirms {_plain(' and '.join(document.confirms))}" if document.confirms else ""
         yield f"* {link}{confirms}"
 
 
