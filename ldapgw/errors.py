@@ -50,6 +50,10 @@ class UnwritableStore(StoreError):
     """Raised when the disk of the database is full or read-only, or fails; what is stored can often be read."""
 
 
+class UnreachableStore(StoreError):
+    """Raised when the server of the database does not answer, starts or stops."""
+
+
 class DamagedStore(StoreError):
     """Raised when the file of the database is damaged; only replacing the file helps."""
 

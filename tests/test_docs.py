@@ -253,9 +253,9 @@ def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_sample_loads_uncommented(tmp_path: Path) -> None:
-    """Every key that is commented out is right too; the client's id and secret stand in place of its file."""
-    text = "\n".join(line for line in uncommented(SAMPLE.read_text()).splitlines() if "client_secret_file" not in line)
-    config = sample(tmp_path, text)
+    """Every key that is commented out is right too; what is in files of secrets stands there besides."""
+    lines = uncommented(SAMPLE.read_text()).splitlines()
+    config = sample(tmp_path, "\n".join(line for line in lines if not re.match(r"\w+_(secret|password)_file", line)))
     assert config.tls is not None
     assert config.tenant[0].client_id
 

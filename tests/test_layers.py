@@ -26,7 +26,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
     "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"}),
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
-    "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
+    "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
     "sync": (VALUES | {"directory", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
@@ -57,6 +57,7 @@ DOORS = {
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.secrets", "server.tls", "cli.certificate", "google.sandbox.oauth"},
     "jwt": {"google.keys"},
+    "psycopg": {"store.postgresql"},
     "PIL": {"google.photos", "phones.photos"},
 }
 

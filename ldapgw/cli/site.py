@@ -22,7 +22,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
-from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, database_url
+from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, check_server_not_empty, database_url
 from ldapgw.server.tenants import configure_aliases
 from ldapgw.store import accounts, activity, tenants
 from ldapgw.store.accounts import Account
@@ -100,7 +100,11 @@ class Site:
         file = self.database_file
         missing = file is not None and is_missing(file)
         check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
-        with _opened(_IN_MEMORY if missing else self.database_url) as database:
+        database = database_at(_IN_MEMORY if missing else self.database_url)
+        if database.is_empty():
+            database.close()
+            database = database_at(_IN_MEMORY)
+        with _opened(database):
             yield database
 
     @contextmanager
@@ -114,7 +118,9 @@ class Site:
         if file is not None and is_missing(file):
             self._refuse_files_of_root()
         prepare_state_dir(self.state_dir, create=self.config.new_store)
-        with _opened(self.database_url) as database:
+        database = database_at(self.database_url)
+        check_server_not_empty(self.state_dir, database, new_store=self.config.new_store)
+        with _opened(database):
             yield database
 
     def tenant(self, name: str | None) -> Tenant:
@@ -202,11 +208,10 @@ def _owner(path: Path) -> int:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[Database]:
-    database = database_at(url)
+def _opened(database: Database) -> Iterator[None]:
     try:
         database.open()
-        yield database
+        yield
     finally:
         database.close()
 

@@ -15,7 +15,7 @@ from ldapgw.cli.site import Site, is_missing
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
-from ldapgw.store.database import revisions
+from ldapgw.store.database import is_current, read_revision, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
 
@@ -27,7 +27,8 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
     sealed = None
     file = site.database_file
     if file is None:
-        yield _other_database(site.database_url)
+        result, sealed = _server(site.database_url)
+        yield result
     elif is_missing(file):
         yield _missing("database", file, may_create=may_create)
     else:
@@ -38,65 +39,54 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
 
 def has_entered_client(site: Site, tenant: str) -> bool:
     """Whether an administrator has entered a tenant's OAuth client on the page; false if the database is unreadable."""
-    file = site.database_file
-    if file is None or is_missing(file):
-        return False
-    try:
-        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
-            query = "SELECT 1 FROM oauth_client WHERE tenant = ?"
-            return _first(connection, "oauth_client", query, tenant) is not None
-    except sqlite3.Error:
-        return False
+    return any(row[0] == tenant for row in _rows(site, "SELECT tenant FROM oauth_client"))
 
 
 def entered_clients(site: Site) -> Mapping[str, Client]:
     """The OAuth clients that administrators have entered on the page by tenant; empty if they cannot be read."""
-    file = site.database_file
-    if file is None or is_missing(file):
-        return {}
     try:
         secret_box = SecretBox.open(site.key_file, create=False)
-        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
-            rows = connection.execute("SELECT tenant, client_id, client_secret FROM oauth_client").fetchall()
+        rows = _rows(site, "SELECT tenant, client_id, client_secret FROM oauth_client")
         return {tenant: Client(client_id, secret_box.unseal(sealed)) for tenant, client_id, sealed in rows}
-    except (sqlite3.Error, StoreError):
+    except StoreError:
         return {}
 
 
 def connected_accounts(site: Site) -> Mapping[str, Sequence[tuple[str, str]]]:
     """Address and sharing of each tenant's connected accounts, by tenant; empty if the database is unreadable."""
-    file = site.database_file
-    if file is None or is_missing(file):
-        return {}
     connected: dict[str, list[tuple[str, str]]] = {}
-    try:
-        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
-            query = "SELECT tenant, address, sharing FROM account WHERE connected_at IS NOT NULL ORDER BY 1, 2"
-            for tenant, address, sharing in connection.execute(query):
-                connected.setdefault(tenant, []).append((address, sharing))
-    except sqlite3.Error:
-        return {}
+    query = "SELECT tenant, address, sharing FROM account WHERE connected_at IS NOT NULL ORDER BY 1, 2"
+    for tenant, address, sharing in _rows(site, query):
+        connected.setdefault(tenant, []).append((address, sharing))
     return connected
 
 
 def label_names(site: Site) -> Mapping[str, frozenset[str]]:
     """The labels of each tenant's synced accounts, in folded case, by tenant; empty if the database is unreadable."""
-    file = site.database_file
-    if file is None or is_missing(file):
-        return {}
     names: dict[str, set[str]] = {}
-    try:
-        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
-            query = (
-                "SELECT tenant, name FROM account LEFT JOIN label ON account_id = id "
-                "WHERE connected_at IS NOT NULL AND last_sync IS NOT NULL"
-            )
-            for tenant, name in connection.execute(query):
-                names.setdefault(tenant, {label.rpartition("/")[2].casefold() for label in SYSTEM_LABELS})
-                names[tenant].add((name or "").casefold())
-    except sqlite3.Error:
-        return {}
+    query = (
+        "SELECT tenant, name FROM account LEFT JOIN label ON account_id = id "
+        "WHERE connected_at IS NOT NULL AND last_sync IS NOT NULL"
+    )
+    for tenant, name in _rows(site, query):
+        names.setdefault(tenant, {label.rpartition("/")[2].casefold() for label in SYSTEM_LABELS})
+        names[tenant].add((name or "").casefold())
     return {tenant: frozenset(known) for tenant, known in names.items()}
+
+
+def _rows(site: Site, query: str) -> Sequence[Any]:
+    """The rows that a query finds; none if the database is missing or cannot be read."""
+    file = site.database_file
+    try:
+        if file is None:
+            with closing(database_at(site.database_url)) as database, database.begin_read() as reader:
+                return reader.exec_driver_sql(query).all()
+        if is_missing(file):
+            return ()
+        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
+            return connection.execute(query).fetchall()
+    except (sqlite3.Error, StoreError):
+        return ()
 
 
 def _folder(path: Path, *, may_create: bool) -> CheckResult:
@@ -131,15 +121,32 @@ def _missing(what: str, path: Path, *, may_create: bool = True) -> CheckResult:
     )
 
 
-def _other_database(url: str) -> CheckResult:
+def _server(url: str) -> tuple[CheckResult, bytes | None]:
+    """The result for a database that is not a file, and one of its encrypted secrets, if there are any."""
     try:
-        database_at(url).close()
+        database = database_at(url)
     except StoreError as error:
         message = error.problems[0].removeprefix("database: ")
-        return CheckResult(CheckStatus.FAILED, "database", message, is_setting=True)
-    return CheckResult(
-        CheckStatus.WARNING, "database", "is in memory: everything is forgotten when the gateway stops", is_setting=True
-    )
+        return CheckResult(CheckStatus.FAILED, "database", message, is_setting=True), None
+    if not database.runs_beside:
+        message = "is in memory: everything is forgotten when the gateway stops"
+        return CheckResult(CheckStatus.WARNING, "database", message, is_setting=True), None
+    item, sealed, revision = f"database {database.name}", None, None
+    try:
+        with closing(database), database.begin_read() as connection:
+            revision = read_revision(connection, database.name)
+            if revision is not None:
+                is_current(connection, database)
+                sealed = connection.exec_driver_sql(_OF_AN_ACCOUNT).scalar()
+                sealed = sealed or connection.exec_driver_sql(_OF_A_CLIENT).scalar()
+    except StoreError as error:
+        message = error.problems[0].removeprefix(f"{database.name}: ")
+        return CheckResult(CheckStatus.FAILED, item, message), None
+    return _version(item, revision), sealed
+
+
+_OF_AN_ACCOUNT = "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL"
+_OF_A_CLIENT = "SELECT client_secret FROM oauth_client"
 
 
 def _database(file: Path) -> tuple[CheckResult, bytes | None]:
@@ -151,9 +158,7 @@ def _database(file: Path) -> tuple[CheckResult, bytes | None]:
             if damage != "ok":
                 return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup"), None
             revision = _first(connection, "alembic_version", "SELECT version_num FROM alembic_version")
-            sealed = _first(
-                connection, "account", "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL"
-            ) or _first(connection, "oauth_client", "SELECT client_secret FROM oauth_client")
+            sealed = _first(connection, "account", _OF_AN_ACCOUNT) or _first(connection, "oauth_client", _OF_A_CLIENT)
     except sqlite3.Error as error:
         return CheckResult(CheckStatus.FAILED, item, f"cannot be used: {error}"), None
     if not os.access(file, os.R_OK | os.W_OK):
@@ -171,24 +176,24 @@ def _read_only_uri(file: Path) -> str:
     return f"{file.absolute().as_uri()}?mode=ro" + ("" if in_use else "&immutable=1")
 
 
-def _first(connection: sqlite3.Connection, table: str, query: str, *values: str) -> Any:
+def _first(connection: sqlite3.Connection, table: str, query: str) -> Any:
     """The first column of a query's first row; None: no row, or no such table."""
     has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    row = connection.execute(query, values).fetchone() if has_table else None
+    row = connection.execute(query).fetchone() if has_table else None
     return row[0] if row else None
 
 
 def _version(item: str, revision: object) -> CheckResult:
     newest, *older = revisions()
-    if revision == newest:
-        return CheckResult(CheckStatus.OK, item, f"version {revision}")
     if revision is None:
         return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
     if revision in older:
         return CheckResult(
             CheckStatus.WARNING, item, "is of an older version; will be brought up to date, and a copy kept"
         )
-    return CheckResult(CheckStatus.FAILED, item, "was made by another version of ldapgw; install that version")
+    if revision != newest:
+        return CheckResult(CheckStatus.FAILED, item, "was made by another version of ldapgw; install that version")
+    return CheckResult(CheckStatus.OK, item, f"version {revision}")
 
 
 def _key(file: Path, sealed: bytes | None) -> CheckResult:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import make_url
 
 from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
 from ldapgw.cli.help import examples
@@ -89,7 +90,12 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         "since": timestamp(_begun_at(site)) if pid is not None else None,
         "page": f"{site.config.web.public_url}/",
         "ldap_url": ldap_url(site.config),
-        "database": {"file": str(site.database_file or "") or None, "size": _size(site), "error": held.error or None},
+        "database": {
+            "file": str(site.database_file or "") or None,
+            "server": _server(site),
+            "size": _size(site),
+            "error": held.error or None,
+        },
         "certificate_expires": timestamp(ends),
         "tenants": [
             _tenant(tenant, held, [one for one in objects if one["tenant"] == tenant.name])
@@ -156,7 +162,8 @@ def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
         yield f"… Database     {told['database']['file']}, not created yet"
     else:
         size = told["database"]["size"]
-        yield f"✓ Database     {told['database']['file'] or 'external'}" + (f", {size / 2**20:.1f} MiB" if size else "")
+        place = told["database"]["file"] or told["database"]["server"]
+        yield f"✓ Database     {place}" + (f", {size / 2**20:.1f} MiB" if size else "")
     yield from _certificate_line(site)
     yield f"  Page         {told['page']}"
     yield f"  LDAP         {told['ldap_url']}"
@@ -218,6 +225,12 @@ def _begun_at(site: Site) -> float | None:
         return (site.state_dir / LOCK_FILE).stat().st_mtime
     except OSError:
         return None
+
+
+def _server(site: Site) -> str | None:
+    """The address of a database that is no file, without user and password."""
+    url = make_url(site.database_url)
+    return None if site.database_file else f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
 
 
 def _size(site: Site) -> int | None:

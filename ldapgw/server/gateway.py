@@ -214,7 +214,7 @@ def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
         log.warn(
             "the database {file} is new: no account has connected; if phones were served from here before, stop the "
             "gateway, and mount the disk or restore a backup",
-            file=state.database.file,
+            file=state.database.file or state.database.name,
         )
     _run_synchronously(parts.clients.refresh)
     _run_synchronously(parts.publisher.refresh)

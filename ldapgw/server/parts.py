@@ -47,7 +47,7 @@ from ldapgw.server.process_group import GroupLeader, GroupMember
 from ldapgw.server.process_link import ProcessLink
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
-from ldapgw.server.state_dir import OpenStateDir, database_url
+from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.supervisor import Seat
 from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tenant, web_tenant
 from ldapgw.server.threads import WorkerThread
@@ -56,7 +56,7 @@ from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.provisioning import ProvisioningCleaner
-from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker
+from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.change_watcher import ChangeWatcher, DirectoryFollower
@@ -109,7 +109,7 @@ class Parts:
     ) -> None:
         tls = TlsContextFactory(config.tls) if config.tls else None
         env = _Environment(config, reactor, wall_clock, state, tls, seat, books)
-        workers = _Workers(reactor)
+        workers = _Workers(reactor, syncs_beside=state.database.runs_beside)
         storage = _storage(env, workers)
         phones = _phone_parts(env, workers, storage)
         if seat is not None and not seat.is_first:
@@ -202,8 +202,10 @@ class _Environment:
 class _Workers:
     """The threads and processes that work beside the reactor's thread."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, *, syncs_beside: bool) -> None:
+        """:param syncs_beside: whether the database lets syncs write while others do."""
         self.store = WorkerThread(reactor, "store", 1)
+        self.sync = WorkerThread(reactor, "sync", 1) if syncs_beside else self.store
         self.read = WorkerThread(reactor, "read", 1)
         self.work = WorkerThread(reactor, "work", 1)
         self.books = WorkerThread(reactor, "books", 1)
@@ -226,6 +228,7 @@ class _Workers:
             self.books,
             self.work,
             self.read,
+            *((self.sync,) if self.sync is not self.store else ()),
             self.store,
         )
 
@@ -235,6 +238,7 @@ class _Storage:
     """The database, the OAuth clients in it, and what removes old data."""
 
     store: MonitoredStore
+    sync_store: SyncStore
     clients: TenantClients
     copy_cleaner: CopyCleaner
     record_pruner: RecordPruner
@@ -243,9 +247,11 @@ class _Storage:
 
 def _storage(env: _Environment, workers: _Workers) -> _Storage:
     kind = ReadOnlyStore if env.only_reads else StoreWorker
-    store = MonitoredStore(kind(env.state.database, workers.store, workers.read), env.reactor.seconds, env.now)
+    worker = kind(env.state.database, workers.store, workers.read, workers.sync)
+    store = MonitoredStore(worker, env.reactor.seconds, env.now)
     return _Storage(
         store=store,
+        sync_store=SyncStore(store),
         clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
         copy_cleaner=CopyCleaner(clock=env.wall_clock, database=env.state.database.file, run_off_thread=workers.copies),
         record_pruner=RecordPruner(
@@ -394,8 +400,8 @@ def _sync_parts(
     pacer = CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute)
     scheduler = SyncScheduler(
         clock=env.wall_clock,
-        store=store,
-        job=_sync_job(env, workers, store, google, tenants, pacer, progress),
+        store=storage.sync_store,
+        job=_sync_job(env, workers, storage, google, tenants, pacer, progress),
         publish=publisher.refresh,
         interval=config.sync.interval,
         concurrency=config.sync.concurrency,
@@ -403,7 +409,7 @@ def _sync_parts(
     )
     photo_fetcher = PhotoFetcher(
         clock=env.wall_clock,
-        store=store,
+        store=storage.sync_store,
         client=PhotoClient(google.http, google.endpoints, env.wall_clock),
         tenants=tenants,
         pacer=pacer,
@@ -417,6 +423,7 @@ def _sync_parts(
         clock=env.wall_clock,
         store=store,
         change_detector=env.state.database.change_detector(),
+        call_from_thread=env.reactor.callFromThread,
         publisher=publisher,
         scheduler=scheduler,
         take_binds=phones.catalog.take_seen_phones,
@@ -447,7 +454,7 @@ def _publisher(
             workers.build,
             workers.build_process,
             build_cached_books,
-            database_url(env.state_dir, env.config.database),
+            env.state.database.url,
             env.state_dir / FOLDER,
         ),
         is_follower=env.only_reads,
@@ -458,7 +465,7 @@ def _publisher(
 def _sync_job(
     env: _Environment,
     workers: _Workers,
-    store: MonitoredStore,
+    storage: _Storage,
     google: GoogleClients,
     tenants: LazyTenants[SyncedTenant],
     pacer: CallPacer,
@@ -466,7 +473,7 @@ def _sync_job(
 ) -> SyncJob:
     offload = SizeBasedOffload(workers.work, workers.work_process)
     return SyncJob(
-        store=store,
+        store=storage.sync_store,
         secret_box=env.state.secret_box,
         oauth=google.oauth,
         people=People(google.http, google.endpoints, env.wall_clock, offload),
@@ -474,7 +481,7 @@ def _sync_job(
         interval=env.config.sync.interval,
         pacer=pacer,
         full_syncs=UNLIMITED if env.config.google.is_on_loopback else FullSyncLimits(),
-        run_off_thread=store.monitor(workers.work),
+        run_off_thread=storage.store.monitor(workers.work),
         folder=env.state_dir,
         now=env.now,
         on_progress=progress.update,

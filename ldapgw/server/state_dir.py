@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, changes, sync_state
+from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
@@ -137,6 +138,26 @@ def check_database_not_lost(state_dir: Path, file: Path | None, *, new_store: bo
         )
 
 
+def check_server_not_empty(state_dir: Path, database: Database, *, new_store: bool) -> None:
+    """Refuse to begin with an empty database on a server where there should be another one.
+
+    :raises StoreError: when the database is empty, and `new_store` is false or the state directory has a database.
+    """
+    if not database.is_empty():
+        return
+    former = state_dir / DATABASE_FILE
+    if former.exists() and _has_content(former):
+        raise StoreError(
+            f"{database.name}: is empty, and there is {former}; copy that with ldapgw database copy, or move it away "
+            "to begin anew"
+        )
+    if not new_store:
+        raise StoreError(
+            f"{database.name}: is empty, and new_store is false; restore a backup, or set new_store = true to begin "
+            "anew"
+        )
+
+
 def _has_content(database: Path) -> bool:
     log = database.with_name(f"{database.name}-wal")  # may have all that was written since the file was made
     return any(file.exists() and file.stat().st_size for file in (database, log))
@@ -155,6 +176,7 @@ class OpenStateDir:
         prepare_state_dir(state_dir, create=new_store)
         self.database = database_at(database_url(state_dir, configured))
         check_database_not_lost(state_dir, self.database.file, new_store=new_store)
+        check_server_not_empty(state_dir, self.database, new_store=new_store)
         self.lock = StateDirLock(state_dir)
         with ExitStack() as undo:
             undo.callback(self.lock.release)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store.contacts import ListingWarnings, decode_warnings
-from ldapgw.store.database import mark_erased
+from ldapgw.store.database import database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import (
     account,
@@ -269,6 +269,18 @@ def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tupl
     return status_keys
 
 
+def lock(connection: Connection, account_id: int) -> None:
+    """Keep other transactions from writing an account until this one ends; what is read from now on stays true.
+
+    Where transactions run side by side, whoever writes what belongs to an account begins with this.
+    """
+    if database_of(connection).runs_beside:
+        connection.execute(_LOCK, {"account_id": account_id})
+
+
+_LOCK = select(account.c.id).where(account.c.id == bindparam("account_id")).with_for_update()
+
+
 def connect(
     connection: Connection,
     secret_box: SecretBox,
@@ -318,6 +330,7 @@ def connect(
         values |= {"tenant": tenant, "sub": grant.sub, "sharing": sharing, "shared_label": shared_label or None}
         new_id: int = connection.execute(insert(account).values(**values).returning(account.c.id)).scalar_one()
         return new_id
+    lock(connection, known.id)
     connection.execute(update(account).where(account.c.id == known.id).values(**values))
     connection.execute(delete(source).where(source.c.account_id == known.id))
     return known.id
@@ -369,6 +382,7 @@ def store_refreshed_tokens(
 def disconnect(connection: Connection, account_id: int) -> None:
     """Delete tokens, contacts and sync history.  The account's row, phones and sharing stay for the next consent."""
     mark_erased(connection)
+    lock(connection, account_id)
     for table in (contact, photo, removed_contact, label, source, sync_attempt, sync_day):
         connection.execute(delete(table).where(table.c.account_id == account_id))
     generation = account.c.generation + 1
@@ -390,6 +404,7 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
     :param with_phones: whether the account's phones are deleted too; otherwise they belong to nobody from now on.
     :returns: the names of the deleted phones.
     """
+    lock(connection, account_id)
     row = connection.execute(select(account.c.tenant, account.c.sub).where(account.c.id == account_id)).first()
     if row is None:
         return ()

@@ -97,7 +97,12 @@ def begin_epoch(connection: Connection) -> None:
 
 
 def forget_removed(connection: Connection) -> None:
-    """Delete the marks of phones that do not exist any more, at the gateway's start; the last number stays."""
+    """Delete the marks of phones that do not exist any more, at the gateway's start; the last number stays.
+
+    Where there may be other gateways, a mark stays until they have read it.
+    """
     last = select(func.max(change.c.number)).scalar_subquery()
     removed = change.c.key.not_in(select(phone.c.name))
-    connection.execute(delete(change).where(change.c.kind == "phone", removed, change.c.number < last))
+    now = database_of(connection).position(connection).at
+    read = func.coalesce(change.c.marked_at, -KEPT_SECONDS) <= now - KEPT_SECONDS
+    connection.execute(delete(change).where(change.c.kind == "phone", removed, change.c.number < last, read))

@@ -12,16 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, insert, inspect, select, update
 
 from ldapgw.errors import StoreError
+from ldapgw.store.tables import schema_version
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,16 +62,29 @@ class Position:
 class Database(ABC):
     """The database and its transactions.
 
+    :ivar runs_beside: whether transactions that are not exclusive run side by side, and lock rows.
+    :ivar accepts_unfinished_copy: whether to open a database into which a copy has not ended.
     :ivar name: how messages call the database; without a password.
+    :ivar url: with its password, if it has one.
     :ivar file: the file of the database; None: the database is in memory, or on a server.
     :ivar engine: for `begin`.
     :ivar reading_engine: for `begin_read`; its connections refuse to write.
     """
 
+    runs_beside = False
+    accepts_unfinished_copy = False
     name: str
+    url: URL
     file: Path | None
     engine: Engine
     reading_engine: Engine
+
+    def is_empty(self) -> bool:
+        """Whether a database on a server has no tables yet; false for a file.
+
+        :raises StoreError: when the database cannot be used, or belongs to another program.
+        """
+        return False
 
     @abstractmethod
     def open(self) -> None:
@@ -95,9 +110,11 @@ class Database(ABC):
         """Whether the database could not be opened for writing."""
 
     @abstractmethod
-    def begin(self) -> AbstractContextManager[Connection]:
+    def begin(self, *, exclusively: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction, which is committed at the end of the block and rolled back on an exception.
 
+        :param exclusively: whether no other such transaction runs meanwhile.  Without it, the functions called have to
+            lock the rows that they read before they write them (`ldapgw.store.accounts.lock`).
         :raises StoreError: when the database cannot be used.
         """
 
@@ -110,12 +127,19 @@ class Database(ABC):
         :raises StoreError: when the database cannot be used.
         """
 
-    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> T:
+    def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
         """Call ``function(connection, …)`` in a transaction.
+
+        The function may be called again where another transaction has come between, so it changes nothing else.
 
         :raises StoreError: when the database cannot be used.
         """
         with self.begin() as connection:
+            return function(connection, *args, **kw)
+
+    def run_beside(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
+        """As `run`, in a transaction that is not exclusive."""
+        with self.begin(exclusively=False) as connection:
             return function(connection, *args, **kw)
 
     @abstractmethod
@@ -167,7 +191,7 @@ def take_erased(connection: Connection) -> bool:
 
 def revisions() -> tuple[str, ...]:
     """The database revisions that this version of ldapgw knows, newest first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
+    return tuple(script.revision for script in _scripts())
 
 
 def read_revision(connection: Connection, name: str) -> str | None:
@@ -182,11 +206,47 @@ def read_revision(connection: Connection, name: str) -> str | None:
     return revision
 
 
+def is_current(connection: Connection, database: Database) -> bool:
+    """Whether the tables need no upgrade: they are of this version, or of a newer one that this version can use.
+
+    :raises StoreError: when they are of a version that this one cannot use, or a copy into them has not ended.
+    """
+    found, known = read_revision(connection, database.name), revisions()
+    stored = None
+    if found is not None and inspect(connection).has_table(schema_version.name):
+        stored = connection.execute(select(schema_version)).first()
+    if found not in {None, *known} and (stored is None or stored.readable_from not in known):
+        raise StoreError(
+            f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed"
+        )
+    if stored is not None and stored.copied_from is not None and not database.accepts_unfinished_copy:
+        raise StoreError(f"{database.name}: a copy into it has not ended; run the same ldapgw database copy again")
+    return found is not None and found not in known[1:]
+
+
 def upgrade(connection: Connection) -> None:
     """Create the tables, or upgrade them to the newest version."""
     config = _alembic()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    version = {"revision": revisions()[0], "readable_from": _readable_from()}
+    if not connection.execute(update(schema_version).values(version)).rowcount:
+        connection.execute(insert(schema_version).values(version))
+
+
+def _readable_from() -> str:
+    found: str = next(script.module.readable_from for script in _scripts() if hasattr(script.module, "readable_from"))
+    return found
+
+
+def _scripts() -> tuple[Script, ...]:
+    return _read_scripts(_alembic().get_main_option("script_location") or "")
+
+
+@cache
+def _read_scripts(folder: str) -> tuple[Script, ...]:
+    """The migrations in a folder, newest first; to read them takes longer than to open a database."""
+    return tuple(ScriptDirectory(folder).walk_revisions())
 
 
 def _alembic() -> AlembicConfig:

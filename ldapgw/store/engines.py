@@ -3,15 +3,36 @@
 
 from __future__ import annotations
 
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ldapgw.errors import StoreError
 from ldapgw.store.database import Database
 from ldapgw.store.sqlite import SqliteDatabase
 
+_EXPECTED = 'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"'
 
-def database_at(url: str, *, keeps_copies: bool = True) -> Database:
+
+def database_at(url: str | URL, *, keeps_copies: bool = True) -> Database:
     """The database at a URL, not opened yet.
 
-    :param url: an SQLAlchemy URL: ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
-    :param keeps_copies: whether to keep a copy of the database before an upgrade.
-    :raises StoreError: when it is no such URL.
+    :param url: an SQLAlchemy URL: ``sqlite:///PATH``, ``postgresql+psycopg://USER:PASSWORD@HOST/NAME`` or, for tests,
+        ``sqlite://`` (in memory).
+    :param keeps_copies: whether to keep a copy of an SQLite database before an upgrade.
+    :raises StoreError: when it is no such URL, or psycopg is not installed.
     """
-    return SqliteDatabase(url, keeps_copies=keeps_copies)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StoreError(_EXPECTED, is_setting=True) from None
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        return SqliteDatabase(parsed, keeps_copies=keeps_copies)
+    if parsed.drivername not in {"postgresql", "postgresql+psycopg"}:
+        raise StoreError(_EXPECTED, is_setting=True)
+    try:
+        from ldapgw.store.postgresql import DRIVER, PostgresqlDatabase
+    except ImportError:
+        raise StoreError(
+            "database: PostgreSQL needs psycopg; run: pip install 'ldapgw[postgresql]'", is_setting=True
+        ) from None
+    return PostgresqlDatabase(parsed.set(drivername=DRIVER))

@@ -21,13 +21,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
-from ldapgw.store.database import Database, Position, read_revision, revisions, take_erased, upgrade
+from ldapgw.store.database import Database, Position, is_current, read_revision, take_erased, upgrade
 from ldapgw.store.tables import change
 
 # A command and the gateway may write at the same time; each writes for milliseconds.
@@ -76,14 +76,10 @@ class SqliteDatabase(Database):
     :param keeps_copies: whether to keep a copy of the database before an upgrade.
     """
 
-    def __init__(self, url: str, *, keeps_copies: bool = True) -> None:
+    def __init__(self, url: URL, *, keeps_copies: bool = True) -> None:
         self._keeps_copies = keeps_copies
-        try:
-            self.engine = self.register(_engine(url))
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
-            raise StoreError(
-                'database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True
-            ) from None
+        self.url = url
+        self.engine = self.register(_engine(url))
         self.file = Path(self.engine.url.database) if self.engine.url.database else None
         # In memory there is one connection.
         self.reading_engine = (
@@ -110,14 +106,8 @@ class SqliteDatabase(Database):
         try:
             if self.file:
                 self.file.touch(mode=0o600)
-            found = self._revision()
-            newest, *older = revisions()
-            if found not in {None, newest, *older}:
-                raise StoreError(
-                    f"{self.name}: was made by another version of ldapgw; install that version, nothing was changed"
-                )
-            if found != newest:
-                self._keep_copy(found)
+            if not self._is_current():
+                self._keep_copy(self._revision())
                 with self.engine.begin() as connection:
                     upgrade(connection)
             self._file = self.identity()
@@ -130,13 +120,13 @@ class SqliteDatabase(Database):
         if self._why_read_only is None:
             return
         try:
-            found = self._revision()
+            found, is_current = self._revision(), self._is_current()
             self._file = self.identity()
         except (DBAPIError, OSError):
             raise self._why_read_only from None
         if found is None:
             raise self._why_read_only
-        if found != revisions()[0]:
+        if not is_current:
             why = self._why_read_only.problems[0]
             raise StoreError(f"{why}; it is of an older version, which cannot be served before it is upgraded")
 
@@ -165,7 +155,7 @@ class SqliteDatabase(Database):
             self.close()
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, exclusively: bool = True) -> Iterator[Connection]:  # noqa: ARG002  SQLite's always are
         try:
             with self._opening:
                 self._check_file()
@@ -251,13 +241,21 @@ class SqliteDatabase(Database):
         identity = self.identity()
         if self._file and identity != self._file:
             self.close()
-            if self._revision() != revisions()[0]:
+            try:
+                is_current = self._is_current()
+            except StoreError:
+                is_current = False
+            if not is_current:
                 raise StoreError(f"{self.name}: was replaced by a file that is no database of this ldapgw")
             self._file = identity
 
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:
             return read_revision(connection, self.name)
+
+    def _is_current(self) -> bool:
+        with self.engine.connect() as connection:
+            return is_current(connection, self)
 
     def _keep_copy(self, revision: str | None) -> None:
         if revision is None or not self.file or not self._keeps_copies:
@@ -365,14 +363,11 @@ def _code(error: DBAPIError | sqlite3.Error) -> int:
     return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
 
 
-def _engine(url: str, *, query_only: bool = False) -> Engine:
+def _engine(url: URL, *, query_only: bool = False) -> Engine:
     """:param query_only: whether to refuse what would write; only for transactions that are begun by hand."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet', is_setting=True)
-    memory: dict[str, Any] = {} if parsed.database else {"poolclass": StaticPool}
+    memory: dict[str, Any] = {} if url.database else {"poolclass": StaticPool}
     engine = create_engine(
-        parsed,
+        url,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         hide_parameters=True,  # the text of an error must not contain stored values
         **({"isolation_level": "AUTOCOMMIT"} if query_only else {}),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, 
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history
-from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, read
+from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, lock, read
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, source
 
@@ -77,6 +77,7 @@ def request_sync(connection: Connection, account_id: int, request: SyncRequest) 
 
     ``accept`` is ignored while a sync with an accepted shrink is running.
     """
+    lock(connection, account_id)
     current = read(connection, account_id)
     if current is None:
         return
@@ -95,6 +96,7 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
     :param shrink_key: see `ldapgw.store.accounts.ErrorStatus`.
     :returns: false, and nothing is stored, when a different loss or none is reported by now.
     """
+    lock(connection, account_id)
     current = read(connection, account_id)
     error = current.error if current else None
     if current is None or error is None or error.code != _SHRINK or error.shrink_key != shrink_key:
@@ -131,6 +133,7 @@ def begin(connection: Connection, account_id: int) -> Account | None:
 
     :returns: the account with its pending sync; None when the account is not connected.
     """
+    lock(connection, account_id)
     current = read(connection, account_id)
     if current is None or not current.is_connected:
         return None

@@ -9,6 +9,7 @@ their comments, which begin with "sealed".
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -350,6 +351,20 @@ change = Table(
     metadata,
     Column("kind", String, primary_key=True, comment="account, phone, or epoch: a backup was restored"),
     Column("key", String, primary_key=True, comment="the account's id, the phone's name, or random"),
-    Column("number", Integer, nullable=False, comment="grows with each change; triggers set it"),
+    Column(
+        "number",
+        Integer().with_variant(BigInteger(), "postgresql"),
+        nullable=False,
+        comment="grows with each change; triggers set it",
+    ),
+    Column("marked_at", Float, comment="when triggers set the number; null: there is one gateway alone"),
     Index("change_number", "number"),
+)
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("revision", String, primary_key=True, comment="the last migration that has run"),
+    Column("readable_from", String, nullable=False, comment="the oldest revision whose gateways can use these tables"),
+    Column("copied_from", String, comment="the database that an unfinished copy comes from; null: all is here"),
 )

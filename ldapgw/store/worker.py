@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnwritableStore
+from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
 from ldapgw.store.database import Database
 
 # A disk that is nearly full has room one moment and none the next.  The same problem is logged again only when the
@@ -54,6 +54,7 @@ class StoreWorker:
 
     :param run_in_thread: calls a function on one thread, the same each time.
     :param read_in_thread: the same, on another thread.
+    :param sync_in_thread: the same, for `run_beside`; None: on the thread of `run_in_thread`.
     """
 
     def __init__(
@@ -61,13 +62,21 @@ class StoreWorker:
         database: Database,
         run_in_thread: Callable[..., Deferred[Any]],
         read_in_thread: Callable[..., Deferred[Any]],
+        sync_in_thread: Callable[..., Deferred[Any]] | None = None,
     ) -> None:
         self._database = database
         self._run_in_thread = run_in_thread
+        self._sync_in_thread = sync_in_thread or run_in_thread
         self._read_in_thread = read_in_thread
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self._run_in_thread(self._database.run, function, *args, **kw)
+
+    def run_beside(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        """As `run`, in a transaction that locks the rows it writes and no others, so that no page waits for it."""
+        return self._sync_in_thread(self._database.run_beside, function, *args, **kw)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         def in_transaction() -> T:
@@ -83,6 +92,27 @@ class ReadOnlyStore(StoreWorker):
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self.read(function, *args, **kw)
 
+    def run_beside(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        return self.read(function, *args, **kw)
+
+
+class SyncStore:
+    """A `Store` for syncs, which may write for seconds: its transactions run beside those of pages.
+
+    :param store: what runs them.
+    """
+
+    def __init__(self, store: StoreWorker | MonitoredStore) -> None:
+        self._store = store
+
+    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        return self._store.run_beside(function, *args, **kw)
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        return self._store.read(function, *args, **kw)
+
 
 class MonitoredStore:
     """A `Store` that remembers and logs failures of another store.
@@ -94,7 +124,7 @@ class MonitoredStore:
     :ivar recoveries: how often `mark_recovered` was called.
     """
 
-    def __init__(self, store: Store, seconds: Callable[[], float], now: Callable[[], float]) -> None:
+    def __init__(self, store: StoreWorker, seconds: Callable[[], float], now: Callable[[], float]) -> None:
         self._store = store
         self._seconds = seconds
         self._now = now
@@ -112,6 +142,11 @@ class MonitoredStore:
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self._store.run(function, *args, **kw).addErrback(self._failed)
+
+    def run_beside(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        return self._store.run_beside(function, *args, **kw).addErrback(self._failed)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self._store.read(function, *args, **kw).addErrback(self._failed)
@@ -145,6 +180,8 @@ class MonitoredStore:
             if failure.check(UnwritableStore):
                 line = f"{failure.value}; nothing is lost, and syncs wait until it can be written"
                 self._log_problem(line, "unwritable")
+            elif failure.check(UnreachableStore):
+                self._log_problem(str(failure.value), "unreachable")
             else:
                 self._log_problem(str(failure.value), "damage" if damaged else str(failure.value))
         return failure

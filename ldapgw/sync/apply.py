@@ -75,6 +75,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
     After an error nothing is written: the caller rolls the transaction back.
     """
+    accounts.lock(connection, account.id)
     generation = accounts.read_generation(connection, account.id, account)
     if generation is None:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from ldapgw.contact import STARRED, Contact, Sharing, Source
 from ldapgw.directory.access import NamingContext
@@ -123,7 +123,7 @@ class _StoredContacts:
 
 
 def build_cached_books(
-    url: str,
+    url: URL,
     folder: Path,
     context: NamingContext,
     account: Account,

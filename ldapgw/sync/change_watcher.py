@@ -86,6 +86,7 @@ class DirectoryFollower(Service):
 class ChangeWatcher(Service):
     """Looks for changes of the database once a second, and stores the last binds of phones.
 
+    :param call_from_thread: has the reactor call a function; for a database that says when it has changed.
     :param take_binds: returns the phones that have bound since the last call: IP address, hash of the password and
         time by name of the phone.
     :param read_clients: reads the OAuth clients that administrators have entered.
@@ -99,6 +100,7 @@ class ChangeWatcher(Service):
         clock: IReactorTime,
         store: MonitoredStore,
         change_detector: ChangeDetector,
+        call_from_thread: Callable[..., object],
         publisher: Publisher,
         scheduler: SyncScheduler,
         take_binds: Callable[[], Mapping[str, tuple[str, str, float]]],
@@ -109,6 +111,7 @@ class ChangeWatcher(Service):
         self._clock = clock
         self._store = store
         self._change_detector = change_detector
+        self._call_from_thread = call_from_thread
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_binds = take_binds
@@ -143,6 +146,7 @@ class ChangeWatcher(Service):
 
     def startService(self) -> None:
         super().startService()
+        self._change_detector.listen(lambda: self._call_from_thread(self._changed))
         for timer, seconds in self._timers:
             timer.start(seconds)
 
@@ -153,6 +157,11 @@ class ChangeWatcher(Service):
             if timer.running:
                 timer.stop()
         return self._run(self.write_binds).addBoth(lambda _: self._change_detector.close())
+
+    def _changed(self) -> None:
+        """Look now: the database says that something was committed."""
+        if self.running:
+            self._run(self._poll)
 
     async def _poll_now(self) -> None:
         await self._poll(is_forced=True)

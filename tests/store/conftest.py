@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real database in memory, and a secret_box."""
+"""A real database, of each engine in turn, and a secret_box."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, event
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import Connection
 
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
+from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_in_memory
 
 
-@pytest.fixture
-def database() -> Iterator[Database]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A new database."""
+    if request.param == "postgresql":
+        with open_new() as database:
+            yield database
+        return
     database = open_in_memory()
     yield database
     database.close()
@@ -25,15 +29,9 @@ def database() -> Iterator[Database]:
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[Connection]:
-    """Each statement on it has to be one that PostgreSQL understands too."""
-
-    def compile_for_postgresql(_connection: Connection, statement: ClauseElement, *_: object) -> None:
-        statement.compile(dialect=postgresql.dialect())
-
-    event.listen(database.engine, "before_execute", compile_for_postgresql)
+    """A transaction."""
     with database.begin() as connection:
         yield connection
-    event.remove(database.engine, "before_execute", compile_for_postgresql)
 
 
 @pytest.fixture

@@ -173,6 +173,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
     back_up(site.path, site.backup)
     with sqlite3.connect(site.backup) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_version SET readable_from = '9999'")
     connection.close()
     assert refused(site) == "FILE: was made by another version of ldapgw; install that version, nothing was changed"
 

@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 from ldapgw.contact import Sharing
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, changes, phones, recordings
+from ldapgw.store.changes import Cursor
+from ldapgw.store.database import Database
 from ldapgw.store.phones import (
     REFUSAL_SECONDS,
     LastBind,
@@ -157,12 +159,18 @@ def test_finding_some(connection: Connection, secret_box: SecretBox) -> None:
     assert phones.read_names(connection, "desk_") == {"desk_1"}
 
 
-def test_a_phone_gets_another_name(connection: Connection) -> None:
+def test_a_phone_gets_another_name(database: Database) -> None:
     """With all that is known of it; the gateway is told of the login that ends and of the one that begins."""
-    phones.add(connection, DESK)
-    phones.add(connection, replace(DESK, name="hall"))
-    recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
-    cursor = changes.read_since(connection, None).cursor
+    with database.begin() as connection:
+        phones.add(connection, DESK)
+        phones.add(connection, replace(DESK, name="hall"))
+        recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
+    with database.begin() as connection:
+        cursor = changes.read_since(connection, None).cursor
+        assert_renamed(connection, cursor)
+
+
+def assert_renamed(connection: Connection, cursor: Cursor) -> None:
     assert not phones.rename(connection, DESK.name, "HALL")
     assert not phones.rename(connection, "desk7", "desk8")
     assert phones.rename(connection, DESK.name, "Desk1")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -19,12 +20,21 @@ from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
 from tests.support.results import result_of
+from tests.support.stage.databases import open_in_memory
 from tests.support.stage.sync import DESK
 
 NOW = 1_800_000_000.0
 FULL, LOCKED = "db: disk is full", "db: is locked"
 FROM_MEMORY = "; phones are served from memory"
 BACK = "the database can be used again"
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    """One engine is enough: what is told of trouble does not depend on it."""
+    database = open_in_memory()
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ class Scene(Stage):
             clock=self.clock,
             store=self.store,
             change_detector=self.database.change_detector(),
+            call_from_thread=lambda function: function(),
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_binds=self.take_seen,
@@ -282,6 +283,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
         clock=scene.clock,
         store=store,  # type: ignore[arg-type]
         change_detector=scene.database.change_detector(),
+        call_from_thread=lambda function: function(),
         publisher=scene.publisher,
         scheduler=scene.scheduler,
         take_binds=scene.take_seen,

@@ -161,6 +161,18 @@ class ProxyUrl(Secret):
         return url
 
 
+class DatabaseUrl(Secret):
+    """SQLAlchemy's URL of a database, perhaps with a password; empty: SQLite in ``state_dir``."""
+
+    expected: ClassVar[str] = '"sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"|(sqlite|postgresql(\+psycopg)?):[!-~]+")
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the database is one that a password may be needed for."""
+        return self.startswith("postgresql")
+
+
 class Slug(Text):
     """A tenant's name, which is part of URLs and DNs."""
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.forms import Duration, File, ProxyUrl, Secret
+from ldapgw.server.config.forms import DatabaseUrl, Duration, File, ProxyUrl, Secret
 from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -65,9 +67,10 @@ def decode(document: Mapping[str, Any], file: str) -> Config:
     decoded = decoder.decoded
     problems = [*decoder.problems, *_contradictions(decoded), *_tenant_contradictions(decoded.get(Tenant, []))]
     tenants = tuple(_with_client(tenant, problems) for tenant in decoded.get(Tenant, []))
+    database = _with_password(config, problems) if config else None
     if problems or config is None:
         raise UserError(f"{file}: {problem}" for problem in problems)
-    return msgspec.structs.replace(config, tenant=tenants)
+    return msgspec.structs.replace(config, tenant=tenants, database=database)
 
 
 class _Decoder:
@@ -121,7 +124,7 @@ class _Decoder:
         try:
             value = msgspec.convert(raw, hint, dec_hook=_read)
         except (msgspec.ValidationError, ValueError, TypeError):
-            shown = "" if hint in (Secret, ProxyUrl) else f" = {_abbreviated_json(raw)}"
+            shown = "" if hint in (Secret, ProxyUrl, DatabaseUrl) else f" = {_abbreviated_json(raw)}"
             self.problems.append(f"{where}{shown}: expected {_expected(hint)}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value
@@ -256,6 +259,31 @@ def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
         label: str = getattr(tenant, key)
         if label.casefold() in excluded:
             yield f'{where}: {key} = "{label}": expected a label that is not in exclude_labels'
+
+
+def _with_password(config: Config, problems: list[str]) -> DatabaseUrl:
+    """Return the database's URL with the password from its file."""
+    try:
+        url = make_url(config.database or "sqlite://")
+    except (ArgumentError, ValueError):
+        problems.append(f"database: expected {DatabaseUrl.expected}")
+        return config.database
+    key = f"database_password_file = {config.database_password_file}"
+    if config.database_password_file is None:
+        return config.database
+    if not config.database.is_on_server or not url.username:
+        problems.append(f'{key}: needs database = "postgresql+psycopg://USER@HOST/NAME"')
+    elif url.password is not None:
+        problems.append(f"{key}: the password is in database already; expected it in one of the two")
+    else:
+        try:
+            password = Path(config.database_password_file).read_text("utf-8").rstrip("\r\n")
+            return DatabaseUrl(url.set(password=password).render_as_string(hide_password=False))
+        except OSError as error:
+            problems.append(f"{key}: cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            problems.append(f"{key}: is not text in UTF-8")
+    return config.database
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:

@@ -17,6 +17,7 @@ from ldapgw.server.config.forms import (
     AttributeAliases,
     BaseDn,
     BookName,
+    DatabaseUrl,
     Digits,
     Duration,
     File,
@@ -184,7 +185,9 @@ class Config(Table, frozen=True, kw_only=True):
     new_store: bool = True
     web: Web
     tenant: tuple[Tenant, ...]
-    database: Secret = Secret()
+    database: DatabaseUrl = DatabaseUrl()
+    # None: the password is in the URL, or libpq finds it (PGPASSWORD, .pgpass), or none is needed.
+    database_password_file: File | None = None
     log_format: Literal["text", "json"] = "text"
     ldap: Ldap = Ldap()
     tls: Tls | None = None

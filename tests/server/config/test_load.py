@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import UserError
@@ -178,7 +179,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             "state_dir: is missing; expected a path",
             "stat_dir: is no key of this table; there are: "
             "database, google, ldap, log_format, new_store, state_dir, sync, tenant, tls, web",
-            "database: expected text",
+            'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
             'log_format = "xml": expected one of "text", "json"',
             'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '
             '["tcp:389:interface=127.0.0.1"]',
@@ -519,3 +520,48 @@ def test_where_people_find_help(tmp_path: Path) -> None:
         assert problems(tmp_path, f'{SMALLEST}help = "{text}"') == [
             f'tenant[1].help = "{text}": expected an e-mail address or an https:// address'
         ]
+
+
+SERVER = 'database = "postgresql+psycopg://gateway@db.example/ldapgw"\ndatabase_password_file = "password"\n'
+
+
+def test_the_password_of_the_database_is_in_a_file(tmp_path: Path) -> None:
+    """On its one line, whatever signs it has; no representation shows it."""
+    (tmp_path / "password").write_text("p@ss:w/rd\n")
+    (tmp_path / "ldapgw.toml").write_text(SERVER + SMALLEST)
+    config = load(str(tmp_path / "ldapgw.toml"))
+    url = make_url(config.database)
+    assert (url.username, url.password, url.host, url.database) == ("gateway", "p@ss:w/rd", "db.example", "ldapgw")
+    assert "rd" not in repr(config.database)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("", "password: cannot be read: No such file or directory"),
+        ('database = "sqlite:///x.db"', 'password: needs database = "postgresql+psycopg://USER@HOST/NAME"'),
+        ('database = "postgresql://db/x"', 'password: needs database = "postgresql+psycopg://USER@HOST/NAME"'),
+        (
+            'database = "postgresql://u:secret@db/x"',
+            "password: the password is in database already; expected it in one of the two",
+        ),
+    ],
+)
+def test_a_password_of_the_database_that_cannot_be_used(tmp_path: Path, line: str, told: str) -> None:
+    """The message names the key, and no password."""
+    server = line + "\n" + SERVER.splitlines()[1] + "\n" if line else SERVER
+    (tmp_path / "ldapgw.toml").write_text(server + SMALLEST)
+    with pytest.raises(UserError) as caught:
+        load(str(tmp_path / "ldapgw.toml"))
+    [problem] = caught.value.problems
+    assert problem.endswith(told)
+    assert "secret" not in problem
+
+
+def test_a_database_whose_url_is_none(tmp_path: Path) -> None:
+    """It is not shown: it may have a password."""
+    (tmp_path / "ldapgw.toml").write_text('database = "postgresql://u:secret@db:port/x"\n' + SMALLEST)
+    with pytest.raises(UserError) as caught:
+        load(str(tmp_path / "ldapgw.toml"))
+    [problem] = caught.value.problems
+    assert problem.endswith(': database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"')

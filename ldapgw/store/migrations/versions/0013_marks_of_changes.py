@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "key"),
     )
     op.create_index("change_number", "change", ["number"])
+    if op.get_bind().dialect.name != "sqlite":
+        return  # another engine has triggers of its own (`ldapgw.store.postgresql`)
     for kind, event, key in _EVENTS:
         verb, table = event.split()[0].lower(), event.split()[-1]
         op.execute(_MARK.format(name=f"change_{table}_{verb}", event=event, kind=kind, key=key))

@@ -20,5 +20,6 @@ END
 
 def upgrade() -> None:
     op.add_column("phone", sa.Column("number_format", sa.String()))
-    op.execute("DROP TRIGGER change_phone_update")
-    op.execute(_MARK)
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER change_phone_update")
+        op.execute(_MARK)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""What only PostgreSQL does: several writers at once, notices, a server that goes away and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from threading import Event
+
+import pytest
+from sqlalchemy import URL, Connection, text, update
+
+from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError, UnreachableStore, UnwritableStore
+from ldapgw.store import accounts, changes, phones, tables
+from ldapgw.store.database import Database, check_writable, revisions
+from ldapgw.store.engines import database_at
+from ldapgw.store.secrets import SecretBox
+from tests.support.postgresql import Server, needs_postgresql, new_url, open_new
+from tests.support.site.running import free_ports
+from tests.support.stage.sync import DESK, GRANT, NOW
+
+pytestmark = needs_postgresql
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    with open_new() as database:
+        yield database
+
+
+def another(database: Database) -> Database:
+    """The same database, as another gateway opens it."""
+    url: URL = database.engine.url
+    return database_at(url)
+
+
+def look(database: Database, cursor: changes.Cursor | None) -> changes.Changes:
+    with database.begin_read() as connection:
+        return changes.read_since(connection, cursor)
+
+
+def test_what_commits_late_is_found(database: Database) -> None:
+    """A transaction that began before others, and is committed after a look at what they wrote, is not skipped."""
+    cursor = look(database, None).cursor
+    with database.begin(exclusively=False) as late:
+        phones.add(late, DESK)
+        for number in range(2, 5):
+            database.run(phones.add, replace(DESK, name=f"desk{number}"))
+        found = look(database, cursor)
+        assert found.phones.keys() == {"desk2", "desk3", "desk4"}
+    again = look(database, found.cursor)
+    assert again.phones.keys() == {"desk1", "desk2", "desk3", "desk4"}
+    assert look(database, again.cursor).phones == {}
+
+
+def test_a_change_is_told(database: Database) -> None:
+    """To who listens, of any gateway; a phone's bind is not told."""
+    told = Event()
+    detector = database.change_detector()
+    detector.listen(told.set)
+    assert detector.has_changed()
+    assert told.wait(PATIENCE)
+    told.clear()
+    assert detector.has_changed()
+    with closing(another(database)) as other:
+        other.run(phones.store_last_searches, {})
+        other.run(phones.add, DESK)
+    assert told.wait(PATIENCE)
+    assert detector.has_changed()
+    told.clear()
+    # Whoever loses the connection may have missed a notice.
+    with database.begin() as connection:
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query = 'LISTEN ldapgw'"
+        assert connection.execute(text(ended)).scalar_one() == 1
+    assert told.wait(PATIENCE)
+    assert detector.has_changed()
+    detector.close()
+
+
+def test_a_page_does_not_wait_for_a_sync(database: Database, secret_box: SecretBox) -> None:
+    """But what writes the same account does, and then sees what the sync has written."""
+    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    assert account_id is not None
+    with ThreadPoolExecutor(1) as thread:
+        with database.begin(exclusively=False) as syncing:
+            accounts.lock(syncing, account_id)
+            database.run(phones.add, DESK)
+            disconnecting = thread.submit(database.run, accounts.disconnect, account_id)
+            syncing.execute(tables.label.insert().values(account_id=account_id, resource_name="x", name="y"))
+            assert not disconnecting.done()
+        disconnecting.result(PATIENCE)
+    with database.begin() as connection:
+        assert connection.execute(tables.label.select()).all() == []
+
+
+def test_transactions_that_meet_are_tried_again(database: Database, secret_box: SecretBox) -> None:
+    """A deadlock ends one of the two; its function is called once more."""
+    first, second = (
+        database.run(accounts.connect, secret_box, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW)
+        for sub in ("sub-1", "sub-2")
+    )
+    locked = {first: Event(), second: Event()}
+    calls = []
+
+    def in_turn(connection: Connection, one: int, other: int) -> None:
+        calls.append(one)
+        accounts.lock(connection, one)
+        locked[one].set()
+        assert locked[other].wait(PATIENCE)
+        accounts.lock(connection, other)
+
+    assert first is not None
+    assert second is not None
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(database.run_beside, in_turn, first, second)
+        database.run_beside(in_turn, second, first)
+        running.result(PATIENCE)
+    assert len(calls) > 2
+
+
+def test_text_is_ordered_by_code_points_and_has_no_nul(database: Database) -> None:
+    """As in SQLite, whatever the locale of the server."""
+    for name in ("c", "B", "a_c", "a-d", "ab"):
+        database.run(phones.add, replace(DESK, name=name, model="x\0y"))
+    with database.begin() as connection:
+        found = connection.execute(tables.phone.select().order_by(tables.phone.c.name)).all()
+    assert [row.name for row in found] == ["B", "a-d", "a_c", "ab", "c"]
+    assert {row.model for row in found} == {"xy"}
+
+
+def test_a_reader_reads_one_snapshot_and_cannot_write(database: Database) -> None:
+    """Also what is committed between two of its statements is not there."""
+    with database.begin_read() as connection:
+        assert phones.read_all(connection) == ()
+        database.run(phones.add, DESK)
+        assert phones.read_all(connection) == ()
+    told = "cannot be used: cannot execute DELETE in a read-only transaction$"
+    with pytest.raises(StoreError, match=told), database.begin_read() as connection:
+        phones.remove(connection, DESK.name)
+
+
+def test_a_replica_is_refused(database: Database) -> None:
+    """Its tables cannot be written."""
+    url = database.engine.url.update_query_dict({"options": "-c default_transaction_read_only=on"})
+    with closing(database_at(url)) as replica:
+        with pytest.raises(UnwritableStore) as told, replica.begin() as connection:
+            check_writable(connection, thoroughly=True)
+        assert told.value.problems[0].endswith("; name the primary server, not a replica")
+
+
+NEWER = {"revision": "9999", "readable_from": revisions()[0]}
+
+
+@pytest.mark.parametrize("readable_from", [revisions()[0], "9998"])
+def test_a_newer_version_is_used_if_it_lets_us(readable_from: str) -> None:
+    """During an upgrade gateways of both versions run."""
+    with closing(database_at(new_url())) as database:
+        with database.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            connection.execute(update(tables.schema_version).values({**NEWER, "readable_from": readable_from}))
+        if readable_from != "9998":
+            database.open()
+            database.run(phones.add, DESK)
+            return
+        with pytest.raises(StoreError) as told:
+            database.open()
+        assert told.value.problems == (
+            f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed",
+        )
+
+
+def test_an_upgrade_waits_for_another_one() -> None:
+    """Of two gateways that start at once, on a database that is empty."""
+    with ThreadPoolExecutor(2) as threads:
+        url = new_url(template="template0")
+        databases = [database_at(url), database_at(url)]
+        list(threads.map(lambda database: database.open(), databases))
+    for database in databases:
+        assert database.run(phones.read_all) == ()
+        database.close()
+
+
+def test_a_server_that_goes_and_comes_back() -> None:
+    """Transactions fail with one line, quickly; once it is back all works again, and all is read anew."""
+    [port] = free_ports(1)
+    server = Server.create(port=port, listens=True)
+    server.start()
+    try:
+        database = database_at(server.url("postgres").set(password="secret"))
+        database.open()
+        database.run(phones.add, DESK)
+        cursor = look(database, None).cursor
+        server.stop(immediately=True)
+        for begin in (database.begin, database.begin, database.begin_read):
+            with pytest.raises(UnreachableStore) as told, begin():
+                pass
+            assert told.value.problems[0].startswith(f"postgresql://127.0.0.1:{port}/postgres: cannot be reached: ")
+            assert "secret" not in str(told.value)
+        server.start()
+        database._away = (0.0, "")  # type: ignore[attr-defined]
+        assert database.run(phones.read_all) == (DESK,)
+        assert look(database, cursor).is_whole
+        database.close()
+    finally:
+        server.delete()
+
+
+def test_a_password_is_in_no_message() -> None:
+    """Nor in what represents a database."""
+    url = new_url().set(password="secret", host="127.0.0.1", port=1).set(query={})
+    with closing(database_at(url)) as database:
+        assert "secret" not in repr(database) + database.name + repr(database.engine)
+        with pytest.raises(UnreachableStore) as told:
+            database.open()
+    assert told.value.problems == (f"{database.name}: cannot be reached: Connection refused",)

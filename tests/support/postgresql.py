@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""PostgreSQL from the system's programs: a server for each test process, on a socket in a folder of its own.
+
+It runs as an ordinary user, because it refuses to run as root, and does not wait for the disk.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, create_engine
+from sqlalchemy.pool import NullPool
+
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.store.tables import metadata
+
+PATIENCE = 60.0
+# Debian keeps them out of the path.
+_FOLDERS = sorted((str(folder) for folder in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+POSTGRES = shutil.which("postgres", path=os.pathsep.join((os.environ.get("PATH", ""), *_FOLDERS)))
+TEMPLATE = "template_of_ldapgw"
+
+_QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "max_connections=50")
+
+
+def is_there() -> bool:
+    """Whether these tests can run: in CI a missing PostgreSQL is a failure, elsewhere they are skipped."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return False
+    return POSTGRES is not None
+
+
+needs_postgresql = pytest.mark.skipif(
+    not is_there() and not os.environ.get("CI"),
+    reason="needs PostgreSQL (sudo apt-get install postgresql) and psycopg",
+)
+
+
+@dataclass
+class Server:
+    """A server with its own data.
+
+    :ivar folder: of its socket and its data.
+    :ivar port: its socket is named after it; it listens at this port of loopback if `listens`.
+    """
+
+    folder: Path
+    port: int = 5432
+    listens: bool = False
+    settings: tuple[str, ...] = _QUICK
+    _process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def create(cls, **more: Any) -> Server:
+        """A new one, not started."""
+        assert POSTGRES is not None, "needs PostgreSQL: sudo apt-get install postgresql"
+        folder = Path(tempfile.mkdtemp(prefix="ldapgw-postgresql-"))
+        user = _user()
+        if user:
+            shutil.chown(folder, user["user"], user["group"])
+        initdb = [str(Path(POSTGRES).with_name("initdb")), "--pgdata", str(folder / "data"), "--username", "ldapgw"]
+        subprocess.run(
+            [*initdb, "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            **user,
+        )
+        return cls(folder, **more)
+
+    def url(self, name: str) -> URL:
+        """The URL of a database of the server."""
+        if self.listens:
+            return URL.create("postgresql+psycopg", "ldapgw", host="127.0.0.1", port=self.port, database=name)
+        query = {"host": str(self.folder), "port": str(self.port)}
+        return URL.create("postgresql+psycopg", "ldapgw", database=name, query=query)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        assert POSTGRES is not None
+        listen = "127.0.0.1" if self.listens else ""
+        settings = (*self.settings, f"listen_addresses={listen}", f"port={self.port}")
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [POSTGRES, "-D", str(self.folder / "data"), "-k", str(self.folder), *_as_options(settings)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                **_user(),
+            )
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            try:
+                self.execute("SELECT 1")
+            except Exception:  # noqa: BLE001  psycopg may not be installed, so its errors have no name here
+                select.select([], [], [], 0.02)
+            else:
+                return
+        raise AssertionError("PostgreSQL does not answer: " + (self.folder / "log").read_text())
+
+    def stop(self, *, immediately: bool = False) -> None:
+        """Stop it, with or without an orderly end."""
+        if self._process is not None:
+            self._process.send_signal(3 if immediately else 2)  # SIGQUIT: at once; SIGINT: after rolling back
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def delete(self) -> None:
+        """Stop it and delete its data."""
+        self.stop(immediately=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Execute a statement outside of a transaction; its rows."""
+        engine = create_engine(self.url(database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql(statement)
+            return [tuple(row) for row in found] if found.returns_rows else []
+
+
+@cache
+def shared() -> Server:
+    """The server of all tests of this process that do not stop it, with a template of a new database."""
+    server = Server.create()
+    atexit.register(server.delete)
+    server.start()
+    server.execute(f"CREATE DATABASE {TEMPLATE}")
+    database = database_at(server.url(TEMPLATE))
+    database.open()
+    database.close()
+    return server
+
+
+_numbers = iter(range(1, 1_000_000))
+
+
+def new_url(template: str = TEMPLATE) -> URL:
+    """The URL of a new database on the shared server, as the migrations make it.
+
+    :param template: the database to copy; "template0" is empty.
+    """
+    name = f"test_{next(_numbers)}"
+    shared().execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    return shared().url(name)
+
+
+@contextmanager
+def open_new() -> Iterator[Database]:
+    """An empty database, open: one for all tests of this process, because to create one takes as long as ten tests."""
+    database = database_at(_reused())
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
+        shared().execute(_EMPTY, _reused().database or "")
+
+
+@cache
+def _reused() -> URL:
+    return new_url()
+
+
+_TABLES = [table.name for table in reversed(metadata.sorted_tables) if table.name not in {"change", "schema_version"}]
+_EMPTY = "; ".join(
+    [
+        # Whoever a test has left behind waits for nothing any more.
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()",
+        *(f"DELETE FROM {table}" for table in [*_TABLES, "change"]),
+        *(f"ALTER SEQUENCE {table}_id_seq RESTART" for table in ("account", "activity", "revocation")),
+    ]
+)
+
+
+def _as_options(settings: tuple[str, ...]) -> list[str]:
+    return [part for setting in settings for part in ("-c", setting)]
+
+
+def _user() -> dict[str, Any]:
+    """Arguments for subprocess, so that the server is not root's."""
+    if os.geteuid():
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
