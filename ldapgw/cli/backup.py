@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -12,11 +13,12 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, act, is_missing, pass_site
 from ldapgw.errors import UserError
-from ldapgw.server.state_dir import lock_holder_pid
+from ldapgw.server.state_dir import DATABASE_FILE, lock_holder_pid
 from ldapgw.store import activity
 from ldapgw.store.activity import Act
-from ldapgw.store.backup import back_up
+from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.backup import restore as put_back
+from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.key_rotation import rotate
 from ldapgw.store.secrets import SecretBox, new_key
@@ -31,10 +33,16 @@ def backup(site: Site, file: Path) -> None:
     An existing FILE is replaced. The key is not in it. FILE keeps the contacts of people who disconnect later, so
     delete it when you no longer need it.
     """
-    database = _database_file(site)
-    if is_missing(database):
+    database = site.database_file
+    if database is None:
+        with site.open_store() as on_server:
+            if not on_server.runs_beside:
+                raise UserError(f"{site.server_name}: there is no database yet")
+            back_up_server(on_server, file)
+    elif is_missing(database):
         raise UserError(f"{database}: there is no database yet")
-    back_up(database, file)
+    else:
+        back_up(database, file)
     size = file.stat().st_size / (1 << 20)
     print_line(
         f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_file} elsewhere."
@@ -54,14 +62,20 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     """Restore a backup.
 
     Accounts, contacts and phones will be as they are in FILE. A running gateway continues with them. The present
-    database is kept beside it for 30 days.
+    database is kept for 30 days, beside it or, if it is on a server, in state_dir.
     """
     confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
-    database = _database_file(site)
+    database = site.database_file
     prepare_state_dir(site.state_dir)
     # The cached books do not match the restored contacts; a running gateway caches its books anew.
     site.book_cache.prune()
-    put_back(file, database, SecretBox.open(site.key_file, create=False))
+    secret_box = SecretBox.open(site.key_file, create=False)
+    if database is None:
+        with closing(database_at(site.database_url)) as on_server:
+            on_server.open()
+            restore_server(file, on_server, secret_box, site.state_dir / DATABASE_FILE)
+    else:
+        put_back(file, database, secret_box)
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
     running = lock_holder_pid(site.state_dir) is not None
@@ -81,10 +95,3 @@ def rotate_key(site: Site) -> None:
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
     print_line(f"Encrypted {count} secrets with a new key in {site.key_file}. Keep a copy of it elsewhere.")
-
-
-def _database_file(site: Site) -> Path:
-    """:raises UserError: when the database is not SQLite."""
-    if site.database_file is None:
-        raise UserError("database: is not SQLite's; use the tools that came with it", is_setting=True)
-    return site.database_file

@@ -14,6 +14,7 @@ from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, account_tenant, act, find_account, now, pass_site
 from ldapgw.errors import GoogleError, UserError
 from ldapgw.google.endpoints import Client
+from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts, activity, phones, revocations
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
@@ -103,7 +104,8 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
         entry = act(account.tenant, Act.DISCONNECTED, account.address)
         activity.recorded(connection, entry, revocations.disconnect_account, account.id, now(), revoked=not error)
     site.book_cache.delete(account.id)
-    for line in clean_copies(database.file, now()) if database.file else ():
+    disconnected = None if database.file else database.run(accounts.read_disconnected)
+    for line in clean_copies(database.file or site.state_dir / DATABASE_FILE, now(), disconnected):
         hint(f"! {line}")
     return error and (
         f"its access is not revoked at Google yet ({error}). The gateway keeps trying for a day; the owner can do it "

@@ -43,6 +43,7 @@ _MODULES = {
     "backup": "backup",
     "restore": "backup",
     "rotate-key": "backup",
+    "database": "database",
     "completion": "completion",
 }
 # The headings of the help, by the first command below each.

@@ -91,6 +91,12 @@ class Site:
         url = make_url(self.database_url)
         return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
+    @property
+    def server_name(self) -> str:
+        """The address of a database on a server, without user and password."""
+        url = make_url(self.database_url)
+        return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
+
     @contextmanager
     def open_store(self) -> Iterator[Database]:
         """Open the database to read or change existing data.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import make_url
 
 from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
 from ldapgw.cli.help import examples
@@ -92,7 +91,7 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         "ldap_url": ldap_url(site.config),
         "database": {
             "file": str(site.database_file or "") or None,
-            "server": _server(site),
+            "server": None if site.database_file else site.server_name,
             "size": _size(site),
             "error": held.error or None,
         },
@@ -225,12 +224,6 @@ def _begun_at(site: Site) -> float | None:
         return (site.state_dir / LOCK_FILE).stat().st_mtime
     except OSError:
         return None
-
-
-def _server(site: Site) -> str | None:
-    """The address of a database that is no file, without user and password."""
-    url = make_url(site.database_url)
-    return None if site.database_file else f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
 
 
 def _size(site: Site) -> int | None:

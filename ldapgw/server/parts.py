@@ -47,11 +47,12 @@ from ldapgw.server.process_group import GroupLeader, GroupMember
 from ldapgw.server.process_link import ProcessLink
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.supervisor import Seat
 from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tenant, web_tenant
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
+from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
@@ -253,13 +254,25 @@ def _storage(env: _Environment, workers: _Workers) -> _Storage:
         store=store,
         sync_store=SyncStore(store),
         clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
-        copy_cleaner=CopyCleaner(clock=env.wall_clock, database=env.state.database.file, run_off_thread=workers.copies),
+        copy_cleaner=_copy_cleaner(env, workers, store),
         record_pruner=RecordPruner(
             clock=env.wall_clock,
             store=store,
             keep={tenant.name: float(tenant.activity_keep) for tenant in env.config.tenant},
         ),
         provisioning_cleaner=ProvisioningCleaner(clock=env.wall_clock, store=store),
+    )
+
+
+def _copy_cleaner(env: _Environment, workers: _Workers, store: MonitoredStore) -> CopyCleaner:
+    database = env.state.database
+    if not database.runs_beside:
+        return CopyCleaner(clock=env.wall_clock, database=database.file, run_off_thread=workers.copies)
+    return CopyCleaner(
+        clock=env.wall_clock,
+        database=env.state_dir / DATABASE_FILE,
+        run_off_thread=workers.copies,
+        read_disconnected=lambda: store.read(accounts.read_disconnected),
     )
 
 

@@ -439,6 +439,12 @@ def set_sharing(connection: Connection, account_id: int, sharing: Sharing, share
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
+def read_disconnected(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Read tenant and sub of the disconnected accounts."""
+    rows = connection.execute(select(account.c.tenant, account.c.sub).where(account.c.connected_at.is_(None)))
+    return tuple((row.tenant, row.sub) for row in rows)
+
+
 def holds_grant(grant: Account) -> ColumnElement[bool]:
     """SQL condition: the account still has the same grant, not the grant of a later consent."""
     return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)

@@ -14,18 +14,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes
 from ldapgw.store.copies import SIDE_FILE_ENDINGS
-from ldapgw.store.database import check_writable
+from ldapgw.store.database import Database, check_writable, mark_erased
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import unseal_all
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sqlite import BUSY_SECONDS
 from ldapgw.store.tables import account, consent_flow, sign_in
+from ldapgw.store.transfer import copy_all
 
 _TRY_SECONDS = 0.25
 # Result codes of a database that is damaged or lacks the tables of ldapgw.
@@ -48,6 +49,56 @@ def back_up(database: Path, file: Path) -> None:
             copy.execute("PRAGMA journal_mode = DELETE")
             if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise DamagedStore(f"{database}: is damaged; nothing was backed up")
+
+
+def back_up_server(database: Database, file: Path) -> None:
+    """Copy a database on a server into a file as `back_up` makes it; an existing file is replaced.
+
+    :raises StoreError: when the copy fails; `file` is unchanged then.
+    """
+    with _store_errors(file), replace_file(file) as new:
+        copy = database_at(f"sqlite:///{new}", keeps_copies=False)
+        try:
+            copy.open()
+            with database.begin_read() as source, copy.begin() as target:
+                copy_all(source, target)
+        finally:
+            copy.close()
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: Path) -> None:
+    """Restore a backup into a database on a server, in one transaction.
+
+    :param kept: the file that gets what the database held; the backup is prepared beside it.
+    :raises StoreError: when the restore fails; the database is unchanged then.
+    """
+    work = kept.with_name(kept.name + ".restoring")
+    with _store_errors(work):
+        try:
+            _clear(work)
+            work.touch(mode=0o600)
+            with _store_errors(file):
+                _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
+                _refuse_empty(work, file)
+            latest = database.run(_highest_generation)
+            _prepare(work, file, secret_box, latest)
+            back_up_server(database, kept.with_name(kept.name + ".before-restore"))
+            prepared = database_at(f"sqlite:///{work}", keeps_copies=False)
+            try:
+                with prepared.begin_read() as source, database.begin() as target:
+                    mark_erased(target)
+                    copy_all(source, target)
+            finally:
+                prepared.close()
+        finally:
+            _clear(work)
+
+
+def _highest_generation(connection: Connection) -> int:
+    found: int = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
+    return found
 
 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:

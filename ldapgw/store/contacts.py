@@ -175,11 +175,12 @@ def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
     :raises DamagedStore: when a contact cannot be decoded.
     """
     query = _with_photos(connection, account_id, contact.c.content).where(contact.c.content.is_not(None))
-    for row in connection.execute(query, execution_options={"yield_per": CHUNK}):
-        decoded = _decode(row.content, row.jpeg)
-        if decoded is None:
-            raise DamagedStore("a stored contact cannot be read")
-        yield decoded
+    with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
+        for row in rows:
+            decoded = _decode(row.content, row.jpeg)
+            if decoded is None:
+                raise DamagedStore("a stored contact cannot be read")
+            yield decoded
 
 
 def read_persons(

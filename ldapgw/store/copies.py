@@ -42,19 +42,31 @@ _LEFTOVER = re.compile(r"\.restoring|\..+\.new")
 log = Logger()
 
 
+async def _from_the_file() -> None:
+    return None
+
+
 class CopyCleaner(Service):
     """Cleans the copies at the start, daily, and when an account was disconnected.
 
     :param clock: its seconds are those since the epoch.
     :param database: the file of the database; None: there is none, and so no copy.
     :param run_off_thread: calls a function with its arguments on a thread.
+    :param read_disconnected: reads tenant and sub of the disconnected accounts of a database on a server; None: they
+        are read from the file.
     """
 
     def __init__(
-        self, *, clock: IReactorTime, database: Path | None, run_off_thread: Callable[..., Awaitable[Any]]
+        self,
+        *,
+        clock: IReactorTime,
+        database: Path | None,
+        run_off_thread: Callable[..., Awaitable[Any]],
+        read_disconnected: Callable[[], Awaitable[Collection[tuple[str, str]] | None]] = _from_the_file,
     ) -> None:
         self._clock = clock
         self._database = database
+        self._read_disconnected = read_disconnected
         self._run_off_thread = run_off_thread
         self._timer = LoopingCall(self.clean)
         self._timer.clock = clock
@@ -75,19 +87,22 @@ class CopyCleaner(Service):
 
     async def _clean(self) -> None:
         if self._database is not None:
-            for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds()):
+            disconnected = await self._read_disconnected()
+            for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds(), disconnected):
                 log.warn("{line}", line=line)
 
 
-def clean_copies(database: Path, now: float) -> list[str]:
+def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str, str]] | None = None) -> list[str]:
     """Remove disconnected accounts from the copies of a database, and delete old copies; may take a while.
 
+    :param database: the file of the database; of one on a server, the file beside which its copies are.
+    :param disconnected: tenant and sub of the disconnected accounts; None: they are read from the file.
     :param now: seconds since the epoch.
     :returns: a line for each copy that was deleted, or should have been.
     """
     lines = []
     with _lock(database):
-        disconnected = _disconnected_accounts(database)
+        disconnected = _disconnected_accounts(database) if disconnected is None else disconnected
         for file in sorted(database.parent.iterdir()):
             ending = file.name.removeprefix(database.name)
             if ending == file.name or not (_COPY.fullmatch(ending) or _LEFTOVER.fullmatch(ending)):

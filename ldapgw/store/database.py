@@ -63,7 +63,8 @@ class Database(ABC):
     """The database and its transactions.
 
     :ivar runs_beside: whether transactions that are not exclusive run side by side, and lock rows.
-    :ivar accepts_unfinished_copy: whether to open a database into which a copy has not ended.
+    :ivar unfinished_copy_of: the name of the database that a copy into this one comes from, until that has ended;
+        without it such a database is not opened.
     :ivar name: how messages call the database; without a password.
     :ivar url: with its password, if it has one.
     :ivar file: the file of the database; None: the database is in memory, or on a server.
@@ -72,7 +73,7 @@ class Database(ABC):
     """
 
     runs_beside = False
-    accepts_unfinished_copy = False
+    unfinished_copy_of: str | None = None
     name: str
     url: URL
     file: Path | None
@@ -154,6 +155,12 @@ class Database(ABC):
     def position(self, connection: Connection) -> Position:
         """Where the snapshot of a transaction stands; to be asked before anything is read."""
 
+    def lift_time_limit(self, connection: Connection) -> None:  # noqa: B027  few engines have one
+        """Let the statements of a transaction take as long as they need."""
+
+    def renumber(self, connection: Connection) -> None:  # noqa: B027  few engines have sequences
+        """Have new rows get higher numbers than all that there are, after rows with numbers were copied."""
+
     @abstractmethod
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
         """See `check_writable`."""
@@ -219,19 +226,20 @@ def is_current(connection: Connection, database: Database) -> bool:
         raise StoreError(
             f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed"
         )
-    if stored is not None and stored.copied_from is not None and not database.accepts_unfinished_copy:
+    if stored is not None and stored.copied_from is not None and database.unfinished_copy_of is None:
         raise StoreError(f"{database.name}: a copy into it has not ended; run the same ldapgw database copy again")
     return found is not None and found not in known[1:]
 
 
 def upgrade(connection: Connection) -> None:
-    """Create the tables, or upgrade them to the newest version."""
+    """Create the tables, or upgrade them to the newest version; new ones for a copy are marked as unfinished."""
     config = _alembic()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     version = {"revision": revisions()[0], "readable_from": _readable_from()}
     if not connection.execute(update(schema_version).values(version)).rowcount:
-        connection.execute(insert(schema_version).values(version))
+        copied_from = database_of(connection).unfinished_copy_of
+        connection.execute(insert(schema_version).values(**version, copied_from=copied_from))
 
 
 def _readable_from() -> str:

@@ -261,6 +261,15 @@ class PostgresqlDatabase(Database):
         ).one()
         return Position(row[1], row[0], row[2])
 
+    def lift_time_limit(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+    def renumber(self, connection: Connection) -> None:
+        for table in _NUMBERED:
+            last = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608  our own names
+            connection.exec_driver_sql(f"SELECT setval('{table}_id_seq', ({last}), false)")
+
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:  # noqa: ARG002  the server checks
         connection.exec_driver_sql("UPDATE schema_version SET revision = revision")
 
@@ -438,6 +447,8 @@ _MARKED = (
     ("source", "account", "account_id", ("state",)),
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
+# Their rows get numbers from a sequence.
+_NUMBERED = ("account", "activity", "revocation")
 # A change of these is told too; "change" has the marks.
 _TOLD = ("change", "recording", "alarm", "oauth_client")
 

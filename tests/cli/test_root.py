@@ -39,6 +39,7 @@ COMMANDS = [
     "backup",
     "restore",
     "rotate-key",
+    "database",
     "completion",
 ]
 

@@ -186,6 +186,7 @@ _EMPTY = "; ".join(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid()",
         *(f"DELETE FROM {table}" for table in [*_TABLES, "change"]),
+        "UPDATE schema_version SET copied_from = NULL",
         *(f"ALTER SEQUENCE {table}_id_seq RESTART" for table in ("account", "activity", "revocation")),
     ]
 )

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""Copies all that a database holds into another one, whatever their engines: for backups and ``database copy``.
+
+Marks of changes are not copied: the target's triggers make their own, and every look reads all once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, delete, insert, select, update
+
+from ldapgw.errors import StoreError
+from ldapgw.store import changes
+from ldapgw.store.database import Database, database_of
+from ldapgw.store.tables import change, metadata, schema_version
+
+# In the order in which their rows can be inserted.
+TABLES: tuple[Table, ...] = tuple(
+    table for table in metadata.sorted_tables if table is not change and table is not schema_version
+)
+_CHUNK = 500
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a table holds: the number of its rows and a hash of all of them, in the order of their keys."""
+
+    rows: int
+    sha256: str
+
+
+def copy_all(source: Connection, target: Connection) -> None:
+    """Replace all that the target holds by what the source holds, in the target's transaction."""
+    database_of(target).lift_time_limit(target)
+    for table in reversed(TABLES):
+        target.execute(delete(table))
+    for table in TABLES:
+        for rows in _chunks(_read(source, table)):
+            _insert(target, table, rows)
+    finish(target)
+
+
+def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
+    """Make the target hold what the source holds, in many transactions; what is there already is not written again.
+
+    It may be called again after it was killed.  Until `mark_complete` no gateway uses the target.
+
+    :param source: a transaction that reads one snapshot.
+    :param target: opened with `Database.unfinished_copy_of`.
+    :param report: called with each table's name and number of rows.
+    :returns: the number of rows.
+    :raises StoreError: when one of the databases cannot be used, or a table is not the same afterwards.
+    """
+    for table in reversed(TABLES):
+        _delete_others(source, target, table)
+    total = 0
+    for table in TABLES:
+        with target.begin_read() as present:
+            for changed in _chunks(_differences(source, present, table)):
+                new = [row for row, is_new in changed if is_new]
+                with target.begin() as connection:
+                    if new:
+                        _insert(connection, table, new)
+                    for row, is_new in changed:
+                        if not is_new:
+                            _update(connection, table, row)
+        expected = digest(source, table)
+        with target.begin_read() as copied:
+            if digest(copied, table) != expected:
+                raise StoreError(f"{target.name}: the table {table.name} is not the same; run the copy again")
+        report(table.name, expected.rows)
+        total += expected.rows
+    return total
+
+
+def is_unfinished(connection: Connection) -> bool:
+    """Whether a copy into the database has begun and not ended."""
+    return connection.execute(select(schema_version.c.copied_from)).scalar_one() is not None
+
+
+def mark_unfinished(connection: Connection) -> None:
+    """Keep gateways from using the target of a copy until `mark_complete`."""
+    connection.execute(update(schema_version).values(copied_from=database_of(connection).unfinished_copy_of))
+
+
+def mark_complete(connection: Connection) -> None:
+    """Let gateways use the target of a copy."""
+    finish(connection)
+    connection.execute(update(schema_version).values(copied_from=None))
+
+
+def finish(connection: Connection) -> None:
+    """Have new rows get numbers that are free, and every look at the database read all once."""
+    database_of(connection).renumber(connection)
+    changes.begin_epoch(connection)
+
+
+def holds_anything(connection: Connection) -> bool:
+    """Whether any table has a row."""
+    return any(connection.execute(select(table).limit(1)).first() is not None for table in TABLES)
+
+
+def digest(connection: Connection, table: Table) -> Digest:
+    """Count and hash the rows of a table."""
+    count, octets = 0, hashlib.sha256()
+    for row in _read(connection, table):
+        octets.update(repr(row).encode("utf-8", "surrogatepass"))
+        count += 1
+    return Digest(count, octets.hexdigest())
+
+
+def _read(connection: Connection, table: Table) -> Iterator[Row]:
+    """All rows in the order of their keys; text without NUL, which PostgreSQL cannot store."""
+    query = select(table).order_by(*table.primary_key.columns)
+    with connection.execute(query, execution_options={"yield_per": _CHUNK}) as rows:
+        for row in rows:
+            yield tuple(value.replace("\0", "") if isinstance(value, str) else value for value in row)
+
+
+def _key(table: Table, row: Row) -> Row:
+    return tuple(value for column, value in zip(table.columns, row, strict=True) if column.primary_key)
+
+
+def _differences(source: Connection, target: Connection, table: Table) -> Iterator[tuple[Row, bool]]:
+    """The rows of the source that the target does not have, or has otherwise; and whether it does not have them."""
+    others = _read(target, table)
+    other = next(others, None)
+    for row in _read(source, table):
+        while other is not None and _key(table, other) < _key(table, row):
+            other = next(others, None)
+        if other is None or _key(table, other) != _key(table, row):
+            yield row, True
+        elif other != row:
+            yield row, False
+
+
+def _delete_others(source: Connection, target: Database, table: Table) -> None:
+    """Delete the target's rows whose keys the source does not have."""
+    with target.begin_read() as present:
+        ours, gone = _read(source, table), []
+        row = next(ours, None)
+        for other in _read(present, table):
+            while row is not None and _key(table, row) < _key(table, other):
+                row = next(ours, None)
+            if row is None or _key(table, row) != _key(table, other):
+                gone.append(_key(table, other))
+    for keys in _chunks(gone):
+        with target.begin() as connection:
+            for key in keys:
+                connection.execute(delete(table).where(_is(table, key)))
+
+
+def _is(table: Table, key: Row) -> Any:
+    return and_(*(column == value for column, value in zip(table.primary_key.columns, key, strict=True)))
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    names = [column.name for column in table.columns]
+    connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _update(connection: Connection, table: Table, row: Row) -> None:
+    values = {column.name: value for column, value in zip(table.columns, row, strict=True) if not column.primary_key}
+    connection.execute(update(table).where(_is(table, _key(table, row))).values(values))
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""All that a database holds, copied to another engine and back; a copy that was killed goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError
+from ldapgw.store import accounts, changes, phones, tables, transfer
+from ldapgw.store.backup import back_up, back_up_server, restore_server
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.store.secrets import SecretBox
+from tests.support.postgresql import needs_postgresql, new_url, open_new
+from tests.support.stage.databases import open_file
+from tests.support.stage.sync import DESK, GRANT, NOW
+
+pytestmark = needs_postgresql
+
+BOX = SecretBox([Fernet.generate_key()])
+PERSONS = 1_200
+
+
+def fill(connection: Connection) -> None:
+    """An account, its phone and contacts, the second account disconnected; numbers that are not in a row."""
+    for number, sub in enumerate(("sub-1", "sub-2", "sub-3")):
+        account_id = accounts.connect(connection, BOX, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW + number)
+        assert account_id is not None
+        row = {"account_id": account_id, "source": "contacts", "source_id": "s", "content": b"\x00\xff{}"}
+        row |= {"numbers": 1, "unreadable": 0, "digest": b"\x00" * 16, "missed_at": NOW + 1 / 3}
+        if number != 1:
+            rows = [{**row, "uid": f"c{uid}"} for uid in range(PERSONS)]
+            connection.execute(insert(tables.contact), rows)
+            names = {"resource_name": "contactGroups/1", "name": "Größe 中 \0 'x'"}
+            connection.execute(insert(tables.label).values(account_id=account_id, **names))
+    accounts.remove(connection, 2, with_phones=False)
+    phones.add(connection, replace(DESK, account_id=1))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Database]:
+    """An SQLite database with content."""
+    with closing(open_file(tmp_path / "ldapgw.db")) as database:
+        database.run(fill)
+        yield database
+
+
+@pytest.fixture
+def server() -> Iterator[Database]:
+    with open_new() as database:
+        yield database
+
+
+def held(database: Database) -> dict[str, transfer.Digest]:
+    with database.begin_read() as connection:
+        return {table.name: transfer.digest(connection, table) for table in transfer.TABLES}
+
+
+def unfinished(database: Database) -> Database:
+    """The target of a copy."""
+    target = database_at(database.engine.url)
+    target.unfinished_copy_of = "another"
+    target.open()
+    target.run(transfer.mark_unfinished)
+    return target
+
+
+class Killed(BaseException):
+    """The copy ends in the middle."""
+
+
+def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tmp_path: Path) -> None:
+    """Killed after any table, gone on with; the target can be used when all is there, and not before."""
+    before = held(file)
+    target = unfinished(server)
+    copied: list[str] = []
+
+    def kill_after(table: str, _rows: int) -> None:
+        if table not in copied:
+            copied.append(table)
+            raise Killed
+
+    rows = 0
+    while not rows:
+        with file.begin_read() as source:
+            try:
+                rows = transfer.resume_copy(source, target, kill_after)
+            except Killed:
+                with pytest.raises(StoreError, match="a copy into it has not ended; run the same ldapgw database copy"):
+                    server.open()
+    assert copied == [table.name for table in transfer.TABLES]
+    target.run(transfer.mark_complete)
+    server.open()
+    assert held(server) == before == held(file)
+    assert rows == sum(digest.rows for digest in before.values())
+    # What is added from now on gets a number of its own.
+    assert server.run(accounts.connect, BOX, "acme", replace(GRANT, sub="sub-4"), Sharing.PRIVATE, NOW) == 4
+    back = unfinished(open_file(tmp_path / "back.db"))
+    with server.begin_read() as source:
+        transfer.resume_copy(source, back, lambda *_: None)
+    back.run(transfer.mark_complete)
+    assert held(back) == held(server)
+    back.close()
+    target.close()
+
+
+def test_what_has_changed_between_two_attempts_is_copied_too(file: Database, server: Database) -> None:
+    """Rows that came, went and changed, in the middle of what was there already."""
+    target = unfinished(server)
+    with file.begin_read() as source:
+        transfer.resume_copy(source, target, lambda *_: None)
+    with file.begin() as connection:
+        connection.execute(delete(tables.contact).where(tables.contact.c.uid == "c7"))
+        connection.execute(update(tables.contact).where(tables.contact.c.uid == "c8").values(numbers=9))
+        accounts.remove(connection, 3, with_phones=True)
+        phones.add(connection, replace(DESK, name="a"))
+    with file.begin_read() as source:
+        transfer.resume_copy(source, target, lambda *_: None)
+    assert held(server) == held(file)
+    target.close()
+
+
+def test_a_difference_is_found(file: Database, server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any value of any row."""
+    target = unfinished(server)
+    monkeypatch.setattr(transfer, "_insert", lambda *_: None)
+    with file.begin_read() as source, pytest.raises(StoreError, match="the table account is not the same"):
+        transfer.resume_copy(source, target, lambda *_: None)
+    target.close()
+
+
+def test_a_backup_of_postgresql_is_one_of_sqlite(server: Database, tmp_path: Path) -> None:
+    """It is restored into the same database, into another one, and into a file, in one transaction."""
+    server.run(fill)
+    before = held(server)
+    back_up_server(server, tmp_path / "monday.db")
+    assert (tmp_path / "monday.db").stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"monday.db"}
+    with server.begin_read() as connection:
+        cursor = changes.read_since(connection, None).cursor
+    server.run(phones.remove, DESK.name)
+    restore_server(tmp_path / "monday.db", server, BOX, tmp_path / "ldapgw.db")
+    after = held(server)
+    # Generations are higher than all that were published, and syncs are not running.
+    assert {name for name in before if before[name] != after[name]} == {"account"}
+    assert server.run(phones.read_all) == (replace(DESK, account_id=1),)
+    with server.begin_read() as connection:
+        found = changes.read_since(connection, cursor)
+        assert found.is_whole
+        assert {account.generation for account in found.accounts.values() if account} == {1000}
+    assert {path.name for path in tmp_path.iterdir()} == {"monday.db", "ldapgw.db.before-restore"}
+    with closing(database_at(f"sqlite:///{tmp_path / 'ldapgw.db.before-restore'}")) as kept:
+        kept.open()
+        assert kept.run(phones.read_all) == ()
+
+
+def test_a_backup_of_sqlite_is_restored_into_postgresql(file: Database, server: Database, tmp_path: Path) -> None:
+    """As on a new server."""
+    assert file.file is not None
+    (tmp_path / "backups").mkdir()
+    back_up(file.file, tmp_path / "backups" / "monday.db")
+    restore_server(tmp_path / "backups" / "monday.db", server, BOX, tmp_path / "other.db")
+    before, after = held(file), held(server)
+    assert {name for name in before if before[name] != after[name]} == {"account"}
+    with server.begin() as connection:
+        assert connection.execute(select(tables.label.c.name)).scalars().all() == ["Größe 中  'x'"] * 2
+
+
+def test_a_backup_that_does_not_fit_changes_nothing(file: Database, server: Database, tmp_path: Path) -> None:
+    """It has another key, or is none."""
+    assert file.file is not None
+    (tmp_path / "backups").mkdir()
+    back_up(file.file, tmp_path / "backups" / "monday.db")
+    (tmp_path / "backups" / "text.db").write_text("nothing " * 500)
+    server.run(phones.add, DESK)
+    before = held(server)
+    for name, told in (("monday.db", "was made under another key"), ("text.db", "file is not a database")):
+        other = SecretBox([Fernet.generate_key()])
+        with pytest.raises(StoreError, match=told):
+            restore_server(tmp_path / "backups" / name, server, other, tmp_path / "other.db")
+    assert held(server) == before
+    assert not list(tmp_path.glob("other.db*"))
+
+
+def test_an_empty_target_is_marked_before_it_has_tables() -> None:
+    """Killed at any moment, it is not taken for a new database."""
+    with closing(database_at(new_url(template="template0"))) as target:
+        target.unfinished_copy_of = "another"
+        target.open()
+        assert target.run(transfer.is_unfinished)
+        with closing(database_at(target.engine.url)) as gateway, pytest.raises(StoreError, match="has not ended"):
+            gateway.open()
