@@ -15,7 +15,7 @@ from ldapgw.store.account_status import timestamp
 from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 
 # A character for each day: all syncs good, some failed, all failed, none.
-_LEGEND = "✓ all good · ! some failed · ✗ all failed · – none"
+_LEGEND = "✓ all good · ! some failed · ✗ all failed · ○ all postponed · – none"
 
 
 @click.command(epilog=examples("ldapgw history", "ldapgw history alice@acme.example"))
@@ -57,11 +57,11 @@ def _print_attempts(attempts: tuple[SyncAttempt, ...], address: str, *, as_json:
     else:
         rows = [
             (
-                "✗" if one.error else "✓",
+                "○" if one.is_postponed else "✗" if one.error else "✓",
                 local_time(one.ended_at, now()),
                 "full" if one.is_full else "update",
                 f"{one.seconds:.1f}",
-                one.error or figures_text(one.figures),
+                f"postponed ({one.error})" if one.is_postponed else one.error or figures_text(one.figures),
             )
             for one in attempts
         ]
@@ -81,7 +81,7 @@ def figures_text(figures: SyncFigures) -> str:
 
 def _sign(day: SyncDay) -> str:
     if not day.ok + day.failed:
-        return "–"
+        return "○" if day.is_postponed else "–"
     return "✓" if not day.failed else "!" if day.ok else "✗"
 
 
@@ -100,4 +100,5 @@ def attempt_json(one: SyncAttempt) -> dict[str, Any]:
         "removed": one.figures.removed,
         "skipped": one.figures.skipped,
         "error": one.error or None,
+        "postponed": one.is_postponed,
     }

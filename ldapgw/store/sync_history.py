@@ -5,6 +5,8 @@ An attempt has the number that `ldapgw.store.accounts.Account.attempts` had when
 transaction that changes the contacts, its end in the transaction that records the end of the sync.  An attempt that was
 killed in between keeps its figures: the next attempt has the same number and goes on with it.
 
+An attempt that was postponed because Google cannot be reached counts neither as a success nor as a failure.
+
 Fifty attempts cover a working day; the table ``sync_day`` has two weeks.
 """
 
@@ -24,6 +26,8 @@ KEPT_ATTEMPTS = 50
 SUMMARY_DAYS = 14
 _KEPT_DAYS = SUMMARY_DAYS + 1
 _DAY = 86400
+# Stands before the error code of an attempt that was postponed.
+_POSTPONED = "postponed/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class SyncAttempt:
     :ivar seconds: how long the attempt took.
     :ivar is_full: whether a full listing was applied, not only changes.
     :ivar error: error code of ``status.json``; empty: the sync succeeded.
+    :ivar is_postponed: whether nothing was tried, because Google could not be reached for other accounts (`error`).
     """
 
     number: int
@@ -69,6 +74,7 @@ class SyncAttempt:
     is_full: bool
     figures: SyncFigures
     error: str = ""
+    is_postponed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,14 @@ class SyncDay:
     :ivar ok: attempts that succeeded.
     :ivar failed: attempts that failed.
     :ivar changes: contacts that were added, changed or removed.
+    :ivar is_postponed: whether all attempts of the day were postponed.
     """
 
     day: int
     ok: int = 0
     failed: int = 0
     changes: int = 0
+    is_postponed: bool = False
 
 
 def day_of(seconds: float) -> int:
@@ -136,18 +144,27 @@ def add_figures(
 
 
 def record_end(
-    connection: Connection, account_id: int, number: int, begun_at: float, now: float, error: str = ""
+    connection: Connection,
+    account_id: int,
+    number: int,
+    begun_at: float,
+    now: float,
+    error: str = "",
+    *,
+    is_postponed: bool = False,
 ) -> None:
     """Record the end of an attempt, in the transaction that records it with the account.
 
     :param number: the account's `attempts` when the sync began.
     :param error: error code of ``status.json``; empty: the sync succeeded.
+    :param is_postponed: see `SyncAttempt`.
     """
     seconds = max(now - begun_at, 0.0)  # the clock may have been set back
     values = {"account_id": account_id, "number": number, "now": now, "seconds": seconds, "is_full": False}
-    connection.execute(_END, values | {"error": error or None})
+    connection.execute(_END, values | {"error": f"{_POSTPONED}{error}" if is_postponed else error or None})
     connection.execute(_PRUNE, {"account_id": account_id, "number": number - KEPT_ATTEMPTS})
-    _count(connection, account_id, now, ok=int(not error), failed=int(bool(error)))
+    # A day that has only postponed attempts has a row without a count.
+    _count(connection, account_id, now, ok=int(not error), failed=int(bool(error) and not is_postponed))
 
 
 def prune_days(connection: Connection, now: float) -> None:
@@ -173,7 +190,7 @@ def summarize_account(connection: Connection, account_id: int, now: float) -> tu
     """The last `SUMMARY_DAYS` days of an account, the oldest first; the last one is the present day."""
     first = day_of(now) - SUMMARY_DAYS + 1
     days = select(sync_day).where(sync_day.c.account_id == account_id, sync_day.c.day >= first)
-    return _summary((SyncDay(row.day, row.ok, row.failed, row.changes) for row in connection.execute(days)), now)
+    return _summary((_sync_day(row.day, row.ok, row.failed, row.changes) for row in connection.execute(days)), now)
 
 
 def summarize_tenant(connection: Connection, tenant: str, now: float) -> tuple[SyncDay, ...]:
@@ -186,7 +203,7 @@ def summarize_tenant(connection: Connection, tenant: str, now: float) -> tuple[S
         .where(account.c.tenant == tenant, sync_day.c.day >= first)
         .group_by(sync_day.c.day)
     )
-    return _summary((SyncDay(*row) for row in connection.execute(days)), now)
+    return _summary((_sync_day(*row) for row in connection.execute(days)), now)
 
 
 def _count(
@@ -198,7 +215,14 @@ def _count(
 
 def _attempt(row: Row[Any]) -> SyncAttempt:
     figures = SyncFigures(row.added, row.changed, row.removed, row.skipped)
-    return SyncAttempt(row.number, row.ended_at, row.seconds, row.is_full, figures, row.error or "")
+    error, is_postponed = row.error or "", (row.error or "").startswith(_POSTPONED)
+    return SyncAttempt(
+        row.number, row.ended_at, row.seconds, row.is_full, figures, error.removeprefix(_POSTPONED), is_postponed
+    )
+
+
+def _sync_day(day: int, ok: int, failed: int, changes: int) -> SyncDay:
+    return SyncDay(day, ok, failed, changes, is_postponed=not (ok or failed or changes))
 
 
 def _summary(found: Iterable[SyncDay], now: float) -> tuple[SyncDay, ...]:

@@ -201,12 +201,14 @@ def postpone(
     *,
     reason: str = "",
     begun_at: float | None = None,
+    is_outage: bool = False,
 ) -> None:
     """Record that a sync did not take place; an earlier error of the account stays.
 
     :param code: error code for an account without an earlier error; empty: no error.
     :param reason: error code for the history of syncs.
     :param begun_at: see `end`.
+    :param is_outage: whether nothing was tried, because other accounts could not sync; this is no failure.
     """
     values: dict[str, object] = {
         "syncing": False,
@@ -219,7 +221,8 @@ def postpone(
         values["error_code"] = func.coalesce(account.c.error_code, code)
     postponed = connection.execute(update(account).where(holds_grant(grant)).values(values))
     if postponed.rowcount > 0 and begun_at is not None:
-        sync_history.record_end(connection, grant.id, grant.attempts, begun_at, now, reason)
+        attempts = grant.attempts
+        sync_history.record_end(connection, grant.id, attempts, begun_at, now, reason, is_postponed=is_outage)
 
 
 def is_grant_current(connection: Connection, grant: Account) -> bool:

@@ -319,7 +319,11 @@ sync_attempt = Table(
     Column("changed", Integer, nullable=False, comment="contacts that changed"),
     Column("removed", Integer, nullable=False, comment="contacts that are none any more"),
     Column("skipped", Integer, nullable=False, comment="new and changed persons that were skipped"),
-    Column("error", String, comment="error code of status.json; null: the sync succeeded"),
+    Column(
+        "error",
+        String,
+        comment="error code of status.json, after postponed/ if nothing was tried; null: the sync succeeded",
+    ),
 )
 
 sync_day = Table(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -303,12 +304,11 @@ class SyncScheduler(Service):
         """Postpone the sync while the circuit is open; another account's trial closes the circuit."""
         now, circuit = self._clock.seconds(), self._circuits[account.tenant]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
+        postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
         if circuit.code in _ALARMS:
-            await self._store.run(sync_state.postpone, account, now, now + wait, reason=circuit.code, begun_at=now)
+            await self._store.run(postpone, account, now, now + wait)
             return _Outcome(wait, is_tenant_wide=True)
-        await self._store.run(
-            sync_state.postpone, account, now, now + wait, circuit.code, reason=circuit.code, begun_at=now
-        )
+        await self._store.run(postpone, account, now, now + wait, circuit.code)
         return _Outcome(wait, outage=self._job.project(account))
 
     async def _sync(self, account: Account) -> _Synced:

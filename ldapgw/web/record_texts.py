@@ -115,6 +115,8 @@ def figures_words(figures: SyncFigures) -> Translatable:
 
 def outcome(attempt: SyncAttempt) -> Translatable:
     """How a sync ended, as a sentence."""
+    if attempt.is_postponed:
+        return Phrase(gettext_noop("Postponed: %(why)s."), {"why": Phrase(error_words(attempt.error))})
     if attempt.error:
         return Phrase(gettext_noop("Sync failed: %(why)s."), {"why": Phrase(error_words(attempt.error))})
     return Phrase(gettext_noop("Up to date: %(what)s."), {"what": figures_words(attempt.figures)})
@@ -126,8 +128,12 @@ def strip(days: Iterable[SyncDay]) -> tuple[Bar, ...]:
 
 
 def _bar(day: SyncDay) -> Bar:
+    words: Translatable
+    if day.is_postponed:
+        words = gettext_noop("syncs postponed: Google could not be used")
+        return Bar("quiet", _HEIGHTS["bad"], (day.day + 0.5) * 86400, words)
     kind = "quiet" if not day.ok + day.failed else "good" if not day.failed else "warn" if day.ok else "bad"
-    words: Translatable = gettext_noop("no syncs")
+    words = gettext_noop("no syncs")
     if day.ok + day.failed:
         values = {"ok": day.ok, "failed": day.failed, "changes": day.changes}
         words = Phrase(gettext_noop("syncs: %(ok)s successful, %(failed)s failed; changes: %(changes)s"), values)

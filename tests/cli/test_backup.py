@@ -5,17 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ldapgw.store import accounts
+from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.secrets import SecretBox, read_keys
-from tests.support.site.command_line import Gateway
+from ldapgw.store.sync_history import SyncFigures
+from tests.support.site.command_line import THEN, Gateway
 
 ALICE = "alice@acme.example"
+
+
+def acts(gateway: Gateway) -> list[str]:
+    """What the activity log says was done, the oldest first."""
+    with gateway.begin() as connection:
+        return [one.act for one in activity.read_since(connection, "acme", 0.0)]
 
 
 def test_there_and_back(gateway: Gateway) -> None:
     """A phone that was removed is there again; the gateway that runs is spoken of."""
     gateway.connect(ALICE)
     gateway.run("phones", "add", "desk1", "--account", ALICE)
+    with gateway.begin() as connection:
+        sync_history.add_figures(connection, 1, 0, SyncFigures(added=3), THEN, is_full=True)
+        sync_history.record_end(connection, 1, 0, THEN, THEN + 2)
     backup = gateway.folder / "monday.db"
     said = gateway.run("backup", str(backup))
     assert said.exit_code == 0
@@ -28,6 +38,11 @@ def test_there_and_back(gateway: Gateway) -> None:
     assert list((gateway.state_dir / "images").iterdir()) == []
     assert (said.exit_code, said.stdout) == (0, f"Restored {backup}. Now start the gateway.\n")
     assert [phone["name"] for phone in gateway.json("phones", "list")] == ["desk1"]
+    assert acts(gateway) == ["phone_added", "backup_restored"]
+    with gateway.begin() as connection:
+        (attempt,) = sync_history.read_attempts(connection, 1)
+        (*_, day) = sync_history.summarize_account(connection, 1, THEN)
+    assert (attempt.figures, attempt.seconds, day.ok, day.changes) == (SyncFigures(added=3), 2.0, 1, 3)
     with gateway.running():
         said = gateway.run("restore", str(backup), "--yes")
         assert said.stdout == f"Restored {backup}. The gateway serves it within 2 seconds.\n"
@@ -55,6 +70,7 @@ def test_a_new_key(gateway: Gateway) -> None:
     before = read_keys(gateway.state_dir / "ldapgw.key")
     said = gateway.run("rotate-key")
     assert said.stdout.startswith("Encrypted 2 secrets with a new key in ")
+    assert acts(gateway) == ["key_rotated"]
     after = read_keys(gateway.state_dir / "ldapgw.key")
     assert (len(after), after == before) == (1, False)
     with gateway.begin() as connection:

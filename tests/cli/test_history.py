@@ -34,6 +34,7 @@ def test_the_syncs_of_an_account(gateway: Gateway) -> None:
             "removed": 0,
             "skipped": 0,
             "error": "google_unavailable",
+            "postponed": False,
         },
         {
             "ended": "2026-01-31T09:30:00Z",
@@ -44,6 +45,7 @@ def test_the_syncs_of_an_account(gateway: Gateway) -> None:
             "removed": 20,
             "skipped": 10,
             "error": None,
+            "postponed": False,
         },
     ]
     lines = gateway.run("history", ALICE).stdout.splitlines()
@@ -52,6 +54,17 @@ def test_the_syncs_of_an_account(gateway: Gateway) -> None:
     assert "google_unavailable" in lines[2]
     assert "30 changed, 120 added, 20 removed, 10 skipped" in lines[3]
     assert max(map(len, lines)) <= 80
+
+
+def test_a_postponed_sync_is_no_failure(gateway: Gateway) -> None:
+    account_id = gateway.connect(ALICE)
+    with gateway.begin() as connection:
+        sync_history.record_end(connection, account_id, 0, now(), now(), "network", is_postponed=True)
+    (told,) = gateway.json("history", ALICE)
+    assert (told["error"], told["postponed"]) == ("network", True)
+    assert "○" in gateway.run("history", ALICE).stdout
+    assert "postponed (network)" in gateway.run("history", ALICE).stdout
+    assert "–○ " in gateway.run("history").stdout
 
 
 def test_the_days_of_all_accounts(gateway: Gateway) -> None:

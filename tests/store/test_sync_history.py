@@ -71,6 +71,25 @@ def test_days_begin_at_midnight_utc(connection: Connection, account_id: int) -> 
     assert days[-4:] == (SyncDay(19_998), SyncDay(19_999, 1), SyncDay(20_000, 1, 1), SyncDay(20_001, 1))
 
 
+def test_postponed_attempts_are_no_failures(connection: Connection, account_id: int) -> None:
+    """They have a state of their own, and so has a day that has no other attempts."""
+
+    def postpone(number: int, when: float) -> None:
+        sync_history.record_end(connection, account_id, number, when, when, "network", is_postponed=True)
+
+    postpone(0, MIDNIGHT - DAY)
+    postpone(1, MIDNIGHT)
+    sync_history.record_end(connection, account_id, 2, MIDNIGHT, MIDNIGHT)
+    second, first, _ = sync_history.read_attempts(connection, account_id)
+    assert (first.error, first.is_postponed, second.error, second.is_postponed) == ("network", True, "", False)
+    postponed = SyncDay(19_999, is_postponed=True)
+    for days in (
+        sync_history.summarize_account(connection, account_id, MIDNIGHT),
+        sync_history.summarize_tenant(connection, "acme", MIDNIGHT),
+    ):
+        assert days[-3:] == (SyncDay(19_998), postponed, SyncDay(20_000, 1))
+
+
 def test_a_tenant_has_the_sums_of_its_accounts(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     second_id, foreign_id = connect(connection, secret_box, "2"), connect(connection, secret_box, "1", "other")
     for one in (account_id, second_id, foreign_id):

@@ -11,7 +11,7 @@ import pytest
 from ldapgw.google.endpoints import Client
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.google.sandbox.world import RegisteredClient
-from ldapgw.store import sync_state
+from ldapgw.store import sync_history, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.sync.job import SyncedTenant
 from tests.support.results import result_of
@@ -194,3 +194,23 @@ def test_they_come_back_below_the_projects_limit() -> None:
     assert max(minutes) <= 10
     assert [code(stage, address) for address in addresses] == [""] * 30
     stage.scheduler.stopService()
+
+
+def test_who_waits_for_the_end_of_an_outage_has_not_failed(stage: Stage) -> None:
+    """In the history of syncs: what was only postponed is told apart from what was tried in vain."""
+    for address in (ALICE, BOB, CAROL):
+        stage.connect(address)
+    result_of(stage.scheduler.refresh())
+    stage.world.faults.inject("error_unavailable_503")
+    pass_time(stage, 2 * HOUR)
+    calls = failed = 0
+    for account_id in [stage.account(address).id for address in (ALICE, BOB, CAROL)]:
+        with stage.database.begin() as connection:
+            attempts = sync_history.read_attempts(connection, account_id)
+            days = sync_history.summarize_account(connection, account_id, stage.clock.seconds())
+        tried = [one for one in attempts if one.error and not one.is_postponed]
+        assert {one.error for one in attempts if one.error} == {"google_unavailable"}
+        assert [one for one in attempts if one.is_postponed and one.seconds] == []
+        assert sum(day.failed for day in days) == len(tried)
+        calls, failed = calls + len(attempts), failed + len(tried)
+    assert 3 <= failed < calls - 3

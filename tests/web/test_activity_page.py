@@ -139,10 +139,27 @@ def test_the_account_page_says_how_a_sync_ended(stage: Stage) -> None:
     assert "<rect" not in alice.get("/acme/").body
 
 
+def test_the_overview_sums_up_the_days_of_all_accounts(stage: Stage) -> None:
+    """Of the tenant, in its strip of fourteen days."""
+    connected(stage)
+    (account,) = stage.accounts()
+    with stage.database.begin() as connection:
+        sync_history.add_figures(connection, account.id, 0, SyncFigures(added=2), NOW, is_full=True)
+        for number, error in enumerate(("", "", "network")):
+            sync_history.record_end(connection, account.id, number, NOW, NOW, error)
+    root = stage.browser()
+    root.consent("/acme/signin", account="root@acme.example")
+    page = root.get("/acme/admin").body
+    assert page.count("<rect") == SUMMARY_DAYS
+    assert "syncs: 2 successful, 1 failed; changes: 2" in page
+
+
 def test_bars_say_by_height_what_they_say_by_color() -> None:
     bars = strip((SyncDay(0), SyncDay(1, 5), SyncDay(2, 4, 1), SyncDay(3, 0, 5)))
     assert [bar.kind for bar in bars] == ["quiet", "good", "warn", "bad"]
     assert len({bar.height for bar in bars}) == 4
+    (postponed,) = strip((SyncDay(0, is_postponed=True),))
+    assert (postponed.kind, postponed.words) == ("quiet", "syncs postponed: Google could not be used")
 
 
 @pytest.mark.parametrize(
@@ -154,8 +171,12 @@ def test_bars_say_by_height_what_they_say_by_color() -> None:
             SyncAttempt(0, NOW, 1.0, is_full=False, figures=SyncFigures(), error="network"),
             "Abgleich fehlgeschlagen: Google war nicht zu erreichen.",
         ),
+        (
+            SyncAttempt(0, NOW, 0.0, is_full=False, figures=SyncFigures(), error="network", is_postponed=True),
+            "Verschoben: Google war nicht zu erreichen.",
+        ),
     ],
-    ids=["nothing", "changes", "failure"],
+    ids=["nothing", "changes", "failure", "postponed"],
 )
 def test_an_outcome_is_all_in_the_reader_s_language(attempt: SyncAttempt, words: str) -> None:
     assert words in languages()["de"].translate(outcome(attempt))
