@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
@@ -33,6 +35,18 @@ from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 
 log = Logger()
+
+# Grants that are revoked at Google at a time, when many accounts are ended.
+MAX_REVOCATIONS = 4
+
+# How the end of an account went.
+_OUTCOMES: Mapping[str, str] = {
+    "revoked": gettext_noop("Contacts deleted, access at Google revoked."),
+    "not_revoked": gettext_noop(
+        "Contacts deleted. Google couldn’t be reached to revoke the access; the gateway keeps trying for a day."
+    ),
+    "failed": gettext_noop("Failed: the database can’t be used. Try again."),
+}
 
 _PAGE = "admin/people"
 # No id of an account has as many.
@@ -195,10 +209,9 @@ class AdminPeople:
             raise PageError(error_pages.BAD_FORM, tenant)
         if not request.form.get("confirmed"):
             return self._ask(request, tenant, visitor, act, people)
-        message = await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](
+        return await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](
             request, tenant, visitor, people
         )
-        return self._layout.redirect_to_tenant(tenant, message, _PAGE)
 
     async def _sync(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
@@ -237,7 +250,9 @@ class AdminPeople:
             sharings=[(option.value.value, option.title) for option in sharing_options(tenant)],
         )
 
-    async def _share(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]) -> str:
+    async def _share(
+        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
+    ) -> HttpResponse:
         values = {option.value.value: option.value for option in sharing_options(tenant)}
         sharing = values.get(request.form.get("sharing", ""))
         if sharing is None:
@@ -245,27 +260,65 @@ class AdminPeople:
         entries = self._entries(request, tenant, visitor, Act.SHARING_CHANGED, people, sharing.value)
         await self._dependencies.store.run(_share, people, sharing, entries)
         await self._dependencies.changed()
-        return "shared"
+        return self._layout.redirect_to_tenant(tenant, "shared", _PAGE)
 
     async def _disconnect(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> str:
-        revoked = [
-            await self._end(request, tenant, visitor, account, Act.DISCONNECTED)
-            for account in people
-            if account.is_connected
-        ]
-        return "people-disconnected" if all(revoked) else "people-not-revoked"
+    ) -> HttpResponse:
+        connected = [account for account in people if account.is_connected]
+        outcomes = await self._end_all(request, tenant, visitor, connected, Act.DISCONNECTED)
+        return self._ended(request, tenant, visitor, "people-disconnected", connected, outcomes)
 
     async def _remove(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> str:
+    ) -> HttpResponse:
         with_phones = bool(request.form.get("with_phones"))
-        revoked = [
-            await self._end(request, tenant, visitor, account, Act.ACCOUNT_REMOVED, with_phones=with_phones)
-            for account in people
+        outcomes = await self._end_all(request, tenant, visitor, people, Act.ACCOUNT_REMOVED, with_phones=with_phones)
+        return self._ended(request, tenant, visitor, "people-removed", people, outcomes)
+
+    async def _end_all(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        people: Sequence[Account],
+        act: Act,
+        *,
+        with_phones: bool = False,
+    ) -> Sequence[str]:
+        """End accounts, `MAX_REVOCATIONS` at a time; returns a key of `_OUTCOMES` for each account."""
+        turns = DeferredSemaphore(MAX_REVOCATIONS)
+
+        async def end(account: Account) -> str:
+            try:
+                revoked = await self._end(request, tenant, visitor, account, act, with_phones=with_phones)
+            except StoreError:  # the store logs it; the other accounts are ended all the same
+                return "failed"
+            return "revoked" if revoked else "not_revoked"
+
+        def begin(account: Account) -> Deferred[str]:
+            return Deferred.fromCoroutine(end(account))
+
+        outcomes: list[str] = await gatherResults([turns.run(begin, account) for account in people])
+        return outcomes
+
+    def _ended(
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        message: str,
+        people: Sequence[Account],
+        outcomes: Sequence[str],
+    ) -> HttpResponse:
+        """Say how it ended: in a sentence if all went well, else for each account."""
+        if set(outcomes) <= {"revoked"}:
+            return self._layout.redirect_to_tenant(tenant, message, _PAGE)
+        rows = [
+            (account.address, outcome == "revoked", _OUTCOMES[outcome])
+            for account, outcome in zip(people, outcomes, strict=True)
         ]
-        return "people-removed" if all(revoked) else "people-not-revoked"
+        return self._layout.page(request, "admin_ended.html", tenant=tenant, visitor=visitor, rows=rows)
 
     async def _end(
         self,

@@ -91,6 +91,9 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
             "underscores and hyphens."
         ),
     ),
+    "phone-owner-unknown": FlashMessage(
+        "warn", gettext_noop("Nothing was changed: there’s no account with this address.")
+    ),
     "address-made": FlashMessage(
         "good", gettext_noop("The phone has a secret address. You’ll see it here for ten minutes, and never again.")
     ),
@@ -133,13 +136,6 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     ),
     "people-removed": FlashMessage(
         "good", gettext_noop("Removed. Contacts are deleted, and access at Google is revoked.")
-    ),
-    "people-not-revoked": FlashMessage(
-        "warn",
-        gettext_noop(
-            "Contacts are deleted here. Some access couldn’t be revoked because Google couldn’t be reached. The "
-            "gateway keeps trying for a day."
-        ),
     ),
     "phones-removed": FlashMessage("good", gettext_noop("Removed. These phones can no longer sign in.")),
     "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones now belong to the new owner.")),

@@ -22,7 +22,7 @@ from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import activity, phones, recordings
+from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
@@ -241,16 +241,15 @@ class PhoneForms:
         """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``."""
         login = await find_phone(self._layout, tenant, visitor, name)
         new_name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
-        owners = {sub: account for sub, _, account in await self._pages.owners(tenant, visitor)}
-        owner = request.form.get("owner", "")
-        if choice not in {OTHER_MODEL, *MODELS} or owner not in owners:
+        if choice not in {OTHER_MODEL, *MODELS} or "owner" not in request.form:
             raise PageError(error_pages.BAD_FORM, tenant)
+        owner_id, is_owner = await self._new_owner(tenant, visitor, request.form["owner"].strip())
+        if not is_owner:
+            return self._layout.redirect_to_tenant(tenant, "phone-owner-unknown", f"phones/{login.name}")
         model = "" if choice == OTHER_MODEL else choice
         placeholder = form_placeholder(request, tenant, model)
         numbers = login.numbers if model == login.model else _numbers_for(model)
-        new = replace(
-            login, name=new_name, model=model, numbers=numbers, account_id=owners[owner], placeholder=placeholder
-        )
+        new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
         acts = [
             ((new.model, new.placeholder) != (login.model, login.placeholder), Act.PHONE_MODEL, choice),
             (new.account_id != login.account_id, Act.PHONE_MOVED, ""),
@@ -271,6 +270,20 @@ class PhoneForms:
         await self._layout.dependencies.changed()
         self._log("was changed", request, visitor, new)
         return self._layout.redirect_to_tenant(tenant, "phone-changed", f"phones/{new.name}")
+
+    async def _new_owner(self, tenant: WebTenant, visitor: Visitor, owner: str) -> tuple[int | None, bool]:
+        """The account that the form names, None for nobody; and whether there is such an account.
+
+        :param owner: an address, for administrators, who may leave it empty; else the ``sub`` of an own account.
+        :raises PageError: when it is none of the visitor's own accounts.
+        """
+        if visitor.administers(tenant):
+            found = await self._layout.dependencies.store.read(accounts.find_by_address, owner, tenant.name)
+            return next((account.id for account in found), None), bool(found) or not owner
+        own = {account.sub: account.id for account in visitor.accounts}
+        if owner not in own:
+            raise PageError(error_pages.BAD_FORM, tenant)
+        return own[owner], True
 
     async def record(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""

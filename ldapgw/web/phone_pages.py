@@ -29,7 +29,7 @@ from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, 
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
 from ldapgw.store.phones import PhoneLogin, Refusal
 from ldapgw.web import error_pages
@@ -367,21 +367,19 @@ class PhonePages:
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if tenant.photos and secret else "",
         }
 
-    async def owners(self, tenant: WebTenant, visitor: Visitor) -> Sequence[tuple[str, Translatable, int | None]]:
-        """Who the phone can belong to: value of the form, words, and id of the account."""
-        owners: list[tuple[str, Translatable, int | None]]
-        owners = [(account.sub, account.address, account.id) for account in visitor.accounts]
-        if visitor.administers(tenant):
-            found = await self._layout.dependencies.store.read(accounts.read_all, tenant.name)
-            owners = [(account.sub, account.address, account.id) for account in found]
-            owners.append((NO_OWNER, _NOBODYS, None))
-        return owners
-
     async def _change_values(self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin) -> Mapping[str, Any]:
-        """The values of the form that changes a phone."""
-        owners = await self.owners(tenant, visitor)
-        chosen = next((value for value, _, account_id in owners if account_id == login.account_id), "")
-        return {"owners": [(value, words) for value, words, _ in owners], "owner": chosen}
+        """The values of the form that changes a phone.
+
+        Administrators enter the owner's address, because a list of hundreds of accounts would be no help.
+        """
+        if visitor.administers(tenant):
+            owner = None
+            if login.account_id is not None:
+                owner = await self._layout.dependencies.store.read(accounts.read, login.account_id)
+            return {"enters_owner": True, "owner": owner.address if owner else ""}
+        owners = [(account.sub, account.address) for account in visitor.accounts]
+        chosen = next((account.sub for account in visitor.accounts if account.id == login.account_id), "")
+        return {"enters_owner": False, "owners": owners, "owner": chosen}
 
     async def _provisioning_values(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, login: PhoneLogin, vendor: Vendor

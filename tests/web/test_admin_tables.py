@@ -14,6 +14,7 @@ from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.web.admin_people import MAX_REVOCATIONS
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
 from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, words_on
 
@@ -230,6 +231,31 @@ def test_people_are_disconnected_and_shared(stage: Stage, admin: Browser) -> Non
     ]
     assert act(admin, "people share", [bob], sharing="nobody", confirmed="1").status == 400
     assert act(admin, "people explode", [bob], confirmed="1").status == 400
+
+
+def test_some_grants_are_revoked_at_a_time(stage: Stage, admin: Browser) -> None:
+    """And each account is told apart when Google does not answer; the data here is deleted in any case."""
+    ids = [connect(stage, f"user{number}@acme.example") for number in range(MAX_REVOCATIONS + 2)]
+    stage.world.faults.inject("broken_silence", path="/revoke")
+    token = admin.get("/acme/").token
+    fields = {f"row-{key}": "1" for key in ids} | {"token": token, "act": "disconnect", "confirmed": "1"}
+    with pytest.raises(AssertionError, match="still waiting"):
+        admin.post("/acme/admin/people/act", fields)
+    assert stage.world.calls["/revoke"] == MAX_REVOCATIONS
+    assert [one.is_connected for one in stage.accounts()] == [False] * MAX_REVOCATIONS + [True, True]
+    stage.clock.pump([10] * 30)
+    assert stage.world.calls["/revoke"] >= MAX_REVOCATIONS + 2
+    assert {one.is_connected for one in stage.accounts()} == {False}
+
+
+def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser) -> None:
+    alice, bob = connect(stage, ALICE), connect(stage, BOB)
+    stage.world.faults.inject("broken_connection_lost", times=1, path="/revoke")
+    seen = act(admin, "people disconnect", [alice, bob], confirmed="1")
+    told = words_on(seen)
+    assert (seen.status, told.count("Contacts deleted, access at Google revoked.")) == (200, 1)
+    assert told.count("Google couldn’t be reached to revoke the access") == 1
+    assert [one.is_connected for one in stage.accounts()] == [False, False]
 
 
 def test_a_persons_page(stage: Stage, admin: Browser) -> None:

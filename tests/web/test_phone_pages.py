@@ -404,12 +404,22 @@ def test_a_phone_is_changed(stage: Stage) -> None:
 
 
 def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
-    """Also to nobody."""
+    """By the account's address, as the page does not list all of them; also to nobody."""
     owner(stage)
+    stage.browser().consent(account=BOB)
+    ids = {account.address: account.id for account in stage.accounts()}
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
-    assert admin.submit(f"{PHONE}/change", name="desk1", model="other", owner="shared").location == PHONE
-    assert stored(stage).account_id is None
+    page = admin.get(PHONE).body
+    assert f'name="owner" value="{ALICE}"' in page
+    assert BOB not in page
+    change = {"name": "desk1", "model": "other"}
+    for entered, account_id in ((f" {BOB.upper()} ", ids[BOB]), ("zoe@acme.example", ids[BOB]), ("", None)):
+        assert admin.submit(f"{PHONE}/change", owner=entered, **change).location == PHONE
+        assert stored(stage).account_id == account_id
+        is_unknown = entered.startswith("zoe")
+        assert ("no account with this address" in words_on(admin.get(PHONE))) is is_unknown
+    assert admin.submit(f"{PHONE}/change", **change).status == 400
 
 
 def test_a_sheet_to_print(stage: Stage) -> None:
