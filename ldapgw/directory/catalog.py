@@ -58,14 +58,21 @@ class Catalog:
     :param snapshot: the first snapshot.
     :param open_to: for each tenant, whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
+    :param is_own_test: whether a login, by its bind DN, from an address is a test that the gateway makes; such a phone
+        was not seen.
     """
 
     def __init__(
-        self, snapshot: Snapshot, open_to: Mapping[str, Callable[[str], bool]], now: Callable[[], float]
+        self,
+        snapshot: Snapshot,
+        open_to: Mapping[str, Callable[[str], bool]],
+        now: Callable[[], float],
+        is_own_test: Callable[[str, str], bool] = lambda _login, _address: False,
     ) -> None:
         self.snapshot = snapshot
         self._open_to = open_to
         self._now = now
+        self._is_own_test = is_own_test
         # By the phone's name: the logins since `take_seen_phones`, and the last login of each phone before.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
@@ -97,7 +104,8 @@ class Catalog:
         right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
         if not right or login is None:
             return None
-        self._seen[login.name] = (address, login.password_hash, self._now())
+        if not self._is_own_test(login.viewer.login, address):
+            self._seen[login.name] = (address, login.password_hash, self._now())
         return login.viewer
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -59,3 +62,39 @@ class ConnectionSettings:
     base_dn: str
     password: str = field(default="", repr=False)
     ca: str = ""
+
+
+class OwnTests:
+    """The tests that the gateway is making now: what it asks itself is not the phone's own use.  Mutable.
+
+    A test is told from the phone by the login together with the address from which the gateway connects.
+    """
+
+    def __init__(self) -> None:
+        self._running: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def running(self, bind_dn: str) -> Iterator[Callable[[str], None]]:
+        """A test of a phone, as long as the context lasts.
+
+        :returns: to be called with the address from which the test is connected.
+        """
+        keys: list[tuple[str, str]] = []
+
+        def connected(address: str) -> None:
+            keys.append((bind_dn.lower(), address))
+            self._running[keys[-1]] += 1
+
+        try:
+            yield connected
+        finally:
+            self._running.subtract(keys)
+            self._running = +self._running
+
+    def include(self, login: str, address: str) -> bool:
+        """Whether a login, or a search with it, is part of a test.
+
+        :param login: the bind DN.
+        :param address: the client's address, normalized.
+        """
+        return bool(self._running) and (login.lower(), address) in self._running

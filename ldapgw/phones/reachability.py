@@ -102,15 +102,19 @@ def read_ca(pem: str) -> list[Certificate]:
     return roots
 
 
-async def try_phone(access: ConnectionSettings, reactor: Any) -> tuple[StepResult, ...]:
+async def try_phone(
+    access: ConnectionSettings, reactor: Any, on_connect: Callable[[str], None] = lambda _: None
+) -> tuple[StepResult, ...]:
     """Do what a phone does, until a step fails.
 
+    :param on_connect: called with the own address of the connection, before the login.
     :returns: the steps in order; the last one may be the one that failed.
     """
     results: list[StepResult] = []
     client: _Client | None = None
     try:
         client = await _connect(access, results, reactor)
+        on_connect(client.transport.getHost().host)
         await _secure(client, access, results, reactor)
         await _use(client, access, results, reactor)
     except _StepFailed as failed:

@@ -21,6 +21,7 @@ from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.errors import ResultCode
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
@@ -29,7 +30,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort, Observer
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import ConnectionSettings, StepResult
+from ldapgw.phones.connection_test import ConnectionSettings, OwnTests, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
@@ -292,10 +293,11 @@ class _PhoneParts:
     ldap: LdapFactory
     captures: Captures
     phone_recorder: PhoneRecorder
+    own_tests: OwnTests
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        return _observers(self.search_counters, self.activity)
+        return _observers(self.search_counters, self.activity, self.own_tests)
 
     def end_logins(self, ended_logins: Sequence[str]) -> None:
         """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
@@ -310,10 +312,12 @@ class _PhoneParts:
 
 def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _PhoneParts:
     config = env.config
+    own_tests = OwnTests()
     catalog = Catalog(
         env.books.snapshot if env.books else Snapshot(Dit((), features(tls=env.tls is not None))),
         {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
         env.now,
+        own_tests.include,
     )
     notifier = ChangeNotifier()
     base_dns: dict[str, str] = {tenant.name: tenant.base_dn for tenant in config.tenant}
@@ -335,7 +339,8 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         on_refusal=notifier.notify,
     )
     search_counters = SearchCounters()
-    ldap = _ldap_factory(env, catalog, _observers(search_counters, activity), refused_logins)
+    observers = _observers(search_counters, activity, own_tests)
+    ldap = _ldap_factory(env, catalog, observers, _note_refusal(refused_logins, own_tests))
     captures = Captures(env.now, ldap.tap)
     phone_recorder = PhoneRecorder(
         clock=env.wall_clock,
@@ -351,16 +356,42 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         on_change=notifier.notify,
     )
     return _PhoneParts(
-        catalog, notifier, activity, recorder, refused_logins, search_counters, ldap, captures, phone_recorder
+        catalog,
+        notifier,
+        activity,
+        recorder,
+        refused_logins,
+        search_counters,
+        ldap,
+        captures,
+        phone_recorder,
+        own_tests,
     )
 
 
-def _observers(search_counters: SearchCounters, activity: PhoneActivity) -> tuple[Observer, ...]:
-    return (search_counters.observe, activity.search_log.observe)
+def _observers(search_counters: SearchCounters, activity: PhoneActivity, own_tests: OwnTests) -> tuple[Observer, ...]:
+    observe_phone = activity.search_log.observe
+
+    def observe(login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        if not own_tests.include(login, address):
+            observe_phone(login, address, message, entries, code, seconds)
+
+    return (search_counters.observe, observe)
+
+
+def _note_refusal(refused_logins: RefusedLogins, own_tests: OwnTests) -> Callable[[str, str], None]:
+    def note(name: str, address: str) -> None:
+        if not own_tests.include(name, address):
+            refused_logins.note(name, address)
+
+    return note
 
 
 def _ldap_factory(
-    env: _Environment, catalog: Catalog, observers: tuple[Observer, ...], refused_logins: RefusedLogins
+    env: _Environment,
+    catalog: Catalog,
+    observers: tuple[Observer, ...],
+    note_refusal: Callable[[str, str], None],
 ) -> LdapFactory:
     settings = env.config.ldap
     return LdapFactory(
@@ -370,7 +401,7 @@ def _ldap_factory(
             catalog.anonymous,
             env.state.secret_box.derive("cookies of paged results"),
             observers,
-            refused_logins.note,
+            note_refusal,
         ),
         Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
         env.reactor,
@@ -578,7 +609,8 @@ def _phone_dependencies(env: _Environment, workers: _Workers, phones: _PhonePart
     async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
         # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
         reachability = await workers.work(import_module, "ldapgw.phones.reachability")
-        steps: Sequence[StepResult] = await reachability.try_phone(access, env.reactor)
+        with phones.own_tests.running(access.bind_dn) as connected:
+            steps: Sequence[StepResult] = await reachability.try_phone(access, env.reactor, connected)
         return steps
 
     return PhoneDependencies(

@@ -61,6 +61,17 @@ WRONG = {
 }
 
 
+def test_a_test_of_the_gateways_own_is_not_the_phone(catalog: Catalog) -> None:
+    """It gets the phone's view, but the phone was not seen."""
+    own = Catalog(
+        catalog.snapshot, {}, lambda: 7.0, lambda login, address: (login, address) == (VIEWER.login, "10.0.0.1")
+    )
+    assert own.authenticate("desk1", b"hush", "10.0.0.1") == VIEWER
+    assert own.take_seen_phones() == {}
+    assert own.authenticate("desk1", b"hush", "10.0.0.7") == VIEWER
+    assert [*own.take_seen_phones()] == ["Desk1"]
+
+
 @pytest.mark.parametrize(("name", "password"), WRONG.values(), ids=WRONG)
 def test_anything_else_is_nobody(catalog: Catalog, name: str, password: bytes) -> None:
     """And nobody was seen."""

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from ldapgw.errors import UserError
 from ldapgw.phones import reachability
-from ldapgw.phones.connection_test import ConnectionSettings
+from ldapgw.phones.connection_test import ConnectionSettings, OwnTests
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
 from ldapgw.phones.reachability import read_ca, try_phone
 from tests.support.phonebook.listening import Server, contexts_in, listening
@@ -101,6 +101,25 @@ async def test_a_name_that_does_not_exist() -> None:
 
 
 CUT = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_test_is_told_from_the_phone(server: Server) -> None:
+    """By its login and address, from before the login until its end; another phone's test is another one."""
+    own, access = OwnTests(), phone(server, LDAPS)
+    seen: list[bool] = []
+    with own.running(access.bind_dn) as connected, own.running("cn=desk2"):
+        assert not own.include(access.bind_dn, "127.0.0.1")
+
+        def on_connect(address: str) -> None:
+            connected(address)
+            seen.append(own.include(access.bind_dn.upper(), "127.0.0.1"))
+
+        *_, last = await try_phone(access, reactor, on_connect)
+        assert (seen, last.status) == ([True], "ok")
+        assert not own.include(access.bind_dn, "127.0.0.2")
+        assert not own.include("cn=desk2", "127.0.0.1")
+    assert not own.include(access.bind_dn, "127.0.0.1")
 
 
 @pytest.mark.parametrize("text", ["", "no PEM", CUT], ids=["empty", "text", "cut"])
