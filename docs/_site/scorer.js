@@ -6,6 +6,7 @@ const FOLDERS = [
   ["tutorials/", 5],
   ["employees", 4],
   ["faq", 4],
+  ["reference/phones", 5],
   ["reference/", 4],
   ["privacy", 3],
   ["explanation/architecture", 0],
