@@ -283,7 +283,10 @@ class SuspiciousShrink(GoogleError):
 
 
 class ResultCode(IntEnum):
-    """Result codes: RFC 4511 4.1.9 and appendix A; RFC 3909 (cancel); draft-ietf-ldapext-ldapv3-vlv-09 (60, 61, 76)."""
+    """Result codes: RFC 4511 4.1.9 and appendix A; RFC 3909 (cancel); draft-ietf-ldapext-ldapv3-vlv-09 (60, 61, 76).
+
+    RFC 4533 has e-syncRefreshRequired.
+    """
 
     SUCCESS = 0
     OPERATIONS_ERROR = 1
@@ -316,6 +319,7 @@ class ResultCode(IntEnum):
     NO_SUCH_OPERATION = 119
     TOO_LATE = 120
     CANNOT_CANCEL = 121
+    SYNC_REFRESH_REQUIRED = 4096
 
 
 class DirectoryError(LdapgwError):

@@ -8,9 +8,17 @@ that it started with.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, phone_name, verify_password
+from ldapgw.directory.access import (
+    NOBODY,
+    UNKNOWN_LOGIN_HASH,
+    Access,
+    Viewer,
+    converted_hash,
+    phone_name,
+    verify_password,
+)
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn, Key
 
@@ -76,6 +84,8 @@ class Catalog:
         # By the phone's name: the logins since `take_seen_phones`, and the last login of each phone before.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
+        # By hashes of the former form: the hashes of the same passwords in today's form.
+        self._converted: dict[str, str] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[str, ...]:
         """Serve another snapshot from now on.
@@ -87,7 +97,14 @@ class Catalog:
         former = {name: before.logins[name] for name in names if name in before.logins}
         for login in former.values():
             self._last_seen.pop(login.name, None)
-        return tuple(login.viewer.login for name, login in former.items() if snapshot.logins.get(name) != login)
+        return tuple(
+            login.viewer.login for name, login in former.items() if not self._is_same(login, snapshot.logins.get(name))
+        )
+
+    def _is_same(self, login: PhoneAccess, present: PhoneAccess | None) -> bool:
+        """Whether a login is still the same; a converted hash changes nothing for whoever is bound."""
+        converted = self._converted.pop(login.password_hash, login.password_hash)
+        return present == login or present == replace(login, password_hash=converted)
 
     def dit(self) -> Dit:
         """The current directories."""
@@ -106,7 +123,18 @@ class Catalog:
             return None
         if not self._is_own_test(login.viewer.login, address):
             self._seen[login.name] = (address, login.password_hash, self._now())
+        converted = converted_hash(password, login.password_hash)
+        if converted != login.password_hash:
+            self._converted[login.password_hash] = converted
         return login.viewer
+
+    def add_converted_hashes(self, converted: Mapping[str, str]) -> None:
+        """Note the hashes that logins have shown to another process, as `converted_hashes` returns them there."""
+        self._converted |= converted
+
+    def converted_hashes(self) -> Mapping[str, str]:
+        """Hashes of the former form, with those of the same passwords in today's form, as logins have shown them."""
+        return self._converted
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
         """The viewer whose XML phone book has a secret in its address; None when there is none.

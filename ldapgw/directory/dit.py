@@ -109,7 +109,7 @@ class Directory:
         """
         key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
         found = self._by_key.get(key)
-        book = found if found is None or key == access.book else _shared_part(found)
+        book = found if found is None or key == access.book else shared_part(found)
         if book is None:
             return ContactFlags()
         uid = folded(entry.uid.decode())
@@ -143,7 +143,7 @@ class Directory:
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that are open for caller ID only."""
         callers = (book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
-        return tuple(part for book in callers if (part := _shared_part(book)) is not None)
+        return tuple(part for book in callers if (part := shared_part(book)) is not None)
 
     def _visible(self, books: Iterable[Book], access: Access) -> tuple[Book, ...]:
         groups = self.groups_of(access)
@@ -151,12 +151,12 @@ class Directory:
             part
             for book in books
             if book.key == access.book or _is_shared(book, groups)
-            if (part := book if book.key == access.book else _shared_part(book)) is not None
+            if (part := book if book.key == access.book else shared_part(book)) is not None
         ]
         return tuple(sorted(visible, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
 
 
-def _shared_part(book: Book) -> Book | None:
+def shared_part(book: Book) -> Book | None:
     """A book as others see it: with the contacts of its shared label alone, if it has one; None: nothing is left."""
     branch = book.shared_branch
     if branch is None or isinstance(branch, Book):

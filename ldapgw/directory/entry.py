@@ -405,7 +405,7 @@ class Entry:
             return ()
         if kind.operational:
             return self.operational().get(kind.name, ())
-        values = decoded(self._sets().get(kind.name, b""))
+        values = decoded(self.sets().get(kind.name, b""))
         if formatter is None or kind not in NUMBER_TYPES:
             return values
         return formatter.values(values, self.search_text(kind) or "")
@@ -431,7 +431,7 @@ class Entry:
 
         :param types_only: attribute names without their values.
         """
-        sets = self._sets()
+        sets = self.sets()
         if selection.formatter is not None:
             sets |= self._formatted_numbers(sets, selection, selection.formatter)
         selected = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
@@ -461,7 +461,8 @@ class Entry:
         """A copy below another entry."""
         return Entry(PackedAttributes(self._values, self.text), parent, sort_key=self.sort_key)
 
-    def _sets(self) -> dict[str, bytes]:
+    def sets(self) -> dict[str, bytes]:
+        """The encoding of each user attribute's SET, by the attribute's name."""
         return self.parent.shared.unpack() | PackedAttributes(self._values).unpack()
 
     def _formatted_numbers(

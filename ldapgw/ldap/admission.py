@@ -19,7 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import inf
 from typing import Final, Generic, TypeVar
 
@@ -351,6 +351,11 @@ def normalize_address(host: str) -> str:
         return host
     address = IPv6Address(host.partition("%")[0])
     return str(address.ipv4_mapped or address)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a normalized address is that of a client on this machine."""
+    return ip_address(address).is_loopback
 
 
 def network_of(address: str) -> str:

@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
-from ldapgw.ldap.connection_core import ConnectionCore, Tap, TickBatch
+from ldapgw.ldap.connection_core import ConnectionCore, RunningResponse, Tap, TickBatch
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
@@ -47,7 +47,17 @@ from ldapgw.ldap.limits import (
 )
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
-from ldapgw.ldap.session import DelayResult, Observer, SendReply, Session, StartSearch, StartTls, Step, StopSearch
+from ldapgw.ldap.session import (
+    DelayResult,
+    Observer,
+    SendReply,
+    Session,
+    StartSearch,
+    StartSynchronization,
+    StartTls,
+    Step,
+    StopSearch,
+)
 from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 
 
@@ -84,6 +94,9 @@ class ConnectionServer(typing.Protocol):
     def unschedule(self) -> None:
         """Count scheduled work as done."""
 
+    def follow_changes(self) -> None:
+        """Have the change logs of replicas catch up, and wake the connections that wait for that."""
+
     def add(self, connection: LdapProtocol) -> None:
         """Register an open connection."""
 
@@ -109,7 +122,7 @@ class LdapProtocol(Protocol):
         self._session: Session
         self._core: ConnectionCore
         self._reader: SocketReader | None = None
-        self._response: SearchResponse | None = None
+        self._response: RunningResponse | None = None
         self._delayed_result: IDelayedCall | None = None
         self._buffer = OutputBuffer()
         self._operation_began = 0.0
@@ -219,6 +232,12 @@ class LdapProtocol(Protocol):
         elif action is ExpiryAction.CLOSE:
             self.close()
 
+    def wake(self) -> None:
+        """Go on with a synchronization that waits for changes."""
+        if self._response is not None and self._response.is_waiting:
+            self._response.is_waiting = False
+            self._schedule()
+
     def tap(self, tap: Tap | None) -> None:
         """Report what the connection receives and sends from now on; None: report it no more."""
         self._core.tap = tap
@@ -319,8 +338,8 @@ class LdapProtocol(Protocol):
         return self._continue_search(self._clock.seconds())
 
     def _continue_search(self, now: float) -> bool:
-        """Send more entries of the running search; whether there is one."""
-        if self._response is None:
+        """Send more entries of the running search; whether there is one that does not wait."""
+        if self._response is None or self._response.is_waiting:
             return False
         result = self._core.write_response(self._response, self._buffer, now, self._slice_end)
         if result is not None:
@@ -336,6 +355,9 @@ class LdapProtocol(Protocol):
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
+            case StartSynchronization(response):
+                self._response = response
+                self._server.follow_changes()
             case DelayResult(result, login):
                 delay = self._server.bind_delay(self.address, login)
                 if delay is None:

@@ -21,7 +21,7 @@ from ldapgw.ldap.admission import Deadlines
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import Result
-from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
+from ldapgw.ldap.search_response import OutputBuffer
 from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
 
@@ -134,6 +134,16 @@ class CoreServer(Protocol):
         """Count an error of our own, for the log."""
 
 
+class RunningResponse(Protocol):
+    """The answer to a search while it is written: `SearchResponse` or `SynchronizationResponse`."""
+
+    sent: int
+    is_waiting: bool
+
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
+        """Add what comes next to a buffer; how the search ended, or None while it goes on."""
+
+
 class CoreOwner(Protocol):
     """The connection that owns a core."""
 
@@ -244,7 +254,7 @@ class ConnectionCore:
             self._report(tap, octets, is_sent=True)
         self.writer.write(octets)
 
-    def write_response(self, response: SearchResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
+    def write_response(self, response: RunningResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
         """Encode more of a running search until a time, and write whenever the buffer is full.
 
         :returns: how the search ended, or None while it goes on.
@@ -259,7 +269,7 @@ class ConnectionCore:
                 if tap is not None:
                     self._report(tap, b"".join(pieces), is_sent=True)
                 self.writer.write_pieces(pieces)
-            if result is not None or self.writer.blocked:
+            if result is not None or self.writer.blocked or response.is_waiting:
                 return result
             now = seconds()
             if now >= end:

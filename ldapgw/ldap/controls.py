@@ -2,8 +2,8 @@
 """Controls of requests and replies (RFC 4511 4.1.11), between BER and values.
 
 Supported are paged results (RFC 2696), server-side sorting (RFC 2891), virtual list views
-(draft-ietf-ldapext-ldapv3-vlv-09) and ManageDsaIT (RFC 3296).  `SUPPORTED_CONTROLS` has the operations and the decoder
-of each.
+(draft-ietf-ldapext-ldapv3-vlv-09), ManageDsaIT (RFC 3296) and content synchronization (RFC 4533, in
+`ldapgw.ldap.sync_controls`).  `SUPPORTED_CONTROLS` has the operations and the decoder of each.
 
 The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  The
 cookie is sealed with a key that lives as long as the process, together with the search and the login.  So a client can
@@ -26,6 +26,7 @@ from ldapgw.directory.sort import MOST_KEYS, AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.limits import CONTROLS
 from ldapgw.ldap.messages import Control, Operation
+from ldapgw.ldap.sync_controls import SYNC_REQUEST, SyncRequestValue, read_sync
 
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
 SORT_REQUEST = "1.2.840.113556.1.4.473"
@@ -214,7 +215,7 @@ class ManageDsaIt:
     """A request to treat referrals as entries (RFC 3296 3).  There are no referrals, so there is nothing to do."""
 
 
-ControlValue = ManageDsaIt | PagedResults | ServerSideSort | VirtualListView
+ControlValue = ManageDsaIt | PagedResults | ServerSideSort | SyncRequestValue | VirtualListView
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
     PAGED_RESULTS: SupportedControl(_SEARCH, read_page),
     SORT_REQUEST: SupportedControl(_SEARCH, read_sort),
     VLV_REQUEST: SupportedControl(_SEARCH, read_vlv),
+    SYNC_REQUEST: SupportedControl(_SEARCH, read_sync),
     MANAGE_DSA_IT: SupportedControl(
         frozenset(
             {

@@ -31,6 +31,7 @@ from ldapgw.ldap.controls import (
     vlv_response,
 )
 from ldapgw.ldap.messages import Control, Result
+from ldapgw.ldap.sync_controls import SyncRequestValue
 
 # The first octet of a resume key says whether the page was sorted.
 _UNSORTED, _SORTED = b"w", b"s"
@@ -50,19 +51,23 @@ class RequestedControls:
     sort: ServerSideSort | None = None
     page: PagedResults | None = None
     list_view: VirtualListView | None = None
+    sync: SyncRequestValue | None = None
 
     @classmethod
     def from_values(cls, values: Iterable[object]) -> Self:
         """The controls among the values that `ldapgw.ldap.controls.check_controls` returns."""
         by_type = {type(value): value for value in values}
         sort, page, view = by_type.get(ServerSideSort), by_type.get(PagedResults), by_type.get(VirtualListView)
+        sync = by_type.get(SyncRequestValue)
         return cls(
             sort if isinstance(sort, ServerSideSort) else None,
             page if isinstance(page, PagedResults) else None,
             view if isinstance(view, VirtualListView) else None,
+            sync if isinstance(sync, SyncRequestValue) else None,
         )
 
     def __bool__(self) -> bool:
+        """Whether there are controls that change which entries are sent, or their order."""
         return bool(self.sort or self.page or self.list_view)
 
 

@@ -83,12 +83,12 @@ class SearchResponse:
     :param batches: the matches (`ldapgw.directory.search.result_batches`); None: a slice of work is done.
     :param time_limit: seconds, from the first `write_next` on.
     :ivar sent: entries that were added to a buffer.
+    :ivar is_waiting: never true: a search waits for nothing but its client.
     """
 
     __slots__ = (
         *("_at", "_batch", "_batches", "_chunk", "_deadline", "_message_id", "_selection", "_time_limit"),
-        "_types_only",
-        "sent",
+        *("_types_only", "is_waiting", "sent"),
     )
 
     def __init__(
@@ -104,6 +104,7 @@ class SearchResponse:
         self._batches = batches
         self._batch: ResultBatch | None = None
         self._at = self.sent = 0
+        self.is_waiting = False
         self._selection = selection
         self._chunk = SLOW_CHUNK if selection.is_slow else CHUNK
         self._types_only = types_only

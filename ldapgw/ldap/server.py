@@ -108,6 +108,7 @@ class LdapFactory(ServerFactory):
         self._all_closed: list[Deferred[None]] = []
         self._make_tap: Callable[[], Tap] | None = None
         self._scheduled = 0
+        self._has_changes = self._is_following = False
         self._cooperator = Cooperator(self._end_tick, lambda run: clock.callLater(0, run))
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
@@ -134,8 +135,10 @@ class LdapFactory(ServerFactory):
                 connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "this login has changed"))
 
     def snapshot_changed(self) -> None:
-        """Drop the fast path's templates of directories that are not served any more."""
+        """Drop the fast path's templates of directories that are not served any more; send replicas what is new."""
         self._fast_path.forget_old(self._port.dit())
+        if self._port.change_logs:
+            self.follow_changes()
 
     def disconnect_all(self) -> Deferred[None]:
         """End all sessions; fires when the last connection is closed."""
@@ -240,6 +243,26 @@ class LdapFactory(ServerFactory):
 
     def unschedule(self) -> None:
         self._scheduled -= 1
+
+    def follow_changes(self) -> None:
+        self._has_changes = True
+        if not self._is_following:
+            self._is_following = True
+            self.schedule(self._follow_changes())
+
+    def _follow_changes(self) -> Iterator[None]:
+        """Have the change logs catch up with what was published, also meanwhile, and wake who waits for that."""
+        try:
+            while self._has_changes and self._port.change_logs is not None:
+                self._has_changes = False
+                yield from self._port.change_logs.catch_up()
+                for connection in self._connections:
+                    connection.wake()
+        except Exception as error:  # noqa: BLE001 - replicas get the changes with the next ones
+            self.count_failure(error)
+        finally:
+            self._is_following = False
+            self.unschedule()
 
     def add(self, connection: LdapProtocol) -> None:
         self._connections.add(connection, network_of(connection.address))

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import Selection, select
@@ -34,7 +35,7 @@ from ldapgw.directory.search import compare, result_batches
 from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
-from ldapgw.ldap.admission import CallerIdLimits
+from ldapgw.ldap.admission import CallerIdLimits, is_loopback
 from ldapgw.ldap.decoder import cancel_id, simple_bind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.fast_path import FastAnswer, FastPath
@@ -58,11 +59,14 @@ from ldapgw.ldap.messages import (
     Simple,
 )
 from ldapgw.ldap.search_controls import ControlledSearch, RequestedControls
+from ldapgw.ldap.sync_controls import SyncCookie, SyncRequestValue
+from ldapgw.ldap.sync_response import SynchronizationResponse, check_whole, wanted_attributes
 
 PLAIN = "PLAIN"
 # RFC 4422 3: an empty challenge asks a client for the initial response that it has to send and did not.
 CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
 WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+_REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
 # Extended operations that do not wait for others.
 _IMMEDIATE: Final = (START_TLS, CANCEL)
 
@@ -83,6 +87,8 @@ class DirectoryPort:
     :ivar observers: called for each finished search.
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; takes
         the same time whether there is such a login or not.
+    :ivar change_logs: what replicas hold; None: there is nothing to replicate yet.
+    :ivar replica_used: called with the login, the client's address and a few words for each use of a replica's login.
     """
 
     dit: Callable[[], Dit]
@@ -91,6 +97,8 @@ class DirectoryPort:
     cookie_key: bytes = field(repr=False)
     observers: tuple[Observer, ...] = ()
     login_refused: Callable[[str, str], None] = lambda _name, _address: None
+    change_logs: ChangeLogs | None = None
+    replica_used: Callable[[str, str, str], None] = lambda _login, _address, _detail: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +209,13 @@ class StartSearch:
 
 
 @dataclass(frozen=True, slots=True)
+class StartSynchronization:
+    """Answer a request for content synchronization: send its messages, then call `Session.finish`."""
+
+    response: SynchronizationResponse
+
+
+@dataclass(frozen=True, slots=True)
 class StopSearch:
     """Send no more entries; the search is abandoned."""
 
@@ -217,7 +232,7 @@ class Close:
     """Close the connection without a notice."""
 
 
-Step = SendReply | DelayResult | StartSearch | StopSearch | StartTls | Close
+Step = SendReply | DelayResult | StartSearch | StartSynchronization | StopSearch | StartTls | Close
 
 
 class Session:
@@ -241,6 +256,7 @@ class Session:
         "_limits",
         "_port",
         "_require_tls",
+        "_sync",
         "_tls",
         "_waiting",
         "secure",
@@ -268,6 +284,7 @@ class Session:
         self._require_tls = require_tls
         self._current: Message | None = None
         self._controlled_search: ControlledSearch | None = None
+        self._sync: SynchronizationResponse | None = None
         self._waiting: OrderedDict[int, Message] = OrderedDict()
         self.secure = secure
         self._become(port.anonymous(address))
@@ -349,7 +366,11 @@ class Session:
     def finish(self, result: Result, value: bytes | None = None) -> Reply:
         """End the running operation; returns its reply."""
         message = cast("Message", self._current)
-        search, self._current, self._controlled_search = self._controlled_search, None, None
+        search, sync = self._controlled_search, self._sync
+        self._current = self._controlled_search = self._sync = None
+        if sync is not None:  # no search of a phone: no observer hears of it
+            response_controls = sync.response_controls(result)
+            return Reply(message.message_id, message.operation, result, controls=response_controls)
         response_controls = search.response_controls(result) if search is not None else ()
         return Reply(
             message.message_id,
@@ -372,6 +393,9 @@ class Session:
                 self._port.login_refused(checked.name, self._address)
             if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
                 return DelayResult(WRONG_CREDENTIALS, checked.name)
+            if not self._is_safe_for(viewer):
+                self._port.replica_used(viewer.login, self._address, "refused: no TLS")
+                return SendReply(self.finish(_REPLICA_NEEDS_TLS))
             self._become(viewer)
         return SendReply(self.finish(SUCCESS))
 
@@ -383,13 +407,19 @@ class Session:
             viewer = self._port.authenticate(name, password, self._address)
         except Exception:  # noqa: BLE001 - the slow path meets the error again and reports it
             return None
-        if viewer is None:
+        if viewer is None or not self._is_safe_for(viewer):
             return None
         self._become(viewer)
         return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
+    def _is_safe_for(self, viewer: Viewer) -> bool:
+        """Whether a login may be used on this connection: a replica gets all contacts and the hashes of passwords."""
+        return viewer.replica is None or self.secure or is_loopback(self._address)
+
     def _search(self, message: Message, requested: RequestedControls) -> Step:
         request = cast("SearchRequest", message.request)
+        if requested.sync is not None and (self.viewer.replica is not None or requested.sync.critical):
+            return self._synchronize(message, request, requested, requested.sync)
         dit, viewer = self._dit(), self.viewer
         size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
         if requested:
@@ -407,6 +437,36 @@ class Session:
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
         )
+
+    def _synchronize(
+        self, message: Message, request: SearchRequest, requested: RequestedControls, sync: SyncRequestValue
+    ) -> Step:
+        """RFC 4533: a replica's login replicates the whole content of its tenant, with all entries."""
+        access, logs = self.viewer.replica, self._port.change_logs
+        if access is None:
+            raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "only the login of a replica may replicate")
+        log = logs.open(access) if logs is not None else None
+        directory = self._port.dit().directory(access.tenant)
+        if logs is None or log is None or directory is None:
+            # An empty refresh would empty the replica.
+            raise DirectoryError(ResultCode.BUSY, "the gateway is still loading contacts")
+        check_whole(request, directory.context.base)
+        if requested:
+            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication does not go with other controls")
+        cookie = SyncCookie.parse(sync.cookie or b"")
+        if cookie.csn is not None and logs.is_future(cookie.csn):
+            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is of a later day: check the clocks")
+        login, address, used = self.viewer.login, self._address, self._port.replica_used
+        self._sync = SynchronizationResponse(
+            message.message_id,
+            sync,
+            cookie,
+            logs,
+            log,
+            wanted_attributes(request.attributes),
+            lambda detail: used(login, address, detail),
+        )
+        return StartSynchronization(self._sync)
 
     def _compare(self, message: Message) -> Step:
         request = cast("CompareRequest", message.request)
@@ -495,7 +555,7 @@ class Session:
         """Abandon the running operation unless it is a bind; any other operation that still runs is a search."""
         if self._current is None or self._current.operation is Operation.BIND:
             return ()
-        self._current = self._controlled_search = None
+        self._current = self._controlled_search = self._sync = None
         return (StopSearch(),)
 
     def _runs(self, message_id: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.ber import SEQUENCE, BerReader, boolean, integer, octets, tlv
+from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
 from ldapgw.directory.sort import AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
@@ -24,6 +24,7 @@ from ldapgw.ldap.controls import (
     VirtualListView,
 )
 from ldapgw.ldap.messages import Control, Operation
+from ldapgw.ldap.sync_controls import SYNC_REQUEST
 from tests.support import pdu
 
 UNKNOWN = "1.2.3.4"
@@ -179,7 +180,8 @@ def test_search_controls_that_cannot_be_read(kind, value, critical):
 @pytest.mark.parametrize("kind", sorted(controls.SUPPORTED_CONTROLS))
 def test_the_same_control_twice_is_a_protocol_error(kind):
     """Nobody can say which is meant; unknown ones are ignored however often they come."""
-    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VLV_REQUEST: BY_OFFSET}.get(kind)
+    sync = tlv(SEQUENCE, integer(1, ENUMERATED))
+    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VLV_REQUEST: BY_OFFSET, SYNC_REQUEST: sync}.get(kind)
     assert (
         len(controls.check_controls((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH))
         == 1

@@ -113,7 +113,8 @@ def responses(data: bytes) -> list[Response]:
         kind, operation = content.inside("protocolOp")
         sent = _controls(content.enter(0xA0, "controls")) if content else ()
         content.finish("message")
-        one = _entry(message_id, operation) if kind == 0x64 else _result(message_id, kind, operation)
+        read = {0x64: _entry, 0x79: _intermediate}.get(kind)
+        one = read(message_id, operation) if read else _result(message_id, kind, operation)
         found.append(replace(one, controls=sent))
     return found
 
@@ -139,6 +140,12 @@ def _entry(message_id: int, operation: BerReader) -> Response:
             found.append(values.octets("value"))
         attributes.append((name, tuple(found)))
     return Response(message_id, 0x64, dn=dn, attributes=tuple(attributes))
+
+
+def _intermediate(message_id: int, operation: BerReader) -> Response:
+    name, value = operation.octets("responseName", 0x80).decode(), operation.octets("responseValue", 0x81)
+    operation.finish("intermediate")
+    return Response(message_id, 0x79, name=name, value=value)
 
 
 def _result(message_id: int, kind: int, operation: BerReader) -> Response:

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: MIT
+"""What a replica of a tenant holds, and the log of its changes, for content synchronization (RFC 4533).
+
+A `ChangeLog` compares the content of each published snapshot with the content before: by segments, which books share
+from one snapshot to the next, so that the work depends on what has changed.  Changes that a single comparison finds
+have one CSN.  The log keeps the last change of each entry, for a limited number of entries, in memory.  A cookie is
+known if this log has given it out and the log still has every later change.  A cookie is known too if it names just the
+content that there is now, whoever has given it out: another gateway, or this gateway before a restart.  A replica with
+any other cookie gets the whole content.
+
+All work is done in slices: a generator that yields None is to be continued in a later turn of the reactor.
+
+Mutable: `ChangeLog` and `ChangeLogs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from ldapgw.contact import Sharing
+from ldapgw.directory.access import Access, ReplicaAccess, phone_dn
+from ldapgw.directory.book import Book, Label
+from ldapgw.directory.catalog import PhoneAccess, Snapshot
+from ldapgw.directory.csn import Csn
+from ldapgw.directory.dit import Directory
+from ldapgw.directory.entry import Entry, octets_of
+from ldapgw.directory.replica_entry import (
+    DIGEST_BITS,
+    ContainerEntry,
+    LoginEntry,
+    ReplicaEncoding,
+    ReplicaEntry,
+    digest_of,
+)
+from ldapgw.directory.segment import Segment
+from ldapgw.directory.special_entries import tenant_entry
+
+# Entries whose last change is kept: a change of every entry of a large tenant is sent as the whole content.
+MAX_CHANGES: Final = 20_000
+# CSNs that are remembered as given out.
+_MAX_CSNS: Final = 10_000
+# Entries that are looked at in one slice of work: a millisecond or two.
+SLICE: Final = 500
+_BOOKS_IN_SLICE: Final = 50
+# Raised when other attributes or values are replicated of the same entries, so that replicas get the whole content.
+_FORMAT: Final = b"1"
+
+_MASK: Final = (1 << DIGEST_BITS) - 1
+_MICROSECONDS: Final = 1_000_000
+_TENANT, _BOOK, _LABEL = 0, 1, 2
+
+
+class ReplicaContent(NamedTuple):
+    """What a replica holds of a snapshot.
+
+    :ivar others: the entries that are no contacts, by UUID, parents first.
+    :ivar logins: those of them that are logins of phones, by the phone's name in lower case.
+    :ivar segments: the contacts.
+    """
+
+    encoding: ReplicaEncoding
+    others: Mapping[bytes, ReplicaEntry]
+    logins: Mapping[str, LoginEntry]
+    segments: tuple[Segment, ...]
+
+    def entries(self) -> Iterator[ReplicaEntry]:
+        """All entries, parents first."""
+        yield from self.others.values()
+        for segment in self.segments:
+            for entry in segment:
+                yield ReplicaEntry(entry)
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        return len(self.others) + sum(map(len, self.segments))
+
+
+class Change(NamedTuple):
+    """The last change of an entry.
+
+    :ivar entry: as it is after the change; a deleted one as it was before.
+    :ivar added_at: when the entry was added, if that is known; a deleted one: when it was deleted.
+    """
+
+    csn: Csn
+    entry: ReplicaEntry
+    is_deleted: bool
+    added_at: Csn
+
+
+# The UUID of an entry that differs, and the entry before and after; None: it did not or does not exist.
+_Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
+
+
+class ChangeLog:
+    """The content of one kind of replica of a tenant, and its last changes.
+
+    :ivar content: None: not read yet.
+    :ivar csn: of the content.
+    """
+
+    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "content", "csn")
+
+    def __init__(self, access: ReplicaAccess) -> None:
+        self._access = access
+        self.content: ReplicaContent | None = None
+        self.csn = self._floor = Csn(0, 0)
+        self._digest = 0
+        # By UUID, in the order of the changes.
+        self._changes: dict[bytes, Change] = {}
+        # Given out, in their order.
+        self._csns: dict[Csn, None] = {}
+
+    def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:
+        """Take over the content of a snapshot.
+
+        :param now: seconds since the epoch.
+        """
+        directory = snapshot.dit.directory(self._access.tenant)
+        if directory is None:
+            return
+        before = self.content
+        content = yield from _read(directory, snapshot.logins, self._access, before)
+        if before is None:
+            yield from self._begin(content, now)
+        else:
+            changes = yield from _compare(before, content)
+            self.content = content
+            if changes:
+                yield from self._add(changes, now)
+
+    def knows(self, csn: Csn) -> bool:
+        """Whether the log has all changes after a CSN."""
+        return csn.state == self.csn.state or (csn in self._csns and csn >= self._floor)
+
+    def changes_after(self, csn: Csn) -> list[Change]:
+        """The last changes of entries since a CSN that the log knows, in no useful order."""
+        if csn.state == self.csn.state and csn not in self._csns:
+            return []
+        found: list[Change] = []
+        for change in reversed(self._changes.values()):
+            if change.csn <= csn:
+                break
+            found.append(change)
+        return found
+
+    def renew(self, now: float, above: Csn) -> Csn:
+        """Give the content another CSN, which is later than every one that a replica may have, and return it.
+
+        :param above: of the replica.
+        """
+        self.csn = self._next(now, above)
+        return self.csn
+
+    def _next(self, now: float, above: Csn) -> Csn:
+        last = max(self.csn.microseconds, above.microseconds)
+        csn = Csn(max(int(now * _MICROSECONDS), last + 1), self._digest)
+        self._csns[csn] = None
+        if len(self._csns) > _MAX_CSNS:
+            del self._csns[next(iter(self._csns))]
+        return csn
+
+    def _begin(self, content: ReplicaContent, now: float) -> Iterator[None]:
+        context = content.encoding.context
+        # Whatever the values of the same entries depend on.
+        settings = f"{context.number_format} {context.region} {context.outside_line} {self._access.extra_values}"
+        digest = digest_of(_FORMAT, settings.encode())
+        for count, entry in enumerate(content.entries()):
+            digest += entry.digest()
+            if count % SLICE == SLICE - 1:
+                yield
+        self._digest = digest & _MASK
+        self._changes = {}
+        self.csn = self._floor = self._next(now, self.csn)
+        self.content = content
+
+    def _add(self, changes: list[_Difference], now: float) -> Iterator[None]:
+        digest = self._digest
+        for count, (_, before, after) in enumerate(changes):
+            digest -= 0 if before is None else before.digest()
+            digest += 0 if after is None else after.digest()
+            if count % SLICE == SLICE - 1:
+                yield
+        self._digest = digest & _MASK
+        self.csn = csn = self._next(now, self.csn)
+        for entry_uuid, before, after in changes:
+            former = self._changes.pop(entry_uuid, None)
+            if after is None and before is not None:
+                self._changes[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
+            elif after is not None:
+                added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
+                self._changes[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
+        while len(self._changes) > MAX_CHANGES or (self._changes and self._first_csn() == self._floor):
+            self._floor = self._changes.pop(next(iter(self._changes))).csn
+
+    def _first_csn(self) -> Csn:
+        return next(iter(self._changes.values())).csn
+
+
+class ChangeLogs:
+    """The change logs of the replicas that have asked since the start.
+
+    :param snapshot: returns the current snapshot.
+    :param now: returns the seconds since the epoch.
+    """
+
+    __slots__ = ("_logs", "_now", "_snapshot")
+
+    def __init__(self, snapshot: Callable[[], Snapshot], now: Callable[[], float]) -> None:
+        self._snapshot = snapshot
+        self._now = now
+        self._logs: dict[ReplicaAccess, ChangeLog] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._logs)
+
+    def open(self, access: ReplicaAccess) -> ChangeLog | None:
+        """The log of a replica, perhaps without content until the next `catch_up`.
+
+        :returns: None: the gateway has not read all contacts since its start.
+        """
+        snapshot = self._snapshot()
+        if not snapshot.loaded or snapshot.dit.directory(access.tenant) is None:
+            return None
+        log = self._logs.get(access)
+        if log is None:
+            log = self._logs[access] = ChangeLog(access)
+        return log
+
+    def catch_up(self) -> Iterator[None]:
+        """Take over the content of the current snapshot; drop the logs of replicas whose logins are gone."""
+        snapshot = self._snapshot()
+        used = {login.viewer.replica for login in snapshot.logins.values() if login.viewer.replica is not None}
+        for access in tuple(self._logs):
+            if access not in used:
+                del self._logs[access]
+                continue
+            yield from self._logs[access].advance(snapshot, self._now())
+
+    def renew(self, log: ChangeLog, above: Csn) -> Csn:
+        """See `ChangeLog.renew`."""
+        return log.renew(self._now(), above)
+
+    def is_future(self, csn: Csn) -> bool:
+        """Whether a CSN lies more than a day ahead: whoever gave it out has a wrong clock."""
+        return csn.microseconds > int((self._now() + 86400.0) * _MICROSECONDS)
+
+
+# --- what a replica holds ---------------------------------------------------------------------------------------------
+
+
+def _read(
+    directory: Directory, logins: Mapping[str, PhoneAccess], access: ReplicaAccess, before: ReplicaContent | None
+) -> Generator[None, None, ReplicaContent]:
+    """The content of a tenant's directory; entries that were in the content before are the same objects."""
+    containers = _Containers(before)
+    tenant = tenant_entry(directory.context)
+    containers.add(ContainerEntry(tenant, _TENANT, b""))
+    segments: list[Segment] = []
+    for count, book in enumerate(directory.books):
+        if count % _BOOKS_IN_SLICE == 0:
+            yield
+        is_shared = book.sharing is Sharing.SHARED
+        label = _shared_label(book)
+        sharing = _sharing(book) if access.private else b""
+        if access.private or (is_shared and not book.shared_label):
+            marked = b"" if book.shared_label else sharing
+            if containers.add(ContainerEntry(book.container, _BOOK, marked)):
+                segments += book.segments.contacts
+        elif is_shared and label is not None:
+            containers.add(ContainerEntry(book.container, _BOOK, b""))
+        if label is not None and (sharing if access.private else is_shared):
+            # Others see the contacts with the shared label below the label's entry.
+            containers.add(ContainerEntry(label.container, _LABEL, sharing))
+            segments += label.segments.contacts
+    base = directory.context.base
+    logins_dn = octets_of(str(base.child("ou", "phones")))
+    containers.add(LoginEntry(tenant, access.tenant, logins_dn, None, ()))
+    others = containers.ordered()
+    phones: dict[str, LoginEntry] = {}
+    for count, (name, login) in enumerate(logins.items()):
+        if count % SLICE == 0:
+            yield
+        viewed = next((one for one in login.viewer.access if one.tenant == access.tenant), None)
+        if viewed is None:
+            continue
+        books = _own_books(directory, viewed) if access.private else ()
+        former = before.logins.get(name) if before is not None else None
+        if former is None or former.access is not login or former.books != books:
+            former = LoginEntry(tenant, access.tenant, octets_of(str(phone_dn(login.name, base))), login, books)
+        phones[name] = former
+        others[former.entry_uuid()] = former
+    return ReplicaContent(ReplicaEncoding(directory.context, access), others, phones, tuple(segments))
+
+
+class _Containers:
+    """The entries of containers; the former ones where they are the same.
+
+    Mutable: collects them.
+    """
+
+    __slots__ = ("_entries", "_former", "_names")
+
+    def __init__(self, before: ReplicaContent | None) -> None:
+        self._former = before.others if before is not None else {}
+        self._entries: dict[bytes, ReplicaEntry] = {}
+        self._names: set[bytes] = set()
+
+    def add(self, entry: ReplicaEntry) -> bool:
+        """Add an entry unless another one has its name: two accounts may have one address."""
+        name = entry.dn().lower()
+        if name in self._names:
+            return False
+        self._names.add(name)
+        entry_uuid = entry.entry_uuid()
+        former = self._former.get(entry_uuid)
+        self._entries[entry_uuid] = former if former is not None and former.digest() == entry.digest() else entry
+        return True
+
+    def ordered(self) -> dict[bytes, ReplicaEntry]:
+        """The entries by UUID, parents first."""
+        return dict(sorted(self._entries.items(), key=_depth))
+
+
+def _shared_label(book: Book) -> Label | None:
+    branch = book.shared_branch
+    return None if branch is None or isinstance(branch, Book) else branch
+
+
+def _sharing(book: Book) -> bytes:
+    """With whom a book is shared, for the access rules of a replica that holds all books."""
+    return book.sharing.value.encode() if book.sharing is Sharing.SHARED or book.sharing.group else b""
+
+
+def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
+    """The DNs of a viewer's own book, and of books that are shared with a group of its account."""
+    own = directory.own_book(viewed)
+    found = [] if own is None else [own.container]
+    groups = directory.groups_of(viewed)
+    for book in directory.books if groups else ():
+        branch = book.shared_branch
+        if book.sharing.group in groups and branch is not None:
+            found.append(branch.container)
+    return tuple(dict.fromkeys(octets_of(container.dn) for container in found))
+
+
+def _depth(item: tuple[bytes, ReplicaEntry]) -> int:
+    return item[1].depth
+
+
+# --- what has changed -------------------------------------------------------------------------------------------------
+
+
+def _compare(before: ReplicaContent, after: ReplicaContent) -> Generator[None, None, list[_Difference]]:
+    """The entries that differ."""
+    first, second = before.others, after.others
+    old = {entry_uuid: entry for entry_uuid, entry in first.items() if second.get(entry_uuid) is not entry}
+    new = {entry_uuid: entry for entry_uuid, entry in second.items() if first.get(entry_uuid) is not entry}
+    yield
+    removed = yield from _only_in(before.segments, after.segments)
+    added = yield from _only_in(after.segments, before.segments)
+    for where, found in ((old, removed.keys() - added.keys()), (new, added.keys() - removed.keys())):
+        source = removed if where is old else added
+        for count, key in enumerate(found):
+            contact = ReplicaEntry(source[key])
+            where[contact.entry_uuid()] = contact
+            if count % SLICE == SLICE - 1:
+                yield
+    changes: list[_Difference] = []
+    for count, entry_uuid in enumerate(dict.fromkeys((*old, *new))):
+        former, present = old.get(entry_uuid), new.get(entry_uuid)
+        if former is None or present is None or former.digest() != present.digest():
+            changes.append((entry_uuid, former, present))
+        if count % SLICE == SLICE - 1:
+            yield
+    return changes
+
+
+def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generator[None, None, dict[int, Entry]]:
+    """The entries of segments that are not, or no longer, in segments with the same entries; by their identity."""
+    by_entries = {id(segment.entries): segment for segment in others}
+    found: dict[int, Entry] = {}
+    for segment in segments:
+        other = by_entries.get(id(segment.entries))
+        if other is segment or (other is not None and other.deleted == segment.deleted):
+            continue
+        gone = other.deleted if other is not None else b""
+        for document, entry in enumerate(segment.entries):
+            if document % (SLICE * 4) == 0:
+                yield
+            is_here = not (segment.deleted and segment.deleted[document])
+            if is_here and (other is None or (gone and gone[document])):
+                found[id(entry)] = entry
+    return found
+
+
+def ordered(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
+    """Changes in an order in which a replica can apply them: deleted entries, children first, and then the others."""
+    deleted = [change for change in changes if change.is_deleted]
+    stored = [change for change in changes if not change.is_deleted]
+    deleted.sort(key=lambda change: -change.entry.depth)
+    stored.sort(key=lambda change: change.entry.depth)
+    return deleted, stored

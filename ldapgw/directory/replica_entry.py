@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Entries as a replica holds them: contacts, their containers, and the logins of phones.
+
+A replica matches values literally.  So entries get further values where the replica wants these: each number also in
+E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  A container says with
+whom it is shared, and the login of a phone names the books that it may see besides, so that the replica's access rules
+can follow.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from ldapgw import ber
+from ldapgw.directory import name_folding
+from ldapgw.directory.access import NamingContext, ReplicaAccess, ldap_password
+from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.csn import Csn
+from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Attributes, Entry, decoded, encoded_set, octets_of
+from ldapgw.directory.number_formatter import NumberFormatter
+from ldapgw.directory.schema import NUMBER_TYPES
+from ldapgw.numbers.phone_number import NumberFormat
+
+# Attributes of names that get folded values, and the most of these.
+_NAMES: Final = ("cn", "givenName", "sn")
+_MAX_FOLDED: Final = 4
+_NUMBER_FORMATS: Final = (NumberFormat.E164, NumberFormat.NATIONAL)
+_NUMBER_TYPES: Final = {kind.name: kind for kind in NUMBER_TYPES}
+# Operational attributes that are replicated; a replica makes the others of its own.
+_OPERATIONAL: Final = ("structuralObjectClass", "entryUUID", "createTimestamp", "modifyTimestamp")
+# The times of entries whose own are not known; a replica would put the time of its copy there.
+_UNKNOWN_TIMES: Final = dict.fromkeys(("createTimestamp", "modifyTimestamp"), encoded_set((b"19700101000000Z",)))
+
+# Bits of a content's digest, which is the sum of its entries' digests.
+DIGEST_BITS: Final = 48
+
+
+class ReplicaEncoding(NamedTuple):
+    """What the encoding of a replica's entries depends on besides the entries.
+
+    :ivar wanted: the names of the user attributes to encode, in lower case; None: all.
+    """
+
+    context: NamingContext
+    access: ReplicaAccess
+    wanted: frozenset[str] | None = None
+
+
+class ReplicaEntry:
+    """An entry of a replica; the entry of a contact where no other class fits.
+
+    :ivar entry: the entry as it is searched here.
+    """
+
+    __slots__ = ("_own", "entry")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self._own: Attributes | None = None
+
+    @property
+    def depth(self) -> int:
+        """Sorts parents before children; siblings have the same depth."""
+        return 9
+
+    def entry_uuid(self) -> bytes:
+        """The 16 octets of its entryUUID, which is the syncUUID too."""
+        return bytes.fromhex(self._own_attributes()["entryUUID"][0].decode().replace("-", ""))
+
+    def dn(self) -> bytes:
+        return octets_of(self.entry.dn)
+
+    def digest(self) -> int:
+        """`DIGEST_BITS` of what its encoding is made of."""
+        values, _, _ = self.entry.to_record()
+        return digest_of(self._place(), values)
+
+    def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
+        """The encoding of a SearchResultEntry.
+
+        :param csn: the entryCSN.
+        """
+        sets = self.entry.sets()
+        if encoding.access.extra_values:
+            sets |= _more_numbers(self.entry, sets, encoding.context)
+            sets |= _more_names(sets)
+        attributes = [(name, values) for name, values in sets.items() if _is_wanted(name, encoding.wanted)]
+        return _encode(self.dn(), attributes, self._operational().items(), csn)
+
+    def _place(self) -> bytes:
+        parent = self.entry.parent
+        return octets_of(parent.uuid_namespace) + b"\0" + parent.entry_dn(b"")
+
+    def _own_attributes(self) -> Attributes:
+        if self._own is None:
+            self._own = self.entry.operational()
+        return self._own
+
+    def _operational(self) -> dict[str, bytes]:
+        own = self._own_attributes()
+        return _UNKNOWN_TIMES | {name: encoded_set(own[name]) for name in _OPERATIONAL if name in own}
+
+
+class ContainerEntry(ReplicaEntry):
+    """The entry of a tenant, a book or a label.
+
+    :ivar sharing: with whom it is shared, as businessCategory; empty: not said.
+    """
+
+    __slots__ = ("_depth", "sharing")
+
+    def __init__(self, entry: Entry, depth: int, sharing: bytes) -> None:
+        super().__init__(entry)
+        self._depth = depth
+        self.sharing = sharing
+
+    @property
+    def depth(self) -> int:
+        return self._depth
+
+    def digest(self) -> int:
+        values, _, _ = self.entry.to_record()
+        return digest_of(self.dn(), values, self.sharing)
+
+    def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
+        attributes = [(name, values) for name, values in self.entry.sets().items() if _is_wanted(name, encoding.wanted)]
+        if self.sharing and _is_wanted("businessCategory", encoding.wanted):
+            attributes.append(("businessCategory", encoded_set((self.sharing,))))
+        return _encode(self.dn(), attributes, self._operational().items(), csn)
+
+
+class LoginEntry(ReplicaEntry):
+    """The login of a phone as a device, or the container of these.
+
+    :ivar access: None: the container.
+    :ivar books: the DNs of books that the phone may see besides those that are shared with everybody.
+    """
+
+    __slots__ = ("_dn", "_uuid", "access", "books")
+
+    def __init__(
+        self, parent: Entry, tenant: str, dn: bytes, access: PhoneAccess | None, books: tuple[bytes, ...]
+    ) -> None:
+        super().__init__(parent)
+        name = "" if access is None else f"/{access.name.lower()}"
+        # No book has this key: a book's key has no blank.
+        self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
+        self._dn = dn
+        self.access = access
+        self.books = books
+
+    @property
+    def depth(self) -> int:
+        return 1 if self.access is None else 2
+
+    def entry_uuid(self) -> bytes:
+        return self._uuid
+
+    def dn(self) -> bytes:
+        return self._dn
+
+    def digest(self) -> int:
+        password = "" if self.access is None else self.access.password_hash
+        return digest_of(self._dn, password.encode(), *self.books)
+
+    def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
+        classes = [b"top"]
+        attributes: list[tuple[str, tuple[bytes, ...]]] = []
+        if self.access is None:
+            structural = b"organizationalUnit"
+            attributes.append(("ou", (b"phones",)))
+        else:
+            structural = b"device"
+            attributes.append(("cn", (self.access.name.encode(),)))
+            password = ldap_password(self.access.password_hash)
+            if password is not None and _is_wanted("userPassword", encoding.wanted):
+                classes.append(b"simpleSecurityObject")
+                attributes.append(("userPassword", (password,)))
+            if not _is_wanted("userPassword", encoding.wanted):
+                # Where OpenLDAP has the gateway check the password, it finds the DN to bind as here.
+                attributes.append(("owner", (self._dn,)))
+            if self.books and _is_wanted("seeAlso", encoding.wanted):
+                attributes.append(("seeAlso", self.books))
+        attributes.insert(0, ("objectClass", (*classes, structural)))
+        operational = {
+            "structuralObjectClass": encoded_set((structural,)),
+            "entryUUID": encoded_set((str(uuid.UUID(bytes=self._uuid)).encode(),)),
+            **_UNKNOWN_TIMES,
+        }
+        return _encode(self._dn, [(name, encoded_set(values)) for name, values in attributes], operational.items(), csn)
+
+
+def digest_of(*parts: bytes) -> int:
+    """`DIGEST_BITS` of some octets, with their borders."""
+    hashed = blake2b(digest_size=DIGEST_BITS // 8)
+    for part in parts:
+        hashed.update(len(part).to_bytes(4, "big") + part)
+    return int.from_bytes(hashed.digest(), "big")
+
+
+def _is_wanted(name: str, wanted: frozenset[str] | None) -> bool:
+    return wanted is None or name == "objectClass" or name.lower() in wanted
+
+
+def _more_numbers(entry: Entry, sets: dict[str, bytes], context: NamingContext) -> dict[str, bytes]:
+    """The encoded sets of the attributes that hold numbers, with the numbers in other formats behind."""
+    formatters = [
+        NumberFormatter(form, context.number_format, context.region, context.outside_line)
+        for form in _NUMBER_FORMATS
+        if form is not context.number_format
+    ]
+    more: dict[str, bytes] = {}
+    for name, kind in _NUMBER_TYPES.items():
+        if name in sets:
+            values, text = decoded(sets[name]), entry.search_text(kind) or ""
+            formatted = [value for formatter in formatters for value in formatter.values(values, text)]
+            more[name] = encoded_set(dict.fromkeys((*values, *formatted)))
+    return more
+
+
+def _more_names(sets: dict[str, bytes]) -> dict[str, bytes]:
+    """The encoded sets of the attributes that hold names, with folded values behind."""
+    more: dict[str, bytes] = {}
+    for name in _NAMES:
+        if name in sets:
+            values = decoded(sets[name])
+            folded = list(_folded(values))[:_MAX_FOLDED]
+            if folded:
+                more[name] = encoded_set((*values, *folded))
+    return more
+
+
+def _folded(values: Sequence[bytes]) -> Iterator[bytes]:
+    """The variants of names that a server which ignores only case does not find under the names themselves."""
+    known = {value.decode().lower() for value in values}
+    for value in values:
+        for variant in name_folding.variants(value.decode()):
+            if variant and variant not in known:
+                known.add(variant)
+                yield octets_of(variant)
+
+
+def _encode(
+    dn: bytes, attributes: Iterable[tuple[str, bytes]], operational: Iterable[tuple[str, bytes]], csn: Csn
+) -> bytes:
+    all_attributes = (*attributes, *operational, ("entryCSN", encoded_set((str(csn).encode(),))))
+    content = [ber.tlv(ber.SEQUENCE, ber.octets(name.encode()) + values) for name, values in all_attributes]
+    return ber.tlv(SEARCH_RESULT_ENTRY, ber.octets(dn) + ber.tlv(ber.SEQUENCE, b"".join(content)))

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""The answer to a request for content synchronization (RFC 4533): the provider's side.
+
+A replica whose cookie the change log knows gets the changes since then, deleted entries by their UUIDs.  Every other
+replica gets all entries, and deletes whatever was not among them.  In the persist stage, the changes of each published
+snapshot follow; the last one has the cookie, so that a replica which was interrupted gets all of them again.
+
+Messages are made only while the client takes them, as in `ldapgw.ldap.search_response`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ldapgw.ber import SEQUENCE, octets, tlv
+from ldapgw.directory.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
+from ldapgw.directory.csn import Csn
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, select
+from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.replica_entry import ReplicaEncoding
+from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.ldap.messages import SUCCESS, Control, Result
+from ldapgw.ldap.search_response import OutputBuffer
+from ldapgw.ldap.sync_controls import (
+    SyncCookie,
+    SyncRequestValue,
+    SyncState,
+    deleted_entries,
+    refresh_end,
+    sync_done,
+    sync_entry,
+)
+
+# Messages that are made before the clock is looked at: a millisecond.
+CHUNK: Final = 4
+# Deleted entries that one message names: 20 KiB.
+MAX_DELETED: Final = 1000
+
+_NOTHING: Final = Csn(0, 0)
+
+
+def check_whole(request: SearchRequest, base: Dn) -> None:
+    """Check that a request asks for all entries of a tenant: changes of a part of them are not known.
+
+    :param base: the tenant's.
+    :raises DirectoryError: unwillingToPerform, or invalidDNSyntax.
+    """
+    try:
+        dn = Dn.parse(request.base)
+    except InvalidDn:
+        raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
+    is_all = isinstance(request.filter, Present) and request.filter.attribute.lower() == "objectclass"
+    if dn.key != base.key or request.scope is not Scope.WHOLE_SUBTREE:
+        raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication needs the tenant's whole tree")
+    if not is_all or request.size_limit or request.types_only:
+        raise DirectoryError(
+            ResultCode.UNWILLING_TO_PERFORM, "replication needs the filter (objectClass=*), values, and no size limit"
+        )
+
+
+def wanted_attributes(attributes: tuple[str, ...]) -> frozenset[str] | None:
+    """The names of the user attributes to send, in lower case; None: all."""
+    if not attributes or "*" in attributes:
+        return None
+    return frozenset(map(str.lower, (*attributes, *select(attributes).names)))
+
+
+class SynchronizationResponse:
+    """The messages of one content synchronization.
+
+    Mutable: how far it is.
+
+    :param wanted: the names of the user attributes to send, in lower case; None: all.
+    :param note: called with what is sent, in a few words, for the log.
+    :ivar sent: entries that were added to a buffer.
+    :ivar is_waiting: whether there is nothing to send until the change log has caught up; whoever knows that sets it
+        back.
+    """
+
+    __slots__ = (
+        *("_cookie", "_is_delta", "_log", "_logs", "_message_id", "_messages", "_note", "_persist", "_seen", "_wanted"),
+        *("is_waiting", "sent"),
+    )
+
+    def __init__(
+        self,
+        message_id: int,
+        request: SyncRequestValue,
+        cookie: SyncCookie,
+        logs: ChangeLogs,
+        log: ChangeLog,
+        wanted: frozenset[str] | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._message_id = message_id
+        self._persist = request.persist
+        self._cookie = cookie
+        self._logs = logs
+        self._log = log
+        self._wanted = wanted
+        self._note = note
+        self._seen = _NOTHING
+        self._is_delta = False
+        self._messages = self._all_messages()
+        self.sent = 0
+        self.is_waiting = False
+
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:  # noqa: ARG002 - as a search has it
+        """Add the next messages to a buffer.
+
+        :returns: how the synchronization ended, or None while it goes on.
+        """
+        for _ in range(CHUNK):
+            if buffer.full:
+                break
+            try:
+                message = next(self._messages)
+            except StopIteration:
+                return SUCCESS if not self._persist else Result(ResultCode.SYNC_REFRESH_REQUIRED, "too many changes")
+            if message is None:
+                break
+            buffer.add(message)
+        return None
+
+    def response_controls(self, result: Result) -> tuple[Control, ...]:
+        """The controls of the SearchResultDone."""
+        if result is not SUCCESS:
+            return ()
+        return (sync_done(self._cookie.at(self._seen), refresh_deletes=self._is_delta),)
+
+    def _all_messages(self) -> Iterator[bytes | None]:
+        """The messages; None: there is none until the change log has caught up."""
+        while (content := self._log.content) is None:
+            self.is_waiting = True
+            yield None
+        encoding = content.encoding._replace(wanted=self._wanted)
+        yield from self._refresh(content, encoding)
+        if self._persist:
+            yield refresh_end(self._message_id, self._cookie.at(self._seen), refresh_deletes=self._is_delta)
+            yield from self._changes(encoding)
+
+    def _refresh(self, content: ReplicaContent, encoding: ReplicaEncoding) -> Iterator[bytes]:
+        log, csn = self._log, self._cookie.csn
+        if csn is None or not log.knows(csn):
+            self._seen = self._logs.renew(log, csn or _NOTHING)
+            self._note(f"whole content, {content.size} entries")
+            for entry in content.entries():
+                self.sent += 1
+                encoded = entry.encode(encoding, self._seen)
+                yield sync_entry(self._message_id, encoded, SyncState.ADD, entry.entry_uuid(), None)
+            return
+        self._is_delta = True
+        changes = log.changes_after(csn)
+        # Another gateway's numbers may be ahead of ours.
+        self._seen = self._logs.renew(log, csn) if csn > log.csn else log.csn
+        self._note(f"resumed, {len(changes)} changes")
+        deleted, stored = ordered(changes)
+        for start in range(0, len(deleted), MAX_DELETED):
+            uuids = [change.entry.entry_uuid() for change in deleted[start : start + MAX_DELETED]]
+            yield deleted_entries(self._message_id, uuids)
+        for change in stored:
+            yield self._changed(encoding, change, SyncState.ADD, None)
+
+    def _changes(self, encoding: ReplicaEncoding) -> Iterator[bytes | None]:
+        """The persist stage; ends when the log has not kept all changes that are to be sent."""
+        log = self._log
+        while log.knows(self._seen):
+            changes, seen, until = log.changes_after(self._seen), self._seen, log.csn
+            if not changes:
+                self._seen = until
+                self.is_waiting = True
+                yield None
+                continue
+            deleted, stored = ordered(changes)
+            cookie, last = self._cookie.at(until), len(changes) - 1
+            for at, change in enumerate((*deleted, *stored)):
+                state = SyncState.ADD if change.added_at > seen else SyncState.MODIFY
+                yield self._changed(encoding, change, state, cookie if at == last else None)
+            self._seen = until
+
+    def _changed(self, encoding: ReplicaEncoding, change: Change, state: SyncState, cookie: bytes | None) -> bytes:
+        """The message of a changed entry; that of a deleted entry has no attributes."""
+        self.sent += 1
+        entry = change.entry
+        if change.is_deleted:
+            state = SyncState.DELETE
+            encoded = tlv(SEARCH_RESULT_ENTRY, octets(entry.dn()) + tlv(SEQUENCE, b""))
+        else:
+            encoded = entry.encode(encoding, change.csn)
+        return sync_entry(self._message_id, encoded, state, entry.entry_uuid(), cookie)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""Entries as a replica holds them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.ber import SEQUENCE, integer, tlv
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, ReplicaAccess, Viewer, phone_dn
+from ldapgw.directory.book import build_book
+from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.csn import Csn
+from ldapgw.directory.replica_entry import ContainerEntry, LoginEntry, ReplicaEncoding, ReplicaEntry
+from ldapgw.directory.special_entries import tenant_entry
+from ldapgw.numbers.phone_number import NumberFormat, parse
+from tests.support import pdu
+from tests.support.phonebook.wire import BASE, CONTEXT
+
+CSN = Csn(1_795_570_200_123_456, 7)
+SHARED = ReplicaAccess("acme")
+PLAIN = ReplicaAccess("acme", extra_values=False)
+CONTACT = Contact(
+    uid="c1",
+    source_id="s1",
+    name="Jürgen O'Brien",
+    given_name="Jürgen",
+    family_name="O'Brien",
+    phones=(Phone(Kind.WORK, parse("+49 30 1234567", "DE")), Phone(Kind.MOBILE, parse("0171 1234567", "DE"))),
+    emails=("j@example.com",),
+    updated=1_700_000_000.0,
+)
+DN = f"uid=c1,ou=alice@acme.example,{BASE}"
+OPERATIONAL = {
+    "structuralObjectClass": (b"inetOrgPerson",),
+    "createTimestamp": (b"20231114221320Z",),
+    "modifyTimestamp": (b"20231114221320Z",),
+    "entryCSN": (str(CSN).encode(),),
+}
+PASSWORD = "ssha256$" + "00" * 16 + "$" + "11" * 32
+HASHED = b"{SSHA256}" + b64encode(b"\x11" * 32 + bytes(16))
+
+
+def entry_of(contact: Contact = CONTACT, **settings: object) -> ReplicaEntry:
+    context = replace(CONTEXT, **settings)
+    book = build_book(context, "alice", "alice@acme.example", Sharing.SHARED, [contact], {}, per_number=False)
+    return ReplicaEntry(book.segments.contacts[0].entries[0])
+
+
+def decoded(entry: ReplicaEntry, encoding: ReplicaEncoding) -> pdu.Response:
+    encoded = entry.encode(encoding, CSN)
+    [response] = pdu.responses(tlv(SEQUENCE, integer(1) + encoded))
+    return response
+
+
+def attributes(entry: ReplicaEntry, encoding: ReplicaEncoding) -> dict[str, tuple[bytes, ...]]:
+    found = decoded(entry, encoding).attributes
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def test_contact_has_all_its_values_and_some_for_literal_matching() -> None:
+    entry = entry_of()
+    found = attributes(entry, ReplicaEncoding(CONTEXT, SHARED))
+    assert decoded(entry, ReplicaEncoding(CONTEXT, SHARED)).dn == DN
+    uuid = found.pop("entryUUID")
+    assert uuid[0].replace(b"-", b"").decode() == entry.entry_uuid().hex()
+    assert uuid == entry.entry.operational()["entryUUID"]
+    assert found == {
+        **OPERATIONAL,
+        "objectClass": (b"top", b"person", b"organizationalPerson", b"inetOrgPerson"),
+        "uid": (b"c1",),
+        "cn": ("Jürgen O'Brien".encode(), b"jurgen o brien", b"jurgen obrien", b"juergen o brien", b"juergen obrien"),
+        "displayName": ("Jürgen O'Brien".encode(),),
+        "givenName": ("Jürgen".encode(), b"jurgen", b"juergen"),
+        "sn": (b"O'Brien", b"o brien", b"obrien"),
+        "initials": (b"J.",),
+        "mail": (b"j@example.com",),
+        "telephoneNumber": (b"+49301234567", b"030 1234567"),
+        "mobile": (b"+491711234567", b"0171 1234567"),
+    }
+
+
+def test_values_as_they_are() -> None:
+    """A replica without further values has those that a phone gets."""
+    found = attributes(entry_of(), ReplicaEncoding(CONTEXT, PLAIN))
+    assert found["cn"] == ("Jürgen O'Brien".encode(),)
+    assert found["telephoneNumber"] == (b"+49301234567",)
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+def test_numbers_in_three_formats(lenient: bool) -> None:
+    """The format of the tenant comes first."""
+    context = replace(CONTEXT, number_format=NumberFormat.DIAL, outside_line="0", lenient=lenient)
+    entry = entry_of(number_format=NumberFormat.DIAL, outside_line="0", lenient=lenient)
+    found = attributes(entry, ReplicaEncoding(context, SHARED))
+    assert found["telephoneNumber"] == (b"00301234567", b"+49301234567", b"030 1234567")
+
+
+def test_name_that_is_found_as_it_is() -> None:
+    """A plain name gets no second value, whatever its case; a name in letters that nobody can type gets a few."""
+    plain = replace(CONTACT, name="Ann Lee", given_name="Ann", family_name="Lee", phones=())
+    assert attributes(entry_of(plain), ReplicaEncoding(CONTEXT, SHARED))["cn"] == (b"Ann Lee",)
+    russian = replace(CONTACT, name="Иванов", given_name="", family_name="Иванов", phones=())
+    assert b"ivanov" in attributes(entry_of(russian), ReplicaEncoding(CONTEXT, SHARED))["cn"]
+
+
+def test_only_wanted_attributes() -> None:
+    """Object classes and operational attributes are always sent."""
+    wanted = ReplicaEncoding(CONTEXT, PLAIN, frozenset(("cn", "telephonenumber")))
+    found = attributes(entry_of(), wanted)
+    assert found.keys() == {*OPERATIONAL, "entryUUID", "objectClass", "cn", "telephoneNumber"}
+
+
+def test_container() -> None:
+    """A container says with whom it is shared, and has a time, so that the replica makes none up."""
+    entry = ContainerEntry(tenant_entry(CONTEXT), 0, b"group:sales")
+    found = attributes(entry, ReplicaEncoding(CONTEXT, SHARED))
+    assert found["businessCategory"] == (b"group:sales",)
+    assert found["createTimestamp"] == found["modifyTimestamp"] == (b"19700101000000Z",)
+    assert found["structuralObjectClass"] == (b"organization",)
+    assert "businessCategory" not in attributes(entry, ReplicaEncoding(CONTEXT, SHARED, frozenset(("o",))))
+    assert "businessCategory" not in attributes(
+        ContainerEntry(tenant_entry(CONTEXT), 0, b""), ReplicaEncoding(CONTEXT, SHARED)
+    )
+    assert entry.depth == 0
+
+
+def login(password: str = PASSWORD, books: tuple[bytes, ...] = ()) -> LoginEntry:
+    dn = phone_dn("Desk1", CONTEXT.base)
+    access = PhoneAccess("Desk1", dn, password, Viewer(str(dn), (Access("acme", "alice"),)))
+    return LoginEntry(tenant_entry(CONTEXT), "acme", str(dn).encode(), access, books)
+
+
+def test_login() -> None:
+    """A phone binds at the replica with its own password."""
+    found = attributes(login(books=(b"ou=a",)), ReplicaEncoding(CONTEXT, SHARED))
+    uuid = found.pop("entryUUID")
+    assert uuid[0].replace(b"-", b"").decode() == login().entry_uuid().hex()
+    assert found == {
+        "objectClass": (b"top", b"simpleSecurityObject", b"device"),
+        "cn": (b"Desk1",),
+        "userPassword": (HASHED,),
+        "seeAlso": (b"ou=a",),
+        "structuralObjectClass": (b"device",),
+        "createTimestamp": (b"19700101000000Z",),
+        "modifyTimestamp": (b"19700101000000Z",),
+        "entryCSN": (str(CSN).encode(),),
+    }
+    assert login().depth == 2
+
+
+@pytest.mark.parametrize(
+    ("password", "wanted"),
+    [("sha256$" + "00" * 16 + "$" + "11" * 32, None), (PASSWORD, frozenset(("cn", "owner")))],
+    ids=["a hash that OpenLDAP cannot check", "not wanted"],
+)
+def test_login_without_password(password: str, wanted: frozenset[str] | None) -> None:
+    found = attributes(login(password, (b"ou=a",)), ReplicaEncoding(CONTEXT, SHARED, wanted))
+    assert (found["objectClass"], "userPassword" in found) == ((b"top", b"device"), False)
+    # Where the gateway checks the password, OpenLDAP binds there as this DN.
+    assert found.get("owner") == (None if wanted is None else (str(phone_dn("Desk1", CONTEXT.base)).encode(),))
+
+
+def test_container_of_logins() -> None:
+    entry = LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ())
+    found = attributes(entry, ReplicaEncoding(CONTEXT, SHARED))
+    assert (found["objectClass"], found["ou"]) == ((b"top", b"organizationalUnit"), (b"phones",))
+    assert entry.depth == 1
+
+
+def test_uuids_differ() -> None:
+    container = LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ())
+    entries = (entry_of(), ContainerEntry(tenant_entry(CONTEXT), 0, b""), login(), container)
+    assert len({entry.entry_uuid() for entry in entries}) == 4
+
+
+def test_digests_tell_what_differs() -> None:
+    """Whatever is encoded in another way has another digest."""
+    other = replace(CONTACT, emails=("k@example.com",))
+    entries = (
+        entry_of(),
+        entry_of(other),
+        entry_of(replace(CONTACT, updated=1_700_000_001.0)),
+        ContainerEntry(tenant_entry(CONTEXT), 0, b""),
+        ContainerEntry(tenant_entry(CONTEXT), 0, b"shared"),
+        login(),
+        login(PASSWORD.replace("11", "12")),
+        login(books=(b"ou=a",)),
+        LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ()),
+    )
+    assert len({entry.digest() for entry in entries}) == len(entries)
+    assert entry_of().digest() == entry_of().digest()
