@@ -397,7 +397,7 @@ def test_command_lines_work(where: str, line: str) -> None:
     """What a document tells to type is a command with its options and arguments."""
     # A file that a document speaks of is not here.
     words = shlex.split(line.replace("[--config FILE] COMMAND", "--config FILE check"))
-    parse(["-" if word.endswith(".csv") else word for word in words])
+    parse(["-" if word.endswith((".csv", ".password")) else word for word in words])
 
 
 def test_commands_in_sentences_are_there() -> None:

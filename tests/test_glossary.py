@@ -32,6 +32,7 @@ STANDARD = {
     "RFC 4512": {"AttributeType", "Dit", "MatchingRule", "NamingContext", "ObjectClass"},
     "RFC 4513": {"Credentials"},
     "RFC 4514": {"Dn"},
+    "RFC 4533": {"SyncCookie", "SyncRequestValue", "SyncState"},
     "draft-ietf-ldapext-ldapv3-vlv-09": {"VirtualListView"},
 }
 

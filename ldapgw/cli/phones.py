@@ -22,6 +22,7 @@ from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
 from ldapgw.cli.phones_import import import_phones
+from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.site import Site, act, as_json, find_account, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
@@ -85,6 +86,7 @@ phones.add_command(import_phones)
         "ldapgw phones add desk1 --account alice@acme.example --model yealink",
         "ldapgw phones add lobby --model snom --settings lobby.xml",
         "ldapgw phones add desk2 --model other --placeholder '%s' --json",
+        "ldapgw phones add --replica branch1",
     )
 )
 @click.argument("name", callback=phone_name)
@@ -111,6 +113,13 @@ phones.add_command(import_phones)
     help=f"How this phone gets numbers: {', '.join(PHONE_FORMATS)}. Default: the tenant's number_format.",
 )
 @click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; -: to standard output.")
+@click.option("--replica", is_flag=True, help="Add the login of an OpenLDAP replica instead of a phone.")
+@click.option(
+    "--private", is_flag=True, help="The replica holds private books too. Each person's page says that a copy exists."
+)
+@click.option(
+    "--no-extra-values", is_flag=True, help="Don't add other number formats and folded names to the replica's entries."
+)
 @as_json
 @pass_site
 def add(
@@ -124,12 +133,22 @@ def add(
     numbers: str | None,
     number_format: NumberFormat | None,
     target: str | None,
+    replica: bool,
+    private: bool,
+    no_extra_values: bool,
     as_json: bool,
 ) -> None:
     """Add a phone, and print its login and its settings.
 
     The password is shown only once.
     """
+    if replica:
+        if any(option is not None for option in (account, model, placeholder, numbers, number_format, target)):
+            raise click.UsageError("A replica has no owner, model, numbers or settings: see ldapgw replica-config.")
+        add_replica(site, name, tenant, private=private, extra_values=not no_extra_values, as_json=as_json)
+        return
+    if private or no_extra_values:
+        raise click.UsageError("--private and --no-extra-values are options of a --replica.")
     chosen = site.tenant(tenant)
     model = "" if model in (None, OTHER_MODEL) else str(model)
     _check_placeholder(model, placeholder)
@@ -167,14 +186,20 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
     if tenant is not None:
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
-        logins = [login for login in stored.read_all(connection) if tenant in (None, login.tenant)]
+        found = [login for login in stored.read_logins(connection) if tenant in (None, login.tenant)]
         addresses = _addresses(connection)
+    logins = [login for login in found if login.replica is None]
+    replicas = [login for login in found if login.replica is not None]
     if as_json:
-        print_json([_json_object(site, login, addresses) for login in logins])
-    elif not logins:
+        listed = [_json_object(site, login, addresses) for login in logins]
+        print_json([*listed, *(replica_json(_tenant_of(site, login), login) for login in replicas)])
+        return
+    if not logins:
         hint("There are no phones yet. Add one with: ldapgw phones add NAME")
     else:
         _print_phones(site, logins, addresses, wide=wide)
+    if replicas:
+        print_replicas(replicas)
 
 
 @phones.command(
@@ -273,13 +298,21 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool) -> None:
 @yes_option
 @pass_site
 def remove(site: Site, name: str, *, yes: bool) -> None:
-    """Remove a phone. It stops finding contacts immediately."""
+    """Remove a phone, or the login of a replica. It stops finding contacts immediately."""
     with site.open_store() as database:
         with database.begin() as connection:
-            login = find_phone(connection, name)
-        confirm(f"This removes the phone {login.name}: it stops finding contacts immediately.", yes=yes)
+            replica = find_replica(connection, name)
+            login = replica or find_phone(connection, name)
+        if replica is not None:
+            question = (
+                f"This removes the login of the replica {login.name}; the replica keeps its copy until you delete it."
+            )
+        else:
+            question = f"This removes the phone {login.name}: it stops finding contacts immediately."
+        confirm(question, yes=yes)
         with database.begin() as connection:
-            activity.recorded(connection, act(login.tenant, Act.PHONE_REMOVED, login.name), stored.remove, login.name)
+            entry = act(login.tenant, Act.REPLICA_REMOVED if replica else Act.PHONE_REMOVED, login.name)
+            activity.recorded(connection, entry, stored.remove, login.name)
     print_line(f"Removed {login.name}.")
 
 
@@ -289,22 +322,28 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
 @as_json
 @pass_site
 def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
-    """Give a phone a new password. The old one stops working immediately."""
+    """Give a phone, or the login of a replica, a new password. The old one stops working immediately."""
     password = generate_password(os.urandom)
     with site.open_store() as database:
         with database.begin() as connection:
-            login = find_phone(connection, name)
+            replica = find_replica(connection, name)
+            login = replica or find_phone(connection, name)
             address = _addresses(connection).get(login.account_id)
         site.tenant(login.tenant)
         confirm(
-            f"This gives {login.name} a new password: it finds no contacts until you enter the new password in the "
-            "phone.",
+            f"This gives {login.name} a new password: it gets no changes until its configuration has the new password."
+            if replica
+            else f"This gives {login.name} a new password: it finds no contacts until you enter the new password in "
+            "the phone.",
             yes=yes,
         )
         with database.begin() as connection:
-            entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
+            entry = act(login.tenant, Act.REPLICA_PASSWORD if replica else Act.PHONE_PASSWORD, login.name)
             hashed = hash_password(password, os.urandom)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed)
+    if replica is not None:
+        print_replica(site, replica, password, as_json=as_json)
+        return
     sheet = _sheet(site, login, vendors_of(login.model)[0], password)
     _print_login(site, login, address, password, sheet, as_json=as_json)
 

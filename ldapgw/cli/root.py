@@ -33,6 +33,7 @@ _MODULES = {
     "share": "accounts",
     "disconnect": "disconnect",
     "phones": "phones",
+    "replica-config": "replicas",
     "lookup": "lookup",
     "explain": "explain",
     "history": "history",

@@ -9,7 +9,7 @@ bits, so nobody can try all of them, and a slow hash (scrypt, Argon2) would only
 each search.  One salted SHA-256 is as safe here and takes microseconds
 (``docs/decisions/0006-phone-passwords.rst``).  The digest covers the password before the salt, as that of OpenLDAP's
 ``{SSHA256}`` does, so that a replica can check the password too.  Former hashes cover the salt first; a login that
-binds has its hash converted (``docs/decisions/0086-replicas-by-content-synchronization.rst``).
+binds has its hash converted (``docs/decisions/0088-replicas-by-content-synchronization.rst``).
 """
 
 from __future__ import annotations

@@ -57,6 +57,15 @@ def as_json(event: LogEvent) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
+def log_replica_use(login: str, address: str, detail: str) -> None:
+    """Log a use of a replica's login.
+
+    :param login: its DN.
+    :param detail: a fixed phrase with counts.
+    """
+    log.info("replica {login} from {address}: {detail}", login=login, address=address, detail=detail)
+
+
 class MisuseLog(Service):
     """Logs the misuse of the page: a line a minute at most for each kind and network, with a count.
 

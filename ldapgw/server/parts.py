@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import ResultCode
@@ -41,7 +42,7 @@ from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnc
 from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, phone_server
-from ldapgw.server.logging import MisuseLog
+from ldapgw.server.logging import MisuseLog, log_replica_use
 from ldapgw.server.metrics import Metrics, SearchCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants, TenantClients, configured_clients
 from ldapgw.server.process_group import GroupLeader, GroupMember
@@ -402,6 +403,8 @@ def _ldap_factory(
             env.state.secret_box.derive("cookies of paged results"),
             observers,
             note_refusal,
+            ChangeLogs(lambda: catalog.snapshot, env.wall_clock.seconds),
+            log_replica_use,
         ),
         Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
         env.reactor,
@@ -471,6 +474,7 @@ def _sync_parts(
         publisher=publisher,
         scheduler=scheduler,
         take_binds=phones.catalog.take_seen_phones,
+        converted_hashes=phones.catalog.converted_hashes,
         read_clients=clients.refresh,
         notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
         read_recordings=phones.phone_recorder.refresh,

@@ -46,6 +46,7 @@ class ProcessNews:
     :ivar left_out: all of the last day, if there are new ones.
     :ivar recorded: see `Captures.take`.
     :ivar is_last: whether the process is about to end.
+    :ivar converted: see `Catalog.converted_hashes`.
     """
 
     figures: ProcessFigures
@@ -57,6 +58,7 @@ class ProcessNews:
     left_out: tuple[LeftOut, ...] | None = None
     recorded: Mapping[str, CapturedMessages] = field(default_factory=dict)
     is_last: bool = False
+    converted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -137,6 +139,7 @@ class GroupMember(Service):
             left_out if left_out != self._left_out else None,
             self._captures.take(),
             is_last,
+            dict(self._catalog.converted_hashes()),
         )
         self._left_out = left_out
         if not self._link.send(news):
@@ -230,6 +233,7 @@ class GroupLeader(Service):
     def _receive(self, member: _Member, news: ProcessNews) -> None:
         member.take(news)
         self._catalog.add_seen_phones(news.seen)
+        self._catalog.add_converted_hashes(news.converted)
         self._search_log.add(news.searches)
         self._refused_logins.add_noted(news.refused)
         self._ldap.add_guesses(news.guesses)

@@ -54,6 +54,9 @@ class Act(StrEnum):
     PHONE_MOVED = "phone_moved"
     PHONE_NUMBER_FORMAT = "phone_number_format"
     PHONES_IMPORTED = "phones_imported"
+    REPLICA_ADDED = "replica_added"
+    REPLICA_REMOVED = "replica_removed"
+    REPLICA_PASSWORD = "replica_password"  # noqa: S105  a code
     BOOK_ADDRESS_MADE = "book_address_made"
     BOOK_ADDRESS_ENDED = "book_address_ended"
     RECORDING_BEGUN = "recording_begun"

@@ -71,7 +71,7 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
             now,
             is_whole=True,
             accounts={one.id: one for one in accounts.read_all(connection)},
-            phones={one.name: one for one in phones.read_all(connection)},
+            phones={one.name: one for one in phones.read_logins(connection)},
         )
     # Asked for one kind, SQLite would go through all marks of that kind.
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()

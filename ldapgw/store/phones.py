@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Phone logins: the names and password hashes that desk phones bind with, and each phone's last bind and search."""
+"""Phone logins: the names and password hashes that desk phones bind with, and each phone's last bind and search.
+
+The logins of replicas are stored beside them, because names are unique among both.  Functions that read phones leave
+replicas out, but for `read_logins` and `read_some`.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,30 @@ class NumberMode(StrEnum):
 
     VALUES = "values"
     ENTRIES = "entries"
+
+
+class ReplicaBooks(StrEnum):
+    """What a replica of the directory holds, and whether its entries have values for literal matching."""
+
+    SHARED = "shared"
+    SHARED_PLAIN = "shared plain"
+    PRIVATE = "private"
+    PRIVATE_PLAIN = "private plain"
+
+    @classmethod
+    def of(cls, *, private: bool, extra_values: bool) -> ReplicaBooks:
+        """The content by its two properties."""
+        return cls(("private" if private else "shared") + ("" if extra_values else " plain"))
+
+    @property
+    def private(self) -> bool:
+        """Whether the replica holds all books; otherwise those that are shared with everybody."""
+        return self.value.startswith("private")
+
+    @property
+    def extra_values(self) -> bool:
+        """Whether numbers are also in other formats, and names also folded."""
+        return not self.value.endswith("plain")
 
 
 # The values of a phone without refused logins.
@@ -63,6 +91,7 @@ class PhoneLogin:
         empty: not known.
     :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
     :ivar refused: the last refused logins; `wrong_password` says whether they still count.
+    :ivar replica: what a replica holds; None: the login is a phone's.
     """
 
     name: str
@@ -81,6 +110,7 @@ class PhoneLogin:
     number_format: NumberFormat | None = None
     refused: Refusal | None = None
     placeholder: str = ""
+    replica: ReplicaBooks | None = None
 
     def __repr__(self) -> str:
         """Omit the hashes."""
@@ -106,11 +136,13 @@ class LastBind:
     :ivar when: seconds since the epoch.
     :ivar address: IP address of the phone.
     :ivar password: the hash of the password at that time.
+    :ivar converted: a hash of the same password that is to be stored in its place; empty: none.
     """
 
     when: float
     address: str
     password: str = field(repr=False)
+    converted: str = field(default="", repr=False)
 
 
 # Wrong passwords from one network count for so long after a good login from another network.
@@ -141,24 +173,38 @@ def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
     return None if is_same or now - refused.when >= REFUSAL_SECONDS else refused
 
 
-def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
-    """Read all phones of the gateway, ordered by name."""
+_IS_PHONE = phone.c.replica.is_(None)
+
+
+def read_logins(connection: Connection) -> tuple[PhoneLogin, ...]:
+    """Read all phones and replicas of the gateway, ordered by name."""
     return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
 
 
+def read_replicas(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
+    """Read the replicas of a tenant, ordered by name."""
+    query = select(phone).where(phone.c.tenant == tenant, phone.c.replica.is_not(None)).order_by(phone.c.name)
+    return tuple(map(_login, connection.execute(query)))
+
+
+def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
+    """Read all phones of the gateway, ordered by name."""
+    return tuple(map(_login, connection.execute(select(phone).where(_IS_PHONE).order_by(phone.c.name))))
+
+
 def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[PhoneLogin, ...]:
-    """Read the phones that meet a condition."""
+    """Read the phones and replicas that meet a condition."""
     return tuple(map(_login, connection.execute(select(phone).where(where))))
 
 
 def read_by_names(connection: Connection, names: Collection[str]) -> tuple[PhoneLogin, ...]:
     """Read the phones with some names."""
-    return read_some(connection, phone.c.name.in_(names))
+    return read_some(connection, phone.c.name.in_(names) & _IS_PHONE)
 
 
 def count_by_tenant(connection: Connection) -> dict[str, int]:
     """Count the phones of each tenant that has any."""
-    query = select(phone.c.tenant, func.count()).group_by(phone.c.tenant)
+    query = select(phone.c.tenant, func.count()).where(_IS_PHONE).group_by(phone.c.tenant)
     return {row.tenant: row[1] for row in connection.execute(query)}
 
 
@@ -176,13 +222,13 @@ def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple
 
 def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
     """Read the phones of a tenant, ordered by name."""
-    query = select(phone).where(phone.c.tenant == tenant).order_by(func.lower(phone.c.name))
+    query = select(phone).where(phone.c.tenant == tenant, _IS_PHONE).order_by(func.lower(phone.c.name))
     return tuple(map(_login, connection.execute(query)))
 
 
 def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
     """Read a phone by its name, regardless of case; None when there is none."""
-    row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower())).first()
+    row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower(), _IS_PHONE)).first()
     return _login(row) if row is not None else None
 
 
@@ -210,6 +256,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         NumberFormat(row.number_format) if row.number_format else None,
         None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count),
         placeholder=row.placeholder or "",
+        replica=ReplicaBooks(row.replica) if row.replica else None,
     )
 
 
@@ -229,6 +276,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
             created_at=new.created_at,
             number_format=new.number_format,
             placeholder=new.placeholder or None,
+            replica=new.replica,
         )
     )
     return True
@@ -331,7 +379,7 @@ def set_number_format(connection: Connection, name: str, number_format: NumberFo
 
 
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
-    """Store when and from where phones last bound; a bind with a former password is ignored.
+    """Store when and from where phones last bound, and converted hashes; a bind with a former password is ignored.
 
     Refused logins from the same network are over.
 
@@ -344,6 +392,8 @@ def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> N
     for name, bind in binds.items():
         is_current = (phone.c.name == name) & (phone.c.password == bind.password)
         connection.execute(update(phone).where(is_current).values(last_seen=bind.when, last_address=bind.address))
+        if bind.converted:
+            connection.execute(update(phone).where(is_current).values(password=bind.converted))
 
 
 def _is_over(refused: Refusal | None, bind: LastBind) -> bool:

@@ -195,6 +195,7 @@ phone = Table(
     Column(
         "placeholder", String, comment="placeholder in filters, if the model is not known: %*, # …; null: not known"
     ),
+    Column("replica", String, comment="what a replica of the directory holds: shared, private …; null: a phone"),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )

@@ -19,7 +19,15 @@ from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, NamingContext, Viewer, number_formatter, phone_dn
+from ldapgw.directory.access import (
+    Access,
+    NamingContext,
+    ReplicaAccess,
+    Viewer,
+    number_formatter,
+    phone_dn,
+    replica_dn,
+)
 from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
@@ -496,10 +504,14 @@ def _shares_entries(built: _BuiltBook, after: _BuiltBook | None) -> bool:
 
 
 def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:
-    """The access of a phone that may bind.
+    """The access of a phone or a replica that may bind.
 
     :param own_book: the key of the book of the phone's account; empty: the phone has no account.
     """
+    if login.replica is not None:
+        dn = replica_dn(login.name, context.base)
+        content = ReplicaAccess(login.tenant, login.replica.private, login.replica.extra_values)
+        return PhoneAccess(login.name, dn, login.password, Viewer(str(dn), replica=content))
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(
         str(dn),

@@ -20,6 +20,7 @@ from ldapgw.store.phones import (
     NumberMode,
     PhoneLogin,
     Refusal,
+    ReplicaBooks,
     same_network,
     wrong_password,
 )
@@ -178,3 +179,30 @@ def assert_renamed(connection: Connection, cursor: Cursor) -> None:
     assert changes.read_since(connection, cursor).phones == {DESK.name: None, "Desk1": renamed}
     assert [one.phone for one in recordings.read_all(connection)] == ["Desk1"]
     assert phones.rename(connection, "Desk1", "Desk1")
+
+
+def test_replicas_are_no_phones(connection: Connection) -> None:
+    """Only those who ask for logins or replicas get replicas; names are unique among both."""
+    branch = replace(DESK, name="branch1", replica=ReplicaBooks.of(private=True, extra_values=False))
+    assert phones.add(connection, DESK)
+    assert phones.add(connection, branch)
+    assert not phones.add(connection, replace(DESK, name="Branch1"))
+    assert phones.read_logins(connection) == (branch, DESK)
+    assert (phones.read_replicas(connection, "acme"), phones.read_replicas(connection, "other")) == ((branch,), ())
+    assert phones.read_all(connection) == phones.read_by_tenant(connection, "acme") == (DESK,)
+    assert phones.read_by_names(connection, ["branch1", "desk1"]) == (DESK,)
+    assert phones.read_by_name(connection, "branch1") is None
+    assert phones.count_by_tenant(connection) == {"acme": 1}
+    bind = LastBind(NOW + 5, "192.0.2.9", branch.password, "ssha256$1$1")
+    phones.store_last_binds(connection, {"branch1": bind})
+    expected = replace(branch, last_seen=NOW + 5, last_address="192.0.2.9", password="ssha256$1$1")
+    assert phones.read_replicas(connection, "acme") == (expected,)
+    phones.store_last_binds(connection, {"branch1": bind})
+    assert phones.read_replicas(connection, "acme") == (expected,)
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("extra_values", [True, False])
+def test_books_of_a_replica(private: bool, extra_values: bool) -> None:
+    books = ReplicaBooks.of(private=private, extra_values=extra_values)
+    assert (books.private, books.extra_values) == (private, extra_values)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""Writes the configuration of an OpenLDAP server that holds a replica: slapd.conf, or LDIF for cn=config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from ldapgw.directory.schema import ATTRIBUTE_TYPES
+
+# What phones search for, by the indexes that these searches need; each index makes the first copy slower.
+_INDEXES = (
+    ("objectClass,entryUUID,uid,ou,o,mail", "eq"),
+    ("cn,sn,givenName", "eq,subinitial"),
+    ("telephoneNumber,mobile,homePhone", "eq"),
+)
+_SCHEMAS = ("core", "cosine", "inetorgperson")
+# Attributes that only replicas get; owner is the DN that the gateway checks a password for.
+_LOGIN_ATTRIBUTES = ("businessCategory", "owner", "seeAlso")
+
+_LOST = """What this server cannot do as the gateway does:
+- It matches letter by letter: no accents, keypad digits or number formats, but for the values that the gateway adds.
+- Caller-ID books are found by their owners' phones alone, and a search finds a person once for each book.
+- A phone may read all entries that it finds, within the size limit; there is no limit on guessed numbers.
+- Labels are no branches here, and every phone gets numbers in the tenant's format."""
+
+_NO_SYNC = """A disk that waits for each of 50,000 entries takes an hour: write at intervals.  After a power cut, delete
+the files in the directory below, and start slapd again: it fetches everything anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What the configuration of a replica is made of.
+
+    :ivar base: the tenant's DN.
+    :ivar provider: the gateway's LDAP URL.
+    :ivar start_tls: whether TLS begins on a connection that is made without TLS.
+    :ivar bind_dn: the replica's login.
+    :ivar private: whether the replica holds all books.
+    :ivar pass_through: whether the gateway checks the passwords of phones.
+    :ivar open_to: networks whose clients need no login.
+    """
+
+    title: str
+    base: str
+    provider: str
+    start_tls: bool
+    bind_dn: str
+    password: str = field(repr=False)
+    private: bool
+    pass_through: bool
+    size_limit: int
+    open_to: Sequence[IPv4Network | IPv6Network] = ()
+
+
+def slapd_conf(replica: Replica) -> str:
+    """The whole slapd.conf of a server that only holds the replica."""
+    lines = [f"# {line}" for line in _head(replica)]
+    lines += [f"include /etc/ldap/schema/{schema}.schema" for schema in _SCHEMAS]
+    lines += ["modulepath /usr/lib/ldap", *(f"moduleload {module}" for module in _modules(replica))]
+    lines += ["pidfile /run/slapd/slapd.pid", "argsfile /run/slapd/slapd.args", ""]
+    lines += ["database mdb", f'suffix "{replica.base}"', f'rootdn "{_root(replica)}"', "directory /var/lib/ldap"]
+    lines += [f"# {line}" for line in _NO_SYNC.splitlines()]
+    lines += ["dbnosync", "checkpoint 0 1"]
+    lines += ["maxsize 10737418240", *(f"index {names} {kinds}" for names, kinds in _INDEXES)]
+    lines += [f"limits {limit}" for limit in _limits(replica)]
+    lines += [f"syncrepl {_folded(_syncrepl(replica))}"]
+    for rule in _access(replica):
+        lines += [f"access {_folded(rule)}"]
+    if replica.pass_through:
+        lines += ["overlay remoteauth", *(f"remoteauth_{name} {value}" for name, value in _remote_auth(replica))]
+    return "\n".join(lines) + "\n"
+
+
+def config_ldif(replica: Replica) -> str:
+    """Entries for ``ldapadd`` to a server that is configured in cn=config and holds other directories too."""
+    lines = [f"# {line}" for line in _head(replica)]
+    lines += ["dn: cn=module,cn=config", "objectClass: olcModuleList", "cn: module", "olcModulePath: /usr/lib/ldap"]
+    lines += [f"olcModuleLoad: {module}" for module in _modules(replica)]
+    lines += ["", "dn: olcDatabase=mdb,cn=config", "objectClass: olcDatabaseConfig", "objectClass: olcMdbConfig"]
+    lines += ["olcDatabase: mdb", f"olcSuffix: {replica.base}", f"olcRootDN: {_root(replica)}"]
+    lines += ["olcDbDirectory: /var/lib/ldap/ldapgw", "olcDbMaxSize: 10737418240"]
+    lines += ["olcDbNoSync: TRUE", "olcDbCheckpoint: 0 1"]
+    lines += [f"olcDbIndex: {names} {kinds}" for names, kinds in _INDEXES]
+    lines += [f"olcLimits: {{{at}}}{limit}" for at, limit in enumerate(_limits(replica))]
+    lines += [f"olcSyncrepl: {{0}}{' '.join(_syncrepl(replica))}"]
+    lines += [f"olcAccess: {{{at}}}{' '.join(rule)}" for at, rule in enumerate(_access(replica))]
+    if replica.pass_through:
+        lines += ["", "dn: olcOverlay=remoteauth,olcDatabase=mdb,cn=config", "objectClass: olcRemoteAuthCfg"]
+        lines += ["objectClass: olcOverlayConfig", "olcOverlay: remoteauth"]
+        lines += [f"olcRemoteAuth{_OLC_NAMES[name]}: {value}" for name, value in _remote_auth(replica)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(replica: Replica) -> Iterator[str]:
+    books = "all books, those of single persons too" if replica.private else "shared books and the directory"
+    yield f"A replica of {replica.title}: {books}."
+    yield "Written by ldapgw replica-config.  This file has a password: keep it from other users."
+    yield from _LOST.splitlines()
+
+
+def _root(replica: Replica) -> str:
+    """The DN that writes: there is no password for it."""
+    return f"cn=replication,{replica.base}"
+
+
+def _modules(replica: Replica) -> tuple[str, ...]:
+    return ("back_mdb", "remoteauth") if replica.pass_through else ("back_mdb", "pw-sha2")
+
+
+def _limits(replica: Replica) -> Iterator[str]:
+    yield f"* size={replica.size_limit}"
+
+
+def _syncrepl(replica: Replica) -> Iterator[str]:
+    yield "rid=001"
+    yield f"provider={replica.provider}"
+    yield "type=refreshAndPersist"
+    yield 'retry="5 12 60 +"'
+    yield "keepalive=120:3:20"
+    yield f'searchbase="{replica.base}"'
+    yield "scope=sub"
+    yield 'filter="(objectClass=*)"'
+    # Without userPassword, the hashes of the phones' passwords stay at the gateway.
+    yield f'attrs="{",".join(_attributes())},+"' if replica.pass_through else 'attrs="*,+"'
+    yield "schemachecking=off"
+    yield "bindmethod=simple"
+    yield f'binddn="{replica.bind_dn}"'
+    yield f'credentials="{replica.password}"'
+    if replica.start_tls:
+        yield "starttls=critical"
+    if replica.start_tls or replica.provider.startswith("ldaps:"):
+        yield "tls_reqcert=demand"
+
+
+def _attributes() -> Iterator[str]:
+    yield from (kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
+    yield from _LOGIN_ATTRIBUTES
+
+
+def _access(replica: Replica) -> Iterator[Sequence[str]]:
+    """The access rules; each phone is an entry below ou=phones, and names the books that only few phones see."""
+    phones = f'dn.children="ou=phones,{replica.base}"'
+    yield (f'to dn.subtree="ou=phones,{replica.base}"', "by anonymous auth", "by * none")
+    readers = [f"by {_peer(network)} read" for network in replica.open_to]
+    if not replica.private:
+        yield (f'to dn.subtree="{replica.base}"', f"by {phones} read", *readers, "by * none")
+        return
+    base = re.escape(replica.base).replace("\\=", "=").replace("\\,", ",")
+    sees = '"([$2]/businessCategory & [shared]) | (user/seeAlso & [$2])"'
+    for branch in ("ou=[^,]+,ou=[^,]+", "ou=[^,]+"):
+        yield (
+            f'to dn.regex="^(.+,)?({branch},{base})$"',
+            "by anonymous none",
+            f"by set.expand={sees} read",
+            "by * none",
+        )
+    yield (f'to dn.base="{replica.base}"', f"by {phones} read", *readers, "by * none")
+
+
+def _peer(network: IPv4Network | IPv6Network) -> str:
+    kind = "ip" if isinstance(network, IPv4Network) else "ipv6"
+    return f"peername.{kind}={network.network_address}%{network.netmask}"
+
+
+_OLC_NAMES = {
+    "tls": "TLS",
+    "dn_attribute": "DNAttribute",
+    "default_domain": "DefaultDomain",
+    "default_realm": "DefaultRealm",
+    "mapping": "Mapping",
+}
+
+
+def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
+    yield "tls", f"starttls={'yes' if replica.start_tls else 'no'} tls_reqcert=demand"
+    yield "dn_attribute", "owner"
+    yield "default_domain", "ldapgw"
+    yield "mapping", f"ldapgw {replica.provider}"
+
+
+def _folded(words: Sequence[str] | Iterator[str]) -> str:
+    """A directive on several lines; those after the first one begin with blanks."""
+    return "\n    ".join(words)

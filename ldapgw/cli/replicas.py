@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""Replicas of the directory: ``replica-config``, and what ``phones`` does for the login of a replica."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from sqlalchemy import Connection
+
+from ldapgw.cli.formats.slapd import Replica, config_ldif, slapd_conf
+from ldapgw.cli.help import examples
+from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
+from ldapgw.cli.site import Site, act, now, only_tenant, pass_site
+from ldapgw.directory.access import generate_password, hash_password, replica_dn
+from ldapgw.directory.dn import Dn
+from ldapgw.errors import UserError
+from ldapgw.phones.provisioning.settings import LdapEndpoint, Security, choose_endpoint
+from ldapgw.server.config import Tenant
+from ldapgw.server.listener import phone_server
+from ldapgw.store import activity
+from ldapgw.store import phones as stored
+from ldapgw.store.account_status import timestamp
+from ldapgw.store.activity import Act
+from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
+
+_TEXT_FILE = click.File(encoding="utf-8", errors="replace")
+# The kinds of connection that a replica can make, the best first; without TLS only on this machine.
+_SECURE = (Security.LDAPS, Security.STARTTLS)
+
+_BOOKS = {False: "shared books, and the directory of Google Workspace", True: "all books, private ones too"}
+
+
+def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, extra_values: bool, as_json: bool) -> None:
+    """Add the login of a replica, and print it; the password is shown once."""
+    chosen = site.tenant(tenant)
+    password = generate_password(os.urandom)
+    content = ReplicaBooks.of(private=private, extra_values=extra_values)
+    login = PhoneLogin(
+        name, chosen.name, None, NumberMode.VALUES, hash_password(password, os.urandom), now(), replica=content
+    )
+    with site.create_store() as database, database.begin() as connection:
+        entry = act(chosen.name, Act.REPLICA_ADDED, name, "private" if private else "shared")
+        if not activity.recorded(connection, entry, stored.add, login):
+            raise UserError(
+                f"a phone or replica named {name} already exists; names are unique on a gateway, in any case"
+            )
+    print_replica(site, login, password, as_json=as_json)
+
+
+def print_replica(site: Site, login: PhoneLogin, password: str, *, as_json: bool) -> None:
+    """Print the login of a replica with its password."""
+    tenant = site.tenant(login.tenant)
+    told = {**replica_json(tenant, login), "password": password, "base_dn": tenant.base_dn}
+    if as_json:
+        print_json(told)
+        return
+    for label, value in (
+        ("replica", login.name),
+        ("holds", _BOOKS[is_private(login)]),
+        ("user name", told["bind_dn"]),
+        ("password", f"{password}  (shown only once)"),
+        ("base DN", tenant.base_dn),
+    ):
+        print_line(f"{label:<18} {value}")
+    several = f" --tenant {tenant.name}" if len(site.config.tenant) > 1 else ""
+    hint(f"Next: ldapgw replica-config {login.name}{several} prints the configuration of OpenLDAP.")
+    if is_private(login):
+        hint("! The page of each person with connected contacts says from now on that this copy exists.")
+
+
+def is_private(login: PhoneLogin) -> bool:
+    """Whether a replica holds private books."""
+    return login.replica is not None and login.replica.private
+
+
+def replica_json(tenant: Tenant | None, login: PhoneLogin) -> dict[str, Any]:
+    """A replica for a program."""
+    return {
+        "name": login.name,
+        "tenant": login.tenant,
+        "replica": "private" if is_private(login) else "shared",
+        "extra_values": login.replica is not None and login.replica.extra_values,
+        "bind_dn": str(replica_dn(login.name, Dn.parse(tenant.base_dn))) if tenant else None,
+        "created": timestamp(login.created_at),
+        "last_seen": timestamp(login.last_seen),
+        "last_address": login.last_address,
+    }
+
+
+def print_replicas(logins: Sequence[PhoneLogin]) -> None:
+    """Print the table of replicas."""
+    rows = (
+        (
+            login.name,
+            login.tenant,
+            "private" if is_private(login) else "shared",
+            login.last_address or NEVER,
+            local_time(login.last_seen, now()),
+        )
+        for login in logins
+    )
+    print_table(("Replica", "tenant", "books", "from", "last seen"), rows, keep=("Replica",))
+
+
+def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
+    """Find a replica by its name, ignoring case; None: there is none."""
+    found = (login for login in stored.read_logins(connection) if login.replica is not None)
+    return next((login for login in found if login.name.lower() == name.lower()), None)
+
+
+@click.command(
+    epilog=examples(
+        "ldapgw replica-config branch1 --password-file branch1.password --output slapd.conf",
+        "ldapgw replica-config branch1 --ldif",
+        "ldapgw replica-config branch1 --pass-through",
+    )
+)
+@click.argument("name")
+@only_tenant
+@click.option("--password-file", type=_TEXT_FILE, help="A file with the replica's password on its first line.")
+@click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
+@click.option("--ldif", is_flag=True, help="Print entries for cn=config instead of slapd.conf.")
+@click.option(
+    "--pass-through", is_flag=True, help="Have the gateway check the phones' passwords; no hashes leave the gateway."
+)
+@pass_site
+def replica_config(
+    site: Site,
+    name: str,
+    tenant: str | None,
+    *,
+    password_file: TextIO | None,
+    target: str,
+    ldif: bool,
+    pass_through: bool,
+) -> None:
+    """Print the configuration of an OpenLDAP server that holds the replica NAME.
+
+    The gateway doesn't know the password: without --password-file, the word PASSWORD stands in its place.
+    """
+    with site.open_store() as database, database.begin() as connection:
+        login = find_replica(connection, name)
+    if login is None or (tenant is not None and login.tenant != site.tenant(tenant).name):
+        raise UserError(f"there is no replica named {name}; add one with: ldapgw phones add --replica {name}")
+    served = site.tenant(login.tenant)
+    endpoint = _endpoint(site)
+    replica = Replica(
+        title=served.title or served.name,
+        base=served.base_dn,
+        provider=endpoint.url,
+        start_tls=endpoint.security is Security.STARTTLS,
+        bind_dn=str(replica_dn(login.name, Dn.parse(served.base_dn))),
+        password=(password_file.readline().strip() if password_file else "") or "PASSWORD",
+        private=is_private(login),
+        pass_through=pass_through,
+        size_limit=site.config.ldap.size_limit,
+        open_to=served.anonymous_networks,
+    )
+    printed = (config_ldif if ldif else slapd_conf)(replica)
+    if target == "-":
+        click.echo(printed, nl=False)
+        return
+    with new_file(Path(target)) as file:
+        os.write(file, printed.encode())
+
+
+def _endpoint(site: Site) -> LdapEndpoint:
+    """How a replica reaches the gateway.
+
+    :raises UserError: without TLS, unless the replica is on this machine.
+    """
+    server = phone_server(site.config)
+    endpoint = choose_endpoint(server, (*_SECURE, Security.PLAIN) if server.is_loopback else _SECURE)
+    if endpoint is None:
+        raise UserError("a replica on another machine needs TLS: set [tls] and ldap.listen_tls", is_setting=True)
+    return endpoint
