@@ -165,17 +165,28 @@ def new_url(template: str = TEMPLATE) -> URL:
 @contextmanager
 def open_new() -> Iterator[Database]:
     """An empty database, open: one for all tests of this process, because to create one takes as long as ten tests."""
-    database = database_at(_reused())
-    database.open()
+    database = open_reused(0)
     try:
         yield database
     finally:
         database.close()
-        shared().execute(_EMPTY, _reused().database or "")
+        empty(0)
+
+
+def open_reused(number: int) -> Database:
+    """One of the databases that tests of this process use one after the other; open, and as the last test left it."""
+    database = database_at(_reused(number))
+    database.open()
+    return database
+
+
+def empty(number: int) -> None:
+    """Delete all that is in a database that is used again."""
+    shared().execute(_EMPTY, _reused(number).database or "")
 
 
 @cache
-def _reused() -> URL:
+def _reused(_number: int) -> URL:
     return new_url()
 
 

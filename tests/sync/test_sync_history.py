@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history, sync_state
@@ -80,7 +80,9 @@ def test_a_sync_that_a_person_asks_of_a_revoked_account_failed(stage: Stage) -> 
     assert [(one.number, one.error) for one in history(stage)] == [(0, ""), (2, "consent_revoked")]
 
 
-def test_a_sync_that_breaks_leaves_contacts_and_figures_or_neither(stage: Stage) -> None:
+def test_a_sync_that_breaks_leaves_contacts_and_figures_or_neither(
+    stage: Stage, request: pytest.FixtureRequest
+) -> None:
     """Before any statement; the sync after it has the same number, and goes on with its figures."""
     stage.connect()
     steps: Iterator[int] = iter(())
@@ -89,7 +91,9 @@ def test_a_sync_that_breaks_leaves_contacts_and_figures_or_neither(stage: Stage)
         if next(steps, None) == 0:
             raise Broken
 
-    event.listen(stage.database.engine, "before_cursor_execute", count)
+    # Whichever connections the engine has for syncs.
+    event.listen(Engine, "before_cursor_execute", count)
+    request.addfinalizer(lambda: event.remove(Engine, "before_cursor_execute", count))
     left, is_broken = 0, True
     while is_broken:
         left += 1

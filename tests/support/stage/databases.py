@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
+from tests.support import postgresql
 
 
 @cache
@@ -30,8 +33,29 @@ def _template() -> sqlite3.Connection:
     return template
 
 
+# The databases that a test on PostgreSQL has opened; None: the test is on SQLite.
+_opened: list[Database] | None = None
+
+
+@contextmanager
+def on_postgresql() -> Iterator[None]:
+    """Have `open_in_memory` open databases of PostgreSQL."""
+    global _opened
+    _opened = []
+    try:
+        yield
+    finally:
+        opened, _opened = _opened, None
+        for number, database in enumerate(opened, 1):
+            database.close()
+            postgresql.empty(number)
+
+
 def open_in_memory() -> Database:
-    """A new database in memory, open."""
+    """A new database in memory, or of the engine that the test is on; open."""
+    if _opened is not None:
+        _opened.append(postgresql.open_reused(len(_opened) + 1))
+        return _opened[-1]
     database = database_at("sqlite://")
     borrowed = database.engine.raw_connection()
     assert isinstance(borrowed.driver_connection, sqlite3.Connection)

@@ -43,7 +43,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import contact
-from ldapgw.store.worker import Store, StoreWorker
+from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
@@ -139,6 +139,7 @@ class Stage:
         self.secret_box = SecretBox([Fernet.generate_key()])
         at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = self.new_store(at_once)
+        sync_store = SyncStore(self.store) if isinstance(self.store, StoreWorker | MonitoredStore) else self.store
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
         self.published: list[tuple[Dit, tuple[str, ...]]] = []
@@ -158,8 +159,9 @@ class Stage:
         tenant = SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels, self.photos)
         self.synced = dict.fromkeys(self.tenants, tenant)
         pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
+        self.sync_store: Store = sync_store
         self.job = SyncJob(
-            store=self.store,
+            store=sync_store,
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
@@ -175,7 +177,7 @@ class Stage:
         self.scheduler = self.new_scheduler()
         self.photo_fetcher = PhotoFetcher(
             clock=self.clock,
-            store=self.store,
+            store=sync_store,
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
             pacer=pacer,
@@ -192,7 +194,7 @@ class Stage:
     def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
         return SyncScheduler(
             clock=self.clock,
-            store=self.store,
+            store=self.sync_store,
             job=self.job,
             publish=self.publisher.refresh,
             interval=self.interval,

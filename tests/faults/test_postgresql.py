@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""A database server that ends, breaks off or is silent under a running gateway.
+
+As with a disk (`tests.faults.test_disk`): one line in the log, phones find what they found before, and once the server
+is back everything goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from tests.faults.office import Office
+from tests.faults.test_disk import Running
+from tests.support.postgresql import Server, needs_postgresql
+from tests.support.site.running import free_ports
+
+pytestmark = [needs_postgresql, pytest.mark.long]
+
+
+@pytest.fixture(scope="module", name="server")
+def _server() -> Iterator[Server]:
+    [port] = free_ports(1)
+    server = Server.create(port=port, listens=True, settings=("fsync=off",))
+    server.start()
+    try:
+        server.execute("CREATE DATABASE office")
+        yield server
+    finally:
+        server.delete()
+
+
+@pytest.fixture(scope="module", name="running")
+def _running(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Running]:
+    """One gateway for all of it, whose database is on the server; its folder has no database."""
+    office = Office(tmp_path_factory.mktemp("office"), Random(7))
+    url = server.url("office").render_as_string()
+    office.site.file.write_text(f'database = "{url}"\n{office.site.file.read_text()}')
+    try:
+        with office.running() as gateway:
+            running = Running(office, gateway)
+            assert not (office.state / "ldapgw.db").exists()
+            yield running
+            running.phone.close()
+    finally:
+        office.end()
+
+
+@pytest.mark.parametrize("immediately", [True, False], ids=["crash", "end"])
+def test_away_and_back(running: Running, server: Server, immediately: bool) -> None:
+    """Pages and commands say so; nothing is lost, and what comes afterwards is found."""
+    with running.trouble("cannot be reached"):
+        server.stop(immediately=immediately)
+        running.is_told()
+        assert "cannot be reached" in running.refused("accounts")
+        server.start()
+
+
+def test_connections_that_are_broken_off(running: Running, server: Server) -> None:
+    """Each transaction is tried again on a new connection: nobody notices."""
+    running.office.edit()
+    said = len(running.gateway.said)
+    server.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = 'office'")
+    running.office.sync()
+    running.before = running.office.now
+    running.serves()
+    assert "Traceback" not in running.gateway.said[said:]
+    assert "from memory" not in running.gateway.said[said:]
