@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_line
-from ldapgw.cli.site import Site, pass_site
+from ldapgw.cli.site import Site, is_missing, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store.engines import database_at
@@ -44,13 +44,16 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     goes on where it was. The gateway refuses a database into which a copy has not ended.
     """
     target_url = _url(url, password_file)
+    file = site.database_file
+    if file is not None and is_missing(file):
+        raise UserError(f"{file}: there is no database yet")
     lock = StateDirLock(site.state_dir)  # no gateway starts meanwhile
     try:
         with site.open_store() as source, closing(database_at(target_url)) as target:
             if source.url == target.url:
                 raise UserError(f"--to: {target.name} is the configured database")
-            if source.file is None and source.url.get_backend_name() == "sqlite":
-                raise UserError(f"{site.database_file}: there is no database yet")
+            if file is None and not source.runs_beside:
+                raise UserError(f"{site.server_name}: there is no database yet")
             target.unfinished_copy_of = source.name
             target.open()
             with target.begin() as connection:

@@ -26,6 +26,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg
 from psycopg.types.string import StrDumper
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from twisted.logger import Logger
 
@@ -430,12 +431,9 @@ def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[s
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
-    named = {"host": url.host, "port": url.port, "dbname": url.database, "user": url.username, "password": url.password}
-    return {
-        **{name: value for name, value in named.items() if value is not None},
-        **{name: ",".join([value] if isinstance(value, str) else value) for name, value in url.query.items()},
-        **_options(url, PAGE_SECONDS),
-    }
+    """What SQLAlchemy gives psycopg for the URL, which may name several hosts."""
+    _, arguments = PGDialect_psycopg().create_connect_args(url)
+    return {**arguments, **_options(url, PAGE_SECONDS)}
 
 
 # --- what the migrations leave to the engine ---
