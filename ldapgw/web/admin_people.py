@@ -7,7 +7,7 @@ its own that names everybody concerned; its form has the same rows, and ``confir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 
@@ -142,6 +143,15 @@ class AdminPeople:
         self._layout = layout
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
+        layout.topic_providers.append(self.topics)
+
+    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+        """The topics of an open table: the people in its rows."""
+        if request.query.get("table") != "people" or not visitor.administers(tenant):
+            return ()
+        query = TableQuery.of(request.query, {}, _COLUMNS, _FILTERS)
+        table = await self._dependencies.store.read(read_people, tenant, self._layout.now(), query)
+        return [person_topic(tenant.name, row.account.sub) for row in table.rows]
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
@@ -163,6 +173,7 @@ class AdminPeople:
             tenant=tenant,
             visitor=visitor,
             table=table,
+            is_live=not request.form,  # the address of what a form found gives another table
             filters=FILTER_TITLES,
             url=self._layout.public_url.tenant_url(tenant.name),
         )

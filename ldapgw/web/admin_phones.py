@@ -6,7 +6,7 @@ New passwords of several phones are in one zip only (`ldapgw.phones.rollout`), w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -133,6 +133,15 @@ class AdminPhones:
         self._layout = layout
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
+        layout.topic_providers.append(self.topics)
+
+    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+        """The topics of an open table: the phones in its rows."""
+        if request.query.get("table") != "phones" or not visitor.administers(tenant):
+            return ()
+        query = TableQuery.of(request.query, {}, _COLUMNS, _FILTERS)
+        table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
+        return [self._phone_pages.topic(row.login) for row in table.rows]
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
@@ -155,6 +164,7 @@ class AdminPhones:
             tenant=tenant,
             visitor=visitor,
             table=table,
+            is_live=not request.form,  # the address of what a form found gives another table
             states={row.login.name: self._phone_pages.state(row.login) for row in table.rows},
             filters=_FILTER_TITLES,
         )

@@ -126,6 +126,27 @@ def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
 
 
 @pytest.mark.long  # tests/web/test_admin_pages has it without a browser
+def test_a_table_follows_what_changes(window: Callable[..., Window]) -> None:
+    """While somebody works with it: what is selected, focused or typed stays."""
+    user = window()
+    user.connect(ALICE)
+    here = window()
+    arrive(here, "acme")
+    go_to(here, "People")
+    row = here.page.locator("#rows tr").filter(has_text=ALICE)
+    row.get_by_role("checkbox").check()
+    here.page.get_by_role("searchbox").fill("ali")
+    row.get_by_role("link").focus()
+    expect(row).not_to_contain_text("Shared")
+    user.page.get_by_role("radio", name="Shared").check()
+    user.press("Save")
+    expect(row).to_contain_text("Shared")
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(row.get_by_role("link")).to_be_focused()
+    expect(here.page.get_by_role("searchbox")).to_have_value("ali")
+
+
+@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
     """Anywhere on the form: it is chosen then; dropped beside it, it opens nothing."""
     here = window()

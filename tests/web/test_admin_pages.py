@@ -24,6 +24,8 @@ from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, S
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.web.admin_overview import AdminOverview
+from ldapgw.web.admin_people import AdminPeople
+from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.consent import CONNECT
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
@@ -531,6 +533,33 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     assert topics(ROOT, shown) == [person_topic("acme", ALICE), DESK1]
     assert topics(ROOT, {}) == []
     assert topics(BOB, shown) == []
+
+
+def test_what_an_open_table_listens_to(stage: Stage) -> None:
+    """The people or phones in its rows; what a search found has no address of its own, and so does not follow."""
+    admin = signed_in(stage)
+    for address in (ALICE, BOB):
+        connect(stage, address)
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    frame = Layout.of(stage.gate)
+    shown = PhonePages(frame)
+    tables = {"people": AdminPeople(frame, shown), "phones": AdminPhones(frame, shown)}
+
+    def topics(address: str, **query: str) -> list[str]:
+        visitor, request = (
+            Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None),
+            HttpRequest(query=query),
+        )
+        return [one for table in tables.values() for one in result_of(table.topics(request, ACME, visitor))]
+
+    assert topics(ROOT, table="people") == [person_topic("acme", ALICE), person_topic("acme", BOB)]
+    assert topics(ROOT, table="phones", show="unused") == [DESK1]
+    assert topics(ROOT, table="phones", show="works") == []
+    assert topics(BOB, table="people") == topics(BOB, table="phones") == topics(ROOT) == []
+    for name in tables:
+        assert f'data-events="/acme/events?table={name}&amp;' in admin.get(f"/acme/admin/{name}?sort=state").body
+        assert '<tbody id="rows" data-live>' in admin.get(f"/acme/admin/{name}").body
+        assert '<tbody id="rows">' in admin.submit(f"/acme/admin/{name}", find="e").body
 
 
 @pytest.mark.parametrize(

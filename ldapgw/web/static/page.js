@@ -54,13 +54,19 @@ function swap(part, fresh) {
   if (html === shown.get(part)) return;
   const reached = "a, button, input, select";
   const at = [...part.querySelectorAll(reached)].indexOf(document.activeElement);
+  // In a table rows come and go: what was selected or had the focus is known by its name or address.
+  const known = (element) => element?.name || element?.getAttribute?.("href");
+  const focused = at >= 0 ? known(document.activeElement) : "";
+  const chosen = new Set([...part.querySelectorAll("input[type=checkbox]:checked")].map(known));
   const before = part.querySelector("[data-say]")?.textContent;
   shown.set(part, html);
   part.replaceChildren(...(fresh?.childNodes ?? []));
   dress(part);
   // What went well when it was asked for is no news any more.
   if (part.id === "standing" && part.querySelector(".note")) document.querySelector(".note.good[role]")?.remove();
-  if (at >= 0) part.querySelectorAll(reached)[at]?.focus();
+  for (const box of part.querySelectorAll("input[type=checkbox]")) if (chosen.has(box.name)) box.checked = true;
+  const same = [...part.querySelectorAll(reached)].find((element) => focused && known(element) === focused);
+  if (at >= 0) (same ?? part.querySelectorAll(reached)[at])?.focus();
   const after = part.querySelector("[data-say]")?.textContent;
   if (after && after !== before) document.getElementById("said").textContent = after;
 }
