@@ -275,8 +275,7 @@ def provisioning(here: Walk, another: Callable[[], Walk]) -> None:
     here.open(f"phones/{name}/sheet")
     assert here.heading == name
     here.stop("sheet")
-    pdf = here.page.pdf(format="A4")
-    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+    assert here.pages_of_print("sheet") == 1
     here.open(f"phones/{name}")
     here.follow(f"/phones/{name}/provision/end")
     here.stop("confirm-provision-end")

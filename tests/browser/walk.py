@@ -9,6 +9,7 @@ in light and in dark, once for each width.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -185,6 +186,13 @@ class Walk(Window):
             if wants_pictures:
                 path = IMAGES / f"stop-{name}-{self.way}-{scheme}.png"
                 page.screenshot(path=path, full_page=True, animations="disabled")
+
+    def pages_of_print(self, name: str) -> int:
+        """How many pages the page has on paper; the PDF is kept where pictures are wanted."""
+        pdf: bytes = self.page.pdf(format="A4")
+        if IMAGES is not None and IMAGES.resolve() != DOCUMENTS:
+            (IMAGES / f"stop-{name}-{self.way}.pdf").write_bytes(pdf)
+        return len(re.findall(rb"/Type\s*/Page\b", pdf))
 
 
 def walked(crew: Crew, way: Way, *, is_long: bool) -> Iterator[Callable[[], Walk]]:
