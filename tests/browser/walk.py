@@ -44,6 +44,8 @@ WAYS = tuple(Way(number, *one) for number, one in enumerate(product(SIZES, LANGU
 # The quick ways of neighbors differ; every way is some journey's.
 _STRIDE = 3
 
+# Of text, in light.
+INK = "rgb(27, 32, 39)"
 # In CI it has to be there.
 HAS_AXE = axe.PROGRAM.exists() or "CI" in os.environ
 
@@ -188,7 +190,13 @@ class Walk(Window):
                 page.screenshot(path=path, full_page=True, animations="disabled")
 
     def pages_of_print(self, name: str) -> int:
-        """How many pages the page has on paper; the PDF is kept where pictures are wanted."""
+        """How many pages the page has on paper, in ink that is dark; the PDF is kept where pictures are wanted."""
+        inks = set()
+        for scheme in SCHEMES:
+            self.page.emulate_media(media="print", color_scheme=scheme)
+            inks.add(self.page.evaluate("getComputedStyle(document.body).color"))
+        self.page.emulate_media(media="null")
+        assert inks == {INK}
         pdf: bytes = self.page.pdf(format="A4")
         if IMAGES is not None and IMAGES.resolve() != DOCUMENTS:
             (IMAGES / f"stop-{name}-{self.way}.pdf").write_bytes(pdf)
