@@ -470,7 +470,7 @@ def _sync_parts(
         clock=env.wall_clock,
         store=store,
         change_detector=env.state.database.change_detector(),
-        call_from_thread=env.reactor.callFromThread,
+        call_from_thread=lambda call: env.reactor.callFromThread(call),
         publisher=publisher,
         scheduler=scheduler,
         take_binds=phones.catalog.take_seen_phones,

@@ -19,7 +19,8 @@ ALL |= {"test_publisher", "test_scheduler", "test_sync_history", "test_tokens"}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.rpartition(".")[2]
-    if module in ALL:
+    # What Hypothesis calls a hundred times would make a hundred databases.
+    if module in ALL and not getattr(metafunc.function, "is_hypothesis_test", False):
         marks = [needs_postgresql, *([] if module in QUICK else [pytest.mark.long])]
         metafunc.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=marks)], indirect=True)
 
