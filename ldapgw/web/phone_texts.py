@@ -52,7 +52,7 @@ ADVICE: Mapping[Advice, str] = {
     ),
     Advice.STAR_ADDED: gettext_noop("Firmware before 10.1.27 adds the star itself. Two stars do no harm."),
     Advice.ONE_NUMBER: gettext_noop(
-        "This phone can dial only one number per contact. Add it again with an entry for each number."
+        "This phone can dial only one number per contact. Add it again and choose “One entry per number”."
     ),
     Advice.NO_CALLER_LOOKUP: gettext_noop(
         "This phone can search, but it may not show callers’ names. Its vendor doesn’t document this feature."

@@ -102,7 +102,7 @@ class ProvisioningPages:
                 "The phone can no longer fetch its settings from the address. What it has fetched keeps working. The "
                 "address can’t be brought back."
             ),
-            button=gettext_noop("End provisioning address"),
+            button=gettext_noop("Revoke provisioning address"),
             cancel=f"phones/{login.name}",
         )
 

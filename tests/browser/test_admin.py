@@ -42,7 +42,7 @@ def arrive(here: Window, tenant: str) -> None:
     made = here.site.ldapgw("admin-link", "--tenant", tenant)
     assert made.returncode == 0, made.stderr
     here.page.goto(made.stdout.strip())
-    here.press("Open the administration")
+    here.press("Open administration")
     here.waits_for(here.say("Administration"))
     assert here.page.url.endswith(f"/{tenant}/admin")
 
@@ -79,10 +79,10 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     assert here.page.evaluate("navigator.clipboard.readText()") == redirect_uri
 
     here.page.get_by_label(here.say("The JSON file from the Google console")).set_input_files(client_file("wrong"))
-    here.press("Try and save")
+    here.press("Test and save")
     expect(here.page.get_by_role("alert")).to_contain_text("Google")
     here.page.get_by_label(here.say("The JSON file from the Google console")).set_input_files(client_file())
-    here.press("Try and save")
+    here.press("Test and save")
     expect(main).to_contain_text(here.say("Saved. Google knows this client, so people can connect now."))
     expect(main).to_contain_text(CLIENT_ID)
     assert CLIENT_SECRET not in here.page.content()
@@ -102,7 +102,7 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     here.press("Admin")
     here.waits_for(here.say("Administration"))
     go_to(here, "Google")
-    here.press("Try it at Google")
+    here.press("Test client at Google")
     expect(main).to_contain_text(here.say("Google knows this client."))
 
 
@@ -117,7 +117,7 @@ def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     site.turn("revoke", account=BOB)
     site.turn("expire-access-tokens", account=BOB)
     user.press("Sync now")
-    expect(here.page.locator("#alarm")).to_contain_text("1 person needs action.")
+    expect(here.page.locator("#alarm")).to_contain_text("1 person needs to do something.")
     here.page.reload()
     expect(here.page.locator("#remind")).to_contain_text("needs to reconnect")
     expect(here.page.locator("#remind-addresses")).to_have_text(BOB)
@@ -155,7 +155,7 @@ def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
     for target, chosen in (("h1", 0), ("#client form[data-drop]", 1)):
         here.page.evaluate(_DROP, [target, client_file()["buffer"].decode()])
         assert here.page.evaluate("document.getElementById('file').files.length") == chosen
-    here.press("Try and save")
+    here.press("Test and save")
     expect(here.page.locator("main")).to_contain_text("Saved. Google knows this client")
 
 
@@ -173,7 +173,7 @@ def test_without_scripts(window: Callable[..., Window]) -> None:
     here = window(java_script_enabled=False)
     arrive(here, "acme")
     go_to(here, "Google")
-    here.press("Try it at Google")
+    here.press("Test client at Google")
     expect(here.page.locator("main")).to_contain_text("Google knows this client.")
     here.press("Sign out")
     expect(here.page.locator("main")).to_contain_text("You’re signed out.")

@@ -83,7 +83,7 @@ def test_from_the_front_page_to_a_phones_settings(window: OpenWindow, language: 
     keys.type(name)
     go_to(page, page.get_by_label(here.say("Model")))
     keys.type("Yea")
-    go_to(page, button(page, here.say("Add")))
+    go_to(page, button(page, here.say("Add phone")))
     keys.press("Enter")
     here.waits_for(f"{name}: {here.say('Not used yet')}")
 
@@ -91,7 +91,7 @@ def test_from_the_front_page_to_a_phones_settings(window: OpenWindow, language: 
     keys.press("Space")
     copied = "navigator.clipboard.readText()"
     assert page.evaluate(copied) == page.locator("#the-password").inner_text()
-    go_to(page, page.get_by_label(here.say("For which phone")))
+    go_to(page, page.get_by_label(here.say("Which phone?")))
     keys.type("Snom")
     go_to(page, button(page, here.say("Show")))
     keys.press("Enter")

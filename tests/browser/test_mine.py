@@ -72,7 +72,7 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
     here.press("Sync now")
     here.waits_for("Needs attention")
     expect(here.page.locator("#standing")).to_contain_text(f"Google no longer accepts the access that {account}")
-    here.consent(here.popup("Connect again"), account)
+    here.consent(here.popup("Reconnect"), account)
     here.waits_for("Connected")
 
 
@@ -183,7 +183,7 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     here.page.reload()
     keys = here.page.keyboard
     keys.press("Tab")
-    expect(here.page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    expect(here.page.get_by_role("link", name="Skip to content")).to_be_in_viewport()
     keys.press("Enter")
     keys.press("Tab")
     button = here.page.get_by_role("button", name="Sync now")

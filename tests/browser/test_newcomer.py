@@ -77,7 +77,7 @@ def test_from_the_demo_to_a_phones_settings(browser: Any, demo: str) -> None:
     hand.click(page.get_by_role("link", name="Add a phone"))
     assert page.get_by_label("Name", exact=True).input_value()
     hand.choose(page.get_by_label("Model"), "Yealink")
-    hand.click(page.get_by_role("button", name="Add", exact=True))
+    hand.click(page.get_by_role("button", name="Add phone", exact=True))
     page.get_by_role("heading", name="yealink-ldap.cfg").wait_for()
     password = page.locator("#the-password").inner_text()
     assert f"ldap.password = {password}\n" in page.locator("#file").inner_text()

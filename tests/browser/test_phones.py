@@ -103,7 +103,7 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     other = here.context.new_page()
     other.goto(here.page.url)
     here.page.bring_to_front()
-    here.confirm("New password")
+    here.confirm("Create new password")
     here.waits_for(f"{name}: {here.say('Not used yet')}")
     other.bring_to_front()
     here.waits_for(f"{name}: {here.say('Not used yet')}", other)
@@ -167,7 +167,7 @@ def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> No
     copied = "navigator.clipboard.readText()"
     here.page.get_by_role("button", name="Copy the password").click()
     assert here.page.evaluate(copied) == password
-    here.page.get_by_label("For which phone").select_option("snom")
+    here.page.get_by_label("Which phone?").select_option("snom")
     here.press("Show")
     here.page.get_by_role("heading", name="snom-ldap.xml").wait_for()
     here.page.get_by_role("button", name="Copy snom-ldap.xml").click()
@@ -189,7 +189,7 @@ def test_without_scripts(window: OpenWindow, site: Site) -> None:
     add(here, "plain")
     password = here.page.locator("#the-password").inner_text()
     assert here.page.get_by_role("button", name="Copy").count() == 0
-    here.page.get_by_label("For which phone").select_option("gigaset")
+    here.page.get_by_label("Which phone?").select_option("gigaset")
     here.press("Show")
     expect(here.page.get_by_role("row", name="Password")).to_contain_text(password)
     answer: Any = here.context.request.get(site.page + "phones/plain/settings/other")

@@ -102,7 +102,7 @@ def shrink(here: Window) -> None:
         here.site.turn("delete-person", account=account, resourceName=name)
     here.site.turn("expire-sync-tokens", account=account)
     here.press("Sync now")
-    here.page.get_by_role("button", name=here.say("Yes, remove them")).wait_for()
+    here.page.get_by_role("button", name=here.say("Remove contacts")).wait_for()
     assert here.page.locator(".note.good").count() == 0
 
 
@@ -141,7 +141,7 @@ def contact(here: Window) -> None:
 
 def _administration(here: Window, tenant: str) -> None:
     here.page.goto(here.site.ldapgw("admin-link", "--tenant", tenant).stdout.strip())
-    here.press("Open the administration")
+    here.press("Open administration")
     here.waits_for(here.say("Administration"))
     here.page.evaluate(_SOMEWHERE)
 
@@ -202,7 +202,7 @@ def _add_phone(here: Window, name: str, model: str) -> None:
     here.press("Phones")
     here.page.get_by_label(here.say("Name"), exact=True).fill(name)
     here.page.get_by_label(here.say("Model")).select_option(model)
-    here.press("Add")
+    here.press("Add phone")
     here.page.locator("#the-password").wait_for()
 
 
@@ -231,7 +231,7 @@ def phone_fields(here: Window) -> None:
 def explain(here: Window) -> None:
     """A direct-dial number that nobody has, of a company that somebody has."""
     _add_phone(here, f"desk-why-{here.language.tag}", "snom")
-    here.press("Why was this caller not found?")
+    here.press("Why wasn’t this caller found?")
     here.page.get_by_label(here.say("Number, name or filter")).fill("030 23125-107")
     here.press("Explain")
     here.page.locator("#answer").wait_for()
@@ -240,7 +240,7 @@ def explain(here: Window) -> None:
 def explain_found(here: Window) -> None:
     """A number as people write it."""
     _add_phone(here, "desk-why-found", "snom")
-    here.press("Why was this caller not found?")
+    here.press("Why wasn’t this caller found?")
     here.page.get_by_label(here.say("Number, name or filter")).fill("030 23125-100")
     here.press("Explain")
     here.page.locator(".state.good").wait_for()
@@ -252,7 +252,7 @@ def phone_taken(here: Window) -> None:
     here.press("Phones")
     here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
     here.page.get_by_label(here.say("Model")).select_option("snom")
-    here.press("Add")
+    here.press("Add phone")
     here.page.locator("[aria-invalid]").wait_for()
 
 
@@ -531,7 +531,7 @@ def test_the_way_to_the_first_phone_is_filmed(window: OpenWindow) -> None:
     here.page.get_by_label(here.say("Name"), exact=True).fill("reception")
     here.page.get_by_label(here.say("Model")).select_option("yealink")
     film("Add a phone", scroll="select")
-    here.press("Add")
+    here.press("Add phone")
     here.page.locator("#the-password").wait_for()
     here.site.phones["reception"] = here.page.locator("#the-password").inner_text()
     _settle(here)

@@ -229,5 +229,5 @@ def add(here: Window, name: str, model: str = "yealink") -> None:
     here.press("Phones")
     here.page.get_by_label(here.say("Name"), exact=True).fill(name)
     here.page.get_by_label(here.say("Model")).select_option(model)
-    here.press("Add")
+    here.press("Add phone")
     here.waits_for(f"{name}: {here.say('Not used yet')}")

@@ -90,7 +90,7 @@ def test_several_pages_are_one_sync() -> None:
 
 
 def test_persons_that_are_left_out_are_counted() -> None:
-    """With their reason, and numbers that cannot be dialled too."""
+    """With their reason, and numbers that can’t be dialed too."""
     stage = connected()
     stage.world.add_person(ALICE, {})
     stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "ask at reception"))

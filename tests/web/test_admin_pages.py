@@ -88,7 +88,7 @@ def signed_in(stage: Stage, account: str = ROOT) -> Browser:
 def test_a_redirect_uri_that_google_refuses_is_told(url: str, told: bool) -> None:
     """Before the administrator finds out at Google."""
     page = signed_in(Stage(url=url)).get("/acme/admin/google")
-    assert ("Google refuses redirect URIs on private names" in words_on(page)) is told
+    assert ("Google doesn’t accept redirect URIs with private names" in words_on(page)) is told
 
 
 @pytest.mark.parametrize("may_be_new", [True, False])
@@ -178,7 +178,7 @@ def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str)
         seen = browser.get(f"/acme/link?key={KEY}", method=method)
         assert (seen.status, "set-cookie" in seen.headers) == (200, False)
         assert (seen.headers["cache-control"], seen.headers["referrer-policy"]) == (["no-store"], ["no-referrer"])
-        assert ("Open the administration" in seen.body) is (method == "GET")
+        assert ("Open administration" in seen.body) is (method == "GET")
     assert browser.post("/acme/link", {"key": KEY}).location == "/acme/admin"
 
 
@@ -271,7 +271,7 @@ def test_the_first_visit(stage: Stage) -> None:
     assert 'href="/acme/admin/google"' in browser.get("/acme/admin").body
     page = browser.get("/acme/admin/google")
     words = words_on(page)
-    assert "There is no client yet, so nobody can connect." in words
+    assert "There’s no client yet, so no one can connect." in words
     assert REDIRECT_URI in words
     assert "https://www.googleapis.com/auth/contacts.readonly" in words
     assert "contacts.other.readonly" not in words
@@ -474,7 +474,7 @@ def test_figures_and_people_to_remind(stage: Stage) -> None:
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
     words = words_on(browser.get("/acme/admin"))
     assert "People connected 3 of 3 Phones working 1 of 2 Contacts 0" in words
-    assert "2 people need action." in words
+    assert "2 people need to do something." in words
     assert "zoe@acme.example needs to reconnect" in words
     assert "tim@acme.example needs to reconnect before" in words
     assert "tim@acme.example, zoe@acme.example" in words

@@ -343,7 +343,7 @@ def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     """Whatever Excel writes is read; each bad line has its error, and then there is no button."""
     connect(stage, ALICE)
     seen = upload(admin, DESKS.encode("utf-16"))
-    assert (seen.status, "Add 30 phones and download zip" in seen.body, names(stage)) == (200, True, [])
+    assert (seen.status, "Add 30 phones and download ZIP" in seen.body, names(stage)) == (200, True, [])
     seen = upload(admin, (DESKS + "desk0;zoë@acme.example;nokia;\n").encode("cp1252"))
     assert (seen.status, "download zip" in seen.body) == (400, False)
     assert "✗ Line 2 has the same name." in words_on(seen)

@@ -187,7 +187,7 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
     assert "Not connected" in page
     assert "/acme/disconnect" not in page
     assert "Sign out" in page
-    assert "Connect again" in page
+    assert "Reconnect" in page
 
 
 def test_disconnect_asks_first(stage: Stage, alice: Browser) -> None:

@@ -166,7 +166,7 @@ def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
     later = browser.get(PHONE)
     assert password not in later.body
     assert _yealink(file_on(later))["ldap.password"] == "PASSWORD"
-    assert "PASSWORD stands in its place" in words_on(later)
+    assert "you’ll see PASSWORD in its place" in words_on(later)
 
 
 def test_the_password_is_shown_to_nobody_else(stage: Stage) -> None:
@@ -572,7 +572,7 @@ def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
     browser = owner(stage)
     page, answer = browser.get(f"{PHONE}?vendor=yealink"), browser.get(f"{PHONE}/certificate.pem")
     assert ("Download the certificate" in words_on(page)) == bool(pem)
-    assert ("Most phones trust it as is" in words_on(page)) == (not pem)
+    assert ("Most phones trust it already" in words_on(page)) == (not pem)
     assert answer.status == (200 if pem else 404)
     if pem:
         assert answer.body == pem
@@ -585,7 +585,7 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     browser = owner(stage, model="cisco", numbers="values")
     page = words_on(browser.get(f"{PHONE}?vendor=cisco-spa"))
     assert "This phone doesn’t support encryption. Use it only on a trusted network." in page
-    assert "Add it again with an entry for each number" in page
+    assert "Add it again and choose “One entry per number”" in page
     assert "may not show callers’ names" in page
 
 
@@ -658,7 +658,7 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
     page = words_on(browser.get(PHONE))
     assert "desk1: 1 setting to fix The phone is connected, but one of its settings needs to change." in page
     assert "The phone’s search base doesn’t exist. Use dc=acme,dc=example" in page
-    assert "None since the gateway started." in page
+    assert "No searches since the gateway started." in page
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
     assert "This phone first found someone on" in words_on(browser.get(PHONE))
 
@@ -699,7 +699,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     result_of(stage.refused_logins.judge())
     root = stage.browser()
     root.consent("/acme/signin", account=ROOT)
-    told = "Somebody tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
+    told = "Someone tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
     assert told in words_on(root.get(PHONE))
     assert '<div class="state quiet">' in root.get(PHONE).body
     assert told not in words_on(browser.get(PHONE))
@@ -772,7 +772,7 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
     page = browser.get(PHONE)
     assert "<script>alert" not in page.body
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
-    assert words_on(page).count("too long to be kept, or not to be read") == 2
+    assert words_on(page).count("too long to keep, or unreadable") == 2
     assert "(administrative limit exceeded)" in words_on(page)
     assert "(Verwaltungsgrenze überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
 
@@ -909,7 +909,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
     """Chosen on its page, and given back; the gateway serves it at once."""
     browser = owner(stage)
     assert choice_on(browser.get(PHONE)) == [
-        ("", "As for all phones here (E.164: +49301234567)", False),
+        ("", "Same as all phones here (E.164: +49301234567)", False),
         ("e164", "E.164: +49301234567", False),
         ("international", "international: +49 30 1234567", False),
         ("national", "national: 030 1234567", False),
@@ -929,7 +929,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
 def test_the_page_says_the_tenants_format() -> None:
     """Which may be one that a single phone cannot have."""
     stage = Stage(tenants=(replace(ACME, number_format=NumberFormat.TYPED),))
-    assert choice_on(owner(stage).get(PHONE))[0] == ("", "As for all phones here (as typed in Google)", False)
+    assert choice_on(owner(stage).get(PHONE))[0] == ("", "Same as all phones here (as typed in Google)", False)
 
 
 @pytest.mark.parametrize("fields", [{}, {"number_format": "typed"}, {"number_format": "E164"}], ids=str)

@@ -65,7 +65,7 @@ def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
     password = re.search(r'id="the-password">([^<]+)<', browser.get(PHONE).body)
     assert password is not None
     assert password[1] not in page.body
-    assert "Nobody has fetched the settings yet" in words_on(browser.get(PHONE))
+    assert "The settings haven’t been fetched yet" in words_on(browser.get(PHONE))
     private(stage).get(path + "yealink-ldap.cfg")
     (fetch,) = stage.do(provisioning.read, "desk1", stage.clock.seconds()).fetches
     assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
@@ -86,7 +86,7 @@ def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
     stage.clock.advance(PASSWORD_SECONDS)
     page = browser.get(PHONE)
     assert secret not in page.body
-    assert "It was shown once, for ten minutes" in words_on(page)
+    assert "The person who created it saw it for ten minutes" in words_on(page)
 
 
 @pytest.mark.parametrize("end", ["revoked", "day", "password", "newer", "renamed", "removed"])

@@ -57,7 +57,7 @@ def test_a_recording_is_begun_and_ended(stage: Stage) -> None:
     assert "Record for ten minutes" not in page
     assert browser.submit(RECORD, action="stop").status == 303
     page = words_on(browser.get(PHONE))
-    assert "Its file is being written" in page
+    assert "The file is being written" in page
     assert "Record for ten minutes" not in page
 
 

@@ -174,7 +174,7 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
 def test_who_never_connected_reads_what_is_asked_for() -> None:
     """In the words of Google's boxes, with what is stored and how to stop it; who did has read it."""
     assert "See and download your contacts" in shown(None).text
-    assert "For how long, and how to stop it" in shown(None).text
+    assert "How long, and how to end it" in shown(None).text
     assert "See and download your contacts" not in shown(ACCOUNT).text
 
 
@@ -242,8 +242,8 @@ def test_what_was_left_out() -> None:
     text = shown(replace(ACCOUNT, skipped=skipped)).text
     assert "3 contacts without a name, number or address" in text
     assert "1 contact without one of the chosen labels" in text
-    assert "2 contacts with a label that stays off the phones" in text
-    assert "1,200 numbers that cannot be dialled" in text
+    assert "2 contacts with an excluded label" in text
+    assert "1,200 numbers that can’t be dialed" in text
     assert "2 contacts left out" in text
 
 
@@ -339,10 +339,10 @@ def test_no_tenants() -> None:
 @pytest.mark.parametrize(
     ("sharing", "words"),
     [
-        (Sharing.PRIVATE, "at first only your own phones"),
-        (Sharing.CALLERS, "at first colleagues see who calls"),
-        (Sharing("group:sales"), "at first the phones of the group “sales”"),
-        (Sharing.SHARED, "at first all phones here"),
+        (Sharing.PRIVATE, "At first: only your own phones"),
+        (Sharing.CALLERS, "At first: colleagues’ phones, only to show who is calling"),
+        (Sharing("group:sales"), "At first: the phones of the group “sales”"),
+        (Sharing.SHARED, "At first: all phones here"),
     ],
 )
 def test_the_promise_says_who_sees_a_new_book(sharing: Sharing, words: str) -> None:
@@ -366,7 +366,7 @@ def test_the_privacy_page() -> None:
     """What is stored, where, who sees it, how long; photos only where there are any."""
     page = privacy(ACME)
     assert [words for words in ("What is stored", "Where it is stored", "Who sees it") if words not in page.text] == []
-    assert "On the gateway of Acme GmbH and in its backups." in page.text
+    assert "Your data is stored on the gateway of Acme GmbH and in its backups." in page.text
     assert "Small photos" not in page.text
     assert "Small photos" in privacy(replace(ACME, photos=True)).text
     assert error_pages.GOOGLE_PERMISSIONS_URL in page.links()
