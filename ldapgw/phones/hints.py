@@ -505,7 +505,7 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "There were more results than the phone accepts. Set its maximum number of hits to 50."
     ),
     Hint.NO_LIMIT: gettext_noop(
-        "The phone sets no limit, so a short search returns everybody. Set its maximum number of hits to 50."
+        "The phone sets no limit, so a short search returns everyone. Set its maximum number of hits to 50."
     ),
     Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
     Hint.AFFIX: gettext_noop(

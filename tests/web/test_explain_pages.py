@@ -109,7 +109,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
         ),
         (
             "(&(telephoneNumber=*)(sn=stumm*))",
-            "doesn’t match this part of the filter: (telephoneNumber=*). Change the filter in the phone's settings",
+            "doesn’t match this part of the filter: (telephoneNumber=*). Change the filter in the phone’s settings",
             ["/acme/phones/desk1#settings"],
         ),
         (

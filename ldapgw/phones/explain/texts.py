@@ -126,11 +126,11 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.FILTER_TERM: ReasonText(
         gettext_noop("The contact has what the phone asked for, but doesn’t match this part of the filter: %(terms)s."),
-        gettext_noop("Change the filter in the phone's settings, or the contact at Google."),
+        gettext_noop("Change the filter in the phone’s settings, or the contact at Google."),
     ),
     MissReason.OTHER_ATTRIBUTE: ReasonText(
         gettext_noop("This is saved as %(attribute)s “%(value)s”, and the phone doesn’t ask for that field."),
-        gettext_noop("Add %(attribute)s to the phone's filter."),
+        gettext_noop("Add %(attribute)s to the phone’s filter."),
     ),
     MissReason.WHOLE_VALUE: ReasonText(
         gettext_noop("The contact has %(attribute)s “%(value)s”, and the filter only accepts the whole value."),

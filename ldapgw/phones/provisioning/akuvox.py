@@ -44,7 +44,7 @@ _STEPS = (
         "Go to Upgrade > Advanced, and import the downloaded file under Config File. Or enter the values under "
         "PhoneBook > LDAP."
     ),
-    gettext_noop("On the phone, open Contacts, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, open Contacts, choose LDAP, and search for someone."),
 )
 
 AKUVOX = Vendor(

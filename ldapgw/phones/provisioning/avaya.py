@@ -56,7 +56,7 @@ _AVAYA_STEPS = (
         "On the phone, press Main menu, open Administration, enter the access code, and choose Reset or Restart "
         "phone, so that it reads the file."
     ),
-    gettext_noop("On the phone, press Contacts, and search for somebody."),
+    gettext_noop("On the phone, press Contacts, and search for someone."),
 )
 
 AVAYA = Vendor(
@@ -84,7 +84,7 @@ _B179_STEPS = (
     gettext_noop("On the phone, press Menu and open Status > Network to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as Admin."),
     gettext_noop("Go to Settings > LDAP, enter the values below, and save."),
-    gettext_noop("On the phone, open the external phone book, and search for somebody."),
+    gettext_noop("On the phone, open the external phone book, and search for someone."),
 )
 
 B179 = Vendor(

@@ -65,7 +65,7 @@ _FANVIL_STEPS = (
         "Go to System > Configurations and choose the downloaded file under Import Configurations. Or enter the "
         "values under Phonebook > Cloud phonebook > LDAP Settings."
     ),
-    gettext_noop("On the phone, open Contacts > Cloud Contacts, choose the directory, and search for somebody."),
+    gettext_noop("On the phone, open Contacts > Cloud Contacts, choose the directory, and search for someone."),
 )
 
 FANVIL = _fanvil(

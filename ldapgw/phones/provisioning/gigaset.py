@@ -73,7 +73,7 @@ _MAXWELL_STEPS = (
         "Go to Settings > System > Provisioning and configuration, and load the downloaded file. Or enter the values "
         "under Settings > Online directories > Corporate."
     ),
-    gettext_noop("On the phone, open Contacts, choose the directory, and search for somebody."),
+    gettext_noop("On the phone, open Contacts, choose the directory, and search for someone."),
 )
 
 MAXWELL = Vendor(
@@ -109,7 +109,7 @@ _GIGASET_STEPS = (
         "Go to Settings > Online directories > Corporate, edit one of the LDAP directories, enter the values below, "
         "and enable the directory."
     ),
-    gettext_noop("On a handset, open Contacts > Network directories, and search for somebody."),
+    gettext_noop("On a handset, open Contacts > Network directories, and search for someone."),
 )
 
 GIGASET = _dect_base(
@@ -134,7 +134,7 @@ _GIGASET_N510_STEPS = (
     gettext_noop(
         "Go to Settings > Directories > Corporate Directory, enter the values below, and enable the directory."
     ),
-    gettext_noop("On a handset, open Contacts > Network directories, and search for somebody."),
+    gettext_noop("On a handset, open Contacts > Network directories, and search for someone."),
 )
 
 GIGASET_N510 = _dect_base(

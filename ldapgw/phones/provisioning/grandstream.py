@@ -58,7 +58,7 @@ _GRANDSTREAM_STEPS = (
         "Go to Maintenance > Upgrade and Provisioning and upload the downloaded file under Upload Device "
         "Configuration. Or enter the values under Phonebook > LDAP."
     ),
-    gettext_noop("On the phone, open Menu > Phonebook > LDAP Directory, and search for somebody."),
+    gettext_noop("On the phone, open Menu > Phonebook > LDAP Directory, and search for someone."),
 )
 
 GRANDSTREAM = _grandstream(
@@ -94,7 +94,7 @@ _GRANDSTREAM_DP_STEPS = (
         "Go to Maintenance > Upgrade and upload the downloaded file under Upload Device Configuration. Then choose "
         "LDAP under Global Phonebook."
     ),
-    gettext_noop("On a handset, open the global phonebook, and search for somebody."),
+    gettext_noop("On a handset, open the global phonebook, and search for someone."),
 )
 
 GRANDSTREAM_DP = _grandstream(

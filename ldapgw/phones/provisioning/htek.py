@@ -44,7 +44,7 @@ _STEPS = (
     gettext_noop(
         "Go to Management > Configuration, and upload the downloaded file. Or enter the values under Directory > LDAP."
     ),
-    gettext_noop("On the phone, press Directory, open LDAP, and search for somebody."),
+    gettext_noop("On the phone, press Directory, open LDAP, and search for someone."),
 )
 
 HTEK = Vendor(

@@ -70,7 +70,7 @@ _STEPS = (
         "In Linphone, open Settings > Advanced (on a desktop), or the assistant’s remote provisioning (on a mobile)."
     ),
     gettext_noop("Enter the address of the file under Remote provisioning URI, apply it, and restart Linphone."),
-    gettext_noop("In Linphone, search for somebody in the contacts."),
+    gettext_noop("In Linphone, search for someone in the contacts."),
 )
 
 LINPHONE = Vendor(

@@ -41,7 +41,7 @@ _STEPS = (
         "or to the file named after the phone’s MAC address, on your provisioning server."
     ),
     gettext_noop("Restart the phone: Options > Restart."),
-    gettext_noop("On the phone, open Directory, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, open Directory, choose LDAP, and search for someone."),
 )
 
 MITEL = Vendor(

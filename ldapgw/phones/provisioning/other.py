@@ -103,7 +103,7 @@ _OTHER_STEPS = (
         "Open http:// followed by that address in a browser on the same network, and sign in as administrator."
     ),
     gettext_noop("Look for LDAP, often under Directory, Phonebook or Contacts, enter the values below, and save."),
-    gettext_noop("On the phone, open the directory, and search for somebody."),
+    gettext_noop("On the phone, open the directory, and search for someone."),
 )
 
 OTHER = Vendor(
@@ -144,7 +144,7 @@ _ESCENE_STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
     gettext_noop("Go to Phone Book > LDAP, enter the values below, and save."),
-    gettext_noop("On the phone, open Contacts, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, open Contacts, choose LDAP, and search for someone."),
 )
 
 ESCENE = Vendor(
@@ -190,7 +190,7 @@ _ALE_STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
     gettext_noop("Go to Contact Manager > LDAP, enter the values below, and save."),
-    gettext_noop("On the phone, open the contacts, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, open the contacts, choose LDAP, and search for someone."),
 )
 
 ALE = Vendor(
@@ -237,8 +237,8 @@ def _bria(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
 # Preferences > Directory: Bria's administrator guides; the rest is not verified.
 _BRIA_STEPS = (
     gettext_noop("In Bria, open Preferences > Directory."),
-    gettext_noop("Choose LDAP as the type of the directory, enter the values below, and press OK."),
-    gettext_noop("Open the directory tab, and search for somebody."),
+    gettext_noop("Choose LDAP as the type of the directory, enter the values below, and click OK."),
+    gettext_noop("Open the directory tab, and search for someone."),
 )
 
 BRIA = Vendor(

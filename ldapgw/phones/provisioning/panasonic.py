@@ -47,7 +47,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
 _STEPS = (
     gettext_noop("Add the lines of the downloaded file to the phone’s configuration file on your provisioning server."),
     gettext_noop("Restart the phone, so that it reads the file."),
-    gettext_noop("On the phone, open the phonebook, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, open the phonebook, choose LDAP, and search for someone."),
 )
 
 PANASONIC = Vendor(

@@ -63,10 +63,10 @@ _STEPS = (
     gettext_noop("On the phone, open Home > Settings > Status > Network > TCP/IP Parameters to see its IP address."),
     gettext_noop("Open https:// followed by that address in a browser on the same network, and sign in as Admin."),
     gettext_noop(
-        "Go to Utilities > Import & Export Configuration, choose the downloaded file under Import Configuration, and "
-        "press Import."
+        "Go to Utilities > Import & Export Configuration, choose the downloaded file under Import "
+        "Configuration, and click Import."
     ),
-    gettext_noop("On the phone, open Directories > Corporate Directory, and search for somebody."),
+    gettext_noop("On the phone, open Directories > Corporate Directory, and search for someone."),
 )
 
 POLY = Vendor(

@@ -46,9 +46,9 @@ _STEPS = (
     gettext_noop("On the phone, open Settings > Information > System info to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in."),
     gettext_noop(
-        "Go to Advanced > Update, choose the downloaded file under Upload Setting File manually, and press Load."
+        "Go to Advanced > Update, choose the downloaded file under Upload Setting File manually, and click Load."
     ),
-    gettext_noop("On the phone, press Directory, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, press Directory, choose LDAP, and search for someone."),
 )
 
 SNOM = Vendor(

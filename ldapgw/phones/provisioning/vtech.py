@@ -52,7 +52,7 @@ _STEPS = (
         "Go to Servicing > Provisioning, and import the downloaded file under Import Configuration. Or enter the "
         "values under Contacts > LDAP."
     ),
-    gettext_noop("On the phone, open Directory, choose LDAP, and search for somebody."),
+    gettext_noop("On the phone, open Directory, choose LDAP, and search for someone."),
 )
 
 VTECH = Vendor(

@@ -54,10 +54,10 @@ _STEPS = (
     gettext_noop("On the phone, press OK (or Menu > Status) to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
     gettext_noop(
-        "Go to Settings > Configuration, choose the downloaded file under Import CFG Configuration File, and press "
-        "Import. Or enter the values under Directory > LDAP."
+        "Go to Settings > Configuration, choose the downloaded file under Import CFG Configuration File, "
+        "and click Import. Or enter the values under Directory > LDAP."
     ),
-    gettext_noop("On the phone, press Directory, open LDAP, and search for somebody."),
+    gettext_noop("On the phone, press Directory, open LDAP, and search for someone."),
 )
 
 YEALINK = Vendor(
