@@ -93,7 +93,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
     assert "the number +49 30 1234567 is the same phone number." in said
     assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
     assert "Compared as +49 30 1234567 Search base dc=acme,dc=example" in said
-    assert "Looked in alice@acme.example (the phone’s own)" in said
+    assert "Searched in alice@acme.example (the phone’s own)" in said
     assert "bob@acme.example (shared)" in said
     assert "Company directory carol@" in said
     assert "carol@acme.example (only callers’ names)" in said
@@ -283,7 +283,7 @@ def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
     """It is a matter of a moment."""
     add(alice, "desk8")
     assert "still getting to know this phone" in words_on(ask(alice, "x", "desk8"))
-    assert "not found?" in words_on(ask(alice, " "))
+    assert "Why wasn’t this caller found?" in words_on(ask(alice, " "))
 
 
 @pytest.mark.parametrize(

@@ -423,7 +423,7 @@ def test_a_database_that_takes_nothing_is_told(stage: Stage, alice: Browser) -> 
         assert "can’t use its database" in shown["error"]["message"]
     assert shown["error"]["message"] in html.unescape(alice.get("/acme/").body)
     assert "The gateway can’t use its database" in root.get("/acme/admin").body
-    assert "Datenbank des Gateways" in alice.get("/acme/?language=de").body
+    assert "Das Gateway kann seine Datenbank nicht benutzen" in alice.get("/acme/?language=de").body
 
 
 def test_a_database_that_cannot_be_read_is_told(stage: Stage, alice: Browser) -> None:

@@ -271,7 +271,7 @@ def test_sharing_is_explained() -> None:
         ("shared", False),
     ]
     assert "Only your own phones find your contacts." in page.text
-    assert "Somebody calls Anna Berg +49 30 1234567" in page.text
+    assert "Someone calls Anna Berg +49 30 1234567" in page.text
 
 
 def test_every_form_has_the_token() -> None:
@@ -321,8 +321,8 @@ def test_the_welcome_names_the_boxes_in_googles_words() -> None:
     text = Reader(welcome(replace(ACME, sources=tuple(Source)))).text
     assert "See and download your contacts" in text
     assert "See and download your organization’s Google Workspace directory" in text
-    assert "please tick them" in text
-    assert "please tick them" not in Reader(welcome(ACME)).text
+    assert "Please tick them" in text
+    assert "Please tick them" not in Reader(welcome(ACME)).text
 
 
 def test_every_note_and_state_is_a_sentence() -> None:
