@@ -20,6 +20,7 @@ from ldapgw.store import accounts, activity, contacts, phones, revocations, sign
 from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
+from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import AccountView, account_view, shareable_labels, sharing_options
 from ldapgw.web.dependencies import WebDependencies, WebTenant
@@ -76,9 +77,15 @@ class AccountPage:
             account=account,
             now=self._layout.now(),
             view=await self._account_view(request, tenant, account),
+            replicas=await self._replicas(tenant),
             **await sync_history_values(self._layout, account),
             **values,
         )
+
+    async def _replicas(self, tenant: WebTenant) -> list[PhoneLogin]:
+        """The replicas of the tenant that hold private books."""
+        found = await self._dependencies.store.read(phones.read_replicas, tenant.name)
+        return [login for login in found if login.replica is not None and login.replica.private]
 
     async def status(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``/{tenant}/status.json``: the visitor's accounts; all accounts of the tenant for an administrator."""

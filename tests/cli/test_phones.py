@@ -397,3 +397,48 @@ def test_an_authority_that_is_no_text(gateway: Gateway) -> None:
     file.write_bytes(b"\xff\xfe\x00")
     refused = gateway.refused("phones", "test", "desk1", "--ca-file", str(file))
     assert refused.endswith("the file with the authority's certificates: expected certificates in PEM\n")
+
+
+def test_replicas_are_listed_apart(gateway: Gateway) -> None:
+    """A replica is added, listed, gets a new password and is removed; it is never one of the phones."""
+    added = json.loads(gateway.run("phones", "add", "branch1", "--replica", "--json").stdout)
+    dn = "cn=branch1,ou=replicas,dc=acme,dc=example"
+    assert (added["bind_dn"], added["replica"], added["extra_values"]) == (dn, "shared", True)
+    private = gateway.run("phones", "add", "vault", "--replica", "--private", "--no-extra-values")
+    assert "all books, private ones too" in private.stdout
+    assert "The page of each person" in private.stderr
+    [branch, vault] = json.loads(gateway.run("phones", "list", "--json").stdout)
+    assert (branch["name"], branch["replica"], vault["replica"], vault["extra_values"]) == (
+        "branch1", "shared", "private", False,
+    )  # fmt: skip
+    assert "Replica" in gateway.run("phones", "list").stdout
+    assert gateway.run("phones", "add", "BRANCH1").exit_code == 1
+    reset = json.loads(gateway.run("phones", "reset", "branch1", "--yes", "--json").stdout)
+    assert reset["password"] != added["password"]
+    assert "Removed branch1" in gateway.run("phones", "remove", "Branch1", "--yes").stdout
+    for wrong in (("--private",), ("--replica", "--model", "yealink"), ("--replica", "--account", "a@acme.example")):
+        assert gateway.run("phones", "add", "x", *wrong).exit_code == 2
+
+
+def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
+    """For OpenLDAP, in both of its forms; with the password only where it is given."""
+    gateway.run("phones", "add", "branch1", "--replica")
+    assert "a replica on another machine needs TLS" in gateway.refused("replica-config", "branch1")
+    gateway.write(LISTENING.replace("https://phonebook.example.com", "http://localhost:8080"))
+    gateway.run("phones", "add", "vault", "--replica", "--private")
+    shared = gateway.run("replica-config", "branch1").stdout
+    assert 'credentials="PASSWORD"' in shared
+    assert 'attrs="*,+"' in shared
+    assert "set.expand" not in shared
+    (tmp_path / "secret").write_text("hush\n")
+    target = tmp_path / "slapd.conf"
+    options = ("--password-file", str(tmp_path / "secret"), "--output", str(target), "--pass-through")
+    assert gateway.run("replica-config", "VAULT", *options).exit_code == 0
+    written = target.read_text()
+    assert 'credentials="hush"' in written
+    assert "set.expand" in written
+    assert "overlay remoteauth" in written
+    assert ("userPassword" in written, target.stat().st_mode & 0o777) == (False, 0o600)
+    assert "olcSyncrepl: {0}rid=001" in gateway.run("replica-config", "branch1", "--ldif").stdout
+    assert "olcRemoteAuthMapping" in gateway.run("replica-config", "branch1", "--ldif", "--pass-through").stdout
+    assert gateway.run("replica-config", "nobody").exit_code == 1

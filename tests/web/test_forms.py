@@ -16,9 +16,10 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
-from ldapgw.store import accounts, contacts, sync_state
+from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
@@ -524,3 +525,20 @@ def test_another_secret_box_cannot_finish_a_consent(stage: Stage, browser: Brows
     other = stage.browser()
     other.take_cookies(browser)
     assert other.get(callback).status == 503
+
+
+def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:
+    """The page of each person says that a replica holds private books, and where; other replicas are not named."""
+    login = PhoneLogin("vault", "acme", None, NumberMode.VALUES, "ssha256$00$00", 1.0, replica=ReplicaBooks.PRIVATE)
+    stage.do(phones.add, replace(login, name="branch1", replica=ReplicaBooks.SHARED))
+    stage.do(phones.add, replace(login, name="away", tenant="globex"))
+    assert "copy of all contacts" not in alice.get("/acme/").body
+    stage.do(phones.add, login)
+    assert "may fetch a copy of all contacts, private ones too: vault." in alice.get("/acme/").body
+    bind = LastBind(2.0, "192.0.2.7", login.password)
+    stage.do(phones.store_last_binds, {"vault": bind})
+    body = alice.get("/acme/").body
+    assert "has a copy of all contacts, private ones too: vault, last seen at 192.0.2.7." in body
+    assert "branch1" not in body
+    # A replica is no phone: nowhere else is its name.
+    assert [alice.get(page).status for page in ("/acme/phones/vault", "/acme/phones/branch1")] == [404, 404]

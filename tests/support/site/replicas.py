@@ -18,7 +18,7 @@ from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord, SyncState
-from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
 from ldapgw.sync.fetch import SourceQuery
 from tests.support import slapd
 from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
@@ -84,7 +84,7 @@ class Office:
 
     def transact(self, function: Callable[..., Any], *arguments: object) -> Any:
         """One transaction of another process than the gateway."""
-        database = Database(f"sqlite:///{self.state / 'ldapgw.db'}")
+        database = database_at(f"sqlite:///{self.state / 'ldapgw.db'}")
         database.open()
         try:
             with database.begin() as connection:
