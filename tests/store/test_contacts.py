@@ -117,6 +117,8 @@ ACTIONS = st.one_of(
 )
 
 
+# pytest-twisted lets Hypothesis have one set of fixtures for a test.
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(ACTIONS, max_size=8))
 def test_the_counters_of_an_account_are_what_is_stored(
