@@ -95,7 +95,8 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
             assert "whole content" not in gateway.said.split("resumed")[0]
             # Disconnecting deletes here too.
             gone = site.ldapgw("disconnect", ALICE, "--yes")
-            assert gone.returncode == 0, gone.stderr
+            # Nobody answers for Google here.
+            assert "deleted its tokens and contacts" in gone.stderr
             wait_until(lambda: uids(replica, hall) == [], "the copy of the contacts is gone")
             wait_for_copy(site, replica, login)
 
