@@ -58,6 +58,16 @@ class DamagedStore(StoreError):
     """Raised when the file of the database is damaged; only replacing the file helps."""
 
 
+class LeaseLost(LdapgwError):
+    """Raised when this gateway may not sync a tenant any more, because its lease is over.
+
+    :param tenant: the tenant's name.
+    """
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"the lease of tenant {tenant} is over")
+
+
 # --- Google ---------------------------------------------------------------------------------------------------------
 
 

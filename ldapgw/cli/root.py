@@ -37,6 +37,7 @@ _MODULES = {
     "lookup": "lookup",
     "explain": "explain",
     "history": "history",
+    "gateways": "gateways",
     "record": "record",
     "replay": "record",
     "export": "export",

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
+from socket import gethostname
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -58,6 +61,7 @@ from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
+from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.provisioning import ProvisioningCleaner
 from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
 from ldapgw.sync.book_builder import build_cached_books
@@ -65,6 +69,7 @@ from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.change_watcher import ChangeWatcher, DirectoryFollower
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.leases import AllTenants, SyncRights, TenantLeases
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import LoadedBooks, Publisher
@@ -80,6 +85,9 @@ from ldapgw.web.dependencies import (
 )
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, account_topic
 from ldapgw.web.site import Admission, WebSite
+
+# A clock that goes on while the machine sleeps; leases go on too.
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Parts:
@@ -155,12 +163,15 @@ class Parts:
             storage.provisioning_cleaner,
             sync.photo_fetcher,
             sync.scheduler,
+            *((sync.leases,) if sync.leases else ()),
             leader,
             *_listeners(
                 env,
                 workers,
                 phones.ldap,
-                ProxyProtocolFactory(web, config.web.proxy_protocol.contains, reactor, misuse_log.count),
+                ProxyProtocolFactory(web, config.web.proxy_protocol.contains, reactor, misuse_log.count)
+                if "web" in config.roles
+                else None,
             ),
         )
 
@@ -209,6 +220,7 @@ class _Workers:
         """:param syncs_beside: whether the database lets syncs write while others do."""
         self.store = WorkerThread(reactor, "store", 1)
         self.sync = WorkerThread(reactor, "sync", 1) if syncs_beside else self.store
+        self.leases = WorkerThread(reactor, "leases", 1) if syncs_beside else self.store
         self.read = WorkerThread(reactor, "read", 1)
         self.work = WorkerThread(reactor, "work", 1)
         self.books = WorkerThread(reactor, "books", 1)
@@ -231,7 +243,7 @@ class _Workers:
             self.books,
             self.work,
             self.read,
-            *((self.sync,) if self.sync is not self.store else ()),
+            *((self.sync, self.leases) if self.sync is not self.store else ()),
             self.store,
         )
 
@@ -242,6 +254,7 @@ class _Storage:
 
     store: MonitoredStore
     sync_store: SyncStore
+    gateway_id: str
     clients: TenantClients
     copy_cleaner: CopyCleaner
     record_pruner: RecordPruner
@@ -255,6 +268,7 @@ def _storage(env: _Environment, workers: _Workers) -> _Storage:
     return _Storage(
         store=store,
         sync_store=SyncStore(store),
+        gateway_id=os.urandom(8).hex(),
         clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
         copy_cleaner=_copy_cleaner(env, workers, store),
         record_pruner=RecordPruner(
@@ -425,6 +439,7 @@ class _SyncParts:
     photo_fetcher: PhotoFetcher
     revoker: TokenRevoker
     change_watcher: ChangeWatcher
+    leases: TenantLeases | None
 
 
 def _sync_parts(
@@ -437,6 +452,14 @@ def _sync_parts(
         leader.changed()
 
     publisher = _publisher(env, workers, store, phones, on_publish)
+
+    def tenants_changed(gained: Collection[str], lost: Collection[str]) -> None:
+        scheduler.change_tenants(gained, lost)
+        if gained:
+            change_watcher.refresh_now()
+
+    leases = _leases(env, workers, storage, publisher, phones.catalog, tenants_changed)
+    rights: SyncRights = leases or AllTenants(storage.sync_store)
     progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
     google = GoogleClients(config.google, env.reactor, env.wall_clock)
     synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
@@ -444,11 +467,16 @@ def _sync_parts(
         synced_tenants,
         lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
     )
-    pacer = CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute)
+
+    def share(project: str) -> float:
+        return rights.share([name for name, tenant in tenants.items() if tenant.client.project == project])
+
+    pacer = CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute, share=share)
     scheduler = SyncScheduler(
         clock=env.wall_clock,
         store=storage.sync_store,
-        job=_sync_job(env, workers, storage, google, tenants, pacer, progress),
+        rights=rights,
+        job=_sync_job(env, workers, storage, rights, google, tenants, pacer, progress),
         publish=publisher.refresh,
         interval=config.sync.interval,
         concurrency=config.sync.concurrency,
@@ -457,6 +485,7 @@ def _sync_parts(
     photo_fetcher = PhotoFetcher(
         clock=env.wall_clock,
         store=storage.sync_store,
+        rights=rights,
         client=PhotoClient(google.http, google.endpoints, env.wall_clock),
         tenants=tenants,
         pacer=pacer,
@@ -464,7 +493,12 @@ def _sync_parts(
         publish=publisher.refresh,
     )
     revoker = TokenRevoker(
-        clock=env.wall_clock, store=store, secret_box=env.state.secret_box, oauth=google.oauth, clients=clients
+        clock=env.wall_clock,
+        store=store,
+        rights=rights,
+        secret_box=env.state.secret_box,
+        oauth=google.oauth,
+        clients=clients,
     )
     change_watcher = ChangeWatcher(
         clock=env.wall_clock,
@@ -479,7 +513,49 @@ def _sync_parts(
         notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
         read_recordings=phones.phone_recorder.refresh,
     )
-    return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher)
+    return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher, leases)
+
+
+def _leases(
+    env: _Environment,
+    workers: _Workers,
+    storage: _Storage,
+    publisher: Publisher,
+    catalog: Catalog,
+    changed: Callable[[frozenset[str], frozenset[str]], None],
+) -> TenantLeases | None:
+    """None: the gateway is the only one on its database."""
+    database, roles = env.state.database, env.config.roles
+    if not database.runs_beside:
+        return None
+
+    def describe() -> GatewayInfo:
+        books = [book for directory in catalog.dit().directories for book in directory.books]
+        return GatewayInfo(
+            storage.gateway_id,
+            gethostname(),
+            __version__,
+            syncs="sync" in roles,
+            serves="serve" in roles,
+            web="web" in roles,
+            keys=env.state.secret_box.fingerprints(),
+            position=publisher.position,
+            accounts=len(books),
+            contacts=sum(map(len, books)),
+        )
+
+    def beat(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        return workers.leases(lambda: database.run_beside(function, *args, **kw))
+
+    return TenantLeases(
+        clock=env.wall_clock,
+        seconds=partial(time.clock_gettime, BOOT_CLOCK),
+        beat=beat,
+        store=storage.sync_store,
+        describe=describe,
+        tenants=[tenant.name for tenant in env.config.tenant],
+        changed=changed,
+    )
 
 
 def _publisher(
@@ -514,6 +590,7 @@ def _sync_job(
     env: _Environment,
     workers: _Workers,
     storage: _Storage,
+    rights: SyncRights,
     google: GoogleClients,
     tenants: LazyTenants[SyncedTenant],
     pacer: CallPacer,
@@ -521,7 +598,7 @@ def _sync_job(
 ) -> SyncJob:
     offload = SizeBasedOffload(workers.work, workers.work_process)
     return SyncJob(
-        store=storage.sync_store,
+        rights=rights,
         secret_box=env.state.secret_box,
         oauth=google.oauth,
         people=People(google.http, google.endpoints, env.wall_clock, offload),
@@ -646,15 +723,17 @@ def _listeners(
 ) -> tuple[IService, ...]:
     """What listens, and what has to do with it, in the order in which the services start.
 
-    :param web: None: another process of the gateway serves the page.
+    :param web: None: another process or gateway serves the page.
     """
     config, reactor, tls = env.config, env.reactor, env.tls
     reloader = (
         CertificateReloader(clock=env.wall_clock, context_factory=tls, run_off_thread=workers.work) if tls else None
     )
     is_proxy = config.ldap.proxy_protocol.contains
-    factories = {"ldap.listen": ProxyProtocolFactory(ldap, is_proxy, reactor, ldap.count_misuse)}
-    if tls:
+    factories: dict[str, ProxyProtocolFactory] = {}
+    if "serve" in config.roles:
+        factories["ldap.listen"] = ProxyProtocolFactory(ldap, is_proxy, reactor, ldap.count_misuse)
+    if "serve" in config.roles and tls:
         factories["ldap.listen_tls"] = ProxyProtocolFactory(ldap.over_tls(), is_proxy, reactor, ldap.count_misuse)
     if web is not None:
         factories["web.listen"] = web

@@ -17,8 +17,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, changes, sync_state
-from ldapgw.store.database import Database
+from ldapgw.store import accounts, changes, gateways, sync_state
+from ldapgw.store.database import Database, database_of
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
@@ -185,6 +185,8 @@ class OpenStateDir:
             with self.database.begin() as connection:
                 self.is_unused = not accounts.has_any(connection)
                 self.secret_box = open_secret_box(connection, state_dir / KEY_FILE)
+                if self.database.runs_beside:
+                    check_same_key(connection, self.secret_box, state_dir / KEY_FILE)
             undo.pop_all()
 
     def close(self) -> None:
@@ -215,9 +217,24 @@ def create_state_dir(state_dir: Path) -> None:
 
 
 def _tidy_up(connection: Connection) -> None:
-    """Remove what an earlier gateway has left."""
-    sync_state.clear_running(connection)
+    """Remove what an earlier gateway has left; of syncs, whoever takes a tenant's lease over does so."""
+    if not database_of(connection).runs_beside:
+        sync_state.clear_running(connection)
     changes.forget_removed(connection)
+
+
+def check_same_key(connection: Connection, secret_box: SecretBox, key: Path) -> None:
+    """Refuse a key that no other gateway on the database has: neither could read what the other one has sealed.
+
+    :param key: the key file.
+    :raises StoreError: when another gateway lives that has other keys.
+    """
+    own = set(secret_box.fingerprints())
+    for other in gateways.read_all(connection):
+        if other.is_alive and other.info.keys and own.isdisjoint(other.info.keys):
+            raise StoreError(
+                f"{key}: is another key than that of the gateway on {other.info.name}; copy its {key.name} here"
+            )
 
 
 def open_secret_box(connection: Connection, key: Path) -> SecretBox:

@@ -75,6 +75,11 @@ class SecretBox:
         except InvalidToken:
             raise _UNFIT from None
 
+    def fingerprints(self) -> tuple[str, ...]:
+        """What tells the keys apart without showing them, the first key's first."""
+        self._reload_keys()
+        return tuple(hmac.digest(key, b"fingerprint", "sha256").hex()[:16] for key in self._keys)
+
     def derive(self, purpose: str) -> bytes:
         """A secret of 32 octets for another purpose, the same wherever the first key is the same."""
         self._reload_keys()

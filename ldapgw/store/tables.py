@@ -373,3 +373,39 @@ schema_version = Table(
     Column("readable_from", String, nullable=False, comment="the oldest revision whose gateways can use these tables"),
     Column("copied_from", String, comment="the database that an unfinished copy comes from; null: all is here"),
 )
+
+gateway = Table(
+    "gateway",
+    metadata,
+    Column("id", String, primary_key=True, comment="random, another one for each start"),
+    Column("name", String, nullable=False, comment="the name of its machine"),
+    Column("version", String, nullable=False, comment="of ldapgw"),
+    Column("roles", String, nullable=False, comment="some of serve, sync and web, with spaces between"),
+    Column(
+        "keys", String, nullable=False, comment="fingerprints of its keys, with spaces between; the first one seals"
+    ),
+    Column(
+        "position",
+        Integer().with_variant(BigInteger(), "postgresql"),
+        nullable=False,
+        comment="the number of the first change that it may not serve yet",
+    ),
+    Column("accounts", Integer, nullable=False, comment="connected accounts that it serves"),
+    Column("contacts", Integer, nullable=False, comment="contacts that it serves"),
+    Column("started_at", Float, nullable=False, comment="by the clock of the database server"),
+    Column("seen_at", Float, nullable=False, comment="its last heartbeat, by the same clock"),
+)
+
+sync_lease = Table(
+    "sync_lease",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("gateway", String, comment="the id of the gateway that syncs the tenant; null: none does"),
+    Column(
+        "fence",
+        Integer().with_variant(BigInteger(), "postgresql"),
+        nullable=False,
+        comment="grows whenever the lease passes to another gateway",
+    ),
+    Column("expires_at", Float, nullable=False, comment="by the clock of the database server"),
+)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from zlib import crc32
 
 from sqlalchemy import Connection
@@ -26,6 +26,7 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
+    LeaseLost,
     NetworkFailure,
     PageTooLarge,
     QuotaExceeded,
@@ -42,7 +43,6 @@ from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import SyncState
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import LabelState
-from ldapgw.store.worker import Store
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.directory_account import choose_directory_account, is_resting
 from ldapgw.sync.fetch import (
@@ -57,8 +57,12 @@ from ldapgw.sync.fetch import (
     has_passed,
     resolve_label_filter,
 )
+from ldapgw.sync.leases import SyncRights
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = Logger()
 
@@ -111,6 +115,7 @@ class _StoredState:
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
 
+    :param rights: which tenants this gateway may sync.
     :param interval: seconds between syncs of an account.
     :param pacer: lets the calls to the People API through.
     :param full_syncs: how often full syncs may come.
@@ -123,7 +128,7 @@ class SyncJob:
     def __init__(
         self,
         *,
-        store: Store,
+        rights: SyncRights,
         secret_box: SecretBox,
         oauth: OAuth,
         people: People,
@@ -136,16 +141,22 @@ class SyncJob:
         now: Callable[[], float],
         on_progress: Callable[[int, SyncProgress | None], None] = lambda _account_id, _progress: None,
     ) -> None:
-        self._store = store
+        self._rights = rights
         self._people = people
         self._tenants = tenants
         self._interval = interval
         self._pacer = pacer
         self._full_syncs = full_syncs
-        self._access_tokens = AccessTokenProvider(store=store, secret_box=secret_box, oauth=oauth, now=now)
+        self._access_tokens = AccessTokenProvider(rights=rights, secret_box=secret_box, oauth=oauth, now=now)
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
         self._on_progress = on_progress
+
+    def _write(
+        self, tenant: str, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        """Call a function of the store while this gateway may sync a tenant; fails with `LeaseLost` else."""
+        return self._rights.store_of(tenant).run(function, *args, **kw)
 
     def has_tenant(self, tenant: str) -> bool:
         """Whether the tenant is configured; accounts of other tenants are not synced."""
@@ -185,7 +196,7 @@ class SyncJob:
         """
         tenant = self._tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
-        stored = await self._store.run(_read, account.id)
+        stored = await self._write(account.tenant, _read, account.id)
         states = {
             source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
@@ -243,7 +254,7 @@ class SyncJob:
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return await self._store.run(apply_sync_result, account, result, self._now())
+            return await self._write(account.tenant, apply_sync_result, account, result, self._now())
         finally:
             self._on_progress(account.id, None)
             close_all(fetched)
@@ -262,7 +273,7 @@ class SyncJob:
         tenant = self._tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account):
             return False
-        stored = await self._store.run(_read, account.id)
+        stored = await self._write(account.tenant, _read, account.id)
         query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
@@ -279,7 +290,7 @@ class SyncJob:
                 changed_queries=_changed_queries(tenant, stored),
                 max_loss=max_loss,
             )
-            return await self._store.run(apply_sync_result, account, result, self._now())
+            return await self._write(account.tenant, apply_sync_result, account, result, self._now())
         finally:
             self._on_progress(account.id, None)
             close_all(fetched)
@@ -289,14 +300,16 @@ class SyncJob:
 
         :param next_try: when to try again, in seconds since the epoch.
         """
-        await self._store.run(_record_directory_failure, account, error, self._now(), next_try)
+        await self._write(account.tenant, _record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
         """The id of the account to fetch a tenant's directory through next; None when no account is to be tried now."""
-        return choose_directory_account(await self._store.run(directory_accounts.read_candidates, tenant), self._now())
+        return choose_directory_account(
+            await self._write(tenant, directory_accounts.read_candidates, tenant), self._now()
+        )
 
     async def _is_directory_account(self, account: Account) -> bool:
-        candidates = await self._store.run(directory_accounts.read_candidates, account.tenant)
+        candidates = await self._write(account.tenant, directory_accounts.read_candidates, account.tenant)
         requested_id = account.id if account.pending_sync is not None else None
         return choose_directory_account(candidates, self._now(), requested_id) == account.id
 
@@ -437,6 +450,8 @@ class SyncJob:
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
             await self._pacer.turn(client, is_requested=account.pending_sync is not None)
+            if not self._rights.holds(account.tenant):
+                raise LeaseLost(account.tenant)
             try:
                 return await call(access_token)
             except QuotaExceeded as error:

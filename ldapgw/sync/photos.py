@@ -16,12 +16,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import BadResponse, GoogleError, LdapgwError, ProcessLost, StoreError
+from ldapgw.errors import BadResponse, GoogleError, LdapgwError, LeaseLost, ProcessLost, StoreError
 from ldapgw.google.photos import PhotoClient, scale
 from ldapgw.store import photos
 from ldapgw.store.photos import DuePhoto
 from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.leases import SyncRights
 from ldapgw.sync.pacing import CallPacer
 
 log = Logger()
@@ -54,6 +55,7 @@ class PhotoFetcher(Service):
         *,
         clock: IReactorTime,
         store: Store,
+        rights: SyncRights,
         client: PhotoClient,
         tenants: Mapping[str, SyncedTenant],
         pacer: CallPacer,
@@ -62,6 +64,7 @@ class PhotoFetcher(Service):
     ) -> None:
         self._clock = clock
         self._store = store
+        self._rights = rights
         self._client = client
         self._tenants = tenants
         self._pacer = pacer
@@ -94,7 +97,7 @@ class PhotoFetcher(Service):
 
     def _failed(self, failure: Failure) -> None:
         # `MonitoredStore` logs a problem of the database once, for all.
-        if not failure.check(StoreError, CancelledError):
+        if not failure.check(StoreError, LeaseLost, CancelledError):
             log.failure("photos: a fault", failure)
 
     async def fetch_due(self) -> None:
@@ -103,7 +106,8 @@ class PhotoFetcher(Service):
         :raises StoreError: when the database cannot be used.
         """
         while self._clock.seconds() >= self._paused_until:
-            due = await self._store.read(photos.read_due, self._tenants_with_photos(), self._clock.seconds(), _BATCH)
+            tenants = [tenant for tenant in self._tenants_with_photos() if self._rights.holds(tenant)]
+            due = await self._store.read(photos.read_due, tenants, self._clock.seconds(), _BATCH)
             if not due or not await self._fetch(due):
                 return
 
@@ -133,7 +137,8 @@ class PhotoFetcher(Service):
         is_stored = True
         for account_id in dict.fromkeys(one.account_id for one, _ in fetched):
             of_account = [pair for pair in fetched if pair[0].account_id == account_id]
-            if await self._store.run(photos.store, account_id, of_account):
+            store = self._rights.store_of(of_account[0][0].tenant)
+            if await store.run(photos.store, account_id, of_account):
                 await self._publish(account_id)
             else:
                 is_stored = False
@@ -149,4 +154,4 @@ class PhotoFetcher(Service):
         """Try this photo again later than others: it may be the reason."""
         retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
         log.debug("a photo of account {account}: {problem}", account=due.account_id, problem=str(error))
-        await self._store.run(photos.postpone, due, self._clock.seconds() + retry)
+        await self._rights.store_of(due.tenant).run(photos.postpone, due, self._clock.seconds() + retry)

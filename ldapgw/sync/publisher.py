@@ -162,6 +162,11 @@ class Publisher:
         return LoadedBooks(self._state, self._built_books, self._catalog.snapshot)
 
     @property
+    def position(self) -> int:
+        """The number of the first change that may not be served yet; 0: nothing was read."""
+        return self._state.cursor.next if self._state.cursor is not None else 0
+
+    @property
     def is_outdated(self) -> bool:
         """Whether a book is still to be built, for which a follower may have to wait."""
         return bool(self._outdated_accounts)

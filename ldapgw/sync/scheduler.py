@@ -6,11 +6,12 @@ Mutable: the loops by account, their running syncs, and the circuit breakers by 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from sqlalchemy import Connection
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -25,6 +26,7 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleRefused,
+    LeaseLost,
     StoreError,
     SuspiciousShrink,
 )
@@ -35,6 +37,7 @@ from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
 from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
 from ldapgw.sync.job import SyncJob
+from ldapgw.sync.leases import SyncRights
 
 # The longest wait that Google can ask for.
 MAX_WAIT = 86400.0
@@ -43,6 +46,9 @@ SPREAD_SECONDS = 60.0
 
 _ALARMS = frozenset(error.code for error in TENANT_ERRORS)
 _OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = Logger()
 
@@ -95,6 +101,7 @@ class _Synced:
 class SyncScheduler(Service):
     """Keeps every connected account in sync.
 
+    :param rights: which tenants this gateway may sync.
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
     :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.
@@ -106,6 +113,7 @@ class SyncScheduler(Service):
         *,
         clock: IReactorTime,
         store: Store,
+        rights: SyncRights,
         job: SyncJob,
         publish: Callable[[int], Awaitable[None]],
         interval: float,
@@ -114,6 +122,7 @@ class SyncScheduler(Service):
     ) -> None:
         self._clock = clock
         self._store = store
+        self._rights = rights
         self._job = job
         self._publish = publish
         self._interval = interval
@@ -150,11 +159,30 @@ class SyncScheduler(Service):
             if account_id not in news.accounts:
                 self._stop(account_id)
         for account_id, account in present.items():
-            if account is not None and account.is_connected and self._job.has_tenant(account.tenant):
+            if account is not None and self._may_sync(account):
                 was_idle = account_id in self._loops and account_id not in busy
                 self._update_loop(account, interrupted=account.syncing and was_idle)
             elif account_id in self._loops:
                 self._stop(account_id)
+
+    def change_tenants(self, gained: Collection[str], lost: Collection[str]) -> None:
+        """Stop the syncs of tenants; the next refresh begins those that were gained, as after a start."""
+        for account_id, loop in list(self._loops.items()):
+            if loop.tenant in gained or loop.tenant in lost:
+                self._stop(account_id)
+        for tenant in (*gained, *lost):
+            self._circuits.pop(tenant, None)
+        if gained:
+            self._cursor = None
+
+    def _may_sync(self, account: Account) -> bool:
+        return account.is_connected and self._job.has_tenant(account.tenant) and self._rights.holds(account.tenant)
+
+    def _write(
+        self, tenant: str, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        """Call a function of the store while this gateway may sync a tenant; fails with `LeaseLost` else."""
+        return self._rights.store_of(tenant).run(function, *args, **kw)
 
     def stopService(self) -> Deferred[list[None]]:
         """Cancel all running syncs; nothing of them was written, and the next start begins with them."""
@@ -239,6 +267,11 @@ class SyncScheduler(Service):
             # `MonitoredStore` logs the problem once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
+        except LeaseLost as error:
+            log.info(
+                "sync of account {account}: {problem}, nothing was written", account=account_id, problem=str(error)
+            )
+            return
         loop.is_tenant_wide = outcome.is_tenant_wide
         self._await_answer(account_id, loop, outcome.outage)
         if outcome.wait is None:
@@ -269,7 +302,7 @@ class SyncScheduler(Service):
     ) -> _Synced | _Outcome:
         await _queue(loop, slots.acquire(), is_requested=is_requested)
         try:
-            account = await self._store.run(sync_state.begin, account_id)
+            account = await self._write(loop.tenant, sync_state.begin, account_id)
             if account is None:
                 return _Outcome(None)
             if self._is_revoked(account):
@@ -297,7 +330,9 @@ class SyncScheduler(Service):
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is revoked, even when a person has requested a sync."""
         now = self._clock.seconds()
-        await self._store.run(sync_state.postpone, account, now, None, reason=ConsentRevoked.code, begun_at=now)
+        await self._write(
+            account.tenant, sync_state.postpone, account, now, None, reason=ConsentRevoked.code, begun_at=now
+        )
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
@@ -306,9 +341,9 @@ class SyncScheduler(Service):
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
         if circuit.code in _ALARMS:
-            await self._store.run(postpone, account, now, now + wait)
+            await self._write(account.tenant, postpone, account, now, now + wait)
             return _Outcome(wait, is_tenant_wide=True)
-        await self._store.run(postpone, account, now, now + wait, circuit.code)
+        await self._write(account.tenant, postpone, account, now, now + wait, circuit.code)
         return _Outcome(wait, outage=self._job.project(account))
 
     async def _sync(self, account: Account) -> _Synced:
@@ -362,7 +397,7 @@ class SyncScheduler(Service):
             )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
-        await self._store.run(sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
+        await self._write(account.tenant, sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
         return _Outcome(wait)
 
     async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
@@ -373,7 +408,7 @@ class SyncScheduler(Service):
                 await self._job.refresh_access_token(account)
             max_loss, count = account.max_loss("book"), len(self._loops)
             return None, await self._job.sync(account, full=full, max_loss=max_loss, account_count=count)
-        except CancelledError:
+        except (CancelledError, LeaseLost):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of account {account}", account, error)
@@ -383,7 +418,7 @@ class SyncScheduler(Service):
         """Sync the tenant's directory, if the account is its directory account; whether it has changed."""
         try:
             return await self._job.sync_directory(account, full=full, max_loss=account.max_loss("directory"))
-        except CancelledError:
+        except (CancelledError, LeaseLost):
             raise
         except Exception as error:  # noqa: BLE001  likewise
             _log_error("directory through account {account}", account, error)
@@ -424,7 +459,7 @@ class SyncScheduler(Service):
 
     async def _restart_tenant(self, tenant: str) -> None:
         """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
-        if await self._store.run(tenants.clear_alarm, tenant):
+        if await self._write(tenant, tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
         for loop in self._loops.values():
             if loop.tenant == tenant and loop.is_tenant_wide and loop.run is None and loop.timer.running:
@@ -440,14 +475,18 @@ class SyncScheduler(Service):
             wait = self._circuits[account.tenant].wait(now)  # then one account tries for all
             next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
-            if await self._store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
+            if await self._write(account.tenant, tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(
                     "tenant {tenant}: {code} {detail}", tenant=account.tenant, code=error.code, detail=error.detail
                 )
-            await self._store.run(sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at)
+            await self._write(
+                account.tenant, sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at
+            )
             return wait
         code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
-        await self._store.run(sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at)
+        await self._write(
+            account.tenant, sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at
+        )
         if wait is None:
             await self._start_successor(account)
         return wait

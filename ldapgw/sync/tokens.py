@@ -34,6 +34,7 @@ from ldapgw.store.accounts import Account, Tokens
 from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
+from ldapgw.sync.leases import SyncRights
 
 # An access token is refreshed this long before its end, so that it does not expire between two pages.
 REFRESH_EARLY_SECONDS = 60.0
@@ -48,11 +49,12 @@ log = Logger()
 class AccessTokenProvider:
     """Makes calls to Google with the access tokens of accounts.
 
+    :param rights: which tenants this gateway may sync.
     :param now: returns seconds since the epoch.
     """
 
-    def __init__(self, *, store: Store, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(self, *, rights: SyncRights, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
+        self._rights = rights
         self._secret_box = secret_box
         self._oauth = oauth
         self._now = now
@@ -92,7 +94,7 @@ class AccessTokenProvider:
         """
         if account.client_id not in (None, client.client_id):
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
-        tokens = await self._store.run(accounts.read_tokens, self._secret_box, account.id)
+        tokens = await self._rights.store_of(account.tenant).run(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
         return tokens
@@ -106,7 +108,7 @@ class AccessTokenProvider:
                 raise
             # Google answers so to a refresh token of another client, not to a client that it rejects.
             raise GoogleRefused(error.detail, by="client") from None
-        await self._store.run(
+        await self._rights.store_of(account.tenant).run(
             accounts.store_refreshed_tokens,
             self._secret_box,
             account,
@@ -117,7 +119,7 @@ class AccessTokenProvider:
         )
         if grant.identity is not None and _is_renamed(account, grant.identity):
             log.info("account {account} has another address now", account=account.id)
-            await self._store.run(accounts.set_address, account, grant.identity.email)
+            await self._rights.store_of(account.tenant).run(accounts.set_address, account, grant.identity.email)
         return grant.access_token
 
 
@@ -131,14 +133,23 @@ class TokenRevoker(Service):
     """Revokes the grants of disconnected accounts at Google.
 
     :param clock: its seconds are those since the epoch.
+    :param rights: which tenants this gateway may sync: it revokes the grants of these.
     :param clients: the tenants' OAuth clients by name of the tenant.
     """
 
     def __init__(
-        self, *, clock: IReactorTime, store: Store, secret_box: SecretBox, oauth: OAuth, clients: Mapping[str, Client]
+        self,
+        *,
+        clock: IReactorTime,
+        store: Store,
+        rights: SyncRights,
+        secret_box: SecretBox,
+        oauth: OAuth,
+        clients: Mapping[str, Client],
     ) -> None:
         self._clock = clock
         self._store = store
+        self._rights = rights
         self._secret_box = secret_box
         self._oauth = oauth
         self._clients = clients
@@ -161,7 +172,8 @@ class TokenRevoker(Service):
     async def revoke_pending(self) -> None:
         """Make the revocations that are due."""
         for revocation in await self._store.run(revocations.read_due, self._secret_box, self._clock.seconds()):
-            await self._revoke(revocation)
+            if self._rights.holds(revocation.tenant):
+                await self._revoke(revocation)
 
     async def _revoke(self, revocation: Revocation) -> None:
         tenant = revocation.tenant

@@ -22,7 +22,7 @@ from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.server.config.forms import DatabaseUrl, Duration, File, ProxyUrl, Secret
-from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
@@ -68,6 +68,7 @@ def decode(document: Mapping[str, Any], file: str) -> Config:
     problems = [*decoder.problems, *_contradictions(decoded), *_tenant_contradictions(decoded.get(Tenant, []))]
     tenants = tuple(_with_client(tenant, problems) for tenant in decoded.get(Tenant, []))
     database = _with_password(config, problems) if config else None
+    problems += _role_contradictions(config) if config else ()
     if problems or config is None:
         raise UserError(f"{file}: {problem}" for problem in problems)
     return msgspec.structs.replace(config, tenant=tenants, database=database)
@@ -259,6 +260,16 @@ def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
         label: str = getattr(tenant, key)
         if label.casefold() in excluded:
             yield f'{where}: {key} = "{label}": expected a label that is not in exclude_labels'
+
+
+def _role_contradictions(config: Config) -> Iterator[str]:
+    if not config.roles or len(set(config.roles)) < len(config.roles):
+        yield f"roles = {_abbreviated_json(config.roles)}: expected each role once, and one at least"
+    elif len(config.roles) < len(ROLES) and not config.database.is_on_server:
+        yield (
+            f"roles = {_abbreviated_json(config.roles)}: only gateways on a PostgreSQL database can share the work; "
+            "leave the setting out"
+        )
 
 
 def _with_password(config: Config, problems: list[str]) -> DatabaseUrl:

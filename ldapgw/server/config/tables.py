@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -177,6 +177,10 @@ class Tenant(Table, frozen=True, kw_only=True):
     matching: Literal["lenient", "strict"] = "lenient"
 
 
+# What a gateway does: serves phones, syncs tenants, serves the page.
+ROLES: Final = ("serve", "sync", "web")
+
+
 class Config(Table, frozen=True, kw_only=True):
     """The whole configuration file; paths are absolute."""
 
@@ -188,6 +192,8 @@ class Config(Table, frozen=True, kw_only=True):
     database: DatabaseUrl = DatabaseUrl()
     # None: the password is in the URL, or libpq finds it (PGPASSWORD, .pgpass), or none is needed.
     database_password_file: File | None = None
+    # A gateway that shares its database with others may do only a part of the work.
+    roles: tuple[Literal["serve", "sync", "web"], ...] = ROLES
     log_format: Literal["text", "json"] = "text"
     ldap: Ldap = Ldap()
     tls: Tls | None = None

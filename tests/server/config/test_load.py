@@ -178,7 +178,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         [
             "state_dir: is missing; expected a path",
             "stat_dir: is no key of this table; there are: "
-            "database, google, ldap, log_format, new_store, state_dir, sync, tenant, tls, web",
+            "database, database_password_file, google, ldap, log_format, new_store, roles, state_dir, sync, tenant, "
+            "tls, web",
             'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
             'log_format = "xml": expected one of "text", "json"',
             'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '
@@ -565,3 +566,25 @@ def test_a_database_whose_url_is_none(tmp_path: Path) -> None:
         load(str(tmp_path / "ldapgw.toml"))
     [problem] = caught.value.problems
     assert problem.endswith(': database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"')
+
+
+@pytest.mark.parametrize(
+    ("roles", "database", "problem"),
+    [
+        ('["serve"]', "", 'roles = ["serve"]: only gateways on a PostgreSQL database can share the work; leave the'),
+        ("[]", "", "roles = []: expected each role once, and one at least"),
+        ('["web", "web"]', "postgresql+psycopg://gw@db/gw", 'roles = ["web", "web"]: expected each role once'),
+        ('["phones"]', "", 'roles = ["phones"]: expected a list, each of it one of "serve", "sync", "web"'),
+    ],
+)
+def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem: str) -> None:
+    """With SQLite a gateway is alone."""
+    document = f'state_dir = "s"\nroles = {roles}\n'
+    document += f'database = "{database}"\n' if database else ""
+    document += '[web]\npublic_url = "https://x.example"\n[[tenant]]\nname = "acme"\nbase_dn = "dc=acme"\n'
+    document += 'client_id = "c"\nclient_secret = "s"\n'
+    file = tmp_path / "ldapgw.toml"
+    file.write_text(document)
+    with pytest.raises(UserError) as caught:
+        load(str(file))
+    assert any(problem in line for line in caught.value.problems), caught.value.problems

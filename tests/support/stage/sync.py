@@ -46,6 +46,7 @@ from ldapgw.store.tables import contact
 from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.leases import AllTenants
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
@@ -160,8 +161,9 @@ class Stage:
         self.synced = dict.fromkeys(self.tenants, tenant)
         pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
         self.sync_store: Store = sync_store
+        rights = AllTenants(sync_store)
         self.job = SyncJob(
-            store=sync_store,
+            rights=rights,
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
@@ -178,6 +180,7 @@ class Stage:
         self.photo_fetcher = PhotoFetcher(
             clock=self.clock,
             store=sync_store,
+            rights=rights,
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
             pacer=pacer,
@@ -195,6 +198,7 @@ class Stage:
         return SyncScheduler(
             clock=self.clock,
             store=self.sync_store,
+            rights=AllTenants(self.sync_store),
             job=self.job,
             publish=self.publisher.refresh,
             interval=self.interval,

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Several gateways on one PostgreSQL, each a process with a state directory of its own, beside one sandbox Google."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ldapgw.google.sandbox.tenant import ALICE
+from tests.faults.office import Office
+from tests.support.postgresql import Server
+from tests.support.site.running import Process, Site, free_ports, wait_until
+
+DATABASE = "cluster"
+
+
+class Cluster:
+    """An office whose gateways share a database.
+
+    :ivar office: with the first gateway, and the sandbox.
+    :ivar sites: of all gateways.
+    """
+
+    def __init__(self, folder: Path, count: int, interval: str = "1h") -> None:
+        [port] = free_ports(1)
+        self.server = Server.create(listens=True, port=port)
+        self.server.start()
+        self.server.execute(f"CREATE DATABASE {DATABASE}")
+        self.office = Office(folder / "1", Random(7), interval)
+        self.sites = [self.office.site]
+        for number in range(2, count + 1):
+            (folder / str(number)).mkdir()
+            self.sites.append(Site(folder / str(number), interval))
+        for site in self.sites:
+            self._share(site)
+
+    def _share(self, site: Site) -> None:
+        url = self.server.url(DATABASE).render_as_string(hide_password=False)
+        text = site.file.read_text().replace(site.google, self.office.site.google)
+        site.file.write_text(f'database = "{url}"\n{text}')
+        site.phones = self.office.site.phones
+
+    @contextmanager
+    def running(self) -> Iterator[list[Process]]:
+        """All gateways, with Alice connected and a phone that each of them knows."""
+        with ExitStack() as stack:
+            first = stack.enter_context(self.office.running())
+            yield [first, *(stack.enter_context(self.start(site)) for site in self.sites[1:])]
+
+    @contextmanager
+    def start(self, site: Site) -> Iterator[Process]:
+        """One more gateway; it gets the key of the first."""
+        state = site.folder / "state"
+        state.mkdir(mode=0o700, exist_ok=True)
+        if site is not self.office.site:
+            shutil.copy2(self.office.state / "ldapgw.key", state / "ldapgw.key")
+        with site.running() as gateway:
+            if "desk1" in site.phones:
+                wait_until(lambda: site.ldapsearch("-s", "base")[0] == 0, "the gateway knows the phone")
+            yield gateway
+
+    def known(self) -> list[dict[str, Any]]:
+        """What ``ldapgw gateways`` tells."""
+        done = self.office.site.ldapgw("gateways", "--json")
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+    def syncing(self) -> list[str]:
+        """The ids of the gateways that live and sync the tenant."""
+        return [one["id"] for one in self.known() if one["alive"] and one["tenants"]]
+
+    def found(self, site: Site) -> Any:
+        """What Alice's phone finds at one gateway."""
+        first, self.office.site = self.office.site, site
+        try:
+            return self.office.found()
+        finally:
+            self.office.site = first
+
+    def all_find(self) -> bool:
+        """Whether all gateways serve the book as it is now."""
+        return all(self.found(site) == self.office.now for site in self.sites)
+
+    def end(self) -> None:
+        self.office.end()
+        self.server.delete()
+
+
+__all__ = ["ALICE", "Cluster"]

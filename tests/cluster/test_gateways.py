@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Three gateways on one PostgreSQL: one directory, one that syncs, and what is left when one of them is gone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ldapgw.store.secrets import new_key, write_keys
+from tests.cluster.cluster import ALICE, Cluster
+from tests.support.postgresql import needs_postgresql
+from tests.support.site.running import Process, wait_until
+
+pytestmark = [needs_postgresql, pytest.mark.long]
+
+World = tuple[Cluster, list[Process]]
+
+
+@pytest.fixture(scope="module", name="world")
+def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), 3)
+    try:
+        with cluster.running() as gateways:
+            yield cluster, gateways
+    finally:
+        cluster.end()
+
+
+def test_a_change_is_found_at_every_gateway(world: World) -> None:
+    """Of contacts, by a sync of the one that syncs; of phones, by a command; both ways, there and gone."""
+    cluster, _ = world
+    for _ in range(3):
+        cluster.office.edit()
+        cluster.office.site.ldapgw("sync", ALICE, "--wait")
+        wait_until(cluster.all_find, "every gateway finds the change")
+    last = cluster.sites[-1]
+    first = cluster.office.site
+    last.add_phone("hall")
+    wait_until(lambda: first.ldapsearch("-s", "base", phone="hall")[0] == 0, "the first one knows the phone")
+    assert first.ldapgw("phones", "remove", "hall", "--yes").returncode == 0
+    wait_until(lambda: last.ldapsearch("-s", "base", phone="hall")[0] == 49, "the last one knows the phone no more")
+
+
+def test_one_of_them_syncs(world: World) -> None:
+    """``ldapgw gateways`` tells which, and what all of them serve."""
+    cluster, _ = world
+    wait_until(lambda: len(cluster.syncing()) == 1, "one syncs")
+    known = cluster.known()
+    assert [one["alive"] for one in known] == [True] * 3
+    assert sorted(one["tenants"] for one in known) == [[], [], ["acme"]]
+    wait_until(lambda: {one["contacts"] for one in cluster.known()} == {len(cluster.office.now)}, "all serve the same")
+
+
+def test_another_one_takes_over(world: World) -> None:
+    """From one that was killed, while phones are served by the others; the killed one comes back as one of them."""
+    cluster, gateways = world
+    [before] = cluster.syncing()
+    position = syncing(gateways)
+    gateways[position].end(signal.SIGKILL)
+    others = [site for number, site in enumerate(cluster.sites) if number != position]
+    cluster.office.edit()
+    assert others[0].ldapgw("sync", ALICE).returncode == 0
+    wait_until(lambda: all(cluster.found(site) == cluster.office.now for site in others), "the others go on")
+    [after] = cluster.syncing()
+    assert after != before
+    with cluster.start(cluster.sites[position]) as again:
+        wait_until(cluster.all_find, "all find the same")
+        assert "Traceback" not in again.said
+
+
+def syncing(gateways: list[Process]) -> int:
+    """Which of the processes syncs the tenant, as its log tells."""
+
+    def found() -> list[int]:
+        return [
+            number
+            for number, one in enumerate(gateways)
+            if one.status is None and one.said.rpartition("tenants that this gateway syncs: ")[2].startswith("acme")
+        ]
+
+    wait_until(found, "one syncs")
+    [position] = found()
+    return position
+
+
+@pytest.fixture(name="own")
+def _own(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster of one test, which stops parts of it."""
+    cluster = Cluster(tmp_path, 2)
+    yield cluster
+    cluster.end()
+
+
+def test_phones_are_served_without_the_database(own: Cluster) -> None:
+    """From memory, logins too; the log says when it is away and when it is back, once each, and changes go on."""
+    with own.running() as gateways:
+        own.server.stop(immediately=True)
+        for _ in range(10):
+            assert all(own.found(site) == own.office.now for site in own.sites)
+        wait_until(lambda: all("phones are served from memory" in one.said for one in gateways), "it is told")
+        own.server.start()
+        wait_until(lambda: all("can be used again" in one.said for one in gateways), "it is told too")
+        own.office.edit()
+        wait_until(lambda: own.sites[1].ldapgw("sync", ALICE, "--wait").returncode == 0, "a sync")
+        wait_until(own.all_find, "every gateway finds the change")
+        for gateway in gateways:
+            lines = gateway.said.splitlines()
+            assert len([line for line in lines if "phones are served from memory" in line]) <= 2
+            assert len([line for line in lines if "can be used again" in line]) <= 2
+            assert "Traceback" not in gateway.said
+
+
+def test_a_gateway_that_was_stopped_gives_way(own: Cluster) -> None:
+    """Another one syncs meanwhile; when it goes on, it knows that its lease is over, and follows."""
+    with own.running() as gateways:
+        stopped = syncing(gateways)
+        other = own.sites[1 - stopped]
+        [before] = own.syncing()
+        gateways[stopped].send(signal.SIGSTOP)
+        try:
+            wait_until(lambda: own.syncing() not in ([], [before]), "another one takes over")
+            own.office.edit()
+            assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
+            assert own.found(other) == own.office.now
+        finally:
+            gateways[stopped].send(signal.SIGCONT)
+        wait_until(own.all_find, "both find the change")
+        wait_until(lambda: gateways[stopped].said.rstrip().endswith("syncs: none"), "it says that it syncs no more")
+        assert syncing(gateways) == 1 - stopped
+
+
+def test_another_key_is_refused(own: Cluster) -> None:
+    """What one gateway has sealed the other one could not read."""
+    with own.office.running():
+        site = own.sites[1]
+        state = site.folder / "state"
+        state.mkdir(mode=0o700)
+        write_keys(state / "ldapgw.key", [new_key()])
+        done = site.ldapgw("run")
+        assert done.returncode == 1
+        assert "a stored secret does not fit the key file; put back the key that belongs to it" in done.stderr

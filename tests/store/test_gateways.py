@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Several gateways on one PostgreSQL database: heartbeats, and the leases of tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import select, update
+
+from ldapgw.errors import LeaseLost
+from ldapgw.store import gateways, tables
+from ldapgw.store.database import Database
+from ldapgw.store.gateways import FORGET_SECONDS, LEASE_SECONDS, GatewayInfo, Leases
+from tests.support.postgresql import needs_postgresql, open_new
+
+pytestmark = needs_postgresql
+
+TENANTS = ("acme", "beta", "gamma")
+ONE, TWO, THREE = (GatewayInfo(name, f"{name}.example", "1.0") for name in ("one", "two", "three"))
+
+
+@pytest.fixture(name="database")
+def _database() -> Iterator[Database]:
+    with open_new() as database:
+        yield database
+
+
+def beat(database: Database, info: GatewayInfo, *, may_pass_on: bool = False) -> Leases:
+    return database.run_beside(gateways.beat, info, TENANTS, may_pass_on=may_pass_on)
+
+
+def pass_time(database: Database, seconds: float, gateway: str = "") -> None:
+    """Let the leases and the heartbeats of all gateways, or of one, be so much older."""
+    with database.begin() as connection:
+        leases, beats = update(tables.sync_lease), update(tables.gateway)
+        if gateway:
+            leases = leases.where(tables.sync_lease.c.gateway == gateway)
+            beats = beats.where(tables.gateway.c.id == gateway)
+        connection.execute(leases.values(expires_at=tables.sync_lease.c.expires_at - seconds))
+        connection.execute(beats.values(seen_at=tables.gateway.c.seen_at - seconds))
+
+
+def syncing(database: Database) -> dict[str, tuple[str, ...]]:
+    with database.begin_read() as connection:
+        return {one.info.id: one.tenants for one in gateways.read_all(connection) if one.is_alive}
+
+
+def test_one_gateway_has_all_tenants(database: Database) -> None:
+    """A lease that is renewed keeps its fence."""
+    first = beat(database, ONE)
+    assert first == Leases(dict.fromkeys(TENANTS, 1), dict.fromkeys(TENANTS, "one"))
+    assert beat(database, ONE) == first
+    assert syncing(database) == {"one": TENANTS}
+
+
+def test_others_take_over_from_a_gateway_that_died(database: Database) -> None:
+    """As much as their share at once, and the rest a while later where nobody else does; fences grow."""
+    beat(database, ONE)
+    assert beat(database, TWO).fences == {}
+    pass_time(database, LEASE_SECONDS + 1, "one")
+    assert beat(database, TWO).fences == dict.fromkeys(TENANTS, 2)
+    assert beat(database, ONE).fences == {}
+
+
+def test_tenants_are_shared_evenly(database: Database) -> None:
+    """A gateway that has more than its share lets go of one at a time."""
+    beat(database, ONE)
+    beat(database, TWO)
+    assert len(beat(database, ONE, may_pass_on=True).fences) == 2
+    assert beat(database, TWO).fences == {"gamma": 2}
+    assert len(beat(database, ONE, may_pass_on=True).fences) == 2
+    beat(database, THREE)
+    assert len(beat(database, ONE, may_pass_on=True).fences) == 1
+    assert beat(database, THREE).fences == {"beta": 2}
+    assert syncing(database) == {"one": ("acme",), "two": ("gamma",), "three": ("beta",)}
+
+
+def test_more_than_a_share_is_taken_where_nobody_else_does(database: Database) -> None:
+    """The other gateway may have other tenants in its configuration."""
+    beat(database, ONE)
+    with database.begin() as connection:
+        gateways.beat(connection, TWO, ())
+        gateways.leave(connection, "one")
+    pass_time(database, -1.0)
+    with database.begin() as connection:
+        connection.execute(update(tables.sync_lease).values(expires_at=0.0))
+    assert len(beat(database, THREE).fences) == 3
+
+
+def test_a_gateway_that_ends_lets_go(database: Database) -> None:
+    """Its row goes too."""
+    beat(database, ONE)
+    database.run(gateways.leave, "one")
+    assert syncing(database) == {}
+    assert beat(database, TWO).fences == dict.fromkeys(TENANTS, 2)
+
+
+def test_who_does_not_sync_has_no_lease(database: Database) -> None:
+    """And counts for no share."""
+    assert beat(database, GatewayInfo("web", "web.example", "1.0", syncs=False)).fences == {}
+    beat(database, ONE)
+    assert syncing(database) == {"one": TENANTS, "web": ()}
+
+
+def test_a_lease_that_is_over_refuses_what_is_written(database: Database) -> None:
+    """Another gateway has it, or has had it; one that was not renewed, and that nobody took, is good."""
+    fence = beat(database, ONE).fences["acme"]
+    database.run_beside(gateways.check_lease, "acme", "one", fence)
+    pass_time(database, LEASE_SECONDS + 1)
+    database.run_beside(gateways.check_lease, "acme", "one", fence)
+    beat(database, TWO)
+    with pytest.raises(LeaseLost, match="acme"):
+        database.run_beside(gateways.check_lease, "acme", "one", fence)
+    pass_time(database, LEASE_SECONDS + 1)
+    later = beat(database, ONE).fences["acme"]
+    with pytest.raises(LeaseLost):
+        database.run_beside(gateways.check_lease, "acme", "one", fence)
+    database.run_beside(gateways.check_lease, "acme", "one", later)
+
+
+def test_a_lease_is_not_taken_while_its_holder_writes(database: Database) -> None:
+    """Nor is it waited for: the other leases are taken at once."""
+    fence = beat(database, ONE).fences["acme"]
+    pass_time(database, LEASE_SECONDS + 1)
+    with database.begin(exclusively=False) as connection:
+        gateways.check_lease(connection, "acme", "one", fence)
+        assert beat(database, TWO).fences.keys() == {"beta", "gamma"}
+    assert beat(database, TWO).fences.keys() == set(TENANTS)
+
+
+def test_many_at_once_share_without_conflict(database: Database) -> None:
+    """Each tenant has one holder, whoever comes first."""
+    infos = [GatewayInfo(f"g{number}", "example", "1.0") for number in range(6)]
+    barrier = Barrier(len(infos))
+
+    def begin(info: GatewayInfo) -> Leases:
+        barrier.wait()
+        return beat(database, info)
+
+    with ThreadPoolExecutor(len(infos)) as pool:
+        found = list(pool.map(begin, infos))
+    assert sorted(tenant for leases in found for tenant in leases.fences) == sorted(TENANTS)
+
+
+def test_syncs_that_a_dead_gateway_had_begun_are_interrupted(database: Database) -> None:
+    """Those of other tenants are not."""
+    beat(database, ONE)
+    with database.begin() as connection:
+        for tenant in TENANTS:
+            values = {"tenant": tenant, "sub": tenant, "address": f"a@{tenant}.example", "syncing": True}
+            defaults = {
+                column.name: 0
+                for column in tables.account.columns
+                if not column.nullable
+                and column.name not in values
+                and not column.primary_key
+                and not column.default
+                and not column.server_default
+            }
+            connection.execute(tables.account.insert().values(**_fitting(defaults), **values))
+    pass_time(database, LEASE_SECONDS + 1)
+    with database.begin() as connection:
+        gateways.beat(connection, TWO, ("beta",))
+        rows = connection.execute(select(tables.account.c.tenant, tables.account.c.syncing)).all()
+    assert {row.tenant: bool(row.syncing) for row in rows} == {"acme": True, "beta": False, "gamma": True}
+
+
+def _fitting(defaults: dict[str, object]) -> dict[str, object]:
+    """Values of the columns' types."""
+    return {name: tables.account.c[name].type.python_type() for name in defaults}
+
+
+def test_what_is_known_of_gateways(database: Database) -> None:
+    """Who lives comes first; how far behind each is; who was silent for a day is forgotten."""
+    with database.begin() as connection:
+        gateways.beat(connection, GatewayInfo("old", "a.example", "0.9", position=0), ())
+        gateways.beat(
+            connection, GatewayInfo("new", "b.example", "1.0", web=False, keys=("k1", "k2"), position=10**9), ()
+        )
+        values = {"kind": "account", "key": "1", "number": 5, "marked_at": gateways._NOW - 30.0}
+        connection.execute(tables.change.insert().values(**values))
+    pass_time(database, LEASE_SECONDS, "old")
+    with database.begin_read() as connection:
+        new, old = gateways.read_all(connection)
+    assert (new.info.name, new.is_alive, new.behind, new.info.keys) == ("b.example", True, 0.0, ("k1", "k2"))
+    assert (new.info.serves, new.info.syncs, new.info.web) == (True, True, False)
+    assert (old.info.name, old.is_alive, old.behind >= 30.0) == ("a.example", False, True)
+    pass_time(database, FORGET_SECONDS, "old")
+    beat(database, ONE)
+    with database.begin_read() as connection:
+        assert [one.info.id for one in gateways.read_all(connection)] == ["new", "one"]
