@@ -350,7 +350,8 @@ def alarms(here: Walk) -> None:
     for login in (f"desk{here.way.number}", name):
         assert here.site.ldapsearch("-s", "base", phone=login)[0] == 49
     here.open("admin")
-    here.shows("#refused-logins li", has_text=re.compile(f"desk{here.way.number}"))
+    # The card is not there while nobody was refused, so that nothing in the open page follows the first.
+    here.shows_anew("#refused-logins li", has_text=re.compile(f"desk{here.way.number}"))
     here.stop("admin-overview-refused")
     section(here, "/phones")
     expect(find(here, "", "refused").filter(has_text=name)).to_have_count(1)

@@ -114,10 +114,14 @@ class Walk(Window):
 
     def shows(self, selector: str, **having: Any) -> None:
         """Until the page has it: by itself where scripts run, loaded anew elsewhere."""
-        wanted = self.page.locator(selector, **having)
         if self.way.has_scripts:
-            expect(wanted.first).to_be_visible()
-            return
+            expect(self.page.locator(selector, **having).first).to_be_visible()
+        else:
+            self.shows_anew(selector, **having)
+
+    def shows_anew(self, selector: str, **having: Any) -> None:
+        """Until the page has it when it is loaded anew."""
+        wanted = self.page.locator(selector, **having)
 
         def reloaded() -> bool:
             self.page.reload()
