@@ -235,6 +235,7 @@ class _RootResource(Resource):
         super().__init__()
         self.isLeaf = True
         self._host = layout.public_url.host.encode()
+        self._path = layout.public_url.path.encode().split(b"/")[1:]
         self._headers = security_headers(secure=layout.public_url.secure)
         self._app = app
         self._router = app.klein.resource()
@@ -245,12 +246,20 @@ class _RootResource(Resource):
             request.setHeader(name.encode(), value.encode())
         # The router would use the client's Host; the public URL is authoritative.
         request.requestHeaders.setRawHeaders(b"Host", [self._host])
+        self._strip_path(request)
         error = _routing_error(request)
         if error is not None:
             request.write(write_response(request, self._app.error_response(self._app.read_request(request), error)))
             request.finish()
             return NOT_DONE_YET
         return NOT_DONE_YET if self._app.answer_directly(request) else self._router.render(request)
+
+    def _strip_path(self, request: Any) -> None:
+        """Take the path of the public URL off, as many proxies do, and others do not."""
+        count = len(self._path)
+        if count and request.postpath[:count] == self._path:
+            request.postpath = request.postpath[count:] or [b""]
+            request.path = b"/" + b"/".join(request.path.split(b"/")[1 + count :])
 
 
 def _routing_error(request: Any) -> PageError | None:

@@ -152,7 +152,7 @@ class PublicUrl:
     :ivar url: the URL without a trailing slash.
     :ivar origin: scheme, host and port as browsers write them in ``Origin`` (RFC 6454 6.1).
     :ivar host: the value of the header ``Host``.
-    :ivar path: prefix of every path of ours; empty unless a proxy serves the gateway below a path and strips the path.
+    :ivar path: prefix of every path of ours; empty unless a proxy serves the gateway below a path.
     """
 
     url: str
@@ -191,7 +191,7 @@ class PublicUrl:
 
 
 class Cookie(StrEnum):
-    """Our cookies; the value is the cookie's name, prefixed with ``__Host-`` on https."""
+    """Our cookies; the value is the cookie's name, with a prefix on https (`HttpCookies`)."""
 
     SESSION = "ldapgw"  # followed by a dot and the tenant's name
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began the consent
@@ -204,10 +204,16 @@ class Cookie(StrEnum):
 class HttpCookies:
     """Reads and writes our cookies.
 
-    :param secure: False on http, which only loopback addresses use: browsers refuse ``__Host-`` there.
+    On https their names have the prefix ``__Host-``, so that no other host sets them.  Browsers take that only for the
+    path ``/``.  Below a path of a host that others use too, the other programs would get the cookies, so they have the
+    path and the prefix ``__Secure-`` (RFC 6265bis 4.1.3).
+
+    :param secure: False on http, which only loopback addresses use: browsers refuse the prefixes there.
+    :param path: `PublicUrl.path`.
     """
 
     secure: bool
+    path: str = ""
 
     def set(self, cookie: Cookie, value: str, *, tenant: str = "", seconds: int | None = None) -> tuple[str, str]:
         """The header that sets a cookie.
@@ -217,7 +223,10 @@ class HttpCookies:
         """
         age = "" if seconds is None else f"; Max-Age={seconds}"
         secure = "; Secure" if self.secure else ""
-        return "Set-Cookie", f"{self._name(cookie, tenant)}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}"
+        return (
+            "Set-Cookie",
+            f"{self._name(cookie, tenant)}={value}; Path={self.path or '/'}; HttpOnly; SameSite=Lax{age}{secure}",
+        )
 
     def clear(self, cookie: Cookie, *, tenant: str = "") -> tuple[str, str]:
         """The header that removes a cookie."""
@@ -237,7 +246,9 @@ class HttpCookies:
 
     def _name(self, cookie: Cookie, tenant: str = "") -> str:
         name = f"{cookie}.{tenant}" if tenant else cookie.value
-        return f"__Host-{name}" if self.secure else name
+        if not self.secure:
+            return name
+        return f"__Secure-{name}" if self.path else f"__Host-{name}"
 
 
 def _parse_cookies(headers: Iterable[str]) -> Mapping[str, str]:

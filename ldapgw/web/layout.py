@@ -225,7 +225,12 @@ class Layout:
     def of(cls, dependencies: WebDependencies) -> Layout:
         """The layout for these dependencies; reads the catalogs of the languages."""
         public_url = PublicUrl.parse(dependencies.public_url)
-        return cls(dependencies, public_url, HttpCookies(secure=public_url.secure), Renderer(public_url.path))
+        return cls(
+            dependencies,
+            public_url,
+            HttpCookies(secure=public_url.secure, path=public_url.path),
+            Renderer(public_url.path),
+        )
 
     def now(self) -> float:
         """Seconds since the epoch."""

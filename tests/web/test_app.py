@@ -103,15 +103,28 @@ def test_on_a_loopback_address(url: str) -> None:
     assert browser.post("/acme/share", {"token": token, "sharing": "shared"}, {"Origin": url}).status == 303
 
 
-def test_pages_below_a_path() -> None:
-    """A proxy may serve us below a path that it takes off; links, redirects and the redirect URI know it."""
+@pytest.mark.parametrize("path", ["", "/phonebook"], ids=["stripped", "kept"])
+def test_pages_below_a_path(path: str) -> None:
+    """A proxy may take the path off, or leave it; links, redirects and the redirect URI have it."""
     stage = Stage(url=f"{URL}/phonebook")
     browser = stage.browser()
-    assert browser.depart()["redirect_uri"] == f"{URL}/phonebook/oauth/callback"
-    assert browser.get("/").location == "/phonebook/acme/"
-    body = browser.get("/acme/").body
+    assert browser.depart(f"{path}/acme/connect")["redirect_uri"] == f"{URL}/phonebook/oauth/callback"
+    for root in {f"{path}/", path or "/"}:
+        assert browser.get(root).location == "/phonebook/acme/"
+    body = browser.get(f"{path}/acme/").body
     assert 'href="/phonebook/acme/connect"' in body
     assert 'href="/phonebook/static/style.css?v=' in body
+    assert browser.get(f"{path}/static/style.css").status == 200
+    assert browser.get(f"{path}/acme/caller?number=1").status == 401
+    assert [browser.get(f"{wrong}/acme/").status for wrong in ("/phonebook/phonebook", "/phone", "/x")] == [404] * 3
+
+
+def test_cookies_below_a_path_go_to_no_other_program_of_the_host() -> None:
+    """Browsers take the prefix ``__Host-`` for the whole host only."""
+    browser = Stage(url=f"{URL}/phonebook").browser()
+    [cookie] = browser.get("/phonebook/acme/connect").headers["set-cookie"]
+    assert cookie.startswith("__Secure-ldapgw-consent=")
+    assert {"Path=/phonebook", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
 
 
 @pytest.mark.parametrize(

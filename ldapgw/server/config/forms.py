@@ -173,13 +173,16 @@ class DatabaseUrl(Secret):
         return self.startswith("postgresql")
 
 
+# First parts of the paths of the gateway's own pages.
+OWN_PATHS = frozenset(("healthz", "metrics", "oauth", "readyz", "static"))
+
+
 class Slug(Text):
     """A tenant's name, which is part of URLs and DNs."""
 
     expected: ClassVar[str] = 'a name of a-z, 0-9 and -, such as "acme"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(
-        # not the first part of a path of the gateway's own pages
-        r"(?!(?:healthz|metrics|oauth|readyz|static)$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+        rf"(?!(?:{'|'.join(sorted(OWN_PATHS))})$)[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?"
     )
 
 

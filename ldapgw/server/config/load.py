@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import make_url
@@ -21,7 +22,7 @@ from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.forms import DatabaseUrl, Duration, File, ProxyUrl, Secret
+from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, ProxyUrl, Secret
 from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -66,6 +67,7 @@ def decode(document: Mapping[str, Any], file: str) -> Config:
     config = decoder.table(Config, document, "")
     decoded = decoder.decoded
     problems = [*decoder.problems, *_contradictions(decoded), *_tenant_contradictions(decoded.get(Tenant, []))]
+    problems += _path_contradictions(decoded)
     tenants = tuple(_with_client(tenant, problems) for tenant in decoded.get(Tenant, []))
     database = _with_password(config, problems) if config else None
     problems += _role_contradictions(config) if config else ()
@@ -206,6 +208,21 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
             if endpoint in keys and not endpoint.startswith("tcp:0"):
                 yield f'{key} = "{endpoint}": is listened on by {keys[endpoint]} already'
             keys[endpoint] = key
+
+
+def _path_contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
+    """A path of the page that the gateway could not tell from its own."""
+    for web in decoded.get(Web, []):
+        url = _abbreviated_json(web.public_url)
+        path = urlsplit(web.public_url).path
+        if not re.fullmatch(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", path):
+            yield f"web.public_url = {url}: expected a path of letters, digits and . _ ~ -"
+        first = path.split("/")[1] if path else ""
+        if path and (first in OWN_PATHS or first in {tenant.name for tenant in decoded.get(Tenant, [])}):
+            yield (
+                f"web.public_url = {url}: expected a path that does not begin with a tenant's name, nor with one of "
+                f"{', '.join(sorted(OWN_PATHS))}"
+            )
 
 
 def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:

@@ -306,6 +306,27 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
         assert found == [expected]
 
 
+FIT = "of letters, digits and . _ ~ -"
+NOT_OURS = "that does not begin with a tenant's name, nor with one of healthz, metrics, oauth, readyz, static"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("/a;b", FIT), ("/a//b", FIT), ("/a/..", FIT), ("/acme/b", NOT_OURS), ("/static", NOT_OURS)],
+)
+def test_paths_that_the_page_cannot_have(tmp_path: Path, path: str, expected: str) -> None:
+    """Browsers do not take them for cookies, or the gateway cannot tell them from its own."""
+    text = SMALLEST.replace("phonebook.example.com", f"x.example{path}")
+    assert problems(tmp_path, text) == [f'web.public_url = "https://x.example{path}": expected a path {expected}']
+
+
+@pytest.mark.parametrize("path", ["/a/acme", "/a.b/c~d_e-f/", "/"])
+def test_paths_of_the_page(tmp_path: Path, path: str) -> None:
+    """The gateway may be one of several programs of a host."""
+    text = SMALLEST.replace("phonebook.example.com", f"x.example{path}")
+    assert read(tmp_path, text).web.public_url == f"https://x.example{path.rstrip('/')}"
+
+
 def test_tls_does_not_come_before_the_header_of_a_proxy(tmp_path: Path) -> None:
     """It would with an endpoint of Twisted's that has TLS of its own."""
     contexts_in(tmp_path)
