@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ldapgw import ber
 from ldapgw.ber import BerReader
 from ldapgw.errors import ProtocolViolation
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_length_takes_its_shortest_form(length, head):
 
 
 @given(st.integers(-(2**31), 2**31 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_integers_round_trip(value):
     """Any INTEGER of LDAP is read as it was written."""
     reader = BerReader.over(ber.integer(value, ber.ENUMERATED))
@@ -52,7 +53,7 @@ def test_integers_round_trip(value):
 
 
 @given(st.lists(st.one_of(st.binary(max_size=300), st.booleans())))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_sequences_round_trip(values):
     """A sequence is read element by element to its end."""
     encoded = b"".join(ber.boolean(v) if isinstance(v, bool) else ber.octets(v) for v in values)

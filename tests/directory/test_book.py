@@ -23,6 +23,7 @@ from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment, empty_segments
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.drawn import COMPANIES, NAMES, NUMBERS, contact, filters
@@ -135,7 +136,7 @@ def bases(book: Book) -> list[str]:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     changes,
     changes,

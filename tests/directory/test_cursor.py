@@ -22,6 +22,7 @@ from ldapgw.directory.segment import Match
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
@@ -83,7 +84,7 @@ def tree(books: dict[str, list[Contact]]) -> Dit:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     before=st.fixed_dictionaries({"a": PEOPLE}, optional={"b": PEOPLE, "c": PEOPLE}),
     after=st.fixed_dictionaries({"a": PEOPLE}, optional={"b": PEOPLE, "c": PEOPLE}),

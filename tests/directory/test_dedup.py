@@ -23,6 +23,7 @@ from ldapgw.directory.search import matches
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.trees import all_matches, first_page
@@ -112,7 +113,7 @@ def is_contact(entry: Entry) -> bool:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(few | many, st.sampled_from(FILTERS), orders)
 def test_each_person_is_found_once(
     contents: list[tuple[Sharing, list[Contact]]], sought: Filter, order: list[str]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ldapgw.directory.dn import LONGEST, Dn, InvalidDn, escape, folded
 from tests.support import work
+from tests.support.examples import examples
 
 # Hostile names: everything that RFC 4514 gives a meaning to, blanks, controls, and any other sign.
 NAMES = st.text(
@@ -19,7 +20,7 @@ NAMES = st.text(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=4))
 def test_any_name_survives_its_dn(values: list[str]) -> None:
     """What is escaped is read back, sign by sign."""
@@ -29,7 +30,7 @@ def test_any_name_survives_its_dn(values: list[str]) -> None:
     assert Dn.parse(str(dn)).key == dn.key
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(NAMES, NAMES)
 def test_two_values_share_one_rdn(first: str, second: str) -> None:
     """A "+" parts values, unless it is one."""
@@ -38,7 +39,7 @@ def test_two_values_share_one_rdn(first: str, second: str) -> None:
     assert Dn.parse(str(dn)) == dn
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["cn", "OU", "dc", "2.5.4.3"]), st.text(alphabet="aZ 1=.-")), min_size=1))
 def test_a_plain_dn_is_read_as_any(parts: list[tuple[str, str]]) -> None:
     """What has no special signs is read in another way, to the same end."""

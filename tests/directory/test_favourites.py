@@ -18,6 +18,7 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
 from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, all_matches
@@ -65,7 +66,7 @@ OTHERS = st.lists(st.integers(0, 30), max_size=12, unique=True)
 
 
 @given(OWN, OTHERS, st.sampled_from([Sharing.PRIVATE, Sharing.SHARED]), st.sampled_from(FILTERS), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_same_people_in_another_order(
     own: list[tuple[int, bool]],
     others: list[int],
@@ -86,7 +87,7 @@ def test_the_same_people_in_another_order(
 
 
 @given(OWN, OTHERS, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_pages(own: list[tuple[int, bool]], others: list[int], size: int) -> None:
     """A page goes on behind the last entry of the page before, wherever that ended."""
     dit = tree(own, others, Sharing.PRIVATE)

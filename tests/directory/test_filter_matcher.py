@@ -14,6 +14,7 @@ from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filt
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule, attribute_type
 from ldapgw.directory.special_entries import Features, root_dse, subschema
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, naming_context
 from tests.support.phonebook.entries import ENTRIES, entry, phone
@@ -392,7 +393,7 @@ def logic(sought: Filter) -> bool | None:
             return False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TERMS)
 def test_logic_has_three_values(sought: Filter) -> None:
     """Any filter is what the RFC's words make of it."""
@@ -410,7 +411,7 @@ def walk(text: str, parts: list[str]) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text("bcd", min_size=1, max_size=8), st.lists(st.text("bcd", min_size=1, max_size=3), min_size=1, max_size=4))
 def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
     """No part overlaps another (``(cn=*b*b*)`` needs two), in either manner of matching."""
@@ -425,7 +426,7 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
 
 
 @given(st.text(min_size=1, max_size=12), st.sampled_from((str, str.upper, lambda text: f" {text}  ")))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_what_is_equal_is_about_equal(name, spell) -> None:
     """Approximate matching finds whatever equality finds."""
     contact = Contact("c", name=name)

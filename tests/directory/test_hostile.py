@@ -21,6 +21,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from tests.support import work
+from tests.support.examples import examples
 from tests.support.phonebook import BASE, naming_context
 
 CONTEXT = naming_context()
@@ -79,7 +80,7 @@ def shown_in(entry: Entry) -> bytes:
     return entry.attribute("cn")[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(NAMES)
 @example(MEGABYTES[0])
 @example(MEGABYTES[-1])
@@ -106,7 +107,7 @@ def test_a_hostile_name_is_found_and_read_back(name: str) -> None:
         assert Dn.parse(again.dn).rdns[0] == (("uid", "c1"),)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(NAMES)
 def test_a_hostile_callers_name_is_read_back(name: str) -> None:
     """Where the name is a part of the entry's own name."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ldapgw.directory import name_folding
 from tests.support import work
+from tests.support.examples import examples
 
 
 def finds(asked: str, stored: str) -> bool:
@@ -116,7 +117,7 @@ TEXTS = st.text(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(TEXTS)
 def test_folding_is_idempotent(text: str) -> None:
     """The main form is its own main form, and no form holds anything that would break a line."""
@@ -133,7 +134,7 @@ def test_folding_is_idempotent(text: str) -> None:
     assert len(forms) <= 20
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(TEXTS)
 def test_every_text_finds_itself(text: str) -> None:
     """As it is, in other case, and by each of its forms; unless nothing of it can be seen."""
@@ -147,7 +148,7 @@ def test_every_text_finds_itself(text: str) -> None:
     assert [one for one in asked if not finds(one, text) and name_folding.query_variants(text)] == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.text("aeouàüxyz 1é", max_size=20))
 def test_the_short_ways_are_the_long_way(text: str) -> None:
     """A text that is folded letter by letter has the forms of one that has to be looked at as a whole."""

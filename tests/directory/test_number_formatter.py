@@ -19,6 +19,7 @@ from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.number_formatter import PHONE_FORMATS, NumberFormatter, parse_written
 from ldapgw.directory.schema import NUMBER_TYPES
 from ldapgw.numbers.phone_number import Number, NumberFormat, format_number, parse
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, contacts, naming_context
 from tests.support.phonebook.entries import answer, phone
@@ -68,7 +69,7 @@ def is_readable(number: Number, form: NumberFormat) -> bool:
 phones = st.lists(st.builds(Phone, st.sampled_from(Kind), st.sampled_from(NUMBERS)), max_size=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(phones, st.sampled_from(PAIRS))
 def test_a_phone_gets_what_a_tenant_of_its_format_would_get(
     phones: list[Phone], pair: tuple[NumberFormat, NumberFormat]
@@ -80,7 +81,7 @@ def test_a_phone_gets_what_a_tenant_of_its_format_would_get(
     assert numbers_of(entry_of(contact, source), formatter(source, target)) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(phones, st.sampled_from(PAIRS))
 def test_strict_matching_reads_numbers_again(phones: list[Phone], pair: tuple[NumberFormat, NumberFormat]) -> None:
     """A phone gets what it would get from a tenant of its format, where the written number can be read."""

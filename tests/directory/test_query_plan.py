@@ -28,6 +28,7 @@ from ldapgw.directory.query_plan import ExactKey, Narrowing, TermRange, all_of, 
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers.phone_number import parse
 from tests.support import work
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.drawn import (
@@ -62,7 +63,7 @@ def found(on: Segment, sought: Filter, *, lenient: bool) -> tuple[list[Entry], l
 
 
 @pytest.mark.no_cover
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(contacts, filters, st.booleans())
 def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
     """No more and no less, in the same order, whatever is asked and however matching is set."""
@@ -118,7 +119,7 @@ combined = st.one_of(alike, filters, *(st.builds(of, st.tuples(alike, filters)) 
 
 
 @pytest.mark.no_cover
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from(LARGE), combined)
 def test_so_it_does_where_rows_are_long(book: tuple[Segment, bool], sought: Filter) -> None:
     """In a book of hundreds, some of whom have gone or not, with lenient matching and with strict."""
@@ -152,7 +153,7 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
 
 
 @pytest.mark.no_cover
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from(LARGE), combined, st.integers(1, 500))
 def test_the_first_ones_are_found_without_the_others(book: tuple[Segment, bool], sought: Filter, most: int) -> None:
     """All that hold up to the last one that is given, or all there are."""

@@ -22,6 +22,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import compare, matches, search
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
 from tests.support.phonebook.entries import answer, phone
@@ -440,7 +441,7 @@ HOSTILE = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_hostile_names_are_found_by_their_dn(name: str, uid: str, label: str) -> None:
     """Whatever a contact, an id, a book or a label is called, its entry's DN leads back to it."""
@@ -502,7 +503,7 @@ TERMS = ["(cn=*)", "(cn=a*)", "(mobile=01712345678)", "(telephoneNumber=*)", "(h
          "(mail=*)", "(!(cn=a*))", "(shoeSize=1)", "(objectClass=*)", "(ou:dn:=dave)"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.sampled_from(VIEWERS), st.sampled_from(BASES), st.sampled_from(Scope), st.sampled_from("&|"),
     st.lists(st.sampled_from(TERMS), min_size=1, max_size=3),

@@ -17,6 +17,7 @@ from ldapgw.directory.shared_books import MergedSegment, SharedBooks, segments_o
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
+from tests.support.examples import examples
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.trees import all_matches, first_page
 
@@ -53,7 +54,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(changes)
 def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, bool]]) -> None:
     """Books come, grow, shrink, open, close and go; the union is made of the one before."""

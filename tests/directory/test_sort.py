@@ -33,6 +33,7 @@ from ldapgw.directory.sort import (
 )
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
@@ -323,7 +324,7 @@ def _expected(entry: Entry, attribute: str) -> tuple[bool, bool, str]:
     return not values, *min(values, default=(True, ""))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(NAMES, NAMES, st.lists(NAMES, max_size=3)), max_size=12),
     st.permutations(["sn", "givenName", "mail"]),
@@ -413,7 +414,7 @@ def test_values(value: bytes, position: int) -> None:
     assert Window(0, 0, AtLeast(value)).position(TEN, SORTER) == position
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     count=st.integers(0, 40), before=st.integers(0, 45), after=st.integers(0, 45), target=st.integers(1, 45),
 )  # fmt: skip

@@ -25,6 +25,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.http import GoogleResponse
+from tests.support.examples import examples
 
 from .samples import SAMPLES, answer
 
@@ -202,7 +203,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(JSON, st.sampled_from([400, 401, 403, 410, 418, 429, 500]), st.booleans())
 def test_any_body(body, status, incremental):
     """No JSON value is more than an error of ours."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ldapgw.errors import BadResponse
 from ldapgw.google.identity import LARGEST, Identity, read_identity
+from tests.support.examples import examples
 
 from .double import CLIENT, NOW
 from .samples import SAMPLES
@@ -135,7 +136,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.no_cover
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(SAMPLES["id_token_claims_workspace"])), JSON))
 def test_any_claims(claims):
     """Whatever the claims are, the outcome is an identity or a bad response."""
@@ -143,7 +144,7 @@ def test_any_claims(claims):
         assert isinstance(read(id_token(**json.loads(json.dumps(claims)))), Identity)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(alphabet="ab.=-_+/é", max_size=30))
 def test_any_text(token):
     """No text is an exception of another kind."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ldapgw.errors import BadResponse, IdentityUnverified
 from ldapgw.google.keys import PublishedKeys
+from tests.support.examples import examples
 from tests.support.results import result_of
 
 from .double import NOW, Answer, Google, clock_at
@@ -200,7 +201,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.no_cover
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(JSON | st.fixed_dictionaries({"keys": st.lists(st.fixed_dictionaries({"kty": st.just("RSA"), "n": JSON}))}))
 def test_any_keys(body: Any) -> None:
     """Whatever is published, the outcome is keys or a bad response."""
@@ -209,7 +210,7 @@ def test_any_keys(body: Any) -> None:
         result_of(stage.keys.fetch())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(alphabet="ab.=-_+/é", max_size=30))
 def test_any_text(token: str) -> None:
     """No text is an exception of another kind."""

@@ -25,6 +25,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OPENID_SCOPES, SCOPE_OF, Grant, OAuth, authorization_url, sources_of
+from tests.support.examples import examples
 from tests.support.results import result_of
 
 from .double import CLIENT, ENDPOINTS, NOW, Google, clock_at, ok
@@ -414,7 +415,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(FIELDS, SCALARS), st.sampled_from([200, 400, 401]))
 def test_any_answer(body, status):
     """No JSON object makes another kind of error than ours."""

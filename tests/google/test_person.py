@@ -19,6 +19,7 @@ from ldapgw.google.person import MOST_VALUES, ParsedPerson, read_numbers, read_p
 from ldapgw.numbers import phone_number
 from tests.google.samples import SAMPLES, persons
 from tests.support import work
+from tests.support.examples import examples
 
 BOTH = ("+49301234567", "+491712345678")
 
@@ -108,7 +109,7 @@ def test_a_canonical_form_of_another_country_is_believed_only_where_it_is_valid(
     assert read_one("0044 20 7946 0958", "+442079460958") == ("+442079460958",)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(alphabet="0123456789+/,;:|\n oder()-x", max_size=80) | st.text(max_size=40))
 def test_what_is_found_can_be_dialled(text: str) -> None:
     """Nothing raises, and each number is read as itself again."""
@@ -867,14 +868,14 @@ def checked(reading: ParsedPerson) -> ParsedPerson:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(SAMPLE_KEYS), JSON, max_size=8), st.sampled_from(Source))
 def test_any_object(person, source):
     """No JSON object raises."""
     checked(read(person, source))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_any_damage(data):
     """No piece of a real person, replaced by anything, raises or costs another field its value."""

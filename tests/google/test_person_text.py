@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.google.person_text import LONGEST, clean, lines
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_lines(text, cleaned):
     assert lines(text) == cleaned
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(st.characters(), max_size=40) | st.text("a \u200d👨🏽\u0308\u2066\n\0", max_size=40))
 def test_any_text(text):
     """Whatever goes in, what comes out can be encoded, has no unseen sign, and is clean already."""

@@ -26,6 +26,7 @@ from ldapgw.ldap.controls import (
 from ldapgw.ldap.messages import Control, Operation
 from ldapgw.ldap.sync_controls import SYNC_REQUEST
 from tests.support import pdu
+from tests.support.examples import examples
 
 UNKNOWN = "1.2.3.4"
 
@@ -193,7 +194,7 @@ def test_the_same_control_twice_is_a_protocol_error(kind):
     assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "the same control twice")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from([PAGED_RESULTS, SORT_REQUEST, VLV_REQUEST]), st.binary(max_size=40) | st.builds(
     lambda value, at, octet: value[:at] + bytes((octet,)) + value[at + 1 :],
     st.sampled_from([PAGE, KEYS, BY_OFFSET, BY_VALUE]), st.integers(0, 40), st.integers(0, 255),

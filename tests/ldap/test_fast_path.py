@@ -25,6 +25,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.support import pdu, phonebook, work
+from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS
@@ -100,7 +101,7 @@ def answered(one: Client, *parts: bytes) -> bytes:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
 def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
     """What comes in two parts takes the long way; each request is asked twice, so that it is known the second time."""
@@ -151,7 +152,7 @@ def test_no_part_at_all_is_an_error() -> None:
     assert done.code == ResultCode.PROTOCOL_ERROR
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(requests, st.data())
 def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> None:
     """Octets that were changed or cut are answered as the long way does, or not at all."""

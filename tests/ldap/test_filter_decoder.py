@@ -24,6 +24,7 @@ from ldapgw.directory.filter import (
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import filter_decoder as filters
 from ldapgw.ldap.limits import FILTER_OCTETS
+from tests.support.examples import examples
 from tests.support.filter_text import encode
 
 
@@ -60,7 +61,7 @@ TREES = st.recursive(
 
 
 @given(TREES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_all_ten_kinds_round_trip(tree):
     """Any tree is read as it was written."""
     assert read(encode(tree)) == tree

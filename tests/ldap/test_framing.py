@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ldapgw.ber import SEQUENCE, tlv
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.framing import Framer
+from tests.support.examples import examples
 
 
 def taken(framer: Framer) -> list[bytes]:
@@ -22,7 +23,7 @@ def taken(framer: Framer) -> list[bytes]:
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=6), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_way_of_splitting_the_stream_gives_the_same_messages(contents, data):
     """Where the cuts are does not matter, even within a header."""
     messages = [tlv(SEQUENCE, content) for content in contents]

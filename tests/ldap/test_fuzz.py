@@ -28,6 +28,7 @@ from ldapgw.ldap.messages import Operation
 from tests.ldap.sessions import SESSIONS
 from tests.support import mutation, pdu
 from tests.support.checkout import ROOT
+from tests.support.examples import examples
 from tests.support.phonebook.talk import NOTICE, Talk
 from tests.support.phonebook.wire import LIMITS, SECRET, Contexts, LiveClock, make_dit, make_factory, make_gate
 from tests.support.rebuilt import meaning, rebuild
@@ -210,7 +211,7 @@ def test_the_conversations_are_valid(name, gate, trouble):
 
 
 @given(st.integers(0, SHORT - 1), st.lists(st.integers(1, 1000), max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_every_way_of_splitting_a_mutant_gives_the_same_answers(small, number, cuts):
     """Where the network cuts does not matter, however broken the stream.
 
@@ -255,14 +256,14 @@ def read(reader: ber.BerReader) -> list[Any]:
 
 
 @given(TREES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_tree_round_trips(tree):
     """However elements lie within each other, and however long they are."""
     assert read(ber.BerReader.over(encode(tree))) == [tree]
 
 
 @given(TREES, st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_cut_tree_is_read(tree, data):
     """What lost its end is an error, wherever it was cut; it is never taken for something shorter."""
     octets = encode(tree)
@@ -271,7 +272,7 @@ def test_no_cut_tree_is_read(tree, data):
 
 
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda inner: ber.tlv(ber.SEQUENCE, inner))))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_octets_are_a_message_or_a_violation(octets):
     """Nothing else comes out of the decoder."""
     with contextlib.suppress(ProtocolViolation):

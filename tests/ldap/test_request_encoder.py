@@ -10,11 +10,12 @@ from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.request_encoder import encode_filter, encode_search
 from tests.ldap.test_filter_decoder import TREES
+from tests.support.examples import examples
 from tests.support.filter_text import encode
 
 
 @given(TREES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_filters(tree: Filter) -> None:
     """Any filter, as the tests' own encoder has it."""
     assert encode_filter(tree) == encode(tree)
@@ -33,7 +34,7 @@ def test_filters(tree: Filter) -> None:
     ),
     st.integers(1, 2**31 - 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_requests(request: SearchRequest, message_id: int) -> None:
     """All of a request, and its messageID."""
     message = decode(encode_search(request, message_id))

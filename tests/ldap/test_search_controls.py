@@ -25,6 +25,7 @@ from ldapgw.ldap.messages import Result
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
 from tests.support import asks, pdu, phonebook
 from tests.support.asks import controls_of
+from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
 from tests.support.phonebook.wire import (
@@ -260,7 +261,7 @@ PEOPLE = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     versions=st.lists(PEOPLE, min_size=1, max_size=4),
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5),

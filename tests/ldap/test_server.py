@@ -25,6 +25,7 @@ from ldapgw.directory.filter import Substrings
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import parse
 from tests.support import asks, pdu
+from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.wire import (
     BASE,
@@ -138,7 +139,7 @@ CONVERSATION = [
 
 
 @given(st.lists(st.integers(0, sum(map(len, CONVERSATION))), max_size=10))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_every_way_of_splitting_the_stream_gives_the_same_answers(cuts):
     """What the network does to a conversation does not show."""
     stream = b"".join(CONVERSATION)

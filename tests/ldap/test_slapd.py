@@ -19,6 +19,7 @@ from ldapgw.directory.schema import attribute_type
 from tests.ldap.differences import DIFFERENCES, Unasked, is_hard
 from tests.ldap.differences_of_requests import REQUEST_DIFFERENCES, explains, translated, translated_compare
 from tests.support import pdu, slapd
+from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.asked import Asked, held
 from tests.support.phonebook.awkward import BASE, ldif
@@ -33,8 +34,8 @@ ASKED = Asked(held(DIT))
 Ask = Callable[[bytes], list[pdu.Response]]
 Name = tuple[frozenset[tuple[str, str]], ...]
 
-few = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-many = settings(few, max_examples=5000)
+few = settings(max_examples=examples(300), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(few, max_examples=examples(5000))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.ldap.sync_controls import SYNC_DONE, SYNC_REQUEST
 from tests.support import pdu
+from tests.support.examples import examples
 from tests.support.phonebook.replicated import BRANCH, HASH, VAULT, Copy, Site, contact, phone
 from tests.support.phonebook.wire import BASE, LIMITS, Client, Contexts, turn
 
@@ -391,7 +392,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.sampled_from(["branch", "vault"]))
 def test_any_history(steps: list[tuple[str, int, str]], login: str) -> None:
     """Whatever happens, and however long a replica was away, its copy is what a new replica gets."""

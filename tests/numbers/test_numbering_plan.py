@@ -14,6 +14,7 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from ldapgw.numbers import numbering_plan, phone_number
 from ldapgw.numbers.phone_number import Number, NumberFormat
+from tests.support.examples import examples as number_of_examples
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 OUTSIDE_LINES = ("", "0", "9", "00")
@@ -127,7 +128,7 @@ def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
     return region, outside_line, draw(st.sampled_from(ways)), draw(st.sampled_from(sent))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=number_of_examples(400), deadline=None)
 @given(several())
 def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) -> None:
     """However a number is stored, it is found by every other writing, with an outside line and with its "+" lost."""
@@ -139,7 +140,7 @@ def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) 
     assert set(phone_number.stored_tails(stored)) & set(phone_number.query_tails(other, region, outside_line))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=number_of_examples(200), deadline=None)
 @given(
     st.sampled_from(EXAMPLES), st.sampled_from(REGIONS), st.sampled_from(NumberFormat), st.sampled_from(OUTSIDE_LINES)
 )
@@ -153,7 +154,7 @@ def test_what_is_written_is_read_back(e164: str, region: str, form: NumberFormat
     assert phone_number.matches_any_reading(stored, phone_number.readings(written, region, outside_line))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=number_of_examples(200), deadline=None)
 @given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(REGIONS))
 def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, region: str) -> None:
     """Whatever they end in."""
@@ -164,7 +165,7 @@ def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, regio
     assert phone_number.is_same_number(first, second) is (one == other)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=number_of_examples(300), deadline=None)
 @given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(OUTSIDE_LINES), st.data())
 def test_no_writing_is_another_countrys_number(e164: str, abroad: str, outside_line: str, data: st.DataObject) -> None:
     """The subscriber with the same number in another country is not meant, with an outside line in front neither."""
@@ -198,7 +199,7 @@ DIGITS = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=number_of_examples(500), deadline=None)
 @given(DIGITS, DIGITS, st.booleans(), st.sampled_from(REGIONS), st.sampled_from(OUTSIDE_LINES))
 def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, region: str, outside_line: str) -> None:
     """Of numbers that nobody can have too: what is the same shares an end, and what can be told at once is true."""
@@ -224,7 +225,7 @@ def test_what_is_dialled_within_a_country_is_what_its_plan_says(region: str) -> 
         assert numbering_plan.dialling(region).strip_trunk_prefix(digits) == re.sub(f"^(?:{pattern})", "", digits)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=number_of_examples(500), deadline=None)
 @given(DIGITS, st.sampled_from(REGIONS))
 def test_the_short_way_is_the_long_way(digits: str, region: str) -> None:
     """Where a plain number is not given to the library, it is read as the library reads it."""
@@ -295,7 +296,7 @@ def test_numbers_with_one_form(number: str) -> None:
     assert numbering_plan.other_form(number) == ""
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=number_of_examples(500), deadline=None)
 @given(st.from_regex(r"\A\+(52|54|55|229|84)[0-9]{7,12}\Z"))
 def test_the_other_form_of_the_other_form_is_the_number(number: str) -> None:
     other = numbering_plan.other_form(number)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ldapgw.numbers import dial_string, numbering_plan, phone_number
 from ldapgw.numbers.phone_number import Number, NumberFormat
 from tests.support import work
+from tests.support.examples import examples
 
 SEPARATORS = st.sampled_from(["", " ", "-", "/", ".", "\u00a0", "\u202f", "\u2011", " - "])
 # What people and telephone systems really type, and a little of everything else.
@@ -165,7 +166,7 @@ def test_readings_undo_what_a_pbx_adds(asked: str, outside_line: str, e164s: lis
     assert [reading.e164 for reading in phone_number.readings(asked, "DE", outside_line)] == e164s
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(SUBSCRIBERS, SEPARATORS, st.integers(0, 7))
 def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator: str, seed: int) -> None:
     """However a number is written, stored or signalled, it is found by every other writing."""
@@ -194,7 +195,7 @@ def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator
     assert missed == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TYPED, TYPED, st.sampled_from(["DE", "US", "GB", "IT"]), st.sampled_from(["", "0", "9"]))
 def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: str, outside_line: str) -> None:
     """And tails never rule out a number that is the same."""

@@ -16,6 +16,7 @@ from ldapgw.phones.book_reader import BookChoice, ListedContact, ListLength, Lis
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.xml_books import MAX_TEXT, XML_BOOKS, ListAddress
 from tests.support.checkout import ROOT
+from tests.support.examples import examples
 
 URL = "https://phonebook.example.com/acme/book/desk1.k8m2v5x7c4b9n3q6w1et/cisco.xml"
 ADDRESS = ListAddress(URL, {})
@@ -277,7 +278,7 @@ LISTED = st.builds(
 
 
 @given(st.sampled_from(sorted(XML_BOOKS)), st.lists(LISTED))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_anything_that_people_write(vendor: str, contacts: list[ListedContact]) -> None:
     """It is valid, whatever the names are; of a Cisco a page takes as many as have room."""
     written(vendor, *contacts, query=ListQuery(count=XML_BOOKS[vendor].limit))

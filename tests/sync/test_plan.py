@@ -12,6 +12,7 @@ from ldapgw.contact import Contact, Source
 from ldapgw.store.contacts import ContactRecord, RecordSummary
 from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 from ldapgw.sync.records import FetchedPerson
+from tests.support.examples import examples
 
 CONTACTS = Source.CONTACTS
 NOW = 1_800_000_000.0
@@ -260,7 +261,7 @@ def test_contacts_that_move_are_not_lost() -> None:
 names = st.dictionaries(st.sampled_from([f"c{number}" for number in range(8)]), st.sampled_from("ABC"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(old=names, new=names, again=names)
 def test_a_full_plan_leads_from_any_state_to_what_google_said(
     old: dict[str, str], new: dict[str, str], again: dict[str, str]

@@ -27,6 +27,7 @@ from ldapgw.phones.explain.report import explanation_json
 from ldapgw.phones.explain.terms import filter_terms, has_number_assertion, matched_terms
 from ldapgw.phones.explain.texts import PRIVATE_BOOK_MESSAGE, MatchKind, MissReason
 from ldapgw.phones.explain.view import PhoneView
+from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, awkward, naming_context, offices
 from tests.support.phonebook.asked import Asked, held
@@ -459,7 +460,7 @@ ASKED = Asked(held(AWKWARD.dit))
 
 
 @pytest.mark.no_cover
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(ASKED.filters())
 def test_any_filter_can_be_explained(sought: Filter) -> None:
     """What is found is what the search finds, and nobody is both found and missed."""
