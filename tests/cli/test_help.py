@@ -59,7 +59,7 @@ def parse(words: list[str]) -> None:
 def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is parsed by the command itself."""
     monkeypatch.chdir(tmp_path)
-    for file in ("desk1.password", "desk1.jsonl", "desks.csv"):
+    for file in ("desk1.password", "desk1.jsonl", "desks.csv", "branch1.password"):
         (tmp_path / file).touch()
     for line in examples_of(name):
         called = re.search(r"ldapgw [^>]*", line.removeprefix("source <(").removesuffix(")" if "<(" in line else ""))

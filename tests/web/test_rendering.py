@@ -105,7 +105,7 @@ def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **mo
     account = visitor.account
     status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
     how = account_view(tenant, account, status, **more)
-    history = {"sync_rows": (), "sync_bars": (), "sync_outcome": ""}
+    history: dict[str, Any] = {"sync_rows": (), "sync_bars": (), "sync_outcome": "", "replicas": ()}
     return render(
         "account.html", language, tenant=tenant, visitor=visitor, account=account, view=how, phones=[], **history
     )

@@ -81,7 +81,7 @@ def test_each_vendor_has_steps() -> None:
     """Three to five, of which the last is a search."""
     for vendor in VENDORS.values():
         assert 3 <= len(vendor.steps) <= 5, vendor.key
-        assert "search for somebody" in vendor.steps[-1], vendor.key
+        assert "search for someone" in vendor.steps[-1], vendor.key
 
 
 def test_files_are_as_they_are_known_to_be_right() -> None:
