@@ -187,9 +187,10 @@ class ChangeLog:
         self.csn = csn = self._next(now, self.csn)
         for entry_uuid, before, after in changes:
             former = self._changes.pop(entry_uuid, None)
-            if after is None and before is not None:
+            if after is None:
+                assert before is not None  # a difference has one of the two at least
                 self._changes[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
-            elif after is not None:
+            else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
                 self._changes[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
         while len(self._changes) > MAX_CHANGES or (self._changes and self._first_csn() == self._floor):
