@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Journeys, and the ways of going them: width of the window, language, with or without scripts.
 
-The quick tests go each journey in one way, which differs from journey to journey; the long ones go it in all others.
+The quick tests go each journey in one way, which differs from journey to journey.  The long ones go it in four others,
+which have every pair of width, language and scripts; the three ways that are left are for `--soak`.
 A journey stops at pages; each has to fit its window and to speak one language.  Where it is long, axe looks at the page
 in light and in dark, once for each width.
 """
@@ -36,6 +37,11 @@ class Way:
     language: str
     has_scripts: bool
 
+    @property
+    def parity(self) -> int:
+        """The four ways of one parity have every pair of width, language and scripts."""
+        return self.number.bit_count() % 2
+
     def __str__(self) -> str:
         return f"{self.size}-{self.language}{'' if self.has_scripts else '-plain'}"
 
@@ -53,12 +59,13 @@ Journey = Callable[["Walk"], None]
 
 
 def journeys(*them: Journey) -> Any:
-    """A parametrization by `journey` and `way`: each journey in one way for the quick tests, in all others besides."""
+    """A parametrization by `journey` and `way`: each journey in one way for the quick tests, in the others besides."""
     cases: list[Any] = []
     for place, journey in enumerate(them):
         quick = WAYS[(place * _STRIDE) % len(WAYS)]
         for way in WAYS:
-            marks = () if way is quick else (pytest.mark.long,)
+            kind = pytest.mark.soak if way.parity == quick.parity else pytest.mark.long
+            marks = () if way is quick else (kind,)
             cases.append(pytest.param(journey, way, id=f"{journey.__name__}-{way}", marks=marks))
     return pytest.mark.parametrize(("journey", "way"), cases)
 
