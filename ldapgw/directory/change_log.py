@@ -37,12 +37,12 @@ from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import tenant_entry
 
 # Entries whose last change is kept: a change of every entry of a large tenant is sent as the whole content.
-MAX_CHANGES: Final = 20_000
+MAX_CHANGES = 20_000
 # CSNs that are remembered as given out.
-_MAX_CSNS: Final = 10_000
+_MAX_CSNS = 10_000
 # Entries that are looked at in one slice of work: a millisecond or two.
-SLICE: Final = 500
-_BOOKS_IN_SLICE: Final = 50
+SLICE = 500
+_BOOKS_IN_SLICE = 50
 # Raised when other attributes or values are replicated of the same entries, so that replicas get the whole content.
 _FORMAT: Final = b"1"
 

@@ -105,7 +105,7 @@ FIRST_DELAY: Final = 0.25
 MAX_DELAY: Final = 8.0
 # Seconds without a wrong password, after which the count starts again.
 FORGET_SECONDS: Final = 600.0
-MAX_TRACKED_LOGINS: Final = 20_000
+MAX_TRACKED_LOGINS = 20_000
 
 
 class BindBackoff:

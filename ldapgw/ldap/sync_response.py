@@ -36,7 +36,7 @@ from ldapgw.ldap.sync_controls import (
 # Messages that are made before the clock is looked at: a millisecond.
 CHUNK: Final = 4
 # Deleted entries that one message names: 20 KiB.
-MAX_DELETED: Final = 1000
+MAX_DELETED = 1000
 
 _NOTHING: Final = Csn(0, 0)
 

@@ -96,8 +96,8 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        # Since `take_news`: the last search told by login, and the refusals.
-        self._told: dict[str, _Record] = {}
+        # Since `take_news`: how many searches there were by login, and the refusals.
+        self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
@@ -119,6 +119,7 @@ class SearchLog:
         if len(records) < SEARCHES_PER_PHONE:
             self._evict()
         records.append(record)
+        self._untold[login] = self._untold.get(login, 0) + 1
         self._latest[login] = record
         if entries and code in _SUCCESS_CODES:
             self._latest_found[login] = record
@@ -141,20 +142,15 @@ class SearchLog:
         self._count -= len(self._recent.pop(login, ()))
         self._latest.pop(login, None)
         self._latest_found.pop(login, None)
-        self._told.pop(login, None)
+        self._untold.pop(login, None)
 
     def take_news(self) -> SearchNews:
         """Return the searches since the previous call, for the log of another process; `take_updates` loses them."""
-        latest, self._latest, self._latest_found = self._latest, {}, {}
+        untold, self._untold, self._latest, self._latest_found = self._untold, {}, {}, {}
         searches: list[LoggedSearch] = []
-        for login, last in latest.items():
-            new: list[_Record] = []
-            for record in reversed(self._recent.get(login, ())):
-                if record is self._told.get(login):
-                    break
-                new.append(record)
-            searches += [LoggedSearch(login, *record) for record in reversed(new)]
-            self._told[login] = last
+        for login, count in untold.items():
+            kept = [*self._recent.get(login, ())]
+            searches += [LoggedSearch(login, *record) for record in kept[-count:]]
         refusals, self._new_refusals = self._new_refusals, {}
         return SearchNews(tuple(searches), refusals)
 
