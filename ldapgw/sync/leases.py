@@ -104,6 +104,7 @@ class TenantLeases(Service):
         self._fences: Mapping[str, int] = {}
         self._holders: Mapping[str, str] = {}
         self._valid_until = 0.0
+        self._told = "none"  # as the log has it
         self._may_pass_on_at = seconds() + PASS_ON_SECONDS
         self._running: Deferred[None] | None = None
         self._timers = (
@@ -166,13 +167,15 @@ class TenantLeases(Service):
         if self.running:
             self._valid_until = sent + LEASE_SECONDS - MARGIN_SECONDS
             self._set(leases)
+            # While the database is away, the store says so, once.
+            names = ", ".join(sorted(leases.fences)) or "none"
+            if names != self._told:
+                self._told = names
+                log.info("tenants that this gateway syncs: {names}", names=names)
 
     def _check(self) -> None:
         """Stop the syncs of all tenants when the leases were not renewed in time."""
         if self._fences and self._seconds() >= self._valid_until:
-            log.warn(
-                "the leases of {count} tenants were not renewed in time; they sync elsewhere", count=len(self._fences)
-            )
             self._set(Leases(holders=self._holders))
 
     def _set(self, leases: Leases) -> None:
@@ -182,8 +185,6 @@ class TenantLeases(Service):
         gained = frozenset(tenant for tenant, fence in leases.fences.items() if before.get(tenant) != fence)
         lost = frozenset(tenant for tenant, fence in before.items() if leases.fences.get(tenant) != fence)
         if gained or lost:
-            names = ", ".join(sorted(leases.fences)) or "none"
-            log.info("tenants that this gateway syncs: {names}", names=names)
             self._changed(gained, lost)
 
 

@@ -116,7 +116,7 @@ def test_all_end_together(tmp_path: Path) -> None:
         for how, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 0)):
             with group.office.running(how.name) as gateway:
                 pids = processes(gateway)
-                assert group.fails() == 0
+                wait_until(lambda: group.fails() == 0, "every process knows the phone")
                 assert gateway.end(how) == status
                 wait_until(lambda pids=pids: not any(map(is_alive, pids)), "all have ended")
             assert "Traceback" not in gateway.said
