@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""Starts gateways of one, two and three processes with the same contacts, and prints the tables."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from math import nan
+from pathlib import Path
+from statistics import median
+
+from bench.cluster import __doc__ as purpose
+from bench.directory.asking import WORKLOADS
+from bench.directory.load import Load, Round
+from bench.directory.people import person
+from bench.directory.report import machine
+from bench.directory.seed import alone, seed
+from bench.directory.servers import Variant, gateway, knows
+from bench.process import Server
+from bench.progress import say
+from bench.table import simple_table
+
+SCRIPT = "scripts/bench-cluster"
+# Connections that have one search outstanding each; the kernel spreads them over the processes.
+CONNECTIONS = 16
+# How many times the rate of one process two should have, on two cores with the load beside them.
+GOALS = {"substring": 1.7, "list": 1.6}
+NAMES = ("prefix", "reverse", "substring", "list", "bind")
+# What the second process may take of the memory of the first.
+MEMORY_GOAL = 0.75
+# The part of the book from which the words come that are asked for.
+_SAMPLE = 20_000
+
+EXPLANATION = """\
+Each gateway has the same contacts, and is what "ldapgw run --processes N" starts.  A rate is the median of the rounds,
+and a ratio is that of the medians; each round visits all gateways.  The load runs on the same processors, and takes one
+of them for itself where searches are cheap: ratios for these say little on a machine with two processors.
+Memory is what no other process shares (Private in smaps_rollup), in MiB, after the load.
+"""
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parser = argparse.ArgumentParser(
+        prog=SCRIPT, description=purpose, epilog=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: 100000)")
+    parser.add_argument("--processes", default="1,2,3", metavar="LIST", help="of the gateways (default: 1,2,3)")
+    parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
+    options = parser.parse_args()
+    counts = [int(count) for count in options.processes.split(",")]
+    with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as made:
+        written, is_met = measure(Path(made), counts, options.contacts, options.rounds, options.seconds)
+    sys.stdout.write(written)
+    return 0 if is_met else 1
+
+
+def measure(folder: Path, counts: list[int], contacts: int, rounds: int, seconds: float) -> tuple[str, bool]:
+    """The tables, and whether the goals are met."""
+    say(f"filling a store with {contacts:,} contacts")
+    first = folder / "1"
+    first.mkdir()
+    seed(first / "state", alone(contacts), time.time())  # noqa: TID251  the bench is an entry point
+    with ExitStack() as stack:
+        servers: dict[int, Server] = {}
+        for count in counts:
+            home = folder / str(count)
+            if home != first:
+                home.mkdir()
+                shutil.copytree(first / "state", home / "state")
+            servers[count] = stack.enter_context(gateway(home, knows(contacts - 1), Variant(processes=count)))
+        load = Load(folder)
+        people = [person(number) for number in range(min(contacts, _SAMPLE))]
+        found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in NAMES}
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
+            for name in NAMES:
+                for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
+                    server = servers[count]
+                    asked = WORKLOADS[name].asked(server.target.base, people)
+                    found[name][count].append(load.round(server, asked, seconds, CONNECTIONS))
+        memory = {count: sorted(_private(server), reverse=True) for count, server in servers.items()}
+        started = {count: server.started for count, server in servers.items()}
+    return _report(found, memory, started, contacts)
+
+
+def _report(
+    found: dict[str, dict[int, list[Round]]],
+    memory: dict[int, list[float]],
+    started: dict[int, float],
+    contacts: int,
+) -> tuple[str, bool]:
+    counts = list(memory)
+    rows = [["load", "unit", *(f"{count} process{'es' if count > 1 else ''}" for count in counts), "2 : 1", "goal"]]
+    is_met = True
+    for name, by_count in found.items():
+        workload = WORKLOADS[name]
+        rates = {
+            count: median(one.entries_s if workload.whole else one.searches_s for one in by_count[count])
+            for count in counts
+        }
+        p99 = {count: median(one.p99 for one in by_count[count]) for count in counts}
+        ratio = rates[2] / rates[1] if {1, 2} <= rates.keys() else nan
+        goal = GOALS.get(name)
+        is_met = is_met and (goal is None or ratio != ratio or ratio >= goal)
+        unit = "entries/s" if workload.whole else "/s"
+        verdict = "" if goal is None else f"≥ {goal}" + (" ok" if ratio >= goal else " missed")
+        rows.append([workload.title, unit, *(f"{rates[count]:,.0f}" for count in counts), f"{ratio:.2f}", verdict])
+        rows.append(["\\", "p99, ms", *(f"{p99[count]:.1f}" for count in counts), "", ""])
+    shares = [["gateway", "start", "memory of its processes, MiB", "second : first", "goal"]]
+    for count in counts:
+        # The first of all is the one that syncs: it holds most.
+        share = memory[count][1] / memory[1][0] if count > 1 and 1 in memory else nan
+        is_met = is_met and not share > MEMORY_GOAL
+        verdict = "" if share != share else f"≤ {MEMORY_GOAL}" + (" ok" if share <= MEMORY_GOAL else " missed")
+        held = ", ".join(f"{one:,.0f}" for one in memory[count])
+        times = "" if share != share else f"{share:.2f}"
+        shares.append(
+            [f"{count} process" + ("es" if count > 1 else ""), f"{started[count]:.1f} s", held, times, verdict]
+        )
+    errors = sum(one.errors for by_count in found.values() for each in by_count.values() for one in each)
+    lines = [*simple_table(rows), "", *simple_table(shares), "", f"{contacts:,} contacts. {machine()}"]
+    if errors:
+        lines += ["", f"{errors} searches failed."]
+    return "\n".join(["", *lines, ""]), is_met and not errors
+
+
+def _private(server: Server) -> list[float]:
+    """MiB that each process of a gateway has for itself; a gateway of several has a supervisor, which is left out."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [_private_of(int(pid)) for pid in children if _is_gateway(int(pid))] or [_private_of(server.pid)]
+
+
+def _is_gateway(pid: int) -> bool:
+    return b"--processes" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _private_of(pid: int) -> float:
+    kib = 0
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(("Private_Clean:", "Private_Dirty:")):
+            kib += int(line.split()[1])
+    return kib / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
