@@ -11,6 +11,7 @@ Messages are made only while the client takes them, as in `ldapgw.ldap.search_re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Final
 
 from ldapgw.ber import SEQUENCE, octets, tlv
@@ -157,9 +158,11 @@ class SynchronizationResponse:
         self._seen = self._logs.renew(log, csn) if csn > log.csn else log.csn
         self._note(f"resumed, {len(changes)} changes")
         deleted, stored = ordered(changes)
-        for start in range(0, len(deleted), MAX_DELETED):
-            uuids = [change.entry.entry_uuid() for change in deleted[start : start + MAX_DELETED]]
-            yield deleted_entries(self._message_id, uuids)
+        # slapd deletes the entries of one message in an order of its own, and keeps a parent that still has children.
+        for _, level in groupby(deleted, key=lambda change: change.entry.depth):
+            uuids = [change.entry.entry_uuid() for change in level]
+            for start in range(0, len(uuids), MAX_DELETED):
+                yield deleted_entries(self._message_id, uuids[start : start + MAX_DELETED])
         for change in stored:
             yield self._changed(encoding, change, SyncState.ADD, None)
 

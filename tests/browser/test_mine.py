@@ -87,7 +87,6 @@ def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> 
     finally:
         here.site.turn("client", audience="external")
     expect(here.page.locator("#access")).to_contain_text(here.say("because the Google client is in “Testing”"))
-    expect(here.page.locator("#standing")).to_contain_text("Testing")
     here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
 

@@ -116,7 +116,12 @@ class Walk(Window):
 
     def send(self, path: str, button: str = "button") -> None:
         """A form, by the end of its address."""
-        self.css(f'main form[action$="/{path}"] {button}').last.click()
+        pressed = self.css(f'main form[action$="/{path}"] {button}').last
+        if self.way.has_scripts:
+            pressed.click()
+        else:  # else whoever loads the page anew at once ends the request
+            with self.page.expect_navigation():
+                pressed.click()
         self.clicks += 1
 
     def shows(self, selector: str, **having: Any) -> None:

@@ -98,8 +98,7 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
             # Nobody answers for Google here.
             assert "deleted its tokens and contacts" in gone.stderr
             wait_until(lambda: uids(replica, hall) == [], "the copy of the contacts is gone")
-            if kind == "refreshAndPersist":  # by refreshOnly, something that no phone sees is left
-                wait_for_copy(site, replica, login)
+            wait_for_copy(site, replica, login)
 
 
 @pytest.mark.parametrize("arguments", [()], ids=["hashes"])

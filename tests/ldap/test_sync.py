@@ -178,6 +178,16 @@ def test_resume(gateway: Gateway) -> None:
     assert (said, copy.dns()) == (["3 deleted", "add", "add", "delta"], expected(gateway))
 
 
+def test_deleted_parent_has_a_later_message_than_its_children(gateway: Gateway) -> None:
+    """OpenLDAP deletes the entries of one message in an order of its own."""
+    copy = Copy()
+    copy.take(gateway.sync(gateway.client(), ONLY))
+    gateway.site.share("alice", Sharing.PRIVATE)
+    gateway.publish()
+    said = copy.take(gateway.sync(gateway.client(), ONLY, copy.cookie))
+    assert (said, copy.dns()) == (["40 deleted", "1 deleted", "done 0"], sorted(CONTAINERS))
+
+
 def test_many_deleted_entries_have_several_messages(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ldapgw.ldap.sync_response.MAX_DELETED", 3)
     copy = Copy()
