@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Journeys, and the ways of going them: width of the window, language, with or without scripts.
 
-The quick tests go each journey in one way, which differs from journey to journey.  The long ones go it in four others,
-which have every pair of width, language and scripts; the three ways that are left are for `--soak`.
+The quick tests go each journey in one way, which differs from journey to journey.  The long ones go it in three others;
+these four have every pair of width, language and scripts.  The four ways that are left are for `--soak`.
 A journey stops at pages; each has to fit its window and to speak one language.  Where it is long, axe looks at the page
 in light and in dark, once for each width.
 """
@@ -64,7 +64,7 @@ def journeys(*them: Journey) -> Any:
     for place, journey in enumerate(them):
         quick = WAYS[(place * _STRIDE) % len(WAYS)]
         for way in WAYS:
-            kind = pytest.mark.soak if way.parity == quick.parity else pytest.mark.long
+            kind = pytest.mark.long if way.parity == quick.parity else pytest.mark.soak
             marks = () if way is quick else (kind,)
             cases.append(pytest.param(journey, way, id=f"{journey.__name__}-{way}", marks=marks))
     return pytest.mark.parametrize(("journey", "way"), cases)
