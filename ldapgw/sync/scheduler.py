@@ -307,6 +307,8 @@ class SyncScheduler(Service):
                 return _Outcome(None)
             if self._is_revoked(account):
                 return await self._stay_revoked(account)
+            # A person may have requested it since it was queued.
+            is_requested = is_requested or account.requested_sync is not None
             wait = self._circuits[account.tenant].wait(self._clock.seconds())
             return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
         finally:

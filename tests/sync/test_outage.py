@@ -99,6 +99,28 @@ def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> N
     assert (code(stage, strange), stage.account(strange)) == ("google_unavailable", before)
 
 
+def test_a_request_counts_that_comes_while_a_sync_is_queued(stage: Stage) -> None:
+    """That sync calls Google, though the circuit is open: whoever asked is told of this account, not of the others."""
+    addresses = [ALICE, *(f"user{number}@acme.example" for number in range(4))]
+    for address in addresses[1:]:
+        stage.world.add_account(address, "U", "U", hd="acme.example")
+    begin_outage(stage, *addresses)
+    assert stage.scheduler._circuits["acme"].is_open
+    slots = [result_of(stage.scheduler._slots.acquire()) for _ in range(stage.scheduler._slots.limit)]
+    next_one = min(map(stage.account, addresses), key=lambda account: account.next_sync or 0.0)
+    stage.clock.advance((next_one.next_sync or 0.0) - stage.clock.seconds() + 1)
+    request(stage, next(address for address in addresses if address != next_one.address))
+    stage.world.faults.clear()
+    stage.world.revoke(next_one.address)
+    stage.world.expire_access_tokens(next_one.address)
+    assert stage.scheduler._circuits["acme"].wait(stage.clock.seconds())
+    with stage.database.begin() as connection:
+        sync_state.request_sync(connection, next_one.id, SyncRequest.INCREMENTAL)
+    for slot in slots:
+        slot.release()
+    assert code(stage, next_one.address) == "consent_revoked"
+
+
 @pytest.mark.parametrize("reason", ["consent_revoked", "suspicious_shrink", "bad_response", "google_unavailable"])
 def test_who_waits_for_a_reason_of_its_own_goes_on_waiting(stage: Stage, reason: str) -> None:
     """A consent that was revoked, a book that shrinks, an answer that makes no sense, a time that Google named."""
