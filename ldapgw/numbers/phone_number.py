@@ -96,7 +96,7 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
 
 
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
-    """Return the numbers that a phone or a PBX may mean: as sent, without the outside line, with a lost "+".
+    """Return the numbers that a phone or a PBX may mean: as sent, without the outside prefix, with a lost "+".
 
     A text with a word in front of its digits is not a number and has no readings.
 

@@ -132,7 +132,7 @@ async def _connect(access: ConnectionSettings, results: list[StepResult], reacto
             HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), _Client()
         )
     except DNSLookupError:
-        message = gettext_noop("%(host)s can’t be resolved: check the name service and web.public_url")
+        message = gettext_noop("%(host)s can’t be resolved: check DNS and web.public_url")
         raise _StepFailed(Step.NAME, Phrase(message, {"host": endpoint.host})) from None
     except (ConnectError, NoAnswer):
         results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_HAS_ADDRESS, {"host": endpoint.host})))

@@ -68,7 +68,7 @@ _SECTION_TITLES = {STARRED: "★", DIGITS: "0–9", OTHER: "#", **{letter: lette
 _STANDING_SECTIONS = frozenset(LETTERS)
 
 _LEFT_OUT: Mapping[LeftOutReason, str] = {
-    LeftOutReason.NOT_DIALABLE: gettext_noop("This number can’t be dialed. Correct it at Google."),
+    LeftOutReason.NOT_DIALABLE: gettext_noop("This number can’t be dialed. Correct it in Google Contacts."),
     LeftOutReason.DUPLICATE: gettext_noop("The contact has this number twice. Phones get it only once."),
 }
 _SAME_WRITTEN = gettext_noop("Without its extension, this number is the same as another one. Phones get it only once.")

@@ -44,7 +44,7 @@ _ATTRIBUTES: Mapping[str, str] = {
 }
 _READINGS: Mapping[NumberReading, str] = {
     NumberReading.TYPED: "%(number)s",
-    NumberReading.WITHOUT_OUTSIDE_LINE: gettext_noop("%(number)s (without the outside line)"),
+    NumberReading.WITHOUT_OUTSIDE_LINE: gettext_noop("%(number)s (without the prefix for an outside line)"),
     NumberReading.WITH_PLUS: gettext_noop("%(number)s (with + before it)"),
 }
 _VISIBILITY: Mapping[BookAccess, str] = {
@@ -54,7 +54,7 @@ _VISIBILITY: Mapping[BookAccess, str] = {
     BookAccess.DIRECTORY: "",
     BookAccess.CALLERS: gettext_noop("only callers’ names"),
 }
-_FAVOURITE = gettext_noop("This contact is a favorite, because it’s starred at Google.")
+_FAVOURITE = gettext_noop("This contact is a favorite, because it’s starred in Google Contacts.")
 _BLOCKED = gettext_noop("This contact is blocked, because it has the label for blocked contacts.")
 
 _FIXED_IN_SETTINGS = frozenset(
@@ -227,7 +227,9 @@ def _grouped(rows: Iterable[ContactExplanation]) -> Iterator[ContactGroup]:
 def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
     own_account = context.own_account(miss.book)
     if own_account and own_account[1].id != context.phone.account_id and own_account[1].sharing is not Sharing.SHARED:
-        yield FixLink(f"{context.home}?account={own_account[0]}#sharing", gettext_noop("Choose who sees this book"))
+        yield FixLink(
+            f"{context.home}?account={own_account[0]}#sharing", gettext_noop("Choose who sees these contacts")
+        )
     if miss.reason in _FIXED_IN_SETTINGS:
         yield FixLink(f"{context.home}phones/{context.phone.name}#settings", gettext_noop("See the phone’s settings"))
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""

@@ -97,7 +97,7 @@ class ProvisioningPages:
             tenant,
             visitor,
             action=f"phones/{login.name}/provision/end",
-            title=Phrase(gettext_noop("End the provisioning address of %(phone)s?"), {"phone": login.name}),
+            title=Phrase(gettext_noop("Revoke the provisioning address of %(phone)s?"), {"phone": login.name}),
             consequence=gettext_noop(
                 "The phone can no longer fetch its settings from the address. What it has fetched keeps working. The "
                 "address can’t be brought back."

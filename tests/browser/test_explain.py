@@ -46,7 +46,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     expect(answer).to_contain_text(here.say(Phrase(REASON_TEXTS[MissReason.PRIVATE_BOOK].message, {"book": other})))
     assert "555" not in here.page.url.removeprefix(here.site.page)
 
-    here.press("Choose who sees this book")
+    here.press("Choose who sees these contacts")
     here.page.get_by_role("radio", name=here.say("Shared")).check()
     here.press("Save")
     expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing is in effect now."))

@@ -140,7 +140,7 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
     stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "030 1234599"))
-    assert said.count("If that’s the caller’s company, add this number at Google.") == 1
+    assert said.count("If that’s the caller’s company, add this number in Google Contacts.") == 1
     assert f"Karin Meier {ALICE} The contact has the number +49 30 1234500" in said
     assert f"Without a name {ALICE} The contact has the number +49 30 1234501" in said
 
@@ -170,7 +170,7 @@ def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) 
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels, per_number=False)
     stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "meier"))
-    assert said.count("This contact is a favorite, because it’s starred at Google.") == 1
+    assert said.count("This contact is a favorite, because it’s starred in Google Contacts.") == 1
     assert said.count("This contact is blocked, because it has the label for blocked contacts.") == 1
 
 
@@ -202,7 +202,7 @@ def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
     serve(stage, {BOB: Sharing.PRIVATE})
     page = ask(alice, "mulligan")
     assert "Ann Mulligan bob@acme.example The contact is in the private book of bob@acme.example" in words_on(page)
-    assert "That book is yours. If you share it" in words_on(page)
+    assert "This contact is yours. If you share your contacts" in words_on(page)
     assert links(page) == ["/acme/?account=2#sharing"]
 
 
@@ -229,9 +229,9 @@ def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
     """They can change the settings; users are not told of them."""
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
-    told = "Correct the number at Google, with its country code. For numbers without one, the setting region"
+    told = "Correct the number in Google Contacts, with its country code. For numbers without one, the setting region"
     assert told in words_on(ask(admin, "+43 30 1234567"))
-    assert "Correct the number at Google, with its country code." in words_on(ask(alice, "+43 30 1234567"))
+    assert "Correct the number in Google Contacts, with its country code." in words_on(ask(alice, "+43 30 1234567"))
 
 
 def test_whose_phones(stage: Stage, alice: Browser) -> None:

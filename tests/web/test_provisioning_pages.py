@@ -98,7 +98,7 @@ def test_an_address_ends(stage: Stage, end: str) -> None:
         case "revoked":
             assert f'href="{PHONE}/provision/end"' in browser.get(PHONE).body
             asked = browser.get(f"{PHONE}/provision/end")
-            assert "End the provisioning address of desk1?" in asked.body
+            assert "Revoke the provisioning address of desk1?" in asked.body
             assert f'action="{PHONE}/provision/end"' in asked.body
             assert stage.do(provisioning.read, "desk1", stage.clock.seconds()) is not None
             assert browser.submit(f"{PHONE}/provision/end").location == PHONE

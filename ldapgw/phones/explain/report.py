@@ -21,7 +21,7 @@ from ldapgw.phrase import Phrase
 
 _READINGS = {
     NumberReading.TYPED: "{number}",
-    NumberReading.WITHOUT_OUTSIDE_LINE: "{number} (without the outside line)",
+    NumberReading.WITHOUT_OUTSIDE_LINE: "{number} (without the prefix for an outside line)",
     NumberReading.WITH_PLUS: "{number} (with + before it)",
 }
 
@@ -67,7 +67,7 @@ def report_lines(explanation: Explanation) -> Iterator[str]:
         yield f"Sent as    {explanation.filter}"
     yield f"Tried as   {_tried(explanation)}"
     yield f"Below      {explanation.base}"
-    yield f"Looked in  {_books(explanation.books)}"
+    yield f"Searched in  {_books(explanation.books)}"
     if explanation.plan:
         yield f"Found by   {explanation.plan}"
     yield from _matches(explanation)

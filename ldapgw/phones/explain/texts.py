@@ -74,7 +74,7 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
             "account isn’t in the group."
         ),
         gettext_noop(
-            "Add the account to the group in the configuration, or let all phones find the book: ldapgw share "
+            "Add the account to the group in the configuration, or share these contacts with all phones: ldapgw share "
             "%(book)s %(sharing)s"
         ),
     ),
@@ -83,11 +83,11 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
             "The contact is in the book of %(book)s. Other phones only get the caller’s name for a whole number from "
             "that book."
         ),
-        gettext_noop("To let all phones find the book, run: ldapgw share %(book)s shared"),
+        gettext_noop("To share these contacts with all phones, run: ldapgw share %(book)s shared"),
     ),
     MissReason.OUTSIDE_BASE: ReasonText(
         gettext_noop("The contact matches, but it isn’t below the search base."),
-        gettext_noop("Set the phone’s search base to %(base)s, or give the contact that label at Google."),
+        gettext_noop("Set the phone’s search base to %(base)s, or give the contact that label in Google Contacts."),
     ),
     MissReason.SIZE_LIMIT: ReasonText(
         gettext_noop(
@@ -105,8 +105,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.NO_NUMBER: ReasonText(
         gettext_noop("The contact matches, but has no phone number. This phone gets one entry per number."),
-        gettext_noop("Add a number at Google, or add the phone again with --numbers values."),
-        gettext_noop("Add a number at Google."),
+        gettext_noop("Add a number in Google Contacts, or add the phone again with --numbers values."),
+        gettext_noop("Add a number in Google Contacts."),
     ),
     MissReason.NUMBER_ENTRIES: ReasonText(
         gettext_noop(
@@ -126,7 +126,7 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.FILTER_TERM: ReasonText(
         gettext_noop("The contact has what the phone asked for, but doesn’t match this part of the filter: %(terms)s."),
-        gettext_noop("Change the filter in the phone’s settings, or the contact at Google."),
+        gettext_noop("Change the filter in the phone’s settings, or the contact in Google Contacts."),
     ),
     MissReason.OTHER_ATTRIBUTE: ReasonText(
         gettext_noop("This is saved as %(attribute)s “%(value)s”, and the phone doesn’t ask for that field."),
@@ -150,26 +150,27 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.SOME_WORDS: ReasonText(
         gettext_noop("The contact has %(value)s, but not %(missing)s."),
-        gettext_noop("Type only one of the words, or correct the contact at Google."),
+        gettext_noop("Type only one of the words, or correct the contact in Google Contacts."),
     ),
     MissReason.SPELLING: ReasonText(
         gettext_noop("The contact has %(attribute)s “%(value)s”, which is spelled differently."),
-        gettext_noop("Type less of the name, or correct the contact at Google."),
+        gettext_noop("Type less of the name, or correct the contact in Google Contacts."),
     ),
     MissReason.OTHER_COUNTRY: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s: the same number, but in another country."),
         gettext_noop(
-            "Correct the number at Google, with its country code. For numbers without one, the setting region decides."
+            "Correct the number in Google Contacts, with its country code. For numbers without one, the setting region "
+            "decides."
         ),
-        gettext_noop("Correct the number at Google, with its country code."),
+        gettext_noop("Correct the number in Google Contacts, with its country code."),
     ),
     MissReason.LAST_DIGITS: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s. The difference: %(digits)s."),
-        gettext_noop("If that’s the caller’s company, add this number at Google."),
+        gettext_noop("If that’s the caller’s company, add this number in Google Contacts."),
     ),
     MissReason.ONE_DIGIT: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s. One digit is different."),
-        gettext_noop("Correct the number at Google."),
+        gettext_noop("Correct the number in Google Contacts."),
     ),
     MissReason.OTHER_BEGINNING: ReasonText(
         gettext_noop(
@@ -193,7 +194,7 @@ PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in someone else’s private book 
 PRIVATE_BOOK_ADVICE = gettext_noop("Ask your colleagues who has this contact and could share it.")
 
 # Advice if the reader's own book hides the contact.
-OWN_BOOK_ADVICE = gettext_noop("That book is yours. If you share it, this phone finds the contact, too.")
+OWN_BOOK_ADVICE = gettext_noop("This contact is yours. If you share your contacts, this phone finds it, too.")
 
 # Added to the text of another reason if the book hides the contact as well.
 ACCESS_TEXTS: Mapping[MissReason, str] = {

@@ -384,7 +384,7 @@ def test_ones_own_other_book_is_told_of(desk: PhoneView, administers: bool) -> N
     """It is private and the phone is of another account; the reader may read it all the same, and nobody else's."""
     reader = ExplanationReader(hides_private_books=True, own_books=frozenset(("dave",)), is_admin=administers)
     [miss] = explained("kolumna", desk, reader=reader).misses
-    assert str(miss.advice) == "That book is yours. If you share it, this phone finds the contact, too."
+    assert str(miss.advice) == "This contact is yours. If you share your contacts, this phone finds it, too."
     assert (miss.reason, miss.name, miss.book) == (MissReason.PRIVATE_BOOK, "Karla Kolumna", DAVE)
     assert explained("iwan", desk, reader=reader).misses == ()
 

@@ -32,7 +32,7 @@ Asked for  the name mueller
 Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
 Tried as   “mueller”, “muller”
 Below      {BASE}
-Looked in  {BOOKS}
+Searched in  {BOOKS}
 Found by   the rarest of: names that begin with "mueller" or "muller", \
 other words that begin with "mueller" or "muller" (7); entries of the object class (8)
 
@@ -45,7 +45,7 @@ Found: 1.
 Similar contacts that were not found:
   Iwan Muller, in {CAROL}
     The contact is in the book of {CAROL}. Other phones only get the caller’s name for a whole number from that book.
-    → To let all phones find the book, run: ldapgw share {CAROL} shared
+    → To share these contacts with all phones, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
     The contact matches, but name and number show that it’s the same person as in {ALICE}, so it’s returned only once.
     → There’s nothing to fix."""
@@ -69,7 +69,7 @@ Asked for  the number 0301234599
 Sent as    (|(telephoneNumber=0301234599)(mobile=0301234599)(homePhone=0301234599))
 Tried as   +49301234599
 Below      {BASE}
-Looked in  {BOOKS}
+Searched in  {BOOKS}
 Found by   numbers that end in "1234599" (0)
 
 Found: nothing.
@@ -77,7 +77,7 @@ Found: nothing.
 Similar contacts that were not found:
   Hans Müller, in {ALICE}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
-    → If that’s the caller’s company, add this number at Google.
+    → If that’s the caller’s company, add this number in Google Contacts.
   Hans Müller, in {BOB}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
   Hans Müller, in {DAVE}
@@ -111,7 +111,7 @@ Good to know:
          'names that begin with "karin" (1)'),
         ("(cn=685*)", "    These keys spell “mul” in cn “Ann Mulligan”."),
         ("tanaka", "    Another form of cn, sn matches: “tanaka tarou”."),
-        ("00301234567", "Tried as   00301234567, +49301234567 (without the outside line)"),
+        ("00301234567", "Tried as   00301234567, +49301234567 (without the prefix for an outside line)"),
         ("0171 7654321", "  Iwan Muller, as a caller"),
         ("(o=acme*)", "  acme, the tenant's own entry"),
         ("0171 7654321", "    telephoneNumber, mobile +491717654321 is the same phone number."),
@@ -140,8 +140,8 @@ def test_what_is_cut_is_said(desk: PhoneView) -> None:
     assert "  … and 1 more." in shown
     assert "Found by   an index" in shown
     assert "Tried as   it stands, by the letter of RFC 4517" in shown
-    assert next(line for line in shown if line.startswith("Looked in")).endswith(f"{BOB} (shared), and 2 more")
-    assert "Looked in  no phone book (this phone can’t see any)" in list(report_lines(replace(told, books=())))
+    assert next(line for line in shown if line.startswith("Searched in")).endswith(f"{BOB} (shared), and 2 more")
+    assert "Searched in  no phone book (this phone can’t see any)" in list(report_lines(replace(told, books=())))
 
 
 def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
@@ -190,7 +190,7 @@ def test_the_object(desk: PhoneView) -> None:
                 "book": CAROL,
                 "message": "The contact has mobile +491717654321. The difference: the last 2 digits. "
                 f"The contact is also in the book of {CAROL}, which only gives other phones callers’ names.",
-                "advice": "If that’s the caller’s company, add this number at Google.",
+                "advice": "If that’s the caller’s company, add this number in Google Contacts.",
             },
         ],
         "more_misses": 0,
