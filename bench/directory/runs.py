@@ -189,8 +189,8 @@ def many_books(setting: Setting, count: int, books: int) -> Iterator[Figure]:
 
 
 def over_http(setting: Setting, count: int) -> Iterator[Figure]:
-    """Callers' names and XML phone books by HTTP, of a gateway that is not asked anything else, but for one phone."""
-    load = f"{count:,} contacts, by HTTP"
+    """Callers' names and XML phone books over HTTP, of a gateway that is not asked anything else, but for one phone."""
+    load = f"{count:,} contacts, over HTTP"
     say(load)
     home = _home(setting, f"alone-{count}", alone(count))
     seconds = 4 * setting.plan.seconds

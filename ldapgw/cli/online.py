@@ -19,7 +19,7 @@ from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
 
 _REMEDIES: Mapping[NetworkStep, str] = {
-    NetworkStep.NAME: "its name cannot be resolved: look at this machine's name service; where only a proxy knows the "
+    NetworkStep.NAME: "its name cannot be resolved: check this machine's DNS; where only a proxy knows the "
     "Internet, set google.proxy",
     NetworkStep.CONNECTION: "no connection: look at the firewall; where only a proxy leads to the Internet, set "
     "google.proxy",

@@ -452,7 +452,7 @@ def _settings_json(sheet: Sheet) -> dict[str, Any] | None:
 
 
 def _no_protection(vendor: Vendor) -> str:
-    return f"{vendor.title} and the gateway have no kind of connection in common; see ldap.listen and [tls]"
+    return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen and [tls]"
 
 
 def _addresses(connection: Connection) -> Mapping[int | None, str]:
@@ -524,7 +524,7 @@ def _print_login(
 
 
 def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
-    """The row about several numbers, for a phone that gets an entry for each number."""
+    """The row about several numbers, for a phone that gets one entry per number."""
     model = MODELS.get(login.model)
     reason = f", because {model.reason}" if model and model.per_number else ""
     return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []

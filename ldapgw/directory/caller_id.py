@@ -2,7 +2,7 @@
 """Caller ID: makes the entries with which caller-ID books answer a search for a whole telephone number.
 
 The filter is then evaluated on these reduced entries, so that no filter can probe hidden attributes.  Numbers can be
-tried, so a client has a `CallerIdBudget` of numbers that nobody has.
+tried, so a client has a `CallerIdBudget` of unknown numbers.
 """
 
 from __future__ import annotations

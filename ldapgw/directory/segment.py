@@ -327,7 +327,7 @@ _MERGE_FACTOR = 8
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The contacts of a book or a label, in two forms: an entry for each contact, and an entry for each number.
+    """The contacts of a book or a label, in two forms: an entry for each contact, and one entry per number.
 
     Each form has one segment with nearly all entries, and small ones with those that have changed since.  No two
     segments of a form have an entry for the same contact.  Deleted entries are marked in their segment.  New entries go
@@ -346,7 +346,7 @@ class Segments:
 
     @property
     def per_number(self) -> bool:
-        """Whether the form with an entry for each number is wanted."""
+        """Whether the form with one entry per number is wanted."""
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
@@ -381,7 +381,7 @@ class Segments:
 def empty_segments(*, per_number: bool) -> Segments:
     """The segments of a book without contacts.
 
-    :param per_number: whether the form with an entry for each number is wanted.
+    :param per_number: whether the form with one entry per number is wanted.
     """
     return Segments((Segment.build(()),), (Segment.build(()),) if per_number else ())
 

@@ -41,7 +41,7 @@ class SharedBooks:
     :ivar count: how many books are shared.
     :ivar containers: the entries of the shared books and of their labels.
     :ivar contacts: the shared books' contacts.
-    :ivar numbers: the shared books' contacts, an entry for each number.
+    :ivar numbers: the shared books' contacts, one entry per number.
     :ivar callers: the contacts of caller-ID books.
     :ivar groups: the books that are shared with each group, by the group's name.
     """

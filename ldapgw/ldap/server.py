@@ -58,7 +58,7 @@ class Guesses:
     """What clients have tried within a moment: the limits on it hold for all processes of a gateway together.
 
     :ivar passwords: wrong passwords by network and by hash of the login (`BindBackoff`).
-    :ivar numbers: numbers that nobody has, by login or network (`CallerIdLimits`).
+    :ivar numbers: unknown numbers, by login or network (`CallerIdLimits`).
     """
 
     passwords: Mapping[str | int, int] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class LdapFactory(ServerFactory):
         return len(self._connections)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients of a tenant that asked caller-ID books for too many numbers that nobody has, within a day."""
+        """The clients of a tenant that asked caller-ID books for too many unknown numbers, within a day."""
         return self._caller_id_limits.left_out(tenant)
 
     def all_left_out(self) -> tuple[LeftOut, ...]:

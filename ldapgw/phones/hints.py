@@ -116,7 +116,7 @@ class PhoneProfile:
         """Return the profile of a model.
 
         :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
-        :param per_number: whether the phone gets an entry for each number.
+        :param per_number: whether the phone gets one entry per number.
         :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone of no known model has one.
         """
         vendors = vendors_of(model)

@@ -34,7 +34,7 @@ with warnings.catch_warnings():
     from ldaptor.protocols import pureldap
     from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
 
-# Seconds for each step.  Snom gives up a search after 7 s; name service and handshake may take longer.
+# Seconds for each step.  Snom gives up a search after 7 s; DNS and handshake may take longer.
 PATIENCE = 10.0
 
 # Letters of a name that are searched, as many as people type.

@@ -125,7 +125,7 @@ class Recording:
     :ivar context: the phone's tenant.
     :ivar login: the DN that the phone binds as.
     :ivar own_book: name of the phone's own book; empty: none.
-    :ivar per_number: whether the phone gets an entry for each number.
+    :ivar per_number: whether the phone gets one entry per number.
     :ivar number_format: the format in which the phone gets numbers; None: the tenant's.
     :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
     :ivar attribute_aliases: names of attributes by further names (`ldapgw.directory.schema.configure_aliases`).

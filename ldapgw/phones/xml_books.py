@@ -227,7 +227,7 @@ _CISCO_LETTERS = "abcdefghijklmnopqrstuvwxyz#"
 
 
 def _cisco_contact(contact: ListedContact) -> Sequence[str]:
-    """An entry for each number, of which an entry has one alone."""
+    """One entry per number, of which an entry has one alone."""
     several = len(contact.numbers) > 1
     return [
         f"<DirectoryEntry>{_element('Name', _cisco_name(contact.name, f' ({kind})' if several else ''))}"

@@ -216,7 +216,7 @@ class GroupLeader(Service):
             member.has_changed = True
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients of a tenant that asked any process for too many numbers that nobody has, the last one first."""
+        """The clients of a tenant that asked any process for too many unknown numbers, the last one first."""
         found: dict[tuple[str, str], LeftOut] = {}
         for one in (*self._ldap.all_left_out(), *(one for member in self._members for one in member.left_out)):
             key = one.login, "" if one.login else one.address

@@ -76,7 +76,7 @@ class AccountState:
         return [self.accounts[each] for each in ids]
 
     def needs_numbers(self, tenant: str) -> bool:
-        """Whether a phone of the tenant needs an entry for each number."""
+        """Whether a phone of the tenant needs one entry per number."""
         return self._per_number[tenant] > 0
 
     def has_directory(self, account: Account) -> bool:

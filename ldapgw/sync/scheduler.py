@@ -474,7 +474,7 @@ class SyncScheduler(Service):
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
         if isinstance(error, TENANT_ERRORS):
-            wait = self._circuits[account.tenant].wait(now)  # then one account tries for all
+            wait = self._circuits[account.tenant].wait(now)  # then only one account keeps trying
             next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._write(account.tenant, tenants.raise_alarm, account.tenant, error.code, now, link):

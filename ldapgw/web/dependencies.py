@@ -232,7 +232,7 @@ class AdminDependencies:
     :ivar calls_per_minute: the most calls to the People API for each Google project; None: without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar may_read_metrics: whether a client address may read ``/metrics``.
-    :ivar left_out: the clients of a tenant that asked caller-ID books for too many numbers that nobody has.
+    :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar unknown_logins: the names of refused logins that no phone has, as a tenant's administrators may see them.
     :ivar refused_elsewhere: the phones of a tenant whose logins were refused in other networks than their own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.

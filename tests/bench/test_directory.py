@@ -125,12 +125,12 @@ def test_all_of_it_runs(tmp_path):
         ("nothing changes", "longest reactor turn"),
         ("300 contacts in 20 books", "from start to first answer"),
         ("300 contacts in 20 books", "time of a search for two letters"),
-        ("300 contacts, by HTTP", "a caller's name"),
-        ("300 contacts, by HTTP", "the same as JSON"),
-        ("300 contacts, by HTTP", "XML phone book (Cisco), a page"),
-        ("300 contacts, by HTTP", "XML phone book (Snom), two letters"),
-        ("300 contacts, by HTTP", "XML phone book (Yealink), its first 5,000"),
-        ("300 contacts, by HTTP", "search over LDAP meanwhile, p99"),
+        ("300 contacts, over HTTP", "a caller's name"),
+        ("300 contacts, over HTTP", "the same as JSON"),
+        ("300 contacts, over HTTP", "XML phone book (Cisco), a page"),
+        ("300 contacts, over HTTP", "XML phone book (Snom), two letters"),
+        ("300 contacts, over HTTP", "XML phone book (Yealink), its first 5,000"),
+        ("300 contacts, over HTTP", "search over LDAP meanwhile, p99"),
     ]
     assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
 

@@ -117,9 +117,7 @@ async def test_a_name_that_is_not_known(gateway: Gateway) -> None:
     configure(gateway, "https://nobody.invalid")
     code, found = await online(gateway)
     assert code == 1
-    assert problem(found, "nobody.invalid").startswith(
-        "its name cannot be resolved: look at this machine's name service"
-    )
+    assert problem(found, "nobody.invalid").startswith("its name cannot be resolved: check this machine's DNS")
 
 
 @pytest.mark.long  # starts the command; a quick one does too

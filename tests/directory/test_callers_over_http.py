@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the directory has for phones and PBXs that ask by HTTP: the number that was found, and secret addresses."""
+"""What the directory has for phones and PBXs that ask over HTTP: the number that was found, and secret addresses."""
 
 from __future__ import annotations
 

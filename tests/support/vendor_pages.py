@@ -130,7 +130,7 @@ def _notes(vendor: Vendor) -> Iterator[str]:
     if vendor.supported_security == (Security.PLAIN,):
         advice.append(_plain(ADVICE[Advice.PLAIN_ONLY]))
     if vendor.one_number:
-        advice.append("Add it with *an entry for each number*: it can dial only one number of a contact.")
+        advice.append("Add it with *one entry per number*: it can dial only one number of a contact.")
     if vendor.unverified:
         advice.append("Not verified: " + _plain("; ".join(vendor.unverified)) + ".")
     if advice:

@@ -167,7 +167,7 @@ class BookSearch:
         return any(search(self._dit, Viewer(access=self._access), request))
 
     def number_entries(self, uid: str) -> tuple[Entry, ...]:
-        """Return the entries of a contact for phones that get an entry for each number."""
+        """Return the entries of a contact for phones that get one entry per number."""
         prefix = f"{uid}-".encode()
         entries = self.candidates(Substrings("uid", prefix, (), None), per_number=True)
         return tuple(entry for entry in entries if uid_of(entry).rpartition("-")[0] == uid)

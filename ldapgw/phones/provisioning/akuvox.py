@@ -12,7 +12,7 @@ from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSet
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
 from ldapgw.phrase import gettext_noop
 
-_UNVERIFIED = ("the port alone chooses LDAPS",)
+_UNVERIFIED = ("that the port alone selects LDAPS",)
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:

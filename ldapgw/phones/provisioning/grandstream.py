@@ -14,7 +14,7 @@ from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSet
 from ldapgw.phones.provisioning.sheet import XML, Advice, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
-_UNVERIFIED = ("the P-codes of GXV, WP and GHP phones, which are taken to be those of GXP and GRP phones",)
+_UNVERIFIED = ("the P-codes of GXV, WP and GHP phones, which are assumed to equal those of GXP and GRP phones",)
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint, *, shown: str, unverified: tuple[str, ...] = ()) -> str:

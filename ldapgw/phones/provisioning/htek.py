@@ -10,7 +10,7 @@ from ldapgw.phones.provisioning.sheet import XML, Document, Vendor
 from ldapgw.phrase import gettext_noop
 
 _VERSION_3 = "1"
-_UNVERIFIED = ("P5441, whose 1 is taken to mean LDAP version 3",)
+_UNVERIFIED = ("P5441, whose value 1 is assumed to mean LDAP version 3",)
 
 
 def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:

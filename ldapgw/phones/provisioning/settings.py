@@ -66,7 +66,7 @@ class PhoneSettings:
     :ivar bind_dn: the DN of the same login, for phones whose field asks for a DN.
     :ivar password: `PASSWORD_PLACEHOLDER` if the gateway no longer knows the password.
     :ivar title: the directory's name in the phone's menu.
-    :ivar per_number: whether the phone gets an entry for each number.
+    :ivar per_number: whether the phone gets one entry per number.
     :ivar placeholder: one of `PLACEHOLDERS`, for a phone of no known model; empty: not known.
     """
 

@@ -117,7 +117,7 @@ class Vendor:
 
     @property
     def one_number(self) -> bool:
-        """Whether an entry for each number suits the phones better than an entry per contact."""
+        """Whether one entry per number suits the phones better than an entry per contact."""
         return any(MODELS[make].per_number for make in self.makes)
 
 
