@@ -118,10 +118,10 @@ def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: st
 def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None) -> None:
     """Choose whose phones find the contacts of ACCOUNT.
 
-    Its own phones always do.
+    The account's own phones always find them.
 
-    private: nobody's. callers: all phones of the tenant, but only to show who is calling. group:NAME: the phones of the
-    accounts in a group of the configuration. shared: all phones of the tenant.
+    private: no other phones. callers: all phones of the tenant, but only to show who is calling. group:NAME: the
+    phones of the accounts in a group of the configuration. shared: all phones of the tenant.
     """
     with site.open_store() as database, database.begin() as connection:
         chosen_account = find_account(connection, account, tenant)
@@ -142,7 +142,7 @@ def _check_label(connection: Connection, account: Account, sharing: Sharing, lab
     labels = sorted(read_labels(connection, account.id).values(), key=str.casefold)
     if folded(label) not in map(folded, labels):
         known = f"there are: {', '.join(labels)}" if labels else "it has none"
-        raise UserError(f'{account.address} has no label "{label}" at Google; {known}')
+        raise UserError(f'{account.address} has no label "{label}" in Google Contacts; {known}')
 
 
 def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:

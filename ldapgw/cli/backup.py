@@ -28,10 +28,10 @@ from ldapgw.store.secrets import SecretBox, new_key
 @click.argument("file", type=click.Path(path_type=Path))
 @pass_site
 def backup(site: Site, file: Path) -> None:
-    """Copy the database to FILE, also while the gateway runs.
+    """Copy the database to FILE, even while the gateway runs.
 
-    An existing FILE is replaced. The key is not in it. FILE keeps the contacts of people who disconnect later, so
-    delete it when you no longer need it.
+    An existing FILE is replaced. FILE does not contain the key. It keeps the contacts of people who disconnect later,
+    so delete it when you no longer need it.
     """
     database = site.database_file
     if database is None:

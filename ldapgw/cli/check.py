@@ -32,7 +32,7 @@ from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import lock_holder_pid
 
 REFUSED_REDIRECT_URI = (
-    "Google refuses redirect URIs on private names and addresses; use a public name that resolves to the private "
+    "Google refuses redirect URIs with private names or addresses; use a public name that resolves to the private "
     "address, http://localhost:8080 through an SSH tunnel, or ldapgw connect --paste (docs/how-to/google-console.rst)"
 )
 
@@ -146,7 +146,7 @@ def _metrics(config: Config) -> Iterator[CheckResult]:
             # As in the defaults: nothing but this machine.
             is_local = readers.is_loopback and proxies.is_loopback
             if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
-                message = f"{readers} overlaps trusted_proxies {proxies}: what the proxy sends for itself is let in"
+                message = f"{readers} overlaps trusted_proxies {proxies}: the proxy can read the metrics for anybody"
                 yield CheckResult(CheckStatus.WARNING, "web.metrics_networks", message)
 
 
@@ -157,7 +157,9 @@ def _left_tenants(site: Site) -> Iterator[CheckResult]:
         if tenant not in known:
             count = len(connected)
             accounts = "1 account" if count == 1 else f"{count} accounts"
-            message = f"is not configured and has {accounts}: they are neither synced nor served, and stay stored"
+            message = (
+                f"is not in the configuration, but has {accounts}, which stay stored and are neither synced nor served"
+            )
             yield CheckResult(CheckStatus.WARNING, f"tenant {tenant}", message)
 
 
@@ -185,7 +187,7 @@ def _calls(site: Site) -> Iterator[CheckResult]:
         if estimate.fitting_interval is None:
             yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message)
         else:
-            fitting = f'{message}; sync.interval = "{estimate.fitting_interval}m" would fit'
+            fitting = f'{message}; set sync.interval = "{estimate.fitting_interval}m" or longer'
             yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting)
 
 
@@ -237,7 +239,7 @@ def _port_problem(item: str, listening: ListenAddress, error: OSError, gateway: 
         message = f"{listening} needs the capability CAP_NET_BIND_SERVICE (see etc/ldapgw.service)"
         return CheckResult(CheckStatus.FAILED, item, message)
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is no address of this machine")
+        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is not an address of this machine")
     return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")
 
 
@@ -276,7 +278,9 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
     if "*" in tenant.allowed_users:
         warnings.append('allowed_users holds "*": everybody with a Google account may connect')
     if any(network.prefixlen == 0 for network in tenant.anonymous_networks):
-        warnings.append("anonymous_networks holds every address: whoever reaches the port reads the shared books")
+        warnings.append(
+            "anonymous_networks contains every address: anyone who can reach the port can read the shared contacts"
+        )
     warnings += _unknown_names(site, tenant)
     yield from (CheckResult(CheckStatus.WARNING, item, warning) for warning in warnings)
     if not warnings:
@@ -303,7 +307,10 @@ def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
         ):
             for label in labels:
                 if label.casefold() not in known_labels:
-                    yield f"{key}: no account has the label '{label}' at Google; correct it, or create the label"
+                    yield (
+                        f"{key}: no account has the label '{label}' in Google Contacts; correct the setting, or create "
+                        "the label"
+                    )
 
 
 def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -316,6 +323,6 @@ def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterat
         group = Sharing(sharing).group
         if group and group not in groups:
             yield (
-                f"{address} is shared with the group {group}, which no [[tenant.group]] names: only its own phones see "
-                "it; configure the group, or choose another sharing with ldapgw share"
+                f"the contacts of {address} are shared with the group {group}, which is not in [[tenant.group]]: only "
+                "the account's own phones find them; add the group, or choose another sharing with ldapgw share"
             )

@@ -30,7 +30,7 @@ _FILES = {
 @click.argument("shell", type=click.Choice([*_FILES]), required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
-    """Print the completion script for a shell. Default: yours."""
+    """Print the completion script for a shell. Default: the current shell."""
     shell = shell or Path(os.environ.get("SHELL", "")).name
     completer = get_completion_class(shell)
     if shell not in _FILES or completer is None:

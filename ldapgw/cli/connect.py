@@ -74,7 +74,9 @@ class _ConsentDependencies:
 
 @click.command(epilog=examples("ldapgw connect", "ldapgw connect --tenant acme --paste"))
 @only_tenant
-@click.option("--paste", is_flag=True, help="For a browser on another computer: paste the address where it ends up.")
+@click.option(
+    "--paste", is_flag=True, help="For a browser on another computer: at the end, paste the address that it shows."
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),

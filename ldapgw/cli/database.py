@@ -41,7 +41,7 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     """Copy everything from the configured database to another one.
 
     Stop the gateway first. The configured database is not changed. If the command is interrupted, run it again: it
-    goes on where it was. The gateway refuses a database into which a copy has not ended.
+    continues where it was. The gateway refuses a database that is only partly copied.
     """
     target_url = _url(url, password_file)
     file = site.database_file

@@ -32,7 +32,7 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
     """Revoke the access of ACCOUNT, and delete its contacts.
 
     Access is revoked at Google; tokens and contacts are deleted here. The account's phones stay, and find its
-    contacts again once it's reconnected. Backups keep what they hold.
+    contacts again once it's reconnected. Backups still contain them.
     """
     with site.open_store() as database:
         with database.begin() as connection:
@@ -57,7 +57,7 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
 )
 @click.argument("account")
 @account_tenant
-@click.option("--with-phones", is_flag=True, help="Remove the account's phones too. Otherwise they belong to nobody.")
+@click.option("--with-phones", is_flag=True, help="Also remove the account's phones. Otherwise they have no owner.")
 @yes_option
 @pass_site
 def remove_account(site: Site, account: str, tenant: str | None, *, with_phones: bool, yes: bool) -> None:

@@ -43,13 +43,13 @@ class ExportedContact(NamedTuple):
 @click.option(
     "--verbatim",
     is_flag=True,
-    help="With csv: no apostrophes before what a spreadsheet takes for formulas.",
+    help="With csv: write text that looks like a formula without an apostrophe before it.",
 )
 @pass_site
 def export(site: Site, tenant: str | None, account: str | None, form: str, *, verbatim: bool) -> None:
     """Write contacts as LDIF, vCard or CSV.
 
-    Those of a tenant or of one account, to standard output.
+    Writes the contacts of a tenant or of one account to standard output.
     """
     if verbatim and form != "csv":
         raise click.UsageError("--verbatim works only with --format csv.")

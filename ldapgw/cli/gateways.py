@@ -21,7 +21,7 @@ from ldapgw.store.gateways import KnownGateway
 def gateways(site: Site, *, as_json: bool) -> None:
     """Show the gateways that share a PostgreSQL database.
 
-    Which of them run, which tenants each one syncs, and how far each one is behind the database.
+    Shows which of them run, which tenants each one syncs, and how far each one is behind the database.
     """
     with site.open_store() as database:
         if not database.runs_beside:

@@ -94,7 +94,7 @@ class ClientFileParam(click.ParamType[str]):
     )
 )
 @click.option("--admin", type=SettingParam(Mail), help="The administrator's Google address.")
-@click.option("--tenant", type=SettingParam(Slug), help="A short name for the company, for addresses of pages.")
+@click.option("--tenant", type=SettingParam(Slug), help="A short name for the company, part of the page's address.")
 @click.option("--title", help="The company's full name.")
 @click.option("--base-dn", type=SettingParam(BaseDn), help="The LDAP base DN that phones search.")
 @click.option("--allow", type=AllowedUsersParam(), help="Who may connect: addresses, @domain or *, with commas.")
@@ -140,7 +140,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     local, _, domain = admin.partition("@")
     company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
     slug = re.sub(r"[^a-z0-9]+", "-", company.lower()).strip("-") or "home"
-    question = "What is a short name for your company, for addresses of pages? For example acme"
+    question = "What is a short name for your company? It is part of the page's address. For example acme"
     tenant = ask("tenant", question, slug_type, slug)
     allowed = admin if domain.lower() in _CONSUMERS else f"@{domain}"
     base = f"dc={tenant}" if allowed == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))

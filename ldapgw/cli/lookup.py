@@ -42,13 +42,13 @@ _NUMBERS = {
 )
 @click.argument("wanted", metavar="TEXT_OR_NUMBER")
 @only_tenant
-@click.option("--phone", metavar="NAME", help="Search as this phone. Default: as a phone that belongs to nobody.")
+@click.option("--phone", metavar="NAME", help="Search as this phone. Default: as a phone without an owner.")
 @as_json
 @pass_site
 def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as_json: bool) -> None:
     """Search as a phone does.
 
-    By the beginning of a name, a number, or an LDAP filter in parentheses.
+    Searches by the beginning of a name, by a number, or by an LDAP filter in parentheses.
     """
     with site.open_store() as database:
         login = None

@@ -19,13 +19,13 @@ from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
 
 _REMEDIES: Mapping[NetworkStep, str] = {
-    NetworkStep.NAME: "its name cannot be resolved: check this machine's DNS; where only a proxy knows the "
-    "Internet, set google.proxy",
-    NetworkStep.CONNECTION: "no connection: look at the firewall; where only a proxy leads to the Internet, set "
+    NetworkStep.NAME: "its name cannot be resolved: check this machine's DNS; if only a proxy can "
+    "resolve Internet names, set google.proxy",
+    NetworkStep.CONNECTION: "no connection: check the firewall; if only a proxy can reach the Internet, set "
     "google.proxy",
-    NetworkStep.PROXY: "look at google.proxy, or HTTPS_PROXY in the environment, and at the proxy's log",
-    NetworkStep.TLS: "its certificate is not trusted: where a proxy inspects TLS, name its authority in "
-    "google.ca_file; else look at this machine's clock",
+    NetworkStep.PROXY: "check google.proxy or HTTPS_PROXY in the environment, and the proxy's log",
+    NetworkStep.TLS: "its certificate is not trusted: if a proxy inspects TLS, name its authority in "
+    "google.ca_file; otherwise, check this machine's clock",
 }
 _KEYS_INSPECTED = (
     "nobody can connect or sign in: the keys that check Google's signatures must not be inspected; have the proxy pass "
@@ -59,9 +59,9 @@ async def _reach(http: GoogleHttpClient, host: str, url: str) -> CheckResult:
     except NetworkFailure as error:
         return _failure(item, error, _REMEDIES[error.step])
     except GoogleError as error:
-        return _failure(item, error, "this is no answer of Google's: look at what stands before it")
+        return _failure(item, error, "the answer is not from Google: check what is between the gateway and Google")
     if answer.status >= 500:
-        message = f"answers with HTTP {answer.status}: try again later, and look at the proxy if it lasts"
+        message = f"answers with HTTP {answer.status}: try again later, and check the proxy if the error lasts"
         return CheckResult(CheckStatus.FAILED, item, message)
     return CheckResult(CheckStatus.OK, item, "answers")
 
@@ -73,7 +73,7 @@ async def _fetch_keys(keys: PublishedKeys, host: str) -> CheckResult:
     except NetworkFailure as error:
         return _failure(item, error, _KEYS_INSPECTED if error.step is NetworkStep.TLS else _REMEDIES[error.step])
     except GoogleError as error:
-        return _failure(item, error, "these are no keys: look at google.jwks_uri")
+        return _failure(item, error, "the answer has no keys: check google.jwks_uri")
     return CheckResult(CheckStatus.OK, item, "come without inspection")
 
 

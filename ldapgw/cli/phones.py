@@ -62,7 +62,8 @@ _placeholder = click.option(
     "--placeholder",
     type=click.Choice(PLACEHOLDERS),
     metavar="SIGN",
-    help=f"What a phone of model {OTHER_MODEL} replaces in its filters by what you type: {' '.join(PLACEHOLDERS)}. "
+    help=f"For model {OTHER_MODEL}: the placeholder in the phone's filters for the text that you type: "
+    f"{' '.join(PLACEHOLDERS)}. "
     "Put it in single quotes. Default: not known.",
 )
 
@@ -96,7 +97,7 @@ phones.add_command(import_phones)
     "--model",
     type=click.Choice([*MODELS, OTHER_MODEL], case_sensitive=False),
     metavar="MODEL",
-    help=f"The phone's make: {', '.join(MODELS)}, or {OTHER_MODEL} (the default).",
+    help=f"The phone's vendor: {', '.join(MODELS)}, or {OTHER_MODEL} (the default).",
 )
 @_placeholder
 @click.option(
@@ -234,8 +235,8 @@ def settings(
 ) -> None:
     """Print the settings of a phone for its model.
 
-    It's the same file as on the phone's page. The gateway doesn't know the password: without --password-file, the word
-    PASSWORD stands in its place.
+    It's the same file as on the phone's page. The gateway doesn't know the password: without --password-file,
+    the settings have the word PASSWORD instead.
     """
     _check_target(target if target != "-" else None, as_json=as_json)
     with site.open_store() as database, database.begin() as connection:
@@ -360,8 +361,8 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
 def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
     """Test the connection that a phone will make.
 
-    Finds the host, connects, uses TLS, logs in, and searches by name and by number. On a terminal you're asked for
-    the password. Without it, login and searches are skipped.
+    Resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, it asks for
+    the password. Without a password, it skips the login and the searches.
     """
     from ldapgw.phones.reachability import read_ca, try_phone
 

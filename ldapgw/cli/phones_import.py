@@ -53,8 +53,8 @@ def import_phones(
     FILE has the columns name, account, model, mac and placeholder (for phones of the model other).
 
     Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
-    each phone, named as the vendor's provisioning expects, and sheets.html to print.  The passwords are in these files
-    only.
+    each phone, named as the vendor's provisioning expects, and sheets.html to print.  Only these files have the
+    passwords.
     """
     if out and zip_file:
         raise UserError("--out and --zip can't be used together; choose one")

@@ -55,14 +55,16 @@ _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.2003
     help="How long to record; Ctrl-C stops earlier.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write. Default: NAME-TIME.jsonl here."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write. Default: NAME-TIME.jsonl in this folder.",
 )
 @click.option("--plain", is_flag=True, help="Keep real names, numbers and addresses: don't share such a file.")
 @pass_site
 def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool) -> None:
     """Record what a phone sends and receives.
 
-    With the file, somebody can help you find a problem. Names, numbers, addresses, the base DN and the login are
+    Send the file to somebody who helps you find a problem. Names, numbers, addresses, the base DN and the login are
     replaced with made-up ones. The password is left out.
     """
     if lock_holder_pid(site.state_dir) is None:
@@ -131,7 +133,9 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on a connection to ldap://.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates of a private CA.")
 @click.option("--bind-dn", metavar="DN", help="The login at the gateway. Default: the one in the recording.")
-@click.option("--password-file", type=click.File(encoding="utf-8"), help="A file with its password on the first line.")
+@click.option(
+    "--password-file", type=click.File(encoding="utf-8"), help="A file with the login's password on its first line."
+)
 @as_json
 def replay(
     file: TextIO,

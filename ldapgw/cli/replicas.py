@@ -138,9 +138,9 @@ def replica_config(
     ldif: bool,
     pass_through: bool,
 ) -> None:
-    """Print the configuration of an OpenLDAP server that holds the replica NAME.
+    """Print an OpenLDAP configuration for the replica NAME.
 
-    The gateway doesn't know the password: without --password-file, the word PASSWORD stands in its place.
+    The gateway doesn't know the password: without --password-file, it is the word PASSWORD.
     """
     with site.open_store() as database, database.begin() as connection:
         login = find_replica(connection, name)

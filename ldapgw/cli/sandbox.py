@@ -54,7 +54,7 @@ def sandbox(port: int, people: str | None) -> None:
 def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
     """Run a demo gateway with a stand-in for Google, until Ctrl-C.
 
-    An account is connected and a phone is added. Other commands work with it: the demo prints how.
+    The demo connects an account and adds a phone. It prints how to use the other commands with it.
     """
     from ldapgw.server.demo import Ports, run_demo
 

@@ -203,7 +203,7 @@ class Listener(Service):
     def _listen_failed(self, failure: Failure) -> None:
         error = failure.value
         reason = error.socketError if isinstance(error, CannotListenError) else error
-        text = getattr(reason, "strerror", None) or "is no address of this machine"
+        text = getattr(reason, "strerror", None) or "is not an address of this machine"
         self._problem = f"{self._name}: cannot be listened on: {text}"
         if not self._starting:
             log.error("{problem}", problem=self._problem)

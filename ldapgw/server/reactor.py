@@ -47,7 +47,7 @@ def limit_shutdown_time(
     def late() -> None:
         # Writing to a pipe that nobody reads would block.
         if select.select([], [_STDERR], [], 0)[1]:
-            log.warn("the end took more than {seconds} s; what was still running is left behind", seconds=seconds)
+            log.warn("stopping took more than {seconds} s; what was still running was abandoned", seconds=seconds)
         exit_process(0)
 
     def begin() -> None:

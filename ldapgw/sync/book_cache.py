@@ -71,7 +71,7 @@ class BookCache:
         except FileNotFoundError:
             return None
         except (OSError, DamagedFile) as error:
-            log.warn("the cached book {name} cannot be read and is built anew: {kind}", name=name, kind=_kind(error))
+            log.warn("the cached book {name} cannot be read, and is rebuilt: {kind}", name=name, kind=_kind(error))
             return None
 
     def save(self, name: str, build_key: object, cached: CachedBook) -> None:
@@ -93,7 +93,7 @@ class BookCache:
             new.replace(file)
         except OSError as error:
             log.warn(
-                "the cached book {name} cannot be written: {kind}; nothing is lost, the next start builds it anew",
+                "the cached book {name} cannot be written: {kind}; nothing is lost: the next start rebuilds it",
                 name=name,
                 kind=_kind(error),
             )
@@ -131,7 +131,7 @@ class BookCache:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            log.warn("{file} cannot be deleted; do that: {kind}", file=file, kind=_kind(error))
+            log.warn("{file} cannot be deleted: {kind}; delete it by hand", file=file, kind=_kind(error))
 
     def _file(self, name: str) -> Path:
         return self._folder / (name + _ENDING)

@@ -491,7 +491,7 @@ class Publisher:
         )
         if damaged:
             log.error(
-                "{count} stored contacts of account {account} cannot be read; the next sync brings them anew",
+                "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",
                 count=damaged,
                 account=account.id,
             )

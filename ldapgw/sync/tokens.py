@@ -178,7 +178,7 @@ class TokenRevoker(Service):
     async def _revoke(self, revocation: Revocation) -> None:
         tenant = revocation.tenant
         if revocation.is_expired(self._clock.seconds()):
-            log.warn("tenant {tenant}: a grant could not be revoked for a day; it is given up", tenant=tenant)
+            log.warn("tenant {tenant}: a grant could not be revoked for a day; the gateway stops trying", tenant=tenant)
             await self._store.run(revocations.remove, revocation.id)
             return
         client = self._clients.get(tenant)

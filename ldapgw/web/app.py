@@ -209,7 +209,9 @@ class _App:
             raise PageError(error_pages.sign_in_first(path, had_session=had_session), tenant)
         if route.method == "POST" and not is_valid_form(request, visitor.session, self._layout.public_url.origin):
             log.warn(
-                "web: a foreign form for tenant {tenant}, from {address}", tenant=tenant.name, address=request.address
+                "web: a form from another site for tenant {tenant}, from {address}",
+                tenant=tenant.name,
+                address=request.address,
             )
             raise PageError(error_pages.FOREIGN_FORM, tenant)
         if route.required_role is RequiredRole.ADMIN and not visitor.administers(tenant):

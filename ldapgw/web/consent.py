@@ -299,7 +299,7 @@ class AuthorizationCodeFlow:
         try:
             await self._dependencies.oauth.revoke(grant.refresh_token or grant.access_token)
         except GoogleError as error:
-            log.warn("web: a grant could not be given back: {code} {detail}", code=error.code, detail=error.detail)
+            log.warn("web: a grant could not be revoked: {code} {detail}", code=error.code, detail=error.detail)
 
 
 def _client(tenant: WebTenant) -> Client:

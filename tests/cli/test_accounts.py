@@ -193,7 +193,7 @@ def test_share_a_label(gateway: Gateway) -> None:
     """Its contacts alone, in whatever case the label is typed; without the option, all contacts again."""
     account_id = gateway.connect("alice@acme.example")
     command = ("share", "alice@acme.example", "callers", "--label", "customers")
-    assert gateway.refused(*command) == 'alice@acme.example has no label "customers" at Google; it has none\n'
+    assert gateway.refused(*command) == 'alice@acme.example has no label "customers" in Google Contacts; it has none\n'
     with gateway.begin() as connection:
         contacts.set_labels(connection, account_id, {"contactGroups/1": "Customers"})
     assert gateway.run(*command).stdout == (

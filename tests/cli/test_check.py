@@ -352,8 +352,8 @@ def test_two_of_ours_on_one_port(gateway: Gateway, taken: int) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "state", "message"),
     [
-        ("tcp:0:interface=192.0.2.1", "failed", "192.0.2.1 is no address of this machine"),
-        ("tcp:0:interface=no such host", "failed", "no such host is no address of this machine"),
+        ("tcp:0:interface=192.0.2.1", "failed", "192.0.2.1 is not an address of this machine"),
+        ("tcp:0:interface=no such host", "failed", "no such host is not an address of this machine"),
         (r"tcp6:0:interface=\\:\\:1", "ok", "port 0 of ::1 is free"),
         ("unix:/run/ldapgw.sock", "ok", "not tried: not a TCP port"),
     ],
@@ -412,7 +412,7 @@ def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
         (
             ('admins = ["root@acme.example"]', 'anonymous_networks = ["0.0.0.0/0"]'),
             "tenant acme",
-            "anonymous_networks holds every address",
+            "anonymous_networks contains every address",
         ),
         (('["tcp:0:interface=127.0.0.1"]', '["tcp:0"]'), "ldap.listen", "cross the network unencrypted"),
         (("https://phonebook.example.com", "https://192.168.1.10"), "web.public_url", "Google refuses redirect URIs"),
@@ -435,8 +435,8 @@ def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME)
     assert found(gateway)["tenant acme"] == (
         "warning",
-        "alice@acme.example is shared with the group sales, which no [[tenant.group]] names: only its own phones see "
-        "it; configure the group, or choose another sharing with ldapgw share",
+        "the contacts of alice@acme.example are shared with the group sales, which is not in [[tenant.group]]: only "
+        "the account's own phones find them; add the group, or choose another sharing with ldapgw share",
     )
 
 
@@ -452,7 +452,7 @@ def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
         contacts.set_labels(connection, account_id, {"contactGroups/1": "Friends"})
     assert found(gateway)["tenant acme"] == (
         "warning",
-        f"{key}: no account has the label 'Privte' at Google; correct it, or create the label",
+        f"{key}: no account has the label 'Privte' in Google Contacts; correct the setting, or create the label",
     )
 
 
@@ -533,7 +533,7 @@ def test_the_calls_of_each_google_project(gateway: Gateway) -> None:
     assert found(gateway)[item] == (
         "warning",
         "Google project 7: 25 accounts × 1 call every 10m make 2.5 calls a minute, of 2; "
-        'sync.interval = "13m" would fit',
+        'set sync.interval = "13m" or longer',
     )
 
 
@@ -546,7 +546,7 @@ def test_tenants_that_left_the_configuration(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME)
     assert found(gateway)["tenant beta"] == (
         "warning",
-        "is not configured and has 1 account: they are neither synced nor served, and stay stored",
+        "is not in the configuration, but has 1 account, which stay stored and are neither synced nor served",
     )
 
 

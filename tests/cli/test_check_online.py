@@ -129,7 +129,7 @@ async def test_a_port_that_is_closed(gateway: Gateway) -> None:
     code, found = await online(gateway)
     assert code == 1
     message = problem(found, f"127.0.0.1:{port}")
-    assert message.startswith("no connection: look at the firewall")
+    assert message.startswith("no connection: check the firewall")
     assert message.endswith("(ConnectionRefusedError)")
 
 
@@ -142,7 +142,7 @@ async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
         configure(gateway, google.url)
         code, found = await online(gateway)
         assert code == 1
-        assert problem(found, host).startswith("its certificate is not trusted: where a proxy inspects TLS, name")
+        assert problem(found, host).startswith("its certificate is not trusted: if a proxy inspects TLS, name")
         assert await _with_ca_file(gateway, google, google.url) == (
             1,
             "failed",
@@ -185,7 +185,7 @@ async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
             code, found = await online(gateway)
             assert code == 1
             message = problem(found, host)
-            assert message.startswith("look at google.proxy")
+            assert message.startswith("check google.proxy")
             assert message.endswith("(the proxy refuses: HTTP 401)")
         code, found = await online(gateway)
         assert (code, problem(found, host).rpartition(" (")[2]) == (
@@ -228,11 +228,12 @@ async def test_a_google_in_trouble(gateway: Gateway, tmp_path: Path) -> None:
     [
         (
             b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n",
-            "answers with HTTP 503: try again later, and look at the proxy if it lasts",
+            "answers with HTTP 503: try again later, and check the proxy if the error lasts",
         ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1\r\n",
-            "this is no answer of Google's: look at what stands before it (content encoding not asked for)",
+            "the answer is not from Google: check what is between the gateway and Google (content encoding not asked "
+            "for)",
         ),
     ],
 )

@@ -365,7 +365,7 @@ def test_a_bad_configuration_is_a_line_a_problem(bare: Site) -> None:
         bare.file.read_text().replace("interval", "intervall").replace('region = "DE"', 'region = "XX"')
     )
     expected = [
-        f"{bare.file}: sync.intervall: is no key of this table; there are: concurrency, interval",
+        f"{bare.file}: sync.intervall: is not a key of this table; its keys are: concurrency, interval",
         f'{bare.file}: tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
     ]
     for name, command in (("run", bare.command("run")), ("twistd", [*TWISTD, str(bare.file)])):

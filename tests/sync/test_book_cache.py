@@ -129,7 +129,7 @@ def test_a_damaged_image_does_not_count(
     file = tmp_path / "images" / "1.image"
     file.write_bytes(spoil(file.read_bytes()))
     assert load(folder) is None
-    assert caplog_twisted == ["the cached book 1 cannot be read and is built anew: it is not as it was written"]
+    assert caplog_twisted == ["the cached book 1 cannot be read, and is rebuilt: it is not as it was written"]
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str]) -> None:
@@ -142,8 +142,8 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
     folder.prune()
     assert [line.partition(": ")[0] for line in caplog_twisted] == [
         "the cached book 1 cannot be written",
-        "the cached book 1 cannot be read and is built anew",
-        *[f"{tmp_path}/images/1{ending}.image cannot be deleted; do that" for ending in ("", "-directory")],
+        "the cached book 1 cannot be read, and is rebuilt",
+        *[f"{tmp_path}/images/1{ending}.image cannot be deleted" for ending in ("", "-directory")],
         f"{tmp_path}/images cannot be read",
     ]
 

@@ -460,7 +460,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
         sync_state.increment_generation(connection, stage_id)
         connection.execute(damaged)
     assert len(stage.names()) == 1
-    assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]
+    assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync fetches them again"]
     stage.sync()
     assert stage.names() == ["Ada Riese", "Bo Weg"]
 

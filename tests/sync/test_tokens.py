@@ -86,7 +86,7 @@ def test_after_a_day_it_is_given_up(stage: Stage) -> None:
         stage.clock.pump([POLL_SECONDS] * 120)
     assert (left(stage), is_granted(stage)) == (0, True)
     assert stage.calls()[REVOKE] < 40
-    assert [event["tenant"] for event in events if "given up" in event["log_format"]] == ["acme"]
+    assert [event["tenant"] for event in events if "stops trying" in event["log_format"]] == ["acme"]
     service.stopService()
 
 

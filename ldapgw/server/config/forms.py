@@ -304,7 +304,7 @@ class BookName(Text):
 class Url(Text):
     """An https URL; http is accepted for loopback addresses only."""
 
-    expected: ClassVar[str] = "an https:// address without query (http:// for localhost and loopback addresses alone)"
+    expected: ClassVar[str] = "an https:// address without query (http:// for localhost and loopback addresses only)"
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -341,7 +341,7 @@ class ServiceUrl(Url):
 
     expected: ClassVar[str] = (
         "an https:// address without query and with a name or an IPv4 address as its host (http:// for localhost and "
-        "loopback addresses alone)"
+        "loopback addresses only)"
     )
 
     @classmethod

@@ -105,7 +105,7 @@ class _Decoder:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
             self.problems.append(
-                f"{where}{_printable(key)}: is no key of this table; there are: {', '.join(sorted(hints))}"
+                f"{where}{_printable(key)}: is not a key of this table; its keys are: {', '.join(sorted(hints))}"
             )
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         if not required <= values.keys():
@@ -157,7 +157,7 @@ def _expected(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(json.dumps, arguments))
     if get_origin(hint) is tuple:
-        return "a table array" if arguments == [Tenant] else "a list, each of it " + _expected(arguments[0])
+        return "a table array" if arguments == [Tenant] else "a list, each item " + _expected(arguments[0])
     names = {bool: "true or false", str: "text", int: "a whole number"}
     if hint in names:
         return names[hint]
@@ -186,7 +186,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
         value = _abbreviated_json(ldap.listen_tls)
         yield f"ldap.listen_tls = {value}: needs the table [tls] with certificate and private_key"
     if ldap.require_tls and Tls not in decoded:
-        yield "ldap.require_tls = true: needs the table [tls], or no phone could log in"
+        yield "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in"
     shortest = Duration(1) if google.is_on_loopback else Duration(60)
     if sync.interval < shortest:
         yield f'sync.interval = "{sync.interval}": expected at least {shortest}'
@@ -245,7 +245,8 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         if tenant.client_secret_file and (tenant.client_id or tenant.client_secret):
             yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
         if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
-            yield f"{where}: sources = {_abbreviated_json(tenant.sources)}: expected each source once, and one at least"
+            sources = _abbreviated_json(tenant.sources)
+            yield f"{where}: sources = {sources}: expected at least one source, and each only once"
         yield from _label_contradictions(tenant, where)
         if tenant.sharing.group and tenant.sharing.group not in dict(tenant.group):
             yield f'{where}: sharing = "{tenant.sharing}": there is no such [[tenant.group]]'
@@ -254,7 +255,7 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         if len(tenant.book_order) > MAX_ORDERED_BOOKS:
             yield f"{where}: book_order: expected {MAX_ORDERED_BOOKS} books at most"
         if bool(tenant.client_id) != bool(tenant.client_secret):
-            yield f"{where}: client_id and client_secret go together"
+            yield f"{where}: expected both client_id and client_secret"
 
 
 def _alias_contradictions(tenant: Tenant, others: Iterable[Tenant], where: str) -> Iterator[str]:
@@ -281,7 +282,7 @@ def _label_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
 
 def _role_contradictions(config: Config) -> Iterator[str]:
     if not config.roles or len(set(config.roles)) < len(config.roles):
-        yield f"roles = {_abbreviated_json(config.roles)}: expected each role once, and one at least"
+        yield f"roles = {_abbreviated_json(config.roles)}: expected at least one role, and each only once"
     elif len(config.roles) < len(ROLES) and not config.database.is_on_server:
         yield (
             f"roles = {_abbreviated_json(config.roles)}: only gateways on a PostgreSQL database can share the work; "

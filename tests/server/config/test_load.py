@@ -177,7 +177,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     assert sorted(problems(tmp_path, text)) == sorted(
         [
             "state_dir: is missing; expected a path",
-            "stat_dir: is no key of this table; there are: "
+            "stat_dir: is not a key of this table; its keys are: "
             "database, database_password_file, google, ldap, log_format, new_store, roles, state_dir, sync, tenant, "
             "tls, web",
             'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
@@ -189,23 +189,23 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             "ldap.require_tls = 1: expected true or false",
             'ldap.max_message = "64KB": expected a size such as "64KiB" or "1MiB"',
             'web.public_url = "http://phonebook.example.com": expected an https:// address without query (http:// for '
-            "localhost and loopback addresses alone)",
+            "localhost and loopback addresses only)",
             'web.metrics_networks = ["a"]: expected a list of networks such as ["192.168.0.0/16", "::1"]',
             'tls.certificate = "": expected a path',
             "tls.private_key: is missing; expected a path",
             'tenant[1].name = "Ac me": expected a name of a-z, 0-9 and -, such as "acme"',
             'tenant[1].base_dn = "acme": expected a distinguished name such as "dc=acme,dc=example"',
             'tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
-            'tenant[1].sources = ["contacts", "calendar"]: expected a list, each of it one of "contacts", '
+            'tenant[1].sources = ["contacts", "calendar"]: expected a list, each item one of "contacts", '
             '"other_contacts", "directory"',
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared", "group:NAME"',
             'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], '
             "each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses",
-            'tenant[1].book_order = ["boss"]: expected a list, each of it an account\'s e-mail address, "directory" or '
+            'tenant[1].book_order = ["boss"]: expected a list, each item an account\'s e-mail address, "directory" or '
             '"own"',
-            'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
+            'tenant[1].admins = ["root"]: expected a list, each item an e-mail address',
             'tenant[1].outside_line = "zero": expected up to five digits, such as "0", or ""',
-            'tenant[1].strip = ["L0#", "99"]: expected a list, each of it up to 32 characters without blanks, digits '
+            'tenant[1].strip = ["L0#", "99"]: expected a list, each item up to 32 characters without blanks, digits '
             'not alone, such as "L0#"',
             "tenant[1].client_secret: expected text",
         ]
@@ -227,7 +227,7 @@ CONTRADICTIONS = {
     ),
     "tls required without a certificate": (
         "[ldap]\nrequire_tls = true",
-        "ldap.require_tls = true: needs the table [tls], or no phone could log in",
+        "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in",
     ),
     "too often for Google": ('[sync]\ninterval = "59s"', 'sync.interval = "59s": expected at least 1m'),
     "two listeners on one endpoint": (
@@ -250,15 +250,15 @@ CONTRADICTIONS = {
     ),
     "id without secret": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nclient_id = "x"',
-        'tenant "b": client_id and client_secret go together',
+        'tenant "b": expected both client_id and client_secret',
     ),
     "no source": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = []',
-        'tenant "b": sources = []: expected each source once, and one at least',
+        'tenant "b": sources = []: expected at least one source, and each only once',
     ),
     "a source twice": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = ["contacts", "contacts"]',
-        'tenant "b": sources = ["contacts", "contacts"]: expected each source once, and one at least',
+        'tenant "b": sources = ["contacts", "contacts"]: expected at least one source, and each only once',
     ),
     "a book twice in the order": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = ["own", "A@x.example", "a@x.example"]',
@@ -301,7 +301,7 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
     found = problems(tmp_path, SMALLEST + extra)
     if expected is None:
         assert len(found) == 1
-        assert found[0].startswith("tenant[1].tenant_: is no key of this table")
+        assert found[0].startswith("tenant[1].tenant_: is not a key of this table")
     else:
         assert found == [expected]
 
@@ -454,8 +454,8 @@ def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
     [
         (f"a = {'1' * 5000}", "is not TOML: Exceeds the limit"),
         (f"state_dir.{'.'.join('a' * 5000)} = 1", "has arrays or tables that are nested too deeply"),
-        (f"[[{'.'.join('a' * 5000)}]]", "a: is no key of this table"),
-        ('"a\\nb\\u001b" = 1', r'"a\nb\u001b": is no key of this table'),
+        (f"[[{'.'.join('a' * 5000)}]]", "a: is not a key of this table"),
+        ('"a\\nb\\u001b" = 1', r'"a\nb\u001b": is not a key of this table'),
         ('state_dir = "a\\nb"', r'state_dir = "a\nb": expected a path'),
     ],
     ids=[
@@ -593,9 +593,9 @@ def test_a_database_whose_url_is_none(tmp_path: Path) -> None:
     ("roles", "database", "problem"),
     [
         ('["serve"]', "", 'roles = ["serve"]: only gateways on a PostgreSQL database can share the work; leave the'),
-        ("[]", "", "roles = []: expected each role once, and one at least"),
-        ('["web", "web"]', "postgresql+psycopg://gw@db/gw", 'roles = ["web", "web"]: expected each role once'),
-        ('["phones"]', "", 'roles = ["phones"]: expected a list, each of it one of "serve", "sync", "web"'),
+        ("[]", "", "roles = []: expected at least one role, and each only once"),
+        ('["web", "web"]', "postgresql+psycopg://gw@db/gw", 'roles = ["web", "web"]: expected at least one role'),
+        ('["phones"]', "", 'roles = ["phones"]: expected a list, each item one of "serve", "sync", "web"'),
     ],
 )
 def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem: str) -> None:
