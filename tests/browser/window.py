@@ -168,8 +168,14 @@ class Window:
 
     def waits_for(self, heading: str, page: Any = None) -> None:
         """Until a page has this heading; all of it is in the window's language."""
+        from playwright.sync_api import Error
+
         page = page or self.page
-        page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
+        try:
+            page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
+        except Error as error:
+            error.add_note(f"{page.url} says: {page.locator('body').inner_text()}")
+            raise
         self.speaks(page)
 
     def speaks(self, page: Any) -> None:
