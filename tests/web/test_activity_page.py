@@ -165,7 +165,7 @@ def test_bars_say_by_height_what_they_say_by_color() -> None:
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
-        (SyncAttempt(0, NOW, 1.0, is_full=False, figures=SyncFigures()), "Aktuell: keine Änderungen."),
+        (SyncAttempt(0, NOW, 1.0, is_full=False, figures=SyncFigures()), "Auf dem neuesten Stand: keine Änderungen."),
         (SyncAttempt(0, NOW, 1.0, is_full=True, figures=SyncFigures(1, 3, 0, 2)), "3 geändert, 1 neu, 2 übersprungen"),
         (
             SyncAttempt(0, NOW, 1.0, is_full=False, figures=SyncFigures(), error="network"),
