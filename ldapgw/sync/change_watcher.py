@@ -183,7 +183,7 @@ class ChangeWatcher(Service):
         )
         if self._store.is_failing and not await self._is_recovered():
             return
-        if not self._is_outdated:
+        if not self._is_outdated and not self._scheduler.is_outdated:
             return
         # Reset before the work, so that a change during the work causes another poll.
         self._is_outdated = False

@@ -140,6 +140,14 @@ class SyncScheduler(Service):
         # By Google project; an account gets one of these first, and then one of the slots for all projects.
         self._project_slots: dict[str, DeferredSemaphore] = {}
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether accounts have to be read again, even if the database has not changed.
+
+        A sync records nothing if its grant was replaced meanwhile, and the new grant still has to be synced.
+        """
+        return bool(self._unserved)
+
     async def refresh(self) -> None:
         """Read what has changed: start new accounts, stop removed accounts, begin requested syncs at once."""
         busy = set(self._busy)

@@ -306,6 +306,27 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     store.go_on()
 
 
+def test_a_consent_during_a_sync_is_synced_by_the_next_look(scene: Scene) -> None:
+    """The sync of the former grant records nothing, so that no change of the database tells of its end."""
+    syncs: list[Deferred[bool]] = []
+
+    async def sync(*_: Any, **__: Any) -> bool:
+        syncs.append(Deferred())
+        return await syncs[-1]
+
+    scene.job.sync = sync  # type: ignore[method-assign]
+    for _consent in range(2):
+        scene.connect()
+        scene.clock.advance(POLL_SECONDS)
+    assert len(syncs) == 1
+    syncs[0].callback(False)
+    scene.clock.advance(POLL_SECONDS)
+    assert len(syncs) == 2
+    syncs[1].callback(False)
+    assert scene.account().syncing is False
+    assert scene.account().requested_sync is None
+
+
 def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
     """A change is not forgotten because the database was in trouble just then."""
     failed: list[int] = []
