@@ -135,6 +135,7 @@ class SyncState:
     :ivar next_try: earliest time of the next attempt, after the source alone has failed.
     :ivar page_size: persons in a page, for which the sync token is valid; None: as many as Google allows.
     :ivar warnings: what was odd about the last listings, which were applied all the same.
+    :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
     """
 
     sync_token: str | None
@@ -144,6 +145,7 @@ class SyncState:
     next_try: float | None = None
     page_size: int | None = None
     warnings: ListingWarnings = field(default_factory=dict)
+    total: int | None = None
 
 
 def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
@@ -302,6 +304,7 @@ def read_sync_states(connection: Connection, account_id: int) -> dict[Source, Sy
             row.next_try,
             row.page_size,
             decode_warnings(row.warnings),
+            row.total,
         )
         for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
     }
@@ -389,6 +392,7 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
         "asked_at": state.asked_at,
         "page_size": state.page_size,
         "warnings": json.dumps(state.warnings) if state.warnings else None,
+        "total": state.total,
     }
     connection.execute(_SET_SYNC_STATE, values)
 

@@ -116,6 +116,7 @@ source = Table(
     Column("next_try", Float, comment="earliest time of the next attempt after an error"),
     Column("page_size", Integer, comment="persons in a page, for sync_token; null: as many as Google allows"),
     Column("warnings", String, comment="what was odd about the last listings, by warning code, as JSON; null: nothing"),
+    Column("total", Integer, comment="persons that Google counted at the last full sync; null: Google did not say"),
 )
 
 contact = Table(

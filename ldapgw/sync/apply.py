@@ -213,7 +213,15 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
     warnings: ListingWarnings = {NO_SYNC_TOKEN: {}} if fetched.sync_token is None else {}
     if fetched.is_full or stored is None:
         warnings = {**_full_listing_warnings(fetched, plan), **warnings}
-        return SyncState(fetched.sync_token, query.fingerprint, now, now, page_size=query.page_size, warnings=warnings)
+        return SyncState(
+            fetched.sync_token,
+            query.fingerprint,
+            now,
+            now,
+            page_size=query.page_size,
+            warnings=warnings,
+            total=fetched.total or None,
+        )
     # The old token serves once more when Google sends none; the second time a full sync is due.
     token = fetched.sync_token or (stored.sync_token if NO_SYNC_TOKEN not in stored.warnings else None)
     return SyncState(
@@ -225,6 +233,7 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
         now,
         page_size=query.page_size,
         warnings={**{code: facts for code, facts in stored.warnings.items() if code != NO_SYNC_TOKEN}, **warnings},
+        total=stored.total,
     )
 
 

@@ -224,6 +224,7 @@ class AccountPage:
             status,
             progress=self._dependencies.progress(account.id),
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
+            sync_states=await self._dependencies.store.read(contacts.read_sync_states, account.id),
             example=await self._dependencies.finder.example(tenant.name, account.sub),
         )
 

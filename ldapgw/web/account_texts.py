@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ldapgw.contact import Sharing, Source
@@ -13,6 +14,7 @@ from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 
@@ -88,6 +90,22 @@ class SharingOption:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source of an account, as pages show it.
+
+    :ivar kind: the CSS class of the state.
+    :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
+    :ivar counted_at: when that sync ended, in seconds since the epoch.
+    """
+
+    label: str
+    kind: str
+    state: str
+    total: int | None = None
+    counted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
     """The account page's view of an account.
 
@@ -97,7 +115,6 @@ class AccountView:
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar has_missing_source: whether a source was not granted.
-    :ivar sources: label, CSS class and state text of each source.
     :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
     :ivar shared_labels: names of labels whose contacts alone can be shared.
     :ivar shared_label: the one of them that is shared, or offered first; empty: all contacts are.
@@ -114,7 +131,7 @@ class AccountView:
     is_testing: bool = False
     has_missing_source: bool = False
     progress: SyncProgress | None = None
-    sources: tuple[tuple[str, str, str], ...] = ()
+    sources: tuple[SourceRow, ...] = ()
     labels: tuple[tuple[str, str, str], ...] = ()
     choices: tuple[SharingOption, ...] = ()
     shared_labels: tuple[str, ...] = ()
@@ -163,6 +180,7 @@ def account_view(
     *,
     progress: SyncProgress | None = None,
     labels: Iterable[str] = (),
+    sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
     example: ContactSummary | None = None,
 ) -> AccountView:
     """The account page's view of an account.
@@ -187,7 +205,7 @@ def account_view(
         is_testing=_is_testing(account),
         has_missing_source="not granted" in status["sources"].values(),
         progress=progress,
-        sources=source_rows(status),
+        sources=source_rows(status, sync_states),
         labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
         shared_labels=shared_labels,
@@ -214,14 +232,17 @@ def _is_testing(account: Account) -> bool:
     return abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR
 
 
-def source_rows(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """Label, CSS class and state text of each source; no source state is known before the first sync."""
+def source_rows(status: Mapping[str, Any], sync_states: Mapping[Source, SyncState]) -> tuple[SourceRow, ...]:
+    """The sources of an account; no source state is known before the first sync."""
     is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
-    return tuple(
-        (SOURCE_LABELS[name], *(_ACCESS_ENDED if is_over and state == "on" else _SOURCE_STATES[state]))
-        for name, state in status["sources"].items()
-        if state in _SOURCE_STATES
-    )
+    rows = []
+    for name, state in status["sources"].items():
+        if state in _SOURCE_STATES:
+            kind, words = _ACCESS_ENDED if is_over and state == "on" else _SOURCE_STATES[state]
+            synced = sync_states.get(Source(name)) if state == "on" else None
+            counted = (synced.total, synced.full_sync_at) if synced else ()
+            rows.append(SourceRow(SOURCE_LABELS[name], kind, words, *counted))
+    return tuple(rows)
 
 
 def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, str], ...]:

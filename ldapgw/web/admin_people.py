@@ -15,13 +15,14 @@ from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.logger import Logger
 
-from ldapgw.contact import Sharing
+from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store import accounts, activity, phones, sync_state
+from ldapgw.store import accounts, activity, contacts, phones, sync_state
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
+from ldapgw.store.contacts import SyncState
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
@@ -184,7 +185,7 @@ class AdminPeople:
         found = await self._dependencies.store.read(_read_person, tenant.name, int(account_id)) if is_id else None
         if found is None:
             raise PageError(error_pages.NOT_FOUND, tenant)
-        (account,), logins = self._layout.with_database_error(found[:1]), found[1]
+        (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:]
         now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
         translate = self._layout.renderer.translator(request.language)
         status = account_to_json(account, tenant.sources, url, now, None, translate, commands=False)
@@ -195,7 +196,7 @@ class AdminPeople:
             visitor=visitor,
             account=account,
             details=status,
-            source_rows=source_rows(status),
+            source_rows=source_rows(status, sync_states),
             row=_row(account, tenant, now, len(logins)),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
             **await sync_history_values(self._layout, account),
@@ -397,11 +398,14 @@ def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> P
     return PersonRow(account, state(account, now), action, phone_count)
 
 
-def _read_person(connection: Connection, tenant: str, account_id: int) -> tuple[Account, tuple[PhoneLogin, ...]] | None:
+def _read_person(
+    connection: Connection, tenant: str, account_id: int
+) -> tuple[Account, tuple[PhoneLogin, ...], Mapping[Source, SyncState]] | None:
     account = accounts.read(connection, account_id)
     if account is None or account.tenant != tenant:
         return None
-    return account, phones.read_by_accounts(connection, [account_id])
+    logins = phones.read_by_accounts(connection, [account_id])
+    return account, logins, contacts.read_sync_states(connection, account_id)
 
 
 def _read_selected(connection: Connection, tenant: str, ids: Sequence[int]) -> tuple[Account, ...]:

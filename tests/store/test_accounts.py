@@ -193,11 +193,11 @@ def test_states_of_sources(connection: Connection, secret_box: SecretBox) -> Non
     sync_state.write_source_states(
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
-    state = SyncState("token", "fingerprint", NOW)
+    state = SyncState("token", "fingerprint", NOW, total=67)
     contacts.set_sync_state(connection, account.id, Source.CONTACTS, state)
     assert contacts.read_sync_states(connection, account.id)[Source.CONTACTS] == state
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
-    assert contacts.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW)
+    assert contacts.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW, total=67)
     found = accounts.read(connection, account.id)
     assert found is not None
     assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}

@@ -68,6 +68,17 @@ def test_a_first_listing_may_be_incomplete() -> None:
     assert stage.account().warnings == {Source.CONTACTS: {"incomplete": {"listed": 15, "total": 30}}}
 
 
+def test_what_google_counts_is_kept_until_the_next_full_listing() -> None:
+    """An incremental listing counts its changes at most."""
+    stage, _ = stage_with(40)
+    stage.sync(full=True)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    assert stage.sync_states()[Source.CONTACTS].total == 40
+    stage.sync(full=True)
+    assert stage.sync_states()[Source.CONTACTS].total == 41
+
+
 def test_who_is_missing_in_two_full_listings_in_a_row_is_removed() -> None:
     """The first listing removes nobody, a delta in between neither; an appearance in between begins anew."""
     stage, _ = stage_with(40)

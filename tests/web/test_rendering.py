@@ -15,6 +15,7 @@ from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.lookup import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
+from ldapgw.store.contacts import SyncState
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import error_pages
@@ -398,6 +399,17 @@ def test_a_revoked_access_is_over() -> None:
     assert [words for words in ("until you disconnect", "until you end it", "Your contacts on") if words in text] == []
     assert "Your contacts access ended" in text
     assert "Lasts ended on " in text
+
+
+def test_what_google_counted_in_each_source() -> None:
+    """Where Google said it, and for sources that are synced."""
+    counted = {Source.CONTACTS: SyncState("token", "", NOW, total=4704), Source.DIRECTORY: SyncState("token", "", NOW)}
+    account = replace(ACCOUNT, sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.ON})
+    text = shown(account, sync_states=counted).text
+    assert "Your contacts Google counted 4,704 contacts on 21 September 2026 . on" in text
+    assert "Company directory on" in text
+    lost = replace(account, sources={Source.CONTACTS: SourceState.NOT_GRANTED})
+    assert "Google counted" not in shown(lost, sync_states=counted).text
 
 
 def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any], by_link: bool = False) -> Reader:
