@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -172,7 +173,9 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
 def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> None:
     """Each has its place on the page, and its own sharing and end."""
     here = window(language)
-    shared, private = (here.page.get_by_role("radio", name=here.say(one), exact=False) for one in ("Shared", "Private"))
+    shared, private = (
+        here.page.get_by_role("radio", name=re.compile(rf"^{here.say(one)}")) for one in ("Shared", "Private")
+    )
     here.connect(CAROL)
     here.consent(here.popup("Add another Google account"), "ivo@acme.example")
     accounts = here.page.get_by_role("navigation", name=here.say("Google accounts")).get_by_role("link")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     assert "555" not in here.page.url.removeprefix(here.site.page)
 
     here.press("Choose who sees these contacts")
-    here.page.get_by_role("radio", name=here.say("Shared")).check()
+    here.page.get_by_role("radio", name=re.compile(rf"^{here.say('Shared')}")).check()
     here.press("Save")
     expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing is in effect now."))
     here.press("Troubleshoot")

@@ -173,7 +173,7 @@ def test_bars_say_by_height_what_they_say_by_color() -> None:
         ),
         (
             SyncAttempt(0, NOW, 0.0, is_full=False, figures=SyncFigures(), error="network", is_postponed=True),
-            "Verschoben: Google war nicht zu erreichen.",
+            "Aufgeschoben: Google war nicht zu erreichen.",
         ),
     ],
     ids=["nothing", "changes", "failure", "postponed"],
