@@ -92,7 +92,7 @@ def test_favourites_and_blocked_contacts(books: Gateway) -> None:
 
 def examples() -> list[tuple[str, str]]:
     """The commands of the documentation, each with what it prints."""
-    blocks = rst.literal_blocks(rst.section(PAGE, "Three calls"))
+    blocks = rst.literal_blocks(rst.section(PAGE, "Three examples"))
     return [tuple(block.removeprefix("$ ldapgw ").split("\n", 1)) for block in blocks]
 
 

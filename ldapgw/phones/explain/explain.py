@@ -234,7 +234,7 @@ def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:
     if not isinstance(plan, AndQuery):
         return f"{_describe(plan)} ({_count(plan, segments)})"
     counted = sorted((_count(query, segments), _describe(query)) for query in plan.queries)
-    return "the rarest of: " + "; ".join(f"{text} ({count})" for count, text in counted)
+    return "the smallest set of: " + "; ".join(f"{text} ({count})" for count, text in counted)
 
 
 def _count(plan: Query, segments: Iterable[Segment]) -> int:
@@ -244,11 +244,11 @@ def _count(plan: Query, segments: Iterable[Segment]) -> int:
 def _describe(plan: Query) -> str:
     match plan:
         case None:
-            return "no index helps: each entry is looked at"
+            return "every entry, because no index fits this filter"
         case AndQuery(queries):
-            return "the rarest of: " + ", ".join(map(_describe, queries))
+            return f"the smallest set of ({'; '.join(map(_describe, queries))})"
         case OrQuery(queries):
-            return _join_by_kind(map(_kind_and_text, queries)) if queries else "nothing can have that"
+            return _join_by_kind(map(_kind_and_text, queries)) if queries else "nothing, because no entry can match"
         case _:
             return _join_by_kind([_kind_and_text(plan)])
 
@@ -258,7 +258,7 @@ def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
     texts_by_kind: dict[str, list[str]] = {}
     for kind, text in sorted(parts):
         texts_by_kind.setdefault(kind, []).append(text)
-    return ", ".join(f"{kind} {_join_texts(texts)}".rstrip() for kind, texts in texts_by_kind.items())
+    return ", or ".join(f"{kind} {_join_texts(texts)}".rstrip() for kind, texts in texts_by_kind.items())
 
 
 def _join_texts(texts: Sequence[str]) -> str:
@@ -289,7 +289,7 @@ def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
     if field == "P":
         return "entries that have the attribute", ""
     if field == "C":
-        return "entries of the object class", ""
+        return "entries with the object class", ""
     field_name = _INDEX_FIELDS.get(field, "numbers")
     if kind == "t":
         return f"{field_name} with", text

@@ -355,14 +355,18 @@ class MissFinder:
             "sharing": "callers" if self._is_number else "shared",
         }
         message = Phrase(texts.message, values)
+        advice = Phrase(self._advice(cause.reason, book), values)
         if access in _ACCESS_REASONS and cause.reason not in _ACCESS_REASONS.values():
-            message = Phrase(
-                "%(one)s %(other)s", {"one": message, "other": Phrase(ACCESS_TEXTS[_ACCESS_REASONS[access]], values)}
-            )
-        advice = texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
-        if cause.reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
-            advice = OWN_BOOK_ADVICE
-        return MissedContact(cause.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, values))
+            hidden = _ACCESS_REASONS[access]
+            message = _two_sentences(message, Phrase(ACCESS_TEXTS[hidden], values))
+            advice = _two_sentences(advice, Phrase(self._advice(hidden, book), values))
+        return MissedContact(cause.reason, name_of(entry), entry.dn, book.name, message, advice)
+
+    def _advice(self, reason: MissReason, book: Book) -> str:
+        if reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
+            return OWN_BOOK_ADVICE
+        texts = REASON_TEXTS[reason]
+        return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
         """Yield one anonymous miss if some private book has a whole number of the filter.
@@ -380,6 +384,10 @@ class MissFinder:
                 )
                 yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, number, ""), miss)
                 return
+
+
+def _two_sentences(one: Phrase, other: Phrase) -> Phrase:
+    return Phrase("%(one)s %(other)s", {"one": one, "other": other})
 
 
 def _whole_numbers(search_filter: Filter) -> Iterator[Filter]:

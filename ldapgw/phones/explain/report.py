@@ -30,7 +30,7 @@ _BOOKS = {
     BookAccess.SHARED: "{name} (shared)",
     BookAccess.GROUP: "{name} (shared with a group)",
     BookAccess.DIRECTORY: "{name} (the Workspace directory)",
-    BookAccess.CALLERS: "{name} (callers' names alone)",
+    BookAccess.CALLERS: "{name} (callers' names only)",
 }
 
 # Books in the line for people; the JSON object has all.
@@ -66,10 +66,10 @@ def report_lines(explanation: Explanation) -> Iterator[str]:
     if explanation.query.kind is not QueryKind.FILTER:
         yield f"Sent as    {explanation.filter}"
     yield f"Tried as   {_tried(explanation)}"
-    yield f"Below      {explanation.base}"
+    yield f"Base       {explanation.base}"
     yield f"Searched in  {_books(explanation.books)}"
     if explanation.plan:
-        yield f"Found by   {explanation.plan}"
+        yield f"Looked up  {explanation.plan}"
     yield from _matches(explanation)
     yield from _misses(explanation)
     if explanation.notes:
@@ -84,8 +84,8 @@ def _tried(explanation: Explanation) -> str:
     if explanation.keypad:
         variants.append("the letters on these keys")
     if not explanation.lenient:
-        variants.append("it stands, by the letter of RFC 4517")
-    return ", ".join(variants) or "it stands"
+        variants.append("typed, by the strict rules of RFC 4517")
+    return ", ".join(variants) or "typed"
 
 
 def _books(books: Sequence[SearchedBook]) -> str:
@@ -100,7 +100,7 @@ def _matches(explanation: Explanation) -> Iterator[str]:
     if not explanation.entry_count:
         yield "Found: nothing."
         return
-    more = "" if explanation.complete else ", and there are more: a limit has cut the answer"
+    more = "" if explanation.complete else ", and there are more: the answer reached a limit"
     yield f"Found: {explanation.entry_count}{more}."
     for match in explanation.matches:
         flags = "".join(f", {flag}" for flag in _flags(match))

@@ -199,13 +199,13 @@ OWN_BOOK_ADVICE = gettext_noop("This contact is yours. If you share your contact
 # Added to the text of another reason if the book hides the contact as well.
 ACCESS_TEXTS: Mapping[MissReason, str] = {
     MissReason.PRIVATE_BOOK: gettext_noop(
-        "The contact is also in the private book of %(book)s, which this phone can’t see."
+        "In addition, the contact is in the private book of %(book)s, which this phone can’t see."
     ),
     MissReason.GROUP_BOOK: gettext_noop(
-        "The contact is also in the book of %(book)s, which is shared only with the group %(group)s."
+        "In addition, the contact is in the book of %(book)s, which is shared only with the group %(group)s."
     ),
     MissReason.CALLERS_BOOK: gettext_noop(
-        "The contact is also in the book of %(book)s, which only gives other phones callers’ names."
+        "In addition, the contact is in the book of %(book)s, which only gives other phones callers’ names."
     ),
 }
 

@@ -264,8 +264,9 @@ def test_what_hides_a_contact_besides(desk: PhoneView) -> None:
     [told] = [miss for miss in explained("0171 7654390", desk).misses if miss.name == "Karla Kolumna"]
     assert str(told.message) == (
         f"The contact has mobile +491717654399. The difference: the last digit. "
-        f"The contact is also in the private book of {DAVE}, which this phone can’t see."
+        f"In addition, the contact is in the private book of {DAVE}, which this phone can’t see."
     )
+    assert str(told.advice).endswith(f" To let all phones find the contact, run: ldapgw share {DAVE} callers")
 
 
 def test_who_is_found_is_no_miss_and_hides_what_is_merely_like(desk: PhoneView) -> None:

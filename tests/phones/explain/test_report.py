@@ -13,9 +13,7 @@ from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE
 from tests.support.phonebook.explain import ALICE, BOB, CAROL, DAVE, explained, sight
 
-BOOKS = (
-    f"{ALICE} (the phone's own), {BOB} (shared), directory (the Workspace directory), {CAROL} (callers' names alone)"
-)
+BOOKS = f"{ALICE} (the phone's own), {BOB} (shared), directory (the Workspace directory), {CAROL} (callers' names only)"
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +29,10 @@ def test_a_name_for_people(desk: PhoneView) -> None:
 Asked for  the name mueller
 Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
 Tried as   “mueller”, “muller”
-Below      {BASE}
+Base       {BASE}
 Searched in  {BOOKS}
-Found by   the rarest of: names that begin with "mueller" or "muller", \
-other words that begin with "mueller" or "muller" (7); entries of the object class (8)
+Looked up  the smallest set of: names that begin with "mueller" or "muller", \
+or other words that begin with "mueller" or "muller" (7); entries with the object class (8)
 
 Found: 1.
   Hans Müller, in {ALICE}
@@ -68,9 +66,9 @@ def test_a_number_for_people(desk: PhoneView) -> None:
 Asked for  the number 0301234599
 Sent as    (|(telephoneNumber=0301234599)(mobile=0301234599)(homePhone=0301234599))
 Tried as   +49301234599
-Below      {BASE}
+Base       {BASE}
 Searched in  {BOOKS}
-Found by   numbers that end in "1234599" (0)
+Looked up  numbers that end in "1234599" (0)
 
 Found: nothing.
 
@@ -82,7 +80,9 @@ Similar contacts that were not found:
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
   Hans Müller, in {DAVE}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits. \
-The contact is also in the private book of {DAVE}, which this phone can’t see.
+In addition, the contact is in the private book of {DAVE}, which this phone can’t see.
+    → If that’s the caller’s company, add this number in Google Contacts. \
+To let all phones find the contact, run: ldapgw share {DAVE} callers
 
 Good to know:
   The last sync of {BOB} failed. Google rejects it.
@@ -98,17 +98,17 @@ Good to know:
     ("asked", "line"),
     [
         ("(cn=685*)", "Tried as   “685”, the letters on these keys"),
-        ("(cn=*)", "Tried as   it stands"),
+        ("(cn=*)", "Tried as   typed"),
         ("(cn=*)", "Asked for  the filter (cn=*)"),
-        ("(&)", "Found by   no index helps: each entry is looked at (8)"),
-        ("(|)", "Found by   nothing can have that (0)"),
-        ("(cn=2*)", 'Found by   names that begin with "2" or "a" or "b" or "c" (2)'),
-        ("(cn=28*)", 'Found by   names that begin with "28" or "2t" or "2u" or "2v" or 12 more (0)'),
+        ("(&)", "Looked up  every entry, because no index fits this filter (8)"),
+        ("(|)", "Looked up  nothing, because no entry can match (0)"),
+        ("(cn=2*)", 'Looked up  names that begin with "2" or "a" or "b" or "c" (2)'),
+        ("(cn=28*)", 'Looked up  names that begin with "28" or "2t" or "2u" or "2v" or 12 more (0)'),
         ("(&(telephoneNumber=*)(sn=stumm*))",
-         'Found by   the rarest of: names that begin with "stumm" (1); entries that have the attribute (7)'),
+         'Looked up  the smallest set of: names that begin with "stumm" (1); entries that have the attribute (7)'),
         ("(|(mail=x*)(&(sn=stumm*)(cn=karin*)))",
-         'Found by   mail addresses that begin with "x", the rarest of: names that begin with "stumm", '
-         'names that begin with "karin" (1)'),
+         'Looked up  mail addresses that begin with "x", or the smallest set of (names that begin with "stumm"; '
+         'names that begin with "karin") (1)'),
         ("(cn=685*)", "    These keys spell “mul” in cn “Ann Mulligan”."),
         ("tanaka", "    Another form of cn, sn matches: “tanaka tarou”."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the prefix for an outside line)"),
@@ -135,11 +135,11 @@ def test_what_is_cut_is_said(desk: PhoneView) -> None:
         told, entry_count=9, books=(SearchedBook(BOB, BookAccess.SHARED),) * 12, plan="an index", lenient=False
     )
     shown = list(report_lines(cut))
-    assert "Found: 9, and there are more: a limit has cut the answer." in shown
+    assert "Found: 9, and there are more: the answer reached a limit." in shown
     assert "  … and 6 more." in shown
     assert "  … and 1 more." in shown
-    assert "Found by   an index" in shown
-    assert "Tried as   it stands, by the letter of RFC 4517" in shown
+    assert "Looked up  an index" in shown
+    assert "Tried as   typed, by the strict rules of RFC 4517" in shown
     assert next(line for line in shown if line.startswith("Searched in")).endswith(f"{BOB} (shared), and 2 more")
     assert "Searched in  no phone book (this phone can’t see any)" in list(report_lines(replace(told, books=())))
 
@@ -189,8 +189,9 @@ def test_the_object(desk: PhoneView) -> None:
                 "dn": f"uid=iwan,ou={CAROL},{BASE}",
                 "book": CAROL,
                 "message": "The contact has mobile +491717654321. The difference: the last 2 digits. "
-                f"The contact is also in the book of {CAROL}, which only gives other phones callers’ names.",
-                "advice": "If that’s the caller’s company, add this number in Google Contacts.",
+                f"In addition, the contact is in the book of {CAROL}, which only gives other phones callers’ names.",
+                "advice": "If that’s the caller’s company, add this number in Google Contacts. "
+                f"To share these contacts with all phones, run: ldapgw share {CAROL} shared",
             },
         ],
         "more_misses": 0,
