@@ -69,7 +69,7 @@ _MESSAGES: Mapping[str, str] = {
         "then, the contacts stay as they are."
     ),
     "scope_missing": gettext_noop(
-        "The checkbox for contacts wasn’t ticked at Google. Reconnect %(address)s on %(page)s and tick “See and "
+        "The checkbox for contacts wasn’t checked at Google. Reconnect %(address)s on %(page)s and check “See and "
         "download your contacts”."
     ),
     "client_rejected": gettext_noop(
@@ -155,11 +155,11 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "this; the gateway’s log has the details. Phones still find the contacts from the last sync."
     ),
     ("scope_missing", "directory"): gettext_noop(
-        "The checkbox for the company directory wasn’t ticked at Google. Reconnect %(address)s on %(page)s and "
-        "tick “See and download your organization’s Google Workspace directory”."
+        "The checkbox for the company directory wasn’t checked at Google. Reconnect %(address)s on %(page)s and "
+        "check “See and download your organization’s Google Workspace directory”."
     ),
     ("scope_missing", "other_contacts"): gettext_noop(
-        "The checkbox for “Other contacts” wasn’t ticked at Google. Reconnect %(address)s on %(page)s and tick "
+        "The checkbox for “Other contacts” wasn’t checked at Google. Reconnect %(address)s on %(page)s and check "
         "“See and download contact info automatically saved in your “Other contacts””."
     ),
     ("suspicious_shrink", "directory"): gettext_noop(

@@ -78,7 +78,7 @@ def reminder(account: Account, now: float) -> Translatable:
     if account.error is not None and account.error.code in _OWNER_ERRORS:
         return {
             "consent_revoked": gettext_noop("needs to reconnect"),
-            "scope_missing": gettext_noop("needs to tick the checkbox for contacts"),
+            "scope_missing": gettext_noop("needs to check the box for contacts"),
             "suspicious_shrink": gettext_noop("needs to confirm that many contacts may be removed"),
         }[account.error.code]
     expiry = account.refresh_expires_at

@@ -397,20 +397,20 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
     boxes = [CONSENT_CHECKBOXES[source] for source in missing]
     text = (
         gettext_noop(
-            "On Google’s page, you didn’t tick “%(box)s”. Without this access, there’s nothing to sync, so nothing "
+            "On Google’s page, you didn’t check “%(box)s”. Without this access, there’s nothing to sync, so nothing "
             "was saved."
         )
         if len(boxes) == 1
         else gettext_noop(
-            "On Google’s page, you didn’t tick any checkbox. Without access, there’s nothing to sync, so nothing was "
+            "On Google’s page, you didn’t check any box. Without access, there’s nothing to sync, so nothing was "
             "saved."
         )
     )
     return ErrorPage(
         403,
-        gettext_noop("A checkbox wasn’t ticked"),
+        gettext_noop("A checkbox wasn’t checked"),
         Phrase(text, {"box": Phrase(boxes[0])}),
-        (gettext_noop("Google’s checkboxes are empty at first. Try again, tick the checkbox, then choose Continue."),),
+        (gettext_noop("Google’s checkboxes are empty at first. Try again, check the box, then choose Continue."),),
         (_AGAIN, _BACK),
     )
 

@@ -138,7 +138,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     here.open()
     google = here.popup()
     here.consent(google, "hanna@acme.example", [Source.DIRECTORY])
-    here.waits_for(here.say("A checkbox wasn’t ticked"), google)
+    here.waits_for(here.say("A checkbox wasn’t checked"), google)
     expect(google.locator("main")).to_contain_text(here.say(error_pages.CONSENT_CHECKBOXES[Source.CONTACTS]))
     here.press("Try again", google)
     here.consent(google, "hanna@acme.example", [Source.CONTACTS])

@@ -187,7 +187,7 @@ def unticked(here: Window) -> None:
     here.open()
     google = here.popup()
     here.consent(google, "willi@acme.example", [Source.DIRECTORY])
-    here.waits_for(here.say("A checkbox wasn’t ticked"), google)
+    here.waits_for(here.say("A checkbox wasn’t checked"), google)
     here.page = google
 
 

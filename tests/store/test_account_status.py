@@ -151,14 +151,14 @@ TOLD = {
     "a box of another source": (
         ErrorStatus("scope_missing", NOW, facts={"source": "directory"}),
         FINE,
-        "The checkbox for the company directory wasn’t ticked at Google. Reconnect alice@acme.example on "
-        f"{PAGE} and tick “See and download your organization’s Google Workspace directory”.",
+        "The checkbox for the company directory wasn’t checked at Google. Reconnect alice@acme.example on "
+        f"{PAGE} and check “See and download your organization’s Google Workspace directory”.",
     ),
     "a box of other contacts": (
         ErrorStatus("scope_missing", NOW, facts={"source": "other_contacts"}),
         FINE,
-        f"The checkbox for “Other contacts” wasn’t ticked at Google. Reconnect alice@acme.example on {PAGE} "
-        "and tick “See and download contact info automatically saved in your “Other contacts””.",
+        f"The checkbox for “Other contacts” wasn’t checked at Google. Reconnect alice@acme.example on {PAGE} "
+        "and check “See and download contact info automatically saved in your “Other contacts””.",
     ),
     "an API that is off": (
         ErrorStatus("api_disabled", NOW, "https://console.example/x"),

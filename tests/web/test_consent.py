@@ -202,7 +202,7 @@ def test_the_box_for_contacts_was_not_ticked() -> None:
     stage = Stage(tenants=(ALL_SOURCES,))
     visit = stage.browser().consent(tick=[SCOPE_OF[Source.DIRECTORY]])
     assert visit.status == 403
-    assert "you didn’t tick “See and download your contacts”" in visit.body
+    assert "you didn’t check “See and download your contacts”" in visit.body
     assert '<a class="button" href="/acme/connect">Try again</a>' in visit.body
     assert stage.accounts() == ()
     assert not any(stage.world.grants.granted_scopes(grantee) for grantee in _grantees(stage, ALICE))

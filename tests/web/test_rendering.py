@@ -322,8 +322,8 @@ def test_the_welcome_names_the_boxes_in_googles_words() -> None:
     text = Reader(welcome(replace(ACME, sources=tuple(Source)))).text
     assert "See and download your contacts" in text
     assert "See and download your organization’s Google Workspace directory" in text
-    assert "Please tick them" in text
-    assert "Please tick them" not in Reader(welcome(ACME)).text
+    assert "Please check them" in text
+    assert "Please check them" not in Reader(welcome(ACME)).text
 
 
 def test_every_note_and_state_is_a_sentence() -> None:
