@@ -117,5 +117,5 @@ def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[Chec
 
 def _check_key_permissions(file: str) -> CheckResult:
     if Path(file).stat().st_mode & 0o007:
-        return CheckResult(CheckStatus.WARNING, file, f"everybody may read the private key; run: chmod o= {file}")
+        return CheckResult(CheckStatus.WARNING, file, f"everybody can read the private key; run: chmod o= {file}")
     return CheckResult(CheckStatus.OK, file, "readable")

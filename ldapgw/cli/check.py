@@ -116,7 +116,7 @@ def _configuration(site: Site) -> CheckResult:
     file = Path(site.file)
     has_secret = any(tenant.client_secret and not tenant.client_secret_file for tenant in site.config.tenant)
     if has_secret and file.stat().st_mode & 0o007:
-        message = f"has a client_secret, and everybody may read it; run: chmod 640 {file}"
+        message = f"has a client_secret, and everybody can read it; run: chmod 640 {file}"
         return CheckResult(CheckStatus.WARNING, f"configuration {file}", message)
     return CheckResult(CheckStatus.OK, f"configuration {file}")
 

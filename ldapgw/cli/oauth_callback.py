@@ -62,7 +62,7 @@ async def wait_for_browser(
                 if interface == "127.0.0.1":
                     reason = getattr(error.socketError, "strerror", "")
                     raise UserError(
-                        f"port {port} of localhost cannot be listened on: {reason}; choose another one with --port, or "
+                        f"cannot listen on port {port} of localhost: {reason}; choose another one with --port, or "
                         "use --paste"
                     ) from None
         announce()

@@ -97,9 +97,7 @@ def _folder(path: Path, *, may_create: bool) -> CheckResult:
     if not os.access(path, os.F_OK):
         return CheckResult(CheckStatus.FAILED, f"state_dir {path}", "cannot be looked into by this user")
     if path.stat().st_mode & 0o007:
-        return CheckResult(
-            CheckStatus.FAILED, f"state_dir {path}", f"everybody may look into it; run: chmod 700 {path}"
-        )
+        return CheckResult(CheckStatus.FAILED, f"state_dir {path}", f"everybody can read it; run: chmod 700 {path}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return CheckResult(CheckStatus.FAILED, f"state_dir {path}", "cannot be written to by this user")
     return CheckResult(CheckStatus.OK, f"state_dir {path}", "can be written to")
@@ -189,7 +187,7 @@ def _version(item: str, revision: object) -> CheckResult:
         return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
     if revision in older:
         return CheckResult(
-            CheckStatus.WARNING, item, "is of an older version; will be brought up to date, and a copy kept"
+            CheckStatus.WARNING, item, "is from an older version; the next start upgrades it and keeps a copy"
         )
     if revision != newest:
         return CheckResult(CheckStatus.FAILED, item, "was made by another version of ldapgw; install that version")

@@ -342,7 +342,7 @@ def shown_name(name: str) -> str:
 
 def _log_refusals(line: LogLine) -> None:
     log.info(
-        "wrong password of phone {phone} from {address}" + (", {count} times" if line.count > 1 else ""),
+        "wrong password for phone {phone} from {address}" + (", {count} times" if line.count > 1 else ""),
         phone=line.kind,
         address=line.origin,
         count=line.count,

@@ -143,9 +143,9 @@ def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *,
     try:
         _remove_accounts(file, disconnected)
     except (sqlite3.Error, StoreError) as error:
-        return f"cannot be cleaned of disconnected accounts: {error}"
+        return f"may have data of disconnected accounts: {error}"
     except OSError as error:
-        return f"cannot be cleaned of disconnected accounts: {error.strerror}"
+        return f"may have data of disconnected accounts: {error.strerror}"
     return ""
 
 

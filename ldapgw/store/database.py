@@ -227,7 +227,7 @@ def is_current(connection: Connection, database: Database) -> bool:
             f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed"
         )
     if stored is not None and stored.copied_from is not None and database.unfinished_copy_of is None:
-        raise StoreError(f"{database.name}: a copy into it has not ended; run the same ldapgw database copy again")
+        raise StoreError(f"{database.name}: a copy into it was not finished; run the same ldapgw database copy again")
     return found is not None and found not in known[1:]
 
 

@@ -31,7 +31,7 @@ def prepare_state_dir(path: Path, *, create: bool = True) -> None:
     except OSError as error:
         raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}", is_setting=True) from None
     if mode & 0o007:
-        raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}", is_setting=True)
+        raise StoreError(f"state_dir = {path}: everybody can read it; run: chmod 700 {path}", is_setting=True)
     is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
     if not os.access(path, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
         raise StoreError(f"state_dir = {path}: cannot be written to by this user", is_setting=True)

@@ -123,7 +123,7 @@ def read_keys(path: Path) -> list[bytes]:
     except OSError as error:
         raise StoreError(f"{path}: the key file cannot be read: {error.strerror}") from None
     if mode & 0o077:
-        raise StoreError(f"{path}: others may read the key file; run: chmod 600 {path}")
+        raise StoreError(f"{path}: other users can read the key file; run: chmod 600 {path}")
     try:
         MultiFernet([Fernet(key) for key in keys])
     except ValueError:

@@ -128,7 +128,7 @@ class SqliteDatabase(Database):
             raise self._why_read_only
         if not is_current:
             why = self._why_read_only.problems[0]
-            raise StoreError(f"{why}; it is of an older version, which cannot be served before it is upgraded")
+            raise StoreError(f"{why}; the database is from an older version and must be upgraded first")
 
     @property
     def is_read_only(self) -> bool:

@@ -169,14 +169,14 @@ def empty(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("trouble", "item", "state", "message"),
     [
-        (lambda g: g.state_dir.chmod(0o755), "state_dir state", "failed", "everybody may look into it; run: chmod 700"),
+        (lambda g: g.state_dir.chmod(0o755), "state_dir state", "failed", "everybody can read it; run: chmod 700"),
         (damage, "database state/ldapgw.db", "failed", "cannot be used: file is not a database"),
         (empty, "database state/ldapgw.db", "ok", "is empty; will be set up"),
         (
             lambda g: (g.state_dir / "ldapgw.key").chmod(0o644),
             "key file state/ldapgw.key",
             "failed",
-            "others may read the key file; run: chmod 600",
+            "other users can read the key file; run: chmod 600",
         ),
         (
             lambda g: (g.state_dir / "ldapgw.key").unlink(),
@@ -202,7 +202,7 @@ def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypa
     known = revisions()
     monkeypatch.setattr(state_dir, "revisions", lambda: ("9999", *known))
     told = found(gateway)["database state/ldapgw.db"]
-    assert told == ("warning", "is of an older version; will be brought up to date, and a copy kept")
+    assert told == ("warning", "is from an older version; the next start upgrades it and keeps a copy")
 
 
 def test_a_database_of_another_kind(gateway: Gateway) -> None:
@@ -258,7 +258,7 @@ def test_a_key_that_everybody_may_read(gateway: Gateway, key: ec.EllipticCurvePr
     """A warning: it works, but should not stay."""
     write_pair(gateway, key)
     (gateway.folder / "key.pem").chmod(0o644)
-    assert found(gateway)["key.pem"] == ("warning", "everybody may read the private key; run: chmod o= key.pem")
+    assert found(gateway)["key.pem"] == ("warning", "everybody can read the private key; run: chmod o= key.pem")
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_a_configuration_that_everybody_may_read(gateway: Gateway, mode: int, se
     inline = 'client_id = "client"\nclient_secret = "secret"\n'
     gateway.write((HEAD + ACME) if secret else (HEAD + ACME).replace(inline, ""))
     gateway.file.chmod(mode)
-    told = "has a client_secret, and everybody may read it; run: chmod 640 ldapgw.toml"
+    told = "has a client_secret, and everybody can read it; run: chmod 640 ldapgw.toml"
     assert found(gateway)["configuration ldapgw.toml"] == (state, told if state == "warning" else "")
 
 

@@ -166,7 +166,7 @@ def test_a_state_folder_that_everybody_sees_is_refused(gateway: Gateway) -> None
     """Before anything is written into it."""
     gateway.state_dir.mkdir(mode=0o755)
     gateway.state_dir.chmod(0o755)
-    assert "everybody may look into it" in gateway.refused("phones", "add", "desk1")
+    assert "everybody can read it" in gateway.refused("phones", "add", "desk1")
     assert list(gateway.state_dir.iterdir()) == []
 
 

@@ -175,7 +175,7 @@ def test_a_store_that_is_older_is_not_served(
         (disk.folder / "ldapgw.pid").touch()
         before = (disk.folder / "ldapgw.db").read_bytes()
         spoil(disk)
-        with pytest.raises(StoreError, match="which cannot be served before it is upgraded") as caught:
+        with pytest.raises(StoreError, match="is from an older version and must be upgraded first") as caught:
             OpenStateDir(disk.folder, "")
         assert len(caught.value.problems) == 1
         assert (disk.folder / "ldapgw.db").read_bytes() == before

@@ -142,7 +142,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     with site.running():
         done = site.ldapgw("connect")
     assert done.returncode == 1
-    assert f"ldapgw: port {site.web_port} of localhost cannot be listened on" in done.stderr
+    assert f"ldapgw: cannot listen on port {site.web_port} of localhost" in done.stderr
     assert "--paste" in done.stderr
     assert done.stdout == ""
 

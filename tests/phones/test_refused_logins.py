@@ -224,8 +224,8 @@ def test_the_log_names_the_phone(scene: Scene) -> None:
     scene.refuse("desk9")
     scene.wait(WRITE_SECONDS)
     assert scene.logged == [
-        "wrong password of phone desk1 from 10.0.0.17, 3 times",
-        "wrong password of phone desk1 from 10.0.0.17, 2 times",
+        "wrong password for phone desk1 from 10.0.0.17, 3 times",
+        "wrong password for phone desk1 from 10.0.0.17, 2 times",
     ]
 
 

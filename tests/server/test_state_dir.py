@@ -131,7 +131,7 @@ def test_root_makes_a_store_for_the_owner_of_the_folder(tmp_path: Path) -> None:
 LOST_KEYS = {
     "missing": (lambda key: key.unlink(), "the key file is missing"),
     "another": (lambda key: key.write_bytes(Fernet.generate_key()), "does not fit the key file"),
-    "open to others": (lambda key: key.chmod(0o644), "others may read the key file"),
+    "open to others": (lambda key: key.chmod(0o644), "other users can read the key file"),
 }
 
 

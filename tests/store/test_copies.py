@@ -156,7 +156,7 @@ def test_a_copy_that_cannot_be_cleaned_is_deleted(database: Database, damage: Ca
     assert clean(database) == []
     disconnect(database)
     [line] = clean(database)
-    assert line.startswith(f"{path}: is deleted, because it cannot be cleaned of disconnected accounts: ")
+    assert line.startswith(f"{path}: is deleted, because it may have data of disconnected accounts: ")
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(path.name)] == []
 
 
@@ -168,7 +168,7 @@ def test_a_copy_that_cannot_be_deleted_is_told_and_the_others_are_cleaned(databa
     os.utime(stuck, (NOW, NOW))
     disconnect(database)
     [line] = clean(database)
-    assert line.startswith(f"{stuck}: cannot be cleaned of disconnected accounts: ")
+    assert line.startswith(f"{stuck}: may have data of disconnected accounts: ")
     assert ", and cannot be deleted: " in line
     assert all(GOES not in path.read_bytes() for path in copies)
 

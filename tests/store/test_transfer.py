@@ -94,7 +94,9 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
             try:
                 rows = transfer.resume_copy(source, target, kill_after)
             except Killed:
-                with pytest.raises(StoreError, match="a copy into it has not ended; run the same ldapgw database copy"):
+                with pytest.raises(
+                    StoreError, match="a copy into it was not finished; run the same ldapgw database copy"
+                ):
                     server.open()
     assert copied == [table.name for table in transfer.TABLES]
     target.run(transfer.mark_complete)
@@ -196,5 +198,5 @@ def test_an_empty_target_is_marked_before_it_has_tables() -> None:
         target.unfinished_copy_of = "another"
         target.open()
         assert target.run(transfer.is_unfinished)
-        with closing(database_at(target.engine.url)) as gateway, pytest.raises(StoreError, match="has not ended"):
+        with closing(database_at(target.engine.url)) as gateway, pytest.raises(StoreError, match="was not finished"):
             gateway.open()
