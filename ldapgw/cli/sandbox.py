@@ -39,7 +39,7 @@ def sandbox(port: int, people: str | None) -> None:
         listening = reactor.listenTCP(port, Site(sandbox_resource(world)), interface=_HOST)
     except CannotListenError as error:
         reason = getattr(error.socketError, "strerror", "")
-        raise UserError(f"--port {port}: cannot listen on this port: {reason}") from None
+        raise UserError(f"--port {port}: cannot listen: {reason}") from None
     world.issuer = f"http://{_HOST}:{listening.getHost().port}"
     click.echo(_announcement(world.issuer))
     reactor.run()

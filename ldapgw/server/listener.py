@@ -204,7 +204,7 @@ class Listener(Service):
         error = failure.value
         reason = error.socketError if isinstance(error, CannotListenError) else error
         text = getattr(reason, "strerror", None) or "is not an address of this machine"
-        self._problem = f"{self._name}: cannot listen on this address: {text}"
+        self._problem = f"{self._name}: cannot listen: {text}"
         if not self._starting:
             log.error("{problem}", problem=self._problem)
 
@@ -276,7 +276,7 @@ def open_shared_ports(config: Config, count: int) -> tuple[Mapping[str, socket.s
                 opened[process][endpoint] = one
         except OSError as error:
             text = os.strerror(error.errno or 0)
-            raise UserError(f'{setting} "{endpoint}": cannot listen on this address: {text}', is_setting=True) from None
+            raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None
     return opened
 
 

@@ -402,8 +402,7 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
         )
         if len(boxes) == 1
         else gettext_noop(
-            "On Google’s page, you didn’t check any box. Without access, there’s nothing to sync, so nothing was "
-            "saved."
+            "On Google’s page, you didn’t check any box. Without access, there’s nothing to sync, so nothing was saved."
         )
     )
     return ErrorPage(

@@ -325,7 +325,7 @@ def test_a_daemon_whose_port_is_taken_ends(served: Site, tmp_path: Path) -> None
     command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(other.file)]
     refused = Process(command, tmp_path / "daemon.log", tmp_path)
     assert refused.wait() == 1
-    assert "cannot listen on this address" in refused.said
+    assert "cannot listen" in refused.said
     wait_until(lambda: f"(in {other.file})" in logfile.read_text(), "the daemon has logged it")
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
 
@@ -353,8 +353,8 @@ def test_a_port_that_is_taken_is_one_line(served: Site, tmp_path: Path) -> None:
         assert refused.wait() == 1
         assert "Traceback" not in refused.said
         endpoint = f"tcp:{served.ldap_port}:interface=127.0.0.1"
-        assert f'ldapgw: {other.file}: ldap.listen "{endpoint}": cannot listen on this address: ' in refused.said
-        assert refused.said.count("cannot listen on this address") == 1
+        assert f'ldapgw: {other.file}: ldap.listen "{endpoint}": cannot listen: ' in refused.said
+        assert refused.said.count("cannot listen") == 1
 
 
 def test_a_bad_configuration_is_a_line_a_problem(bare: Site) -> None:

@@ -99,7 +99,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield from _section("If it doesn't work")
     yield "* Look at the last searches on the phone's page: they have a hint when a setting is wrong."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
-    yield "* `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__ says how to fix problems of some models."
+    yield "* `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__ lists problems and fixes."
 
 
 def _screen(vendor: Vendor) -> Iterator[str]:
