@@ -53,8 +53,8 @@ def _index_lines() -> Iterator[str]:
     yield ".. Written by scripts/vendor-pages."
     yield ""
     yield from _title("Set up a phone")
-    yield "Each page has the menus of the phone, an example of the settings, and what there is to know."
-    yield "Your own phone's settings, with its password, are on its page on the gateway."
+    yield "Each page describes the phone's menus, shows an example of the settings, and lists known limitations."
+    yield "The settings for your own phone, with its password, are on the phone's page on the gateway."
     yield ""
     for vendor in VENDORS.values():
         yield (
@@ -63,8 +63,8 @@ def _index_lines() -> Iterator[str]:
             else (f"* `{vendor.title} <vendors/{vendor.key}.rst>`__")
         )
     yield ""
-    yield "`Phones <../reference/phones.rst#models>`__ compares them in a table."
-    yield "Phones that can't search LDAP may take an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
+    yield "`Phones <../reference/phones.rst#models>`__ compares the vendors in a table."
+    yield "Phones that can't search LDAP may load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
 
 
 def _page(vendor: Vendor) -> str:
@@ -82,7 +82,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
         yield f"The gateway writes the settings into a file, ``{vendor.file}``."
     yield ""
     yield "First `add the phone <../../tutorials/first-phone.rst>`__ on the gateway."
-    yield "The phone's page on the gateway then shows its settings, with the password filled in."
+    yield "The phone's page on the gateway then shows the settings, with the password filled in."
     yield from _section("Steps")
     for at, step in enumerate(vendor.steps, 1):
         yield f"{at}. {_plain(step)}"
@@ -90,14 +90,14 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     if not vendor.steps_verified:
         yield from (
             "",
-            "The menus of your phone may have other names: we haven't found all of them in the vendor's documents.",
+            "The menus of your phone may have other names: we haven't found all names in the vendor's documents.",
         )
         yield "`Tell us how it went <../tell-us.rst>`__."
     yield from _notes(vendor)
     yield from _example(vendor)
     yield from _documents(vendor)
     yield from _section("If it doesn't work")
-    yield "* Look at the last searches on the phone's page: they have a hint when a setting is wrong."
+    yield "* Look at the last searches on the phone's page: a wrong setting has a hint next to the search."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
     yield "* `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__ lists problems and fixes."
 
@@ -105,11 +105,11 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
 def _screen(vendor: Vendor) -> Iterator[str]:
     form = _FORMS.get(vendor.key, "desk")
     yield from ("", f".. image:: ../../images/screen-{form}.png")
-    yield "   :alt: A drawing of a screen: somebody typed mul; the phone lists people called Müller."
+    yield "   :alt: Drawing of a phone's screen: somebody typed mul; the phone lists people called Müller."
     yield from (
         f"   :width: {_WIDTHS[form]}",
         "",
-        "This is a drawing of the result. Your phone's screen looks different.",
+        "This is a drawing of the result. Your phone's screen may look different.",
     )
 
 
@@ -130,7 +130,7 @@ def _notes(vendor: Vendor) -> Iterator[str]:
     if vendor.supported_security == (Security.PLAIN,):
         advice.append(_plain(ADVICE[Advice.PLAIN_ONLY]))
     if vendor.one_number:
-        advice.append("Add it with *one entry per number*: it can dial only one number of a contact.")
+        advice.append("Choose *one entry per number* when you add the phone: it can dial only one number per entry.")
     if vendor.unverified:
         advice.append("Not verified: " + _plain("; ".join(vendor.unverified)) + ".")
     if advice:
@@ -140,7 +140,7 @@ def _notes(vendor: Vendor) -> Iterator[str]:
 
 def _documents(vendor: Vendor) -> Iterator[str]:
     if vendor.documents:
-        yield from _section("Documents of the vendor")
+        yield from _section("The vendor's documents")
     for document in vendor.documents:
         title = _plain(document.title)
         link = f"`{title} <{document.url}>`__" if document.url else title
