@@ -65,7 +65,7 @@ def _section(name: str, values: Mapping[str, str]) -> Element:
 
 # Not verified.
 _STEPS = (
-    gettext_noop("Create a provisioning address for this phone on this page."),
+    gettext_noop("On this phone’s page in the gateway, create a provisioning address."),
     gettext_noop(
         "In Linphone, open Settings > Advanced (on a desktop), or the assistant’s remote provisioning (on a mobile)."
     ),
