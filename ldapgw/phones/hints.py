@@ -512,7 +512,7 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "“%(affix)s” doesn’t seem to belong to the number. Your administrator can have it removed with strip "
         "under [[tenant]]."
     ),
-    Hint.WITHHELD: gettext_noop("The caller withheld the number, so there is no name to show."),
+    Hint.WITHHELD: gettext_noop("The caller hid their number, so there is no name to show."),
     Hint.NOTHING: gettext_noop("Nobody was found."),
 }
 

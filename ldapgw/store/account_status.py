@@ -69,8 +69,8 @@ _MESSAGES: Mapping[str, str] = {
         "then, the contacts stay as they are."
     ),
     "scope_missing": gettext_noop(
-        "The checkbox for contacts wasn’t checked at Google. Reconnect %(address)s on %(page)s and check “See and "
-        "download your contacts”."
+        "The checkbox for contacts wasn’t checked on Google’s page. Reconnect %(address)s on %(page)s and check “See "
+        "and download your contacts”."
     ),
     "client_rejected": gettext_noop(
         "Google rejects the OAuth client of %(tenant)s, so no account can sync. The administrator has to check "
@@ -80,22 +80,25 @@ _MESSAGES: Mapping[str, str] = {
         "The People API isn’t enabled in the Google project of %(tenant)s, so no account can sync. The "
         "administrator has to enable it %(link)s. No one else needs to do anything."
     ),
-    "quota": gettext_noop("Google asks us to slow down, so the next sync comes later. You don’t need to do anything."),
-    "google_unavailable": gettext_noop(
-        "Google has a problem at the moment. We’ll keep trying, so you don’t need to do anything."
+    "quota": gettext_noop(
+        "Google has asked the gateway to slow down, so the next sync is delayed. You don’t need to do anything."
     ),
-    "network": gettext_noop("We can’t reach Google. If this lasts, check the gateway’s network and DNS."),
+    "google_unavailable": gettext_noop(
+        "Google has a problem at the moment. The gateway keeps trying, so you don’t need to do anything."
+    ),
+    "network": gettext_noop("The gateway can’t reach Google. If this lasts, check its network and DNS."),
     "bad_response": gettext_noop(
-        "We couldn’t understand Google’s answer. We’ll keep trying. Please report this if it lasts."
+        "The gateway couldn’t understand Google’s answer, and keeps trying. If this lasts, please report it to the "
+        "developers of ldapgw."
     ),
     "suspicious_shrink": gettext_noop(
         "A sync would remove %(lost)s of %(before)s contacts of %(address)s. If that’s right, confirm it on "
         "%(page)s or with ldapgw sync %(address)s --accept-shrink. Until then, the contacts stay."
     ),
     "google_refused": gettext_noop(
-        "Google refuses access to the contacts of %(address)s. The Contacts service may be off: the Google "
-        "Workspace administrator can turn it on for this user in the Admin console (Apps, Google Workspace, "
-        "Contacts). We try again every hour. Until then, the contacts stay as they are."
+        "Google refuses access to the contacts of %(address)s. The Contacts service may be off: the Google Workspace "
+        "administrator can turn it on for this user in the Admin console (Apps, Google Workspace, Contacts). The "
+        "gateway tries again every hour. Until then, the contacts stay as they are."
     ),
     "internal": gettext_noop(
         "The sync failed because of a problem in the gateway. The gateway’s log has the details. The contacts "
@@ -104,8 +107,8 @@ _MESSAGES: Mapping[str, str] = {
 }
 # An exceeded quota, if Google says which.
 _LIMIT_MESSAGE = gettext_noop(
-    "Google asks us to slow down: we’ve reached the limit %(limit)s of %(metric)s. The next sync comes later. "
-    "You don’t need to do anything."
+    "The gateway reached Google’s limit %(limit)s of %(metric)s, so the next sync is delayed. You don’t need to do "
+    "anything."
 )
 # More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
 _VARIANTS: Mapping[tuple[str, str], str] = {
@@ -133,34 +136,35 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "trusted apps from session control in the Admin console (Security, Google Cloud session control)."
     ),
     ("google_refused", "client"): gettext_noop(
-        "Google says that %(address)s granted access to a different Google client. If the client of %(tenant)s "
-        "has changed, reconnect on %(page)s. We try again every hour. Until then, the contacts stay as they are."
+        "Google says that %(address)s granted access to a different Google client. If the client of %(tenant)s has "
+        "changed, reconnect on %(page)s. The gateway tries again every hour. Until then, the contacts stay as they "
+        "are."
     ),
     ("google_refused", "internal"): gettext_noop(
         "The Google client of %(tenant)s is limited to another Google Workspace, so %(address)s can’t sync. The "
-        "administrator has to set the audience to “External” in the Google console. We try again every hour. "
-        "Until then, the contacts stay as they are."
+        "administrator has to set the audience to “External” in the Google console. The gateway tries again every "
+        "hour. Until then, the contacts stay as they are."
     ),
     ("google_refused", "policy"): gettext_noop(
-        "A rule in the Google Workspace of %(address)s blocks this app. The Workspace administrator has to trust "
-        "it in the Admin console (Security, API controls). We try again every hour. Until then, the contacts stay "
-        "as they are."
+        "A rule in the Google Workspace of %(address)s blocks this app. The Workspace administrator has to trust it "
+        "in the Admin console (Security, API controls). The gateway tries again every hour. Until then, the contacts "
+        "stay as they are."
     ),
     ("bad_response", "token"): gettext_noop(
-        "Google refuses to renew the access of %(address)s and gives the reason “%(word)s”. We’ll keep trying. If "
-        "this lasts, reconnect on %(page)s, and please report it."
+        "Google refuses to renew the access of %(address)s and gives the reason “%(word)s”. The gateway keeps trying. "
+        "If this lasts, reconnect on %(page)s, and please report it to the developers of ldapgw."
     ),
     ("internal", "database"): gettext_noop(
         "The gateway can’t use its database, so nothing can be synced or changed. The administrator has to fix "
         "this; the gateway’s log has the details. Phones still find the contacts from the last sync."
     ),
     ("scope_missing", "directory"): gettext_noop(
-        "The checkbox for the company directory wasn’t checked at Google. Reconnect %(address)s on %(page)s and "
-        "check “See and download your organization’s Google Workspace directory”."
+        "The checkbox for the company directory wasn’t checked on Google’s page. Reconnect %(address)s on %(page)s "
+        "and check “See and download your organization’s Google Workspace directory”."
     ),
     ("scope_missing", "other_contacts"): gettext_noop(
-        "The checkbox for “Other contacts” wasn’t checked at Google. Reconnect %(address)s on %(page)s and check "
-        "“See and download contact info automatically saved in your “Other contacts””."
+        "The checkbox for “Other contacts” wasn’t checked on Google’s page. Reconnect %(address)s on %(page)s and "
+        "check “See and download contact info automatically saved in your ‘Other contacts’”."
     ),
     ("suspicious_shrink", "directory"): gettext_noop(
         "A sync would remove %(lost)s of %(before)s entries of the company directory. If that’s right, confirm it "
@@ -188,14 +192,16 @@ _LISTING_MESSAGES: Mapping[tuple[str, Source], str] = {
         "there, the Google Workspace administrator has to check the directory settings."
     ),
     (NO_SYNC_TOKEN, Source.CONTACTS): gettext_noop(
-        "Google can’t tell us what has changed in the contacts of %(address)s, so changes only arrive every few hours."
+        "Google can’t tell the gateway what has changed in the contacts of %(address)s, so changes only arrive every "
+        "few hours."
     ),
     (NO_SYNC_TOKEN, Source.OTHER_CONTACTS): gettext_noop(
-        "Google can’t tell us what has changed in the “Other contacts” of %(address)s, so changes only arrive "
-        "every few hours."
+        "Google can’t tell the gateway what has changed in the “Other contacts” of %(address)s, so changes only "
+        "arrive every few hours."
     ),
     (NO_SYNC_TOKEN, Source.DIRECTORY): gettext_noop(
-        "Google can’t tell us what has changed in the company directory, so changes only arrive every few hours."
+        "Google can’t tell the gateway what has changed in the company directory, so changes only arrive every few "
+        "hours."
     ),
 }
 # Messages without a command, for a page, which has a button instead.

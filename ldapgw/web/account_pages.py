@@ -173,8 +173,8 @@ class AccountPage:
             action="disconnect",
             title=Phrase(gettext_noop("Disconnect %(account)s?"), {"account": account.address}),
             consequence=gettext_noop(
-                "These contacts disappear from all phones and are deleted here. Access at Google is revoked. Your "
-                "contacts at Google don’t change."
+                "These contacts disappear from all phones and are deleted here. Google access is revoked. Your "
+                "contacts in Google don’t change."
             ),
             button=gettext_noop("Disconnect"),
             cancel=f"?account={number}" if number > 1 else "",

@@ -45,7 +45,7 @@ ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
         "✓",
         "good",
         gettext_noop("Syncing now"),
-        gettext_noop("Your contacts are on your phones. We’re fetching the latest changes."),
+        gettext_noop("Your contacts are on your phones. The gateway is fetching the latest changes."),
     ),
     "waiting": AccountStateText(
         "✓",
@@ -162,7 +162,7 @@ _LABEL_STATES: Mapping[str, tuple[str, str]] = {
     "served": ("good", gettext_noop("on the phones")),
     "other": ("quiet", gettext_noop("not selected here")),
     "excluded": ("quiet", gettext_noop("not on the phones")),
-    "missing": ("warn", gettext_noop("doesn’t exist at Google")),
+    "missing": ("warn", gettext_noop("doesn’t exist in Google Contacts")),
 }
 
 # Errors that another consent resolves.

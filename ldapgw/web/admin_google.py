@@ -47,10 +47,12 @@ _NO_CLIENT_FILE = gettext_noop(
     "This isn’t a client file. Use the JSON file that you can download in the Google console."
 )
 _REJECTED = gettext_noop(
-    "Google doesn’t know this client, or the secret is wrong, so it wasn’t saved. Compare both with the "
-    "Google console. A new client may take a few minutes to work."
+    "Google doesn’t recognize this client, or the secret is wrong, so it wasn’t saved. Compare both with the Google "
+    "console. A new client may take a few minutes to work."
 )
-_UNVERIFIED = gettext_noop("We couldn’t reach Google to check this client, so it wasn’t saved. Try again in a minute.")
+_UNVERIFIED = gettext_noop(
+    "The gateway couldn’t reach Google to check this client, so it wasn’t saved. Try again in a minute."
+)
 
 
 @dataclass(frozen=True, slots=True)

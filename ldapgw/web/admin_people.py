@@ -43,7 +43,7 @@ MAX_REVOCATIONS = 4
 
 # How the end of an account went.
 _OUTCOMES: Mapping[str, str] = {
-    "revoked": gettext_noop("Contacts deleted, access at Google revoked."),
+    "revoked": gettext_noop("Contacts deleted, Google access revoked."),
     "not_revoked": gettext_noop(
         "Contacts deleted. Google couldn’t be reached to revoke the access; the gateway keeps trying for a day."
     ),
@@ -121,7 +121,7 @@ _QUESTIONS = {
     "disconnect": Question(
         gettext_noop("Disconnect these accounts?"),
         gettext_noop(
-            "Their contacts are deleted here and disappear from all phones immediately. Access at Google is revoked. "
+            "Their contacts are deleted here and disappear from all phones immediately. Google access is revoked. "
             "Their phones stay, and work again once these people reconnect."
         ),
         gettext_noop("Disconnect"),
@@ -129,8 +129,8 @@ _QUESTIONS = {
     "remove": Question(
         gettext_noop("Remove these people?"),
         gettext_noop(
-            "Their contacts are deleted here and disappear from all phones immediately. Access at Google is revoked, "
-            "and these people are signed out. This can’t be undone."
+            "Their contacts are deleted here and disappear from all phones immediately. Google access is revoked, and "
+            "these people are signed out. This can’t be undone."
         ),
         gettext_noop("Remove"),
     ),

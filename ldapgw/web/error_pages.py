@@ -131,7 +131,9 @@ EXPIRED = ErrorPage(
 FOREIGN_ISSUER = ErrorPage(
     400,
     gettext_noop("This answer didn’t come from Google"),
-    gettext_noop("The answer came from a different sign-in service than the one we sent you to, so we didn’t use it."),
+    gettext_noop(
+        "The answer came from a different sign-in service than the one the gateway sent you to, so it wasn’t used."
+    ),
     (gettext_noop("Start again from this page."),),
     (_AGAIN, _BACK),
 )
@@ -147,7 +149,8 @@ NOT_ALLOWED = ErrorPage(
     403,
     gettext_noop("This Google account isn’t allowed to connect here"),
     gettext_noop(
-        "Your administrator hasn’t allowed the account that you chose. Nothing was saved, and we don’t keep any access."
+        "Your administrator hasn’t allowed the account that you chose. Nothing was saved, and the gateway keeps no "
+        "access."
     ),
     (
         gettext_noop("If you have several Google accounts, choose your company account."),
@@ -171,8 +174,8 @@ WRONG_ACCOUNT = ErrorPage(
     403,
     gettext_noop("You chose a different Google account"),
     gettext_noop(
-        "On Google’s page, you chose a different account than the one you wanted to connect. Nothing was saved, "
-        "and we don’t keep any access."
+        "On Google’s page, you chose a different account than the one you wanted to connect. Nothing was saved, and "
+        "the gateway keeps no access."
     ),
     (
         gettext_noop("To connect the intended account, try again and choose that account."),
@@ -186,7 +189,7 @@ WRONG_ACCOUNT = ErrorPage(
 )
 NO_REFRESH_TOKEN = ErrorPage(
     502,
-    gettext_noop("Google granted no lasting access"),
+    gettext_noop("Google didn’t grant lasting access"),
     gettext_noop(
         "Google granted access for one hour only, because it thinks this app is already connected. Nothing was saved."
     ),
@@ -222,7 +225,7 @@ CLIENT_REJECTED = ErrorPage(
     503,
     gettext_noop("Google doesn’t accept this gateway"),
     gettext_noop(
-        "The gateway’s OAuth client or redirect URI doesn’t match what is registered at Google. Nothing was saved."
+        "The gateway’s OAuth client or redirect URI doesn’t match what is registered with Google. Nothing was saved."
     ),
     (gettext_noop("Ask your administrator to check both in the Google console. You don’t need to do anything."),),
     (_AGAIN, _BACK),
@@ -248,8 +251,8 @@ BUSY = ErrorPage(
 )
 NOT_ACCEPTED = ErrorPage(
     502,
-    gettext_noop("Google didn’t confirm the access"),
-    gettext_noop("Google refused the request, or we couldn’t use its answer. Nothing was saved."),
+    gettext_noop("Google didn’t confirm access"),
+    gettext_noop("Google refused the request, or the gateway couldn’t use its answer. Nothing was saved."),
     (gettext_noop("Try again. If this happens again, tell your administrator. The gateway’s log has the details."),),
     (_AGAIN, _BACK),
     names_administrator=True,
@@ -297,7 +300,7 @@ TOO_LARGE = ErrorPage(
 TOO_MANY = ErrorPage(
     429,
     gettext_noop("Too many requests"),
-    gettext_noop("We got too many requests from your network at once. Nothing was changed."),
+    gettext_noop("The gateway got too many requests from your network at once. Nothing was changed."),
     (gettext_noop("Wait a minute, then try again."),),
     (_BACK,),
 )

@@ -236,7 +236,7 @@ def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
     # The reader cannot change an "other contact", and cannot open another person's contact.
     if own_account and miss.reason in _FIXED_AT_GOOGLE and uid.startswith("c"):
         address = f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(own_account[1].address)}"
-        yield FixLink(address, gettext_noop("Open the contact at Google"), is_external=True)
+        yield FixLink(address, gettext_noop("Open the contact in Google Contacts"), is_external=True)
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:

@@ -57,14 +57,14 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "shared": FlashMessage("good", gettext_noop("Saved. The new sharing is in effect now.")),
     "disconnected": FlashMessage(
         "good",
-        gettext_noop("Disconnected. Your contacts are no longer on the phones, and access at Google is revoked."),
+        gettext_noop("Disconnected. Your contacts are no longer on the phones, and Google access is revoked."),
     ),
     "not-revoked": FlashMessage(
         "warn",
         Phrase(
             gettext_noop(
-                "Disconnected. Your contacts are no longer on the phones. We couldn’t reach Google, so please remove "
-                "this app yourself at %(permissions)s."
+                "Disconnected. Your contacts are no longer on the phones. The gateway couldn’t reach Google, so "
+                "please remove this app yourself at %(permissions)s."
             ),
             {"permissions": GOOGLE_PERMISSIONS_URL.removeprefix("https://")},
         ),
@@ -109,33 +109,37 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     ),
     "recording-deleted": FlashMessage("good", gettext_noop("Recording deleted.")),
     "phone-removed": FlashMessage("good", gettext_noop("Phone removed. It can no longer sign in.")),
-    "client-entered": FlashMessage("good", gettext_noop("Saved. Google knows this client, so people can connect now.")),
+    "client-entered": FlashMessage(
+        "good", gettext_noop("Saved. Google recognizes this client, so people can connect now.")
+    ),
     "client-unregistered": FlashMessage(
         "warn",
         gettext_noop(
-            "Saved. Google knows this client, but the redirect URI below isn’t registered with it. No one can connect "
-            "until you register it."
+            "Saved. Google recognizes this client, but the redirect URI below isn’t registered with it. No one can "
+            "connect until you register it."
         ),
     ),
-    "client-known": FlashMessage("good", gettext_noop("Google knows this client.")),
+    "client-known": FlashMessage("good", gettext_noop("Google recognizes this client.")),
     "client-known-unregistered": FlashMessage(
         "warn",
         gettext_noop(
-            "Google knows this client, but the redirect URI below isn’t registered with it. No one can connect until "
-            "you register it."
+            "Google recognizes this client, but the redirect URI below isn’t registered with it. No one can connect "
+            "until you register it."
         ),
     ),
-    "client-refused": FlashMessage("warn", gettext_noop("Google doesn’t know this client, or the secret is wrong.")),
+    "client-refused": FlashMessage(
+        "warn", gettext_noop("Google doesn’t recognize this client, or the secret is wrong.")
+    ),
     "client-not-tried": FlashMessage("warn", gettext_noop("Google couldn’t be reached. Try again in a minute.")),
     "nothing-selected": FlashMessage("warn", gettext_noop("Select at least one row first.")),
     "none-connected": FlashMessage(
         "warn", gettext_noop("None of these accounts can sync, because they need to reconnect.")
     ),
     "people-disconnected": FlashMessage(
-        "good", gettext_noop("Disconnected. Contacts are deleted, and access at Google is revoked.")
+        "good", gettext_noop("Disconnected. Contacts are deleted, and Google access is revoked.")
     ),
     "people-removed": FlashMessage(
-        "good", gettext_noop("Removed. Contacts are deleted, and access at Google is revoked.")
+        "good", gettext_noop("Removed. Contacts are deleted, and Google access is revoked.")
     ),
     "phones-removed": FlashMessage("good", gettext_noop("Removed. These phones can no longer sign in.")),
     "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones now belong to the new owner.")),

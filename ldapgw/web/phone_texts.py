@@ -48,7 +48,7 @@ ADVICE: Mapping[Advice, str] = {
         "This phone only accepts letters and digits in a user name. Rename it so that the name has no dots or hyphens."
     ),
     Advice.TLS_UNVERIFIED: gettext_noop(
-        "We haven’t tested the TLS setting of this phone. If it doesn’t connect, check the phone’s manual."
+        "The TLS setting of this phone hasn’t been tested. If the phone doesn’t connect, check its manual."
     ),
     Advice.STAR_ADDED: gettext_noop("Firmware before 10.1.27 adds the star itself. Two stars do no harm."),
     Advice.ONE_NUMBER: gettext_noop(
@@ -307,7 +307,7 @@ _SUBJECTS: Mapping[SubjectKind, str] = {
     SubjectKind.NUMBER: gettext_noop("number %(text)s"),
     SubjectKind.NAME: gettext_noop("name “%(text)s”"),
     SubjectKind.EVERYBODY: gettext_noop("all contacts"),
-    SubjectKind.WITHHELD: gettext_noop("withheld number"),
+    SubjectKind.WITHHELD: gettext_noop("hidden number"),
     SubjectKind.OTHER: gettext_noop("a field that contacts don’t have"),
 }
 

@@ -12,9 +12,9 @@ from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 
 # Short words for the error codes of status.json; an account's page explains its present error at length.
 _ERRORS: Mapping[str, str] = {
-    "consent_revoked": gettext_noop("Access at Google was revoked"),
+    "consent_revoked": gettext_noop("Google access was revoked"),
     "scope_missing": gettext_noop("Access to the contacts wasn’t granted"),
-    "client_rejected": gettext_noop("Google rejected the Google client"),
+    "client_rejected": gettext_noop("Google rejected the client"),
     "api_disabled": gettext_noop("The People API is turned off"),
     "quota": gettext_noop("Google’s quota was used up"),
     "google_unavailable": gettext_noop("Google had a problem"),

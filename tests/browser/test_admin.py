@@ -83,7 +83,7 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     expect(here.page.get_by_role("alert")).to_contain_text("Google")
     here.page.get_by_label(here.say("The JSON file from the Google console")).set_input_files(client_file())
     here.press("Test and save")
-    expect(main).to_contain_text(here.say("Saved. Google knows this client, so people can connect now."))
+    expect(main).to_contain_text(here.say("Saved. Google recognizes this client, so people can connect now."))
     expect(main).to_contain_text(CLIENT_ID)
     assert CLIENT_SECRET not in here.page.content()
 
@@ -102,8 +102,8 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     here.press("Admin")
     here.waits_for(here.say("Administration"))
     go_to(here, "Google")
-    here.press("Test client at Google")
-    expect(main).to_contain_text(here.say("Google knows this client."))
+    here.press("Test client with Google")
+    expect(main).to_contain_text(here.say("Google recognizes this client."))
 
 
 @pytest.mark.long  # tests/web/test_admin_pages has it without a browser
@@ -156,7 +156,7 @@ def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
         here.page.evaluate(_DROP, [target, client_file()["buffer"].decode()])
         assert here.page.evaluate("document.getElementById('file').files.length") == chosen
     here.press("Test and save")
-    expect(here.page.locator("main")).to_contain_text("Saved. Google knows this client")
+    expect(here.page.locator("main")).to_contain_text("Saved. Google recognizes this client")
 
 
 _DROP = """([target, text]) => {
@@ -173,7 +173,7 @@ def test_without_scripts(window: Callable[..., Window]) -> None:
     here = window(java_script_enabled=False)
     arrive(here, "acme")
     go_to(here, "Google")
-    here.press("Test client at Google")
-    expect(here.page.locator("main")).to_contain_text("Google knows this client.")
+    here.press("Test client with Google")
+    expect(here.page.locator("main")).to_contain_text("Google recognizes this client.")
     here.press("Sign out")
     expect(here.page.locator("main")).to_contain_text("You’re signed out.")

@@ -143,8 +143,8 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
     books.connect("erin@acme.example", sharing=Sharing.SHARED)
     assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
         "Left out of alice@acme.example because they have no name, company, number, email or postal address: 1.",
-        "The last sync of bob@acme.example failed. Google asks us to slow down, so the next sync comes later. You "
-        "don’t need to do anything.",
+        "The last sync of bob@acme.example failed. Google has asked the gateway to slow down, so the next sync is "
+        "delayed. You don’t need to do anything.",
         "The first sync of erin@acme.example hasn’t finished yet. Its contacts will appear after that.",
     ]
 

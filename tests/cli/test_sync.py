@@ -132,8 +132,8 @@ def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.Mon
         result = gateway.run("sync", "--wait")
     assert (result.exit_code, result.stdout) == (1, "✓ alice@acme.example: 1 contacts, 1 numbers\n")
     assert result.stderr == (
-        "ldapgw: bob@acme.example: Google asks us to slow down, so the next sync comes later. "
-        "You don’t need to do anything.\n"
+        "ldapgw: bob@acme.example: Google has asked the gateway to slow down, so the next sync is delayed. You don’t "
+        "need to do anything.\n"
     )
 
 
@@ -191,10 +191,13 @@ def test_the_outcome_as_json(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) 
     with gateway.running():
         result = gateway.run("sync", "--wait", "--json")
         assert gateway.run("sync", "--json").exit_code == 2
-    assert (result.exit_code, result.stderr.count("bob@acme.example: Google asks us to slow down")) == (1, 1)
+    assert (result.exit_code, result.stderr.count("bob@acme.example: Google has asked the gateway to slow down")) == (
+        1,
+        1,
+    )
     told = json.loads(result.stdout)
     message = told[1]["error"].pop("message")
-    assert message.startswith("Google asks us to slow down")
+    assert message.startswith("Google has asked the gateway to slow down")
     common = {"tenant": "acme", "contacts": 1, "numbers": 1, "sync": None}
     assert told == [
         {"account": alice, "ok": True, "error": None, **common},

@@ -151,14 +151,14 @@ TOLD = {
     "a box of another source": (
         ErrorStatus("scope_missing", NOW, facts={"source": "directory"}),
         FINE,
-        "The checkbox for the company directory wasn’t checked at Google. Reconnect alice@acme.example on "
+        "The checkbox for the company directory wasn’t checked on Google’s page. Reconnect alice@acme.example on "
         f"{PAGE} and check “See and download your organization’s Google Workspace directory”.",
     ),
     "a box of other contacts": (
         ErrorStatus("scope_missing", NOW, facts={"source": "other_contacts"}),
         FINE,
-        f"The checkbox for “Other contacts” wasn’t checked at Google. Reconnect alice@acme.example on {PAGE} "
-        "and check “See and download contact info automatically saved in your “Other contacts””.",
+        f"The checkbox for “Other contacts” wasn’t checked on Google’s page. Reconnect alice@acme.example on {PAGE} "
+        "and check “See and download contact info automatically saved in your ‘Other contacts’”.",
     ),
     "an API that is off": (
         ErrorStatus("api_disabled", NOW, "https://console.example/x"),
@@ -187,20 +187,20 @@ TOLD = {
     "other contacts that cannot be had": (
         ErrorStatus("bad_response", NOW, facts={"source": "other_contacts"}),
         FINE,
-        "The “Other contacts” of alice@acme.example aren’t up to date. We couldn’t understand Google’s answer. "
-        "We’ll keep trying. Please report this if it lasts.",
+        "The “Other contacts” of alice@acme.example aren’t up to date. The gateway couldn’t understand Google’s "
+        "answer, and keeps trying. If this lasts, please report it to the developers of ldapgw.",
     ),
     "labels that cannot be had": (
         ErrorStatus("google_unavailable", NOW, facts={"source": "labels"}),
         FINE,
-        "The labels of alice@acme.example aren’t up to date. Google has a problem at the moment. We’ll keep "
+        "The labels of alice@acme.example aren’t up to date. Google has a problem at the moment. The gateway keeps "
         "trying, so you don’t need to do anything.",
     ),
     "a directory that cannot be had": (
         ErrorStatus("google_unavailable", NOW, facts={"source": "directory"}),
         FINE,
-        "The company directory from alice@acme.example isn’t up to date. Google has a problem "
-        "at the moment. We’ll keep trying, so you don’t need to do anything.",
+        "The company directory from alice@acme.example isn’t up to date. Google has a problem at the moment. The "
+        "gateway keeps trying, so you don’t need to do anything.",
     ),
 }
 

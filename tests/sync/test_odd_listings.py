@@ -154,7 +154,7 @@ def test_a_full_listing_without_a_sync_token_is_applied_and_not_repeated_at_once
     assert stage.names() == ["Person 00", "Person 01", "Person 02", "Zoë Young"]
     assert stage.sync_states()[Source.CONTACTS].sync_token is None
     assert warnings(stage) == [
-        "no_sync_token: Google can’t tell us what has changed in the contacts of alice@acme.example, so "
+        "no_sync_token: Google can’t tell the gateway what has changed in the contacts of alice@acme.example, so "
         "changes only arrive every few hours."
     ]
     stage.calls()

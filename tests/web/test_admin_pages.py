@@ -282,7 +282,7 @@ def test_the_first_visit(stage: Stage) -> None:
     assert stored(stage) == ENTERED
     assert stage.changes == 1
     page = browser.get("/acme/admin/google")
-    assert "Saved. Google knows this client" in page.body
+    assert "Saved. Google recognizes this client" in page.body
     assert CLIENT.client_id in page.body
     assert CLIENT.client_secret not in page.body
     assert stage.browser().consent().status == 200
@@ -301,8 +301,8 @@ def test_the_guide_is_folded_once_the_client_works(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("uris", "said"),
     [
-        ((), "Saved. Google knows this client, so people can connect now."),
-        ((REDIRECT_URI, "https://other.example/"), "Saved. Google knows this client, so people can connect now."),
+        ((), "Saved. Google recognizes this client, so people can connect now."),
+        ((REDIRECT_URI, "https://other.example/"), "Saved. Google recognizes this client, so people can connect now."),
         (("https://other.example/",), "the redirect URI below isn’t registered with it"),
     ],
     ids=["none told", "ours among them", "others"],
@@ -324,8 +324,8 @@ def test_a_file(stage: Stage, uris: tuple[str, ...], said: str) -> None:
         (b"\xff\xfe", "This isn’t a client file."),
         (file_of(Client("with blanks", "x")), "This isn’t a client file."),
         (b"", "Choose the JSON file, or enter both the client ID and the client secret."),
-        (file_of(OTHER), "Google doesn’t know this client"),
-        (file_of(replace(CLIENT, client_secret="another")), "Google doesn’t know this client"),
+        (file_of(OTHER), "Google doesn’t recognize this client"),
+        (file_of(replace(CLIENT, client_secret="another")), "Google doesn’t recognize this client"),
     ],
     ids=["desktop", "not a client", "binary", "blanks", "nothing", "unknown", "wrong secret"],
 )
@@ -355,7 +355,7 @@ def test_a_client_that_could_not_be_tried(stage: Stage, fault: str) -> None:
     stage.world.faults.inject(fault, path="/token", times=10)
     seen = submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
     assert (seen.status, stored(stage)) == (400, [])
-    assert "We couldn’t reach Google to check this client" in words_on(seen)
+    assert "The gateway couldn’t reach Google to check this client" in words_on(seen)
 
 
 def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
@@ -370,8 +370,8 @@ def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("", "Google knows this client."),
-        ("token_error_invalid_client_unknown", "Google doesn’t know this client, or the secret is wrong."),
+        ("", "Google recognizes this client."),
+        ("token_error_invalid_client_unknown", "Google doesn’t recognize this client, or the secret is wrong."),
         ("token_error_redirect_uri_mismatch", "the redirect URI below isn’t registered with it"),
         ("token_error_503_html", "Google couldn’t be reached."),
     ],

@@ -253,7 +253,7 @@ def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser) -> None:
     stage.world.faults.inject("broken_connection_lost", times=1, path="/revoke")
     seen = act(admin, "people disconnect", [alice, bob], confirmed="1")
     told = words_on(seen)
-    assert (seen.status, told.count("Contacts deleted, access at Google revoked.")) == (200, 1)
+    assert (seen.status, told.count("Contacts deleted, Google access revoked.")) == (200, 1)
     assert told.count("Google couldn’t be reached to revoke the access") == 1
     assert [one.is_connected for one in stage.accounts()] == [False, False]
 

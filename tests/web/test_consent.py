@@ -363,7 +363,7 @@ def test_an_answer_with_a_parameter_twice_ends_the_consent(stage: Stage, browser
     callback = browser.code()
     seen = browser.get(f"{callback}&{twice}")
     assert seen.status == 502
-    assert "Google didn’t confirm the access" in seen.body
+    assert "Google didn’t confirm access" in seen.body
     assert stage.world.calls["/token"] == 0
     assert browser.get(callback).status == 400
     assert not stage.accounts()
@@ -392,8 +392,8 @@ def test_the_right_issuer_is_no_hindrance(browser: Browser) -> None:
         ("unauthorized_client", 503, "Google doesn’t accept this gateway"),
         ("server_error", 503, "Google is busy"),
         ("temporarily_unavailable", 503, "Google is busy"),
-        ("interaction_required", 502, "Google didn’t confirm the access"),
-        ("<script>alert(1)</script>", 502, "Google didn’t confirm the access"),
+        ("interaction_required", 502, "Google didn’t confirm access"),
+        ("<script>alert(1)</script>", 502, "Google didn’t confirm access"),
     ],
 )
 def test_errors_in_the_redirect(browser: Browser, error: str, status: int, title: str) -> None:
@@ -417,7 +417,7 @@ def test_an_answer_with_neither_code_nor_error(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("fault", "status", "title"),
     [
-        ("token_error_invalid_grant_code", 502, "Google didn’t confirm the access"),
+        ("token_error_invalid_grant_code", 502, "Google didn’t confirm access"),
         ("token_error_invalid_client_secret", 503, "Google doesn’t accept this gateway"),
         ("token_error_deleted_client", 503, "Google doesn’t accept this gateway"),
         ("token_error_redirect_uri_mismatch", 503, "Google doesn’t accept this gateway"),
@@ -461,7 +461,7 @@ def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
     """An account that would end after an hour is not stored; the page says how to get another."""
     seen = browser.get(_unrefreshable(stage, browser.code()))
     assert seen.status == 502
-    assert "Google granted no lasting access" in seen.body
+    assert "Google didn’t grant lasting access" in seen.body
     assert "https://myaccount.google.com/permissions" in seen.body
     assert stage.accounts() == ()
     assert "__Host-ldapgw.acme" not in browser.cookies()

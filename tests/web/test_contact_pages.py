@@ -218,7 +218,7 @@ def test_a_contact(alice: Browser) -> None:
         "Anna Berg +4917604069007 When +49 176 04069007 calls",
         "Phone book alice@acme.example yours",
         "Labels Suppliers",
-        "Open at Google",
+        "Open in Google Contacts",
     ):
         assert said in words, said
 

@@ -216,7 +216,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     seen = ask(alice, "xyzzy")
     said = words_on(seen)
     assert 'href="/acme/?account=1#google"' in seen.body
-    assert "The last sync of alice@acme.example failed. Google asks us to slow down, so" in said
+    assert "The last sync of alice@acme.example failed. Google has asked the gateway to slow down, so" in said
     assert "The first sync of bob@acme.example" not in said
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
@@ -292,7 +292,7 @@ def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
         ("zzzz", "Why wasn’t “zzzz” found?"),
         ("<b>zzzz</b>", "Why wasn’t “&lt;b&gt;zzzz&lt;/b&gt;” found?"),
         ("(|(cn=zzzz*)(sn=zzzz*))", "Why wasn’t “zzzz” found?"),
-        ("(telephoneNumber=anonymous)", "The caller withheld the number"),
+        ("(telephoneNumber=anonymous)", "The caller hid their number"),
     ],
 )
 def test_the_title_names_what_was_asked(alice: Browser, asked: str, title: str) -> None:

@@ -184,7 +184,7 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
     (account,) = stage.accounts()
     assert (account.is_connected, account.scopes, stage.changes) == (False, frozenset(), 1)
     page = alice.get("/acme/").body
-    assert "access at Google is revoked" in page
+    assert "Google access is revoked" in page
     assert "Not connected" in page
     assert "/acme/disconnect" not in page
     assert "Sign out" in page
@@ -211,7 +211,7 @@ def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, f
     assert alice.submit("/acme/disconnect").status == 303
     assert [account.is_connected for account in stage.accounts()] == [False]
     page = alice.get("/acme/").body
-    assert "We couldn’t reach Google" in page
+    assert "The gateway couldn’t reach Google" in page
     assert "myaccount.google.com/permissions" in page
 
 
@@ -219,7 +219,7 @@ def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser
     """Then it is revoked."""
     stage.world.revoke(ALICE)
     alice.submit("/acme/disconnect")
-    assert "access at Google is revoked" in alice.get("/acme/").body
+    assert "Google access is revoked" in alice.get("/acme/").body
 
 
 def test_disconnect_with_a_key_that_does_not_fit(stage: Stage, alice: Browser) -> None:
@@ -228,7 +228,7 @@ def test_disconnect_with_a_key_that_does_not_fit(stage: Stage, alice: Browser) -
         connection.execute(account_table.update().values(refresh_token=b"damaged"))
     assert alice.submit("/acme/disconnect").status == 303
     assert [account.is_connected for account in stage.accounts()] == [False]
-    assert "We couldn’t reach Google" in alice.get("/acme/").body
+    assert "The gateway couldn’t reach Google" in alice.get("/acme/").body
 
 
 @pytest.mark.parametrize("form", ["sync", "disconnect"])

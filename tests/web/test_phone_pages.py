@@ -716,7 +716,7 @@ def test_withheld_callers_get_no_advice(stage: Stage) -> None:
     for caller in ("anonymous", "*unknown*", "Restricted"):
         search(stage, f"(telephoneNumber={caller})", 0)
     page = words_on(browser.get(PHONE))
-    assert page.count("· withheld number · no name to show Details") == 3
+    assert page.count("· hidden number · no name to show Details") == 3
     assert "to fix" not in page
     assert "Why?" not in page
 

@@ -229,8 +229,8 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
         "Family not selected here",
         "friends on the phones",
         "PRIVATE not on the phones",
-        "Secret doesn’t exist at Google",
-        "Staff doesn’t exist at Google",
+        "Secret doesn’t exist in Google Contacts",
+        "Staff doesn’t exist in Google Contacts",
     ):
         assert row in text
     assert "starred" not in text

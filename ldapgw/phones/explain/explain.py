@@ -58,7 +58,7 @@ _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
 _MAX_TEXTS = 4
 
 _UNKNOWN = gettext_noop("%(term)s never matches: no entry has that attribute.")
-_EMPTY = gettext_noop("%(term)s never matches: a caller who withholds the number can’t be found.")
+_EMPTY = gettext_noop("%(term)s never matches: a caller who hides their number can’t be found.")
 _NO_NUMBER = gettext_noop("%(term)s never matches: this isn’t a phone number.")
 _REGION = gettext_noop(
     "%(number)s has neither a country code nor a leading 0, so it was read as a number in the region "

@@ -439,7 +439,7 @@ def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
         (
             "(|(cn=x)(mobile=))",
             "empty_number",
-            "(mobile=) never matches: a caller who withholds the number can’t be found.",
+            "(mobile=) never matches: a caller who hides their number can’t be found.",
         ),
         (
             "(|(cn=x)(mobile=\\28415\\29 555-0100))",
