@@ -476,7 +476,7 @@ def test_account_objects_are_documented() -> None:
 
 def test_result_codes_are_right() -> None:
     """LDAP's result codes go by their names and numbers."""
-    for row in rst.rows(rst.section(TROUBLE, "What the phone gets from LDAP")):
+    for row in rst.rows(rst.section(TROUBLE, "LDAP result codes")):
         if found := re.fullmatch(r"(\w+) \((\d+)\)", row[0].text):
             assert ResultCode(int(found[2])).name.replace("_", "") == found[1].upper()
 

@@ -64,7 +64,7 @@ def _index_lines() -> Iterator[str]:
         )
     yield ""
     yield "`Phones <../reference/phones.rst#models>`__ compares the vendors in a table."
-    yield "Phones that can't search LDAP may load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
+    yield "Phones that can't search LDAP can load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
 
 
 def _page(vendor: Vendor) -> str:

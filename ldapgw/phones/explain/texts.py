@@ -154,7 +154,7 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.SPELLING: ReasonText(
         gettext_noop("The contact has %(attribute)s “%(value)s”, which is spelled differently."),
-        gettext_noop("Type less of the name, or correct the contact in Google Contacts."),
+        gettext_noop("Type fewer letters of the name, or correct the contact in Google Contacts."),
     ),
     MissReason.OTHER_COUNTRY: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s: the same number, but in another country."),
