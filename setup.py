@@ -5,9 +5,11 @@ Compiled by mypyc, the same modules take half the time (docs/decisions/0042).  W
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 # What a search passes, and what that calls.
 COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/metrics")
@@ -27,17 +29,27 @@ def compiled_modules() -> list[str]:
     return [path for path in found if path.removeprefix("ldapgw/").removesuffix(".py") not in NOT_COMPILED]
 
 
+class BuildPackages(build_py):
+    """Builds the packages without the modules of an earlier build, which may be of another commit."""
+
+    def run(self) -> None:
+        for name in () if self.editable_mode else ("ldapgw", "twisted"):
+            shutil.rmtree(Path(self.build_lib, name), ignore_errors=True)
+        super().run()
+
+
+commands = {"build_py": BuildPackages}
 if os.environ.get("LDAPGW_COMPILE") == "1":
     try:
         from mypyc.build import mypycify
     except ImportError:
-        setup(setup_requires=["mypy[mypyc] >=2.0"])
+        setup(cmdclass=commands, setup_requires=["mypy[mypyc] >=2.0"])
     else:
         settings = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
         extensions = mypycify([*settings, *compiled_modules()])
         for extension in extensions:
             # Functions of one library call each other as they are, not as whatever another library may name likewise.
             extension.extra_compile_args.append("-fno-semantic-interposition")
-        setup(ext_modules=extensions)
+        setup(cmdclass=commands, ext_modules=extensions)
 else:
-    setup()
+    setup(cmdclass=commands)

@@ -15,4 +15,12 @@ assignment replaces the served directories.  ``server/gateway`` constructs all o
 use the same packages.  ``docs/reference/glossary.rst`` explains the nouns.
 """
 
+from importlib.util import find_spec
+
 __version__ = "0.1.0"
+
+
+def is_compiled() -> bool:
+    """Whether the modules that every search runs through are compiled by mypyc (``setup.py``), or interpreted."""
+    spec = find_spec("ldapgw.ber")
+    return spec is not None and not str(spec.origin).endswith(".py")

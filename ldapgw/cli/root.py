@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ldapgw import __version__
+from ldapgw import __version__, is_compiled
 from ldapgw.cli.help import LazyGroup, examples
 from ldapgw.errors import GoogleError, UserError
 
@@ -104,7 +104,11 @@ class Commands(LazyGroup):
     show_envvar=True,
     help="The configuration file.",
 )
-@click.version_option(__version__, prog_name="ldapgw", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__,
+    prog_name="ldapgw",
+    message=f"%(prog)s %(version)s ({'compiled' if is_compiled() else 'not compiled'})",
+)
 @click.pass_context
 def main(ctx: click.Context, file: str) -> None:
     """Google contacts on desk phones, over LDAP.

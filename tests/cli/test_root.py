@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ldapgw import __version__
+from ldapgw import __version__, is_compiled
 from ldapgw.cli import main, root, site
 from ldapgw.errors import NetworkFailure
 from tests.support.site.command_line import ACME, HEAD, Gateway
@@ -47,8 +47,9 @@ COMMANDS = [
 
 
 def test_version() -> None:
-    """The version, and nothing of the configuration is asked for."""
-    assert CliRunner().invoke(main, ["--version"]).stdout == f"ldapgw {__version__}\n"
+    """The version, and whether it is compiled; nothing of the configuration is asked for."""
+    kind = "compiled" if is_compiled() else "not compiled"
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"ldapgw {__version__} ({kind})\n"
 
 
 def test_version_is_quick() -> None:
