@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
-from ldapgw.server.config import Config, Tenant
+from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints
 from ldapgw.server.oauth_clients import configured_clients
@@ -83,7 +84,7 @@ def _results(site: Site) -> Iterator[CheckResult]:
     gateway = lock_holder_pid(site.state_dir)
     if not is_compiled():
         yield CheckResult(CheckStatus.WARNING, "installation", NOT_COMPILED)
-    yield _configuration(site)
+    yield from _configuration(site)
     if gateway is not None:
         yield CheckResult(CheckStatus.OK, "gateway", f"is running (process {gateway})")
     yield from state_dir.check_state_dir(site)
@@ -120,13 +121,22 @@ def _online(site: Site) -> list[CheckResult]:
     return run_in_reactor(lambda reactor: check_online(site.config, google, clients, reactor))
 
 
-def _configuration(site: Site) -> CheckResult:
-    file = Path(site.file)
-    has_secret = any(tenant.client_secret and not tenant.client_secret_file for tenant in site.config.tenant)
-    if has_secret and file.stat().st_mode & 0o007:
-        message = f"has a client_secret, and everybody can read it; run: chmod 640 {file}"
-        return CheckResult(CheckStatus.WARNING, f"configuration {file}", message)
-    return CheckResult(CheckStatus.OK, f"configuration {file}")
+def _configuration(site: Site) -> Iterator[CheckResult]:
+    file, config, settings = Path(site.file), site.config, read_settings(os.environ)
+    if file.exists():
+        elsewhere = {setting.path[1] for setting in settings if setting.path[2:] == ("client_secret",)}
+        has_secret = any(
+            tenant.client_secret and not tenant.client_secret_file and tenant.name.replace("-", "_") not in elsewhere
+            for tenant in config.tenant
+        )
+        if has_secret and file.stat().st_mode & 0o007:
+            message = f"has a client_secret, and everybody can read it; run: chmod 640 {file}"
+            yield CheckResult(CheckStatus.WARNING, f"configuration {file}", message)
+        else:
+            yield CheckResult(CheckStatus.OK, f"configuration {file}")
+    if settings:
+        names = ", ".join(setting.name for setting in settings)
+        yield CheckResult(CheckStatus.OK, "environment", f"sets {names}")
 
 
 def _inspection(config: Config) -> Iterator[CheckResult]:

@@ -432,6 +432,17 @@ def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message:
     assert message in text
 
 
+def test_settings_of_the_environment(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are listed; a secret among them is not in the file that everybody may read."""
+    gateway.write(HEAD + ACME.partition("client_id")[0])
+    gateway.file.chmod(0o644)
+    monkeypatch.setenv("LDAPGW__TENANT__ACME__CLIENT_ID", "1-a.apps.googleusercontent.com")
+    monkeypatch.setenv("LDAPGW__TENANT__ACME__CLIENT_SECRET", "sesame")
+    assert found(gateway)["configuration ldapgw.toml"] == ("ok", "")
+    names = "LDAPGW__TENANT__ACME__CLIENT_ID, LDAPGW__TENANT__ACME__CLIENT_SECRET"
+    assert found(gateway)["environment"] == ("ok", f"sets {names}")
+
+
 def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
     """A member that is nobody's account, and a book that is shared with a group that is gone."""
     gateway.write(HEAD + ACME + 'group = [{ name = "sales", accounts = ["Alice@acme.example", "bob@acme.example"] }]\n')

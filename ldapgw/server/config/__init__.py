@@ -1,8 +1,22 @@
 # SPDX-License-Identifier: MIT
 """The configuration file (``docs/reference/configuration.rst``), strictly decoded once into a frozen `Config`."""
 
+from ldapgw.server.config.environment import read_settings
 from ldapgw.server.config.forms import Networks
 from ldapgw.server.config.load import DEFAULT_FILE, decode, load
 from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Tenant, Tls, Web
 
-__all__ = ["DEFAULT_FILE", "Config", "Google", "Ldap", "Networks", "Sync", "Tenant", "Tls", "Web", "decode", "load"]
+__all__ = [
+    "DEFAULT_FILE",
+    "Config",
+    "Google",
+    "Ldap",
+    "Networks",
+    "Sync",
+    "Tenant",
+    "Tls",
+    "Web",
+    "decode",
+    "load",
+    "read_settings",
+]

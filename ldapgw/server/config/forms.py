@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import serverFromString
@@ -20,6 +20,11 @@ from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import attribute_type, can_be_alias
 from ldapgw.google.endpoints import Proxy
 from ldapgw.numbers.numbering_plan import known_region
+
+
+def read_form(kind: Any, raw: object) -> Any:
+    """The decoding hook of msgspec for the types of this module."""
+    return kind.read(raw)
 
 
 class Duration(float):

@@ -7,9 +7,11 @@ Each message names the file, the key, the value and the expected form; the value
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -22,7 +24,8 @@ from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, ProxyUrl, Secret
+from ldapgw.server.config.environment import PREFIX, merge, read_settings
+from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, ProxyUrl, Secret, read_form
 from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -32,19 +35,23 @@ _MISSING = object()
 _T = TypeVar("_T", bound=Table)
 
 
-def load(file: str) -> Config:
-    """Read, decode and check a configuration file.
+def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read, decode and check a configuration file, with the settings of the environment in place of its own.
 
-    :raises UserError: with all problems of the file.
+    There need be no file where the environment has settings.
+
+    :raises UserError: with all problems of the file, or of the environment.
     """
-    path = Path(file)
+    settings = read_settings(environment)
+    document: Mapping[str, Any] = {}
     try:
-        document = msgspec.toml.decode(path.read_bytes())
+        document = msgspec.toml.decode(Path(file).read_bytes())
     except FileNotFoundError:
-        raise UserError(
-            f"{file}: there is no such configuration file; create one with ldapgw init, or name yours with --config or "
-            "LDAPGW_CONFIG (a demo prints the line to paste)"
-        ) from None
+        if not settings:
+            raise UserError(
+                f"{file}: there is no such configuration file; create one with ldapgw init, or name yours with "
+                "--config or LDAPGW_CONFIG (a demo prints the line to paste)"
+            ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except RecursionError:
@@ -52,18 +59,20 @@ def load(file: str) -> Config:
     except (msgspec.DecodeError, ValueError) as error:
         raise UserError(f"{file}: is not TOML: {error}") from None
     try:
-        return decode(document, file)
+        document, names = merge(document, settings)
+        return decode(document, file, names)
     except RecursionError:  # a key with thousands of dots makes tables that only the decoder walks through
         raise UserError(f"{file}: {_TOO_DEEP}") from None
 
 
-def decode(document: Mapping[str, Any], file: str) -> Config:
+def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = MappingProxyType({})) -> Config:
     """Turn a decoded TOML document into a `Config`; makes paths absolute and reads client files.
 
     :param file: the name of the file, for messages and for relative paths.
+    :param names: the names of values that are not from the file, by their place in the document.
     :raises UserError: with all problems of the document.
     """
-    decoder = _Decoder(Path(file).absolute().parent)
+    decoder = _Decoder(Path(file).absolute().parent, names)
     config = decoder.table(Config, document, "")
     decoded = decoder.decoded
     problems = [*decoder.problems, *_contradictions(decoded), *_tenant_contradictions(decoded.get(Tenant, []))]
@@ -72,7 +81,7 @@ def decode(document: Mapping[str, Any], file: str) -> Config:
     database = _with_password(config, problems) if config else None
     problems += _role_contradictions(config) if config else ()
     if problems or config is None:
-        raise UserError(f"{file}: {problem}" for problem in problems)
+        raise UserError(problem if problem.startswith(PREFIX) else f"{file}: {problem}" for problem in problems)
     return msgspec.structs.replace(config, tenant=tenants, database=database)
 
 
@@ -83,8 +92,9 @@ class _Decoder:
     :ivar decoded: the decoded tables by their type; a type is present if its table is in the document.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Mapping[str, str]) -> None:
         self._folder = folder
+        self._names = names
         self.problems: list[str] = []
         self.decoded: dict[type[Table], list[Any]] = {}
 
@@ -104,9 +114,8 @@ class _Decoder:
             elif (value := self._value(hints[field.name], raw, where + field.name)) is not _MISSING:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
-            self.problems.append(
-                f"{where}{_printable(key)}: is not a key of this table; its keys are: {', '.join(sorted(hints))}"
-            )
+            name = self._names.get(where + key) or where + _printable(key)
+            self.problems.append(f"{name}: is not a key of this table; its keys are: {', '.join(sorted(hints))}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         if not required <= values.keys():
             return None
@@ -125,10 +134,10 @@ class _Decoder:
             value = self.table(kind, raw, where + ".")
             return _MISSING if value is None else value
         try:
-            value = msgspec.convert(raw, hint, dec_hook=_read)
+            value = msgspec.convert(raw, hint, dec_hook=read_form)
         except (msgspec.ValidationError, ValueError, TypeError):
             shown = "" if hint in (Secret, ProxyUrl, DatabaseUrl) else f" = {_abbreviated_json(raw)}"
-            self.problems.append(f"{where}{shown}: expected {_expected(hint)}")
+            self.problems.append(f"{self._names.get(where, where)}{shown}: expected {_expected(hint)}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value
 
@@ -138,11 +147,6 @@ class _Decoder:
             return _MISSING
         tenants = [self.table(Tenant, item, f"tenant[{number}].") for number, item in enumerate(raw, 1)]
         return _MISSING if None in tenants else tuple(tenants)
-
-
-def _read(kind: Any, raw: object) -> Any:
-    """The decoding hook of msgspec for the types of `ldapgw.server.config.forms`."""
-    return kind.read(raw)
 
 
 def _expected(hint: Any) -> str:

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Settings from the environment: ``LDAPGW__LDAP__SIZE_LIMIT=500`` stands for ``size_limit = 500`` in ``[ldap]``.
+
+Two underscores separate a table and its key.  A tenant is found by its name, with underscores for hyphens
+(``LDAPGW__TENANT__ACME__REGION``), and added if the file does not have it.  A name that ends in ``__FROM_FILE`` gives
+the name of a file that has the value.  A file in ``$CREDENTIALS_DIRECTORY`` (systemd's ``LoadCredential=``) whose name
+is that of a setting has its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from ldapgw.errors import UserError
+from ldapgw.server.config.forms import read_form
+from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
+
+PREFIX = "LDAPGW__"
+_FROM_FILE = "__FROM_FILE"
+# Variables that are not settings of the file.
+_OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
+_TABLES: Mapping[tuple[str, ...], type[Table]] = {
+    (): Config,
+    ("google",): Google,
+    ("ldap",): Ldap,
+    ("sync",): Sync,
+    ("tls",): Tls,
+    ("web",): Web,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting from the environment.
+
+    :ivar name: the variable, or the credential.
+    :ivar path: the table, if any; the tenant's name with underscores, if it is a tenant's setting; and the key.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    text: str = field(repr=False)
+
+
+def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
+    """Read the settings of an environment, and the files that it names.
+
+    :raises UserError: with all names that are none of a setting, and all files that cannot be read.
+    """
+    problems: list[str] = []
+    settings: dict[tuple[str, ...], Setting] = {}
+    for name, read in sorted(_named_values(environment)):
+        path = tuple(name.removeprefix(PREFIX).removesuffix(_FROM_FILE).lower().split("__"))
+        if not name.startswith(PREFIX) or "" in path or len(path) > 3 or (len(path) == 3) != (path[0] == "tenant"):
+            problems.append(
+                f"{name}: is no setting; expected {PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
+            )
+        elif path in settings:
+            problems.append(f"{name}: is the same setting as {settings[path].name}; set one of them")
+        else:
+            try:
+                text = Path(read).read_text("utf-8").rstrip("\r\n") if isinstance(read, Path) else read
+                settings[path] = Setting(name, path, text)
+            except OSError as error:
+                problems.append(f"{name}: {read} cannot be read: {error.strerror}")
+            except UnicodeDecodeError:
+                problems.append(f"{name}: {read} is not text in UTF-8")
+    if problems:
+        raise UserError(problems)
+    return tuple(settings.values())
+
+
+def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str | Path]]:
+    """All names that look like settings, each with its value or the file that has it."""
+    for name, text in environment.items():
+        if name.startswith("LDAPGW_") and name not in _OTHER_NAMES:
+            yield name, Path(text) if name.endswith(_FROM_FILE) else text
+    if folder := environment.get("CREDENTIALS_DIRECTORY"):
+        for file in Path(folder).glob(f"{PREFIX}*"):
+            yield file.name, file
+
+
+def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Put settings in place of those of a decoded TOML document.
+
+    :returns: the document; and by the place of a value in it, such as ``ldap.size_limit``, the variable that gave it.
+    """
+    merged: dict[str, Any] = dict(document)
+    names: dict[str, str] = {}
+    for setting in settings:
+        *parents, key = setting.path
+        if parents[:1] == ["tenant"]:
+            kind: type[Table] | None = Tenant
+            table, where = _tenant(merged, parents[1])
+        else:
+            kind = _TABLES.get(tuple(parents))
+            table, where = _table(merged, parents)
+        if table is not None:
+            hint = get_type_hints(kind, include_extras=True).get(key) if kind else None
+            table[key] = setting.text if hint is None else _value(hint, setting.text)
+            names[where + key if kind else parents[0]] = setting.name
+    return merged, names
+
+
+def _table(document: dict[str, Any], parents: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
+    """A table to write to, and its place; None where the file has something else there."""
+    if not parents:
+        return document, ""
+    (name,) = parents
+    table = document.get(name, {})
+    if not isinstance(table, Mapping):
+        return None, ""
+    document[name] = dict(table)
+    return document[name], f"{name}."
+
+
+def _tenant(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
+    """The table of a tenant to write to, and its place; None where the file has no tables there."""
+    tenants = document.get("tenant", [])
+    if not isinstance(tenants, list) or not all(isinstance(tenant, Mapping) for tenant in tenants):
+        return None, ""
+    document["tenant"] = tenants = [dict(tenant) for tenant in tenants]
+    for number, tenant in enumerate(tenants, 1):
+        if str(tenant.get("name")).replace("-", "_") == name:
+            return tenant, f"tenant[{number}]."
+    tenants.append({"name": name.replace("_", "-")})
+    return tenants[-1], f"tenant[{len(tenants)}]."
+
+
+def _value(hint: Any, text: str) -> Any:
+    """A text as the value that a key expects: itself, as TOML has it, or as a list; else the text, which is refused."""
+    for candidate in _candidates(text):
+        try:
+            msgspec.convert(candidate, hint, dec_hook=read_form)
+        except (msgspec.ValidationError, ValueError, TypeError):
+            continue
+        return candidate
+    return text
+
+
+def _candidates(text: str) -> Iterator[Any]:
+    yield text
+    with suppress(msgspec.DecodeError, ValueError, RecursionError):
+        yield msgspec.toml.decode(f"value = {text}".encode())["value"]
+    yield [item.strip() for item in text.split(",")]

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""Settings from the environment, in place of those of the file or without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.errors import UserError
+from ldapgw.server.config import Config, load
+from ldapgw.server.config.environment import read_settings
+
+FILE = """
+state_dir = "state"
+[ldap]
+size_limit = 50
+[web]
+public_url = "http://localhost:8080"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+[[tenant]]
+name = "big-corp"
+base_dn = "dc=big,dc=example"
+region = "AT"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "ldapgw.toml"
+    path.write_text(FILE)
+    return path
+
+
+def config(file: Path, environment: Mapping[str, str]) -> Config:
+    return load(str(file), environment)
+
+
+def problems(file: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
+    with pytest.raises(UserError) as caught:
+        config(file, environment)
+    return caught.value.problems
+
+
+def test_every_kind_of_value(file: Path) -> None:
+    """Text is text, other values are as TOML has them, and a list may have commas instead."""
+    found = config(
+        file,
+        {
+            "LDAPGW__LOG_FORMAT": "json",
+            "LDAPGW__NEW_STORE": "false",
+            "LDAPGW__STATE_DIR": "/var/lib/ldapgw",
+            "LDAPGW__LDAP__SIZE_LIMIT": "500",
+            "LDAPGW__LDAP__TIME_LIMIT": "20s",
+            "LDAPGW__LDAP__LISTEN": "tcp:1389, tcp6:1389",
+            "LDAPGW__WEB__TRUSTED_PROXIES": '["10.0.0.0/8"]',
+            "LDAPGW__TENANT__ACME__TITLE": "true",
+            "LDAPGW__TENANT__ACME__SOURCES": "contacts,directory",
+            "LDAPGW__TENANT__ACME__GROUP": '[{name = "sales", accounts = ["alice@acme.example"]}]',
+            "PATH": "/usr/bin",
+        },
+    )
+    assert (found.log_format, found.new_store, found.state_dir) == ("json", False, "/var/lib/ldapgw")
+    assert (found.ldap.size_limit, found.ldap.time_limit, found.ldap.listen) == (500, 20, ("tcp:1389", "tcp6:1389"))
+    assert list(map(str, found.web.trusted_proxies)) == ["10.0.0.0/8"]
+    acme = found.tenant[0]
+    assert (acme.title, acme.sources) == ("true", (Source.CONTACTS, Source.DIRECTORY))
+    assert acme.group == (("sales", ("alice@acme.example",)),)
+
+
+def test_a_tenant_by_its_name(file: Path) -> None:
+    """Underscores stand for hyphens; what the file has of it stays; an unknown one is added."""
+    found = config(
+        file, {"LDAPGW__TENANT__BIG_CORP__TITLE": "Big", "LDAPGW__TENANT__NEW_ONE__BASE_DN": "dc=new,dc=example"}
+    )
+    assert [(tenant.name, tenant.title, tenant.region) for tenant in found.tenant] == [
+        ("acme", "", "DE"),
+        ("big-corp", "Big", "AT"),
+        ("new-one", "", "DE"),
+    ]
+
+
+def test_without_a_file(tmp_path: Path) -> None:
+    """All of it may be in the environment."""
+    environment = {
+        "LDAPGW__STATE_DIR": "/data",
+        "LDAPGW__WEB__PUBLIC_URL": "http://localhost:8080",
+        "LDAPGW__TENANT__ACME__BASE_DN": "dc=acme,dc=example",
+    }
+    found = config(tmp_path / "missing.toml", environment)
+    assert (found.state_dir, [tenant.name for tenant in found.tenant]) == ("/data", ["acme"])
+    assert "there is no such configuration file" in problems(tmp_path / "missing.toml", {})[0]
+
+
+def test_a_secret_from_a_file(file: Path, tmp_path: Path) -> None:
+    """Without the end of its line; named by the variable, or a credential of systemd's."""
+    (tmp_path / "secret").write_text("GOCSPX-one\n")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "LDAPGW__TENANT__BIG_CORP__CLIENT_SECRET").write_text("GOCSPX-two")
+    (credentials / "unrelated").write_text("no setting")
+    environment = {
+        "CREDENTIALS_DIRECTORY": str(credentials),
+        "LDAPGW__TENANT__ACME__CLIENT_ID": "1.apps.googleusercontent.com",
+        "LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE": str(tmp_path / "secret"),
+        "LDAPGW__TENANT__BIG_CORP__CLIENT_ID": "2.apps.googleusercontent.com",
+    }
+    assert [tenant.client_secret for tenant in config(file, environment).tenant] == ["GOCSPX-one", "GOCSPX-two"]
+    assert "GOCSPX" not in repr(read_settings(environment))
+
+
+def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
+    """Each is told with what is expected; the two other variables are left alone."""
+    (tmp_path / "latin").write_bytes(b"\xff")
+    expected = "is no setting; expected LDAPGW__KEY, LDAPGW__TABLE__KEY or LDAPGW__TENANT__NAME__KEY"
+    assert problems(
+        file,
+        {
+            "LDAPGW_COMPILE": "1",
+            "LDAPGW_CONFIG": "x",
+            "LDAPGW_STATE_DIR": "/data",
+            "LDAPGW__LDAP__": "1",
+            "LDAPGW__LDAP__SIZE__LIMIT": "1",
+            "LDAPGW__TENANT__ACME": "1",
+            "LDAPGW__WEB__PUBLIC_URL": "http://localhost",
+            "LDAPGW__WEB__PUBLIC_URL__FROM_FILE": "/url",
+            "LDAPGW__LOG_FORMAT__FROM_FILE": str(tmp_path / "missing"),
+            "LDAPGW__STATE_DIR__FROM_FILE": str(tmp_path / "latin"),
+        },
+    ) == (
+        f"LDAPGW_STATE_DIR: {expected}",
+        f"LDAPGW__LDAP__: {expected}",
+        f"LDAPGW__LDAP__SIZE__LIMIT: {expected}",
+        f"LDAPGW__LOG_FORMAT__FROM_FILE: {tmp_path}/missing cannot be read: No such file or directory",
+        f"LDAPGW__STATE_DIR__FROM_FILE: {tmp_path}/latin is not text in UTF-8",
+        f"LDAPGW__TENANT__ACME: {expected}",
+        "LDAPGW__WEB__PUBLIC_URL__FROM_FILE: is the same setting as LDAPGW__WEB__PUBLIC_URL; set one of them",
+    )
+
+
+def test_values_that_do_not_fit(file: Path) -> None:
+    """The variable is named in place of the key; a secret is left out."""
+    told = problems(
+        file,
+        {
+            "LDAPGW__LDAP__SIZE_LIMIT": "many",
+            "LDAPGW__LDAP__SIZELIMIT": "5",
+            "LDAPGW__LDAPS__SIZE_LIMIT": "5",
+            "LDAPGW__NEW_STORE": "maybe",
+            "LDAPGW__TENANT__BIG_CORP__REGION": "XX",
+            "LDAPGW__GOOGLE__PROXY": "sesame",
+        },
+    )
+    assert sorted(line.partition("; its keys")[0].partition(": expected")[0] for line in told) == [
+        "LDAPGW__GOOGLE__PROXY",
+        "LDAPGW__LDAPS__SIZE_LIMIT: is not a key of this table",
+        "LDAPGW__LDAP__SIZELIMIT: is not a key of this table",
+        'LDAPGW__LDAP__SIZE_LIMIT = "many"',
+        'LDAPGW__NEW_STORE = "maybe"',
+        'LDAPGW__TENANT__BIG_CORP__REGION = "XX"',
+    ]
+    assert "sesame" not in " ".join(told)
+
+
+@pytest.mark.parametrize(("key", "value"), [("ldap", "1"), ("tenant", "1"), ("tenant", "[1]")])
+def test_a_file_with_something_else_in_place_of_a_table(tmp_path: Path, key: str, value: str) -> None:
+    """The file is told of as if the environment had nothing."""
+    file = tmp_path / "odd.toml"
+    file.write_text(f'state_dir = "state"\n{key} = {value}\n[web]\npublic_url = "http://localhost:8080"\n')
+    environment = {"LDAPGW__LDAP__SIZE_LIMIT": "5", "LDAPGW__TENANT__ACME__BASE_DN": "dc=acme,dc=example"}
+    assert f"{file}: {key}" in problems(file, environment)[0]
