@@ -45,7 +45,7 @@ needs_ldapsearch = pytest.mark.skipif(
 )
 
 
-def run(*command: object, cwd: Path) -> str:
+def run(*command: object, cwd: Path, timeout: float = 120) -> str:
     """Run a program that knows nothing of this one; its output, once it has ended well."""
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(cwd)}
     done = subprocess.run(
@@ -55,7 +55,7 @@ def run(*command: object, cwd: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -68,14 +68,18 @@ def run(*command: object, cwd: Path) -> str:
 pytestmark = pytest.mark.long
 
 
+def copy_checkout(folder: Path) -> Path:
+    for path in project_files():
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source distribution, built in a copy of the checkout: building leaves things behind."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for path in project_files():
-        target = copy / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+    copy = copy_checkout(tmp_path_factory.mktemp("checkout"))
     build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
     run(sys.executable, "-c", build, copy / "dist", cwd=copy)
     (built,) = (copy / "dist").iterdir()
@@ -193,12 +197,15 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """The wheel in an environment that is otherwise empty, but sees the packages of this one.
+    return install(wheel, tmp_path_factory.mktemp("elsewhere"))
+
+
+def install(wheel: Path, folder: Path) -> Installation:
+    """A wheel in an environment that is otherwise empty, but sees the packages of this one.
 
     They are seen by a path file that names their folder.  Path files in that folder do not count then, so the checkout,
     which is installed there for editing, stays out of sight.
     """
-    folder = tmp_path_factory.mktemp("elsewhere")
     prefix = folder / "venv"
     venv.create(prefix, symlinks=True)
     python = prefix / "bin" / "python"
@@ -331,3 +338,85 @@ def test_both_doors_serve(installation: Installation, site: Site, door: str) -> 
     # Once all has ended, twistd ends by the signal that it got.
     assert process.returncode == {"twistd": -signal.SIGTERM, "ldapgw": 0}[door]
     assert "Traceback" not in site.file.with_name("log").read_text()
+
+
+# --- released ---------------------------------------------------------------------------------------------------------
+
+RELEASED = "98.7.6"
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, with an environment, in which a release was made as a dry run."""
+    copy = copy_checkout(tmp_path_factory.mktemp("released"))
+    for used in (".venv", "tests/node/node_modules"):
+        if (ROOT / used).exists():
+            (copy / used).symlink_to(ROOT / used)
+    run("git", "init", "--quiet", cwd=copy)
+    run("git", "add", "--all", cwd=copy)
+    run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All of it", cwd=copy)
+    run("scripts/release", "--dry-run", RELEASED, cwd=copy, timeout=1400)
+    return copy
+
+
+def test_a_release_is_whole(released: Path) -> None:
+    """Packages for any Python and compiled for this one, documentation, components, and checksums of all of it."""
+    made = released / "dist" / RELEASED
+    names = sorted(path.name.replace(RELEASED, "V") for path in made.iterdir())
+    compiled = [name for name in names if "manylinux" in name]
+    others = {"SHA256SUMS", "ldapgw-V-docs.tar.gz", "ldapgw-V-py3-none-any.whl", "ldapgw-V.cdx.json", "ldapgw-V.tar.gz"}
+    assert set(names) == {*others, *compiled}
+    assert [name.split("-")[2] for name in compiled] == [f"cp{sys.version_info.major}{sys.version_info.minor}"]
+    assert len(run("sha256sum", "--check", "SHA256SUMS", cwd=made).splitlines()) == len(names) - 1
+    components = json.loads((made / f"ldapgw-{RELEASED}.cdx.json").read_text())["components"]
+    versions = {component["name"].lower(): component["version"] for component in components}
+    assert versions["ldapgw"] == RELEASED
+    assert {"twisted", "sqlalchemy", "phonenumbers"} < versions.keys()
+    with tarfile.open(made / f"ldapgw-{RELEASED}-docs.tar.gz") as docs:
+        assert f"docs-{RELEASED}/index.html" in docs.getnames()
+
+
+def test_a_release_has_its_notes(released: Path) -> None:
+    """In place of the files that they are made of; the checkout itself is left as it was."""
+    with tarfile.open(released / "dist" / RELEASED / f"ldapgw-{RELEASED}.tar.gz") as sdist:
+        notes = sdist.extractfile(f"ldapgw-{RELEASED}/CHANGES.rst")
+        assert notes is not None
+        assert f"\n{RELEASED} (" in notes.read().decode()
+        fragments = [name for name in sdist.getnames() if name.startswith(f"ldapgw-{RELEASED}/changes/")]
+    assert [name.rpartition("/")[2] for name in fragments] == ["README.rst"]
+    assert run("git", "status", "--porcelain", cwd=released).split() in (
+        [],
+        ["??", ".venv", "??", "tests/node/node_modules"],
+    )
+    assert run("git", "log", "--format=%s", cwd=released) == "All of it\n"
+
+
+@needs_ldapsearch
+def test_a_compiled_wheel_serves(released: Path, tmp_path: Path, site: Site) -> None:
+    """Without a compiler; ``check`` has nothing to say of it."""
+    (wheel,) = (released / "dist" / RELEASED).glob("*manylinux*.whl")
+    installation = install(wheel, tmp_path)
+    ldapgw = installation.program("ldapgw")
+    assert run(ldapgw, "--version", cwd=tmp_path) == f"ldapgw {RELEASED} (compiled)\n"
+    report = json.loads(run(ldapgw, "--config", site.file, "check", "--json", cwd=tmp_path))
+    assert [item for item in report["items"] if item["state"] != "ok"] == []
+    search = ("ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{site.ldap}", "-s", "base", "-b", "", "+")
+    with serving(installation, site, ldapgw, "--config", site.file, "run"):
+        assert f"vendorVersion: {RELEASED}\n" in run(*search, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "give a version, such as 1.0.0: scripts/release [--dry-run] VERSION"),
+        (("1.0",), "give a version, such as 1.0.0: scripts/release [--dry-run] VERSION"),
+        (("1.0.0",), "the checkout has changes; commit them first"),
+    ],
+    ids=["none", "short", "changes"],
+)
+def test_a_release_that_is_refused(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    """Before anything is built."""
+    copy = copy_checkout(tmp_path)
+    run("git", "init", "--quiet", cwd=copy)
+    done = subprocess.run([copy / "scripts/release", *arguments], cwd=copy, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"release: {told}\n")
