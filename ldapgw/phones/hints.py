@@ -487,11 +487,11 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use %(number_filter)s"
     ),
     Hint.WILDCARD: gettext_noop(
-        "Callers’ numbers are searched with a star, so they aren’t compared as phone numbers. For callers, use "
-        "%(number_filter)s"
+        "The phone searches for callers’ numbers with a wildcard (*), so they aren’t compared as phone numbers. For "
+        "callers, use %(number_filter)s"
     ),
     Hint.LETTERS: gettext_noop(
-        "Letters were searched only among numbers: the name filter is missing. Use %(name_filter)s"
+        "The phone searched for letters only in the numbers: the name filter is missing. Use %(name_filter)s"
     ),
     Hint.NO_NAME: gettext_noop("The phone doesn’t ask for names. Set its name attributes to %(name_attributes)s"),
     Hint.NO_NUMBER: gettext_noop(

@@ -210,7 +210,9 @@ async def _search(client: _Client, base_dn: str, results: list[StepResult], reac
     """Take any contact with a number, then find somebody by the beginning of that name and by that number."""
     some = await _found(client, base_dn, _filter(("telephoneNumber",), None), reactor)
     if not some:
-        message = gettext_noop("there’s no contact to search for: connect an account, or share a book with this phone")
+        message = gettext_noop(
+            "there’s no contact to search for: connect an account, or share an address book with this phone"
+        )
         results.extend(StepResult(step, StepStatus.SKIPPED, message) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH))
         return
     name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))

@@ -160,7 +160,7 @@ _SHARING_TITLES: Mapping[Sharing, str] = {
 
 _LABEL_STATES: Mapping[str, tuple[str, str]] = {
     "served": ("good", gettext_noop("on the phones")),
-    "other": ("quiet", gettext_noop("not selected here")),
+    "other": ("quiet", gettext_noop("not among the chosen labels")),
     "excluded": ("quiet", gettext_noop("not on the phones")),
     "missing": ("warn", gettext_noop("doesn’t exist in Google Contacts")),
 }

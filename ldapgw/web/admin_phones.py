@@ -112,7 +112,8 @@ _QUESTIONS = {
     "move": Question(
         gettext_noop("Who do these phones belong to?"),
         gettext_noop(
-            "From their next search on, these phones find the new owner’s contacts and no longer the previous owner’s."
+            "Starting with their next search, these phones find the new owner’s contacts and no longer the previous "
+            "owner’s."
         ),
         gettext_noop("Change owner"),
         is_danger=False,

@@ -30,7 +30,7 @@ ALARM_TEXTS: Mapping[str, tuple[str, str]] = {
         gettext_noop("The People API isn’t enabled"),
         gettext_noop(
             "No account can sync. Phones still find the contacts from the last sync. Enable the Google People API in "
-            "the client’s project. The gateway tries again within an hour, or as soon as you sync someone."
+            "the client’s project. The gateway tries again within an hour, or as soon as you sync an account."
         ),
     ),
 }
@@ -41,25 +41,25 @@ _CALLS = gettext_noop(
     "%(calls)s every %(minutes)s minutes). Google allows %(limit)s."
 )
 _TOO_MANY_CALLS = gettext_noop(
-    "When nothing changes, the gateway would make %(rate)s calls to Google per minute (%(accounts)s accounts "
-    "× %(calls)s every %(minutes)s minutes). Google allows only %(limit)s, so syncs come later. An interval "
-    "of %(fitting)s minutes would fit."
+    "When nothing changes, the gateway would make %(rate)s calls to Google per minute (%(accounts)s accounts × "
+    "%(calls)s every %(minutes)s minutes). Google allows only %(limit)s, so syncs are delayed. An interval of "
+    "%(fitting)s minutes would fit."
 )
 
 
 _AUDIENCE = "https://console.cloud.google.com/auth/audience"
 _TESTING = gettext_noop(
-    "Google ends each person’s access 7 days after they connect (%(people)s so far). In the Google console, "
+    "Google ends each person’s access 7 days after they connect (people affected: %(people)s). In the Google console, "
     "click “Publish app” under Audience. Then ask everyone to reconnect."
 )
 _TESTING_NEXT = gettext_noop(
-    "Google ends each person’s access 7 days after they connect (%(people)s so far, the next on %(when)s). In "
-    "the Google console, click “Publish app” under Audience. Then ask everyone to reconnect."
+    "Google ends each person’s access 7 days after they connect (people affected: %(people)s; the next access ends on "
+    "%(when)s). In the Google console, click “Publish app” under Audience. Then ask everyone to reconnect."
 )
 
 NOT_ADMITTED = gettext_noop(
-    "This person is no longer in allowed_users, but still synced. Disconnect or remove them, or add them to "
-    "the configuration again."
+    "This person is no longer in allowed_users, but is still synced. Disconnect or remove them, or add them to the "
+    "configuration again."
 )
 
 

@@ -227,7 +227,7 @@ CLIENT_REJECTED = ErrorPage(
     gettext_noop(
         "The gateway’s OAuth client or redirect URI doesn’t match what is registered with Google. Nothing was saved."
     ),
-    (gettext_noop("Ask your administrator to check both in the Google console. You don’t need to do anything."),),
+    (gettext_noop("Ask your administrator to check both in the Google console. You don’t need to do anything else."),),
     (_AGAIN, _BACK),
     names_administrator=True,
 )
@@ -265,7 +265,7 @@ UNVERIFIED = ErrorPage(
         "A proxy inspects the gateway’s connections to Google, so the gateway can’t be sure that the answer came "
         "from Google. Nothing was saved."
     ),
-    (gettext_noop("Ask your administrator to run ldapgw check --online. You don’t need to do anything."),),
+    (gettext_noop("Ask your administrator to run ldapgw check --online. You don’t need to do anything else."),),
     (_AGAIN, _BACK),
     names_administrator=True,
 )
@@ -295,7 +295,7 @@ WRONG_METHOD = ErrorPage(
     405, gettext_noop("This doesn’t work here"), gettext_noop("This address doesn’t support that kind of request.")
 )
 TOO_LARGE = ErrorPage(
-    413, gettext_noop("The request is too large"), gettext_noop("Forms on these pages are much smaller.")
+    413, gettext_noop("The request is too large"), gettext_noop("No form on these pages sends that much data.")
 )
 TOO_MANY = ErrorPage(
     429,

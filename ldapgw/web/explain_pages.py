@@ -37,7 +37,7 @@ _NO_FILTER = gettext_noop("This filter can’t be read. Check its parentheses, o
 _NO_BASE = gettext_noop(
     "The phone’s search base doesn’t exist, so the phone finds nobody. Correct the search base in the phone."
 )
-_NOT_YET = gettext_noop("The gateway is still getting to know this phone. Try again in a moment.")
+_NOT_YET = gettext_noop("The gateway hasn’t loaded this phone yet. Try again in a moment.")
 _OVERVIEW_NAME = gettext_noop("the Overview page")
 
 

@@ -54,7 +54,7 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
             "state."
         ),
     ),
-    "shared": FlashMessage("good", gettext_noop("Saved. The new sharing is in effect now.")),
+    "shared": FlashMessage("good", gettext_noop("Saved. The new sharing setting is now in effect.")),
     "disconnected": FlashMessage(
         "good",
         gettext_noop("Disconnected. Your contacts are no longer on the phones, and Google access is revoked."),
@@ -98,7 +98,7 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
         "good", gettext_noop("The phone has a secret address. You’ll see it here for ten minutes, and never again.")
     ),
     "number-format-set": FlashMessage(
-        "good", gettext_noop("Saved. From its next search on, the phone gets numbers in this format.")
+        "good", gettext_noop("Saved. Starting with its next search, the phone gets numbers in this format.")
     ),
     "address-ended": FlashMessage("good", gettext_noop("The secret address no longer works.")),
     "recording-began": FlashMessage(

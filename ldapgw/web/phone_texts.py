@@ -50,7 +50,7 @@ ADVICE: Mapping[Advice, str] = {
     Advice.TLS_UNVERIFIED: gettext_noop(
         "The TLS setting of this phone hasn’t been tested. If the phone doesn’t connect, check its manual."
     ),
-    Advice.STAR_ADDED: gettext_noop("Firmware before 10.1.27 adds the star itself. Two stars do no harm."),
+    Advice.STAR_ADDED: gettext_noop("Firmware before 10.1.27 adds the * itself. A second * does no harm."),
     Advice.ONE_NUMBER: gettext_noop(
         "This phone can dial only one number per contact. Add it again and choose “One entry per number”."
     ),
@@ -91,7 +91,7 @@ ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.LOOPBACK, Advice.GUESSED_PORT, A
 _CONTROLS: Mapping[str, str] = {
     "1.2.840.113556.1.4.473": gettext_noop("sorted"),
     "1.2.840.113556.1.4.319": gettext_noop("in pages"),
-    "2.16.840.1.113730.3.4.9": gettext_noop("in a window"),
+    "2.16.840.1.113730.3.4.9": gettext_noop("in a virtual list view"),
     "2.16.840.1.113730.3.4.2": gettext_noop("no referrals"),
 }
 # The text of success is empty.  Codes that no search of a phone ends in are shown by their names in RFC 4511.

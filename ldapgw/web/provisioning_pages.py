@@ -99,8 +99,8 @@ class ProvisioningPages:
             action=f"phones/{login.name}/provision/end",
             title=Phrase(gettext_noop("Revoke the provisioning address of %(phone)s?"), {"phone": login.name}),
             consequence=gettext_noop(
-                "The phone can no longer fetch its settings from the address. What it has fetched keeps working. The "
-                "address can’t be brought back."
+                "The phone can no longer fetch its settings from the address. What it has fetched keeps working. You "
+                "can’t restore the address."
             ),
             button=gettext_noop("Revoke provisioning address"),
             cancel=f"phones/{login.name}",

@@ -133,7 +133,7 @@ def strip(days: Iterable[SyncDay]) -> tuple[Bar, ...]:
 def _bar(day: SyncDay) -> Bar:
     words: Translatable
     if day.is_postponed:
-        words = gettext_noop("syncs postponed: Google could not be used")
+        words = gettext_noop("syncs postponed: Google wasn’t available")
         return Bar("quiet", _HEIGHTS["bad"], (day.day + 0.5) * 86400, words)
     kind = "quiet" if not day.ok + day.failed else "good" if not day.failed else "warn" if day.ok else "bad"
     words = gettext_noop("no syncs")

@@ -50,7 +50,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     here.press("Choose who sees these contacts")
     here.page.get_by_role("radio", name=re.compile(rf"^{here.say('Shared')}")).check()
     here.press("Save")
-    expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing is in effect now."))
+    expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing setting is now in effect."))
     here.press("Troubleshoot")
     here.page.get_by_label(here.say("Phone"), exact=True).select_option(name)
     ask(here, number)

@@ -149,7 +149,9 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
         radio.check()
         here.press("Save")
         expect(radio).to_be_checked()
-        expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing is in effect now."))
+        expect(here.page.locator(".note.good")).to_have_text(
+            here.say("Saved. The new sharing setting is now in effect.")
+        )
         wait_until(lambda: (seen(caller), seen(begun)) == (calls, finds), choice)  # noqa: B023  called at once
     here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
@@ -204,7 +206,7 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     keys.press("Tab")
     keys.press("Enter")
     expect(here.page.get_by_role("radio", name="Callers’ names")).to_be_checked()
-    expect(here.page.locator("main")).to_contain_text("Saved. The new sharing is in effect now.")
+    expect(here.page.locator("main")).to_contain_text("Saved. The new sharing setting is now in effect.")
 
 
 @pytest.mark.long  # test_what_changes_is_shown_without_a_reload goes the usual way

@@ -59,7 +59,7 @@ def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) 
         [miss] = found["misses"]
         assert (miss["reason"], miss["name"]) == ("group_book", "Nora Neu")
         assert miss["message"] == (
-            "The contact is in the book of erin@acme.example. That book is shared with the group sales, and this "
+            "The contact is in the address book of erin@acme.example. It is shared with the group sales, and this "
             "phone’s account isn’t in the group."
         )
         assert "erin@acme.example" not in access

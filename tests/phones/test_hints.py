@@ -99,7 +99,7 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "no limit": (Case(entries=800, size=0), (Hint.NO_LIMIT,)),
     "no limit needed": (Case(entries=8, size=0), ()),
     "in pages": (Case(entries=800, size=0, controls=(PAGES,)), ()),
-    "in a window": (Case(entries=80, size=0, controls=(SORT, VIEW)), ()),
+    "in a virtual list view": (Case(entries=80, size=0, controls=(SORT, VIEW)), ()),
     "slow": (Case(entries=5, code=ResultCode.TIME_LIMIT_EXCEEDED), (Hint.TIME_LIMIT,)),
     "withheld": (Case("(|(telephoneNumber=)(mobile=))", 0), (Hint.WITHHELD,)),
     "trunk": (Case(NUMBERS.format("L0#0301234567"), 0), (Hint.AFFIX,)),

@@ -61,13 +61,13 @@ def test_umlauts_of_an_old_encoding() -> None:
     [
         (" \n", "The file is empty."),
         ("name,model\n", "The file is empty."),
-        ("PK\0\3", "This isn’t a CSV file: save the table as CSV in UTF-8."),
+        ("PK\0\3", "This isn’t a CSV file: save the spreadsheet as CSV in UTF-8."),
         ("desk1,yealink\n", "The first line must name the columns: name, account, model, mac."),
         (
             "name,model\n" + "x,yealink\n" * (MAX_LINES + 1),
             "The file has 501 phones. You can import up to 500 at once.",
         ),
-        ('name,model\n"' + "x" * 140_000, "This isn’t a CSV file: save the table as CSV in UTF-8."),
+        ('name,model\n"' + "x" * 140_000, "This isn’t a CSV file: save the spreadsheet as CSV in UTF-8."),
     ],
     ids=["nothing", "no line", "workbook", "no header", "too many", "too long"],
 )
@@ -108,7 +108,7 @@ def test_an_error_for_each_line() -> None:
         "There’s no model “nokia”",
         "“1.565E+09” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.",
         "Line 2 has the same MAC address.",
-        "Only phones of the model “other” have a placeholder. Leave it empty.",
+        "Leave the placeholder empty: only phones of the model “other” have one.",
         "There’s no placeholder “$NAME”",
     ]
 

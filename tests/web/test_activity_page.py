@@ -159,7 +159,7 @@ def test_bars_say_by_height_what_they_say_by_color() -> None:
     assert [bar.kind for bar in bars] == ["quiet", "good", "warn", "bad"]
     assert len({bar.height for bar in bars}) == 4
     (postponed,) = strip((SyncDay(0, is_postponed=True),))
-    assert (postponed.kind, postponed.words) == ("quiet", "syncs postponed: Google could not be used")
+    assert (postponed.kind, postponed.words) == ("quiet", "syncs postponed: Google wasn’t available")
 
 
 @pytest.mark.parametrize(

@@ -507,12 +507,12 @@ def test_a_client_in_testing_is_told_here(stage: Stage) -> None:
     connect(stage, BOB, ends=NOW + 7 * 86400)
     page = browser.get("/acme/admin")
     assert page.body.count("Your Google client is in “Testing”.") == 1
-    assert "2 so far, the next on" in words_on(page)
+    assert "people affected: 2; the next access ends on" in words_on(page)
     assert 'href="https://console.cloud.google.com/auth/audience"' in page.body
     stage.clock.advance(8 * 86400)
     stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
     browser.post("/acme/link", {"key": KEY})
-    assert "7 days after they connect (2 so far)" in words_on(browser.get("/acme/admin"))
+    assert "7 days after they connect (people affected: 2)" in words_on(browser.get("/acme/admin"))
 
 
 def test_what_the_open_page_listens_to(stage: Stage) -> None:
@@ -602,8 +602,7 @@ def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
         (
             1,
             "gateway would make 1.2 calls to Google per minute (12 accounts × 1 every 10 minutes). "
-            "Google allows only 1, so "
-            "syncs come later. "
+            "Google allows only 1, so syncs are delayed. "
             "An interval of 12 minutes would fit.",
         ),
     ],
@@ -630,7 +629,7 @@ def test_who_was_taken_out_of_allowed_users_is_named(stage: Stage, address: str,
     """Their account is synced and served until somebody ends that."""
     account_id = connect(stage, address)
     stage.do(set_hd, account_id, hd)
-    told = "This person is no longer in allowed_users, but still synced."
+    told = "This person is no longer in allowed_users, but is still synced."
     assert (told in words_on(by_link(stage).get("/acme/admin/people"))) is named
 
 

@@ -185,13 +185,13 @@ def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: 
         said = words_on(ask(browser, asked))
         assert "finds nobody" in said
         assert (
-            "Someone else may have this contact in a book that isn’t shared with this phone. Ask your colleagues."
-            in said
+            "Someone else may have this contact in an address book that isn’t shared with this phone. Ask your "
+            "colleagues." in said
         )
         assert not re.search("Karla|Iwan|dave@", said.replace(asked, ""))
     page = ask(browser, "0171 7654399")
     said = words_on(page)
-    assert ("A contact in someone else’s private book has this number." in said) is (who == ROOT)
+    assert ("A contact in someone else’s private address book has this number." in said) is (who == ROOT)
     assert not re.search("Karla|dave@|\\+491717654399 ", said.partition("How the phone searched")[0])
     assert links(page) == []
 
@@ -201,7 +201,9 @@ def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
     alice.consent("/acme/connect?add", account=BOB)
     serve(stage, {BOB: Sharing.PRIVATE})
     page = ask(alice, "mulligan")
-    assert "Ann Mulligan bob@acme.example The contact is in the private book of bob@acme.example" in words_on(page)
+    assert "Ann Mulligan bob@acme.example The contact is in the private address book of bob@acme.example" in words_on(
+        page
+    )
     assert "This contact is yours. If you share your contacts" in words_on(page)
     assert links(page) == ["/acme/?account=2#sharing"]
 
@@ -229,7 +231,7 @@ def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
     """They can change the settings; users are not told of them."""
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
-    told = "Correct the number in Google Contacts, with its country code. For numbers without one, the setting region"
+    told = "Correct the number in Google Contacts, with its country code. A number without one gets the country"
     assert told in words_on(ask(admin, "+43 30 1234567"))
     assert "Correct the number in Google Contacts, with its country code." in words_on(ask(alice, "+43 30 1234567"))
 
@@ -282,7 +284,7 @@ def test_what_cannot_be_explained(alice: Browser, asked: str, base: str, wrong: 
 def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
     """It is a matter of a moment."""
     add(alice, "desk8")
-    assert "still getting to know this phone" in words_on(ask(alice, "x", "desk8"))
+    assert "hasn’t loaded this phone yet" in words_on(ask(alice, "x", "desk8"))
     assert "Why wasn’t this caller found?" in words_on(ask(alice, " "))
 
 

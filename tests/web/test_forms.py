@@ -534,11 +534,11 @@ def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:
     stage.do(phones.add, replace(login, name="away", tenant="globex"))
     assert "copy of all contacts" not in alice.get("/acme/").body
     stage.do(phones.add, login)
-    assert "may fetch a copy of all contacts, private ones too: vault." in alice.get("/acme/").body
+    assert "is allowed to fetch a copy of all contacts, including private ones: vault." in alice.get("/acme/").body
     bind = LastBind(2.0, "192.0.2.7", login.password)
     stage.do(phones.store_last_binds, {"vault": bind})
     body = alice.get("/acme/").body
-    assert "has a copy of all contacts, private ones too: vault, last seen at 192.0.2.7." in body
+    assert "has a copy of all contacts, including private ones: vault, last seen at 192.0.2.7." in body
     assert "branch1" not in body
     # A replica is no phone: nowhere else is its name.
     assert [alice.get(page).status for page in ("/acme/phones/vault", "/acme/phones/branch1")] == [404, 404]

@@ -909,7 +909,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
     """Chosen on its page, and given back; the gateway serves it at once."""
     browser = owner(stage)
     assert choice_on(browser.get(PHONE)) == [
-        ("", "Same as all phones here (E.164: +49301234567)", False),
+        ("", "Default for all phones here (E.164: +49301234567)", False),
         ("e164", "E.164: +49301234567", False),
         ("international", "international: +49 30 1234567", False),
         ("national", "national: 030 1234567", False),
@@ -921,7 +921,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
     page = browser.get(PHONE)
     assert stored(stage).number_format is NumberFormat.DIAL
     assert [value for value, _, is_selected in choice_on(page) if is_selected] == ["dial"]
-    assert "Saved. From its next search on, the phone gets numbers in this format." in words_on(page)
+    assert "Saved. Starting with its next search, the phone gets numbers in this format." in words_on(page)
     browser.submit(FORMAT_FORM, number_format="")
     assert stored(stage).number_format is None
 
@@ -929,7 +929,7 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
 def test_the_page_says_the_tenants_format() -> None:
     """Which may be one that a single phone cannot have."""
     stage = Stage(tenants=(replace(ACME, number_format=NumberFormat.TYPED),))
-    assert choice_on(owner(stage).get(PHONE))[0] == ("", "Same as all phones here (as typed in Google)", False)
+    assert choice_on(owner(stage).get(PHONE))[0] == ("", "Default for all phones here (as typed in Google)", False)
 
 
 @pytest.mark.parametrize("fields", [{}, {"number_format": "typed"}, {"number_format": "E164"}], ids=str)

@@ -226,7 +226,7 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
     tenant = replace(ACME, labels=("Friends", "Staff", "starred"), excluded_labels=("Private", "Secret"))
     text = shown(ACCOUNT, tenant, labels=there).text
     for row in (
-        "Family not selected here",
+        "Family not among the chosen labels",
         "friends on the phones",
         "PRIVATE not on the phones",
         "Secret doesn’t exist in Google Contacts",
@@ -340,10 +340,10 @@ def test_no_tenants() -> None:
 @pytest.mark.parametrize(
     ("sharing", "words"),
     [
-        (Sharing.PRIVATE, "At first: only your own phones"),
-        (Sharing.CALLERS, "At first: colleagues’ phones, only to show who is calling"),
-        (Sharing("group:sales"), "At first: the phones of the group “sales”"),
-        (Sharing.SHARED, "At first: all phones here"),
+        (Sharing.PRIVATE, "By default: only your own phones"),
+        (Sharing.CALLERS, "By default: colleagues’ phones, only to show who is calling"),
+        (Sharing("group:sales"), "By default: the phones of the group “sales”"),
+        (Sharing.SHARED, "By default: all phones here"),
     ],
 )
 def test_the_promise_says_who_sees_a_new_book(sharing: Sharing, words: str) -> None:

@@ -68,7 +68,7 @@ _CALLER_FILTER = gettext_noop(
     "With so few digits, this was treated as typed text. For an incoming call, the phone sends %(filter)s."
 )
 _STRIPPED = gettext_noop(
-    "The gateway searched for %(number)s instead of %(asked)s, because the setting strip removes the rest."
+    "The gateway searched for %(number)s instead of %(asked)s, because the strip setting removes the rest."
 )
 _AFFIX = gettext_noop(
     "“%(affix)s” doesn’t seem to belong to the number. Your administrator can have it removed with strip "
@@ -90,7 +90,7 @@ _SKIPPED_TEXTS = {
     "excluded_label": gettext_noop("Left out of %(book)s because they have an excluded label: %(count)s."),
     "unidentified": gettext_noop("Left out of %(book)s because Google sent no ID: %(count)s."),
     "unreadable_number": gettext_noop(
-        "Numbers in %(book)s that can’t be dialed and are missing from their contacts: %(count)s."
+        "Numbers in %(book)s that phones don’t get, because they can’t be dialed: %(count)s."
     ),
 }
 

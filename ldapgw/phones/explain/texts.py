@@ -65,12 +65,12 @@ class ReasonText:
 
 REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     MissReason.PRIVATE_BOOK: ReasonText(
-        gettext_noop("The contact is in the private book of %(book)s. This phone can’t see that book."),
+        gettext_noop("The contact is in the private address book of %(book)s, which this phone can’t see."),
         gettext_noop("To let all phones find the contact, run: ldapgw share %(book)s %(sharing)s"),
     ),
     MissReason.GROUP_BOOK: ReasonText(
         gettext_noop(
-            "The contact is in the book of %(book)s. That book is shared with the group %(group)s, and this phone’s "
+            "The contact is in the address book of %(book)s. It is shared with the group %(group)s, and this phone’s "
             "account isn’t in the group."
         ),
         gettext_noop(
@@ -80,8 +80,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.CALLERS_BOOK: ReasonText(
         gettext_noop(
-            "The contact is in the book of %(book)s. Other phones only get the caller’s name for a whole number from "
-            "that book."
+            "The contact is in the address book of %(book)s. It gives other phones only callers’ names, by their "
+            "complete number."
         ),
         gettext_noop("To share these contacts with all phones, run: ldapgw share %(book)s shared"),
     ),
@@ -105,7 +105,10 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.NO_NUMBER: ReasonText(
         gettext_noop("The contact matches, but has no phone number. This phone gets one entry per number."),
-        gettext_noop("Add a number in Google Contacts, or add the phone again with --numbers values."),
+        gettext_noop(
+            "Add a number in Google Contacts, or add the phone again with “One entry with all numbers” (ldapgw phones "
+            "add … --numbers values)."
+        ),
         gettext_noop("Add a number in Google Contacts."),
     ),
     MissReason.NUMBER_ENTRIES: ReasonText(
@@ -113,13 +116,16 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
             "The contact matches, but this phone gets one entry per number, and each entry has the number only in "
             "telephoneNumber."
         ),
-        gettext_noop("Set the phone to ask for telephoneNumber, or add it again with --numbers values."),
+        gettext_noop(
+            "Set the phone to ask for telephoneNumber, or add it again with “One entry with all numbers” (ldapgw "
+            "phones add … --numbers values)."
+        ),
         gettext_noop("Set the phone to ask for telephoneNumber."),
     ),
     MissReason.STRICT_MATCHING: ReasonText(
         gettext_noop(
-            "The contact has %(attribute)s “%(value)s”. People would call that a match, but this tenant only accepts "
-            "exact spelling."
+            "The contact has %(attribute)s “%(value)s”. People would call that a match, but the gateway is set to "
+            "accept only exact spelling."
         ),
         gettext_noop('Set matching = "lenient" for the tenant.'),
         gettext_noop("Type it exactly as it’s saved."),
@@ -134,14 +140,16 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.WHOLE_VALUE: ReasonText(
         gettext_noop("The contact has %(attribute)s “%(value)s”, and the filter only accepts the whole value."),
-        gettext_noop("In the phone’s filter, add a star after the search text. It then finds beginnings, too."),
+        gettext_noop(
+            "In the phone’s filter, add * after the search text. The phone then also finds words that begin with it."
+        ),
     ),
     MissReason.INSIDE_WORD: ReasonText(
         gettext_noop(
             "The text is in the middle of a word in %(attribute)s “%(value)s”, and the phone only searches for "
             "beginnings of words."
         ),
-        gettext_noop("Type the word from its beginning, or add a star before the search text in the phone’s filter."),
+        gettext_noop("Type the word from its beginning, or add * before the search text in the phone’s filter."),
         gettext_noop("Type the word from its beginning."),
     ),
     MissReason.WORDS_APART: ReasonText(
@@ -159,8 +167,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     MissReason.OTHER_COUNTRY: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s: the same number, but in another country."),
         gettext_noop(
-            "Correct the number in Google Contacts, with its country code. For numbers without one, the setting region "
-            "decides."
+            "Correct the number in Google Contacts, with its country code. A number without one gets the country code "
+            "of the region setting."
         ),
         gettext_noop("Correct the number in Google Contacts, with its country code."),
     ),
@@ -184,13 +192,14 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
             "match exactly."
         ),
         gettext_noop(
-            "Save the number as your telephone system sends it, or set the telephone system to send the whole number."
+            "Save the number as your telephone system sends it, or set the telephone system to send the complete "
+            "number."
         ),
     ),
 }
 
 # The only text about a private book whose contacts the reader may not know.
-PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in someone else’s private book has this number.")
+PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in someone else’s private address book has this number.")
 PRIVATE_BOOK_ADVICE = gettext_noop("Ask your colleagues who has this contact and could share it.")
 
 # Advice if the reader's own book hides the contact.
@@ -199,13 +208,13 @@ OWN_BOOK_ADVICE = gettext_noop("This contact is yours. If you share your contact
 # Added to the text of another reason if the book hides the contact as well.
 ACCESS_TEXTS: Mapping[MissReason, str] = {
     MissReason.PRIVATE_BOOK: gettext_noop(
-        "In addition, the contact is in the private book of %(book)s, which this phone can’t see."
+        "In addition, the contact is in the private address book of %(book)s, which this phone can’t see."
     ),
     MissReason.GROUP_BOOK: gettext_noop(
-        "In addition, the contact is in the book of %(book)s, which is shared only with the group %(group)s."
+        "In addition, the contact is in the address book of %(book)s, which is shared only with the group %(group)s."
     ),
     MissReason.CALLERS_BOOK: gettext_noop(
-        "In addition, the contact is in the book of %(book)s, which only gives other phones callers’ names."
+        "In addition, the contact is in the address book of %(book)s, from which other phones get only callers’ names."
     ),
 }
 
@@ -215,7 +224,7 @@ MATCH_TEXTS: Mapping[MatchKind, str] = {
     MatchKind.ALSO: gettext_noop("Another form of %(attribute)s matches: “%(form)s”."),
     MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same phone number."),
     MatchKind.OTHER_KIND: gettext_noop(
-        "%(attribute)s %(value)s is the same phone number. A whole number is found whatever its kind, such as "
+        "%(attribute)s %(value)s is the same phone number. A complete number is found whatever its type, such as "
         "mobile or fax."
     ),
     MatchKind.NUMBER_END: gettext_noop(

@@ -67,7 +67,8 @@ def _section(name: str, values: Mapping[str, str]) -> Element:
 _STEPS = (
     gettext_noop("On this phone’s page in the gateway, create a provisioning address."),
     gettext_noop(
-        "In Linphone, open Settings > Advanced (on a desktop), or the assistant’s remote provisioning (on a mobile)."
+        "In Linphone, open Settings > Advanced (on a computer), or the assistant’s remote provisioning (on a mobile "
+        "device)."
     ),
     gettext_noop("Enter the address of the file under Remote provisioning URI, apply it, and restart Linphone."),
     gettext_noop("In Linphone, search for someone in the contacts."),

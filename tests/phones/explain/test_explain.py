@@ -82,7 +82,7 @@ def test_what_a_pbx_puts_around_a_number() -> None:
     assert [(note.code, str(note.message)) for note in told.notes if note.code != "region"] == [
         (
             "stripped",
-            "The gateway searched for 0301234567 instead of L0#0301234567, because the setting strip removes the rest.",
+            "The gateway searched for 0301234567 instead of L0#0301234567, because the strip setting removes the rest.",
         )
     ]
     assert found(told) == found(explained("0301234567", sight()))
@@ -250,7 +250,8 @@ def test_what_is_told_of_a_miss(desk: PhoneView) -> None:
         ("Karla Kolumna", f"uid=karla,ou={DAVE},{BASE}", DAVE)
     ]
     assert (
-        str(told.misses[0].message) == f"The contact is in the private book of {DAVE}. This phone can’t see that book."
+        str(told.misses[0].message)
+        == f"The contact is in the private address book of {DAVE}, which this phone can’t see."
     )
     assert str(told.misses[0].advice) == f"To let all phones find the contact, run: ldapgw share {DAVE} shared"
     assert (
@@ -264,7 +265,7 @@ def test_what_hides_a_contact_besides(desk: PhoneView) -> None:
     [told] = [miss for miss in explained("0171 7654390", desk).misses if miss.name == "Karla Kolumna"]
     assert str(told.message) == (
         f"The contact has mobile +491717654399. The difference: the last digit. "
-        f"In addition, the contact is in the private book of {DAVE}, which this phone can’t see."
+        f"In addition, the contact is in the private address book of {DAVE}, which this phone can’t see."
     )
     assert str(told.advice).endswith(f" To let all phones find the contact, run: ldapgw share {DAVE} callers")
 
@@ -362,7 +363,7 @@ def test_an_administrator_is_told_that_somebody_has_the_number(desk: PhoneView, 
     assert explained(asked, desk, reader=USER).misses == ()
     [miss] = explained(asked, desk, reader=ADMINISTRATOR).misses
     assert (miss.reason, miss.name, miss.dn, miss.book) == (MissReason.PRIVATE_BOOK, "", "", "")
-    assert str(miss.message) == "A contact in someone else’s private book has this number."
+    assert str(miss.message) == "A contact in someone else’s private address book has this number."
     assert str(miss.advice) == "Ask your colleagues who has this contact and could share it."
 
 

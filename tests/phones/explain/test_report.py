@@ -42,7 +42,7 @@ Found: 1.
 
 Similar contacts that were not found:
   Iwan Muller, in {CAROL}
-    The contact is in the book of {CAROL}. Other phones only get the caller’s name for a whole number from that book.
+    The contact is in the address book of {CAROL}. It gives other phones only callers’ names, by their complete number.
     → To share these contacts with all phones, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
     The contact matches, but name and number show that it’s the same person as in {ALICE}, so it’s returned only once.
@@ -80,7 +80,7 @@ Similar contacts that were not found:
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
   Hans Müller, in {DAVE}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits. \
-In addition, the contact is in the private book of {DAVE}, which this phone can’t see.
+In addition, the contact is in the private address book of {DAVE}, which this phone can’t see.
     → If that’s the caller’s company, add this number in Google Contacts. \
 To let all phones find the contact, run: ldapgw share {DAVE} callers
 
@@ -89,7 +89,7 @@ Good to know:
   Left out of {BOB} because they have no name, company, number, email or postal address: 1.
   Left out of {BOB} because they have none of the chosen labels: 2.
   The first sync of {CAROL} hasn’t finished yet. Its contacts will appear after that.
-  Numbers in {CAROL} that can’t be dialed and are missing from their contacts: 1.
+  Numbers in {CAROL} that phones don’t get, because they can’t be dialed: 1.
   erin@acme.example isn’t connected to Google, so none of its contacts are here."""
     )
 
@@ -148,7 +148,7 @@ def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
     """Where there is no name to tell."""
     shown = list(report_lines(explained("0171 7654399", desk, reader=ExplanationReader(hides_private_books=True))))
     assert shown[-2:] == [
-        "  A contact in someone else’s private book has this number.",
+        "  A contact in someone else’s private address book has this number.",
         "    → Ask your colleagues who has this contact and could share it.",
     ]
 
@@ -180,7 +180,7 @@ def test_the_object(desk: PhoneView) -> None:
                 "name": "Karla Kolumna",
                 "dn": f"uid=karla,ou={DAVE},{BASE}",
                 "book": DAVE,
-                "message": f"The contact is in the private book of {DAVE}. This phone can’t see that book.",
+                "message": f"The contact is in the private address book of {DAVE}, which this phone can’t see.",
                 "advice": f"To let all phones find the contact, run: ldapgw share {DAVE} callers",
             },
             {
@@ -189,7 +189,8 @@ def test_the_object(desk: PhoneView) -> None:
                 "dn": f"uid=iwan,ou={CAROL},{BASE}",
                 "book": CAROL,
                 "message": "The contact has mobile +491717654321. The difference: the last 2 digits. "
-                f"In addition, the contact is in the book of {CAROL}, which only gives other phones callers’ names.",
+                f"In addition, the contact is in the address book of {CAROL}, from which other phones get only "
+                "callers’ names.",
                 "advice": "If that’s the caller’s company, add this number in Google Contacts. "
                 f"To share these contacts with all phones, run: ldapgw share {CAROL} shared",
             },
