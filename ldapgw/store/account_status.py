@@ -188,8 +188,8 @@ _LISTING_MESSAGES: Mapping[tuple[str, Source], str] = {
         "the phones until the next full sync."
     ),
     (DIRECTORY_SHRUNK, Source.DIRECTORY): gettext_noop(
-        "The last full sync removed %(lost)s of %(before)s entries of the company directory. If they should be "
-        "there, the Google Workspace administrator has to check the directory settings."
+        "The last full sync removed %(lost)s of %(before)s entries of the company directory. If these entries should "
+        "still be there, the Google Workspace administrator has to check the directory settings."
     ),
     (NO_SYNC_TOKEN, Source.CONTACTS): gettext_noop(
         "Google can’t tell the gateway what has changed in the contacts of %(address)s, so changes only arrive every "

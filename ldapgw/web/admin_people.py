@@ -45,7 +45,7 @@ MAX_REVOCATIONS = 4
 _OUTCOMES: Mapping[str, str] = {
     "revoked": gettext_noop("Contacts deleted, Google access revoked."),
     "not_revoked": gettext_noop(
-        "Contacts deleted. Google couldn’t be reached to revoke the access; the gateway keeps trying for a day."
+        "Contacts deleted. Google couldn’t be reached to revoke access; the gateway keeps trying for a day."
     ),
     "failed": gettext_noop("Failed: the database can’t be used. Try again."),
 }

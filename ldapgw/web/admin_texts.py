@@ -79,7 +79,7 @@ def reminder(account: Account, now: float) -> Translatable:
         return {
             "consent_revoked": gettext_noop("needs to reconnect"),
             "scope_missing": gettext_noop("needs to check the box for contacts"),
-            "suspicious_shrink": gettext_noop("needs to confirm that many contacts may be removed"),
+            "suspicious_shrink": gettext_noop("needs to confirm the removal of many contacts"),
         }[account.error.code]
     expiry = account.refresh_expires_at
     if expiry is not None and expiry - now < EXPIRY_REMINDER_SECONDS:

@@ -121,7 +121,7 @@ REFUSED = ErrorPage(
 EXPIRED = ErrorPage(
     400,
     gettext_noop("This sign-in is no longer valid"),
-    gettext_noop("The sign-in took longer than ten minutes, was already used, or was started in another browser."),
+    gettext_noop("The sign-in took longer than ten minutes, was already completed, or was started in another browser."),
     (
         gettext_noop("If you’ve just connected, everything is fine. Open the page to check."),
         gettext_noop("If not, start again."),

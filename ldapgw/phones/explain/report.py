@@ -92,7 +92,7 @@ def _books(books: Sequence[SearchedBook]) -> str:
     shown = [_BOOKS[book.access].format(name=book.name) for book in books[:_MAX_BOOKS]]
     if len(books) > _MAX_BOOKS:
         shown.append(f"and {len(books) - _MAX_BOOKS} more")
-    return ", ".join(shown) or "no phone book (this phone can’t see any)"
+    return ", ".join(shown) or "no address book (this phone can’t see any)"
 
 
 def _matches(explanation: Explanation) -> Iterator[str]:

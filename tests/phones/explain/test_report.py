@@ -141,7 +141,7 @@ def test_what_is_cut_is_said(desk: PhoneView) -> None:
     assert "Looked up  an index" in shown
     assert "Tried as   typed, by the strict rules of RFC 4517" in shown
     assert next(line for line in shown if line.startswith("Searched in")).endswith(f"{BOB} (shared), and 2 more")
-    assert "Searched in  no phone book (this phone can’t see any)" in list(report_lines(replace(told, books=())))
+    assert "Searched in  no address book (this phone can’t see any)" in list(report_lines(replace(told, books=())))
 
 
 def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
