@@ -139,8 +139,8 @@ def test_a_directory_that_lacks_more_than_a_tenth(left: int, told: bool) -> None
     stage.sync(full=True)
     assert len(stage.served("directory") or stage.names("directory")) == 20 - left
     said = (
-        f"directory_shrunk: The last full sync removed {left} of 20 entries of the company directory. If they "
-        "should be there, the Google Workspace administrator has to check the directory settings."
+        f"directory_shrunk: The last full sync removed {left} of 20 entries of the company directory. If these "
+        "entries should still be there, the Google Workspace administrator has to check the directory settings."
     )
     assert warnings(stage) == ([said] if told else [])
 
