@@ -11,6 +11,7 @@ from ldapgw.cli.admin_link import make_admin_link
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint
 from ldapgw.cli.site import Site, now, pass_site
+from ldapgw.server.config import load
 
 # More processes than the largest machines have cores.
 MAX_PROCESSES = 128
@@ -27,8 +28,10 @@ MAX_PROCESSES = 128
 @pass_site
 @click.pass_context
 def run(ctx: click.Context, site: Site, processes: int) -> None:
-    """Run the gateway in the foreground, until SIGTERM or Ctrl-C."""
-    config = site.config
+    """Run the gateway in the foreground, until SIGTERM or Ctrl-C.
+
+    SIGHUP makes the gateway read its configuration again.
+    """
     # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
@@ -36,7 +39,7 @@ def run(ctx: click.Context, site: Site, processes: int) -> None:
         install()
     from ldapgw.server.foreground import run as run_gateway
 
-    ctx.exit(run_gateway(config, lambda: _print_admin_links(site), processes))
+    ctx.exit(run_gateway(site.file, lambda: load(site.file), lambda: _print_admin_links(site), processes))
 
 
 def _print_admin_links(site: Site) -> None:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from socket import socket
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet import reactor as installed
@@ -20,25 +23,33 @@ from ldapgw.server.listener import open_shared_ports
 from ldapgw.server.logging import begin_logging
 from ldapgw.server.process_link import Lifeline
 from ldapgw.server.reactor import PhoneReactor, limit_shutdown_time, use_monotonic_clock
+from ldapgw.server.reload import Reload, take_ports
 from ldapgw.server.supervisor import Supervisor
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
 
 
-def run(config: Config, begun: Callable[[], None] = lambda: None, processes: int = 1) -> int:
-    """Serve until SIGTERM or SIGINT.
+def run(file: str, read: Callable[[], Config], begun: Callable[[], None] = lambda: None, processes: int = 1) -> int:
+    """Serve until SIGTERM or SIGINT; at SIGHUP, read the configuration again (one process only).
 
+    :param file: the configuration file, for messages.
+    :param read: reads the configuration.
     :param begun: called once the gateway serves.
     :param processes: how many processes serve LDAP.
     :returns: the exit status.
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
+    if not sys.stderr.isatty():
+        # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    config = read()
     if processes > 1:
         return _run_processes(config, begun, processes)
-    gateway = makeService(config, reactor, use_monotonic_clock(reactor))
+    ports = take_ports(os.environ)
+    gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports)
     begin_logging(sys.stderr, config.log_format)
-    return _serve(gateway, begun)
+    return _serve(gateway, begun, Reload(reactor, file, config, read, gateway.keep_ports), ports)
 
 
 def _run_processes(config: Config, begun: Callable[[], None], count: int) -> int:
@@ -74,16 +85,29 @@ def _stop() -> None:
         reactor.stop()
 
 
-def _serve(gateway: Gateway, begun: Callable[[], None]) -> int:
+def _serve(
+    gateway: Gateway,
+    begun: Callable[[], None],
+    reload: Reload | None = None,
+    ports: Mapping[str, socket] = MappingProxyType({}),
+) -> int:
     gateway.begin()
+    # Those that the gateway has not taken over are of endpoints that are no longer configured.
+    for port in ports.values():
+        port.close()
     begun()
-    stop_on_signals(gateway)
+    stop_on_signals(gateway, reload)
     reactor.run()
+    if reload is not None:
+        reload.finish()
     return 0
 
 
-def stop_on_signals(gateway: Gateway) -> None:
-    """Stop the gateway in good order at the first SIGTERM or SIGINT; further signals are ignored."""
+def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
+    """Stop the gateway in good order at the first SIGTERM or SIGINT; further signals are ignored.
+
+    :param reload: what SIGHUP asks for, unless it says that a terminal was closed; None: nothing.
+    """
     received: list[int] = []
 
     def stop(number: int) -> None:
@@ -95,8 +119,18 @@ def stop_on_signals(gateway: Gateway) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             # The next signal may interrupt a handler; calls that the reactor makes run one after another.
             signal.signal(number, lambda number, _: reactor.callFromThread(stop, number))
+        if sys.stderr.isatty():
+            # The terminal was closed.
+            signal.signal(signal.SIGHUP, lambda number, _: reactor.callFromThread(stop, number))
+        elif reload is not None:
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload.begin))
 
-    limit_shutdown_time(reactor)
+    def exit_process(status: int) -> None:
+        if reload is not None:
+            reload.finish()
+        os._exit(status)
+
+    limit_shutdown_time(reactor, exit_process=exit_process)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
     # The reactor sets handlers of its own when it starts, so ours are installed once the reactor runs.
     reactor.callLater(0, install_handlers)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import gc
 import resource
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from socket import socket
+from types import MappingProxyType
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -23,7 +25,7 @@ from ldapgw.directory import transliteration
 from ldapgw.errors import UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
-from ldapgw.server.listener import ldap_urls, raise_descriptor_limit
+from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.supervisor import Seat
@@ -115,6 +117,11 @@ class Gateway(MultiService):
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end())
 
+    def keep_ports(self) -> dict[str, socket]:
+        """Accept no more connections on TCP ports; their sockets, in which connections wait, by endpoint."""
+        kept = {service.endpoint: service.keep_port() for service in self if isinstance(service, Listener)}
+        return {endpoint: port for endpoint, port in kept.items() if port is not None}
+
     async def _end(self) -> None:
         await super().stopService()
         for thread in self._threads:
@@ -122,15 +129,18 @@ class Gateway(MultiService):
         self._state.close()
 
 
-def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gateway:
+def makeService(
+    config: Config, reactor: Any, wall_clock: IReactorTime, ports: Mapping[str, socket] = MappingProxyType({})
+) -> Gateway:
     """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
 
     :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
+    :param ports: sockets of this process that listen already, by endpoint.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     state = OpenStateDir(Path(config.state_dir), config.database, new_store=config.new_store)
     try:
-        return _assemble(config, reactor, wall_clock, state)
+        return _assemble(config, reactor, wall_clock, state, ports)
     except BaseException:
         state.close()
         raise
@@ -192,9 +202,11 @@ def make_process(loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, 
     return gateway
 
 
-def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir) -> Gateway:
+def _assemble(
+    config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir, ports: Mapping[str, socket]
+) -> Gateway:
     max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
-    parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running), max_web_connections)
+    parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running), max_web_connections, ports=ports)
     gateway = Gateway(state, parts.threads, _summary(config, state))
     for service in parts.services:
         service.setServiceParent(gateway)

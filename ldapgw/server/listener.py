@@ -150,7 +150,8 @@ class Listener(Service):
     :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
     :param ipv6_only: whether a TCP endpoint of IPv6 leaves the port's IPv4 clients to another listener.
-    :param shared: the socket of this process that listens on the endpoint already (`open_shared_ports`).
+    :param shared: a socket of this process that listens on the endpoint already; the service takes it over.
+    :ivar endpoint: Twisted's server endpoint string.
     """
 
     def __init__(
@@ -164,13 +165,15 @@ class Listener(Service):
         shared: socket.socket | None = None,
     ) -> None:
         address = ListenAddress.parse(endpoint) if ipv6_only else None
+        family = shared.family if shared is not None else None
         self._endpoint: IStreamServerEndpoint = (
-            AdoptedStreamServerEndpoint(reactor, shared.fileno(), shared.family)
+            AdoptedStreamServerEndpoint(reactor, shared.detach(), family)
             if shared is not None
             else Ipv6OnlyEndpoint(reactor, address)
             if address is not None
             else serverFromString(reactor, endpoint + _backlog(endpoint))
         )
+        self.endpoint = endpoint
         self._name = f'{setting} "{endpoint}"'
         self._factory = DescriptorLimitedFactory(self._name, factory, reactor, has_free_descriptors)
         self._port: IListeningPort | None = None
@@ -195,6 +198,20 @@ class Listener(Service):
         super().stopService()
         port, self._port = self._port, None
         return port.stopListening() if port is not None else None
+
+    def keep_port(self) -> socket.socket | None:
+        """Accept no more connections, and return the listening socket, in which they wait.
+
+        :returns: None, and nothing is changed, where the socket is none of TCP, or where Twisted does TLS on it.
+        """
+        port: Any = self._port
+        if not hasattr(port, "socket") or not self.endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
+            return None
+        # To stop listening would shut down the socket, which would end all its copies.
+        port.stopReading()
+        self._port = None
+        kept: socket.socket = port.socket
+        return kept
 
     def _listen_succeeded(self, port: IListeningPort) -> None:
         self._port = port

@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
-from socket import gethostname
+from socket import gethostname, socket
+from types import MappingProxyType
 from typing import Any
 
 from twisted.application.service import IService
@@ -100,6 +101,7 @@ class Parts:
     :ivar clients: the tenants' OAuth clients.
     :param seat: the place of this process in a gateway of several; None: it is the only one.
     :param books: what this process has inherited.
+    :param ports: sockets of the only process that listen already, by endpoint.
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
     :ivar threads: the worker threads, in the order in which they stop.
@@ -117,9 +119,12 @@ class Parts:
         max_web_connections: int,
         seat: Seat | None = None,
         books: LoadedBooks | None = None,
+        ports: Mapping[str, socket] = MappingProxyType({}),
     ) -> None:
         tls = TlsContextFactory(config.tls) if config.tls else None
-        env = _Environment(config, reactor, wall_clock, state, tls, seat, books)
+        env = _Environment(
+            config, reactor, wall_clock, state, tls, seat, books, ports if seat is None else seat.sockets
+        )
         workers = _Workers(reactor, syncs_beside=state.database.runs_beside)
         storage = _storage(env, workers)
         phones = _phone_parts(env, workers, storage)
@@ -183,6 +188,7 @@ class _Environment:
     :ivar tls: None: the gateway has no certificate.
     :ivar seat: None: this process is the only one of the gateway.
     :ivar books: None: no books were loaded before.
+    :ivar ports: sockets of this process that listen already, by endpoint.
     """
 
     config: Config
@@ -192,6 +198,7 @@ class _Environment:
     tls: TlsContextFactory | None
     seat: Seat | None
     books: LoadedBooks | None
+    ports: Mapping[str, socket]
 
     @property
     def only_reads(self) -> bool:
@@ -738,7 +745,6 @@ def _listeners(
     if web is not None:
         factories["web.listen"] = web
     ipv6_only = ipv6_only_endpoints(config)
-    sockets = env.seat.sockets if env.seat is not None else {}
     return (
         *((reloader,) if reloader else ()),
         SessionCloser(ldap.disconnect_all),
@@ -749,7 +755,7 @@ def _listeners(
                 endpoint,
                 factories[setting],
                 ipv6_only=endpoint in ipv6_only,
-                shared=sockets.get(endpoint),
+                shared=env.ports.get(endpoint),
             )
             for setting, endpoint in configured_endpoints(config)
             if setting in factories

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""A running gateway reads its configuration again at SIGHUP, and nobody finds its ports closed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import pdu
+from tests.support.site.running import Process, Site, free_ports, wait_until
+
+BASES = ("dc=acme,dc=example", "dc=globex,dc=example")
+SECOND = '\n[[tenant]]\nname = "globex"\nbase_dn = "dc=globex,dc=example"\n'
+
+
+def naming_contexts(site: Site) -> list[str]:
+    status, said = site.ldapsearch("-s", "base", "namingContexts", phone="", base="")
+    assert status == 0, said
+    return [line.removeprefix("namingContexts: ") for line in said.splitlines() if line.startswith("namingContexts: ")]
+
+
+class Callers(threading.Thread):
+    """Connects and reads the root DSE, again and again.
+
+    :ivar problems: what went otherwise than well.
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._is_over = threading.Event()
+        self.asked = 0
+        self.problems: list[str] = []
+
+    def run(self) -> None:
+        request = pdu.message(1, pdu.search())
+        while not self._is_over.wait(0.005):
+            try:
+                with socket.create_connection(("127.0.0.1", self._port), timeout=60) as connection:
+                    connection.sendall(request)
+                    if not connection.recv(4096).startswith(b"\x30"):
+                        self.problems.append("closed")
+            except OSError as error:
+                self.problems.append(str(error))
+            self.asked += 1
+
+    def end(self) -> list[str]:
+        self._is_over.set()
+        self.join()
+        return self.problems
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Site, Process]]:
+    """A gateway of one tenant, which nobody has connected to."""
+    site = Site(tmp_path)
+    with site.running() as gateway:
+        yield site, gateway
+    assert "Traceback" not in gateway.said
+
+
+def test_a_tenant_is_added_and_removed(served: tuple[Site, Process]) -> None:
+    """The same process serves on, and its ports stay open; a second SIGHUP at the same time is one."""
+    site, gateway = served
+    written = site.file.read_text()
+    callers = Callers(site.ldap_port)
+    callers.start()
+    for more, bases in ((SECOND, list(BASES)), ("", list(BASES[:1]))):
+        site.file.write_text(written + more)
+        gateway.send(signal.SIGHUP)
+        gateway.send(signal.SIGHUP)
+        wait_until(lambda bases=bases: naming_contexts(site) == bases, f"{bases} are served")
+    assert gateway.status is None
+    before = callers.asked
+    wait_until(lambda: callers.asked > before, "somebody was answered")
+    assert callers.end() == []
+    assert gateway.said.count("SIGHUP: the configuration is read again") == 2
+
+
+@pytest.mark.long
+def test_a_port_is_changed(served: tuple[Site, Process]) -> None:
+    """The former one is closed, and others can have it."""
+    site, _ = served
+    former, [site.ldap_port] = site.ldap_port, free_ports(1)
+    site.file.write_text(site.file.read_text().replace(f"tcp:{former}", f"tcp:{site.ldap_port}"))
+    served[1].send(signal.SIGHUP)
+    wait_until(lambda: site.ldapsearch("-s", "base", phone="", base="")[0] == 0, "the new port is served")
+    with socket.create_server(("127.0.0.1", former)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("former", "changed", "told"),
+    [
+        ("[ldap]", "[ldap]\nsize = 5", "ldap.size: is not a key of this table"),
+        (
+            'state_dir = "',
+            'state_dir = "other-',
+            "state_dir: cannot change while the gateway runs; restart the gateway",
+        ),
+        pytest.param(
+            "[ldap]",
+            '[tls]\ncertificate = "none.pem"\nprivate_key = "none.pem"\n[ldap]',
+            "tls.certificate = ",
+            marks=pytest.mark.long,
+        ),
+        (
+            "[ldap]\nlisten = [",
+            '[ldap]\nlisten = ["tcp:{taken}:interface=127.0.0.1", ',
+            "cannot listen: Address already in use",
+        ),
+    ],
+    ids=["key", "state_dir", "certificate", "port"],
+)
+def test_what_cannot_be_served_changes_nothing(
+    served: tuple[Site, Process], former: str, changed: str, told: str
+) -> None:
+    """The gateway says what is wrong, and goes on; a later SIGHUP finds the file mended."""
+    site, gateway = served
+    good = site.file.read_text()
+    assert former in good
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bad = good.replace(former, changed.replace("{taken}", str(taken.getsockname()[1])), 1)
+        site.file.write_text(bad)
+        gateway.send(signal.SIGHUP)
+        wait_until(lambda: "goes on with the former configuration" in gateway.said, "the problem is told")
+    (line,) = [line for line in gateway.said.splitlines() if "SIGHUP" in line]
+    assert f"SIGHUP: {site.file}: " in line
+    assert told in line
+    assert naming_contexts(site) == list(BASES[:1])
+    site.file.write_text(good + SECOND)
+    gateway.send(signal.SIGHUP)
+    wait_until(lambda: naming_contexts(site) == list(BASES), "the mended file is served")
