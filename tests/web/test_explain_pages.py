@@ -351,7 +351,7 @@ def test_in_german(alice: Browser) -> None:
     )
     said = words_on(page)
     assert "desk1 findet niemanden" in said
-    assert "Gespeichert ist Nummer +49 30 1234567. Der Unterschied: die letzten 2 Ziffern." in said
+    assert "Gespeichert ist +49 30 1234567 (Nummer). Der Unterschied: die letzten 2 Ziffern." in said
     assert "Gesucht in alice@acme.example (Telefonbuch dieses Telefons)" in said
 
 
