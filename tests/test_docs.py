@@ -297,6 +297,18 @@ def test_the_unit_fits() -> None:
     assert int(service["LimitNOFILE"]) >= connections + OTHER_DESCRIPTORS
 
 
+def test_the_backup_s_unit() -> None:
+    """The timer's unit backs up into a folder that it may write, which the how-to names."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(UNIT.with_name("ldapgw-backup.service"))
+    words = shlex.split(unit["Service"]["ExecStart"])
+    assert words[0].endswith("/bin/ldapgw")
+    parse(words[1:])
+    folder = words[words.index("backup") + 1]
+    assert folder.startswith(unit["Service"]["ReadWritePaths"].split()[0])
+    assert f"``{folder}``" in rst.read(DOCS / "how-to" / "upgrade.rst")
+
+
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 COMMANDS = DOCS / "reference" / "commands.rst"

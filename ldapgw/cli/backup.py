@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,7 +13,7 @@ import click
 from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_line
-from ldapgw.cli.site import Site, act, is_missing, pass_site
+from ldapgw.cli.site import Site, act, is_missing, now, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import DATABASE_FILE, lock_holder_pid
 from ldapgw.store import activity
@@ -23,17 +25,33 @@ from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.key_rotation import rotate
 from ldapgw.store.secrets import SecretBox, new_key
 
+# A backup in a folder, named after the time, in UTC; the last one by name is the latest.
+_DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
+_DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
 
-@click.command(epilog=examples("ldapgw backup /var/backups/ldapgw.db"))
+
+@click.command(epilog=examples("ldapgw backup /var/backups/ldapgw.db", "ldapgw backup /var/backups/ldapgw --keep 14"))
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--keep",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="FILE is a folder: add a backup with the time in its name, and delete all but the last N.",
+)
 @pass_site
-def backup(site: Site, file: Path) -> None:
+def backup(site: Site, file: Path, keep: int | None) -> None:
     """Copy the database to FILE, even while the gateway runs.
 
     An existing FILE is replaced. FILE does not contain the key. It keeps the contacts of people who disconnect later,
     so delete it when you no longer need it.
     """
-    database = site.database_file
+    database, folder = site.database_file, file
+    if keep is not None:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be a folder for backups: {error.strerror}") from None
+        file = folder / datetime.fromtimestamp(now(), UTC).strftime(_DATED_NAME)
     if database is None:
         with site.open_store() as on_server:
             if not on_server.runs_beside:
@@ -47,7 +65,16 @@ def backup(site: Site, file: Path) -> None:
     print_line(
         f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_file} elsewhere."
     )
-    print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
+    if keep is None:
+        print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
+        return
+    dated = sorted(path for path in folder.iterdir() if _DATED_PATTERN.fullmatch(path.name))
+    for former in dated[:-keep]:
+        former.unlink(missing_ok=True)
+    deleted = max(len(dated) - keep, 0)
+    print_line(
+        f"{folder} has {len(dated) - deleted} backup{'' if len(dated) - deleted == 1 else 's'}; deleted: {deleted}."
+    )
 
 
 @click.command(

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import import_module
+
+import pytest
 
 from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.secrets import SecretBox, read_keys
@@ -11,6 +15,8 @@ from ldapgw.store.sync_history import SyncFigures
 from tests.support.site.command_line import THEN, Gateway
 
 ALICE = "alice@acme.example"
+# The package has the command of this name.
+backup = import_module("ldapgw.cli.backup")
 
 
 def acts(gateway: Gateway) -> list[str]:
@@ -46,6 +52,33 @@ def test_there_and_back(gateway: Gateway) -> None:
     with gateway.running():
         said = gateway.run("restore", str(backup), "--yes")
         assert said.stdout == f"Restored {backup}. The gateway serves it within 2 seconds.\n"
+
+
+def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that the command makes; nothing else in it is deleted, and a failed backup deletes nothing."""
+    gateway.connect(ALICE)
+    folder = gateway.folder / "backups"
+    seconds = [THEN + 86400 * day for day in range(4)]
+    for number, second in enumerate(seconds):
+        monkeypatch.setattr(backup, "now", lambda second=second: second)
+        said = gateway.run("backup", str(folder), "--keep", "2")
+        assert said.exit_code == 0, said.output
+        (folder / "ldapgw.db").touch()
+        kept, deleted = min(number + 1, 2), max(number - 1, 0) and 1
+        assert said.stdout.splitlines()[-1] == (
+            f"{folder} has {kept} backup{'' if kept == 1 else 's'}; deleted: {deleted}."
+        )
+    names = [datetime.fromtimestamp(second, UTC).strftime("ldapgw-%Y%m%dT%H%M%SZ.db") for second in seconds[2:]]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "ldapgw.db"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert gateway.run("restore", str(folder / names[-1]), "--yes").exit_code == 0
+    (gateway.state_dir / "ldapgw.db").unlink()
+    assert "there is no database yet" in gateway.refused("backup", str(folder), "--keep", "1")
+    assert len(list(folder.iterdir())) == 3
+    (gateway.folder / "file").touch()
+    assert "cannot be a folder for backups: File exists" in gateway.refused(
+        "backup", str(gateway.folder / "file"), "--keep", "1"
+    )
 
 
 def test_a_new_machine(gateway: Gateway) -> None:
