@@ -306,7 +306,7 @@ def test_the_backup_s_unit() -> None:
     parse(words[1:])
     folder = words[words.index("backup") + 1]
     assert folder.startswith(unit["Service"]["ReadWritePaths"].split()[0])
-    assert f"``{folder}``" in rst.read(DOCS / "how-to" / "upgrade.rst")
+    assert f"``{folder}``" in (DOCS / "how-to" / "upgrade.rst").read_text()
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ def run(ctx: click.Context, site: Site, processes: int) -> None:
 
     SIGHUP makes the gateway read its configuration again.
     """
+    config = site.config
     # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
@@ -39,7 +40,7 @@ def run(ctx: click.Context, site: Site, processes: int) -> None:
         install()
     from ldapgw.server.foreground import run as run_gateway
 
-    ctx.exit(run_gateway(site.file, lambda: load(site.file), lambda: _print_admin_links(site), processes))
+    ctx.exit(run_gateway(config, site.file, lambda: load(site.file), lambda: _print_admin_links(site), processes))
 
 
 def _print_admin_links(site: Site) -> None:

@@ -30,11 +30,17 @@ from ldapgw.server.supervisor import Supervisor
 reactor: Any = installed
 
 
-def run(file: str, read: Callable[[], Config], begun: Callable[[], None] = lambda: None, processes: int = 1) -> int:
+def run(
+    config: Config,
+    file: str,
+    read: Callable[[], Config],
+    begun: Callable[[], None] = lambda: None,
+    processes: int = 1,
+) -> int:
     """Serve until SIGTERM or SIGINT; at SIGHUP, read the configuration again (one process only).
 
     :param file: the configuration file, for messages.
-    :param read: reads the configuration.
+    :param read: reads the configuration again.
     :param begun: called once the gateway serves.
     :param processes: how many processes serve LDAP.
     :returns: the exit status.
@@ -43,7 +49,6 @@ def run(file: str, read: Callable[[], Config], begun: Callable[[], None] = lambd
     if not sys.stderr.isatty():
         # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    config = read()
     if processes > 1:
         return _run_processes(config, begun, processes)
     ports = take_ports(os.environ)
