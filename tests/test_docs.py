@@ -297,6 +297,15 @@ def test_the_unit_fits() -> None:
     assert int(service["LimitNOFILE"]) >= connections + OTHER_DESCRIPTORS
 
 
+def test_the_template_is_the_unit_of_several_gateways() -> None:
+    """Each has a configuration and a state directory of its own; all else is as in the unit of one."""
+    lines = UNIT.with_name("ldapgw@.service").read_text().splitlines()
+    without = [line.replace(" (gateway %i)", "").replace("-%i", "").replace("%i", "ldapgw") for line in lines]
+    assert [line for line in without if not line.startswith("#")] == [
+        line for line in UNIT.read_text().splitlines() if not line.startswith("#")
+    ]
+
+
 def test_the_backup_s_unit() -> None:
     """The timer's unit backs up into a folder that it may write, which the how-to names."""
     unit = configparser.ConfigParser(strict=False, interpolation=None)
