@@ -14,7 +14,7 @@ SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "heigh
 SCHEMES = ("light", "dark")
 DOCUMENTS = ROOT / "docs" / "images"
 # Where pictures go, if they are wanted.
-IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
+IMAGES = Path(os.environ["PICTURES_FOLDER"]) if "PICTURES_FOLDER" in os.environ else None
 
 # What stands over the edge of its card.
 _SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
