@@ -68,13 +68,17 @@ def backup(site: Site, file: Path, keep: int | None) -> None:
     if keep is None:
         print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
         return
-    dated = sorted(path for path in folder.iterdir() if _DATED_PATTERN.fullmatch(path.name))
-    for former in dated[:-keep]:
-        former.unlink(missing_ok=True)
-    deleted = max(len(dated) - keep, 0)
-    print_line(
-        f"{folder} has {len(dated) - deleted} backup{'' if len(dated) - deleted == 1 else 's'}; deleted: {deleted}."
-    )
+    # The new one stays even if a clock was once ahead.
+    dated = (path for path in folder.iterdir() if _DATED_PATTERN.fullmatch(path.name))
+    former = sorted(path for path in dated if path != file)
+    surplus = former[: max(len(former) - keep + 1, 0)]
+    for path in surplus:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be deleted: {error.strerror}") from None
+    left = len(former) - len(surplus) + 1
+    print_line(f"{folder} has {left} backup{'' if left == 1 else 's'}; deleted: {len(surplus)}.")
 
 
 @click.command(

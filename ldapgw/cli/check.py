@@ -29,7 +29,7 @@ from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
-from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints
+from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints, listening_socket
 from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import lock_holder_pid
 
@@ -223,27 +223,11 @@ def _ports(config: Config, gateway: int | None) -> Iterator[CheckResult]:
                 yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
                 continue
             try:
-                sockets.enter_context(_listening_socket(listening, ipv6_only=endpoint in ipv6_only))
+                sockets.enter_context(listening_socket(listening, ipv6_only=endpoint in ipv6_only))
             except OSError as error:
                 yield _port_problem(item, listening, error, gateway)
             else:
                 yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
-
-
-def _listening_socket(listening: ListenAddress, *, ipv6_only: bool) -> socket.socket:
-    """A socket that listens with the same options as the gateway's."""
-    listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if ipv6_only:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((listening.interface, listening.port))
-        # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
-        listener.listen(1)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _port_problem(item: str, listening: ListenAddress, error: OSError, gateway: int | None) -> CheckResult:

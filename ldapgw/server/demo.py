@@ -170,7 +170,7 @@ def _config(folder: Path, ports: Ports) -> Config:
     file = folder.absolute() / CONFIG_FILE
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write("# The configuration of a demo, which deletes it at its end.\n" + _toml(_document(folder, ports)))
-    return config.load(str(file))
+    return config.load(str(file), {})
 
 
 def _toml(document: Mapping[str, Any]) -> str:

@@ -46,9 +46,11 @@ def run(
     :returns: the exit status.
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
-    if not sys.stderr.isatty():
-        # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
+    if processes > 1:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    elif not sys.stderr.isatty():
+        # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     if processes > 1:
         return _run_processes(config, begun, processes)
     ports = take_ports(os.environ)
@@ -117,8 +119,10 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
 
     def stop(number: int) -> None:
         received.append(number)
+        if reload is not None:
+            reload.cancel()
         if len(received) == 1:
-            reactor.stop()
+            _stop()
 
     def install_handlers() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -129,11 +133,14 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
             signal.signal(signal.SIGHUP, lambda number, _: reactor.callFromThread(stop, number))
         elif reload is not None:
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload.begin))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def exit_process(status: int) -> None:
-        if reload is not None:
-            reload.finish()
-        os._exit(status)
+        try:
+            if reload is not None:
+                reload.finish()
+        finally:
+            os._exit(status)
 
     limit_shutdown_time(reactor, exit_process=exit_process)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)

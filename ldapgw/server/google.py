@@ -31,7 +31,7 @@ class GoogleClients:
     """
 
     def __init__(self, google: Google, reactor: Any, clock: IReactorTime) -> None:
-        authorities = _read_authorities(google.ca_file) if google.ca_file else ()
+        authorities = read_authorities(google.ca_file) if google.ca_file else ()
         proxy = google.configured_proxy
         self.endpoints = Endpoints(**google.endpoints)
         self.http: HTTPClient = http_client(reactor, trusting(authorities), proxy)
@@ -41,8 +41,11 @@ class GoogleClients:
         self.oauth = OAuth(self.http, self.endpoints, clock, self.keys)
 
 
-def _read_authorities(file: str) -> tuple[X509, ...]:
-    """Read the certificates of ``ca_file``; blocks on the disk."""
+def read_authorities(file: str) -> tuple[X509, ...]:
+    """Read the certificates of ``ca_file``; blocks on the disk.
+
+    :raises UserError: when the file cannot be used.
+    """
     try:
         return tuple(map(X509.from_cryptography, read_certificates(Path(file).read_bytes())))
     except OSError as error:

@@ -391,6 +391,25 @@ def ipv6_only_endpoints(config: Config) -> frozenset[str]:
     )
 
 
+def listening_socket(listening: ListenAddress, *, ipv6_only: bool) -> socket.socket:
+    """A socket that listens with the same options as the gateway's.
+
+    :raises OSError: when the port cannot be had.
+    """
+    listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ipv6_only:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((listening.interface, listening.port))
+        # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
+        listener.listen(1)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 def phone_server(config: Config) -> ServerAddress:
     """The address of the LDAP server for phones: the host name of the page, and the first known ports.
 

@@ -15,21 +15,29 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
-from ldapgw.server.listener import ListenAddress, configured_endpoints
+from ldapgw.server.google import read_authorities
+from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints, listening_socket
+from ldapgw.server.state_dir import database_url
 from ldapgw.server.tls import load_certificate
+from ldapgw.store.engines import database_at
 
 log = Logger()
 
 # For clients that have connected and not asked yet.
 GRACE_SECONDS = 1.0
+
+_RESTART = "cannot change while the gateway runs; restart the gateway"
 
 # The variable that names the kept sockets to the process that is executed: descriptors by endpoint, as JSON.
 _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
@@ -45,31 +53,53 @@ def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket
 
 
 def examine(config: Config, former: Config) -> None:
-    """Try what a changed configuration needs.
+    """Try what a changed configuration needs: what a start would fail for.
 
     :raises UserError: when the running gateway cannot go on with it.
     """
-    for key in ("state_dir", "database", "database_password_file"):
+    for key in ("state_dir", "roles"):
         if getattr(config, key) != getattr(former, key):
-            raise UserError(f"{key}: cannot change while the gateway runs; restart the gateway", is_setting=True)
+            raise UserError(f"{key}: {_RESTART}", is_setting=True)
+    if _without_password(config) != _without_password(former):
+        raise UserError(f"database: {_RESTART}", is_setting=True)
     if config.tls:
         load_certificate(config.tls)
+    if config.google.ca_file:
+        read_authorities(config.google.ca_file)
+    with closing(database_at(database_url(Path(config.state_dir), config.database))) as database:
+        database.open_or_read(lambda _: None)
+    _examine_ports(config, former)
+
+
+def _without_password(config: Config) -> str:
+    return make_url(config.database).set(password=None).render_as_string() if config.database else ""
+
+
+def _examine_ports(config: Config, former: Config) -> None:
     served = {endpoint for _, endpoint in configured_endpoints(former)}
-    for setting, endpoint in configured_endpoints(config):
-        address = ListenAddress.parse(endpoint) if endpoint not in served else None
-        if address is not None:
-            family = socket.AF_INET6 if address.ipv6 else socket.AF_INET
-            try:
-                socket.create_server((address.interface, address.port), family=family).close()
-            except OSError as error:
-                text = os.strerror(error.errno or 0)
-                raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None
+    own = {address.port for address in map(ListenAddress.parse, served) if address is not None}
+    changed = ipv6_only_endpoints(config) ^ ipv6_only_endpoints(former)
+    with ExitStack() as tried:
+        for setting, endpoint in configured_endpoints(config):
+            address = ListenAddress.parse(endpoint)
+            if address is None:
+                if endpoint.startswith("systemd:"):
+                    raise UserError(f'{setting} "{endpoint}": the sockets of systemd {_RESTART}', is_setting=True)
+            elif (endpoint in changed and endpoint in served) or (endpoint not in served and address.port in own - {0}):
+                raise UserError(f'{setting} "{endpoint}": the address of a port {_RESTART}', is_setting=True)
+            elif endpoint not in served:
+                try:
+                    tried.enter_context(listening_socket(address, ipv6_only=endpoint in ipv6_only_endpoints(config)))
+                except OSError as error:
+                    text = os.strerror(error.errno or 0)
+                    raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None
 
 
 class Reload:
     """What SIGHUP asks for.
 
-    Mutable: whether the configuration is being read, and the sockets to keep once it is good.
+    Mutable: whether the configuration is being read, the sockets to keep once it is good, and whether the gateway is to
+    end.
 
     :param file: the configuration file, for messages.
     :param former: the configuration that is served.
@@ -91,11 +121,16 @@ class Reload:
         self._read = read
         self._keep_ports = keep_ports
         self._is_reading = False
+        self._is_over = False
         self._ports: Mapping[str, socket.socket] | None = None
+
+    def cancel(self) -> None:
+        """The gateway is to end: nothing is read or executed any more."""
+        self._is_over = True
 
     def begin(self) -> None:
         """Read the configuration, and stop the reactor if it is good; `finish` comes then.  The reactor calls it."""
-        if self._is_reading or self._ports is not None:
+        if self._is_reading or self._is_over or self._ports is not None:
             return
         self._is_reading = True
         reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._try_to_read)
@@ -103,10 +138,10 @@ class Reload:
 
     def finish(self) -> None:
         """Execute the program anew, if the configuration was read and is good; else do nothing."""
-        if self._ports is None:
+        if self._ports is None or self._is_over:
             return
-        # A second SIGHUP must not end the program before it has set a handler.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # Another SIGHUP waits until the program has set a handler.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         for port in self._ports.values():
             port.set_inheritable(True)
         os.environ[_KEPT_PORTS] = json.dumps({endpoint: port.fileno() for endpoint, port in self._ports.items()})
@@ -119,9 +154,15 @@ class Reload:
 
     def _stop(self, _result: None) -> None:
         self._is_reading = False
+        if self._is_over:
+            return
         self._ports = self._keep_ports()
         log.info("SIGHUP: the configuration is read again")
-        self._reactor.callLater(GRACE_SECONDS, self._reactor.stop)
+        self._reactor.callLater(GRACE_SECONDS, self._end_grace)
+
+    def _end_grace(self) -> None:
+        if not self._is_over:
+            self._reactor.stop()
 
     def _refuse(self, failure: Failure) -> None:
         self._is_reading = False

@@ -132,6 +132,9 @@ class SyncScheduler(Service):
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
         # Accounts to read again: their syncs were requested meanwhile, or have ended, maybe without a record of it.
         self._unserved: set[int] = set()
+        # Accounts whose syncs were requested during a sync; they are read again once it has ended.
+        self._requested_meanwhile: set[int] = set()
+        self.is_outdated = False
         self._circuits: dict[str, CircuitBreaker] = {}
         # Ids of the accounts whose wait a good answer ends, by Google project.
         self._outages: dict[str, set[int]] = {}
@@ -140,18 +143,11 @@ class SyncScheduler(Service):
         # By Google project; an account gets one of these first, and then one of the slots for all projects.
         self._project_slots: dict[str, DeferredSemaphore] = {}
 
-    @property
-    def is_outdated(self) -> bool:
-        """Whether accounts have to be read again, even if the database has not changed.
-
-        A sync records nothing if its grant was replaced meanwhile, and the new grant still has to be synced.
-        """
-        return bool(self._unserved)
-
     async def refresh(self) -> None:
         """Read what has changed: start new accounts, stop removed accounts, begin requested syncs at once."""
         busy = set(self._busy)
         again, self._unserved = self._unserved, set()
+        self.is_outdated = False
         try:
             news = await self._store.run(changes.read_since, self._cursor)
             present = dict(news.accounts)
@@ -225,6 +221,7 @@ class SyncScheduler(Service):
         if loop.run is not None:
             if account.requested_sync is not None:
                 self._unserved.add(account.id)
+                self._requested_meanwhile.add(account.id)
             return
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(loop, 0.0)
@@ -260,6 +257,10 @@ class SyncScheduler(Service):
     def _ended(self, _result: object, account_id: int, loop: _Loop) -> None:
         loop.run = None
         self._unserved.add(account_id)
+        if account_id in self._requested_meanwhile:
+            # A sync whose grant was replaced records nothing, so no change of the database tells of its end.
+            self._requested_meanwhile.discard(account_id)
+            self.is_outdated = True
         if self._loops.get(account_id) in (loop, None):
             self._busy.discard(account_id)
 

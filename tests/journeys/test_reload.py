@@ -43,7 +43,8 @@ class Callers(threading.Thread):
             try:
                 with socket.create_connection(("127.0.0.1", self._port), timeout=60) as connection:
                     connection.sendall(request)
-                    if not connection.recv(4096).startswith(b"\x30"):
+                    # Not the notice of a disconnection, whose message ID is 0.
+                    if b"\x02\x01\x01" not in connection.recv(4096)[:8]:
                         self.problems.append("closed")
             except OSError as error:
                 self.problems.append(str(error))

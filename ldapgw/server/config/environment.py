@@ -25,6 +25,8 @@ PREFIX = "LDAPGW__"
 _FROM_FILE = "__FROM_FILE"
 # Variables that are not settings of the file.
 _OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
+# Kubernetes and Docker set these for a service that is named ldapgw.
+_OF_A_SERVICE = ("LDAPGW_SERVICE_", "LDAPGW_PORT")
 _TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
     ("google",): Google,
@@ -55,22 +57,26 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     """
     problems: list[str] = []
     settings: dict[tuple[str, ...], Setting] = {}
-    for name, read in sorted(_named_values(environment)):
+    for name, read in sorted(_named_values(environment), key=lambda named: named[0]):
         path = tuple(name.removeprefix(PREFIX).removesuffix(_FROM_FILE).lower().split("__"))
         if not name.startswith(PREFIX) or "" in path or len(path) > 3 or (len(path) == 3) != (path[0] == "tenant"):
             problems.append(
                 f"{name}: is no setting; expected {PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
             )
+        elif path[0] == "tenant" and path[-1] == "name":
+            problems.append(f"{name}: a tenant has the name that is in the name of its variables")
         elif path in settings:
             problems.append(f"{name}: is the same setting as {settings[path].name}; set one of them")
         else:
             try:
                 text = Path(read).read_text("utf-8").rstrip("\r\n") if isinstance(read, Path) else read
+                text.encode()
                 settings[path] = Setting(name, path, text)
+            # The name of the file is left out: it may be the secret itself.
             except OSError as error:
-                problems.append(f"{name}: {read} cannot be read: {error.strerror}")
-            except UnicodeDecodeError:
-                problems.append(f"{name}: {read} is not text in UTF-8")
+                problems.append(f"{name}: the file cannot be read: {error.strerror}")
+            except UnicodeError:
+                problems.append(f"{name}: the value is not text in UTF-8")
     if problems:
         raise UserError(problems)
     return tuple(settings.values())
@@ -79,7 +85,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
 def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str | Path]]:
     """All names that look like settings, each with its value or the file that has it."""
     for name, text in environment.items():
-        if name.startswith("LDAPGW_") and name not in _OTHER_NAMES:
+        if name.startswith("LDAPGW_") and name not in _OTHER_NAMES and not name.startswith(_OF_A_SERVICE):
             yield name, Path(text) if name.endswith(_FROM_FILE) else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):

@@ -38,7 +38,7 @@ _T = TypeVar("_T", bound=Table)
 def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
     """Read, decode and check a configuration file, with the settings of the environment in place of its own.
 
-    There need be no file where the environment has settings.
+    Where the environment has settings, the file of the default name may be missing.
 
     :raises UserError: with all problems of the file, or of the environment.
     """
@@ -47,7 +47,7 @@ def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
     try:
         document = msgspec.toml.decode(Path(file).read_bytes())
     except FileNotFoundError:
-        if not settings:
+        if not settings or file != DEFAULT_FILE:
             raise UserError(
                 f"{file}: there is no such configuration file; create one with ldapgw init, or name yours with "
                 "--config or LDAPGW_CONFIG (a demo prints the line to paste)"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -84,16 +85,19 @@ def test_a_tenant_by_its_name(file: Path) -> None:
     ]
 
 
-def test_without_a_file(tmp_path: Path) -> None:
-    """All of it may be in the environment."""
+def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it may be in the environment, where nobody has named a file."""
     environment = {
         "LDAPGW__STATE_DIR": "/data",
         "LDAPGW__WEB__PUBLIC_URL": "http://localhost:8080",
         "LDAPGW__TENANT__ACME__BASE_DN": "dc=acme,dc=example",
     }
-    found = config(tmp_path / "missing.toml", environment)
+    missing = tmp_path / "missing.toml"
+    assert "there is no such configuration file" in problems(missing, environment)[0]
+    monkeypatch.setattr(import_module("ldapgw.server.config.load"), "DEFAULT_FILE", str(missing))
+    found = config(missing, environment)
     assert (found.state_dir, [tenant.name for tenant in found.tenant]) == ("/data", ["acme"])
-    assert "there is no such configuration file" in problems(tmp_path / "missing.toml", {})[0]
+    assert "there is no such configuration file" in problems(missing, {})[0]
 
 
 def test_a_secret_from_a_file(file: Path, tmp_path: Path) -> None:
@@ -116,16 +120,26 @@ def test_a_secret_from_a_file(file: Path, tmp_path: Path) -> None:
 def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
     """Each is told with what is expected; the two other variables are left alone."""
     (tmp_path / "latin").write_bytes(b"\xff")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "LDAPGW__SYNC__INTERVAL").mkdir()
+    (credentials / "LDAPGW__WEB__PUBLIC_URL").write_text("http://localhost")
     expected = "is no setting; expected LDAPGW__KEY, LDAPGW__TABLE__KEY or LDAPGW__TENANT__NAME__KEY"
     assert problems(
         file,
         {
             "LDAPGW_COMPILE": "1",
             "LDAPGW_CONFIG": "x",
+            "LDAPGW_PORT": "tcp://10.0.0.1:389",
+            "LDAPGW_PORT_389_TCP_ADDR": "10.0.0.1",
+            "LDAPGW_SERVICE_HOST": "10.0.0.1",
+            "CREDENTIALS_DIRECTORY": str(credentials),
             "LDAPGW_STATE_DIR": "/data",
             "LDAPGW__LDAP__": "1",
             "LDAPGW__LDAP__SIZE__LIMIT": "1",
             "LDAPGW__TENANT__ACME": "1",
+            "LDAPGW__TENANT__ACME__NAME": "beta",
+            "LDAPGW__TENANT__ACME__TITLE": "M\udcfcller",
             "LDAPGW__WEB__PUBLIC_URL": "http://localhost",
             "LDAPGW__WEB__PUBLIC_URL__FROM_FILE": "/url",
             "LDAPGW__LOG_FORMAT__FROM_FILE": str(tmp_path / "missing"),
@@ -135,9 +149,13 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
         f"LDAPGW_STATE_DIR: {expected}",
         f"LDAPGW__LDAP__: {expected}",
         f"LDAPGW__LDAP__SIZE__LIMIT: {expected}",
-        f"LDAPGW__LOG_FORMAT__FROM_FILE: {tmp_path}/missing cannot be read: No such file or directory",
-        f"LDAPGW__STATE_DIR__FROM_FILE: {tmp_path}/latin is not text in UTF-8",
+        "LDAPGW__LOG_FORMAT__FROM_FILE: the file cannot be read: No such file or directory",
+        "LDAPGW__STATE_DIR__FROM_FILE: the value is not text in UTF-8",
+        "LDAPGW__SYNC__INTERVAL: the file cannot be read: Is a directory",
         f"LDAPGW__TENANT__ACME: {expected}",
+        "LDAPGW__TENANT__ACME__NAME: a tenant has the name that is in the name of its variables",
+        "LDAPGW__TENANT__ACME__TITLE: the value is not text in UTF-8",
+        "LDAPGW__WEB__PUBLIC_URL: is the same setting as LDAPGW__WEB__PUBLIC_URL; set one of them",
         "LDAPGW__WEB__PUBLIC_URL__FROM_FILE: is the same setting as LDAPGW__WEB__PUBLIC_URL; set one of them",
     )
 
