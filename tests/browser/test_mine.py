@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -135,7 +136,7 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
         ("Callers’ names", [who, shown], [here.say("Nothing found")]),
         ("Shared", [who, shown], [who, shown]),
     ):
-        radio = here.page.get_by_role("radio", name=here.say(choice))
+        radio = here.page.get_by_role("radio", name=re.compile(rf"^{here.say(choice)}"))
         screens = here.page.locator(".choice").filter(has=radio).locator(".screen")
         assert [one.locator("div span").all_inner_texts() for one in screens.all()] == [calls, finds]
 
@@ -145,7 +146,7 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
         ("Private", [], []),
         ("Shared", [who], [who]),
     ):
-        radio = here.page.get_by_role("radio", name=here.say(choice))
+        radio = here.page.get_by_role("radio", name=re.compile(rf"^{here.say(choice)}"))
         radio.check()
         here.press("Save")
         expect(radio).to_be_checked()
