@@ -100,6 +100,8 @@ def test_no_search_fails_while_processes_are_killed(world: tuple[Processes, Proc
     for _ in range(3):
         for pid in processes(gateway):
             os.kill(pid, signal.SIGKILL)
+            # Until it has died, on another processor, it may accept a connection.
+            wait_until(lambda pid=pid: not is_alive(pid), "it has died")
             assert group.fails() == 0
         wait_until(lambda: len(processes(gateway)) == COUNT and group.site.is_ready(), "others take their places")
     group.office.edit()
