@@ -83,6 +83,15 @@ def test_a_tenant_is_added_and_removed(served: tuple[Site, Process]) -> None:
     assert gateway.said.count("SIGHUP: the configuration is read again") == 2
 
 
+def test_an_end_during_a_reload_is_the_end(served: tuple[Site, Process]) -> None:
+    """SIGTERM comes while clients that have just connected may still ask."""
+    _, gateway = served
+    gateway.send(signal.SIGHUP)
+    wait_until(lambda: "SIGHUP: the configuration is read again" in gateway.said, "the reload begins")
+    assert gateway.end() == 0
+    assert gateway.said.count("LDAP ldap://") == 1
+
+
 @pytest.mark.long
 def test_a_port_is_changed(served: tuple[Site, Process]) -> None:
     """The former one is closed, and others can have it."""

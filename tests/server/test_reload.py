@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""What a changed configuration is tried for before the running gateway gives way to it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ldapgw.errors import UserError
+from ldapgw.server.config import Config, load
+from ldapgw.server.config.forms import ServerEndpoints
+from ldapgw.server.reload import examine
+from ldapgw.server.state_dir import create_state_dir
+
+FILE = """
+state_dir = "{folder}/state"
+[ldap]
+listen = ["tcp:{port}:interface=127.0.0.1"]
+[web]
+public_url = "http://localhost:8080"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+"""
+
+
+@pytest.fixture
+def former(tmp_path: Path) -> Config:
+    """The configuration that is served."""
+    create_state_dir(tmp_path / "state")
+    (tmp_path / "former.toml").write_text(FILE.format(folder=tmp_path, port=free_port()))
+    return load(str(tmp_path / "former.toml"), {})
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Config:
+    text = (tmp_path / "former.toml").read_text()
+    assert old in text
+    (tmp_path / "changed.toml").write_text(text.replace(old, new, 1))
+    return load(str(tmp_path / "changed.toml"), {})
+
+
+def test_what_can_change(tmp_path: Path, former: Config) -> None:
+    """The same, one more tenant, and another port."""
+    examine(former, former)
+    second = '[[tenant]]\nname = "beta"\nbase_dn = "dc=beta,dc=example"\n[[tenant]]'
+    examine(changed(tmp_path, "[[tenant]]", second), former)
+    examine(changed(tmp_path, former.ldap.listen[0], f"tcp:{free_port()}:interface=127.0.0.1"), former)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("/state", "/other", "state_dir: cannot change"),
+        ("state_dir", 'database = "sqlite:////nowhere"\nstate_dir', "database: cannot change"),
+        (":interface=127.0.0.1", "", "the address of a port cannot change"),
+        ("[web]", '[google]\nca_file = "missing.pem"\n[web]', "google.ca_file"),
+        ("[web]", '[tls]\ncertificate = "a.pem"\nprivate_key = "b.pem"\n[web]', "tls.certificate"),
+    ],
+    ids=["state_dir", "database", "address", "authorities", "certificate"],
+)
+def test_what_a_start_would_fail_for(tmp_path: Path, former: Config, old: str, new: str, told: str) -> None:
+    """And what would serve other contacts."""
+    with pytest.raises(UserError, match=told):
+        examine(changed(tmp_path, old, new), former)
+
+
+def test_a_socket_of_systemd(former: Config) -> None:
+    """The program that is executed would not find it: Twisted forgets it when it has listened."""
+    endpoints = ServerEndpoints(["systemd:domain=INET:index=0"])
+    given = msgspec.structs.replace(former, ldap=msgspec.structs.replace(former.ldap, listen=endpoints))
+    with pytest.raises(UserError, match="the sockets of systemd cannot change"):
+        examine(given, given)
+
+
+def test_a_database_that_cannot_be_used(tmp_path: Path, former: Config) -> None:
+    """The running gateway serves from memory; a new one could not."""
+    for file in (tmp_path / "state").glob("ldapgw.db*"):
+        file.write_bytes(b"no database" * 1000)
+    with pytest.raises(UserError, match=r"ldapgw\.db"):
+        examine(former, former)
