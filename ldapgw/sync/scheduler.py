@@ -148,8 +148,9 @@ class SyncScheduler(Service):
         busy = set(self._busy)
         again, self._unserved = self._unserved, set()
         self.is_outdated = False
+        cursor = self._cursor
         try:
-            news = await self._store.run(changes.read_since, self._cursor)
+            news = await self._store.run(changes.read_since, cursor)
             present = dict(news.accounts)
             for account_id in again - present.keys():
                 present[account_id] = await self._store.run(accounts.read, account_id)
@@ -158,7 +159,9 @@ class SyncScheduler(Service):
             raise
         if not self.running:
             return
-        self._cursor = news.cursor
+        # Else tenants were gained meanwhile, and the next refresh has to read all.
+        if self._cursor is cursor:
+            self._cursor = news.cursor
         for account_id in list(self._loops) if news.is_whole else ():
             if account_id not in news.accounts:
                 self._stop(account_id)

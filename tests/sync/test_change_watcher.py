@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import revise_books
 from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import ALICE, BOB, NOW, Stage, person
+from tests.support.stage.sync import ALICE, BOB, NOW, HeldStore, Stage, person
 
 
 class Scene(Stage):
@@ -75,27 +75,6 @@ class Scene(Stage):
     def observe(self, event: dict[str, Any]) -> None:
         if event["log_namespace"].startswith("ldapgw"):
             self.logged.append(event["log_format"].format(**event))
-
-
-class HeldStore:
-    """A store whose thread is busy until it is let go on."""
-
-    is_failing = False
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self._waiting: list[Callable[[], object]] = []
-
-    def run(self, *args: Any) -> Deferred[Any]:
-        done: Deferred[Any] = Deferred()
-        self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
-        return done
-
-    read = run
-
-    def go_on(self) -> None:
-        while self._waiting:
-            self._waiting.pop(0)()
 
 
 @pytest.fixture

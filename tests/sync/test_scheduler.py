@@ -16,8 +16,9 @@ from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
+from ldapgw.sync.leases import AllTenants
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, HeldStore, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 
@@ -413,6 +414,38 @@ def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
     stage.scheduler.stopService().addCallback(stopped.append)
     assert stopped
     assert stage.account().attempts == 1
+
+
+def test_a_tenant_that_is_gained_during_a_look_begins_with_the_next_one(stage: Stage) -> None:
+    """A look at what has changed tells nothing of accounts that another gateway has synced so far."""
+    held: list[str] = []
+
+    class Rights(AllTenants):
+        def holds(self, tenant: str) -> bool:
+            return tenant in held
+
+    store = HeldStore(stage.sync_store)
+    scheduler = stage.new_scheduler(store=store, rights=Rights(stage.sync_store))
+    scheduler.startService()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+
+    def look() -> None:
+        looking = Deferred.fromCoroutine(scheduler.refresh())
+        store.go_on()
+        result_of(looking)
+
+    look()
+    look()
+    running = Deferred.fromCoroutine(scheduler.refresh())
+    held.append("acme")
+    scheduler.change_tenants(["acme"], [])
+    store.go_on()
+    result_of(running)
+    assert synced(stage) == 0
+    look()
+    assert synced(stage) == 1
+    scheduler.stopService()
 
 
 def crowd(stage: Stage, count: int) -> list[str]:

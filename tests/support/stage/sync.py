@@ -46,7 +46,7 @@ from ldapgw.store.tables import contact
 from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
-from ldapgw.sync.leases import AllTenants
+from ldapgw.sync.leases import AllTenants, SyncRights
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
@@ -110,6 +110,27 @@ class Line:
         answer = self._http.request(*args, **kw)
         self.meanwhile.pop(path, lambda: None)()
         return answer
+
+
+class HeldStore:
+    """A store whose thread is busy until it is let go on."""
+
+    is_failing = False
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._waiting: list[Callable[[], object]] = []
+
+    def run(self, *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
+        return done
+
+    read = run
+
+    def go_on(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
 
 
 @dataclass
@@ -194,11 +215,13 @@ class Stage:
     def new_store(self, at_once: WorkerThread) -> Store:
         return StoreWorker(self.database, at_once, at_once)
 
-    def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
+    def new_scheduler(
+        self, concurrency: int = 4, store: Store | None = None, rights: SyncRights | None = None
+    ) -> SyncScheduler:
         return SyncScheduler(
             clock=self.clock,
-            store=self.sync_store,
-            rights=AllTenants(self.sync_store),
+            store=store or self.sync_store,
+            rights=rights or AllTenants(self.sync_store),
             job=self.job,
             publish=self.publisher.refresh,
             interval=self.interval,
