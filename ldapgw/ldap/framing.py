@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Splitting of received octets into whole LDAPMessages, however the network has cut them.
+"""Splitting of octets into whole LDAPMessages; of received octets however the network has cut them.
 
 The length of a message is checked in its header, so a claim of 2 GiB costs nothing.  Received octets are appended to
 one buffer, each message is copied once, and the octets of messages already taken are dropped once per read.  So the
@@ -13,6 +13,21 @@ from ldapgw.errors import ProtocolViolation
 
 # Octets of a length, at most: four octets can express 4 GiB.
 _MAX_LENGTH_OCTETS = 4
+
+
+def message_ends(octets: bytes) -> list[int]:
+    """Where each LDAPMessage of output of our own ends."""
+    ends = []
+    end, size = 0, len(octets)
+    while end < size:
+        length = octets[end + 1]
+        end += 2
+        if length >= 0x80:
+            start, end = end, end + (length & 0x7F)
+            length = int.from_bytes(octets[start:end], "big")
+        end += length
+        ends.append(end)
+    return ends
 
 
 class Framer:

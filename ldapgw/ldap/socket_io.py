@@ -16,9 +16,10 @@ are sent at once under three rules:
 Several pre-encoded pages of a long list are written together and without joining them (writev(2)): each write costs
 some five microseconds for waking the client, and joining pages copies as much as the kernel does.
 
-Under TLS, and over a transport without a socket, the transport writes everything and reports when it has enough.  After
-StartTLS Twisted would also collect small writes, up to 64 KB that it does not count.  Our output is joined already, so
-the writer goes past that collecting.
+Under TLS, and over a transport without a socket, the transport writes everything and reports when it has enough.  Each
+message is a TLS record of its own there, as slapd's are: a client that waits for its socket before it reads the next
+message, as libcurl does, never sees what its TLS library has decrypted already.  After StartTLS Twisted would collect
+small writes into records, so the writer goes past that collecting.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import classImplements
 
 from ldapgw.directory.segment import MAX_PAGE_OCTETS
+from ldapgw.ldap.framing import message_ends
 from ldapgw.ldap.limits import GATHERED
 
 
@@ -110,7 +112,10 @@ class SocketWriter:
     def write(self, octets: bytes) -> None:
         """Write octets, at once if the client takes them."""
         if self._tls is not None:
-            TLSMemoryBIOProtocol.write(self._tls, octets)  # past the aggregator of StartTLS
+            start = 0
+            for end in message_ends(octets):
+                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])  # past the aggregator of StartTLS
+                start = end
             return
         if self._send is None or self.blocked:
             self._transport.write(octets)

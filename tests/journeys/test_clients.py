@@ -204,7 +204,7 @@ def by_jndi(site: Site, certificate: Path) -> list[str]:
 
 
 def by_curl(site: Site, _certificate: Path) -> list[str]:
-    """curl, in clear: that of Debian 12 cannot do StartTLS, nor read two messages of one TLS record."""
+    """curl, in clear: that of Debian 12 cannot do StartTLS; `tests.ldap.test_clients` has it over LDAPS."""
     search = f"{url(site)}/{BASE}?uid?sub?{PERSONS}"
     done = subprocess.run(
         [needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--user", ":".join(login(site)), search],

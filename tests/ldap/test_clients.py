@@ -68,6 +68,21 @@ async def test_ldapsearch_finds(server, scheme, options):
         assert printed.startswith(f"dn: uid=c0,{BOOK}\ncn: User 00000\n")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="needs curl")
+@pytest.mark.parametrize("count", [1, 50])
+@pytest_twisted.ensureDeferred
+async def test_curl_reads_a_list_over_ldaps(server, count):
+    """Libcurl waits for its socket between two messages, whatever its TLS library still has of the same record."""
+    url = f"ldaps://127.0.0.1:{server.tls}/{BOOK}?cn?sub?(uid=c{'0' if count == 1 else '*'})"
+    login = f"{DESK1}:{SECRET.decode()}"
+    command = ["curl", "--silent", "--show-error", "--globoff", "--max-time", "30", "--cacert", server.certificate]
+    done = await deferToThread(
+        subprocess.run, [*command, "--user", login, url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\tcn: User ") == count
+
+
 @pytest_twisted.ensureDeferred
 async def test_ldapsearch_reads_the_root_dse_and_the_schema(server):
     """Without a login."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, tlv
 from ldapgw.errors import ProtocolViolation
-from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.framing import Framer, message_ends
 from tests.support.examples import examples
 
 
@@ -36,6 +37,7 @@ def test_every_way_of_splitting_the_stream_gives_the_same_messages(contents, dat
         found += taken(framer)
     assert found == messages
     assert not framer.partial
+    assert message_ends(stream) == [*accumulate(map(len, messages))]
 
 
 def test_one_octet_at_a_time():

@@ -39,6 +39,9 @@ from tests.support import pdu
 from tests.support.certificates import issue
 from tests.support.phonebook.wire import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
 
+# The end of an LDAPResult.
+SUCCEEDED = b"\x0a\x01\x00\x04\x00\x04\x00"
+
 
 class OpenTransport:
     """Enough of one."""
@@ -386,9 +389,11 @@ async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, 
     assert UNSENT_LIMIT < most <= QUEUED_MOST
     assert peer.connection._core.writer.blocked
     found = bytearray()
-    while found.count(b"\x0a\x01\x00\x04\x00\x04\x00") < 5:
+    successes = 0
+    while successes < 5:
         part = _received(peer.socket)
         assert peer.queued() <= QUEUED_MOST
+        successes += (found[1 - len(SUCCEEDED) :] + part).count(SUCCEEDED)
         found += part
         if not part:
             await peer.turn()
@@ -406,13 +411,33 @@ async def test_after_starttls_what_is_small_is_not_collected(reactor, big, tls):
     await peer.encrypt()
     while peer.connection.deadlines.handshake != inf:
         await peer.turn()
-    peer.connection._core.writer.write(b"small")
+    small = pdu.message(1, b"small")
+    peer.connection._core.writer.write(small)
     assert not peer.connection.transport.protocol._aggregator._buffer
     received = b""
     while not received:
         received = _received(peer.socket)
         await peer.turn()
-    assert received == b"small"
+    assert received == small
+    await peer.end()
+
+
+@pytest_twisted.ensureDeferred
+async def test_messages_of_all_sizes_arrive_over_tls(reactor, big, tls):
+    """Those that are longer than a TLS record too."""
+    peer = Peer(reactor, big, reactor, tls, at_once=True)
+    await peer.connected()
+    await peer.encrypt()
+    while peer.connection.deadlines.handshake != inf:
+        await peer.turn()
+    sizes = [1, 200, 16_000, 40_000, *[3] * 2000, 70_000]
+    octets = b"".join(pdu.message(1, bytes(size)) for size in sizes)
+    peer.connection._core.writer.write(octets)
+    received = bytearray()
+    while len(received) < len(octets):
+        received += _received(peer.socket)
+        await peer.turn()
+    assert received == octets
     await peer.end()
 
 
@@ -435,8 +460,12 @@ async def test_a_client_that_takes_nothing_is_cut_off(reactor, big):
 
 @pytest_twisted.ensureDeferred
 async def test_who_says_goodbye_in_the_same_breath_is_answered_under_tls(reactor, big, tls):
-    """A script that pipes a request into a TLS client: its close_notify comes right behind."""
-    peer = Peer(reactor, big, reactor, tls, at_once=True)
+    """A script that pipes a request into a TLS client: its close_notify comes right behind.
+
+    Each message is a TLS record of its own.
+    """
+    # By a clock that no busy machine hurries: what is left to a later turn cannot be sent any more.
+    peer = Peer(reactor, big, LiveClock(), tls, at_once=True)
     await peer.connected()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -457,8 +486,8 @@ async def test_who_says_goodbye_in_the_same_breath_is_answered_under_tls(reactor
     for _ in range(20):
         await peer.turn()
         came.write(_received(peer.socket))
-    found = client.read(1 << 20)
-    assert [one.kind for one in pdu.responses(found)] == [0x64, 0x65]
+    records = [client.read(1 << 20) for _ in range(2)]
+    assert [[one.kind for one in pdu.responses(record)] for record in records] == [[0x64], [0x65]]
     await peer.end()
 
 
