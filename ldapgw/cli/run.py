@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
+import msgspec
 
 from ldapgw.cli.admin_link import make_admin_link
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint
 from ldapgw.cli.site import Site, now, pass_site
-from ldapgw.server.config import load
+from ldapgw.server.config import LogLevels, load
 
 # More processes than the largest machines have cores.
 MAX_PROCESSES = 128
 
 
-@click.command(epilog=examples("ldapgw run", "ldapgw --config ldapgw.toml run", "ldapgw run --processes 4"))
+@click.command(
+    epilog=examples(
+        "ldapgw run", "ldapgw --config ldapgw.toml run", "ldapgw run --processes 4", "ldapgw run --log-level sync=debug"
+    )
+)
 @click.option(
     "--processes",
     type=click.IntRange(1, MAX_PROCESSES),
@@ -25,14 +31,22 @@ MAX_PROCESSES = 128
     metavar="N",
     help="Serve phones with N processes, for machines with several processor cores.",
 )
+@click.option(
+    "--log-level",
+    "log_levels",
+    multiple=True,
+    metavar="[PART=]LEVEL",
+    callback=lambda _ctx, _option, levels: _read_levels(levels),
+    help="Log from this level on, everything or a part: --log-level warning --log-level sync=debug.",
+)
 @pass_site
 @click.pass_context
-def run(ctx: click.Context, site: Site, processes: int) -> None:
+def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels) -> None:
     """Run the gateway in the foreground, until SIGTERM or Ctrl-C.
 
     SIGHUP makes the gateway read its configuration again.
     """
-    config = site.config
+    config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
     # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
@@ -41,6 +55,15 @@ def run(ctx: click.Context, site: Site, processes: int) -> None:
     from ldapgw.server.foreground import run as run_gateway
 
     ctx.exit(run_gateway(config, site.file, lambda: load(site.file), lambda: _print_admin_links(site), processes))
+
+
+def _read_levels(levels: Sequence[str]) -> LogLevels:
+    for level in levels:
+        try:
+            LogLevels.read(level)
+        except ValueError:
+            raise click.BadParameter(f"{level!r}: expected {LogLevels.form}") from None
+    return LogLevels(levels)
 
 
 def _print_admin_links(site: Site) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NoReturn, cast
+from urllib.parse import urlsplit
 
 from OpenSSL import SSL
 from treq.client import HTTPClient
@@ -26,6 +27,7 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, Conne
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import VerificationError
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
@@ -52,6 +54,8 @@ from ldapgw.errors import (
 )
 from ldapgw.google.connections import GoogleEndpointFactory, InspectedConnection
 from ldapgw.google.endpoints import Proxy
+
+log = Logger()
 
 # Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
 TIMEOUT = 60.0
@@ -177,7 +181,16 @@ class GoogleHttpClient:
     ) -> GoogleResponse:
         exchange = Deferred.fromCoroutine(self._exchange(method, url, limit, {**_HEADERS, **headers}, request))
         exchange.addTimeout(TIMEOUT, self._clock, onTimeoutCancel=_timed_out)
-        return await exchange
+        response = await exchange
+        # Without the path, which may name a person or a photo.
+        log.debug(
+            "{method} {host}: HTTP {status}",
+            event="google_answered",
+            method=method,
+            host=urlsplit(url).hostname,
+            status=response.status,
+        )
+        return response
 
     async def _exchange(
         self, method: str, url: str, limit: int, headers: dict[str, str], request: Mapping[str, Any]

@@ -379,6 +379,7 @@ class LogLine:
     :ivar count: events since the last line.
     :ivar detail: a fixed phrase about the last event, never anything that a client sent; may be empty.
     :ivar address: the client of the last event; may be empty.
+    :ivar connection: the number of the connection of the last event; 0: none.
     """
 
     kind: str
@@ -386,6 +387,7 @@ class LogLine:
     count: int
     detail: str
     address: str = ""
+    connection: int = 0
 
     @property
     def client(self) -> str:
@@ -399,32 +401,39 @@ class LogThrottle:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # The time of the last line, the number of events since, and detail and address of the last event.
-        self._events: dict[tuple[str, str], tuple[float, int, str, str]] = {}
+        # The time of the last line, the number of events since, and detail, address and connection of the last event.
+        self._events: dict[tuple[str, str], tuple[float, int, str, str, int]] = {}
 
     def add(
-        self, kind: str, origin: str, now: float, detail: str = "", events: int = 1, address: str = ""
+        self,
+        kind: str,
+        origin: str,
+        now: float,
+        detail: str = "",
+        events: int = 1,
+        address: str = "",
+        connection: int = 0,
     ) -> LogLine | None:
         """Count events; the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago."""
         if (kind, origin) not in self._events and len(self._events) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
         last_logged, count, *_ = self._events.get((kind, origin), (now - LOG_INTERVAL, 0))
         if now - last_logged < LOG_INTERVAL:
-            self._events[kind, origin] = (last_logged, count + events, detail, address)
+            self._events[kind, origin] = (last_logged, count + events, detail, address, connection)
             return None
-        self._events[kind, origin] = (now, 0, detail, address)
-        return LogLine(kind, origin, count + events, detail, address)
+        self._events[kind, origin] = (now, 0, detail, address, connection)
+        return LogLine(kind, origin, count + events, detail, address, connection)
 
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """The lines for events that were counted and not logged; forgets origins without events since their last line.
 
         :param interval: seconds since the last line; 0: all lines, because the log ends.
         """
-        for (kind, origin), (last_logged, count, detail, address) in list(self._events.items()):
+        for (kind, origin), (last_logged, count, detail, address, connection) in list(self._events.items()):
             if now - last_logged < interval:
                 continue
             if count:
-                self._events[kind, origin] = (now, 0, detail, address)
-                yield LogLine(kind, origin, count, detail, address)
+                self._events[kind, origin] = (now, 0, detail, address, connection)
+                yield LogLine(kind, origin, count, detail, address, connection)
             else:
                 del self._events[kind, origin]

@@ -73,16 +73,16 @@ class ConnectionServer(typing.Protocol):
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
 
-    def bind_delay(self, address: str, login: str) -> float | None:
+    def bind_delay(self, address: str, login: str, connection: int = 0) -> float | None:
         """Count a wrong password; the seconds to delay the answer, or None where another one is delayed already."""
 
     def delay_close(self, address: str, seconds: float) -> None:
         """Count a closed connection for some seconds more, because the client left before a delayed answer."""
 
-    def count_misuse(self, kind: str, address: str, detail: str = "") -> None:
+    def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0) -> None:
         """Count misuse by a client, for the log."""
 
-    def count_failure(self, error: Exception) -> None:
+    def count_failure(self, error: Exception, connection: int = 0) -> None:
         """Count an error of our own, for the log."""
 
     def slice_seconds(self) -> float:
@@ -109,12 +109,14 @@ class LdapProtocol(Protocol):
     """The protocol of one connection.
 
     :param address: the client's address, normalized.
+    :param number: tells the connection from the others of this process.
     """
 
     transport: Any  # a TCP or UNIX connection, or TLS on one
 
-    def __init__(self, server: ConnectionServer, address: str) -> None:
+    def __init__(self, server: ConnectionServer, address: str, number: int) -> None:
         self.address = address
+        self.number = number
         self._server = server
         self._clock = server.clock
         self._framer = Framer(server.limits.max_message)
@@ -144,7 +146,15 @@ class LdapProtocol(Protocol):
         idle_timeout = self._server.limits.idle_timeout
         writer = self._new_writer(plain=not secure)
         self._core = ConnectionCore(
-            self, self._server, self._session, self._framer, writer, self.deadlines, self.address, idle_timeout
+            self,
+            self._server,
+            self._session,
+            self._framer,
+            writer,
+            self.deadlines,
+            self.address,
+            idle_timeout,
+            self.number,
         )
         if not secure and isinstance(self.transport, FileDescriptor):  # a wrapper is not a FileDescriptor
             self._reader = SocketReader(self.transport, self._core.receive)
@@ -178,7 +188,7 @@ class LdapProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
-            self._server.count_misuse("failed TLS handshake", self.address, _openssl_reason(reason.value))
+            self._server.count_misuse("failed TLS handshake", self.address, _openssl_reason(reason.value), self.number)
         self._core.closing = True
         self._stop_work()
         if self._search_watch is not None and self._search_watch.active():
@@ -255,8 +265,12 @@ class LdapProtocol(Protocol):
             if not self._core.is_scheduled and self._work(self._server.slice_seconds(), self._enqueue):
                 self._schedule()
         except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
-            self._server.count_failure(error)
+            self.count_failure(error)
             self.abort()
+
+    def count_failure(self, error: Exception) -> None:
+        """Count an error of our own, for the log."""
+        self._server.count_failure(error, self.number)
 
     def abort(self) -> None:
         """End the connection after an error of our own that nothing else has caught."""
@@ -308,10 +322,10 @@ class LdapProtocol(Protocol):
         try:
             return process()
         except ProtocolViolation as violation:
-            self._server.count_misuse("not LDAP", self.address, violation.diagnostic)
+            self._server.count_misuse("not LDAP", self.address, violation.diagnostic, self.number)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
         except Exception as error:  # noqa: BLE001 - a request of one client never harms another client
-            self._server.count_failure(error)
+            self.count_failure(error)
             result = Result(ResultCode.OTHER, "internal error")
             if self._session.busy and self._delayed_result is None:
                 self._finish(result)
@@ -359,7 +373,7 @@ class LdapProtocol(Protocol):
                 self._response = response
                 self._server.follow_changes()
             case DelayResult(result, login):
-                delay = self._server.bind_delay(self.address, login)
+                delay = self._server.bind_delay(self.address, login, self.number)
                 if delay is None:
                     self._finish(result)
                     self.close()

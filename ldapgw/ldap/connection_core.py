@@ -130,7 +130,7 @@ class CoreServer(Protocol):
     batch: TickBatch
     observers: tuple[Observer, ...]
 
-    def count_failure(self, error: Exception) -> None:
+    def count_failure(self, error: Exception, connection: int = 0) -> None:
         """Count an error of our own, for the log."""
 
 
@@ -159,6 +159,7 @@ class ConnectionCore:
 
     :param framer: collects the octets for the slow path.
     :param idle_timeout: seconds.
+    :param number: tells the connection from the others of this process.
     :ivar received: the octets that the fast path may answer: received in this tick, while nothing else was under way.
     :ivar is_scheduled: whether later ticks work on the connection.
     :ivar closing: whether the connection ends; received octets are ignored then.
@@ -174,6 +175,7 @@ class ConnectionCore:
             "_observers",
             "_owner",
             "_idle_timeout",
+            "_number",
             "_session",
             "_batch",
         ),
@@ -190,6 +192,7 @@ class ConnectionCore:
         deadlines: Deadlines,
         address: str,
         idle_timeout: float,
+        number: int,
     ) -> None:
         self.received = b""
         self.is_scheduled = False
@@ -205,6 +208,7 @@ class ConnectionCore:
         self._deadlines = deadlines
         self._address = address
         self._idle_timeout = idle_timeout
+        self._number = number
 
     def receive(self, octets: bytes) -> None:
         """Keep received octets, and have the batch answer them unless later ticks work on the connection."""
@@ -233,7 +237,7 @@ class ConnectionCore:
         try:
             answer = self._session.fast_answer(self.received)
         except Exception as error:  # noqa: BLE001 - the slow path meets the error again and reports it to the client
-            self._count_failure(error)
+            self._count_failure(error, self._number)
             return None
         if answer is not None:
             self.received = b""
@@ -244,7 +248,7 @@ class ConnectionCore:
         try:
             self.write(octets)
         except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
-            self._count_failure(error)
+            self._count_failure(error, self._number)
             self._owner.abort()
 
     def write(self, octets: bytes) -> None:
@@ -288,7 +292,7 @@ class ConnectionCore:
             try:
                 observer(login, self._address, search, entries, code, seconds)
             except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
-                self._count_failure(error)
+                self._count_failure(error, self._number)
 
     def _report(self, tap: Tap, octets: bytes, *, is_sent: bool) -> None:
         """Report octets to the tap."""
@@ -296,7 +300,7 @@ class ConnectionCore:
             tap(self._session.viewer.login, is_sent, octets)
         except Exception as error:  # noqa: BLE001 - a recording never harms the client
             self.tap = None
-            self._count_failure(error)
+            self._count_failure(error, self._number)
 
     def process(self) -> None:
         self._owner.process()

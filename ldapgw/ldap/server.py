@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -75,6 +76,7 @@ class LdapFactory(ServerFactory):
     :param tls: gives the context for StartTLS and `over_tls`; None: no TLS.
     :param require_tls: whether a password on a connection without TLS is refused.
     :param call_at_tick_end: see `TickBatch`; None: the clock makes the call as soon as it can.
+    :param logs_connections: whether the log, at level debug, says when a connection is opened and closed.
     """
 
     noisy = False
@@ -88,6 +90,7 @@ class LdapFactory(ServerFactory):
         *,
         require_tls: bool,
         call_at_tick_end: CallAtTickEnd | None = None,
+        logs_connections: bool = False,
     ) -> None:
         self.limits = limits
         self.clock = clock
@@ -96,6 +99,8 @@ class LdapFactory(ServerFactory):
         self.batch = TickBatch(clock.seconds, call_at_tick_end or partial(clock.callLater, 0))
         self._port = port
         self._require_tls = require_tls
+        self._logs_connections = logs_connections
+        self._numbers = count(1)
         self._fast_path = FastPath(limits.size_limit)
         self._bind_backoff = BindBackoff()
         self._caller_id_limits = CallerIdLimits(clock.seconds, self._count_left_out)
@@ -115,7 +120,7 @@ class LdapFactory(ServerFactory):
         """The protocol of a new connection; None, which closes the connection, where there are too many."""
         address = normalize_address(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
         if self._connections.has_room(network_of(address)):
-            return LdapProtocol(self, address)
+            return LdapProtocol(self, address, next(self._numbers))
         self.count_misuse("one connection too many", address)
         return None
 
@@ -207,8 +212,8 @@ class LdapFactory(ServerFactory):
             require_tls=self._require_tls,
         )
 
-    def bind_delay(self, address: str, login: str) -> float | None:
-        self.count_misuse("wrong login", address)
+    def bind_delay(self, address: str, login: str, connection: int = 0) -> float | None:
+        self.count_misuse("wrong login", address, connection=connection)
         return self._bind_backoff.delay(network_of(address), login, self.clock.seconds())
 
     def _count_left_out(self, login: str, address: str) -> None:
@@ -219,18 +224,22 @@ class LdapFactory(ServerFactory):
         self._connections.delay_close(network_of(address))
         self.clock.callLater(seconds, self._connections.release, network_of(address))
 
-    def count_misuse(self, kind: str, address: str, detail: str = "") -> None:
+    def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0) -> None:
         """Count misuse by a client; the log has at most a line a minute for each kind and network.
 
         :param detail: a fixed phrase, never anything that the client sent.
         """
-        line = self._misuse_log.add(kind, network_of(address), self.clock.seconds(), detail, address=address)
+        line = self._misuse_log.add(
+            kind, network_of(address), self.clock.seconds(), detail, address=address, connection=connection
+        )
         if line is not None:
             _log_misuse(line)
 
-    def count_failure(self, error: Exception) -> None:
+    def count_failure(self, error: Exception, connection: int = 0) -> None:
         """Count an error of our own; the log has at most a line a minute for each kind and position in the code."""
-        line = self._failure_log.add(type(error).__name__, _code_position(error), self.clock.seconds())
+        line = self._failure_log.add(
+            type(error).__name__, _code_position(error), self.clock.seconds(), connection=connection
+        )
         if line is not None:
             _log_failure(line)
 
@@ -265,6 +274,13 @@ class LdapFactory(ServerFactory):
             self.unschedule()
 
     def add(self, connection: LdapProtocol) -> None:
+        if self._logs_connections:
+            log.debug(
+                "connection {connection} from {address} is open",
+                event="connection_opened",
+                connection=connection.number,
+                address=connection.address,
+            )
         self._connections.add(connection, network_of(connection.address))
         if self._make_tap is not None:
             connection.tap(self._make_tap())
@@ -272,6 +288,13 @@ class LdapFactory(ServerFactory):
             self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
 
     def remove(self, connection: LdapProtocol) -> None:
+        if self._logs_connections:
+            log.debug(
+                "connection {connection} from {address} is closed",
+                event="connection_closed",
+                connection=connection.number,
+                address=connection.address,
+            )
         self._connections.remove(connection)
         if not self._connections and self._sweep_call is not None:
             self._sweep_call.cancel()
@@ -305,19 +328,23 @@ class LdapFactory(ServerFactory):
 def _log_misuse(line: LogLine) -> None:
     log.info(
         "{kind} from {address}" + _count_text(line) + (": {detail}" if line.detail else ""),
+        event="ldap_misuse",
         kind=line.kind,
         address=line.client,
         count=line.count,
         detail=line.detail,
+        connection=line.connection,
     )
 
 
 def _log_failure(line: LogLine) -> None:
     log.error(
         "internal error: {kind} at {place}" + _count_text(line),
+        event="request_failed",
         kind=line.kind,
         place=line.origin,
         count=line.count,
+        connection=line.connection,
     )
 
 

@@ -285,7 +285,7 @@ class PhoneRecorder(Service):
         before = self._captures.by_login
         self._captures.set(captures)
         for login in captures.keys() - before.keys():
-            log.info("phone {phone} is being recorded", phone=captures[login].stored.phone)
+            log.info("phone {phone} is being recorded", event="recording_started", phone=captures[login].stored.phone)
         for login in before.keys() ^ captures.keys():
             self._on_change(login)
 
@@ -331,7 +331,13 @@ class PhoneRecorder(Service):
         if not await self._store.run(recordings.set_written, stored, self._clock.seconds(), searches):
             self._names = None  # the recording was removed meanwhile, and its file has to go
             await self.refresh()
-        log.info("recording of phone {phone}: {searches} searches written", phone=stored.phone, searches=searches)
+        log.info(
+            "recording of phone {phone}: {searches} searches written",
+            event="recording_written",
+            tenant=login.tenant,
+            phone=stored.phone,
+            searches=searches,
+        )
 
     def _plain_text(self, capture: _Capture, dit: Dit, viewer: Viewer, context: NamingContext, model: str) -> str:
         directory = dit.directory(context.name)
@@ -442,4 +448,4 @@ def _read_file(file: Path) -> bytes | None:
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("recording a phone failed", failure)
+        log.failure("recording a phone failed", failure, event="recording_failed")

@@ -343,6 +343,7 @@ def shown_name(name: str) -> str:
 def _log_refusals(line: LogLine) -> None:
     log.info(
         "wrong password for phone {phone} from {address}" + (", {count} times" if line.count > 1 else ""),
+        event="wrong_password",
         phone=line.kind,
         address=line.origin,
         count=line.count,
@@ -351,4 +352,4 @@ def _log_refusals(line: LogLine) -> None:
 
 def _log_failure(failure: Failure) -> Any:
     if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("judging refused logins failed", failure)
+        log.failure("judging refused logins failed", failure, event="refused_logins_failed")

@@ -141,7 +141,11 @@ class CertificateReloader(Service):
         except UserError as error:
             if versions == self._unusable:
                 self._reported = versions
-                log.error("{problem}; the one that was read before stays in use", problem=str(error))
+                log.error(
+                    "{problem}; the one that was read before stays in use",
+                    event="certificate_unusable",
+                    problem=str(error),
+                )
             self._unusable = versions
             return
         self._context_factory.loaded = loaded
@@ -149,13 +153,18 @@ class CertificateReloader(Service):
         self._unusable = self._reported = None
         log.info(
             "tls.certificate = {file}: has changed and is in use, valid until {ends}",
+            event="certificate_changed",
             file=self._context_factory.tls.certificate,
             ends=f"{loaded.validity.not_after:%Y-%m-%d}",
         )
 
     def _report_restored(self) -> None:
         if self._reported is not None:
-            log.info("tls.certificate = {file}: is as it was before", file=self._context_factory.tls.certificate)
+            log.info(
+                "tls.certificate = {file}: is as it was before",
+                event="certificate_restored",
+                file=self._context_factory.tls.certificate,
+            )
         self._unusable = self._reported = None
 
     def _warn_of_expiry(self) -> None:
@@ -165,6 +174,7 @@ class CertificateReloader(Service):
         if urgency > self._urgency:
             log.warn(
                 "tls.certificate = {file}: {what} on {ends}; renew it",
+                event="certificate_expires",
                 file=self._context_factory.tls.certificate,
                 what="has expired" if validity.not_after.timestamp() <= now else "expires",
                 ends=f"{validity.not_after:%Y-%m-%d %H:%M} UTC",
@@ -176,4 +186,4 @@ class CertificateReloader(Service):
 
 
 def _log_failure(failure: Failure) -> None:
-    log.failure("looking at the certificate failed", failure)
+    log.failure("looking at the certificate failed", failure, event="certificate_check_failed")

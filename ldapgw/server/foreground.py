@@ -55,7 +55,7 @@ def run(
         return _run_processes(config, begun, processes)
     ports = take_ports(os.environ)
     gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports)
-    begin_logging(sys.stderr, config.log_format)
+    begin_logging(sys.stderr, config.log_format, config.log_level)
     return _serve(gateway, begun, Reload(reactor, file, config, read, gateway.keep_ports), ports)
 
 
@@ -67,7 +67,7 @@ def _run_processes(config: Config, begun: Callable[[], None], count: int) -> int
     loaded = load_gateway(config, reactor, clock)
     try:
         supervisor = Supervisor(open_shared_ports(config, count), time.monotonic)
-        begin_logging(sys.stderr, config.log_format)
+        begin_logging(sys.stderr, config.log_format, config.log_level)
         seat = supervisor.run()
     except BaseException:
         loaded.state.close()

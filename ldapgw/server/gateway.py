@@ -55,6 +55,7 @@ class StartSummary:
         """Log the line."""
         log.info(
             "Page {page} · LDAP {ldap} · {accounts}, {phones}",
+            event="gateway_started",
             page=self.page,
             ldap=" ".join(self.ldap),
             accounts=f"{self.accounts} account{'' if self.accounts == 1 else 's'}",
@@ -226,6 +227,7 @@ def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
         log.warn(
             "the database {file} is new: no account has connected; if phones were served from here before, stop the "
             "gateway, and mount the disk or restore a backup",
+            event="database_new",
             file=state.database.file or state.database.name,
         )
     _run_synchronously(parts.clients.refresh)
@@ -237,6 +239,7 @@ def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
     books = [book for directory in parts.catalog.dit().directories for book in directory.books]
     log.info(
         "ldapgw {version}: {contacts} contacts in {books} books",
+        event="books_loaded",
         version=__version__,
         contacts=sum(map(len, books)),
         books=len(books),

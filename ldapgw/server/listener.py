@@ -75,6 +75,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
     log.warn(
         "ldap.max_connections = {phones}, web.max_connections = {browsers}: the system lets this process open {most} "
         "files, so the page has {page} connections; raise LimitNOFILE",
+        event="descriptor_limit_low",
         phones=phones,
         browsers=browsers,
         most=most,
@@ -129,6 +130,7 @@ class DescriptorLimitedFactory:
         if entry is not None:
             log.warn(
                 "{listener}: few file descriptors are left, connections closed at once: {count}; raise LimitNOFILE",
+                event="descriptors_short",
                 listener=self._name,
                 count=entry.count,
             )
@@ -223,7 +225,7 @@ class Listener(Service):
         text = getattr(reason, "strerror", None) or "is not an address of this machine"
         self._problem = f"{self._name}: cannot listen: {text}"
         if not self._starting:
-            log.error("{problem}", problem=self._problem)
+            log.error("{problem}", event="listen_failed", problem=self._problem)
 
 
 def set_socket_options(port: Any) -> None:

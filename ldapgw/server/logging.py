@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The log of ``ldapgw run``: one line for each event on stderr, as text or as JSON.
+"""The log: one line for each event, as text or as JSON, from a level on that each part of the gateway can have.
 
-`MisuseLog` keeps the page's clients from filling it.
+Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name is
+not ours, wherever it comes from: Twisted logs in the name of classes that derive from its own.
+
+`MisuseLog` keeps the page's clients from filling the log.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import IO, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
@@ -15,45 +19,93 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     Logger,
     LogLevel,
-    LogLevelFilterPredicate,
-    eventAsText,
+    PredicateResult,
     formatEvent,
-    formatTime,
     globalLogBeginner,
     textFileLogObserver,
 )
+from zope.interface import implementer
 
 from ldapgw.ldap.admission import LOCAL, LOG_INTERVAL, LogLine, LogThrottle, network_of, normalize_address
+from ldapgw.server.config.forms import LogLevels
 
 log = Logger()
 
+# The event of all lines that are not ours.
+LIBRARY_EVENT: Final = "library_message"
+# What else an event says, where it applies.
+FIELDS: Final = ("tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count")
+_LEVELS: Final = {
+    LogLevel.debug: "debug",
+    LogLevel.info: "info",
+    LogLevel.warn: "warning",
+    LogLevel.error: "error",
+    LogLevel.critical: "critical",
+}
 
-def begin_logging(stream: TextIO, log_format: str) -> None:
+
+def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels) -> None:
     """Begin to log.
 
     :param log_format: the setting ``log_format``: text or json.
     """
+    globalLogBeginner.beginLoggingTo([log_observer(stream, log_format, levels)], redirectStandardIO=False)
+
+
+def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObserver:
+    """Return the observer that writes the log to a stream; see `begin_logging`."""
     observer: ILogObserver = FileLogObserver(stream, as_json) if log_format == "json" else textFileLogObserver(stream)
-    # At level info, Twisted's HTTP client logs every connection to Google that opens or closes.
-    levels = LogLevelFilterPredicate()
-    levels.setLogLevelForNamespace("twisted.web.client", LogLevel.warn)
-    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [levels])], redirectStandardIO=False)
+    return FilteringLogObserver(observer, [_LevelPredicate(levels)])
+
+
+@implementer(ILogFilterPredicate)
+class _LevelPredicate:
+    """Lets through what the levels of the parts let through."""
+
+    def __init__(self, levels: LogLevels) -> None:
+        least = {part: LogLevels.levels.index(levels.of(part)) for part in LogLevels.parts}
+        self._logged = {
+            (part, level): LogLevels.levels.index(name) >= least[part]
+            for part in LogLevels.parts
+            for level, name in _LEVELS.items()
+        }
+
+    def __call__(self, event: LogEvent) -> Any:  # a constant of PredicateResult
+        is_logged = self._logged.get((part_of(event), event.get("log_level")), True)
+        return PredicateResult.maybe if is_logged else PredicateResult.no
+
+
+def part_of(event: LogEvent) -> str:
+    """The part of the gateway that an event comes from: a package of ours, or ``twisted``."""
+    if "event" not in event:
+        return "twisted"
+    _, _, rest = str(event.get("log_namespace", "")).partition("ldapgw.")
+    part = rest.partition(".")[0]
+    return part if part in LogLevels.parts else "server"
 
 
 def as_json(event: LogEvent) -> str:
-    """An event as one line of JSON with time, level, namespace, message, and the traceback of an internal error."""
-    line = {
-        "time": formatTime(event["log_time"]),
-        "level": event["log_level"].name,
-        "namespace": event.get("log_namespace", "-"),
+    """An event as one line of JSON (docs/reference/log-events.rst)."""
+    time = datetime.fromtimestamp(event["log_time"], UTC)
+    line: dict[str, object] = {
+        "time": time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
+        "level": _LEVELS.get(event.get("log_level"), "info"),
+        "part": part_of(event),
+        "event": event.get("event", LIBRARY_EVENT),
         "message": formatEvent(event),
     }
+    if "event" in event:
+        for name in FIELDS:
+            # A connection of number 0 is none.
+            if (value := event.get(name)) not in (None, "", 0):
+                line[name] = value if isinstance(value, int) else str(value)
     if "log_failure" in event:
-        line["traceback"] = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        line["exception"] = event["log_failure"].getTraceback().rstrip()
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
@@ -63,7 +115,9 @@ def log_replica_use(login: str, address: str, detail: str) -> None:
     :param login: its DN.
     :param detail: a fixed phrase with counts.
     """
-    log.info("replica {login} from {address}: {detail}", login=login, address=address, detail=detail)
+    log.info(
+        "replica {login} from {address}: {detail}", event="replica_used", login=login, address=address, detail=detail
+    )
 
 
 class MisuseLog(Service):
@@ -107,4 +161,6 @@ class MisuseLog(Service):
 
 def _log_misuse(line: LogLine) -> None:
     count = ", {count} times" if line.count > 1 else ""
-    log.warn("web: {kind}, from {address}" + count, kind=line.kind, address=line.client, count=line.count)
+    log.warn(
+        "web: {kind}, from {address}" + count, event="web_misuse", kind=line.kind, address=line.client, count=line.count
+    )

@@ -54,6 +54,7 @@ class TenantClients(Mapping[str, Client]):
             log.error(
                 "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "
                 "enter the client again on the page",
+                event="client_undecryptable",
                 tenant=tenant,
             )
         self._undecryptable = undecryptable

@@ -432,6 +432,7 @@ def _ldap_factory(
         env.tls,
         require_tls=settings.require_tls,
         call_at_tick_end=getattr(env.reactor, "at_end", None),  # see `ldapgw.server.reactor`
+        logs_connections=env.config.log_level.of("ldap") == "debug",
     )
 
 

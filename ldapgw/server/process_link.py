@@ -133,7 +133,9 @@ class ProcessLink:
             try:
                 self._receive(pickle.loads(octets))  # noqa: S301 - written by a process of this gateway
             except Exception:  # noqa: BLE001 - the link is needed for the next message
-                log.failure("a message of another process of the gateway cannot be used")
+                log.failure(
+                    "a message of another process of the gateway cannot be used", event="process_message_unusable"
+                )
 
     def doWrite(self) -> None:  # noqa: N802 - Twisted's name
         try:

@@ -47,7 +47,11 @@ def limit_shutdown_time(
     def late() -> None:
         # Writing to a pipe that nobody reads would block.
         if select.select([], [_STDERR], [], 0)[1]:
-            log.warn("stopping took more than {seconds} s; what was still running was abandoned", seconds=seconds)
+            log.warn(
+                "stopping took more than {seconds} s; what was still running was abandoned",
+                event="stop_timed_out",
+                seconds=seconds,
+            )
         exit_process(0)
 
     def begin() -> None:
@@ -141,21 +145,21 @@ class PhoneReactor(EPollReactor):
                     else:
                         self._doReadOrWrite(selectable, descriptor, event)
                 except Exception:  # noqa: BLE001  a fault in one connection must not affect others
-                    log.failure("internal error while a connection was served")
+                    log.failure("internal error while a connection was served", event="connection_failed")
         finally:
             self._tick_end_calls = None
             for call in tick_end_calls:
                 try:
                     call()
                 except Exception:  # noqa: BLE001  a fault in one call must not affect others
-                    log.failure("internal error at the end of a tick")
+                    log.failure("internal error at the end of a tick", event="tick_failed")
 
     def _read(self, selectable: Any) -> None:
         """Do what `_doReadOrWrite` does for input alone, in fewer steps."""
         try:
             reason = selectable.doRead()
         except Exception as error:  # noqa: BLE001  ends this connection
-            log.failure("internal error while a connection was served")
+            log.failure("internal error while a connection was served", event="connection_failed")
             reason = error
         if reason:
             self._disconnectSelectable(selectable, reason, isRead=True)

@@ -157,7 +157,7 @@ class Reload:
         if self._is_over:
             return
         self._ports = self._keep_ports()
-        log.info("SIGHUP: the configuration is read again")
+        log.info("SIGHUP: the configuration is read again", event="reload_started")
         self._reactor.callLater(GRACE_SECONDS, self._end_grace)
 
     def _end_grace(self) -> None:
@@ -168,7 +168,11 @@ class Reload:
         self._is_reading = False
         error = failure.value
         if not isinstance(error, UserError):
-            log.failure("SIGHUP: reading the configuration failed", failure)
+            log.failure("SIGHUP: reading the configuration failed", failure, event="reload_failed")
             return
         for line in error.lines(self._file):
-            log.error("SIGHUP: {problem}; the gateway goes on with the former configuration", problem=line)
+            log.error(
+                "SIGHUP: {problem}; the gateway goes on with the former configuration",
+                event="reload_refused",
+                problem=line,
+            )

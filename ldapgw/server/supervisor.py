@@ -211,6 +211,7 @@ class Supervisor:
         place.starts_at = self._seconds() + place.pause
         log.error(
             "process {number} of {count} has ended ({reason}); another one takes its place",
+            event="process_ended",
             number=place.number,
             count=self._count,
             reason=f"signal {-code}" if code < 0 else f"status {code}",

@@ -4,18 +4,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import msgspec
 from twisted.application.service import MultiService
-from twisted.internet import reactor
+from twisted.internet import reactor as installed
+from twisted.logger import ILogObserver, Logger
+from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as UsageOptions
 
 from ldapgw.errors import UserError
-from ldapgw.server.config import DEFAULT_FILE, Config, load
+from ldapgw.server.config import DEFAULT_FILE, Config, LogLevels, load
 from ldapgw.server.gateway import makeService as makeGateway
+from ldapgw.server.logging import log_observer
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
+
+# Twisted declares the reactor without the methods that every real reactor has.
+reactor: Any = installed
+
+log = Logger()
 
 
 class Options(UsageOptions):
@@ -24,6 +35,17 @@ class Options(UsageOptions):
     optParameters = (("config", "c", os.environ.get("LDAPGW_CONFIG", DEFAULT_FILE), "The configuration file."),)
     config: Config
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._log_levels: list[str] = []
+
+    def opt_log_level(self, level: str) -> None:
+        """Log from this level on, everything or a part: --log-level warning --log-level sync=debug."""
+        try:
+            self._log_levels += LogLevels.read(level)
+        except ValueError:
+            _exit(UserError(f"--log-level {level!r}: expected {LogLevels.form}"), "")
+
     def postOptions(self) -> None:
         """:raises SystemExit: after all problems of the configuration file are printed."""
         twistd: Mapping[str, object] = self.parent or {}
@@ -31,6 +53,8 @@ class Options(UsageOptions):
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
                 raise UserError("--uid and --gid come too late for state_dir; start twistd as the user who owns it")
             self.config = load(self["config"])
+        levels = self.config.log_level.followed_by(LogLevels(self._log_levels))
+        self.config = msgspec.structs.replace(self.config, log_level=levels)
 
     @property
     def is_daemon(self) -> bool:
@@ -44,12 +68,20 @@ class TwistdService(MultiService):
 
     :param file: the configuration file.
     :param is_daemon: whether twistd has gone to the background, and passes exceptions on to its parent process.
+    :param make_observer: opens the log; None: twistd has its own.
     """
 
-    def __init__(self, file: str, *, is_daemon: bool) -> None:
+    def __init__(self, file: str, *, is_daemon: bool, make_observer: Callable[[], ILogObserver] | None = None) -> None:
         super().__init__()
         self._file = file
         self._is_daemon = is_daemon
+        self._make_observer = make_observer
+
+    def setServiceParent(self, parent: Any) -> None:  # noqa: N802 - Twisted's name
+        """Join twistd's application, which twistd asks for the observer of its log."""
+        if self._make_observer is not None:
+            parent.setComponent(ILogObserver, self._make_observer())
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Listen.
@@ -71,11 +103,34 @@ def makeService(options: Options) -> TwistdService:
 
     :raises SystemExit: after the problem is printed, when the state directory or the certificate cannot be used.
     """
-    service = TwistdService(options["config"], is_daemon=options.is_daemon)
+    service = TwistdService(
+        options["config"], is_daemon=options.is_daemon, make_observer=_log_maker(options.parent or {}, options.config)
+    )
     limit_shutdown_time(reactor)
     with _exit_on_user_error(options["config"]):
         makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
     return service
+
+
+def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogObserver] | None:
+    """What opens the log where twistd would write it, in the configured format and from the configured levels on.
+
+    :returns: None: twistd's options name another log, or one that twistd refuses.
+    """
+    file = twistd.get("logfile")
+    is_foreground = bool(twistd.get("nodaemon"))
+    if not twistd or twistd.get("logger") or twistd.get("syslog") or (file == "-" and not is_foreground):
+        return None
+
+    def make() -> ILogObserver:
+        if is_foreground and file in (None, "", "-"):
+            return log_observer(sys.stdout, config.log_format, config.log_level)
+        log_file: Any = LogFile.fromFullPath(file or "twistd.log")
+        if not signal.getsignal(signal.SIGUSR1):  # as twistd does
+            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(log_file.rotate))
+        return log_observer(log_file, config.log_format, config.log_level)
+
+    return make
 
 
 @contextmanager

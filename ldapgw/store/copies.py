@@ -83,13 +83,15 @@ class CopyCleaner(Service):
     def clean(self) -> Deferred[None]:
         """Clean the copies; a failure is logged."""
         cleaning = Deferred.fromCoroutine(self._clean())
-        return cleaning.addErrback(lambda failure: log.failure("cleaning copies of the database failed", failure))
+        return cleaning.addErrback(
+            lambda failure: log.failure("cleaning copies of the database failed", failure, event="copies_failed")
+        )
 
     async def _clean(self) -> None:
         if self._database is not None:
             disconnected = await self._read_disconnected()
             for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds(), disconnected):
-                log.warn("{line}", line=line)
+                log.warn("{line}", event="copy_removed", line=line)
 
 
 def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str, str]] | None = None) -> list[str]:

@@ -180,6 +180,7 @@ class SqliteDatabase(Database):
             self._log_bound = 2 * left
             log.warn(
                 "{file}: has {size} MiB, because another program has been reading from the database; end that program",
+                event="write_ahead_log_large",
                 file=str(file),
                 size=left >> 20,
             )

@@ -167,7 +167,7 @@ class MonitoredStore:
         self.failing_since, self.is_damaged = None, False
         self.recoveries += 1
         if self._logged:
-            log.info("the database can be used again")
+            log.info("the database can be used again", event="database_restored")
         self._logged.clear()
         self._since.clear()
 
@@ -198,4 +198,4 @@ class MonitoredStore:
             return
         self._logged.add(problem)
         self._logged_at[problem] = now
-        log.error("{problem}; phones are served from memory", problem=line)
+        log.error("{problem}; phones are served from memory", event="database_unusable", problem=line)

@@ -243,6 +243,8 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
             text = " ".join(f"{name}={figure}" for name, figure in figures.items())
             log.warn(
                 "{source} of account {account}: {code} {figures}",
+                event="sync_warning",
+                tenant=account.tenant,
                 source=source.value,
                 account=account.id,
                 code=code,

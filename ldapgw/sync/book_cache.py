@@ -71,7 +71,12 @@ class BookCache:
         except FileNotFoundError:
             return None
         except (OSError, DamagedFile) as error:
-            log.warn("the cached book {name} cannot be read, and is rebuilt: {kind}", name=name, kind=_kind(error))
+            log.warn(
+                "the cached book {name} cannot be read, and is rebuilt: {kind}",
+                event="cached_book_unreadable",
+                name=name,
+                kind=_kind(error),
+            )
             return None
 
     def save(self, name: str, build_key: object, cached: CachedBook) -> None:
@@ -94,6 +99,7 @@ class BookCache:
         except OSError as error:
             log.warn(
                 "the cached book {name} cannot be written: {kind}; nothing is lost: the next start rebuilds it",
+                event="cached_book_unwritable",
                 name=name,
                 kind=_kind(error),
             )
@@ -117,7 +123,9 @@ class BookCache:
         except FileNotFoundError:
             return
         except OSError as error:
-            log.warn("{folder} cannot be read: {kind}", folder=self._folder, kind=_kind(error))
+            log.warn(
+                "{folder} cannot be read: {kind}", event="cache_unreadable", folder=self._folder, kind=_kind(error)
+            )
             return
         for file in found - kept:
             self._delete(file)
@@ -131,7 +139,12 @@ class BookCache:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            log.warn("{file} cannot be deleted: {kind}; delete it by hand", file=file, kind=_kind(error))
+            log.warn(
+                "{file} cannot be deleted: {kind}; delete it by hand",
+                event="cached_book_undeletable",
+                file=file,
+                kind=_kind(error),
+            )
 
     def _file(self, name: str) -> Path:
         return self._folder / (name + _ENDING)

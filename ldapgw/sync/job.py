@@ -229,6 +229,8 @@ class SyncJob:
                         raise
                     log.warn(
                         "{source} of account {account}: {code} {detail}",
+                        event="source_failed",
+                        tenant=account.tenant,
                         source=source.value,
                         account=account.id,
                         **_log_fields(error),
@@ -406,7 +408,13 @@ class SyncJob:
                 failed[Source.CONTACTS] = refusal
             return None
         except (GoogleUnavailable, BadResponse) as error:
-            log.warn("labels of account {account}: {code} {detail}", account=account.id, **_log_fields(error))
+            log.warn(
+                "labels of account {account}: {code} {detail}",
+                event="labels_failed",
+                tenant=account.tenant,
+                account=account.id,
+                **_log_fields(error),
+            )
             failed[Source.CONTACTS] = error
             return before.outdated()
 
@@ -440,7 +448,12 @@ class SyncJob:
                 pass
         listing = await self._people.labels(self._authorized(account), None)
         if not listing.is_complete:
-            log.warn("labels of account {account}: fewer than Google counts; the others are kept", account=account.id)
+            log.warn(
+                "labels of account {account}: fewer than Google counts; the others are kept",
+                event="labels_incomplete",
+                tenant=account.tenant,
+                account=account.id,
+            )
         names = listing.names if listing.is_complete else {**before.names, **listing.names}
         return LabelState(names, listing.next_sync_token or None, current)
 

@@ -171,7 +171,7 @@ class TenantLeases(Service):
             names = ", ".join(sorted(leases.fences)) or "none"
             if names != self._told:
                 self._told = names
-                log.info("tenants that this gateway syncs: {names}", names=names)
+                log.info("tenants that this gateway syncs: {names}", event="leases_changed", names=names)
 
     def _check(self) -> None:
         """Stop the syncs of all tenants when the leases were not renewed in time."""
@@ -223,4 +223,4 @@ async def _fail(error: Exception) -> Any:
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError, CancelledError):
-        log.failure("renewing leases failed", failure)
+        log.failure("renewing leases failed", failure, event="lease_renewal_failed")

@@ -77,6 +77,7 @@ class CallPacer:
         if self._bucket(client).report(account_id, error):
             log.warn(
                 "Google project {project}: its quota is used up ({detail}); it makes no call until the next minute",
+                event="quota_used_up",
                 project=client.project,
                 detail=error.detail,
             )

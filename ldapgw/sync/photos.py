@@ -98,7 +98,7 @@ class PhotoFetcher(Service):
     def _failed(self, failure: Failure) -> None:
         # `MonitoredStore` logs a problem of the database once, for all.
         if not failure.check(StoreError, LeaseLost, CancelledError):
-            log.failure("photos: a fault", failure)
+            log.failure("photos: a fault", failure, event="photos_failed")
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until there is none or Google's image hosts cannot answer.
@@ -148,10 +148,21 @@ class PhotoFetcher(Service):
         """Fetch nothing for a while: Google's image hosts cannot answer."""
         wait = max(error.retry_after or 0.0, self._pause)
         self._paused_until, self._pause = self._clock.seconds() + wait, min(2 * self._pause, _LONGEST_PAUSE)
-        log.info("photos: {code} {detail}; none is fetched for a while", code=error.code, detail=error.detail)
+        log.info(
+            "photos: {code} {detail}; none is fetched for a while",
+            event="photos_paused",
+            code=error.code,
+            detail=error.detail,
+        )
 
     async def _postpone(self, due: DuePhoto, error: LdapgwError) -> None:
         """Try this photo again later than others: it may be the reason."""
         retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
-        log.debug("a photo of account {account}: {problem}", account=due.account_id, problem=str(error))
+        log.debug(
+            "a photo of account {account}: {problem}",
+            event="photo_postponed",
+            tenant=due.tenant,
+            account=due.account_id,
+            problem=str(error),
+        )
         await self._rights.store_of(due.tenant).run(photos.postpone, due, self._clock.seconds() + retry)

@@ -391,7 +391,12 @@ class Publisher:
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
-            log.failure("the book of account {account} cannot be built", account=account.id)
+            log.failure(
+                "the book of account {account} cannot be built",
+                event="book_build_failed",
+                tenant=account.tenant,
+                account=account.id,
+            )
             self._outdated_accounts.add(account.id)
             return
         present = self._state.accounts.get(account.id)
@@ -457,7 +462,12 @@ class Publisher:
         try:
             await self._build_in_process(context, account, build_key, per_number, len(book_ids) > 1)
         except ProcessLost:
-            log.warn("the process that builds the book of account {account} has ended", account=account.id)
+            log.warn(
+                "the process that builds the book of account {account} has ended",
+                event="book_process_ended",
+                tenant=account.tenant,
+                account=account.id,
+            )
             return None
         if account.id not in self._state.accounts:
             # The account was removed meanwhile, and the process has written its books to the cache after that.
@@ -492,6 +502,8 @@ class Publisher:
         if damaged:
             log.error(
                 "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",
+                event="contacts_damaged",
+                tenant=account.tenant,
                 count=damaged,
                 account=account.id,
             )

@@ -251,11 +251,17 @@ class SyncScheduler(Service):
         self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        return loop.run.addErrback(self._log_fault, account_id).addBoth(self._ended, account_id, loop)
+        return loop.run.addErrback(self._log_fault, account_id, loop.tenant).addBoth(self._ended, account_id, loop)
 
-    def _log_fault(self, failure: Failure, account_id: int) -> None:
+    def _log_fault(self, failure: Failure, account_id: int, tenant: str) -> None:
         if not failure.check(CancelledError):
-            log.failure("sync of account {account} ended in a fault", failure, account=account_id)
+            log.failure(
+                "sync of account {account} ended in a fault",
+                failure,
+                event="sync_crashed",
+                tenant=tenant,
+                account=account_id,
+            )
 
     def _ended(self, _result: object, account_id: int, loop: _Loop) -> None:
         loop.run = None
@@ -277,11 +283,21 @@ class SyncScheduler(Service):
             outcome = await self._conclude(result) if isinstance(result, _Synced) else result
         except StoreError as error:
             # `MonitoredStore` logs the problem once, for all accounts.
-            log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
+            log.debug(
+                "sync of account {account}: {problem}",
+                event="sync_not_stored",
+                tenant=loop.tenant,
+                account=account_id,
+                problem=error.problems[0],
+            )
             return
         except LeaseLost as error:
             log.info(
-                "sync of account {account}: {problem}, nothing was written", account=account_id, problem=str(error)
+                "sync of account {account}: {problem}, nothing was written",
+                event="sync_lease_lost",
+                tenant=loop.tenant,
+                account=account_id,
+                problem=str(error),
             )
             return
         loop.is_tenant_wide = outcome.is_tenant_wide
@@ -412,6 +428,9 @@ class SyncScheduler(Service):
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._write(account.tenant, sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
+        log.debug(
+            "sync of account {account} has succeeded", event="sync_done", tenant=account.tenant, account=account.id
+        )
         return _Outcome(wait)
 
     async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
@@ -474,7 +493,7 @@ class SyncScheduler(Service):
     async def _restart_tenant(self, tenant: str) -> None:
         """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
         if await self._write(tenant, tenants.clear_alarm, tenant):
-            log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
+            log.info("tenant {tenant}: Google accepts its client again", event="client_accepted", tenant=tenant)
         for loop in self._loops.values():
             if loop.tenant == tenant and loop.is_tenant_wide and loop.run is None and loop.timer.running:
                 loop.is_tenant_wide = False
@@ -491,7 +510,11 @@ class SyncScheduler(Service):
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._write(account.tenant, tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(
-                    "tenant {tenant}: {code} {detail}", tenant=account.tenant, code=error.code, detail=error.detail
+                    "tenant {tenant}: {code} {detail}",
+                    event="client_refused",
+                    tenant=account.tenant,
+                    code=error.code,
+                    detail=error.detail,
                 )
             await self._write(
                 account.tenant, sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at
@@ -520,9 +543,22 @@ def _log_error(what: str, account: Account, error: Exception) -> None:
     if isinstance(error, TENANT_ERRORS):
         return
     if isinstance(error, GoogleError):
-        log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)
+        log.warn(
+            what + ": {code} {detail}",
+            event="sync_failed",
+            tenant=account.tenant,
+            account=account.id,
+            code=error.code,
+            detail=error.detail,
+        )
     elif isinstance(error, StoreError):
         # `MonitoredStore` logs the problem once, for all accounts.
-        log.debug(what + ": {problem}", account=account.id, problem=error.problems[0])
+        log.debug(
+            what + ": {problem}",
+            event="sync_interrupted",
+            tenant=account.tenant,
+            account=account.id,
+            problem=error.problems[0],
+        )
     else:
-        log.failure(what + " failed", Failure(error), account=account.id)
+        log.failure(what + " failed", Failure(error), event="sync_fault", tenant=account.tenant, account=account.id)

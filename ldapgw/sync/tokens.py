@@ -118,7 +118,12 @@ class AccessTokenProvider:
             client.client_id,
         )
         if grant.identity is not None and _is_renamed(account, grant.identity):
-            log.info("account {account} has another address now", account=account.id)
+            log.info(
+                "account {account} has another address now",
+                event="address_changed",
+                tenant=account.tenant,
+                account=account.id,
+            )
             await self._rights.store_of(account.tenant).run(accounts.set_address, account, grant.identity.email)
         return grant.access_token
 
@@ -178,7 +183,11 @@ class TokenRevoker(Service):
     async def _revoke(self, revocation: Revocation) -> None:
         tenant = revocation.tenant
         if revocation.is_expired(self._clock.seconds()):
-            log.warn("tenant {tenant}: a grant could not be revoked for a day; the gateway stops trying", tenant=tenant)
+            log.warn(
+                "tenant {tenant}: a grant could not be revoked for a day; the gateway stops trying",
+                event="revocation_abandoned",
+                tenant=tenant,
+            )
             await self._store.run(revocations.remove, revocation.id)
             return
         client = self._clients.get(tenant)
@@ -190,10 +199,16 @@ class TokenRevoker(Service):
                 now = self._clock.seconds()
                 # Waiting as long again doubles the time since the account was disconnected.
                 wait = min(max(now - revocation.since, POLL_SECONDS), MAX_RETRY_SECONDS)
-                log.warn("a grant could not be revoked yet: {code} {detail}", code=error.code, detail=error.detail)
+                log.warn(
+                    "a grant could not be revoked yet: {code} {detail}",
+                    event="revocation_failed",
+                    tenant=tenant,
+                    code=error.code,
+                    detail=error.detail,
+                )
                 await self._store.run(revocations.postpone, revocation.id, now + wait)
                 return
-            log.info("a grant of tenant {tenant} was revoked", tenant=tenant)
+            log.info("a grant of tenant {tenant} was revoked", event="grant_revoked", tenant=tenant)
         await self._store.run(revocations.remove, revocation.id)
 
     def _poll(self) -> Deferred[None]:
@@ -203,4 +218,4 @@ class TokenRevoker(Service):
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(CancelledError, StoreError):
-        log.failure("giving grants back failed", failure)
+        log.failure("giving grants back failed", failure, event="revocations_failed")

@@ -234,10 +234,11 @@ class AccountPage:
         index = visitor.accounts.index(account) if account in visitor.accounts else 0
         return self._layout.redirect_to_tenant(tenant, message, f"?account={index + 1}" if index else "")
 
-    def _log(self, event: str, request: HttpRequest, visitor: Visitor) -> None:
+    def _log(self, act: str, request: HttpRequest, visitor: Visitor) -> None:
         log.info(
-            "web: {event} of tenant {tenant} by user {sub}, from {address}",
-            event=event,
+            "web: {act} of tenant {tenant} by user {sub}, from {address}",
+            event="account_changed",
+            act=act,
             tenant=visitor.person.tenant,
             sub=visitor.person.sub,
             address=request.address,
@@ -290,7 +291,13 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int) -> bool:
         try:
             await dependencies.oauth.revoke(revocation.token)
         except GoogleError as error:
-            log.warn("web: a grant could not be revoked yet: {code} {detail}", code=error.code, detail=error.detail)
+            log.warn(
+                "web: a grant could not be revoked yet: {code} {detail}",
+                event="disconnect_revocation_failed",
+                tenant=revocation.tenant,
+                code=error.code,
+                detail=error.detail,
+            )
             return False
     await dependencies.store.run(revocations.remove, revocation_id)
     return True

@@ -154,6 +154,7 @@ class AdminGoogle:
         except GoogleError as error:
             log.warn(
                 "web: trying the client of tenant {tenant}: {code} {detail}",
+                event="client_trial_failed",
                 tenant=tenant.name,
                 code=error.code,
                 detail=error.detail,
@@ -207,11 +208,12 @@ class AdminGoogle:
             client_id=client_id,
         )
 
-    def _log(self, event: str, request: HttpRequest, visitor: Visitor) -> None:
+    def _log(self, act: str, request: HttpRequest, visitor: Visitor) -> None:
         log.info(
-            "web: OAuth client of tenant {tenant} {event} by {who}, from {address}",
+            "web: OAuth client of tenant {tenant} {act} by {who}, from {address}",
+            event="client_changed",
             tenant=visitor.person.tenant,
-            event=event,
+            act=act,
             who=f"user {visitor.person.sub}" if visitor.person.sub else "link",
             address=request.address,
         )

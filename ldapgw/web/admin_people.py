@@ -358,6 +358,7 @@ class AdminPeople:
             await self._dependencies.changed()
         log.info(
             "web: account {account} of tenant {tenant}: {act} by the administration, from {address}",
+            event="account_administered",
             account=account.id,
             tenant=account.tenant,
             act=act.value,

@@ -324,6 +324,7 @@ class AdminPhones:
     ) -> list[Entry]:
         log.info(
             "web: {act} for {count} phones of tenant {tenant} by the administration, from {address}",
+            event="phones_administered",
             act=act.value,
             count=len(selected),
             tenant=tenant.name,

@@ -162,10 +162,10 @@ class _App:
             return self.error_response(request, error, await self._visitor_of_error(request, error))
         except StoreError as error:
             # The store itself logs the failure once, for all pages.
-            log.debug("web: {problem}", problem=error.problems[0])
+            log.debug("web: {problem}", event="page_unavailable", problem=error.problems[0])
             return self.error_response(request, PageError(error_pages.DATABASE_UNAVAILABLE))
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
-            log.failure("web: a page failed")
+            log.failure("web: a page failed", event="page_failed")
             return self.error_response(request, PageError(error_pages.INTERNAL))
 
     async def _visitor_of_error(self, request: HttpRequest, error: PageError) -> Visitor | None:
@@ -210,6 +210,7 @@ class _App:
         if route.method == "POST" and not is_valid_form(request, visitor.session, self._layout.public_url.origin):
             log.warn(
                 "web: a form from another site for tenant {tenant}, from {address}",
+                event="foreign_form_refused",
                 tenant=tenant.name,
                 address=request.address,
             )

@@ -151,6 +151,7 @@ class AuthorizationCodeFlow:
         except PageError as error:
             log.info(
                 "web: {purpose} of tenant {tenant} ended, from {address}: {ending}",
+                event="consent_refused",
                 purpose=flow.purpose,
                 tenant=tenant.name,
                 address=request.address,
@@ -217,6 +218,7 @@ class AuthorizationCodeFlow:
             raise PageError(error_pages.NO_REFRESH_TOKEN)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
+            event="consent_given",
             purpose=flow.purpose,
             tenant=tenant.name,
             sub=identity.sub,
@@ -234,6 +236,7 @@ class AuthorizationCodeFlow:
         except GoogleError as error:
             log.warn(
                 "web: exchange of a code of tenant {tenant}: {code} {detail}",
+                event="code_exchange_failed",
                 tenant=flow.tenant,
                 code=error.code,
                 detail=error.detail,
@@ -299,7 +302,12 @@ class AuthorizationCodeFlow:
         try:
             await self._dependencies.oauth.revoke(grant.refresh_token or grant.access_token)
         except GoogleError as error:
-            log.warn("web: a grant could not be revoked: {code} {detail}", code=error.code, detail=error.detail)
+            log.warn(
+                "web: a grant could not be revoked: {code} {detail}",
+                event="unused_grant_revocation_failed",
+                code=error.code,
+                detail=error.detail,
+            )
 
 
 def _client(tenant: WebTenant) -> Client:

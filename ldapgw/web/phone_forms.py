@@ -383,12 +383,13 @@ class PhoneForms:
         entry = self._layout.entry(request, tenant, visitor, act, name, detail)
         return await self._layout.dependencies.store.run(activity.recorded, entry, function, name, *args)
 
-    def _log(self, event: str, request: HttpRequest, visitor: Visitor, login: PhoneLogin) -> None:
+    def _log(self, act: str, request: HttpRequest, visitor: Visitor, login: PhoneLogin) -> None:
         log.info(
-            "web: phone {phone} of tenant {tenant} {event} by user {sub}, from {address}",
+            "web: phone {phone} of tenant {tenant} {act} by user {sub}, from {address}",
+            event="phone_changed",
             phone=login.name,
             tenant=login.tenant,
-            event=event,
+            act=act,
             sub=visitor.person.sub,
             address=request.address,
         )

@@ -141,6 +141,7 @@ class ProvisioningPages:
         dependencies.notifier.notify(dependencies.phones.bind_dn(login))
         log.info(
             "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
+            event="settings_fetched",
             phone=login.name,
             tenant=login.tenant,
             address=request.address,

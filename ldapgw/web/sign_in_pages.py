@@ -222,7 +222,13 @@ class SignInPages:
             self._layout.now(),
         )
         message = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
-        log.info(message, tenant=tenant.name, how="good" if is_valid else "no longer valid", address=request.address)
+        log.info(
+            message,
+            event="admin_link_used",
+            tenant=tenant.name,
+            how="good" if is_valid else "no longer valid",
+            address=request.address,
+        )
         if not is_valid:
             raise PageError(error_pages.LINK_USED, tenant)
         headers = (self._layout.cookies.set(Cookie.SESSION, session, tenant=tenant.name),)

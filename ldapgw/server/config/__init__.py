@@ -2,7 +2,7 @@
 """The configuration file (``docs/reference/configuration.rst``), strictly decoded once into a frozen `Config`."""
 
 from ldapgw.server.config.environment import read_settings
-from ldapgw.server.config.forms import Networks
+from ldapgw.server.config.forms import LogLevels, Networks
 from ldapgw.server.config.load import DEFAULT_FILE, decode, load
 from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Tenant, Tls, Web
 
@@ -11,6 +11,7 @@ __all__ = [
     "Config",
     "Google",
     "Ldap",
+    "LogLevels",
     "Networks",
     "Sync",
     "Tenant",

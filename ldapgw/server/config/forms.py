@@ -178,6 +178,43 @@ class DatabaseUrl(Secret):
         return self.startswith("postgresql")
 
 
+class LogLevels(tuple[str, ...]):
+    """Levels of the log, each ``LEVEL`` or ``PART=LEVEL``; the last one for a part counts."""
+
+    __slots__ = ()
+    levels: ClassVar[tuple[str, ...]] = ("debug", "info", "warning", "error", "critical")
+    # The packages that log, and what is not ours: Twisted and other libraries.
+    parts: ClassVar[tuple[str, ...]] = ("google", "ldap", "phones", "server", "store", "sync", "twisted", "web")
+    form: ClassVar[str] = f"LEVEL or PART=LEVEL; LEVEL is one of {', '.join(levels)}; PART is one of {', '.join(parts)}"
+    expected: ClassVar[str] = f"a list of {form}"
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when one is none of these."""
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValueError
+        for item in items:
+            part, separator, level = item.rpartition("=")
+            if level not in cls.levels or (separator and part not in cls.parts):
+                raise ValueError
+        return cls(items)
+
+    def followed_by(self, others: LogLevels) -> LogLevels:
+        """These levels, and others that count before them."""
+        return LogLevels([*self, *others])
+
+    def of(self, part: str) -> str:
+        """The lowest level that is logged of a part.
+
+        A level without a part is for the gateway's own parts; libraries begin at ``warning``.
+        """
+        found = "warning" if part == "twisted" else "info"
+        general = [item for item in self if "=" not in item and part != "twisted"]
+        special = [item.rpartition("=")[2] for item in self if item.startswith(f"{part}=")]
+        return (special or general or [found])[-1]
+
+
 # First parts of the paths of the gateway's own pages.
 OWN_PATHS = frozenset(("healthz", "metrics", "oauth", "readyz", "static"))
 

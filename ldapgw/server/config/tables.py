@@ -23,6 +23,7 @@ from ldapgw.server.config.forms import (
     File,
     Groups,
     Help,
+    LogLevels,
     Mail,
     Networks,
     ProxyUrl,
@@ -195,6 +196,8 @@ class Config(Table, frozen=True, kw_only=True):
     # A gateway that shares its database with others may do only a part of the work.
     roles: tuple[Literal["serve", "sync", "web"], ...] = ROLES
     log_format: Literal["text", "json"] = "text"
+    # At level info a healthy gateway logs what people do, and nothing for each sync or search.
+    log_level: LogLevels = LogLevels(["info"])
     ldap: Ldap = Ldap()
     tls: Tls | None = None
     sync: Sync = Sync()
