@@ -221,9 +221,8 @@ class SignInPages:
             before,
             self._layout.now(),
         )
-        message = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
         log.info(
-            message,
+            "web: a link to the administration of tenant {tenant}, {how}, from {address}",
             event="admin_link_used",
             tenant=tenant.name,
             how="good" if is_valid else "no longer valid",

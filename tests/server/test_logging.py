@@ -1,35 +1,156 @@
 # SPDX-License-Identifier: MIT
-"""The log as JSON: a line an event."""
+"""The log: a line an event as JSON, from the levels on that parts have, and a name for each event."""
 
 from __future__ import annotations
 
+import io
 import json
+import re
+from collections.abc import Mapping
 
-from twisted.logger import LogLevel
+import pytest
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
-from ldapgw.server.logging import as_json
+from ldapgw.server.config import LogLevels
+from ldapgw.server.logging import as_json, log_observer
+from tests.support import log_events
 
 EVENT = {
-    "log_time": 0.0,
+    "log_time": 0.25,
     "log_level": LogLevel.warn,
-    "log_namespace": "ldapgw.sync",
-    "log_format": "account {account}: {code}",
+    "log_namespace": "ldapgw.sync.scheduler",
+    "log_format": "account {account}: {problem}",
+    "event": "sync_failed",
+    "tenant": "acme",
     "account": 7,
-    "code": "übel\nund mehr",
+    "connection": 0,
+    "problem": "übel\nund mehr",
 }
 
 
-def test_an_event_is_one_line_of_json() -> None:
-    """Whatever stands in it."""
+def test_an_event_is_one_flat_line_of_json() -> None:
+    """Whatever stands in it; what is not for the reader is left out."""
     line = as_json(EVENT)
     assert line.count("\n") == 1
-    found = json.loads(line)
-    assert found.pop("time").startswith("1970-01-01T")
-    assert found == {"level": "warn", "namespace": "ldapgw.sync", "message": "account 7: übel\nund mehr"}
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00.250Z",
+        "level": "warning",
+        "part": "sync",
+        "event": "sync_failed",
+        "message": "account 7: übel\nund mehr",
+        "tenant": "acme",
+        "account": 7,
+    }
+
+
+def test_a_whole_second_has_its_milliseconds() -> None:
+    assert json.loads(as_json({**EVENT, "log_time": 86400.0}))["time"] == "1970-01-02T00:00:00.000Z"
 
 
 def test_a_fault_has_its_traceback() -> None:
     """Where it came from, without the values that were at hand."""
     found = json.loads(as_json({**EVENT, "log_failure": Failure(ZeroDivisionError("x"))}))
-    assert "ZeroDivisionError" in found["traceback"]
+    assert found["message"] == "account 7: übel\nund mehr"
+    assert "ZeroDivisionError" in found["exception"]
+
+
+def test_an_event_of_a_library() -> None:
+    """It has no members of its own, even in the name of a class of ours."""
+    event = {key: value for key, value in EVENT.items() if key != "event"}
+    assert json.loads(as_json(event)) == {
+        "time": "1970-01-01T00:00:00.250Z",
+        "level": "warning",
+        "part": "twisted",
+        "event": "library_message",
+        "message": "account 7: übel\nund mehr",
+    }
+
+
+# --- levels -----------------------------------------------------------------------------------------------------------
+
+
+def logged(levels: LogLevels, *events: Mapping[str, object]) -> list[str]:
+    """The messages that the log has."""
+    stream = io.StringIO()
+    observer = log_observer(stream, "json", levels)
+    for event in events:
+        observer({"log_time": 0.0, **event})
+    return [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ([], {"ldap": "info", "sync": "info", "twisted": "warning"}),
+        (["error"], {"ldap": "error", "sync": "error", "twisted": "warning"}),
+        (["sync=debug"], {"ldap": "info", "sync": "debug", "twisted": "warning"}),
+        (["sync=debug", "critical"], {"ldap": "critical", "sync": "debug", "twisted": "warning"}),
+        (["debug", "sync=info", "sync=error"], {"ldap": "debug", "sync": "error", "twisted": "warning"}),
+        (["warning", "twisted=info"], {"ldap": "warning", "sync": "warning", "twisted": "info"}),
+    ],
+    ids=["default", "all", "part", "part-before-all", "last", "libraries"],
+)
+def test_levels_by_part(levels: list[str], expected: dict[str, str]) -> None:
+    """The level of a part comes before that of all, and the last one counts; libraries have a level of their own."""
+    found = LogLevels(levels)
+    assert {part: found.of(part) for part in expected} == expected
+    names = {level.name.replace("warn", "warning"): level for level in LogLevel.iterconstants()}
+    for part, least in expected.items():
+        namespace = {"log_namespace": f"ldapgw.{part}.x"} | ({"event": "x"} if part != "twisted" else {})
+        events = [{**namespace, "log_level": level, "log_format": name} for name, level in names.items()]
+        at = LogLevels.levels.index(least)
+        assert logged(found, *events) == list(LogLevels.levels[at:]), part
+
+
+@pytest.mark.parametrize("bad", ["", "loud", "INFO", "sync=", "sync=loud", "directory=info", "=info", 1, ["info", 1]])
+def test_what_is_no_level(bad: object) -> None:
+    with pytest.raises(ValueError, match=r"^$"):
+        LogLevels.read(bad)
+
+
+def test_twisted_says_nothing_at_info() -> None:
+    """Not even in the name of a factory of ours."""
+    stream = io.StringIO()
+    observer = log_observer(stream, "text", LogLevels(["debug"]))
+
+    class Noisy(ServerFactory):
+        __module__ = "ldapgw.ldap.server"
+
+    globalLogPublisher.addObserver(observer)
+    try:
+        Noisy().doStart()
+        Logger("twisted.internet").warn("a warning")
+        Logger("ldapgw.ldap.server").debug("a detail", event="x")
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert re.sub(r"(?m)^\S+ ", "", stream.getvalue()) == (
+        "[twisted.internet#warn] a warning\n[ldapgw.ldap.server#debug] a detail\n"
+    )
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_call_names_its_event() -> None:
+    """In lower case with underscores; a name stands for one message at one level, and a message for one name."""
+    calls = log_events.calls()
+    assert len(calls) > 60
+    assert [call.where for call in calls if not re.fullmatch(r"[a-z]+(_[a-z]+)+", call.event)] == []
+    by_event: dict[str, set[tuple[str, str, str]]] = {}
+    for call in calls:
+        by_event.setdefault(call.event, set()).add((call.part, call.level, call.message))
+    assert {event: texts for event, texts in by_event.items() if len(texts) > 1} == {}
+    texts = [text for found in by_event.values() for text in found]
+    assert [text for text in texts if texts.count(text) > 1] == []
+
+
+def test_the_parts_are_those_that_log() -> None:
+    assert {call.part for call in log_events.calls()} | {"twisted"} == set(LogLevels.parts)
+
+
+def test_the_reference_lists_the_events() -> None:
+    """Run ``python -m tests.support.log_events`` if it does not."""
+    document = log_events.DOCUMENT.read_text()
+    assert log_events.written(document) == document

@@ -186,7 +186,7 @@ class LogLevels(tuple[str, ...]):
     # The packages that log, and what is not ours: Twisted and other libraries.
     parts: ClassVar[tuple[str, ...]] = ("google", "ldap", "phones", "server", "store", "sync", "twisted", "web")
     form: ClassVar[str] = f"LEVEL or PART=LEVEL; LEVEL is one of {', '.join(levels)}; PART is one of {', '.join(parts)}"
-    expected: ClassVar[str] = f"a list of {form}"
+    expected: ClassVar[str] = f"one or a list of {form}"
 
     @classmethod
     def read(cls, value: object) -> Self:

@@ -53,6 +53,7 @@ def test_every_kind_of_value(file: Path) -> None:
         file,
         {
             "LDAPGW__LOG_FORMAT": "json",
+            "LDAPGW__LOG_LEVEL": "warning, sync=debug",
             "LDAPGW__NEW_STORE": "false",
             "LDAPGW__STATE_DIR": "/var/lib/ldapgw",
             "LDAPGW__LDAP__SIZE_LIMIT": "500",
@@ -65,6 +66,7 @@ def test_every_kind_of_value(file: Path) -> None:
             "PATH": "/usr/bin",
         },
     )
+    assert found.log_level == ("warning", "sync=debug")
     assert (found.log_format, found.new_store, found.state_dir) == ("json", False, "/var/lib/ldapgw")
     assert (found.ldap.size_limit, found.ldap.time_limit, found.ldap.listen) == (500, 20, ("tcp:1389", "tcp6:1389"))
     assert list(map(str, found.web.trusted_proxies)) == ["10.0.0.0/8"]

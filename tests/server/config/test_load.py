@@ -150,6 +150,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     database = 3
     stat_dir = "s"
     log_format = "xml"
+    log_level = ["info", "ldpa=debug"]
     [ldap]
     listen = ["tpc:389"]
     size_limit = 0
@@ -178,10 +179,12 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         [
             "state_dir: is missing; expected a path",
             "stat_dir: is not a key of this table; its keys are: "
-            "database, database_password_file, google, ldap, log_format, new_store, roles, state_dir, sync, tenant, "
-            "tls, web",
+            "database, database_password_file, google, ldap, log_format, log_level, new_store, roles, state_dir, sync, "
+            "tenant, tls, web",
             'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
             'log_format = "xml": expected one of "text", "json"',
+            'log_level = ["info", "ldpa=debug"]: expected one or a list of LEVEL or PART=LEVEL; LEVEL is one of debug, '
+            "info, warning, error, critical; PART is one of google, ldap, phones, server, store, sync, twisted, web",
             'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '
             '["tcp:389:interface=127.0.0.1"]',
             "ldap.size_limit = 0: expected a whole number from 1 to 10000000",

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The events of the log, read from the calls in the code, and the tables of them in the reference.
+
+``python -m tests.support.log_events`` writes the tables; a test compares.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.checkout import ROOT
+
+DOCUMENT = ROOT / "docs" / "reference" / "log-events.rst"
+BEGIN = ".. The list of events begins here; python -m tests.support.log_events writes it"
+END = ".. The list of events ends here"
+
+# What a method of Twisted's Logger logs at.
+LEVELS = {
+    "debug": "debug",
+    "info": "info",
+    "warn": "warning",
+    "error": "error",
+    "critical": "critical",
+    "failure": "critical",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that logs.
+
+    :ivar where: file and line.
+    :ivar part: the package.
+    :ivar event: empty: the call does not name it as a constant.
+    :ivar message: the format; what is not a constant is an ellipsis.
+    """
+
+    where: str
+    part: str
+    level: str
+    event: str
+    message: str
+
+
+def calls(package: Path = ROOT / "ldapgw") -> tuple[Call, ...]:
+    """All calls that log in a package, in the order of the files."""
+    return tuple(call for path in sorted(package.rglob("*.py")) for call in _calls(path, package))
+
+
+def _calls(path: Path, package: Path) -> Iterator[Call]:
+    name = path.relative_to(package)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "log"
+            and node.func.attr in LEVELS
+        ):
+            named = {keyword.arg: keyword.value for keyword in node.keywords}
+            event = named.get("event")
+            yield Call(
+                f"{name}:{node.lineno}",
+                name.parts[0],
+                LEVELS[node.func.attr],
+                event.value if isinstance(event, ast.Constant) and isinstance(event.value, str) else "",
+                _text(node.args[0]),
+            )
+
+
+def _text(node: ast.expr) -> str:
+    """A format as far as it is constant; what depends on a condition is optional, and left out."""
+    match node:
+        case ast.Constant(str(text)):
+            return text
+        case ast.BinOp(left, ast.Add(), ast.IfExp()):
+            return _text(left)
+        case ast.BinOp(left, ast.Add(), right):
+            return _text(left) + _text(right)
+    return "…"
+
+
+def event_list() -> str:
+    """The events, a table for each part."""
+    found = {(call.part, call.event): call for call in calls()}
+    parts = sorted({part for part, _ in found})
+    return "\n".join(line for part in parts for line in _table(part, [found[key] for key in sorted(found)]))
+
+
+def _table(part: str, found: list[Call]) -> Iterator[str]:
+    yield from (f"``{part}``", "-" * (len(part) + 4), "", ".. list-table::", "   :header-rows: 1")
+    yield from ("   :widths: 30 12 58", "", "   * - Event", "     - Level", "     - Message")
+    for call in found:
+        if call.part == part:
+            yield from (f"   * - ``{call.event}``", f"     - {call.level}", f"     - ``{call.message}``")
+    yield ""
+
+
+def written(document: str) -> str:
+    """A document with the list of events in its place."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, behind = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{event_list()}\n{END}{behind}"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(written(DOCUMENT.read_text()))
