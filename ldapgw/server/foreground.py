@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from socket import socket
 from types import MappingProxyType
 from typing import Any
@@ -23,8 +24,8 @@ from ldapgw.server.listener import open_shared_ports
 from ldapgw.server.logging import begin_logging
 from ldapgw.server.process_link import Lifeline
 from ldapgw.server.reactor import PhoneReactor, limit_shutdown_time, use_monotonic_clock
-from ldapgw.server.reload import Reload, take_ports
-from ldapgw.server.supervisor import Supervisor
+from ldapgw.server.reload import Reload, execute_anew, is_good, take_ports
+from ldapgw.server.supervisor import DRAIN_SIGNAL, GRACE_SECONDS, Supervisor
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
@@ -37,7 +38,7 @@ def run(
     begun: Callable[[], None] = lambda: None,
     processes: int = 1,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; at SIGHUP, read the configuration again (one process only).
+    """Serve until SIGTERM or SIGINT; at SIGHUP, read the configuration again.
 
     :param file: the configuration file, for messages.
     :param read: reads the configuration again.
@@ -46,27 +47,38 @@ def run(
     :returns: the exit status.
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
-    if processes > 1:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    elif not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    kept = take_ports(os.environ)
     if processes > 1:
-        return _run_processes(config, begun, processes)
-    ports = take_ports(os.environ)
+        return _run_processes(config, partial(is_good, file, config, read), begun, processes, kept)
+    ports = {endpoint: sockets[0] for endpoint, sockets in kept.items()}
     gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports)
     begin_logging(sys.stderr, config.log_format, config.log_level)
     return _serve(gateway, begun, Reload(reactor, file, config, read, gateway.keep_ports), ports)
 
 
-def _run_processes(config: Config, begun: Callable[[], None], count: int) -> int:
-    """Load the gateway and fork its processes; returns in each of them, and here when all have ended."""
+def _run_processes(
+    config: Config,
+    examine: Callable[[], bool],
+    begun: Callable[[], None],
+    count: int,
+    kept: Mapping[str, Sequence[socket]],
+) -> int:
+    """Load the gateway and fork its processes; returns in each of them, and here when all have ended.
+
+    :param examine: see `Supervisor`.
+    :param kept: sockets that listen already, by endpoint.
+    """
     if not isinstance(reactor, PhoneReactor):
         raise UserError("--processes: only Linux can spread connections over processes; leave it out")
     clock = use_monotonic_clock(reactor)
     loaded = load_gateway(config, reactor, clock)
     try:
-        supervisor = Supervisor(open_shared_ports(config, count), time.monotonic)
+        sockets = open_shared_ports(config, count, kept)
+        _close_unused(kept, sockets)
+        supervisor = Supervisor(sockets, time.monotonic, examine, ends_at_hangup=sys.stderr.isatty())
         begin_logging(sys.stderr, config.log_format, config.log_level)
         seat = supervisor.run()
     except BaseException:
@@ -74,6 +86,9 @@ def _run_processes(config: Config, begun: Callable[[], None], count: int) -> int
         raise
     if isinstance(seat, int):
         loaded.state.close()
+        if supervisor.is_reload:
+            opened = {endpoint for process in sockets for endpoint in process}
+            execute_anew({name: [process[name] for process in sockets if name in process] for name in opened})
         return seat
     reactor.renew()
     gateway = make_process(loaded, reactor, clock, seat)
@@ -84,7 +99,15 @@ def _run_processes(config: Config, begun: Callable[[], None], count: int) -> int
         if seat.is_first and seat.is_first_start:
             begun()
 
-    return _serve(gateway, started)
+    return _serve(gateway, started, is_one_of_several=True)
+
+
+def _close_unused(kept: Mapping[str, Sequence[socket]], used: Sequence[Mapping[str, socket]]) -> None:
+    """Close the sockets of endpoints that are no longer configured."""
+    for endpoint, sockets in kept.items():
+        if endpoint not in used[0]:
+            for one in sockets:
+                one.close()
 
 
 def _stop() -> None:
@@ -97,6 +120,8 @@ def _serve(
     begun: Callable[[], None],
     reload: Reload | None = None,
     ports: Mapping[str, socket] = MappingProxyType({}),
+    *,
+    is_one_of_several: bool = False,
 ) -> int:
     gateway.begin()
     # Those that the gateway has not taken over are of endpoints that are no longer configured.
@@ -104,10 +129,23 @@ def _serve(
         port.close()
     begun()
     stop_on_signals(gateway, reload)
+    if is_one_of_several:
+        reactor.callLater(0, _drain_on_signal, gateway)
     reactor.run()
     if reload is not None:
         reload.finish()
     return 0
+
+
+def _drain_on_signal(gateway: Gateway) -> None:
+    """At the supervisor's signal, accept no more connections, and stop when clients have had time to ask."""
+
+    def drain() -> None:
+        gateway.keep_ports()
+        reactor.callLater(GRACE_SECONDS, _stop)
+
+    signal.signal(DRAIN_SIGNAL, lambda *_: reactor.callFromThread(drain))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {DRAIN_SIGNAL})
 
 
 def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:

@@ -17,9 +17,10 @@ import os
 import re
 import resource
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -272,31 +273,50 @@ class Ipv6OnlyEndpoint:
             return fail(CannotListenError(*where, OSError(error.errno, os.strerror(error.errno or 0))))
 
 
-def open_shared_ports(config: Config, count: int) -> tuple[Mapping[str, socket.socket], ...]:
+def open_shared_ports(
+    config: Config, count: int, kept: Mapping[str, Sequence[socket.socket]] = MappingProxyType({})
+) -> tuple[Mapping[str, socket.socket], ...]:
     """Listen on the LDAP endpoints with a socket for each process; the kernel spreads connections over the sockets.
 
+    The first process has the sockets of the page's TCP ports too.
+
+    :param kept: sockets that listen already, by endpoint: as many as this function has opened for it.
     :returns: for each process its sockets, by endpoint.
     :raises UserError: when an endpoint cannot be listened on, or is no TCP port.
     """
     opened: tuple[dict[str, socket.socket], ...] = tuple({} for _ in range(count))
     ipv6_only = ipv6_only_endpoints(config)
-    for setting, endpoint in configured_endpoints(config):
-        if not setting.startswith("ldap."):
-            continue
-        address = ListenAddress.parse(endpoint)
-        if address is None:
-            raise UserError(
-                f'{setting} "{endpoint}": only TCP ports can be shared by processes; leave out --processes',
-                is_setting=True,
-            )
+    for setting, endpoint, address in shared_endpoints(config):
+        needed = count if setting.startswith("ldap.") else 1
         try:
             is_dual = address.is_any_ipv6 and endpoint not in ipv6_only
-            for process, one in enumerate(_bind_shared(address, count, is_dual=is_dual)):
+            sockets = kept.get(endpoint) or _bind_shared(address, needed, is_dual=is_dual)
+            for process, one in enumerate(sockets):
                 opened[process][endpoint] = one
         except OSError as error:
             text = os.strerror(error.errno or 0)
             raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None
     return opened
+
+
+def shared_endpoints(config: Config) -> list[tuple[str, str, ListenAddress]]:
+    """The endpoints whose sockets the supervisor of several processes opens: setting, endpoint and address.
+
+    :raises UserError: when an LDAP endpoint is no TCP port.
+    """
+    found: list[tuple[str, str, ListenAddress]] = []
+    for setting, endpoint in configured_endpoints(config):
+        address = ListenAddress.parse(endpoint)
+        if setting.startswith("ldap."):
+            if address is None:
+                raise UserError(
+                    f'{setting} "{endpoint}": only TCP ports can be shared by processes; leave out --processes',
+                    is_setting=True,
+                )
+            found.append((setting, endpoint, address))
+        elif "web" in config.roles and address is not None and endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
+            found.append((setting, endpoint, address))
+    return found
 
 
 def _bind_shared(address: ListenAddress, count: int, *, is_dual: bool) -> list[socket.socket]:
@@ -313,7 +333,7 @@ def _bind_shared(address: ListenAddress, count: int, *, is_dual: bool) -> list[s
     sockets: list[socket.socket] = []
     for _ in range(count):
         one = socket.create_server(
-            (where, port), family=family, backlog=BACKLOG, reuse_port=True, dualstack_ipv6=is_dual
+            (where, port), family=family, backlog=BACKLOG, reuse_port=count > 1, dualstack_ipv6=is_dual
         )
         one.setblocking(False)  # noqa: FBT003 - the standard library's
         sockets.append(one)

@@ -5,6 +5,9 @@ What the new configuration needs is tried first; with a problem the gateway goes
 at its end, which answers outstanding searches and writes what is to be stored, and the same process, with the same
 number, starts with the new configuration.  From the first moment on, new connections wait in the queues of the
 listening sockets, which the process keeps; a client that has just connected has a second to ask.
+
+Of a gateway of several processes, the supervisor does this (`ldapgw.server.supervisor`), with `is_good` and
+`execute_anew`.
 """
 
 from __future__ import annotations
@@ -14,10 +17,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import make_url
 from twisted.internet.threads import deferToThreadPool
@@ -27,15 +30,19 @@ from twisted.python.failure import Failure
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
 from ldapgw.server.google import read_authorities
-from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints, listening_socket
+from ldapgw.server.listener import (
+    ListenAddress,
+    configured_endpoints,
+    ipv6_only_endpoints,
+    listening_socket,
+    shared_endpoints,
+)
 from ldapgw.server.state_dir import database_url
+from ldapgw.server.supervisor import GRACE_SECONDS
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.engines import database_at
 
 log = Logger()
-
-# For clients that have connected and not asked yet.
-GRACE_SECONDS = 1.0
 
 _RESTART = "cannot change while the gateway runs; restart the gateway"
 
@@ -43,13 +50,44 @@ _RESTART = "cannot change while the gateway runs; restart the gateway"
 _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
 
 
-def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
+def take_ports(environment: MutableMapping[str, str]) -> dict[str, list[socket.socket]]:
     """The listening sockets that this process kept when it executed itself, by endpoint; none at the first start."""
-    kept = json.loads(environment.pop(_KEPT_PORTS, "{}"))
-    ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
-    for port in ports.values():
+    kept: dict[str, list[int]] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
+    ports = {endpoint: [socket.socket(fileno=one) for one in descriptors] for endpoint, descriptors in kept.items()}
+    for port in (one for sockets in ports.values() for one in sockets):
         port.set_inheritable(False)
     return ports
+
+
+def execute_anew(ports: Mapping[str, Sequence[socket.socket]]) -> NoReturn:
+    """Execute the program with the same arguments in this process, which keeps the listening sockets."""
+    # Another SIGHUP waits until the program has set a handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    for port in (one for sockets in ports.values() for one in sockets):
+        port.set_inheritable(True)
+    kept = {endpoint: [one.fileno() for one in sockets] for endpoint, sockets in ports.items()}
+    os.environ[_KEPT_PORTS] = json.dumps(kept)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+
+
+def is_good(file: str, former: Config, read: Callable[[], Config]) -> bool:
+    """Try a changed configuration for a gateway of several processes, and log the outcome.
+
+    :param file: the configuration file, for messages.
+    :param former: the configuration that is served.
+    :param read: reads the configuration again.
+    """
+    try:
+        config = read()
+        shared_endpoints(config)
+        examine(config, former)
+    except Exception:  # noqa: BLE001 - the gateway goes on
+        _log_refusal(Failure(), file)
+        return False
+    _log_start()
+    return True
 
 
 def examine(config: Config, former: Config) -> None:
@@ -140,14 +178,7 @@ class Reload:
         """Execute the program anew, if the configuration was read and is good; else do nothing."""
         if self._ports is None or self._is_over:
             return
-        # Another SIGHUP waits until the program has set a handler.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        for port in self._ports.values():
-            port.set_inheritable(True)
-        os.environ[_KEPT_PORTS] = json.dumps({endpoint: port.fileno() for endpoint, port in self._ports.items()})
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+        execute_anew({endpoint: [port] for endpoint, port in self._ports.items()})
 
     def _try_to_read(self) -> None:
         examine(self._read(), self._former)
@@ -157,7 +188,7 @@ class Reload:
         if self._is_over:
             return
         self._ports = self._keep_ports()
-        log.info("SIGHUP: the configuration is read again", event="reload_started")
+        _log_start()
         self._reactor.callLater(GRACE_SECONDS, self._end_grace)
 
     def _end_grace(self) -> None:
@@ -166,13 +197,21 @@ class Reload:
 
     def _refuse(self, failure: Failure) -> None:
         self._is_reading = False
-        error = failure.value
-        if not isinstance(error, UserError):
-            log.failure("SIGHUP: reading the configuration failed", failure, event="reload_failed")
-            return
-        for line in error.lines(self._file):
-            log.error(
-                "SIGHUP: {problem}; the gateway goes on with the former configuration",
-                event="reload_refused",
-                problem=line,
-            )
+        _log_refusal(failure, self._file)
+
+
+def _log_start() -> None:
+    log.info("SIGHUP: the configuration is read again", event="reload_started")
+
+
+def _log_refusal(failure: Failure, file: str) -> None:
+    error = failure.value
+    if not isinstance(error, UserError):
+        log.failure("SIGHUP: reading the configuration failed", failure, event="reload_failed")
+        return
+    for line in error.lines(file):
+        log.error(
+            "SIGHUP: {problem}; the gateway goes on with the former configuration",
+            event="reload_refused",
+            problem=line,
+        )

@@ -6,6 +6,9 @@ the books until they write to it.  It serves nobody itself.  Each process has a 
 (``SO_REUSEPORT``), among which the kernel spreads the connections.  The sockets stay open in the supervisor, so that
 connections wait for the process that takes the place of one that has died.
 
+At SIGHUP a process of its own tries the changed configuration.  If it is good, all processes of the gateway stop
+accepting connections and end; the sockets stay open, so that the supervisor can execute the program anew with them.
+
 `Supervisor.run` returns in each process of the gateway with its `Seat`, and in the supervisor when all have ended.
 Mutable: `Supervisor`.
 """
@@ -32,8 +35,13 @@ MAX_PAUSE: Final = 30.0
 GOOD_SECONDS: Final = 30.0
 # The processes end within 4.5 seconds of SIGTERM (`ldapgw.server.reactor`); what hangs is killed.
 KILL_SECONDS: Final = 4.8
+# At a reload, for clients that have connected and not asked yet.
+GRACE_SECONDS: Final = 1.0
 
-_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+# Has a process of the gateway accept no more connections, and end when those that it has had time to ask.
+DRAIN_SIGNAL: Final = signal.SIGUSR1
+
+_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP))
 
 log = Logger()
 
@@ -86,9 +94,23 @@ class Supervisor:
 
     :param sockets: for each process, the sockets that listen on LDAP ports, by endpoint.
     :param seconds: a monotonic clock, in seconds.
+    :param examine: tries the changed configuration, and returns whether it is good; called in a process of its own.
+    :param ends_at_hangup: whether SIGHUP says that a terminal was closed.
+    :ivar is_reload: whether the processes have ended so that the program can be executed anew.
     """
 
-    def __init__(self, sockets: Sequence[Mapping[str, socket.socket]], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[Mapping[str, socket.socket]],
+        seconds: Callable[[], float],
+        examine: Callable[[], bool],
+        *,
+        ends_at_hangup: bool,
+    ) -> None:
+        self._examine = examine
+        self._ends_at_hangup = ends_at_hangup
+        self._examiner = 0
+        self.is_reload = False
         self._count = count = len(sockets)
         self._sockets = sockets
         self._seconds = seconds
@@ -103,16 +125,19 @@ class Supervisor:
 
         :returns: in a process of the gateway, its place; in the supervisor, the exit status.
         """
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS | {DRAIN_SIGNAL})
         while True:
             now = self._seconds()
             for place in self._places:
                 if not place.pid and place.starts_at <= now and self._ends_at is None and self._may_start(place):
                     seat = self._fork(place)
                     if seat is not None:
-                        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                        # SIGHUP to all processes, as pkill sends it, is for the supervisor alone.
+                        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                        signal.pthread_sigmask(signal.SIG_SETMASK, (mask | {DRAIN_SIGNAL}) - {signal.SIGHUP})
                         return seat
             if self._ends_at is not None and not any(place.pid for place in self._places):
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 return self._status
             self._wait()
 
@@ -170,7 +195,9 @@ class Supervisor:
             received = signal.sigtimedwait(_SIGNALS, 0)
         else:
             received = signal.sigtimedwait(_SIGNALS, seconds) if seconds is not None else signal.sigwaitinfo(_SIGNALS)
-        if received is not None and received.si_signo != signal.SIGCHLD:
+        if received is not None and received.si_signo == signal.SIGHUP and not self._ends_at_hangup:
+            self._start_examiner()
+        elif received is not None and received.si_signo != signal.SIGCHLD:
             self._end()
         self._reap()
         if self._ends_at is not None and self._seconds() >= self._ends_at:
@@ -192,6 +219,10 @@ class Supervisor:
                 return
             if not pid:
                 return
+            if pid == self._examiner:
+                self._examiner = 0
+                if status == 0 and self._ends_at is None:
+                    self._drain()
             place = next((one for one in self._places if one.pid == pid), None)
             if place is not None:
                 self._ended(place, os.waitstatus_to_exitcode(status))
@@ -217,10 +248,30 @@ class Supervisor:
             reason=f"signal {-code}" if code < 0 else f"status {code}",
         )
 
+    def _start_examiner(self) -> None:
+        """Fork the process that tries the changed configuration, unless one does or the gateway ends."""
+        if self._examiner or self._ends_at is not None:
+            return
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._examiner = os.fork()
+        if not self._examiner:
+            os.close(self._lifeline_end)
+            os._exit(0 if self._examine() else 1)
+
+    def _drain(self) -> None:
+        """End the processes so that none of their clients notices, but those that are connected for long."""
+        self.is_reload = True
+        self._ends_at = self._seconds() + GRACE_SECONDS + KILL_SECONDS
+        self._signal_all(DRAIN_SIGNAL)
+
     def _end(self) -> None:
-        if self._ends_at is None:
+        if self._ends_at is None or self.is_reload:
+            self.is_reload = False
             self._ends_at = self._seconds() + KILL_SECONDS
             self._signal_all(signal.SIGTERM)
+            if self._examiner:
+                os.kill(self._examiner, signal.SIGKILL)
 
     def _signal_all(self, number: int) -> None:
         for place in self._places:

@@ -56,11 +56,11 @@ class Callers(threading.Thread):
         return self.problems
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Site, Process]]:
-    """A gateway of one tenant, which nobody has connected to."""
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.long)], ids=["one", "two"])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Site, Process]]:
+    """A gateway of one tenant, which nobody has connected to; of one process, or of two."""
     site = Site(tmp_path)
-    with site.running() as gateway:
+    with site.running(command=site.command("run", "--processes", str(request.param))) as gateway:
         yield site, gateway
     assert "Traceback" not in gateway.said
 
