@@ -106,6 +106,8 @@ def makeService(options: Options) -> TwistdService:
     service = TwistdService(
         options["config"], is_daemon=options.is_daemon, make_observer=_log_maker(options.parent or {}, options.config)
     )
+    if options.is_daemon or not os.isatty(2):  # at a terminal, SIGHUP says that it was closed
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_refuse_reload))
     limit_shutdown_time(reactor)
     with _exit_on_user_error(options["config"]):
         makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
@@ -131,6 +133,13 @@ def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogOb
         return log_observer(log_file, config.log_format, config.log_level)
 
     return make
+
+
+def _refuse_reload() -> None:
+    # twistd has written its file of the process id, gone to the background, and would do both again.
+    log.error(
+        "SIGHUP: twistd cannot read the configuration again; restart it, or use ldapgw run", event="reload_impossible"
+    )
 
 
 @contextmanager
