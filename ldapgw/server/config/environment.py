@@ -2,7 +2,8 @@
 """Settings from the environment: ``LDAPGW__LDAP__SIZE_LIMIT=500`` stands for ``size_limit = 500`` in ``[ldap]``.
 
 Two underscores separate a table and its key.  A tenant is found by its name, with underscores for hyphens
-(``LDAPGW__TENANT__ACME__REGION``), and added if the file does not have it.  A name that ends in ``__FROM_FILE`` gives
+(``LDAPGW__TENANT__ACME__REGION``); what is between ``TENANT__`` and the last two underscores is the name, so that each
+name has its variables.  A tenant that the file does not have is added if its variables set all that a tenant needs.  A name that ends in ``__FROM_FILE`` gives
 the name of a file that has the value.  A file in ``$CREDENTIALS_DIRECTORY`` (systemd's ``LoadCredential=``) whose name
 is that of a setting has its value.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -58,8 +60,8 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     problems: list[str] = []
     settings: dict[tuple[str, ...], Setting] = {}
     for name, read in sorted(_named_values(environment), key=lambda named: named[0]):
-        path = tuple(name.removeprefix(PREFIX).removesuffix(_FROM_FILE).lower().split("__"))
-        if not name.startswith(PREFIX) or "" in path or len(path) > 3 or (len(path) == 3) != (path[0] == "tenant"):
+        path = _path(name.removeprefix(PREFIX).removesuffix(_FROM_FILE).lower())
+        if not name.startswith(PREFIX) or "" in path or len(path) > (3 if path[0] == "tenant" else 2):
             problems.append(
                 f"{name}: is no setting; expected {PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
             )
@@ -82,6 +84,15 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     return tuple(settings.values())
 
 
+def _path(name: str) -> tuple[str, ...]:
+    """The path of a setting; a part is empty where the name is none of a setting."""
+    table, _, rest = name.partition("__")
+    if table == "tenant" and rest:
+        tenant, _, key = rest.rpartition("__")
+        return table, tenant, key
+    return tuple(name.split("__"))
+
+
 def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str | Path]]:
     """All names that look like settings, each with its value or the file that has it."""
     for name, text in environment.items():
@@ -96,6 +107,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
     """Put settings in place of those of a decoded TOML document.
 
     :returns: the document; and by the place of a value in it, such as ``ldap.size_limit``, the variable that gave it.
+    :raises UserError: with the variables of tenants that are not in the document, and that lack what a tenant needs.
     """
     merged: dict[str, Any] = dict(document)
     names: dict[str, str] = {}
@@ -111,7 +123,41 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
             hint = get_type_hints(kind, include_extras=True).get(key) if kind else None
             table[key] = setting.text if hint is None else _value(hint, setting.text)
             names[where + key if kind else parents[0]] = setting.name
+            if parents[:1] == ["tenant"]:
+                # A name that is not in the file is in the names of its variables alone.
+                names.setdefault(where + "name", setting.name)
+    if problems := list(_unknown_tenants(document, merged, settings)):
+        raise UserError(problems)
     return merged, names
+
+
+def _unknown_tenants(
+    document: Mapping[str, Any], merged: Mapping[str, Any], settings: Sequence[Setting]
+) -> Iterator[str]:
+    """The problems of tenants that are new, and lack what a tenant needs: it is more likely a slip in the name."""
+    configured = [str(tenant.get("name")) for tenant in _tables(document)]
+    required = {field.name for field in msgspec.structs.fields(Tenant) if field.required}
+    lacking = {
+        tenant["name"]: sorted(required - tenant.keys())
+        for tenant in _tables(merged)
+        if tenant.get("name") not in configured and not required <= tenant.keys()
+    }
+    known = [tenant["name"] for tenant in _tables(merged) if "name" in tenant and tenant["name"] not in lacking]
+    for setting in settings:
+        name = setting.path[1].replace("_", "-") if len(setting.path) == 3 else ""
+        if name in lacking:
+            close = get_close_matches(name, map(str, known), 1)
+            meant = (
+                f'did you mean "{close[0]}"' if close else f"the tenants are: {', '.join(map(str, known)) or 'none'}"
+            )
+            variables = ", ".join(f"{PREFIX}TENANT__{setting.path[1]}__{key}".upper() for key in lacking[name])
+            yield f'{setting.name}: there is no tenant "{name}"; {meant}; to add a tenant, set {variables} too'
+
+
+def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tables of tenants; none where the document has something else there."""
+    tenants = document.get("tenant", [])
+    return [one for one in tenants if isinstance(one, Mapping)] if isinstance(tenants, list) else []
 
 
 def _table(document: dict[str, Any], parents: Sequence[str]) -> tuple[dict[str, Any] | None, str]:

@@ -87,6 +87,57 @@ def test_a_tenant_by_its_name(file: Path) -> None:
     ]
 
 
+def test_each_name_of_a_tenant_has_its_variables(tmp_path: Path) -> None:
+    """Also one with several hyphens in a row."""
+    path = tmp_path / "hyphens.toml"
+    path.write_text(FILE.replace('"big-corp"', '"a--b---c"'))
+    (tmp_path / "title").write_text("X\n")
+    found = config(
+        path,
+        {
+            "LDAPGW__TENANT__A__B___C__REGION": "CH",
+            "LDAPGW__TENANT__ACME__REGION": "AT",
+            "LDAPGW__TENANT__X____Y__BASE_DN": "dc=x,dc=example",
+            "LDAPGW__TENANT__X____Y__TITLE__FROM_FILE": str(tmp_path / "title"),
+        },
+    )
+    assert [(tenant.name, tenant.title, tenant.region) for tenant in found.tenant] == [
+        ("acme", "", "AT"),
+        ("a--b---c", "", "CH"),
+        ("x----y", "X", "DE"),
+    ]
+
+
+def test_a_slip_in_the_name_of_a_tenant(file: Path) -> None:
+    """It adds none, unless the variables have all that a tenant needs; the name that is close is told."""
+    assert problems(
+        file,
+        {
+            "LDAPGW__TENANT__ACNE__REGION": "AT",
+            "LDAPGW__TENANT__ACNE__TITLE": "Acme",
+            "LDAPGW__TENANT__BIGCORP__TITLE": "Big",
+            "LDAPGW__TENANT__OTHER__REGION": "FR",
+            "LDAPGW__TENANT__THIRD__BASE_DN": "dc=third,dc=example",
+        },
+    ) == (
+        'LDAPGW__TENANT__ACNE__REGION: there is no tenant "acne"; did you mean "acme"; to add a tenant, set '
+        "LDAPGW__TENANT__ACNE__BASE_DN too",
+        'LDAPGW__TENANT__ACNE__TITLE: there is no tenant "acne"; did you mean "acme"; to add a tenant, set '
+        "LDAPGW__TENANT__ACNE__BASE_DN too",
+        'LDAPGW__TENANT__BIGCORP__TITLE: there is no tenant "bigcorp"; did you mean "big-corp"; to add a tenant, set '
+        "LDAPGW__TENANT__BIGCORP__BASE_DN too",
+        'LDAPGW__TENANT__OTHER__REGION: there is no tenant "other"; the tenants are: acme, big-corp, third; to add a '
+        "tenant, set LDAPGW__TENANT__OTHER__BASE_DN too",
+    )
+
+
+def test_a_name_that_no_tenant_can_have(file: Path) -> None:
+    """The variable is named that has it."""
+    assert problems(file, {"LDAPGW__TENANT__A.B__BASE_DN": "dc=a,dc=example"}) == (
+        'LDAPGW__TENANT__A.B__BASE_DN = "a.b": expected a name of a-z, 0-9 and -, such as "acme"',
+    )
+
+
 def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it may be in the environment, where nobody has named a file."""
     environment = {
