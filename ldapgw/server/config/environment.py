@@ -3,9 +3,10 @@
 
 Two underscores separate a table and its key.  A tenant is found by its name, with underscores for hyphens
 (``LDAPGW__TENANT__ACME__REGION``); what is between ``TENANT__`` and the last two underscores is the name, so that each
-name has its variables.  A tenant that the file does not have is added if its variables set all that a tenant needs.  A name that ends in ``__FROM_FILE`` gives
-the name of a file that has the value.  A file in ``$CREDENTIALS_DIRECTORY`` (systemd's ``LoadCredential=``) whose name
-is that of a setting has its value.
+name has its variables.  A tenant that the file does not have is added if its variables set all that a tenant needs.
+
+A name that ends in ``__FROM_FILE`` gives the name of a file that has the value.  A file in ``$CREDENTIALS_DIRECTORY``
+(systemd's ``LoadCredential=``) whose name is that of a setting has its value.
 """
 
 from __future__ import annotations
@@ -142,14 +143,12 @@ def _unknown_tenants(
         for tenant in _tables(merged)
         if tenant.get("name") not in configured and not required <= tenant.keys()
     }
-    known = [tenant["name"] for tenant in _tables(merged) if "name" in tenant and tenant["name"] not in lacking]
+    known = [str(tenant["name"]) for tenant in _tables(merged) if tenant.get("name", "") not in ("", *lacking)]
     for setting in settings:
         name = setting.path[1].replace("_", "-") if len(setting.path) == 3 else ""
         if name in lacking:
-            close = get_close_matches(name, map(str, known), 1)
-            meant = (
-                f'did you mean "{close[0]}"' if close else f"the tenants are: {', '.join(map(str, known)) or 'none'}"
-            )
+            close = get_close_matches(name, known, 1, cutoff=0.7)
+            meant = f'did you mean "{close[0]}"' if close else f"the tenants are: {', '.join(known) or 'none'}"
             variables = ", ".join(f"{PREFIX}TENANT__{setting.path[1]}__{key}".upper() for key in lacking[name])
             yield f'{setting.name}: there is no tenant "{name}"; {meant}; to add a tenant, set {variables} too'
 
