@@ -35,7 +35,7 @@ MAX_PROCESSES = 128
     "--log-level",
     "log_levels",
     multiple=True,
-    metavar="[PART=]LEVEL",
+    metavar="LEVEL",
     callback=lambda _ctx, _option, levels: _read_levels(levels),
     help="Log from this level on, everything or a part: --log-level warning --log-level sync=debug.",
 )

@@ -139,9 +139,9 @@ def _unknown_tenants(
     configured = [str(tenant.get("name")) for tenant in _tables(document)]
     required = {field.name for field in msgspec.structs.fields(Tenant) if field.required}
     lacking = {
-        tenant["name"]: sorted(required - tenant.keys())
+        str(tenant["name"]): sorted(required - tenant.keys())
         for tenant in _tables(merged)
-        if tenant.get("name") not in configured and not required <= tenant.keys()
+        if str(tenant.get("name")) not in configured and not required <= tenant.keys()
     }
     known = [str(tenant["name"]) for tenant in _tables(merged) if tenant.get("name", "") not in ("", *lacking)]
     for setting in settings:

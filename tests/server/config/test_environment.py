@@ -237,7 +237,9 @@ def test_values_that_do_not_fit(file: Path) -> None:
     assert "sesame" not in " ".join(told)
 
 
-@pytest.mark.parametrize(("key", "value"), [("ldap", "1"), ("tenant", "1"), ("tenant", "[1]")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("ldap", "1"), ("tenant", "1"), ("tenant", "[1]"), ("tenant", "[{name = [1]}]")]
+)
 def test_a_file_with_something_else_in_place_of_a_table(tmp_path: Path, key: str, value: str) -> None:
     """The file is told of as if the environment had nothing."""
     file = tmp_path / "odd.toml"
