@@ -154,3 +154,10 @@ def test_the_reference_lists_the_events() -> None:
     """Run ``python -m tests.support.log_events`` if it does not."""
     document = log_events.DOCUMENT.read_text()
     assert log_events.written(document) == document
+
+
+def test_nothing_on_the_way_of_a_search_logs() -> None:
+    """So that no level costs a search anything; the server itself logs connections and misuse."""
+    files = {call.where.partition(":")[0] for call in log_events.calls()}
+    assert [file for file in files if file.startswith(("directory/", "numbers/"))] == []
+    assert {file for file in files if file.startswith("ldap/")} == {"ldap/server.py"}
