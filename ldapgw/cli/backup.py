@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +14,15 @@ import click
 
 from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.help import examples
-from ldapgw.cli.output import print_line
+from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, act, is_missing, now, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import DATABASE_FILE, lock_holder_pid
-from ldapgw.store import activity
+from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.backup import restore as put_back
+from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.key_rotation import rotate
@@ -114,15 +117,57 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     print_line(f"Restored {file}. {ending}")
 
 
+# A gateway tells its keys with each heartbeat, every three seconds; after the third one, all use a key that all have.
+_TELL_SECONDS = 8.0
+_READY_SECONDS = 20.0
+_POLL_SECONDS = 0.5
+
+
 @click.command(epilog=examples("ldapgw rotate-key"))
 @pass_site
 def rotate_key(site: Site) -> None:
     """Encrypt all secrets with a new key. A running gateway continues with it.
 
-    Older backups need the old key: keep a copy of it with them.
+    Older backups need the old key: keep a copy of it with them. If several gateways share the database, the command
+    first adds the new key to the key file and asks you to copy that file to the other gateways; then run it again.
     """
     with site.open_store() as database:
-        count = rotate(database, site.key_file, new_key())
+        key = _key_of_all_gateways(database, site.key_file) if database.runs_beside else new_key()
+        count = rotate(database, site.key_file, key)
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
+            living = [one for one in gateways.read_all(connection) if one.is_alive] if database.runs_beside else []
     print_line(f"Encrypted {count} secrets with a new key in {site.key_file}. Keep a copy of it elsewhere.")
+    if len(living) > 1:
+        hint(f"The key files of the other gateways still have the old key too. Copy {site.key_file} to them again.")
+
+
+def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
+    """A new key that all living gateways have and use.
+
+    :raises UserError: when a gateway does not have the key; another run goes on with the same key.
+    """
+    key = key_rotation.prepare(database, key_file)
+    began = time.monotonic()
+    while True:
+        with database.begin_read() as connection:
+            unready = key_rotation.find_unready(connection, key)
+        if not unready:
+            return key
+        if time.monotonic() - began > (_TELL_SECONDS if unready.lacking else _READY_SECONDS):
+            break
+        time.sleep(_POLL_SECONDS)
+    if unready.lacking:
+        raise UserError(
+            f"the gateway on {_listed(unready.lacking)} does not have the new key yet: copy {key_file} to its "
+            "state_dir, readable only for its user, and run ldapgw rotate-key again; until then all gateways use the "
+            "old key"
+        )
+    raise UserError(
+        f"the gateway on {_listed(unready.waiting)} has the new key and does not use it yet: run ldapgw rotate-key "
+        "again"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(set(names)))

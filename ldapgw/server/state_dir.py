@@ -247,6 +247,8 @@ def open_secret_box(connection: Connection, key: Path) -> SecretBox:
     """
     connected = accounts.any_connected(connection)
     secret_box = SecretBox.open(key, create=connected is None)
+    if database_of(connection).runs_beside:
+        secret_box.limit_sealing(gateways.read_common_keys(connection))
     if connected is not None:
         accounts.read_tokens(connection, secret_box, connected)
     return secret_box

@@ -221,7 +221,9 @@ def is_current(connection: Connection, database: Database) -> bool:
     found, known = read_revision(connection, database.name), revisions()
     stored = None
     if found is not None and inspect(connection).has_table(schema_version.name):
-        stored = connection.execute(select(schema_version)).first()
+        # Not all columns: an older version has fewer.
+        known_columns = schema_version.c.readable_from, schema_version.c.copied_from
+        stored = connection.execute(select(*known_columns)).first()
     if found not in {None, *known} and (stored is None or stored.readable_from not in known):
         raise StoreError(
             f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed"

@@ -1,32 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""The gateways on one PostgreSQL database: which live, and which syncs which tenant.
+"""The gateways on one PostgreSQL database: which live, which syncs which tenant, and what they tell each other.
 
 Each gateway has a row with a heartbeat, and each tenant has a lease, which one gateway at a time holds for
 `LEASE_SECONDS`.  All times are those of the database server, so that the clocks of gateways do not matter.  A lease has
 a fence, a number that grows whenever the lease passes to another gateway: `check_lease` refuses the transaction of a
 gateway that does not know yet that its lease is over.
+
+What a gateway tells the others is a row with a number that it alone counts, so that no reader misses one, in whichever
+order transactions end (`exchange_news`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Float, cast, delete, extract, func, select, update
+from sqlalchemy import Connection, Float, and_, cast, delete, extract, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.errors import LeaseLost
 from ldapgw.store import sync_state
-from ldapgw.store.tables import change, gateway, sync_lease
+from ldapgw.store.tables import change, gateway, gateway_news, sync_lease
 
 # A gateway without a heartbeat for so long has died, and another one takes over its tenants.
 LEASE_SECONDS: Final = 15.0
 # Rows of gateways that died are shown for a day.
 FORGET_SECONDS: Final = 86_400.0
+# News are read within a second or two; who is silent for longer misses some.
+NEWS_SECONDS: Final = 15.0
 
 _NOW = cast(extract("epoch", func.clock_timestamp()), Float)
+_IS_ALIVE = gateway.c.seen_at > _NOW - LEASE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class GatewayInfo:
     :ivar syncs: whether it may sync tenants.
     :ivar serves: whether it serves phones.
     :ivar web: whether it serves the page.
-    :ivar keys: fingerprints of its encryption keys; the first one seals.
+    :ivar keys: fingerprints of the keys in its key file; the first one seals.
     :ivar position: up to which change of the database it serves.
     """
 
@@ -81,10 +87,26 @@ class Leases:
 
     :ivar fences: the fences of the tenants whose leases the gateway holds.
     :ivar holders: the ids of the gateways that hold the leases of all tenants.
+    :ivar others: the ids of the other gateways that live.
+    :ivar common_keys: see `read_common_keys`.
     """
 
     fences: Mapping[str, int] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
+    common_keys: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNews:
+    """What another gateway has told.
+
+    :ivar number: counts the news of that gateway.
+    """
+
+    gateway: str
+    number: int
+    body: str = field(repr=False)
 
 
 def beat(connection: Connection, info: GatewayInfo, tenants: Collection[str], *, may_pass_on: bool = False) -> Leases:
@@ -97,8 +119,9 @@ def beat(connection: Connection, info: GatewayInfo, tenants: Collection[str], *,
     :param may_pass_on: whether to let go of one lease if the gateway has more than its share.
     """
     _write_info(connection, info)
+    others, keys = _read_others(connection, info.id), read_common_keys(connection)
     if not (info.syncs and tenants):
-        return Leases(holders=_read_holders(connection))
+        return Leases(holders=_read_holders(connection), others=others, common_keys=keys)
     _add_leases(connection, tenants)
     held = _renew(connection, info.id, tenants)
     share = math.ceil(len(tenants) / _count_syncing(connection))
@@ -112,13 +135,39 @@ def beat(connection: Connection, info: GatewayInfo, tenants: Collection[str], *,
         for tenant in sorted(taken):
             sync_state.clear_running(connection, tenant)
         held |= taken
-    return Leases(held, _read_holders(connection))
+    return Leases(held, _read_holders(connection), others, keys)
 
 
 def leave(connection: Connection, gateway_id: str) -> None:
     """Let go of a gateway's leases and delete its row, when it ends."""
     _expire(connection, sync_lease.c.gateway == gateway_id)
     connection.execute(delete(gateway).where(gateway.c.id == gateway_id))
+
+
+def read_common_keys(connection: Connection) -> frozenset[str] | None:
+    """Fingerprints of the keys that all living gateways have; None: no gateway lives."""
+    rows = connection.execute(select(gateway.c["keys"]).where(_IS_ALIVE, gateway.c["keys"] != "")).scalars().all()
+    return frozenset.intersection(*(frozenset(keys.split()) for keys in rows)) if rows else None
+
+
+def exchange_news(
+    connection: Connection, gateway_id: str, told: tuple[int, str] | None, heard: Mapping[str, int]
+) -> Sequence[StoredNews]:
+    """Tell the other gateways something, and read what they have told.
+
+    :param told: the number of the gateway's own news, and what it tells; None: nothing.
+    :param heard: the numbers of the last news that were read, by gateway.
+    :returns: the news of the other gateways, those of each in the order of their numbers.
+    """
+    if told is not None:
+        connection.execute(gateway_news.insert().values(gateway=gateway_id, number=told[0], at=_NOW, body=told[1]))
+    news = gateway_news.c
+    is_new = or_(
+        news.gateway.not_in(heard.keys()),
+        *(and_(news.gateway == other, news.number > last) for other, last in heard.items()),
+    )
+    query = select(news.gateway, news.number, news.body).where(news.gateway != gateway_id, is_new)
+    return [StoredNews(*row) for row in connection.execute(query.order_by(news.gateway, news.number))]
 
 
 def check_lease(connection: Connection, tenant: str, gateway_id: str, fence: int) -> None:
@@ -185,6 +234,10 @@ def _write_info(connection: Connection, info: GatewayInfo) -> None:
     new = insert(gateway).values(id=info.id, started_at=_NOW, **told)
     connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=told))
     connection.execute(delete(gateway).where(gateway.c.seen_at < _NOW - FORGET_SECONDS))
+    key = gateway_news.c.gateway, gateway_news.c.number
+    # Two gateways that delete the same rows do not wait for each other.
+    old = select(*key).where(gateway_news.c.at < _NOW - NEWS_SECONDS).with_for_update(skip_locked=True)
+    connection.execute(delete(gateway_news).where(tuple_(*key).in_(old)))
 
 
 def _add_leases(connection: Connection, tenants: Collection[str]) -> None:
@@ -231,8 +284,12 @@ def _expire(connection: Connection, which: Any) -> None:
 
 
 def _count_syncing(connection: Connection) -> int:
-    rows = connection.execute(select(gateway.c.roles).where(gateway.c.seen_at > _NOW - LEASE_SECONDS)).scalars()
+    rows = connection.execute(select(gateway.c.roles).where(_IS_ALIVE)).scalars()
     return max(sum("sync" in roles.split() for roles in rows), 1)
+
+
+def _read_others(connection: Connection, gateway_id: str) -> frozenset[str]:
+    return frozenset(connection.execute(select(gateway.c.id).where(_IS_ALIVE, gateway.c.id != gateway_id)).scalars())
 
 
 def _read_holders(connection: Connection) -> dict[str, str]:

@@ -4,17 +4,24 @@
 A rotation may stop at any time without losing a secret: the new key is in the key file before a secret is sealed under
 it, and the old keys are removed after the last secret was sealed anew.  The file is written while the write lock is
 held, so that neither the gateway nor another rotation seals a secret in between.
+
+Where several gateways share the database, each has a key file of its own.  `prepare` adds the new key to one of them,
+and a person copies that file to the others.  The gateways go on sealing under the old key until all that live have the
+new one (`SecretBox.limit_sealing`); `find_unready` tells which of them hold up the rotation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, LargeBinary, select, update
 
+from ldapgw.store import gateways
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import SecretBox, read_keys, write_keys
-from ldapgw.store.tables import metadata
+from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
+from ldapgw.store.tables import metadata, schema_version
 
 # The comment of a sealed column begins with "sealed".
 SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
@@ -25,21 +32,64 @@ SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadyGateways:
+    """The living gateways that do not seal under the new key yet, by name.
+
+    :ivar lacking: those that do not have the key.
+    :ivar waiting: those that have the key and will use it.
+    """
+
+    lacking: Sequence[str] = ()
+    waiting: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lacking or self.waiting)
+
+
+def prepare(database: Database, key_file: Path) -> bytes:
+    """Put a new key first in the key file, unless a rotation that has not ended did so; the old keys stay.
+
+    :returns: the new key.
+    :raises StoreError: when the database or the key file cannot be used, or a secret does not fit the key file; then
+        nothing has changed.
+    """
+    with database.begin() as connection:
+        keys = read_keys(key_file)
+        unseal_all(connection, SecretBox(keys))
+        is_begun = len(keys) > 1 and fingerprint(keys[0]) != connection.execute(select(schema_version.c.key)).scalar()
+        if not is_begun:
+            keys = [new_key(), *keys]
+            write_keys(key_file, keys)
+    return keys[0]
+
+
+def find_unready(connection: Connection, key: bytes) -> UnreadyGateways:
+    """The gateways that a rotation to a key has to wait for."""
+    living = [one for one in gateways.read_all(connection) if one.is_alive and one.info.keys]
+    new = fingerprint(key)
+    return UnreadyGateways(
+        tuple(one.info.name for one in living if new not in one.info.keys),
+        tuple(one.info.name for one in living if new in one.info.keys[1:]),
+    )
+
+
 def rotate(database: Database, key_file: Path, key: bytes) -> int:
     """Seal every secret under a new key and remove the old keys.
 
-    :param key: the new key.
+    :param key: the new key; it may be in the key file already.
     :returns: the number of secrets.
     :raises StoreError: when the database or the key file cannot be used, or a secret does not fit the key file; then
         nothing has changed.
     """
     with database.begin() as connection:
         unseal_all(connection, SecretBox(read_keys(key_file)))
-        write_keys(key_file, [key, *read_keys(key_file)])
+        write_keys(key_file, [key, *(old for old in read_keys(key_file) if old != key)])
         count = _reseal(connection, SecretBox(read_keys(key_file)))
     with database.begin() as connection:
         first, *_ = read_keys(key_file)
         unseal_all(connection, SecretBox([first]))
+        connection.execute(update(schema_version).values(key=fingerprint(first)))
         write_keys(key_file, [first])
     return count
 

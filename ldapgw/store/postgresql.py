@@ -452,6 +452,8 @@ _MARKED = (
 _NUMBERED = ("account", "activity", "revocation")
 # A change of these is told too; "change" has the marks.
 _TOLD = ("change", "recording", "alarm", "oauth_client")
+# What lasts for seconds: no commit waits for the disk, and a crash may take it away.
+_UNLOGGED = ("gateway_news",)
 
 _UPSERT = """
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number, marked_at = excluded.marked_at
@@ -512,6 +514,8 @@ def _finishing_statements(connection: Connection) -> Iterator[str]:
         "ldapgw_mark_tenant", "oauth_client", "AFTER INSERT OR UPDATE OR DELETE", "ROW", "ldapgw_mark_tenant"
     )
     yield _TELL
+    for table in _UNLOGGED:
+        yield f"ALTER TABLE {table} SET UNLOGGED"
     for table in _TOLD:
         yield from _trigger("ldapgw_tell", table, "AFTER INSERT OR UPDATE OR DELETE", "STATEMENT", "ldapgw_tell")
 

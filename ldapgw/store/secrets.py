@@ -3,7 +3,8 @@
 
 The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
 so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  Secrets are sealed and unsealed
-only inside transactions.  Mutable: the keys last read from the file.
+only inside transactions.  Where several gateways share a database, the first key that all of them have seals, so that
+each can unseal what another one has sealed.  Mutable: the keys last read from the file, and those of all gateways.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class SecretBox:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
+        self._common: frozenset[str] | None = None
+        self._former: tuple[bytes, ...] = ()
         self._use(keys)
         self._path: Path | None = None
         self._stamp: _Stamp | None = None
@@ -76,12 +79,21 @@ class SecretBox:
             raise _UNFIT from None
 
     def fingerprints(self) -> tuple[str, ...]:
-        """What tells the keys apart without showing them, the first key's first."""
+        """What tells the keys in the file apart without showing them; the one that seals is first."""
         self._reload_keys()
-        return tuple(hmac.digest(key, b"fingerprint", "sha256").hex()[:16] for key in self._keys)
+        return tuple(map(fingerprint, self._keys))
+
+    def limit_sealing(self, common: frozenset[str] | None) -> None:
+        """Seal with the first key that all gateways have, if there is one.
+
+        :param common: fingerprints (`ldapgw.store.gateways.read_common_keys`); None: there is no other gateway.
+        """
+        if common != self._common:
+            self._common = common
+            self._use(self._file_keys)
 
     def derive(self, purpose: str) -> bytes:
-        """A secret of 32 octets for another purpose, the same wherever the first key is the same."""
+        """A secret of 32 octets for another purpose, the same wherever the key that seals is the same."""
         self._reload_keys()
         return hmac.digest(self._keys[0], purpose.encode(), "sha256")
 
@@ -95,12 +107,21 @@ class SecretBox:
             return
         with suppress(StoreError):
             keys = read_keys(self._path)
-            self._use([*keys, *(key for key in self._keys if key not in keys)])
+            self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
+            self._use(keys)
             self._stamp = stamp
 
     def _use(self, keys: Sequence[bytes]) -> None:
-        self._keys = tuple(keys)
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        common = self._common or ()
+        first = next((key for key in keys if fingerprint(key) in common), keys[0])
+        self._file_keys = tuple(keys)
+        self._keys = (first, *(key for key in keys if key != first))
+        self._fernet = MultiFernet([Fernet(key) for key in (*self._keys, *self._former)])
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells a key apart without showing it."""
+    return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
 
 
 def new_key() -> bytes:

@@ -373,6 +373,7 @@ schema_version = Table(
     Column("revision", String, primary_key=True, comment="the last migration that has run"),
     Column("readable_from", String, nullable=False, comment="the oldest revision whose gateways can use these tables"),
     Column("copied_from", String, comment="the database that an unfinished copy comes from; null: all is here"),
+    Column("key", String, comment="fingerprint of the key that the last rotation has ended with; null: there was none"),
 )
 
 gateway = Table(
@@ -409,4 +410,13 @@ sync_lease = Table(
         comment="grows whenever the lease passes to another gateway",
     ),
     Column("expires_at", Float, nullable=False, comment="by the clock of the database server"),
+)
+
+gateway_news = Table(
+    "gateway_news",
+    metadata,
+    Column("gateway", String, primary_key=True, comment="the id of the gateway that tells it to the others"),
+    Column("number", Integer, primary_key=True, comment="counts the gateway's news from 1"),
+    Column("at", Float, nullable=False, comment="by the clock of the database server; deleted after seconds"),
+    Column("body", String, nullable=False, comment="encrypted; what phones and syncs did there (GatewayNews)"),
 )

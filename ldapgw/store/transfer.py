@@ -17,11 +17,11 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
 from ldapgw.store.database import Database, database_of
-from ldapgw.store.tables import change, metadata, schema_version
+from ldapgw.store.tables import change, gateway_news, metadata, schema_version
 
 # In the order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
-    table for table in metadata.sorted_tables if table is not change and table is not schema_version
+    table for table in metadata.sorted_tables if table not in {change, gateway_news, schema_version}
 )
 _CHUNK = 500
 

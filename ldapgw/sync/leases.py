@@ -82,6 +82,7 @@ class TenantLeases(Service):
     :param describe: returns what the gateway tells of itself.
     :param tenants: of the gateway's configuration.
     :param changed: called with the tenants that were gained and those that were lost.
+    :param on_beat: called after each heartbeat with what is known of all gateways.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class TenantLeases(Service):
         describe: Callable[[], GatewayInfo],
         tenants: Collection[str],
         changed: Callable[[frozenset[str], frozenset[str]], None],
+        on_beat: Callable[[Leases], object] = lambda _: None,
     ) -> None:
         self._seconds = seconds
         self._beat = beat
@@ -101,6 +103,7 @@ class TenantLeases(Service):
         self._describe = describe
         self._tenants = tuple(tenants)
         self._changed = changed
+        self._on_beat = on_beat
         self._fences: Mapping[str, int] = {}
         self._holders: Mapping[str, str] = {}
         self._valid_until = 0.0
@@ -167,6 +170,7 @@ class TenantLeases(Service):
         if self.running:
             self._valid_until = sent + LEASE_SECONDS - MARGIN_SECONDS
             self._set(leases)
+            self._on_beat(leases)
             # While the database is away, the store says so, once.
             names = ", ".join(sorted(leases.fences)) or "none"
             if names != self._told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import select, update
 from ldapgw.errors import LeaseLost
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import Database
-from ldapgw.store.gateways import FORGET_SECONDS, LEASE_SECONDS, GatewayInfo, Leases
+from ldapgw.store.gateways import FORGET_SECONDS, LEASE_SECONDS, NEWS_SECONDS, GatewayInfo, Leases
 from tests.support.postgresql import needs_postgresql, open_new
 
 pytestmark = needs_postgresql
@@ -192,3 +193,55 @@ def test_what_is_known_of_gateways(database: Database) -> None:
     beat(database, ONE)
     with database.begin_read() as connection:
         assert [one.info.id for one in gateways.read_all(connection)] == ["new", "one"]
+
+
+def test_who_else_lives_and_which_keys_all_have(database: Database) -> None:
+    """A gateway that does not sync learns it too; those that died, and those that tell no keys, do not count."""
+    one, two = replace(ONE, keys=("k1", "k2"), syncs=False), replace(TWO, keys=("k2", "k3"))
+    with database.begin_read() as connection:
+        assert gateways.read_common_keys(connection) is None
+    assert (beat(database, THREE).others, beat(database, THREE).common_keys) == (frozenset(), None)
+    found = beat(database, one)
+    assert (found.others, found.common_keys) == ({"three"}, {"k1", "k2"})
+    found = beat(database, two)
+    assert (found.others, found.common_keys) == ({"one", "three"}, {"k2"})
+    pass_time(database, LEASE_SECONDS + 1, "one")
+    found = beat(database, two)
+    assert (found.others, found.common_keys) == ({"three"}, {"k2", "k3"})
+
+
+def test_news_are_read_once_by_each_other_gateway(database: Database) -> None:
+    """In the order in which they were told, from the first one that is kept; not by who has told them."""
+
+    def exchange(name: str, told: tuple[int, str] | None = None, **heard: int) -> list[tuple[str, int, str]]:
+        found = database.run_beside(gateways.exchange_news, name, told, heard)
+        return [(news.gateway, news.number, news.body) for news in found]
+
+    assert exchange("one", (1, "a")) == []
+    assert exchange("one", (2, "b")) == []
+    assert exchange("two", (1, "c")) == [("one", 1, "a"), ("one", 2, "b")]
+    assert exchange("two", None, one=2) == []
+    assert exchange("one", (3, "d"), two=0) == [("two", 1, "c")]
+    assert exchange("three", None, one=2) == [("one", 3, "d"), ("two", 1, "c")]
+    assert exchange("two", None, one=2, three=7) == [("one", 3, "d")]
+
+
+def test_news_are_deleted_after_seconds(database: Database) -> None:
+    """By the heartbeat of any gateway; those that another one is deleting do not hold it up."""
+    for number in (1, 2, 3):
+        database.run_beside(gateways.exchange_news, "one", (number, "-"), {})
+    with database.begin() as connection:
+        old = update(tables.gateway_news).where(tables.gateway_news.c.number < 3)
+        connection.execute(old.values(at=tables.gateway_news.c.at - NEWS_SECONDS - 1))
+    with database.begin() as holder:
+        first = select(tables.gateway_news).where(tables.gateway_news.c.number == 1)
+        holder.execute(first.with_for_update()).all()
+        beat(database, TWO)
+        assert numbers_of_news(database) == [1, 3]
+    beat(database, TWO)
+    assert numbers_of_news(database) == [3]
+
+
+def numbers_of_news(database: Database) -> list[int]:
+    with database.begin_read() as connection:
+        return list(connection.execute(select(tables.gateway_news.c.number).order_by("number")).scalars())

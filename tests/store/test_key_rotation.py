@@ -15,13 +15,15 @@ from sqlalchemy import LargeBinary, event, select
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store import accounts, sign_ins, tables
+from ldapgw.store import accounts, gateways, sign_ins, tables
 from ldapgw.store.accounts import NewGrant, Tokens
 from ldapgw.store.database import Database
-from ldapgw.store.key_rotation import SEALED_COLUMNS, rotate
-from ldapgw.store.secrets import SecretBox, new_key, read_keys
+from ldapgw.store.gateways import GatewayInfo
+from ldapgw.store.key_rotation import SEALED_COLUMNS, UnreadyGateways, find_unready, prepare, rotate
+from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
 from tests.support.kill import Kill, Killed
+from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_file
 
 NOW = 1_800_000_000.0
@@ -175,3 +177,57 @@ def test_a_key_file_that_cannot_be_written(site: Site, monkeypatch: pytest.Monke
     assert site.key_file.read_bytes() == before
     assert not list(site.key_file.parent.glob("*.new"))
     site.is_whole()
+
+
+def test_a_new_key_is_prepared_once(site: Site) -> None:
+    """Until a rotation has ended with it, however often; the next rotation begins with another one."""
+    [old] = read_keys(site.key_file)
+    new = prepare(site.database, site.key_file)
+    assert prepare(site.database, site.key_file) == new
+    assert read_keys(site.key_file) == [new, old]
+    assert rotate(site.database, site.key_file, new) == SECRETS
+    assert read_keys(site.key_file) == [new]
+    site.is_whole()
+    # As on another machine, whose file was copied in between.
+    write_keys(site.key_file, [new, old])
+    newest = prepare(site.database, site.key_file)
+    assert read_keys(site.key_file) == [newest, new, old]
+    rotate(site.database, site.key_file, newest)
+    assert read_keys(site.key_file) == [newest]
+    site.is_whole()
+
+
+def test_no_key_is_prepared_beside_one_that_does_not_fit(site: Site) -> None:
+    """It would be copied to other machines."""
+    write_keys(site.key_file, [new_key()])
+    before = site.key_file.read_bytes()
+    with pytest.raises(UnfitKey):
+        prepare(site.database, site.key_file)
+    assert site.key_file.read_bytes() == before
+
+
+@needs_postgresql
+def test_a_rotation_waits_for_all_that_live() -> None:
+    """For those without the key, and for those that do not use it yet; not for one that is silent."""
+    new, old = new_key(), new_key()
+    with open_new() as database:
+
+        def beat(name: str, *keys: bytes) -> None:
+            told = GatewayInfo(name, f"{name}.example", "1.0", keys=tuple(map(fingerprint, keys)))
+            database.run_beside(gateways.beat, told, ())
+
+        def unready() -> UnreadyGateways:
+            with database.begin_read() as connection:
+                return find_unready(connection, new)
+
+        assert not unready()
+        beat("a", old)
+        beat("b", old, new)
+        beat("c", new, old)
+        assert unready() == UnreadyGateways(("a.example",), ("b.example",))
+        beat("b", new, old)
+        assert unready() == UnreadyGateways(("a.example",))
+        with database.begin() as connection:
+            silent = tables.gateway.c.seen_at - gateways.LEASE_SECONDS - 1
+            connection.execute(tables.gateway.update().where(tables.gateway.c.id == "a").values(seen_at=silent))
+        assert not unready()

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.secrets import SecretBox, new_key, write_keys
+from ldapgw.store.secrets import SecretBox, fingerprint, new_key, write_keys
 
 
 def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:
@@ -65,3 +65,26 @@ def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:
     path.mkdir(mode=0o700)
     with pytest.raises(StoreError, match="cannot be read: Is a directory"):
         SecretBox.open(path, create=True)
+
+
+def test_a_key_that_all_gateways_have_seals(tmp_path: Path) -> None:
+    """The first one of them, as soon as there is one; where all have none of the file's keys, the first one does."""
+    path, first, second = tmp_path / "key", new_key(), new_key()
+    write_keys(path, [first])
+    secret_box = SecretBox.open(path, create=False)
+    secret_box.limit_sealing(frozenset({fingerprint(first)}))
+    write_keys(path, [second, first])
+    assert SecretBox([first]).unseal(secret_box.seal("hush")) == "hush"
+    assert secret_box.fingerprints() == (fingerprint(first), fingerprint(second))
+    assert secret_box.derive("a purpose") == SecretBox([first]).derive("a purpose")
+    secret_box.limit_sealing(frozenset({fingerprint(first), fingerprint(second)}))
+    assert SecretBox([second]).unseal(secret_box.seal("hush")) == "hush"
+    assert secret_box.fingerprints() == (fingerprint(second), fingerprint(first))
+    secret_box.limit_sealing(frozenset({fingerprint(first)}))
+    write_keys(path, [second])
+    sealed = secret_box.seal("hush")
+    assert SecretBox([second]).unseal(sealed) == "hush"
+    assert secret_box.fingerprints() == (fingerprint(second),)
+    assert secret_box.unseal(SecretBox([first]).seal("hush")) == "hush"
+    secret_box.limit_sealing(None)
+    assert SecretBox([second]).unseal(secret_box.seal("hush")) == "hush"
