@@ -113,11 +113,14 @@ class BindBackoff:
 
     One answer is held at a time for each network and login, so that who guesses on many connections does not fill the
     server with connections that wait.
+
+    :param hash_login: hashes a login's name, in the same way wherever wrong passwords count together.
     """
 
-    __slots__ = ("_counts", "_held", "_news")
+    __slots__ = ("_counts", "_hash_login", "_held", "_news")
 
-    def __init__(self) -> None:
+    def __init__(self, hash_login: Callable[[str], int] = hash) -> None:
+        self._hash_login = hash_login
         # Logins are kept as hashes, because somebody may type a password into the field for the name.
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
         # Wrong passwords since `take_news`.
@@ -131,7 +134,7 @@ class BindBackoff:
         :param login: the name in the bind request: a DN or a bare name.
         :returns: seconds to delay the answer; None: another one is held, and this one is sent at once.
         """
-        name = hash(_bare_name(login))
+        name = self._hash_login(_bare_name(login))
         count = max(self._count(network, now), self._count(name, now))
         for counted in (network, name):
             if counted in self._news or len(self._news) < MAX_TRACKED_LOGINS:
@@ -152,7 +155,7 @@ class BindBackoff:
         return news
 
     def add(self, news: Mapping[str | int, int], now: float) -> None:
-        """Count the wrong passwords that other processes of the gateway have refused."""
+        """Count the wrong passwords that other processes, or gateways on the same database, have refused."""
         for key, more in news.items():
             self._count(key, now, more)
 
@@ -223,7 +226,7 @@ class CallerIdLimits:
         return news
 
     def add(self, news: Mapping[str, int]) -> None:
-        """Count the numbers that clients have asked other processes of the gateway for."""
+        """Count the numbers that clients have asked other processes, or gateways on the same database, for."""
         now = self._seconds()
         for key, count in news.items():
             self._keep(key, self._used_of(key, now) + count, now)

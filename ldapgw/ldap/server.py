@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from itertools import count
 from typing import Any
 
@@ -56,7 +57,7 @@ SWEEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """What clients have tried within a moment: the limits on it hold for all processes of a gateway together.
+    """What clients have tried within a moment: the limits on it hold for all processes and gateways together.
 
     :ivar passwords: wrong passwords by network and by hash of the login (`BindBackoff`).
     :ivar numbers: unknown numbers, by login or network (`CallerIdLimits`).
@@ -102,7 +103,7 @@ class LdapFactory(ServerFactory):
         self._logs_connections = logs_connections
         self._numbers = count(1)
         self._fast_path = FastPath(limits.size_limit)
-        self._bind_backoff = BindBackoff()
+        self._bind_backoff = BindBackoff(partial(_keyed_hash, port.cookie_key))
         self._caller_id_limits = CallerIdLimits(clock.seconds, self._count_left_out)
         self._misuse_log = LogThrottle()
         self._failure_log = LogThrottle()
@@ -182,7 +183,7 @@ class LdapFactory(ServerFactory):
         return Guesses(self._bind_backoff.take_news(), self._caller_id_limits.take_news())
 
     def add_guesses(self, guesses: Guesses) -> None:
-        """Count what clients have tried at other processes of the gateway."""
+        """Count what clients have tried at other processes, or gateways on the same database."""
         self._bind_backoff.add(guesses.passwords, self.clock.seconds())
         self._caller_id_limits.add(guesses.numbers)
 
@@ -323,6 +324,12 @@ class LdapFactory(ServerFactory):
         end = self.clock.seconds() + max(SLICE, self.batch.worked)
         self.batch.worked = 0.0
         return lambda: self.clock.seconds() >= end
+
+
+def _keyed_hash(key: bytes, name: str) -> int:
+    """A hash that is the same in all processes and gateways with the same key."""
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), key=key[:64], person=b"login", digest_size=8).digest()
+    return int.from_bytes(digest)
 
 
 def _log_misuse(line: LogLine) -> None:

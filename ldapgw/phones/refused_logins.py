@@ -48,6 +48,8 @@ MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
 # Phones whose login was tried from elsewhere.
 MAX_ELSEWHERE: Final = 100
+# Of each kind, what other gateways are told at a time.
+MAX_TOLD: Final = 100
 
 MASK: Final = "••••••••"
 
@@ -83,6 +85,20 @@ class ElsewhereRefusal:
     refused: Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class RefusalNews:
+    """What has been judged for a moment, for other gateways; those refused at home are in the database.
+
+    :ivar unknown: names that no phone has, masked where they may be passwords; with the count of the moment.
+    :ivar elsewhere: phones whose logins were refused elsewhere; with the count of the moment.
+    :ivar logins: the DNs of logins whose state may have changed.
+    """
+
+    unknown: tuple[UnknownLogin, ...] = ()
+    elsewhere: tuple[ElsewhereRefusal, ...] = ()
+    logins: tuple[str, ...] = ()
+
+
 class _Own(NamedTuple):
     """Refused logins that are to be stored, and the hash of the password that the phone should have."""
 
@@ -98,6 +114,7 @@ class RefusedLogins(Service):
     :param logins: the logins that the directory serves, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
+    :param tells_others: whether somebody calls `take_news`.
     """
 
     def __init__(
@@ -110,7 +127,10 @@ class RefusedLogins(Service):
         logins: Callable[[], Mapping[str, PhoneAccess]],
         bases: Mapping[str, str],
         on_refusal: Callable[[str], None],
+        tells_others: bool = False,
     ) -> None:
+        self._tells_others = tells_others
+        self._news = RefusalNews()
         self._clock = clock
         self._store = store
         self._find_login = find_login
@@ -148,6 +168,20 @@ class RefusedLogins(Service):
             last, count = self._noted.get(key, (0.0, 0))
             if count or len(self._noted) < MAX_NOTED:
                 self._noted[key] = max(last, when), count + more
+
+    def take_news(self) -> RefusalNews:
+        """What has been judged since the last call, for other gateways."""
+        news, self._news = self._news, RefusalNews()
+        return news
+
+    def add_news(self, news: RefusalNews) -> None:
+        """Take over what another gateway has judged."""
+        for one in news.unknown:
+            self._unknown.add_shown(one)
+        for refusal in news.elsewhere:
+            self._add_elsewhere(refusal)
+        for login in news.logins:
+            self._on_refusal(login)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
         """A stored phone, with the logins that are not stored yet."""
@@ -198,12 +232,15 @@ class RefusedLogins(Service):
         """
         noted, self._noted = self._noted, {}
         known: list[tuple[PhoneAccess, Refusal]] = []
+        unknown: list[UnknownLogin] = []
         for (name, address), (when, count) in noted.items():
             login = self._find_login(name)
             if login is None:
-                self._unknown.add(name, address, when, count)
+                unknown.append(self._unknown.add(name, address, when, count))
             else:
                 known.append((login, Refusal(when, address, count)))
+        if unknown and self._tells_others:
+            self._news = replace(self._news, unknown=(*self._news.unknown, *unknown)[-MAX_TOLD:])
         if known:
             stored = await self._read({login.name for login, _ in known})
             for login, refused in sorted(known, key=lambda pair: pair[1].when):
@@ -227,18 +264,25 @@ class RefusedLogins(Service):
         phone = None if stored is None or stored.password != login.password_hash else self.latest(stored)
         home = phone.last_address if phone is not None else (self._last_login(login.name) or ("",))[0]
         if home and not same_network(home, refused.address):
-            before = self._elsewhere.pop(login.name, None)
             tenant = next((access.tenant for access in login.viewer.access), "")
-            self._elsewhere[login.name] = ElsewhereRefusal(
-                login.name, tenant, replace(refused, count=refused.count + (before.refused.count if before else 0))
-            )
-            if len(self._elsewhere) > MAX_ELSEWHERE:
-                self._elsewhere.popitem(last=False)
+            refusal = ElsewhereRefusal(login.name, tenant, refused)
+            self._add_elsewhere(refusal)
+            if self._tells_others:
+                self._news = replace(self._news, elsewhere=(*self._news.elsewhere, refusal)[-MAX_TOLD:])
         else:
             earlier = wrong_password(phone, now) if phone is not None else None
             count = refused.count + (earlier.count if earlier is not None else 0)
             self._unstored[login.name] = _Own(replace(refused, count=count), login.password_hash)
+        if self._tells_others:
+            self._news = replace(self._news, logins=(*self._news.logins, login.viewer.login)[-MAX_TOLD:])
         self._on_refusal(login.viewer.login)
+
+    def _add_elsewhere(self, refusal: ElsewhereRefusal) -> None:
+        before = self._elsewhere.pop(refusal.phone, None)
+        count = refusal.refused.count + (before.refused.count if before else 0)
+        self._elsewhere[refusal.phone] = replace(refusal, refused=replace(refusal.refused, count=count))
+        if len(self._elsewhere) > MAX_ELSEWHERE:
+            self._elsewhere.popitem(last=False)
 
     async def _write(self, interval: float) -> None:
         now = self._clock.seconds()
@@ -281,11 +325,20 @@ class UnknownNames:
         self._bases = {tenant: base.key for tenant, base in bases.items()}
         self._names: OrderedDict[tuple[str, str], UnknownLogin] = OrderedDict()
 
-    def add(self, name: str, address: str, when: float, count: int) -> None:
-        """Count refused logins with a name."""
-        key = shown_name(name), self._tenant_of(name)
+    def add(self, name: str, address: str, when: float, count: int) -> UnknownLogin:
+        """Count refused logins with a name.
+
+        :returns: these logins as they are shown.
+        """
+        added = UnknownLogin(shown_name(name), self._tenant_of(name), address, count, when)
+        self.add_shown(added)
+        return added
+
+    def add_shown(self, added: UnknownLogin) -> None:
+        """Count refused logins as `add` returns them, here or at another gateway."""
+        key = added.name, added.tenant
         before = self._names.pop(key, None)
-        self._names[key] = UnknownLogin(*key, address, count + (before.count if before else 0), when)
+        self._names[key] = replace(added, count=added.count + (before.count if before else 0))
         if len(self._names) > MAX_UNKNOWN:
             self._names.popitem(last=False)
 

@@ -71,7 +71,7 @@ class SearchUpdate:
 
 @dataclass(frozen=True, slots=True)
 class SearchNews:
-    """What a process of the gateway has answered for a moment.
+    """What a process of the gateway, or another gateway, has answered for a moment.
 
     :ivar searches: the searches, `SEARCHES_PER_PHONE` of each phone at most.
     :ivar refusals: when an address was last refused a search because nobody had logged in.
@@ -109,7 +109,7 @@ class SearchLog:
             return
         self._log(login, (address, message if len(message) <= MAX_MESSAGE_BYTES else b"", entries, code, seconds, now))
 
-    def _log(self, login: str, record: _Record) -> None:
+    def _log(self, login: str, record: _Record, *, is_elsewhere: bool = False) -> None:
         _, _, entries, code, _, _ = record
         records = self._recent.get(login)
         if records is None:
@@ -118,11 +118,14 @@ class SearchLog:
             self._recent.move_to_end(login)
         if len(records) < SEARCHES_PER_PHONE:
             self._evict()
-        records.append(record)
-        self._untold[login] = self._untold.get(login, 0) + 1
-        self._latest[login] = record
-        if entries and code in _SUCCESS_CODES:
-            self._latest_found[login] = record
+        if is_elsewhere:
+            _insert(records, record)
+        else:
+            records.append(record)
+            self._untold[login] = self._untold.get(login, 0) + 1
+            self._latest[login] = record
+            if entries and code in _SUCCESS_CODES:
+                self._latest_found[login] = record
         self._on_search(login)
 
     def searches_of(self, login: str) -> tuple[LoggedSearch, ...]:
@@ -145,8 +148,8 @@ class SearchLog:
         self._untold.pop(login, None)
 
     def take_news(self) -> SearchNews:
-        """Return the searches since the previous call, for the log of another process; `take_updates` loses them."""
-        untold, self._untold, self._latest, self._latest_found = self._untold, {}, {}, {}
+        """Return the searches since the previous call, for the log of another process or gateway."""
+        untold, self._untold = self._untold, {}
         searches: list[LoggedSearch] = []
         for login, count in untold.items():
             kept = [*self._recent.get(login, ())]
@@ -154,15 +157,16 @@ class SearchLog:
         refusals, self._new_refusals = self._new_refusals, {}
         return SearchNews(tuple(searches), refusals)
 
-    def add(self, news: SearchNews) -> None:
-        """Log the searches that another process has answered."""
+    def add(self, news: SearchNews, *, is_elsewhere: bool = False) -> None:
+        """Log the searches that another process has answered.
+
+        :param is_elsewhere: whether that is another gateway's, which stores the summaries of its searches itself.
+        """
         for search in news.searches:
-            self._log(
-                search.login,
-                (search.address, search.message, search.entries, search.code, search.seconds, search.when),
-            )
+            record = search.address, search.message, search.entries, search.code, search.seconds, search.when
+            self._log(search.login, record, is_elsewhere=is_elsewhere)
         for address, when in news.refusals.items():
-            self._record_refusal(address, when)
+            self._record_refusal(address, when, is_elsewhere=is_elsewhere)
 
     def take_updates(self) -> Mapping[str, SearchUpdate]:
         """Return the searches since the previous call, by login."""
@@ -176,10 +180,10 @@ class SearchLog:
             for login, record in latest.items()
         }
 
-    def _record_refusal(self, address: str, now: float) -> None:
+    def _record_refusal(self, address: str, now: float, *, is_elsewhere: bool = False) -> None:
         self._refusals[address] = now
         self._refusals.move_to_end(address)
-        if len(self._new_refusals) < MAX_REFUSED_ADDRESSES:
+        if not is_elsewhere and len(self._new_refusals) < MAX_REFUSED_ADDRESSES:
             self._new_refusals[address] = now
         if len(self._refusals) > MAX_REFUSED_ADDRESSES:
             self._refusals.popitem(last=False)
@@ -190,3 +194,12 @@ class SearchLog:
         while self._count > MAX_SEARCHES:
             _, oldest = self._recent.popitem(last=False)
             self._count -= len(oldest)
+
+
+def _insert(records: deque[_Record], record: _Record) -> None:
+    """Put in a search that another gateway has answered, which may have been before searches here."""
+    later: list[_Record] = []
+    while records and records[-1][-1] > record[-1]:
+        later.append(records.pop())
+    records.append(record)
+    records.extend(reversed(later))

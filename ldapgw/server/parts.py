@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -44,6 +43,7 @@ from ldapgw.phones.recorder import Captures, PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
+from ldapgw.server.gateway_exchange import GatewayExchange
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, phone_server
 from ldapgw.server.logging import MisuseLog, log_replica_use
@@ -62,7 +62,7 @@ from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
-from ldapgw.store.gateways import GatewayInfo
+from ldapgw.store.gateways import GatewayInfo, Leases
 from ldapgw.store.provisioning import ProvisioningCleaner
 from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
 from ldapgw.sync.book_builder import build_cached_books
@@ -80,11 +80,13 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
+    NoOtherGateways,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
 )
-from ldapgw.web.live import AccountWatcher, ChangeNotifier, account_topic
+from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher, ChangeNotifier, account_topic
+from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.site import Admission, WebSite
 
 # A clock that goes on while the machine sleeps; leases go on too.
@@ -169,6 +171,7 @@ class Parts:
             sync.photo_fetcher,
             sync.scheduler,
             *((sync.leases,) if sync.leases else ()),
+            *((sync.exchange,) if sync.exchange else ()),
             leader,
             *_listeners(
                 env,
@@ -316,6 +319,7 @@ class _PhoneParts:
     captures: Captures
     phone_recorder: PhoneRecorder
     own_tests: OwnTests
+    one_time: OneTimeSecrets
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -359,6 +363,7 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         logins=lambda: catalog.snapshot.logins,
         bases=base_dns,
         on_refusal=notifier.notify,
+        tells_others=env.state.database.runs_beside,
     )
     search_counters = SearchCounters()
     observers = _observers(search_counters, activity, own_tests)
@@ -388,6 +393,7 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         captures,
         phone_recorder,
         own_tests,
+        OneTimeSecrets.create(tells_others=env.state.database.runs_beside),
     )
 
 
@@ -448,6 +454,7 @@ class _SyncParts:
     revoker: TokenRevoker
     change_watcher: ChangeWatcher
     leases: TenantLeases | None
+    exchange: GatewayExchange | None
 
 
 def _sync_parts(
@@ -466,9 +473,10 @@ def _sync_parts(
         if gained:
             change_watcher.refresh_now()
 
-    leases = _leases(env, workers, storage, publisher, phones.catalog, tenants_changed)
-    rights: SyncRights = leases or AllTenants(storage.sync_store)
     progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
+    exchange = _exchange(env, workers, storage, phones, leader, progress)
+    leases = _leases(env, workers, storage, publisher, phones.catalog, exchange, tenants_changed)
+    rights: SyncRights = leases or AllTenants(storage.sync_store)
     google = GoogleClients(config.google, env.reactor, env.wall_clock)
     synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
     tenants = LazyTenants(
@@ -521,7 +529,7 @@ def _sync_parts(
         notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
         read_recordings=phones.phone_recorder.refresh,
     )
-    return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher, leases)
+    return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher, leases, exchange)
 
 
 def _leases(
@@ -530,11 +538,12 @@ def _leases(
     storage: _Storage,
     publisher: Publisher,
     catalog: Catalog,
+    exchange: GatewayExchange | None,
     changed: Callable[[frozenset[str], frozenset[str]], None],
 ) -> TenantLeases | None:
     """None: the gateway is the only one on its database."""
-    database, roles = env.state.database, env.config.roles
-    if not database.runs_beside:
+    roles = env.config.roles
+    if exchange is None:
         return None
 
     def describe() -> GatewayInfo:
@@ -552,18 +561,50 @@ def _leases(
             contacts=sum(map(len, books)),
         )
 
-    def beat(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
-        return workers.leases(lambda: database.run_beside(function, *args, **kw))
+    def on_beat(leases: Leases) -> None:
+        env.state.secret_box.limit_sealing(leases.common_keys)
+        exchange.set_others(leases.others)
 
     return TenantLeases(
         clock=env.wall_clock,
         seconds=partial(time.clock_gettime, BOOT_CLOCK),
-        beat=beat,
+        beat=partial(_run_with_leases, env, workers),
         store=storage.sync_store,
         describe=describe,
         tenants=[tenant.name for tenant in env.config.tenant],
         changed=changed,
+        on_beat=on_beat,
     )
+
+
+def _exchange(
+    env: _Environment,
+    workers: _Workers,
+    storage: _Storage,
+    phones: _PhoneParts,
+    leader: GroupLeader,
+    progress: ProgressBoard,
+) -> GatewayExchange | None:
+    """None: the gateway is the only one on its database."""
+    if not env.state.database.runs_beside:
+        return None
+    return GatewayExchange(
+        clock=env.wall_clock,
+        run_beside=partial(_run_with_leases, env, workers),
+        gateway_id=storage.gateway_id,
+        secret_box=env.state.secret_box,
+        leader=leader,
+        search_log=phones.activity.search_log,
+        refused_logins=phones.refused_logins,
+        progress=progress,
+        one_time=phones.one_time,
+        on_change=lambda: phones.notifier.notify(GATEWAYS_TOPIC),
+    )
+
+
+def _run_with_leases(env: _Environment, workers: _Workers, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    """Call a function in a transaction on the thread of the leases, where no page and no sync is waited for."""
+    return workers.leases(lambda: env.state.database.run_beside(function, *args, **kw))
 
 
 def _publisher(
@@ -657,6 +698,7 @@ def _pages(
         admin=_admin_dependencies(env, storage, phones, leader, is_ready),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
+        gateways=sync.exchange or NoOtherGateways(),
         notifier=phones.notifier,
         progress=sync.progress.get,
         finder=DirectoryFinder(dit, bases, env.reactor),
@@ -712,6 +754,7 @@ def _phone_dependencies(env: _Environment, workers: _Workers, phones: _PhonePart
         certificate=PhoneTrustAnchor(env.tls, workers.work).trust_anchor,
         try_connection=try_connection,
         recording_file=phones.phone_recorder.read_file,
+        one_time=phones.one_time,
     )
 
 
@@ -776,6 +819,7 @@ def _group_leader(env: _Environment, phones: _PhoneParts) -> GroupLeader:
         refused_logins=phones.refused_logins,
         captures=phones.captures,
         search_counters=phones.search_counters,
+        tells_gateways=env.state.database.runs_beside,
     )
 
 

@@ -11,7 +11,7 @@ Mutable: `GroupLeader` in the first process, `GroupMember` in each of the others
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -129,6 +129,7 @@ class GroupMember(Service):
                 return
             self._unsent = None
         left_out = self._ldap.all_left_out()
+        self._search_log.take_updates()  # the first process stores them
         news = ProcessNews(
             ProcessFigures.of_this_process(self._search_counters, self._ldap.connected()),
             self._ldap.connection_counts(),
@@ -154,7 +155,10 @@ class GroupMember(Service):
 
 
 class GroupLeader(Service):
-    """The service of the first process; with no other processes it does nothing."""
+    """The service of the first process; with no other processes it does nothing.
+
+    :param tells_gateways: whether somebody calls `take_guesses`.
+    """
 
     def __init__(
         self,
@@ -167,7 +171,11 @@ class GroupLeader(Service):
         refused_logins: RefusedLogins,
         captures: Captures,
         search_counters: SearchCounters,
+        tells_gateways: bool = False,
     ) -> None:
+        self._tells_gateways = tells_gateways
+        self._for_gateways = (Counter[str | int](), Counter[str]())
+        self._left_out_elsewhere: tuple[LeftOut, ...] = ()
         self._members = [
             _Member(number, make_link, self._receive) for number, make_link in enumerate(make_links, start=2)
         ]
@@ -216,14 +224,30 @@ class GroupLeader(Service):
             member.has_changed = True
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients of a tenant that asked any process for too many unknown numbers, the last one first."""
-        found: dict[tuple[str, str], LeftOut] = {}
-        for one in (*self._ldap.all_left_out(), *(one for member in self._members for one in member.left_out)):
-            key = one.login, "" if one.login else one.address
-            other = found.get(key)
-            latest = one if other is None or one.last >= other.last else other
-            found[key] = latest if other is None else replace(latest, count=one.count + other.count)
-        return tuple(sorted((one for one in found.values() if tenant in one.tenants), key=lambda one: -one.last))
+        """The clients of a tenant that asked any process or gateway for too many unknown numbers, the last first."""
+        found = _merge((*self.left_out_here(), *self._left_out_elsewhere))
+        return tuple(one for one in found if tenant in one.tenants)
+
+    def left_out_here(self) -> tuple[LeftOut, ...]:
+        """The same of all tenants, at all processes of this gateway."""
+        return _merge((*self._ldap.all_left_out(), *(one for member in self._members for one in member.left_out)))
+
+    def set_left_out_elsewhere(self, left_out: Iterable[LeftOut]) -> None:
+        """Take over what other gateways have found."""
+        self._left_out_elsewhere = tuple(left_out)
+
+    def take_guesses(self) -> Guesses:
+        """What clients have tried at any process since the last call, for other gateways."""
+        self._spread(self._ldap.take_guesses())
+        passwords, numbers = self._for_gateways
+        self._for_gateways = (Counter(), Counter())
+        return Guesses(passwords, numbers)
+
+    def add_guesses(self, guesses: Guesses) -> None:
+        """Have all processes count what clients have tried at other gateways."""
+        self._ldap.add_guesses(guesses)
+        for member in self._members:
+            member.add_guesses(guesses)
 
     def figures(self) -> Mapping[int, ProcessFigures]:
         """The figures of all processes by number, those that have died included."""
@@ -239,16 +263,24 @@ class GroupLeader(Service):
         self._ldap.add_guesses(news.guesses)
         self._captures.add(member.number, news.recorded)
         self._end_if_last()
-        for other in self._members:
-            if other is not member:
-                other.add_guesses(news.guesses)
+        self._spread(news.guesses, member)
+
+    def _spread(self, guesses: Guesses, told_by: _Member | None = None) -> None:
+        """Have the other processes and gateways know what clients have tried at one process."""
+        for member in self._members:
+            if member is not told_by:
+                member.add_guesses(guesses)
+        if self._tells_gateways:
+            passwords, numbers = self._for_gateways
+            passwords.update(guesses.passwords)
+            numbers.update(guesses.numbers)
 
     def _tell(self) -> None:
-        own, guesses = self._ldap.connection_counts(), self._ldap.take_guesses()
+        own = self._ldap.connection_counts()
+        self._spread(self._ldap.take_guesses())
         self._ldap.count_elsewhere(_sum([member.connections for member in self._members]))
         recordings = self._captures.recordings()
         for member in self._members:
-            member.add_guesses(guesses)
             elsewhere = _sum([own, *(other.connections for other in self._members if other is not member)])
             member.tell(elsewhere, recordings)
 
@@ -299,6 +331,17 @@ class _Member:
     def total(self) -> ProcessFigures:
         """The figures of the process, and of those before in its place."""
         return self._figures.after(self._former)
+
+
+def _merge(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """Each client once, with the sum of what several processes count; the last one first."""
+    found: dict[tuple[str, str], LeftOut] = {}
+    for one in left_out:
+        key = one.login, "" if one.login else one.address
+        other = found.get(key)
+        latest = one if other is None or one.last >= other.last else other
+        found[key] = latest if other is None else replace(latest, count=one.count + other.count)
+    return tuple(sorted(found.values(), key=lambda one: -one.last))
 
 
 def _sum(counts: Sequence[ConnectionCounts]) -> ConnectionCounts:

@@ -40,7 +40,7 @@ class SyncProgress:
 class ProgressBoard:
     """The progress of all running syncs: sync writes it, pages read it.
 
-    Mutable: the progress by account.
+    Mutable: the progress by account, and which accounts have changed since `take_changes`.
 
     :param on_change: called with the account's id after each change.
     """
@@ -48,14 +48,25 @@ class ProgressBoard:
     def __init__(self, on_change: Callable[[int], None]) -> None:
         self._on_change = on_change
         self._progress: dict[int, SyncProgress] = {}
+        self._changed: set[int] = set()
 
     def update(self, account_id: int, progress: SyncProgress | None) -> None:
         """Set how far an account's sync is; None: the sync has ended."""
+        self._changed.add(account_id)
+        self.update_elsewhere(account_id, progress)
+
+    def update_elsewhere(self, account_id: int, progress: SyncProgress | None) -> None:
+        """Set how far a sync of another gateway is."""
         if progress is not None:
             self._progress[account_id] = progress
         elif self._progress.pop(account_id, None) is None:
             return
         self._on_change(account_id)
+
+    def take_changes(self) -> Mapping[int, SyncProgress | None]:
+        """How far the syncs of this gateway are that have gone on since the last call; None: the sync has ended."""
+        changed, self._changed = self._changed, set()
+        return {account_id: self._progress.get(account_id) for account_id in changed}
 
     def get(self, account_id: int) -> SyncProgress | None:
         """How far an account's sync is; None when no sync is running."""

@@ -155,7 +155,7 @@ class _App:
     ) -> HttpResponse:
         try:
             _check_size(route, body_size)
-            return await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
+            response = await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
         except LoginRefused as refused:
             return refused.response
         except PageError as error:
@@ -167,6 +167,10 @@ class _App:
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
             log.failure("web: a page failed", event="page_failed")
             return self.error_response(request, PageError(error_pages.INTERNAL))
+        if route.method == "POST":
+            # The browser may ask another gateway for the page that comes next.
+            await self._layout.dependencies.gateways.tell()
+        return response
 
     async def _visitor_of_error(self, request: HttpRequest, error: PageError) -> Visitor | None:
         """The reader of an error page.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -29,6 +29,30 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 from ldapgw.web.live import ChangeNotifier
+from ldapgw.web.one_time_passwords import OneTimeSecrets
+
+
+class OtherGateways(Protocol):
+    """The other gateways on the same database, as pages need them: what one page has done, the next one knows.
+
+    Both methods do nothing where there is no other gateway, and log nothing where the database fails.
+    """
+
+    async def tell(self) -> None:
+        """Have the other gateways know what the pages of this one have made that only memory has."""
+
+    async def hear(self) -> None:
+        """Take over what other gateways have told."""
+
+
+class NoOtherGateways:
+    """The `OtherGateways` of the only gateway on a database."""
+
+    async def tell(self) -> None:
+        return
+
+    async def hear(self) -> None:
+        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +160,7 @@ class WebDependencies:
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
     :ivar book_clients: dependencies of what phones and PBXs read over HTTP.
+    :ivar gateways: the other gateways on the database.
     :ivar notifier: notifies open pages of changes.
     :ivar progress: the progress of an account's sync, by account id; None when no sync is running.
     :ivar finder: searches contacts as a phone does.
@@ -161,6 +186,7 @@ class WebDependencies:
     admin: AdminDependencies
     phones: PhoneDependencies
     book_clients: BookClientDependencies
+    gateways: OtherGateways
     notifier: ChangeNotifier
     progress: Callable[[int], SyncProgress | None]
     finder: Finder
@@ -187,6 +213,7 @@ class PhoneDependencies:
     :ivar try_connection: tries what a phone will meet on the network.
     :ivar certificate: the certificate that phones must be given as trusted, in PEM; empty: phones trust ours already.
     :ivar recording_file: the file of a phone's recording, by the phone's name; None: there is none.
+    :ivar one_time: passwords and secrets that pages show for minutes.
     """
 
     server: ServerAddress
@@ -198,6 +225,7 @@ class PhoneDependencies:
     certificate: Callable[[], Awaitable[str]]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
     recording_file: Callable[[str], Awaitable[bytes | None]]
+    one_time: OneTimeSecrets
 
 
 @dataclass(frozen=True, slots=True)

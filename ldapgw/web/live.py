@@ -10,6 +10,7 @@ Mutable: the subscriptions.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -17,6 +18,9 @@ from ldapgw.store import accounts
 from ldapgw.store.worker import Store
 
 OnChange = Callable[[], None]
+
+# The topic of the gateways that live.
+GATEWAYS_TOPIC: Final = "gateways"
 
 
 class ChangeNotifier:

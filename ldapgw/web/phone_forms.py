@@ -149,7 +149,7 @@ class PhoneForms:
                 error=error,
             )
             return self._layout.page(request, "phone_new.html", tenant=tenant, visitor=visitor, status=400, **values)
-        self._pages.one_time_passwords.add(visitor.session, name, password, self._layout.now())
+        self._pages.one_time.passwords.add(visitor.session, name, password, self._layout.now())
         await self._layout.dependencies.changed()
         self._log("added", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "phone-added", f"phones/{login.name}")
@@ -176,7 +176,7 @@ class PhoneForms:
         if endpoint is None:
             return await self._pages.show_phone(request, tenant, visitor, login, (NO_COMMON_PROTECTION,))
         password = request.form.get("password", "").strip()
-        password = password or self._pages.one_time_passwords.get(visitor.session, login.name, self._layout.now())
+        password = password or self._pages.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         access = ConnectionSettings(
             endpoint,
             self._dependencies.bind_dn(login),
@@ -202,8 +202,8 @@ class PhoneForms:
             request, tenant, visitor, Act.BOOK_ADDRESS_MADE, phones.set_book_secret, login.name, hashed
         ):
             raise PageError(error_pages.NOT_FOUND, tenant)
-        self._pages.one_time_secrets.forget(login.name)
-        self._pages.one_time_secrets.add(visitor.session, login.name, secret, self._layout.now())
+        self._pages.one_time.book_secrets.forget(login.name)
+        self._pages.one_time.book_secrets.add(visitor.session, login.name, secret, self._layout.now())
         await self._layout.dependencies.changed()
         self._log("got a secret address", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "address-made", f"phones/{login.name}")
@@ -214,7 +214,7 @@ class PhoneForms:
         """``POST /{tenant}/phones/{name}/book-address/end``: the secret address is refused at once."""
         login = await find_phone(self._layout, tenant, visitor, name)
         await self._do(request, tenant, visitor, Act.BOOK_ADDRESS_ENDED, phones.set_book_secret, login.name, "")
-        self._pages.one_time_secrets.forget(login.name)
+        self._pages.one_time.book_secrets.forget(login.name)
         await self._layout.dependencies.changed()
         self._log("lost its secret address", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "address-ended", f"phones/{login.name}")

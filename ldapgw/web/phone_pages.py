@@ -4,15 +4,12 @@
 A phone is visible to its owner and to the tenant's administrators; for everybody else the phone does not exist.  A new
 password is kept in memory for ten minutes, for the session that made it: the page shows the password together with the
 settings of any vendor, so one view is not enough (``docs/decisions/0034-a-fresh-password-lasts-minutes.rst``).
-
-Mutable: `OneTimePasswords`.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import segno
@@ -51,9 +48,6 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The time it takes to set up a phone.
-PASSWORD_SECONDS = 600
-MAX_PASSWORDS = 1000
 # The form's value of the owner of a phone without an owner.
 NO_OWNER = "shared"
 # Pixels of a module of a QR code.
@@ -79,57 +73,13 @@ def qr_code(text: str, title: str) -> Markup:
     return Markup(svg.replace("<svg ", f'<svg role="img" width="{width}" height="{height}" ', 1))  # noqa: S704
 
 
-class OneTimePasswords:
-    """Recently generated passwords in memory, by session and phone, with their QR codes."""
-
-    def __init__(self) -> None:
-        self._passwords: OrderedDict[tuple[str, str], tuple[float, str, dict[str, Markup]]] = OrderedDict()
-
-    def add(self, session: str, phone: str, password: str, now: float) -> None:
-        """Keep a password that was generated in a session.
-
-        :param now: seconds since the epoch.
-        """
-        self._forget_old(now)
-        self._passwords[session, phone.lower()] = (now, password, {})
-        self._passwords.move_to_end((session, phone.lower()))
-        if len(self._passwords) > MAX_PASSWORDS:
-            self._passwords.popitem(last=False)
-
-    def get(self, session: str, phone: str, now: float) -> str:
-        """The password; empty if another session generated the password, or more than `PASSWORD_SECONDS` ago."""
-        self._forget_old(now)
-        _, password, _ = self._passwords.get((session, phone.lower()), (0.0, "", {}))
-        return password
-
-    def cached_qr_code(self, session: str, phone: str, language: str, draw: Callable[[], Markup]) -> Markup:
-        """The password's QR code in a language, drawn once: drawing takes milliseconds, and pages reload often.
-
-        :param draw: called if there is a password without a QR code.
-        """
-        _, password, codes = self._passwords.get((session, phone.lower()), (0.0, "", {}))
-        if password and language not in codes:
-            codes[language] = draw()
-        return codes.get(language, Markup())
-
-    def forget(self, phone: str) -> None:
-        """Forget a phone's passwords, because the phone was removed or has a new password."""
-        for key in [key for key in self._passwords if key[1] == phone.lower()]:
-            del self._passwords[key]
-
-    def _forget_old(self, now: float) -> None:
-        while self._passwords:
-            generated_at, _, _ = next(iter(self._passwords.values()))
-            if now - generated_at < PASSWORD_SECONDS:
-                return
-            self._passwords.popitem(last=False)
-
-
 async def find_phone(layout: Layout, tenant: WebTenant, visitor: Visitor, name: str) -> PhoneLogin:
     """A phone that the visitor may see.
 
     :raises PageError: "not found", both for an unknown name and for another person's phone.
     """
+    # Another gateway may have made the phone's password a moment ago.
+    await layout.dependencies.gateways.hear()
     login = await layout.dependencies.store.read(phones.read_by_name, name)
     if login is None or login.tenant != tenant.name:
         raise PageError(error_pages.NOT_FOUND, tenant)
@@ -155,16 +105,13 @@ def visible_phones(connection: Connection, tenant: WebTenant, visitor: Visitor) 
 class PhonePages:
     """The pages of phones.
 
-    :ivar one_time_passwords: passwords that were made in the last minutes.
-    :ivar one_time_secrets: secrets of XML phone books' addresses that were made in the last minutes.
+    :ivar one_time: passwords and secrets that were made in the last minutes.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies.phones
-        self.one_time_passwords = OneTimePasswords()
-        self.one_time_secrets = OneTimePasswords()
-        self._one_time_addresses = OneTimePasswords()
+        self.one_time = self._dependencies.one_time
         layout.account_sections.append(self.account_section)
         layout.topic_providers.append(self.topics)
 
@@ -196,12 +143,11 @@ class PhonePages:
 
     def show_password(self, visitor: Visitor, name: str, password: str) -> None:
         """Show a new phone's password on its page for a while, in the visitor's session."""
-        self.one_time_passwords.add(visitor.session, name, password, self._layout.now())
+        self.one_time.passwords.add(visitor.session, name, password, self._layout.now())
 
     def forget_password(self, name: str) -> None:
         """Forget what a phone's page shows once, because the phone was removed, or has another name or password."""
-        for kept in (self.one_time_passwords, self.one_time_secrets, self._one_time_addresses):
-            kept.forget(name)
+        self.one_time.forget(name)
 
     def topic(self, login: PhoneLogin) -> str:
         """The topic of a phone's searches."""
@@ -227,7 +173,7 @@ class PhonePages:
         """The page of a phone, with the steps of a connection test if one was made."""
         model_vendors = vendors_of(login.model)
         vendor = VENDORS.get(request.query.get("vendor", ""), model_vendors[0])
-        password = self.one_time_passwords.get(visitor.session, login.name, self._layout.now())
+        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         searches = self._dependencies.searches(login)
         recording = await self._layout.dependencies.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
@@ -269,7 +215,7 @@ class PhonePages:
         file_vendor = VENDORS.get(vendor)
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.NOT_FOUND, tenant)
-        password = self.one_time_passwords.get(visitor.session, login.name, self._layout.now())
+        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         text = self._provisioning_sheet(tenant, login, file_vendor, password).text
         if not text:
             raise PageError(error_pages.NOT_FOUND, tenant)
@@ -279,7 +225,7 @@ class PhonePages:
         """``/{tenant}/phones/{name}/sheet``: a page to print with the phone's values and steps."""
         login = await find_phone(self._layout, tenant, visitor, name)
         vendor = vendors_of(login.model)[0]
-        password = self.one_time_passwords.get(visitor.session, login.name, self._layout.now())
+        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         provisioned = await self._provisioning_values(request, tenant, visitor, login, vendor)
         return self._layout.page(
             request,
@@ -310,9 +256,9 @@ class PhonePages:
         :param address: the secret of a provisioning address that was made with the password.
         """
         self.forget_password(login.name)
-        self.one_time_passwords.add(visitor.session, login.name, password, self._layout.now())
+        self.one_time.passwords.add(visitor.session, login.name, password, self._layout.now())
         if address:
-            self._one_time_addresses.add(visitor.session, login.name, address, self._layout.now())
+            self.one_time.addresses.add(visitor.session, login.name, address, self._layout.now())
 
     # --- values for the templates -----------------------------------------------------------------------------------
 
@@ -357,7 +303,7 @@ class PhonePages:
         """The addresses for phones and PBXs that do not speak LDAP; empty where there is none, or none to be shown."""
         tenant_url = self._layout.public_url.tenant_url(tenant.name)
         xml_vendor = vendor.key.partition("-")[0]
-        secret = self.one_time_secrets.get(visitor.session, login.name, self._layout.now())
+        secret = self.one_time.book_secrets.get(visitor.session, login.name, self._layout.now())
         book = f"{xml_vendor}.xml" if xml_vendor in XML_BOOKS else ""
         return {
             "book": book and f"{tenant_url}book/{book}",
@@ -386,10 +332,10 @@ class PhonePages:
     ) -> Mapping[str, Any]:
         """The template values of the phone's provisioning address; the URL is empty if it is not to be shown."""
         now = self._layout.now()
-        secret = self._one_time_addresses.get(visitor.session, login.name, now)
+        secret = self.one_time.addresses.get(visitor.session, login.name, now)
         url = f"{self._layout.public_url.tenant_url(tenant.name)}provision/{login.name}.{secret}/"
         title = self._layout.renderer.language(request.language).translate(_QR_CODE_TITLE)
-        code = self._one_time_addresses.cached_qr_code(
+        code = self.one_time.addresses.cached_qr_code(
             visitor.session, login.name, request.language, lambda: qr_code(url, title)
         )
         files = (vendor.file, *(other.file for other in vendors_of(login.model)), VENDORS["other"].file)

@@ -29,11 +29,12 @@ from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web import phone_forms, phone_pages
+from ldapgw.web import phone_forms
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
-from ldapgw.web.phone_pages import PASSWORD_SECONDS, OneTimePasswords, PhonePages, qr_code
+from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
+from ldapgw.web.phone_pages import PhonePages, qr_code
 from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor
 from tests.support import pdu
@@ -92,7 +93,7 @@ def test_it_can_be_forgotten() -> None:
 
 def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes."""
-    monkeypatch.setattr(phone_pages, "MAX_PASSWORDS", 2)
+    monkeypatch.setattr(one_time_passwords, "MAX_PASSWORDS", 2)
     kept = OneTimePasswords()
     for number in range(3):
         kept.add("session", f"desk{number}", "secret", 0.0)

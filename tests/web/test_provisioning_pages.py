@@ -12,7 +12,7 @@ from ldapgw.directory.access import verify_password
 from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.store import phones, provisioning
 from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner
-from ldapgw.web.phone_pages import PASSWORD_SECONDS
+from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.readers import _yealink
 from tests.support.stage.book_clients import Pbx
 from tests.support.stage.web import BOB, URL, Browser, Stage, owner, words_on

@@ -59,12 +59,15 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
+    NoOtherGateways,
+    OtherGateways,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
 )
 from ldapgw.web.http import PublicUrl
 from ldapgw.web.live import ChangeNotifier, account_topic
+from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.site import Admission, WebSite
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
@@ -213,6 +216,8 @@ class Stage:
         self.tried: list[ConnectionSettings] = []
         self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),)
         self.recording_files: dict[str, bytes] = {}
+        self.gateways: OtherGateways = NoOtherGateways()
+        self.one_time = OneTimeSecrets.create()
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
@@ -289,6 +294,7 @@ class Stage:
                 certificate=self._certificate,
                 try_connection=self._try_connection,
                 recording_file=self._recording_file,
+                one_time=self.one_time,
             ),
             book_clients=BookClientDependencies(
                 authenticate=self.catalog.authenticate,
@@ -300,6 +306,7 @@ class Stage:
                 ),
                 run_off_thread=maybeDeferred,
             ),
+            gateways=self.gateways,
             notifier=self.live,
             progress=self.progress.get,
             finder=self.finder,
