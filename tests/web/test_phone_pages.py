@@ -29,7 +29,7 @@ from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web import phone_forms
+from ldapgw.web import one_time_passwords, phone_forms
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
