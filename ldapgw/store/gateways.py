@@ -64,7 +64,8 @@ class GatewayInfo:
 class KnownGateway:
     """A gateway that has had a heartbeat within a day.
 
-    :ivar started_at: in seconds since the epoch.
+    :ivar started_at: in seconds since the epoch, by the clock of the database server.
+    :ivar seen_at: its last heartbeat, by the same clock.
     :ivar silent: seconds since its last heartbeat.
     :ivar behind: seconds since the oldest change that it does not serve yet; 0: it serves all.
     :ivar tenants: the tenants that it syncs.
@@ -72,6 +73,7 @@ class KnownGateway:
 
     info: GatewayInfo
     started_at: float
+    seen_at: float
     silent: float
     behind: float
     tenants: tuple[str, ...]
@@ -194,6 +196,7 @@ def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
         KnownGateway(
             _info(row),
             row.started_at,
+            row.seen_at,
             max(row.silent, 0.0),
             max(row.behind, 0.0),
             tuple(sorted(lease.tenant for lease in leases if lease.gateway == row.id)),
@@ -201,6 +204,20 @@ def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
         for row in rows
     ]
     return tuple(sorted(known, key=lambda one: (not one.is_alive, one.info.name, one.started_at)))
+
+
+def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
+    """The gateways without those that died and were started again on the same machine."""
+    by_start = sorted(known, key=lambda one: one.started_at)
+    left = list(by_start)
+    starts = list(by_start)
+    for died in sorted((one for one in by_start if not one.is_alive), key=lambda one: one.seen_at):
+        for later in starts:
+            if later.info.name == died.info.name and later.started_at > died.seen_at:
+                starts.remove(later)  # it takes the place of one
+                left.remove(died)
+                break
+    return tuple(one for one in known if one in left)
 
 
 def _info(row: Any) -> GatewayInfo:

@@ -13,8 +13,10 @@ from ldapgw.directory.access import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phrase import Translatable, gettext_noop
-from ldapgw.store import accounts, phones, sync_history, tenants
+from ldapgw.store import accounts, gateways, phones, sync_history, tenants
 from ldapgw.store.accounts import Account
+from ldapgw.store.database import database_of
+from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_history import SyncDay
 from ldapgw.store.tenants import Alarm
@@ -25,7 +27,7 @@ from ldapgw.web.admin_texts import Alert
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get
-from ldapgw.web.live import person_topic
+from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 
@@ -51,6 +53,7 @@ class _Overview:
     :ivar reminded: address of each person to remind, and the reason.
     :ivar is_unused: whether no account of any tenant has ever connected.
     :ivar days: the syncs of the last days.
+    :ivar gateways: all gateways that share the database; empty: this one is the only one.
     """
 
     accounts: tuple[Account, ...]
@@ -60,6 +63,7 @@ class _Overview:
     alarm: Alarm | None
     is_unused: bool
     days: tuple[SyncDay, ...]
+    gateways: tuple[KnownGateway, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class AdminOverview:
         if "admin" not in request.query or not visitor.administers(tenant):
             return ()
         subs, logins = await self._dependencies.store.read(_watched, tenant.name)
-        return [*(person_topic(tenant.name, sub) for sub in subs), *map(self._phone_pages.topic, logins)]
+        people = (person_topic(tenant.name, sub) for sub in subs)
+        return [GATEWAYS_TOPIC, *people, *map(self._phone_pages.topic, logins)]
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/admin``: the page."""
@@ -106,13 +111,14 @@ class AdminOverview:
         connected = [account for account in overview.accounts if account.is_connected]
         working = [login for login in overview.phones if phone_condition(login, now) is PhoneCondition.WORKING]
         left_out = self._dependencies.admin.left_out(tenant.name)
+        all_live = all(one.is_alive for one in overview.gateways)
         return self._layout.page(
             request,
             "admin_overview.html",
             tenant=tenant,
             visitor=visitor,
             alerts=alerts,
-            problems=len(alerts) + bool(overview.needing_action) + bool(left_out),
+            problems=len(alerts) + bool(overview.needing_action) + bool(left_out) + (not all_live),
             checklist=self._checklist(tenant, overview, now),
             connected=len(connected),
             people=len(overview.accounts),
@@ -122,6 +128,8 @@ class AdminOverview:
             last_sync=max((account.last_sync for account in connected if account.last_sync), default=None),
             needing_action=overview.needing_action,
             sync_bars=record_texts.strip(overview.days),
+            gateways=overview.gateways,
+            all_gateways_live=all_live,
             reminded=overview.reminded,
             certificate=certificate,
             left_out=left_out,
@@ -199,7 +207,16 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
         alarm=tenants.read_alarm(connection, tenant.name),
         is_unused=not accounts.has_any(connection),
         days=sync_history.summarize_tenant(connection, tenant.name, now),
+        gateways=_gateways(connection),
     )
+
+
+def _gateways(connection: Connection) -> tuple[KnownGateway, ...]:
+    """The gateways that share the database; none where only one is known."""
+    if not database_of(connection).runs_beside:
+        return ()
+    known = gateways.without_replaced(gateways.read_all(connection))
+    return known if len(known) > 1 else ()
 
 
 def _watched(connection: Connection, tenant: str) -> tuple[list[str], Sequence[PhoneLogin]]:

@@ -29,7 +29,7 @@ from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.consent import CONNECT
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
-from ldapgw.web.live import person_topic
+from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 from tests.support.results import result_of
@@ -530,7 +530,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
         return list(result_of(admin.topics(HttpRequest(query=query), ACME, visitor)))
 
     shown = {"admin": "1", "phones": "1"}
-    assert topics(ROOT, shown) == [person_topic("acme", ALICE), DESK1]
+    assert topics(ROOT, shown) == [GATEWAYS_TOPIC, person_topic("acme", ALICE), DESK1]
     assert topics(ROOT, {}) == []
     assert topics(BOB, shown) == []
 

@@ -53,6 +53,7 @@ from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.accounts import Account
+from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import StoreWorker
 from ldapgw.web.app import web_resource
@@ -192,10 +193,10 @@ class Stage:
     certificate: str = ""
     calls_per_minute: int | None = None
     is_inspected: bool = False
+    database: Database = field(default_factory=open_in_memory)
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
-        self.database = open_in_memory()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
         self.secret_box = SecretBox([Fernet.generate_key()])

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""The gateways that share a database, on the administration's first page, and pages of which each asks another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import update
+
+from ldapgw.store import gateways, tables
+from ldapgw.store.database import Database
+from ldapgw.store.gateways import LEASE_SECONDS, GatewayInfo, KnownGateway, without_replaced
+from ldapgw.web.one_time_passwords import OneTimeSecrets
+from tests.support.postgresql import needs_postgresql, open_new
+from tests.support.stage.web import ACME, GLOBEX, Browser, Stage, owner, words_on
+
+ADMINISTRATOR = "root@acme.example"
+
+
+@pytest.fixture(name="database")
+def _database() -> Iterator[Database]:
+    with open_new() as database:
+        yield database
+
+
+@pytest.fixture(name="shared")
+def _shared(database: Database) -> Stage:
+    """A gateway on PostgreSQL."""
+    return Stage(tenants=(ACME, GLOBEX), database=database)
+
+
+def beat(database: Database, name: str, *tenants: str, **more: object) -> None:
+    info = GatewayInfo(name, f"{name}.example", "1.0", **more)  # type: ignore[arg-type]
+    database.run_beside(gateways.beat, info, tenants)
+
+
+def age(database: Database, name: str, *, seen: float = 0.0, started: float = 0.0) -> None:
+    """Let a gateway be so much older."""
+    row = update(tables.gateway).where(tables.gateway.c.id == name)
+    values = {"seen_at": tables.gateway.c.seen_at - seen, "started_at": tables.gateway.c.started_at - started}
+    database.run(lambda connection: connection.execute(row.values(values)))
+
+
+def administrator(stage: Stage) -> Browser:
+    browser = stage.browser()
+    browser.consent("/acme/signin", account=ADMINISTRATOR)
+    return browser
+
+
+def table(browser: Browser) -> list[list[str]]:
+    """The rows of the table; none: there is no table."""
+    panel = browser.get("/acme/admin").body.partition('id="gateways"')[2].partition("</section>")[0]
+    body = panel.partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = []
+    for row in re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL):
+        cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        rows.append([" ".join(re.sub(r"<[^>]*>", " ", cell).split()) for cell in cells])
+    return rows
+
+
+def test_with_sqlite_there_is_no_such_table() -> None:
+    stage = Stage()
+    assert table(administrator(stage)) == []
+
+
+@needs_postgresql
+def test_the_only_gateway_is_not_listed(shared: Stage) -> None:
+    """There is nothing to compare."""
+    browser = administrator(shared)
+    assert table(browser) == []
+    beat(shared.database, "north")
+    assert table(browser) == []
+
+
+@needs_postgresql
+def test_what_the_administrator_sees_of_gateways(shared: Stage) -> None:
+    """Of the tenants of others the number; who does not serve phones is not behind."""
+    browser = administrator(shared)
+    beat(shared.database, "north", "acme", "globex", "initech", contacts=1234, position=10**15)
+    beat(shared.database, "south", contacts=1200, position=0)
+    beat(shared.database, "west", serves=False, position=0)
+    values = {"kind": "account", "key": "99", "number": 5, "marked_at": gateways._NOW - 90.5}
+    shared.database.run(lambda connection: connection.execute(tables.change.insert().values(**values)))
+    rows = table(browser)
+    assert [row[:2] for row in rows] == [[f"✓ {name}.example", "1.0"] for name in ("north", "south", "west")]
+    assert [row[4] for row in rows] == ["1,234", "1,200", "0"]
+    assert rows[0][5] == rows[2][5].replace("–", "up to date") == "up to date"
+    assert re.fullmatch(r"9\d seconds", rows[1][5])
+    assert [row[6] for row in rows] == ["Acme GmbH and 2 others", "–", "–"]
+    assert all(re.search(r"\d\d:\d\d", cell) for row in rows for cell in row[2:4])
+    assert "doesn’t answer" not in words_on(browser.get("/acme/admin"))
+    assert "globex" not in browser.get("/acme/admin").body
+
+
+@needs_postgresql
+def test_a_gateway_that_died(shared: Stage) -> None:
+    """The page says what to do, until another one has taken its place on the same machine."""
+    browser = administrator(shared)
+    beat(shared.database, "north", "globex")
+    beat(shared.database, "south", contacts=1200)
+    age(shared.database, "south", seen=LEASE_SECONDS + 5, started=60)
+    page = browser.get("/acme/admin")
+    assert "A gateway doesn’t answer. The others serve its phones" in words_on(page)
+    assert "! 1 problem ·" in page.body
+    north, south = table(browser)
+    assert (north[0], north[6]) == ("✓ north.example", "1 other company")
+    assert (south[0], south[4:]) == ("✗ south.example doesn’t answer", ["–", "–", "–"])
+    info = GatewayInfo("again", "south.example", "1.0")
+    shared.database.run_beside(gateways.beat, info, ())
+    assert [row[0] for row in table(browser)] == ["✓ north.example", "✓ south.example"]
+    assert "doesn’t answer" not in words_on(browser.get("/acme/admin"))
+
+
+@needs_postgresql
+def test_the_page_in_german(shared: Stage) -> None:
+    browser = administrator(shared)
+    for name in ("north", "south"):
+        beat(shared.database, name)
+    age(shared.database, "south", seen=LEASE_SECONDS + 5, started=60)
+    words = words_on(browser.get("/acme/admin?language=de"))
+    assert "Ein Gateway antwortet nicht. Die anderen bedienen seine Telefone" in words
+    assert "Gateway Version Gestartet Letztes Lebenszeichen Kontakte Rückstand Gleicht ab für" in words
+
+
+def test_each_start_takes_the_place_of_one() -> None:
+    """Of those that died before it on its machine."""
+
+    def known(name: str, machine: str, started: float, seen: float) -> KnownGateway:
+        return KnownGateway(GatewayInfo(name, machine, "1.0"), started, seen, 1000.0 - seen, 0.0, ())
+
+    cases = [
+        ([("a", "m", 0, 1000)], "a"),
+        ([("a", "m", 0, 100), ("b", "m", 200, 1000)], "b"),
+        ([("a", "m", 0, 100), ("b", "m", 50, 1000)], "ab"),
+        ([("a", "m", 0, 100), ("b", "n", 200, 1000)], "ab"),
+        ([("a", "m", 0, 100), ("b", "m", 200, 300)], "b"),
+        ([("a", "m", 0, 100), ("b", "m", 200, 300), ("c", "m", 400, 1000)], "c"),
+        ([("a", "m", 0, 100), ("b", "m", 0, 150), ("c", "m", 400, 1000)], "bc"),
+        ([("a", "m", 0, 100), ("b", "m", 0, 150), ("c", "m", 400, 1000), ("d", "m", 120, 1000)], "cd"),
+    ]
+    for rows, left in cases:
+        found = without_replaced([known(name, machine, float(one), float(two)) for name, machine, one, two in rows])
+        assert "".join(one.info.id for one in found) == left
+
+
+class Meanwhile:
+    """Another gateway between two requests."""
+
+    def __init__(self, here: Stage, there: Stage) -> None:
+        self.here, self.there = here, there
+        self.done: list[str] = []
+
+    async def tell(self) -> None:
+        self.done.append("tell")
+        self.there.one_time.add(self.here.one_time.take_news(), self.there.clock.seconds())
+
+    async def hear(self) -> None:
+        self.done.append("hear")
+
+
+@needs_postgresql
+def test_a_new_password_is_shown_by_another_gateway(database: Database) -> None:
+    """The one that gets the form tells it before it answers; the one that is asked next listens first."""
+    here, there = (Stage(tenants=(ACME,), database=database) for _ in range(2))
+    here.one_time = OneTimeSecrets.create(tells_others=True)
+    here.gateways = here_to_there = Meanwhile(here, there)
+    there.gateways = there_to_here = Meanwhile(there, here)
+    first, second = owner(here), there.browser()
+    second.take_cookies(first)
+    assert here_to_there.done[-1] == "tell"
+    shown = re.search(r'id="the-password">([^<]+)<', second.get("/acme/phones/desk1").body)
+    assert there_to_here.done[-1] == "hear"
+    assert shown is not None
+    assert shown[1] in first.get("/acme/phones/desk1").body
