@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Two gateways on one PostgreSQL: what one of them has in memory, the other shows and counts too; and their keys."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ldapgw.store.secrets import read_keys
+from tests.cluster.cluster import ALICE, Cluster
+from tests.cluster.test_gateways import syncing
+from tests.support import pdu
+from tests.support.postgresql import needs_postgresql
+from tests.support.site.running import Process, Site, fetch, wait_until
+
+pytestmark = [needs_postgresql, pytest.mark.long]
+
+World = tuple[Cluster, list[Process]]
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path) -> Iterator[World]:
+    cluster = Cluster(tmp_path, 2)
+    try:
+        with cluster.running() as gateways:
+            yield cluster, gateways
+    finally:
+        cluster.end()
+
+
+def page(cluster: Cluster, site: Site, path: str = "") -> str:
+    """A page at one gateway, as Alice sees it, who has signed in at the first one."""
+    status, body = fetch(site.page + path, cluster.office.cookie)
+    assert status == 200, body
+    return body
+
+
+def shows_search(cluster: Cluster, at: Site, seen_at: Site, text: str) -> None:
+    """Search at one gateway until the phone's page at the other shows it: first they have to know each other."""
+
+    def is_shown() -> bool:
+        assert at.ldapsearch(f"(cn={text}*)", "cn")[0] == 0
+        return text in page(cluster, seen_at, "phones/desk1")
+
+    wait_until(is_shown, "the other gateway shows the search")
+
+
+def test_searches_at_one_are_on_the_page_of_the_other(world: World) -> None:
+    """Both ways, in the order of their times."""
+    cluster, _ = world
+    first, second = cluster.sites
+    shows_search(cluster, first, second, "quokka")
+    shows_search(cluster, second, first, "wombat")
+    for site in (first, second):
+        shown = page(cluster, site, "phones/desk1")
+        assert shown.index("wombat") < shown.index("quokka")
+
+
+def test_progress_is_shown_by_both_and_ends_with_its_gateway(world: World) -> None:
+    """A listing of everything that Google does not go on with; then the gateway that waits for it dies."""
+    cluster, gateways = world
+    position = syncing(gateways)
+    other = cluster.sites[1 - position]
+    cluster.office.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=ALICE)
+    assert other.ldapgw("sync", ALICE, "--full").returncode == 0
+    wait_until(lambda: "<progress" in page(cluster, other), "the other gateway shows the progress")
+    assert f"(source 1 of 3): {len(cluster.office.now)} of {len(cluster.office.now)}" in page(cluster, other)
+    gateways[position].end(signal.SIGKILL)
+    wait_until(lambda: "<progress" not in page(cluster, other), "the progress has ended")
+    cluster.office.edit()
+    assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
+    assert cluster.found(other) == cluster.office.now
+
+
+def test_guesses_at_both_are_limited_together(world: World) -> None:
+    """After some at one gateway, the other one answers the same login and the same network later than others."""
+    cluster, _ = world
+    first, second = cluster.sites
+    shows_search(cluster, first, second, "quokka")
+    with ExitStack() as stack:
+
+        def guess(site: Site, source: str, login: str) -> socket.socket:
+            guesser = socket.create_connection(("127.0.0.1", site.ldap_port), source_address=(source, 0))
+            stack.callback(guesser.close)
+            guesser.sendall(pdu.message(1, pdu.bind(login, b"a guess")))
+            return guesser
+
+        for answer in [guess(first, "127.0.0.2", "desk1") for _ in range(8)]:
+            assert answer.recv(100)
+        # What was guessed is told before, or together with, a search that comes after it.
+        shows_search(cluster, first, second, "numbat")
+        slow = [guess(second, "127.0.0.3", "desk1"), guess(second, "127.0.0.2", "hall")]
+        quick = guess(second, "127.0.0.4", "hall2")
+        assert select.select([*slow, quick], [], [])[0] == [quick]
+        # The right password is not waited for.
+        assert second.ldapsearch("-s", "base")[0] == 0
+        assert select.select(slow, [], [], 0)[0] == []
+
+
+def test_a_new_key_waits_for_all_gateways(world: World) -> None:
+    """The command says where it is missing; all go on meanwhile; afterwards either of them can sync alone."""
+    cluster, gateways = world
+    first, second = cluster.sites
+    key_files = [site.folder / "state" / "ldapgw.key" for site in cluster.sites]
+    [old] = read_keys(key_files[0])
+    refused = first.ldapgw("rotate-key")
+    assert refused.returncode == 1
+    assert "does not have the new key yet: copy " in refused.stderr
+    assert "run ldapgw rotate-key again" in refused.stderr
+    new, former = read_keys(key_files[0])
+    assert (former, read_keys(key_files[1])) == (old, [old])
+    cluster.office.edit()
+    assert first.ldapgw("sync", ALICE, "--wait").returncode == 0
+    assert page(cluster, second)
+
+    shutil.copy2(*key_files)
+    done = first.ldapgw("rotate-key")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Encrypted ")
+    assert [read_keys(file) for file in key_files] == [[new], [new, old]]
+    cluster.office.edit()
+    assert second.ldapgw("sync", ALICE, "--wait").returncode == 0
+    wait_until(cluster.all_find, "every gateway finds the change")
+
+    position = syncing(gateways)
+    gateways[position].end(signal.SIGKILL)
+    other = cluster.sites[1 - position]
+    cluster.office.edit()
+    assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
+    with cluster.start(cluster.sites[position]) as again:
+        wait_until(cluster.all_find, "every gateway finds the change")
+        assert not any("Traceback" in one.said for one in (*gateways, again))
