@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,14 +25,27 @@ pytestmark = [needs_postgresql, pytest.mark.long]
 World = tuple[Cluster, list[Process]]
 
 
-@pytest.fixture(name="world")
-def _world(tmp_path: Path) -> Iterator[World]:
-    cluster = Cluster(tmp_path, 2)
+@contextmanager
+def two_gateways(folder: Path) -> Iterator[World]:
+    cluster = Cluster(folder, 2)
     try:
         with cluster.running() as gateways:
             yield cluster, gateways
     finally:
         cluster.end()
+
+
+@pytest.fixture(scope="module", name="world")
+def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with two_gateways(tmp_path_factory.mktemp("shared")) as world:
+        yield world
+
+
+@pytest.fixture(name="own")
+def _own(tmp_path: Path) -> Iterator[World]:
+    """Those of one test, which kills one of them."""
+    with two_gateways(tmp_path) as world:
+        yield world
 
 
 def page(cluster: Cluster, site: Site, path: str = "") -> str:
@@ -63,22 +76,6 @@ def test_searches_at_one_are_on_the_page_of_the_other(world: World) -> None:
         assert shown.index("wombat") < shown.index("quokka")
 
 
-def test_progress_is_shown_by_both_and_ends_with_its_gateway(world: World) -> None:
-    """A listing of everything that Google does not go on with; then the gateway that waits for it dies."""
-    cluster, gateways = world
-    position = syncing(gateways)
-    other = cluster.sites[1 - position]
-    cluster.office.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=ALICE)
-    assert other.ldapgw("sync", ALICE, "--full").returncode == 0
-    wait_until(lambda: "<progress" in page(cluster, other), "the other gateway shows the progress")
-    assert f"(source 1 of 3): {len(cluster.office.now)} of {len(cluster.office.now)}" in page(cluster, other)
-    gateways[position].end(signal.SIGKILL)
-    wait_until(lambda: "<progress" not in page(cluster, other), "the progress has ended")
-    cluster.office.edit()
-    assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
-    assert cluster.found(other) == cluster.office.now
-
-
 def test_guesses_at_both_are_limited_together(world: World) -> None:
     """After some at one gateway, the other one answers the same login and the same network later than others."""
     cluster, _ = world
@@ -104,9 +101,26 @@ def test_guesses_at_both_are_limited_together(world: World) -> None:
         assert select.select(slow, [], [], 0)[0] == []
 
 
-def test_a_new_key_waits_for_all_gateways(world: World) -> None:
+def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None:
+    """A listing of everything that Google does not go on with; then the gateway that waits for it dies."""
+    cluster, gateways = own
+    position = syncing(gateways)
+    other = cluster.sites[1 - position]
+    cluster.office.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=ALICE)
+    assert other.ldapgw("sync", ALICE, "--full").returncode == 0
+    wait_until(lambda: "<progress" in page(cluster, other), "the other gateway shows the progress")
+    assert ": 20 of 20</label>" in page(cluster, other)
+    cluster.office.site.turn("clear-faults")  # what is silent stays so
+    gateways[position].end(signal.SIGKILL)
+    wait_until(lambda: "<progress" not in page(cluster, other), "the progress has ended")
+    cluster.office.edit()
+    assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
+    assert cluster.found(other) == cluster.office.now
+
+
+def test_a_new_key_waits_for_all_gateways(own: World) -> None:
     """The command says where it is missing; all go on meanwhile; afterwards either of them can sync alone."""
-    cluster, gateways = world
+    cluster, gateways = own
     first, second = cluster.sites
     key_files = [site.folder / "state" / "ldapgw.key" for site in cluster.sites]
     [old] = read_keys(key_files[0])
