@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from ldapgw.directory.access import (
     NOBODY,
@@ -21,6 +22,7 @@ from ldapgw.directory.access import (
 )
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn, Key
+from ldapgw.errors import DirectoryError, ResultCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,27 @@ class PhoneAccess:
         return f"<PhoneAccess {self.name}>"  # without the hashes
 
 
+class Freshness(Enum):
+    """How a snapshot compares with the store: as it was last read, of a former run, or of one too long ago."""
+
+    CURRENT = "current"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One consistent state of all directories and logins; never changed.
 
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in it; false until the first complete snapshot.
+    :ivar freshness: stale until the store was read for the first time; an expired snapshot is empty.
     """
 
     dit: Dit
     logins: Mapping[str, PhoneAccess] = field(default_factory=dict)
     loaded: bool = False
+    freshness: Freshness = Freshness.CURRENT
 
 
 class Catalog:
@@ -116,7 +128,9 @@ class Catalog:
         An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
+        :raises DirectoryError: unavailable, when nobody knows which logins there are.
         """
+        self._check_known()
         login = self.find_login(name)
         right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
         if not right or login is None:
@@ -127,6 +141,10 @@ class Catalog:
         if converted != login.password_hash:
             self._converted[login.password_hash] = converted
         return login.viewer
+
+    def _check_known(self) -> None:
+        if self.snapshot.freshness is Freshness.EXPIRED:
+            raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot reach its database")
 
     def add_converted_hashes(self, converted: Mapping[str, str]) -> None:
         """Note the hashes that logins have shown to another process, as `converted_hashes` returns them there."""
@@ -140,7 +158,9 @@ class Catalog:
         """The viewer whose XML phone book has a secret in its address; None when there is none.
 
         :param secret: the phone's name, a dot and the secret proper.
+        :raises DirectoryError: unavailable, when nobody knows which logins there are.
         """
+        self._check_known()
         name, _, secret = secret.rpartition(".")
         login = self.snapshot.logins.get(name.lower())
         stored = login.book_secret_hash if login else ""

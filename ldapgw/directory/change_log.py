@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, phone_dn
 from ldapgw.directory.book import Book, Label
-from ldapgw.directory.catalog import PhoneAccess, Snapshot
+from ldapgw.directory.catalog import Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.csn import Csn
 from ldapgw.directory.dit import Directory
 from ldapgw.directory.entry import Entry, octets_of
@@ -223,7 +223,8 @@ class ChangeLogs:
         :returns: None: the gateway has not read all contacts since its start.
         """
         snapshot = self._snapshot()
-        if not snapshot.loaded or snapshot.dit.directory(access.tenant) is None:
+        is_current = snapshot.loaded and snapshot.freshness is Freshness.CURRENT
+        if not is_current or snapshot.dit.directory(access.tenant) is None:
             return None
         log = self._logs.get(access)
         if log is None:

@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 
 from ldapgw import __version__
 from ldapgw.directory import transliteration
-from ldapgw.errors import UnwritableStore
+from ldapgw.directory.catalog import Freshness
+from ldapgw.errors import StoreError, UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
 from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
@@ -33,10 +34,13 @@ from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
+from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.worker import Store
 from ldapgw.sync.publisher import LoadedBooks
 
 log = Logger()
+
+_STALE = "the directory is stale: phones are served from the cached books, with the logins of {age} ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,10 @@ class StartSummary:
 
 
 def _summary(config: Config, state: OpenStateDir) -> StartSummary:
+    if state.snapshot is not None:
+        saved = state.snapshot.saved
+        logins = sum(login.replica is None for login in saved.logins)
+        return StartSummary(f"{config.web.public_url}/", ldap_urls(config), len(saved.accounts), logins)
     with state.database.begin() as connection:
         connected = accounts.count_connected(connection)
         logins = sum(phones.count_by_tenant(connection).values())
@@ -139,7 +147,7 @@ def makeService(
     :param ports: sockets of this process that listen already, by endpoint.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
-    state = OpenStateDir(Path(config.state_dir), config.database, new_store=config.new_store)
+    state = _open_state_dir(config, wall_clock)
     try:
         return _assemble(config, reactor, wall_clock, state, ports)
     except BaseException:
@@ -161,10 +169,10 @@ def load_gateway(config: Config, reactor: Any, wall_clock: IReactorTime) -> Load
 
     :raises UserError: see `makeService`.
     """
-    state = OpenStateDir(Path(config.state_dir), config.database, new_store=config.new_store)
+    state = _open_state_dir(config, wall_clock)
     try:
         parts = Parts(config, reactor, wall_clock, state, lambda: False, config.web.max_connections)
-        _load(config, state, parts)
+        _load(config, state, parts, wall_clock)
         state.lock.write_pid()
     except BaseException:
         state.close()
@@ -193,6 +201,10 @@ def make_process(loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, 
     gateway = Gateway(state, parts.threads, summary, is_only_process=False)
     for service in parts.services:
         service.setServiceParent(gateway)
+    if loaded.books.snapshot.freshness is not Freshness.CURRENT:
+        _refresh_if_possible(parts)
+        state.database.close()
+        return gateway
     if seat.is_first:
         if state.database.is_read_only:
             _run_synchronously(partial(_note_failure, parts.store))
@@ -211,11 +223,22 @@ def _assemble(
     gateway = Gateway(state, parts.threads, _summary(config, state))
     for service in parts.services:
         service.setServiceParent(gateway)
-    _load(config, state, parts)
+    _load(config, state, parts, wall_clock)
     return gateway
 
 
-def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
+def _open_state_dir(config: Config, wall_clock: IReactorTime) -> OpenStateDir:
+    return OpenStateDir(
+        Path(config.state_dir),
+        config.database,
+        new_store=config.new_store,
+        now=wall_clock.seconds(),
+        # Only who serves phones needs their logins.
+        stale_start=0.0 if {"serve", "web"}.isdisjoint(config.roles) else config.serve.stale_start,
+    )
+
+
+def _load(config: Config, state: OpenStateDir, parts: Parts, wall_clock: IReactorTime) -> None:
     """Load the tables and the stored contacts."""
     _forbid_core_dumps()
     configure_aliases(config)
@@ -230,8 +253,13 @@ def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
             event="database_new",
             file=state.database.file or state.database.name,
         )
-    _run_synchronously(parts.clients.refresh)
-    _run_synchronously(parts.publisher.refresh)
+    if state.snapshot is not None and state.outage is not None:
+        age = age_in_words(wall_clock.seconds() - state.snapshot.taken_at)
+        parts.store.begin_outage(f"{state.outage}; {_STALE.format(age=age)}")
+        _run_synchronously(partial(parts.publisher.load_saved, state.snapshot.saved))
+    else:
+        _run_synchronously(parts.clients.refresh)
+        _run_synchronously(parts.publisher.refresh)
     # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them;
     # and what is collected is written to, so that forked processes would not share it.
     gc.collect()
@@ -245,6 +273,13 @@ def _load(config: Config, state: OpenStateDir, parts: Parts) -> None:
         books=len(books),
     )
     state.database.close()  # what comes may fork; SQLite connections must not survive a fork
+
+
+def _refresh_if_possible(parts: Parts) -> None:
+    """Serve what the database holds, if it can be reached by now."""
+    parts.store.begin_outage()
+    with suppress(StoreError):
+        _run_synchronously(parts.publisher.refresh)
 
 
 async def _note_failure(store: Store) -> None:

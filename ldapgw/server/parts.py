@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
-from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.catalog import Catalog, Freshness, Snapshot
 from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
@@ -71,6 +71,7 @@ from ldapgw.sync.change_watcher import ChangeWatcher, DirectoryFollower
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.leases import AllTenants, SyncRights, TenantLeases
+from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import LoadedBooks, Publisher
@@ -134,7 +135,10 @@ class Parts:
             self.store, self.clients, self.catalog = storage.store, storage.clients, phones.catalog
             self.publisher = _publisher(env, workers, storage.store, phones, phones.end_logins)
             self.threads = workers.threads
-            self.services: tuple[IService, ...] = _member_services(env, workers, phones, self.publisher, seat)
+            self.services: tuple[IService, ...] = (
+                *_stale_limit(env, self.publisher),
+                *_member_services(env, workers, phones, self.publisher, seat),
+            )
             return
         leader = _group_leader(env, phones)
         sync = _sync_parts(env, workers, storage, phones, leader)
@@ -156,11 +160,13 @@ class Parts:
         self.publisher = sync.publisher
         self.threads = workers.threads
         self.services = (
+            *_stale_limit(env, sync.publisher),
             workers.build_process,
             workers.recording_process,
             workers.work_process,
             misuse_log,
             phones.phone_recorder,
+            *((sync.logins_keeper,) if sync.logins_keeper else ()),
             sync.change_watcher,
             phones.recorder,
             phones.refused_logins,
@@ -455,6 +461,7 @@ class _SyncParts:
     change_watcher: ChangeWatcher
     leases: TenantLeases | None
     exchange: GatewayExchange | None
+    logins_keeper: LoginsKeeper | None
 
 
 def _sync_parts(
@@ -516,6 +523,7 @@ def _sync_parts(
         oauth=google.oauth,
         clients=clients,
     )
+    logins_keeper = _logins_keeper(env, workers, publisher)
     change_watcher = ChangeWatcher(
         clock=env.wall_clock,
         store=store,
@@ -528,8 +536,43 @@ def _sync_parts(
         read_clients=clients.refresh,
         notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
         read_recordings=phones.phone_recorder.refresh,
+        looked=logins_keeper.looked if logins_keeper else lambda _: None,
     )
-    return _SyncParts(google, publisher, progress, scheduler, photo_fetcher, revoker, change_watcher, leases, exchange)
+    return _SyncParts(
+        google,
+        publisher,
+        progress,
+        scheduler,
+        photo_fetcher,
+        revoker,
+        change_watcher,
+        leases,
+        exchange,
+        logins_keeper,
+    )
+
+
+def _logins_keeper(env: _Environment, workers: _Workers, publisher: Publisher) -> LoginsKeeper | None:
+    """None: the gateway writes no snapshot of logins."""
+    file = env.state.logins_file
+    if file is None:
+        return None
+    return LoginsKeeper(
+        clock=env.wall_clock,
+        file=file,
+        max_age=env.config.serve.stale_start,
+        publisher=publisher,
+        run_off_thread=workers.copies,
+    )
+
+
+def _stale_limit(env: _Environment, publisher: Publisher) -> tuple[IService, ...]:
+    """What ends serving from a snapshot of logins, where the gateway has started from one."""
+    file, snapshot = env.state.logins_file, env.state.snapshot
+    if file is None or snapshot is None:
+        return ()
+    seconds = snapshot.taken_at + env.config.serve.stale_start - env.now()
+    return (StaleLimit(clock=env.reactor, seconds=seconds, file=file, publisher=publisher),)
 
 
 def _leases(
@@ -690,6 +733,7 @@ def _pages(
         random=os.urandom,
         is_trusted_proxy=config.web.trusted_proxies.contains,
         is_ready=is_ready,
+        is_stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         database_fails_since=lambda: storage.store.failing_since,
         certificate_expiry=env.certificate_expiry_if_near,
         changed=sync.change_watcher.refresh_now,

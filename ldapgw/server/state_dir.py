@@ -11,16 +11,18 @@ import errno
 import fcntl
 import os
 import select
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from ldapgw.errors import StoreError
+from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.store import accounts, changes, gateways, sync_state
 from ldapgw.store.database import Database, database_of
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, prepare_state_dir
+from ldapgw.store.logins_file import LOGINS_FILE, LoginsFile, LoginsSnapshot
 from ldapgw.store.secrets import SecretBox
 
 DATABASE_FILE = "ldapgw.db"
@@ -168,26 +170,90 @@ class OpenStateDir:
 
     :param configured: the setting ``database``; empty: SQLite in `state_dir`.
     :param new_store: whether a database may be created where there is none.
+    :param now: seconds since the epoch.
+    :param stale_start: how old the snapshot of logins may be that a start without the server uses, in seconds; 0: there
+        is none.
     :ivar is_unused: whether no account has ever connected.
+    :ivar logins_file: where the snapshot of logins is written; None: there is none.
+    :ivar outage: why the server could not be reached, so that `snapshot` is used; None: it could.
+    :ivar snapshot: the snapshot of logins to start from; None: the database could be opened.
     :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
 
-    def __init__(self, state_dir: Path, configured: str, *, new_store: bool = True) -> None:
+    def __init__(
+        self, state_dir: Path, configured: str, *, new_store: bool = True, now: float = 0.0, stale_start: float = 0.0
+    ) -> None:
         prepare_state_dir(state_dir, create=new_store)
+        self._key = state_dir / KEY_FILE
+        self._stale_start = stale_start
         self.database = database_at(database_url(state_dir, configured))
+        self.outage: UnreachableStore | None = None
+        self.snapshot: LoginsSnapshot | None = None
         check_database_not_lost(state_dir, self.database.file, new_store=new_store)
-        check_server_not_empty(state_dir, self.database, new_store=new_store)
+        with self._noting_outage():
+            check_server_not_empty(state_dir, self.database, new_store=new_store)
         self.lock = StateDirLock(state_dir)
         with ExitStack() as undo:
             undo.callback(self.lock.release)
             undo.callback(self.database.close)
-            self.database.open_or_read(_tidy_up)
-            with self.database.begin() as connection:
-                self.is_unused = not accounts.has_any(connection)
-                self.secret_box = open_secret_box(connection, state_dir / KEY_FILE)
-                if self.database.runs_beside:
-                    check_same_key(connection, self.secret_box, state_dir / KEY_FILE)
+            if self.outage is None:
+                with self._noting_outage():
+                    self._open()
+            if self.outage is not None:
+                self._start_without_server(self.outage, state_dir, now)
+            self.logins_file = self._logins_file(state_dir)
             undo.pop_all()
+
+    @contextmanager
+    def _noting_outage(self) -> Iterator[None]:
+        """Note that the server does not answer, if there may be a snapshot to start from."""
+        try:
+            yield
+        except UnreachableStore as error:
+            if not self._stale_start or self.database.answers():
+                raise
+            self.outage = error
+
+    def _open(self) -> None:
+        self.database.open_or_read(_tidy_up)
+        with self.database.begin() as connection:
+            self.is_unused = not accounts.has_any(connection)
+            self.secret_box = open_secret_box(connection, self._key)
+            if self.database.runs_beside:
+                check_same_key(connection, self.secret_box, self._key)
+
+    def _start_without_server(self, outage: UnreachableStore, state_dir: Path, now: float) -> None:
+        """Read the snapshot of logins.
+
+        :raises StoreError: when there is none, or it cannot be used.
+        """
+        if not self._key.exists():
+            raise outage
+        self.is_unused = False
+        self.secret_box = SecretBox.open(self._key, create=False)
+        file = LoginsFile(state_dir / LOGINS_FILE, self.secret_box, self.database.name)
+        try:
+            self.snapshot = file.read(now, self._stale_start)
+        except StoreError as error:
+            raise UnreachableStore((*outage.problems, *error.problems)) from None
+        if self.snapshot is None:
+            raise outage
+
+        def first_write(connection: Connection) -> None:
+            _tidy_up(connection)
+            connected = accounts.any_connected(connection)
+            if connected is not None:
+                accounts.read_tokens(connection, self.secret_box, connected)
+            check_same_key(connection, self.secret_box, self._key)
+
+        self.database.open_later(first_write)
+
+    def _logins_file(self, state_dir: Path) -> LoginsFile | None:
+        file = LoginsFile(state_dir / LOGINS_FILE, self.secret_box, self.database.name)
+        if self._stale_start and self.database.runs_beside:
+            return file
+        file.delete()
+        return None
 
     def close(self) -> None:
         self.database.close()
@@ -221,6 +287,7 @@ def _tidy_up(connection: Connection) -> None:
     if not database_of(connection).runs_beside:
         sync_state.clear_running(connection)
     changes.forget_removed(connection)
+    changes.note_history(connection)
 
 
 def check_same_key(connection: Connection, secret_box: SecretBox, key: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes
@@ -31,8 +31,6 @@ from ldapgw.store.transfer import copy_all
 _TRY_SECONDS = 0.25
 # Result codes of a database that is damaged or lacks the tables of ldapgw.
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-# How far a restored account's generation is above the highest generation that may have been published.
-_GENERATION_MARGIN = 1000
 
 
 def back_up(database: Path, file: Path) -> None:
@@ -166,9 +164,7 @@ def _refuse_empty(work: Path, file: Path) -> None:
 def _forget(connection: Connection, latest: int) -> None:
     for table in (sign_in, consent_flow):
         connection.execute(delete(table))
-    # The margin is there because a sync may end and raise the generation before the restore is complete.
-    generation = account.c.generation + latest + _GENERATION_MARGIN
-    connection.execute(update(account).values(syncing=False, generation=generation, known_since=generation))
+    changes.skip_generations(connection, latest)
     changes.begin_epoch(connection)
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
@@ -22,6 +22,9 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import account, change, phone
 
 _EPOCH = "epoch"
+_HISTORY = "history"
+# How far a skipped generation is above the highest one that is known: a sync may end meanwhile.
+GENERATION_MARGIN = 1000
 # How long the mark of a removed phone is kept where other gateways may not have read it yet.
 KEPT_SECONDS = 86400.0
 
@@ -46,16 +49,18 @@ class Cursor:
 class Changes:
     """The accounts and phones that have changed since a cursor.
 
-    :ivar cursor: where the next look begins.
+    :ivar cursor: where the next look begins; None: with all.
     :ivar is_whole: whether all accounts and phones are here; what is not here does not exist then.
     :ivar accounts: by id; None: the account does not exist any more.  Contacts are not counted.
     :ivar phones: by name; None: the phone does not exist any more.
+    :ivar has_lost: whether the database may have lost commits that somebody has read (`begin_history`).
     """
 
-    cursor: Cursor
+    cursor: Cursor | None
     is_whole: bool
     accounts: Mapping[int, Account | None] = field(default_factory=dict)
     phones: Mapping[str, PhoneLogin | None] = field(default_factory=dict)
+    has_lost: bool = False
 
 
 def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
@@ -72,6 +77,7 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
             is_whole=True,
             accounts={one.id: one for one in accounts.read_all(connection)},
             phones={one.name: one for one in phones.read_logins(connection)},
+            has_lost=_has_lost(connection, cursor, now, position.history),
         )
     # Asked for one kind, SQLite would go through all marks of that kind.
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
@@ -88,6 +94,61 @@ def _continues(cursor: Cursor, now: Cursor) -> bool:
     """Whether the marks tell all that has changed between two looks."""
     is_same = (cursor.identity, cursor.epoch) == (now.identity, now.epoch)
     return is_same and cursor.next <= now.next and now.at - cursor.at < KEPT_SECONDS / 2
+
+
+def _has_lost(connection: Connection, cursor: Cursor | None, now: Cursor, history: str) -> bool:
+    """Whether commits that were read, here or by another gateway, may not be in the database any more.
+
+    A standby that takes over has another line of history; a server whose files were replaced by a copy has the same one
+    and lower numbers.
+    """
+    if not history:
+        return False
+    stored = _read_history(connection)
+    if stored is not None and stored != history:
+        return True
+    return cursor is not None and cursor.epoch == now.epoch and now.next < cursor.next
+
+
+def note_history(connection: Connection) -> None:
+    """Store the server's line of history, if none is stored yet."""
+    history = database_of(connection).position(connection).history
+    if history and _read_history(connection) is None:
+        connection.execute(insert(change).values(kind=_HISTORY, key=history, number=0))
+
+
+def begin_history(connection: Connection, found: Cursor | None) -> None:
+    """Have nothing count any more that was built from commits which the database may have lost; as after a restore.
+
+    Each account gets a generation that nobody has seen, and its changes until then are unknown, so that every gateway
+    builds every book anew.  Whoever comes second changes nothing.
+
+    :param found: the cursor of the look that has found it (`Changes.has_lost`).
+    """
+    position = database_of(connection).position(connection)
+    epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
+    if found is None or epoch != found.epoch:
+        return
+    latest = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
+    skip_generations(connection, latest)
+    connection.execute(delete(change).where(change.c.kind == _HISTORY))
+    connection.execute(insert(change).values(kind=_HISTORY, key=position.history, number=0))
+    begin_epoch(connection)
+
+
+def skip_generations(connection: Connection, latest: int) -> None:
+    """Give each account a generation above all that may have been published, with unknown changes until then.
+
+    :param latest: the highest generation that is known to have been published.
+    """
+    generation = account.c.generation + latest + GENERATION_MARGIN
+    connection.execute(update(account).values(syncing=False, generation=generation, known_since=generation))
+
+
+def _read_history(connection: Connection) -> str | None:
+    query = select(change.c.key).where(change.c.kind == _HISTORY)
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
 
 
 def begin_epoch(connection: Connection) -> None:

@@ -52,11 +52,14 @@ class Position:
     :ivar identity: of the database; another one after the database was replaced or its server restarted.
     :ivar next: every change that the snapshot does not have is marked with this number or a higher one.
     :ivar at: the time of the snapshot, in seconds since the epoch, where marks are kept for a limited time; else 0.
+    :ivar history: the name of the server's line of history, another one after a standby took over or the server was
+        restored; empty: the engine has none.
     """
 
     identity: object
     next: int
     at: float = 0.0
+    history: str = ""
 
 
 class Database(ABC):
@@ -104,6 +107,17 @@ class Database(ABC):
         :param first_write: called in the first transaction that can write.
         :raises StoreError: when the database cannot be opened, or has to be upgraded and cannot be written.
         """
+
+    def open_later(self, first_write: Callable[[Connection], None]) -> None:
+        """Have the first transaction that reaches the server open the database; it is not created then.
+
+        :param first_write: called in a transaction of its own before the first one.
+        """
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """Whether a server answers that could not be reached, so that it has refused us; false for a file."""
+        return False
 
     @property
     @abstractmethod

@@ -20,7 +20,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -120,6 +120,8 @@ class PostgresqlDatabase(Database):
         self._sync_engine = self.register(_engine(url, SYNC_SECONDS))
         self.reading_engine = self.register(_engine(url, SYNC_SECONDS, reads=True))
         self._away: tuple[float, str] = (0.0, "")
+        self._first_write: Callable[[Connection], None] | None = None
+        self._opening = Lock()
         for engine in (self.engine, self._sync_engine, self.reading_engine):
             event.listen(engine, "do_connect", self._refuse_while_away)
 
@@ -170,6 +172,34 @@ class PostgresqlDatabase(Database):
         self.open()
         self.run(first_write)
 
+    def open_later(self, first_write: Callable[[Connection], None]) -> None:
+        self._first_write = first_write
+
+    def answers(self) -> bool:
+        conninfo = psycopg.conninfo.make_conninfo("", **_connect_arguments(self.url))
+        # A server that starts or stops does not count: libpq tells that from other refusals.
+        return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
+
+    def _finish_opening(self) -> None:
+        """Open the database now, if it is still to be opened.
+
+        :raises StoreError: when the database cannot be used; the next transaction tries again.
+        """
+        if self._first_write is None:
+            return
+        with self._opening:
+            if self._first_write is None:
+                return
+            with self._errors():
+                with self.engine.begin() as connection:
+                    if read_revision(connection, self.name) is None:
+                        raise StoreError(f"{self.name}: is empty, and was not before; restore a backup")
+                self.open()
+                with self.engine.begin() as connection:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
+                    self._first_write(connection)
+            self._first_write = None
+
     @property
     def is_read_only(self) -> bool:
         return False
@@ -187,6 +217,7 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def begin_read(self) -> Iterator[Connection]:
+        self._finish_opening()
         with self._errors(reads=True), self.reading_engine.begin() as connection:
             yield connection
 
@@ -232,6 +263,7 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def _transaction(self, *, exclusively: bool) -> Iterator[Connection]:
+        self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
         with engine.begin() as connection:
             if exclusively:
@@ -255,12 +287,16 @@ class PostgresqlDatabase(Database):
         return ChangeListener(self.url)
 
     def position(self, connection: Connection) -> Position:
-        """Another server, a restart and a standby that became the primary have another identity, and all is read."""
+        """Another server, a restart and a standby that became the primary have another identity, and all is read.
+
+        The history is the timeline, which a standby and a server that is restored to a point in time raise.
+        """
         row = connection.exec_driver_sql(
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
-            "extract(epoch FROM pg_postmaster_start_time())::float8, extract(epoch FROM now())::float8"
+            "extract(epoch FROM pg_postmaster_start_time())::float8, extract(epoch FROM now())::float8, "
+            "(SELECT timeline_id FROM pg_control_checkpoint())"
         ).one()
-        return Position(row[1], row[0], row[2])
+        return Position((row[1], row[3]), row[0], row[2], str(row[3]))
 
     def lift_time_limit(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")

@@ -355,8 +355,15 @@ activity = Table(
 change = Table(
     "change",
     metadata,
-    Column("kind", String, primary_key=True, comment="account, phone, or epoch: a backup was restored"),
-    Column("key", String, primary_key=True, comment="the account's id, the phone's name, or random"),
+    Column(
+        "kind",
+        String,
+        primary_key=True,
+        comment="account, phone, epoch: a backup was restored, or history: of the server",
+    ),
+    Column(
+        "key", String, primary_key=True, comment="the account's id, the phone's name, random, or the server's timeline"
+    ),
     Column(
         "number",
         Integer().with_variant(BigInteger(), "postgresql"),

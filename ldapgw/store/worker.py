@@ -27,6 +27,8 @@ LOG_PAUSE_SECONDS: Final = 600.0
 # ... or when the problem has lasted for this long.
 LOG_AFTER_SECONDS: Final = 10.0
 
+_UNREACHABLE = "unreachable"
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -162,6 +164,16 @@ class MonitoredStore:
 
         return monitored_call
 
+    def begin_outage(self, line: str = "") -> None:
+        """Note that the database could not be reached at the start.
+
+        :param line: what to log in place of the failures until `mark_recovered`; empty: nothing.
+        """
+        self.failing_since = self._now()
+        self._logged.add(_UNREACHABLE)
+        if line:
+            log.error("{problem}", problem=line)
+
     def mark_recovered(self) -> None:
         """Note that the database can be used again, and log the recovery if the failure was logged."""
         self.failing_since, self.is_damaged = None, False
@@ -181,7 +193,7 @@ class MonitoredStore:
                 line = f"{failure.value}; nothing is lost, and syncs wait until it can be written"
                 self._log_problem(line, "unwritable")
             elif failure.check(UnreachableStore):
-                self._log_problem(str(failure.value), "unreachable")
+                self._log_problem(str(failure.value), _UNREACHABLE)
             else:
                 self._log_problem(str(failure.value), "damage" if damaged else str(failure.value))
         return failure

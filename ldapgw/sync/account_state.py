@@ -75,6 +75,11 @@ class AccountState:
             ids = self._ordered[tenant] = [account.id for account in in_order]
         return [self.accounts[each] for each in ids]
 
+    def saved(self) -> tuple[tuple[Account, ...], frozenset[int], tuple[PhoneLogin, ...]]:
+        """The stored accounts, the ids of those with contacts of a Workspace directory, and the logins."""
+        with_directory = frozenset().union(*self._with_directory.values())
+        return tuple(self._stored.values()), with_directory, tuple(self.phones.values())
+
     def needs_numbers(self, tenant: str) -> bool:
         """Whether a phone of the tenant needs one entry per number."""
         return self._per_number[tenant] > 0

@@ -93,6 +93,7 @@ class ChangeWatcher(Service):
     :param read_clients: reads the OAuth clients that administrators have entered.
     :param notify_pages: notifies open pages of changes of their accounts.
     :param read_recordings: reads which phones are to be recorded.
+    :param looked: called after each look that found the database as it is served, with the time of its beginning.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class ChangeWatcher(Service):
         read_clients: Callable[[], Awaitable[None]],
         notify_pages: Callable[[], Awaitable[None]],
         read_recordings: Callable[[], Awaitable[None]],
+        looked: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -121,6 +123,7 @@ class ChangeWatcher(Service):
         self._read_clients = read_clients
         self._notify_pages = notify_pages
         self._read_recordings = read_recordings
+        self._looked = looked
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
         self._timers = (
@@ -176,6 +179,7 @@ class ChangeWatcher(Service):
 
         :param is_forced: publish in any case: the caller waits for it, even when another poll has taken the change.
         """
+        begun_at = self._clock.seconds()
         # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
         # may write, because it fails when another program keeps the database locked.
         self._is_outdated = (
@@ -184,6 +188,7 @@ class ChangeWatcher(Service):
         if self._store.is_failing and not await self._is_recovered():
             return
         if not self._is_outdated and not self._scheduler.is_outdated:
+            self._looked(begun_at)
             return
         # Reset before the work, so that a change during the work causes another poll.
         self._is_outdated = False
@@ -191,6 +196,7 @@ class ChangeWatcher(Service):
             await self._read_clients()
             await self._notify_pages()
             await self._publisher.publish_accounts()
+            self._looked(begun_at)
             await self._read_recordings()
             await self._scheduler.refresh()
         except BaseException:

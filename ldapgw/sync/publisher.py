@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import is_
 from typing import Any
 
@@ -29,14 +30,16 @@ from ldapgw.directory.access import (
     replica_dn,
 )
 from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
-from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
+from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import folded
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost, StoreError
-from ldapgw.store import contacts
+from ldapgw.store import changes, contacts
 from ldapgw.store.accounts import Account
+from ldapgw.store.changes import Changes
+from ldapgw.store.logins_file import SavedLogins
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate, read_changes
@@ -147,6 +150,8 @@ class Publisher:
         self._is_follower = is_follower
         self._is_cache_pruned = False
         self._state = loaded.state if loaded else AccountState(contexts.keys())
+        self._freshness = catalog.snapshot.freshness
+        self._version = 0
         self._outdated_accounts: set[int] = set()  # whose books have to be built
         self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
@@ -167,12 +172,23 @@ class Publisher:
         return self._state.cursor.next if self._state.cursor is not None else 0
 
     @property
+    def version(self) -> int:
+        """A number that grows with each change of `saved_logins`."""
+        return self._version
+
+    def saved_logins(self) -> Callable[[], SavedLogins]:
+        """The accounts and logins of now, as a function that may be called on another thread, because it takes long."""
+        return partial(SavedLogins.of, *self._state.saved())
+
+    @property
     def is_outdated(self) -> bool:
         """Whether a book is still to be built, for which a follower may have to wait."""
         return bool(self._outdated_accounts)
 
     async def refresh(self, account_id: int | None = None) -> None:
         """Serve the present content of the store: `publish_accounts`, then `build`.
+
+        From then on, with all accounts, the snapshot is current.
 
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
@@ -186,7 +202,12 @@ class Publisher:
 
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        self._apply(self._state.apply(*await self._store.read(read_changes, self._state.cursor)))
+        news, with_directory = await self._store.read(read_changes, self._state.cursor)
+        if news.has_lost and not self._is_follower:
+            log.warn("the database may have lost what was stored last: all books are built anew")
+            await self._store.run(changes.begin_history, news.cursor)
+            news, with_directory = await self._store.read(read_changes, None)
+        self._apply(self._state.apply(news, with_directory))
         replaced: dict[str, Directory] = {}
         count = 0
         for outdated in sorted(self._outdated_tenants):
@@ -205,6 +226,8 @@ class Publisher:
 
     def _apply(self, update: StateUpdate) -> None:
         """Note what an update of the account state makes outdated, and drop the books of removed accounts."""
+        if update.accounts or update.tenants or update.phones:
+            self._version += 1
         present = self._state.accounts.keys()
         self._is_cache_pruned = self._is_cache_pruned and not update.has_orphans
         self._outdated_accounts = (self._outdated_accounts | update.accounts) & present
@@ -229,6 +252,42 @@ class Publisher:
         await self._build_and_publish([idle_id for idle_id in ids if idle_id not in busy])
         if busy:
             await self._build_and_publish(busy)
+        if account_id is None and self._freshness is not Freshness.CURRENT and self._state.cursor is not None:
+            self._freshness = Freshness.CURRENT
+            self._replace_snapshot({}, loaded=self._catalog.snapshot.loaded)
+
+    async def load_saved(self, saved: SavedLogins) -> None:
+        """Serve the cached books and former logins, as long as the store cannot be read."""
+        self._freshness = Freshness.STALE
+        news = Changes(
+            None,
+            is_whole=True,
+            accounts={one.id: one.account() for one in saved.accounts},
+            phones={one.name: one.login() for one in saved.logins},
+        )
+        self._apply(self._state.apply(news, {one.id for one in saved.accounts if one.has_directory}))
+        for account in tuple(self._state.accounts.values()):
+            build_key, book_ids = self._inputs(account)
+            for key in book_ids:
+                self._replace_book(key, await self._load_cached(key, account, build_key))
+        await self._merge_and_publish()
+
+    def expire(self) -> bool:
+        """Serve nothing any more, unless the store has been read; the next `refresh` is as at a start.
+
+        :returns: whether it was so.
+        """
+        if self._freshness is not Freshness.STALE or self._state.cursor is not None:
+            return False
+        self._freshness = Freshness.EXPIRED
+        self._state = AccountState(self._contexts.keys())
+        self._replaced_books += [built.book for built in self._built_books.values()]
+        self._built_books.clear()
+        self._outdated_accounts, self._outdated_phones, self._outdated_tenants = set(), set(), set(self._contexts)
+        names = self._catalog.snapshot.logins.keys()
+        nothing = Snapshot(Dit((), self._features), freshness=Freshness.EXPIRED)
+        self._on_publish(self._catalog.publish(nothing, names))
+        return True
 
     def _replace_snapshot(self, replaced: Mapping[str, Directory], *, loaded: bool) -> None:
         """Replace the catalog's snapshot by one with other directories and the present logins.
@@ -248,7 +307,8 @@ class Publisher:
             present = {login.name.lower(): login for name in names if (login := self._make_login(name))}
             logins = {key: login for key, login in logins.items() if key not in keys} | present
             names = keys
-        self._on_publish(self._catalog.publish(Snapshot(dit, logins, loaded=loaded), names))
+        snapshot = Snapshot(dit, logins, loaded=loaded, freshness=self._freshness)
+        self._on_publish(self._catalog.publish(snapshot, names))
 
     def _make_login(self, name: str) -> PhoneAccess | None:
         """The access of a phone; None: there is no such phone."""
@@ -366,7 +426,8 @@ class Publisher:
             self._outdated_accounts.add(account_id)
             raise
 
-    async def _build_books_of(self, account: Account) -> None:
+    def _inputs(self, account: Account) -> tuple[_BuildKey, list[_BookId]]:
+        """What an account's books are built from besides contacts, and which books it has."""
         context, per_number = self._contexts[account.tenant], self._state.needs_numbers(account.tenant)
         # Neither groups nor blocked contacts change what is in a book.
         built_from = replace(context, groups={}, block_label="")
@@ -374,6 +435,10 @@ class Publisher:
         book_ids: list[_BookId] = [(account.id, "")]
         if self._state.has_directory(account):
             book_ids.append((account.tenant, DIRECTORY))
+        return build_key, book_ids
+
+    async def _build_books_of(self, account: Account) -> None:
+        build_key, book_ids = self._inputs(account)
         try:
             current = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
             if len(current) < len(book_ids) or any(built.generation != account.generation for built in current):

@@ -151,6 +151,7 @@ class WebDependencies:
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
     :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
     :ivar is_ready: whether the directory is loaded and LDAP listens.
+    :ivar is_stale: whether phones are served from the snapshot of a former run, because the database was not read yet.
     :ivar database_fails_since: start of the database failure, in seconds since the epoch; None: the database works.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
         certificate.
@@ -178,6 +179,7 @@ class WebDependencies:
     random: Callable[[int], bytes]
     is_trusted_proxy: Callable[[str], bool]
     is_ready: Callable[[], bool]
+    is_stale: Callable[[], bool]
     database_fails_since: Callable[[], float | None]
     certificate_expiry: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]

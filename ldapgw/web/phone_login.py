@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ldapgw.directory.access import Viewer
+from ldapgw.errors import DirectoryError
 from ldapgw.web.dependencies import BookClientDependencies, WebTenant
 from ldapgw.web.http import HttpRequest, HttpResponse, text_response
 
@@ -76,6 +77,25 @@ async def log_in(
     """
     if not request.is_private:
         raise LoginRefused(text_response(_NEEDS_TLS, 403))
+    try:
+        viewer, name, refusal = _authenticate(request, tenant, secret, dependencies)
+    except DirectoryError as error:
+        raise LoginRefused(text_response(f"Not now: {error.diagnostic}.", 503)) from None
+    if viewer is None or not any(access.tenant == tenant.name for access in viewer.access):
+        delay = dependencies.login_delay(request.address, name)
+        await deferLater(clock, LONGEST_DELAY if delay is None else delay)
+        raise LoginRefused(refusal)
+    return viewer
+
+
+def _authenticate(
+    request: HttpRequest, tenant: WebTenant, secret: str | None, dependencies: BookClientDependencies
+) -> tuple[Viewer | None, str, HttpResponse]:
+    """The viewer, the login's name, and the answer if the login is wrong.
+
+    :raises LoginRefused: there is no login.
+    :raises DirectoryError: nobody knows which logins there are.
+    """
     if secret is not None:
         viewer = dependencies.authenticate_secret(secret, request.address)
         name, refusal = secret.rpartition(".")[0], text_response("There is no such phone book.", 404)
@@ -87,11 +107,7 @@ async def log_in(
         name, refusal = credentials.name, _unauthorized(tenant, "Name or password is wrong.")
         if viewer is None:
             dependencies.login_refused(name, request.address)
-    if viewer is None or not any(access.tenant == tenant.name for access in viewer.access):
-        delay = dependencies.login_delay(request.address, name)
-        await deferLater(clock, LONGEST_DELAY if delay is None else delay)
-        raise LoginRefused(refusal)
-    return viewer
+    return viewer, name, refusal
 
 
 def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:

@@ -106,10 +106,13 @@ class SignInPages:
     async def readyz(self, _request: HttpRequest) -> HttpResponse:
         """``/readyz``: 200 when the directory is loaded and LDAP listens, 503 otherwise.
 
-        While the database fails, phones are served all the same, and the text says ``degraded``.
+        While the database fails, phones are served all the same, and the text says ``degraded``; or ``stale`` if it
+        could not be read since the start.
         """
         if not self._layout.dependencies.is_ready():
             return text_response("not ready", 503)
+        if self._layout.dependencies.is_stale():
+            return text_response("stale")
         return text_response("ready" if self._layout.dependencies.database_fails_since() is None else "degraded")
 
     async def metrics(self, request: HttpRequest) -> HttpResponse:

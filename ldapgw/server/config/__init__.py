@@ -4,7 +4,7 @@
 from ldapgw.server.config.environment import read_settings
 from ldapgw.server.config.forms import LogLevels, Networks
 from ldapgw.server.config.load import DEFAULT_FILE, decode, load
-from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Tenant, Tls, Web
+from ldapgw.server.config.tables import Config, Google, Ldap, Serve, Sync, Tenant, Tls, Web
 
 __all__ = [
     "DEFAULT_FILE",
@@ -13,6 +13,7 @@ __all__ = [
     "Ldap",
     "LogLevels",
     "Networks",
+    "Serve",
     "Sync",
     "Tenant",
     "Tls",

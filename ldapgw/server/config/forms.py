@@ -35,6 +35,8 @@ class Duration(float):
 
     def __str__(self) -> str:
         """The duration as written in the file."""
+        if not self:
+            return "0s"
         unit = next(unit for unit in reversed(list(self.units)) if self % self.units[unit] == 0)
         return f"{self / self.units[unit]:.0f}{unit}"
 
@@ -45,6 +47,22 @@ class Duration(float):
         if not match or int(match[1]) == 0:
             raise ValueError
         return cls(int(match[1]) * cls.units[match[2]])
+
+
+class StaleStart(Duration):
+    """Seconds; written as `Duration`, or ``"0s"``: never."""
+
+    expected: ClassVar[str] = 'a duration of at most a day, such as "24h" or "30m", or "0s": never'
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is not of that form, or too long."""
+        if value == "0s":
+            return cls(0)
+        read = super().read(value)
+        if read > cls.units["d"]:
+            raise ValueError
+        return read
 
 
 class Size(int):

@@ -33,6 +33,7 @@ from ldapgw.server.config.forms import (
     ServiceUrl,
     Size,
     Slug,
+    StaleStart,
     Url,
     is_loopback_url,
 )
@@ -104,6 +105,13 @@ class Sync(Table, frozen=True, kw_only=True):
     interval: Duration = Duration(600)
     # Google's quota is per project, and each sync holds some pages in memory.
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
+
+
+class Serve(Table, frozen=True, kw_only=True):
+    """``[serve]``"""
+
+    # A phone that was removed meanwhile can sign in until the database is back.
+    stale_start: StaleStart = StaleStart(86400)
 
 
 class Google(Table, frozen=True, kw_only=True):
@@ -201,6 +209,7 @@ class Config(Table, frozen=True, kw_only=True):
     ldap: Ldap = Ldap()
     tls: Tls | None = None
     sync: Sync = Sync()
+    serve: Serve = Serve()
     google: Google = Google()
 
     @property

@@ -186,6 +186,7 @@ class Stage:
     certificate_ends: float | None = None
     is_certificate_near_its_end: bool = True
     database_fails_since: float | None = None
+    is_stale: bool = False
     metrics_from: tuple[str, ...] = ()
     may_be_new_store: bool = False
     left_out: Sequence[LeftOut] = ()
@@ -268,6 +269,7 @@ class Stage:
             random=self.random,
             is_trusted_proxy=self.trusts,
             is_ready=lambda: self.is_ready,
+            is_stale=lambda: self.is_stale,
             database_fails_since=lambda: self.database_fails_since,
             certificate_expiry=lambda: self.certificate_ends if self.is_certificate_near_its_end else None,
             changed=self._changed,

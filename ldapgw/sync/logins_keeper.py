@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The services around the sealed snapshot of logins: `LoginsKeeper` writes it, `StaleLimit` ends serving from it.
+
+Mutable: both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.errors import StoreError
+from ldapgw.store.logins_file import LoginsFile, SavedLogins
+from ldapgw.sync.publisher import Publisher
+
+# How old the time of an unchanged snapshot may become while the database can be reached.
+RENEW_SECONDS: Final = 60.0
+CHECK_SECONDS: Final = 1.0
+
+log = Logger()
+
+
+class LoginsKeeper(Service):
+    """Keeps the snapshot of logins up to date while the database can be read, and deletes it when it is too old.
+
+    :param clock: the time of day.
+    :param max_age: seconds.
+    :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        file: LoginsFile,
+        max_age: float,
+        publisher: Publisher,
+        run_off_thread: Callable[..., Deferred[Any]],
+    ) -> None:
+        self._clock = clock
+        self._file = file
+        self._max_age = max_age
+        self._publisher = publisher
+        self._run_off_thread = run_off_thread
+        self._saved: SavedLogins | None = None
+        self._version = -1  # of the publisher, when it was compared last
+        self._taken_at: float | None = None
+        self._work: Deferred[None] | None = None
+        self._has_failed = False
+        self._timer = LoopingCall(self._check_age)
+        self._timer.clock = clock
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(CHECK_SECONDS)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        return self._work if self._work is not None else succeed(None)
+
+    def looked(self, at: float) -> None:
+        """Note that the publisher serves the accounts and logins that the database held at a time.
+
+        :param at: seconds since the epoch.
+        """
+        is_same = self._version == self._publisher.version
+        is_new = self._taken_at is not None and 0.0 <= at - self._taken_at < RENEW_SECONDS
+        if not self.running or self._work is not None or (is_same and is_new):
+            return
+        self._version = self._publisher.version
+        self._work = Deferred.fromCoroutine(self._save(self._publisher.saved_logins(), at, is_new=is_new))
+        self._work.addErrback(self._failed).addCallback(self._ended)
+
+    async def _save(self, read: Callable[[], SavedLogins], at: float, *, is_new: bool) -> None:
+        saved: SavedLogins = await self._run_off_thread(read)
+        if is_new and saved == self._saved:  # contacts alone have changed
+            return
+        await self._run_off_thread(self._file.write, saved, at)
+        self._saved, self._taken_at, self._has_failed = saved, at, False
+
+    def _failed(self, failure: Failure) -> None:
+        self._version = -1
+        if failure.check(CancelledError) or (failure.check(StoreError) and self._has_failed):
+            return
+        self._has_failed = True
+        if failure.check(StoreError):
+            log.warn("{problem}; a start without the database would use the former one", problem=str(failure.value))
+        else:
+            log.failure("writing the snapshot of logins failed", failure)
+
+    def _ended(self, _result: None) -> None:
+        self._work = None
+
+    def _check_age(self) -> None:
+        if self._taken_at is not None and self._clock.seconds() - self._taken_at >= self._max_age:
+            self._taken_at = self._saved = None
+            self._version = -1
+            self._file.delete()
+
+
+class StaleLimit(Service):
+    """Ends serving from a snapshot of logins when it becomes too old, unless the database was read before.
+
+    :param clock: goes on while the machine sleeps.
+    :param seconds: until then.
+    """
+
+    def __init__(self, *, clock: IReactorTime, seconds: float, file: LoginsFile, publisher: Publisher) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._file = file
+        self._publisher = publisher
+        self._call: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        if self._seconds <= 0.0:
+            self._expire()
+        else:
+            self._call = self._clock.callLater(self._seconds, self._expire)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+
+    def _expire(self) -> None:
+        if self._publisher.expire():
+            self._file.delete()
+            log.error("the snapshot of logins is too old: phones cannot sign in until the database can be reached")
