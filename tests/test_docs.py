@@ -37,7 +37,7 @@ from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.other import OTHER
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.server.config import Config, load
-from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
@@ -171,6 +171,7 @@ TABLES: dict[str, type[Table]] = {
     "[tls]": Tls,
     "[web]": Web,
     "[sync]": Sync,
+    "[serve]": Serve,
     "[google]": Google,
     "[[tenant]]": Tenant,
 }

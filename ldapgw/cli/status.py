@@ -24,6 +24,7 @@ from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 from ldapgw.store import accounts, phones
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
+from ldapgw.store.logins_file import LOGINS_FILE
 from ldapgw.store.phones import PhoneLogin
 
 _PHONE_WORDS = {
@@ -87,6 +88,7 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         "running": pid is not None,
         "process": pid,
         "since": timestamp(_begun_at(site)) if pid is not None else None,
+        "stale_since": timestamp(_stale_since(site)) if pid is not None else None,
         "page": f"{site.config.web.public_url}/",
         "ldap_url": ldap_url(site.config),
         "database": {
@@ -155,6 +157,8 @@ def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
         yield f"✓ Gateway      running since {local_time(_begun_at(site), now())} (process {told['process']})"
     else:
         yield "✗ Gateway      not running; this is what its database says"
+    if told["stale_since"]:
+        yield f"! Directory    stale: cached books, and the logins of {local_time(_stale_since(site), now())}"
     if held.error:
         yield f"✗ Database     {held.error}"
     elif told["database"]["file"] and told["database"]["size"] is None:
@@ -224,6 +228,19 @@ def _begun_at(site: Site) -> float | None:
         return (site.state_dir / LOCK_FILE).stat().st_mtime
     except OSError:
         return None
+
+
+def _stale_since(site: Site) -> float | None:
+    """When the snapshot was written that the running gateway has started from; None: it has read the database since.
+
+    A gateway writes a snapshot as soon as it has read the database.
+    """
+    try:
+        written_at = (site.state_dir / LOGINS_FILE).stat().st_mtime
+    except OSError:
+        return None
+    begun_at = _begun_at(site)
+    return written_at if site.database_file is None and begun_at is not None and written_at < begun_at else None
 
 
 def _size(site: Site) -> int | None:

@@ -110,6 +110,7 @@ class MetricsSnapshot:
     processes: Mapping[int, ProcessFigures]
     contacts: Mapping[str, int]
     certificate_ends: float | None
+    stale: bool = False
 
 
 def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
@@ -135,6 +136,7 @@ class Metrics:
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.
+    :param stale: whether phones are served from a snapshot of logins of a former run.
     :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
     """
 
@@ -149,6 +151,7 @@ class Metrics:
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
         certificate_ends: Callable[[], float | None],
+        stale: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._now = now
@@ -159,6 +162,7 @@ class Metrics:
         self._database_fails = database_fails
         self._stored = StoredMetrics()
         self._certificate_ends = certificate_ends
+        self._stale = stale
 
     async def render(self) -> tuple[bytes, str]:
         """Render the metrics; while the database cannot be read, with the figures last read from it.
@@ -179,6 +183,7 @@ class Metrics:
             self._figures(),
             self._contacts(),
             self._certificate_ends(),
+            self._stale(),
         )
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -197,6 +202,8 @@ class _Collector:
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
+        help_text = "Whether phones are served from the snapshot of a former run."
+        yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
         connections = sum(one.connections for one in processes.values())
         yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", connections)
         searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])

@@ -765,6 +765,7 @@ def _admin_dependencies(
         },
         database_fails=lambda: storage.store.is_failing,
         certificate_ends=env.certificate_expiry,
+        stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
     )
     return AdminDependencies(
         tenants_with_configured_client=storage.clients.configured,

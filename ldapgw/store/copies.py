@@ -21,9 +21,10 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store.accounts import CLEARED_COLUMNS
@@ -31,6 +32,8 @@ from ldapgw.store.files import replace_file
 from ldapgw.store.sqlite import BUSY_SECONDS
 
 DAY = 86400.0
+# After the database's server could not be asked who has disconnected.
+RETRY_SECONDS = 600.0
 MAX_AGE_SECONDS = 30 * DAY
 # SQLite's own files beside a database.
 SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
@@ -48,6 +51,8 @@ async def _from_the_file() -> None:
 
 class CopyCleaner(Service):
     """Cleans the copies at the start, daily, and when an account was disconnected.
+
+    Mutable: the next attempt after a failure.
 
     :param clock: its seconds are those since the epoch.
     :param database: the file of the database; None: there is none, and so no copy.
@@ -70,6 +75,7 @@ class CopyCleaner(Service):
         self._run_off_thread = run_off_thread
         self._timer = LoopingCall(self.clean)
         self._timer.clock = clock
+        self._retry: IDelayedCall | None = None
 
     def startService(self) -> None:
         super().startService()
@@ -79,13 +85,18 @@ class CopyCleaner(Service):
         super().stopService()
         if self._timer.running:
             self._timer.stop()
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
 
     def clean(self) -> Deferred[None]:
         """Clean the copies; a failure is logged."""
-        cleaning = Deferred.fromCoroutine(self._clean())
-        return cleaning.addErrback(
-            lambda failure: log.failure("cleaning copies of the database failed", failure, event="copies_failed")
-        )
+        return Deferred.fromCoroutine(self._clean()).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(StoreError):  # the store reports its own errors
+            log.failure("cleaning copies of the database failed", failure, event="copies_failed")
+        elif self.running and (self._retry is None or not self._retry.active()):
+            self._retry = self._clock.callLater(RETRY_SECONDS, self.clean)
 
     async def _clean(self) -> None:
         if self._database is not None:

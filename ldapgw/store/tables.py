@@ -359,11 +359,9 @@ change = Table(
         "kind",
         String,
         primary_key=True,
-        comment="account, phone, epoch: a backup was restored, or history: of the server",
+        comment="account, phone, epoch (a backup was restored), or history",
     ),
-    Column(
-        "key", String, primary_key=True, comment="the account's id, the phone's name, random, or the server's timeline"
-    ),
+    Column("key", String, primary_key=True, comment="the account's id, the phone's name, random, or the timeline"),
     Column(
         "number",
         Integer().with_variant(BigInteger(), "postgresql"),

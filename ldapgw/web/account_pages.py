@@ -35,7 +35,7 @@ log = Logger()
 _SHOWN_ATTEMPTS = 20
 
 _PAGE_NAME = Phrase(gettext_noop("this page"))
-_DATABASE_UNAVAILABLE = json_response({"error": "the database cannot be used; the gateway's log says more"}, 503)
+_DATABASE_UNAVAILABLE = "the database cannot be used; the gateway's log says more"
 
 
 class AccountPage:
@@ -93,7 +93,7 @@ class AccountPage:
             visitor = await self._layout.current_visitor(request, tenant)
             if visitor is None and self._dependencies.database_fails_since() is not None:
                 # A damaged database may have lost the session, and nobody could sign in now.
-                return _DATABASE_UNAVAILABLE
+                return self._unavailable()
             if visitor is None:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
                 return json_response({"error": "sign in first"}, 401, (challenge,))
@@ -106,7 +106,7 @@ class AccountPage:
                     await self._dependencies.store.read(accounts.read_all, tenant.name)
                 )
         except StoreError:
-            return _DATABASE_UNAVAILABLE
+            return self._unavailable()
         url = self._layout.public_url.tenant_url(tenant.name)
         now, expiry = self._layout.now(), self._dependencies.certificate_expiry()
         rejected = rejected_phones(map(self._dependencies.phones.latest, logins), now)
@@ -115,6 +115,9 @@ class AccountPage:
             for account in shown_accounts
         ]
         return json_response({"tenant": tenant.name, "accounts": objects})
+
+    def _unavailable(self) -> HttpResponse:
+        return json_response({"error": _DATABASE_UNAVAILABLE, "stale": self._dependencies.is_stale()}, 503)
 
     async def sync(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/sync``: request a sync; ``accept_shrink`` accepts the removal that the page has reported."""
