@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""A PostgreSQL that comes back without its last commits: what was served counts no more, as after a restore."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import succeed
+
+from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.dit import Dit
+from ldapgw.server.threads import WorkerThread
+from ldapgw.store import changes
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.sync.book_cache import BookCache
+from ldapgw.sync.publisher import Publisher
+from tests.support.postgresql import Server, needs_postgresql
+from tests.support.results import result_of
+from tests.support.site.running import free_ports, wait_until
+from tests.support.stage.sync import ALICE, CONTEXT, Stage, person
+
+pytestmark = [needs_postgresql, pytest.mark.long]
+
+AT_ONCE: Any = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
+
+
+class Gateway:
+    """What serves the book, with a cache of books in a folder."""
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        features = stage.catalog.dit().features
+        self.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
+        self.publisher = Publisher(
+            store=stage.store,
+            catalog=self.catalog,
+            contexts={"acme": CONTEXT},
+            features=features,
+            run_off_thread=AT_ONCE,
+            on_publish=lambda _: None,
+            next_turn=lambda: succeed(None),
+            book_cache=BookCache(folder),
+        )
+
+    def names(self) -> list[str]:
+        """What phones find after a look."""
+        result_of(self.publisher.refresh())
+        result_of(self.publisher.refresh())  # saves the books that the first look after the start has built
+        [directory] = self.catalog.dit().directories
+        entries = [entry for book in directory.books for segment in book.segments.contacts for entry in segment]
+        return sorted(entry.attribute("cn")[0].decode() for entry in entries)
+
+
+class Company(Stage):
+    """Alice's book on a server of its own, and gateways that serve it."""
+
+    def __init__(self, folder: Path) -> None:
+        [port] = free_ports(1)
+        self.folder = folder
+        self.server = Server.create(port=port, listens=True, settings=("fsync=off",))
+        self.server.start()
+        self.server.execute("CREATE DATABASE company")
+        super().__init__()
+        self.connect()
+        self.add("Ada Riese")
+        self.database.run(changes.note_history)
+
+    def new_database(self) -> Database:
+        database = database_at(self.server.url("company"))
+        database.open()
+        return database
+
+    def add(self, name: str) -> str:
+        """Add somebody at Google, and sync.
+
+        :returns: Google's name of the person.
+        """
+        added = self.world.add_person(ALICE, person(name))
+        self.sync()
+        return added
+
+    def gateway(self, name: str) -> Gateway:
+        return Gateway(self, self.folder / name)
+
+    def end(self) -> None:
+        self.database.close()
+        self.server.delete()
+
+
+@pytest.fixture(name="company")
+def _company(tmp_path: Path) -> Iterator[Company]:
+    company = Company(tmp_path)
+    yield company
+    company.end()
+
+
+def copied_back(company: Company) -> Callable[[], None]:
+    """Copy the server's files; returns what puts the copy in their place."""
+    data, copy = company.server.folder / "data", company.server.folder / "copy"
+    company.server.stop()
+    subprocess.run(["cp", "--archive", data, copy], check=True)
+    company.server.start()
+
+    def come_back() -> None:
+        company.server.stop()
+        shutil.rmtree(data)
+        copy.rename(data)
+        company.server.start()
+
+    return come_back
+
+
+def promoted(company: Company) -> Callable[[], None]:
+    """Copy the server's files to a standby, which gets nothing more; returns what has the standby take over."""
+    come_back = copied_back(company)
+    signal = company.server.folder / "copy" / "standby.signal"
+    signal.touch()
+    shutil.chown(signal, company.server.folder.stat().st_uid)
+
+    def take_over() -> None:
+        come_back()
+        company.server.execute("SELECT pg_promote()")
+        # As long as the new primary has made no checkpoint, it still names the former timeline.
+        named = "SELECT timeline_id FROM pg_control_checkpoint()"
+        wait_until(lambda: company.server.execute(named) == [(2,)], "the standby has taken over")
+
+    return take_over
+
+
+@pytest.mark.parametrize("loses", [copied_back, promoted])
+def test_what_was_lost_is_served_no_more(company: Company, loses: Callable[[Company], Callable[[], None]]) -> None:
+    """By nobody: neither by who has read it nor from a cached book, whatever has been synced since."""
+    fails = loses(company)
+    company.add("Bo Zeh")
+    running, stopped = company.gateway("running"), company.gateway("stopped")
+    assert running.names() == stopped.names() == ["Ada Riese", "Bo Zeh"]
+    lost = company.account().generation
+    fails()
+    assert running.names() == ["Ada Riese"]
+    assert company.account().generation > lost + 500
+    company.calls()
+    company.sync()
+    assert company.calls()["/v1/people/me/connections"] == 1  # the stored token is as old as the stored contacts
+    assert running.names() == ["Ada Riese", "Bo Zeh"]
+    assert company.gateway("stopped").names() == ["Ada Riese", "Bo Zeh"]
+
+
+def test_a_book_of_a_lost_generation(company: Company) -> None:
+    """The numbers of generations come again after a failover; a cached book is not taken for another one's."""
+    fails = promoted(company)
+    gone = company.add("Bo Zeh")
+    lost = company.account().generation
+    assert company.gateway("stopped").names() == ["Ada Riese", "Bo Zeh"]
+    fails()
+    company.world.delete_person(ALICE, gone)
+    company.add("Cy Tor")
+    assert company.account().generation == lost
+    assert company.gateway("stopped").names() == ["Ada Riese", "Cy Tor"]
+
+
+def test_a_restart_is_no_failover(company: Company) -> None:
+    """Nothing is built anew where nothing was lost."""
+    gateway = company.gateway("running")
+    gateway.names()
+    before = company.account().generation, gateway.catalog.snapshot.dit.directories
+    company.server.stop(immediately=True)
+    company.server.start()
+    assert gateway.names() == ["Ada Riese"]
+    assert (company.account().generation, gateway.catalog.snapshot.dit.directories) == before
+
+
+def test_two_gateways_find_it(company: Company) -> None:
+    """The second one changes nothing more."""
+    one, two = company.gateway("one"), company.gateway("two")
+    one.names()
+    two.names()
+    fails = copied_back(company)
+    company.add("Bo Zeh")
+    one.names()
+    two.names()
+    fails()
+    with company.database.begin_read() as connection:
+        found = changes.read_since(connection, two.publisher._state.cursor)
+    assert found.has_lost
+    one.names()
+    generation = company.account().generation
+    company.database.run(changes.begin_history, found.cursor)
+    assert two.names() == ["Ada Riese"]
+    assert company.account().generation == generation
