@@ -207,7 +207,7 @@ def test_it_ends_when_the_snapshot_is_too_old(own: Cluster) -> None:
         file = LoginsFile(sealed(late), box, name_of_database(late))
         snapshot = file.read(sealed(late).stat().st_mtime, DAY)
         assert snapshot is not None
-        late.file.write_text(late.file.read_text().replace("[sync]", '[serve]\nstale_start = "20s"\n[sync]'))
+        late.file.write_text(late.file.read_text().replace("[sync]", '[serve]\nstale_start = "1m"\n[sync]'))
         file.write(snapshot.saved, datetime.now(UTC).timestamp())
         with own.start(late) as gateway:
             assert readyz(late) == "stale"

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.errors import UnreachableStore
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.copies import CopyCleaner, clean_copies
+from ldapgw.store.copies import RETRY_SECONDS, CopyCleaner, clean_copies
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from tests.support.checkout import ROOT
@@ -226,3 +227,21 @@ def test_the_gateway_cleans_at_its_start_daily_and_when_it_is_told(
     cleaner.stopService()
     clock.advance(2 * DAY)
     assert len(calls) == 3
+
+
+def test_a_server_that_is_away_is_asked_again(database: Database, caplog_twisted: list[str]) -> None:
+    """After ten minutes; the store says that it is away."""
+    clock, calls = Clock(), []
+
+    def away() -> Deferred[Any]:
+        calls.append(clock.seconds())
+        return fail(UnreachableStore("away"))
+
+    cleaner = CopyCleaner(clock=clock, database=database.file, run_off_thread=execute, read_disconnected=away)
+    cleaner.startService()
+    cleaner.clean()
+    clock.advance(RETRY_SECONDS)
+    clock.advance(RETRY_SECONDS)
+    assert (calls, caplog_twisted) == ([0.0, 0.0, RETRY_SECONDS, 2 * RETRY_SECONDS], [])
+    cleaner.stopService()
+    assert clock.getDelayedCalls() == []

@@ -211,6 +211,46 @@ def test_a_server_that_goes_and_comes_back() -> None:
         server.delete()
 
 
+def test_a_server_that_answers_later() -> None:
+    """The first transaction that reaches it opens the database, once; a fault of that is each transaction's."""
+    [port] = free_ports(1)
+    server = Server.create(port=port, listens=True, settings=("fsync=off",))
+    calls: list[int] = []
+
+    def first_write(connection: Connection) -> None:
+        calls.append(len(phones.read_all(connection)))
+        if len(calls) == 1:
+            raise StoreError("the key is another one")
+
+    try:
+        database = database_at(server.url("postgres"))
+        database.open_later(first_write)
+        with pytest.raises(UnreachableStore):
+            database.run(phones.add, DESK)
+        assert not database.answers()
+        server.start()
+        database._away = (0.0, "")  # type: ignore[attr-defined]
+        assert database.answers()
+        with pytest.raises(StoreError, match="postgres: is empty, and was not before"):
+            database.run(phones.add, DESK)
+        with closing(another(database)) as other:
+            other.open()
+        with pytest.raises(StoreError, match="the key is another one"), database.begin_read():
+            pass
+        database.run(phones.add, DESK)
+        with database.begin_read() as connection:
+            assert phones.read_all(connection) == (DESK,)
+        assert calls == [0, 0]
+        database.close()
+        # Whom the server refuses it has answered.
+        with closing(database_at(server.url("nothing"))) as refused:
+            with pytest.raises(UnreachableStore, match="does not exist"):
+                refused.open()
+            assert refused.answers()
+    finally:
+        server.delete()
+
+
 def test_a_password_is_in_no_message() -> None:
     """Nor in what represents a database."""
     url = new_url().set(password="secret", host="127.0.0.1", port=1).set(query={})

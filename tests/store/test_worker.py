@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 
-from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnwritableStore
+from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
 from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
@@ -168,3 +168,16 @@ def test_a_key_that_does_not_fit_is_no_trouble_of_the_database(
     fail(store, UnfitKey("does not fit"))
     assert not store.is_failing
     assert caplog_twisted == ["does not fit" + FROM_MEMORY]
+
+
+@pytest.mark.parametrize("line", ["db: away; the directory is stale", ""])
+def test_an_outage_since_the_start(store: MonitoredStore, caplog_twisted: list[str], line: str) -> None:
+    """Its own line is in place of those of each attempt; other problems are told as ever."""
+    store.begin_outage(line)
+    assert store.failing_since == NOW
+    fail(store, UnreachableStore("db: away"))
+    fail(store, StoreError(LOCKED))
+    store.mark_recovered()
+    fail(store, UnreachableStore("db: away"))
+    lines = ([line] if line else []) + [LOCKED + FROM_MEMORY, BACK, "db: away" + FROM_MEMORY]
+    assert caplog_twisted == lines

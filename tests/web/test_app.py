@@ -222,6 +222,8 @@ def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
     assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "ready\n")
     stage.database_fails_since = stage.clock.seconds()
     assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "degraded\n")
+    stage.is_stale = True
+    assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "stale\n")
     stage.is_ready = False
     seen = browser.get("/readyz")
     assert (seen.status, seen.body) == (503, "not ready\n")

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
+from ldapgw.directory.catalog import Freshness
 from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
@@ -53,6 +55,13 @@ def test_the_login(browser: Browser, headers: dict[str, str]) -> None:
 def test_a_name_with_a_dot(browser: Browser) -> None:
     """The password of a Bearer token follows the last dot."""
     assert ask(browser, "0305556677", bearer("other.pbx"), "globex").body == "Dora Dorn"
+
+
+def test_nobody_knows_the_logins(stage: Stage, browser: Browser) -> None:
+    """Where the gateway has served too long without its database, neither a login nor a secret address is wrong."""
+    stage.catalog.publish(replace(stage.catalog.snapshot, freshness=Freshness.EXPIRED), ())
+    for answer in (ask(browser, "0301234567"), browser.get("/acme/book/pbx.secret/snom.xml")):
+        assert (answer.status, answer.body) == (503, "Not now: the gateway cannot reach its database.\n")
 
 
 JSON = {"Accept": "application/json"}

@@ -612,3 +612,16 @@ def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem
     with pytest.raises(UserError) as caught:
         load(str(file))
     assert any(problem in line for line in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("24h", 86400.0), ("1d", 86400.0), ("30m", 1800.0), ("0s", 0.0)])
+def test_a_stale_start(tmp_path: Path, value: str, seconds: float) -> None:
+    """At most a day, or never."""
+    assert read(tmp_path, SMALLEST + f'[serve]\nstale_start = "{value}"').serve.stale_start == seconds
+
+
+@pytest.mark.parametrize("value", ["25h", "2d", "0m", "never"])
+def test_no_stale_start(tmp_path: Path, value: str) -> None:
+    assert problems(tmp_path, SMALLEST + f'[serve]\nstale_start = "{value}"') == [
+        f'serve.stale_start = "{value}": expected a duration of at most a day, such as "24h" or "30m", or "0s": never'
+    ]
