@@ -186,8 +186,21 @@ def test_a_start_without_the_database(scene: Scene) -> None:
     assert sorted(file.name for file in (scene.folder / "images").iterdir()) == [f"{scene.account(ALICE).id}.image"]
 
 
+def test_a_cached_book_may_be_older(scene: Scene) -> None:
+    """It is served as it is, and revised once the database can be read, although nothing has changed there."""
+    scene.look()
+    result_of(scene.publisher.refresh())  # saves the books
+    scene.world.add_person(ALICE, person("Cy Tor"))
+    scene.sync()
+    publisher = scene.start_away()
+    assert scene.served(ALICE) == ["Ada Riese"]
+    scene.away.is_away = False
+    result_of(publisher.refresh())
+    assert scene.served(ALICE) == ["Ada Riese", "Cy Tor"]
+
+
 def test_what_has_changed_meanwhile_is_found(scene: Scene) -> None:
-    """Also where the number of the contacts' generation is the same; the login that is gone is ended."""
+    """At the first look, before books are built; from then on logins are not those of the snapshot."""
     publisher = scene.start_away()
     with scene.database.begin() as connection:
         phones.remove(connection, "desk1")
@@ -196,6 +209,8 @@ def test_what_has_changed_meanwhile_is_found(scene: Scene) -> None:
     assert scene.catalog.snapshot.logins == {}
     assert scene.ended == ["cn=desk1,ou=phones,dc=acme,dc=example"]
     assert scene.catalog.snapshot.freshness is Freshness.STALE  # its books were not compared yet
+    assert not publisher.expire()
+    assert scene.served(ALICE) == ["Ada Riese"]
 
 
 def test_it_ends_when_the_snapshot_is_too_old(scene: Scene) -> None:
