@@ -22,11 +22,12 @@ from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.backup import restore as put_back
+from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
-from ldapgw.store.key_rotation import rotate
-from ldapgw.store.secrets import SecretBox, new_key
+from ldapgw.store.key_rotation import open_with_kept_keys, rotate
+from ldapgw.store.secrets import new_key
 
 # A backup in a folder, named after the time, in UTC; the last one by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
@@ -103,7 +104,7 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     prepare_state_dir(site.state_dir)
     # The cached books do not match the restored contacts; a running gateway caches its books anew.
     site.book_cache.prune()
-    secret_box = SecretBox.open(site.key_file, create=False)
+    secret_box = open_with_kept_keys(site.key_file)
     if database is None:
         with closing(database_at(site.database_url)) as on_server:
             on_server.open()
@@ -128,16 +129,23 @@ _POLL_SECONDS = 0.5
 def rotate_key(site: Site) -> None:
     """Encrypt all secrets with a new key. A running gateway continues with it.
 
-    Older backups need the old key: keep a copy of it with them. If several gateways share the database, the command
-    first adds the new key to the key file and asks you to copy that file to the other gateways; then run it again.
+    The old key is kept beside the new one, with the date in its name: older backups need it. If several gateways share
+    the database, the command first adds the new key to the key file and asks you to copy that file to the other
+    gateways; then run it again.
     """
+    moment = now()
     with site.open_store() as database:
         key = _key_of_all_gateways(database, site.key_file) if database.runs_beside else new_key()
-        count = rotate(database, site.key_file, key)
+        count, kept = rotate(database, site.key_file, key, datetime.fromtimestamp(moment, UTC).date())
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
             living = [one for one in gateways.read_all(connection) if one.is_alive] if database.runs_beside else []
+    last = datetime.fromtimestamp(moment + MAX_AGE_SECONDS, UTC).date()
     print_line(f"Encrypted {count} secrets with a new key in {site.key_file}. Keep a copy of it elsewhere.")
+    print_line(
+        f"The old key is in {kept}. Delete that file after {last}, when the gateway has deleted its older copies of "
+        "the database, and when you no longer have backups from before this rotation."
+    )
     if len(living) > 1:
         hint(f"The key files of the other gateways still have the old key too. Copy {site.key_file} to them again.")
 

@@ -15,7 +15,7 @@ from ldapgw.cli.site import Site, is_missing
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
-from ldapgw.store.database import is_current, read_revision, revisions
+from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
 
@@ -129,18 +129,19 @@ def _server(url: str) -> tuple[CheckResult, bytes | None]:
     if not database.runs_beside:
         message = "is in memory: everything is forgotten when the gateway stops"
         return CheckResult(CheckStatus.WARNING, "database", message, is_setting=True), None
-    item, sealed, revision = f"database {database.name}", None, None
+    item, sealed, revision, usable = f"database {database.name}", None, None, False
     try:
         with closing(database), database.begin_read() as connection:
             revision = read_revision(connection, database.name)
             if revision is not None:
                 is_current(connection, database)
+                usable = True
                 sealed = connection.exec_driver_sql(_OF_AN_ACCOUNT).scalar()
                 sealed = sealed or connection.exec_driver_sql(_OF_A_CLIENT).scalar()
     except StoreError as error:
         message = error.problems[0].removeprefix(f"{database.name}: ")
         return CheckResult(CheckStatus.FAILED, item, message), None
-    return _version(item, revision), sealed
+    return _version(item, revision, usable=usable), sealed
 
 
 _OF_AN_ACCOUNT = "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL"
@@ -156,12 +157,13 @@ def _database(file: Path) -> tuple[CheckResult, bytes | None]:
             if damage != "ok":
                 return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup"), None
             revision = _first(connection, "alembic_version", "SELECT version_num FROM alembic_version")
+            readable_from = _first(connection, "schema_version", "SELECT readable_from FROM schema_version")
             sealed = _first(connection, "account", _OF_AN_ACCOUNT) or _first(connection, "oauth_client", _OF_A_CLIENT)
     except sqlite3.Error as error:
         return CheckResult(CheckStatus.FAILED, item, f"cannot be used: {error}"), None
     if not os.access(file, os.R_OK | os.W_OK):
         return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user"), sealed
-    return _version(item, revision), sealed
+    return _version(item, revision, usable=readable_from in revisions()), sealed
 
 
 def _read_only_uri(file: Path) -> str:
@@ -181,7 +183,8 @@ def _first(connection: sqlite3.Connection, table: str, query: str) -> Any:
     return row[0] if row else None
 
 
-def _version(item: str, revision: object) -> CheckResult:
+def _version(item: str, revision: object, *, usable: bool) -> CheckResult:
+    """:param usable: whether this version can use the tables if they are of a newer version."""
     newest, *older = revisions()
     if revision is None:
         return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
@@ -189,8 +192,10 @@ def _version(item: str, revision: object) -> CheckResult:
         return CheckResult(
             CheckStatus.WARNING, item, "is from an older version; the next start upgrades it and keeps a copy"
         )
+    if revision != newest and usable:
+        return CheckResult(CheckStatus.OK, item, "is from a newer version, and this version can use it")
     if revision != newest:
-        return CheckResult(CheckStatus.FAILED, item, "was made by another version of ldapgw; install that version")
+        return CheckResult(CheckStatus.FAILED, item, unusable_revision(str(revision)))
     return CheckResult(CheckStatus.OK, item, f"version {revision}")
 
 

@@ -22,7 +22,7 @@ from ldapgw.store.copies import SIDE_FILE_ENDINGS
 from ldapgw.store.database import Database, check_writable, mark_erased
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
-from ldapgw.store.key_rotation import unseal_all
+from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sqlite import BUSY_SECONDS
 from ldapgw.store.tables import account, consent_flow, sign_in
@@ -69,6 +69,7 @@ def back_up_server(database: Database, file: Path) -> None:
 def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: Path) -> None:
     """Restore a backup into a database on a server, in one transaction.
 
+    :param secret_box: as for `restore`.
     :param kept: the file that gets what the database held; the backup is prepared beside it.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
@@ -104,7 +105,7 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
 
     All sign-ins, pending consents and running syncs of the backup are removed.
 
-    :param secret_box: has to fit the secrets in the backup.
+    :param secret_box: one of its keys has to fit the secrets in the backup; the first key seals them anew.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = database.with_name(database.name + ".restoring")
@@ -133,6 +134,8 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
 def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None:
     """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
 
+    What is sealed under an old key is sealed under the present one.
+
     :param latest: the highest generation that has been published; books of such a generation must not be taken for
         books of the restored accounts.
     """
@@ -141,11 +144,12 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None
         copy.open()
         with copy.begin() as connection:
             check_writable(connection, thoroughly=True)
-            unseal_all(connection, secret_box)
+            reseal_all(connection, secret_box)
             _forget(connection, latest)
     except UnfitKey:
         raise StoreError(
-            f"{file}: was made under another key; add that as another line of the key file, restore, and run rotate-key"
+            f"{file}: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and "
+            "restore again"
         ) from None
     except StoreError as error:
         raise type(error)(problem.replace(str(work), str(file)) for problem in error.problems) from None

@@ -227,6 +227,13 @@ def read_revision(connection: Connection, name: str) -> str | None:
     return revision
 
 
+def unusable_revision(found: str) -> str:
+    """Why a database of a revision that this version does not know cannot be used, and what to do, for messages."""
+    if found.isdecimal() and found < revisions()[-1]:
+        return "was made by a version of ldapgw from before 0.1.0; start version 0.1.0 once, which upgrades it"
+    return "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade"
+
+
 def is_current(connection: Connection, database: Database) -> bool:
     """Whether the tables need no upgrade: they are of this version, or of a newer one that this version can use.
 
@@ -239,9 +246,7 @@ def is_current(connection: Connection, database: Database) -> bool:
         known_columns = schema_version.c.readable_from, schema_version.c.copied_from
         stored = connection.execute(select(*known_columns)).first()
     if found not in {None, *known} and (stored is None or stored.readable_from not in known):
-        raise StoreError(
-            f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed"
-        )
+        raise StoreError(f"{database.name}: {unusable_revision(str(found))}; nothing was changed")
     if stored is not None and stored.copied_from is not None and database.unfinished_copy_of is None:
         raise StoreError(f"{database.name}: a copy into it was not finished; run the same ldapgw database copy again")
     return found is not None and found not in known[1:]

@@ -8,12 +8,17 @@ held, so that neither the gateway nor another rotation seals a secret in between
 Where several gateways share the database, each has a key file of its own.  `prepare` adds the new key to one of them,
 and a person copies that file to the others.  The gateways go on sealing under the old key until all that live have the
 new one (`SecretBox.limit_sealing`); `find_unready` tells which of them hold up the rotation.
+
+Before that, the old keys are kept in a file beside the key file that has the date in its name: backups from before the
+rotation are restored with them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, LargeBinary, select, update
@@ -30,6 +35,9 @@ SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
     for column in table.columns
     if isinstance(column.type, LargeBinary) and (column.comment or "").startswith("sealed")
 )
+
+# What the name of a file with old keys has behind the key file's.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +82,52 @@ def find_unready(connection: Connection, key: bytes) -> UnreadyGateways:
     )
 
 
-def rotate(database: Database, key_file: Path, key: bytes) -> int:
-    """Seal every secret under a new key and remove the old keys.
+def rotate(database: Database, key_file: Path, key: bytes, today: date) -> tuple[int, Path]:
+    """Seal every secret under a new key, and move the old keys to a file beside the key file.
 
     :param key: the new key; it may be in the key file already.
-    :returns: the number of secrets.
+    :param today: the date in the name of that file; of several rotations on a day, the file has all old keys.
+    :returns: the number of secrets, and the file with the old keys.
     :raises StoreError: when the database or the key file cannot be used, or a secret does not fit the key file; then
-        nothing has changed.
+        nothing has changed, except that the file with the old keys may be there.
     """
     with database.begin() as connection:
         unseal_all(connection, SecretBox(read_keys(key_file)))
-        write_keys(key_file, [key, *(old for old in read_keys(key_file) if old != key)])
-        count = _reseal(connection, SecretBox(read_keys(key_file)))
+        old_keys = [old for old in read_keys(key_file) if old != key]
+        kept = _keep_keys(key_file, old_keys, today)
+        write_keys(key_file, [key, *old_keys])
+        count = reseal_all(connection, SecretBox(read_keys(key_file)))
     with database.begin() as connection:
         first, *_ = read_keys(key_file)
         unseal_all(connection, SecretBox([first]))
         connection.execute(update(schema_version).values(key=fingerprint(first)))
         write_keys(key_file, [first])
-    return count
+    return count, kept
+
+
+def kept_key_files(key_file: Path) -> list[Path]:
+    """The files with the old keys of rotations, the latest first."""
+    beginning = f"{key_file.name}."
+    beside = key_file.parent.iterdir() if key_file.parent.is_dir() else ()
+    found = (path for path in beside if path.name.startswith(beginning))
+    return sorted((path for path in found if _DAY.fullmatch(path.name.removeprefix(beginning))), reverse=True)
+
+
+def open_with_kept_keys(key_file: Path) -> SecretBox:
+    """Open the key file to read what is sealed under its keys, or under old keys that are kept beside it.
+
+    :raises StoreError: when one of the files is missing, readable for others, or has no key.
+    """
+    files = [key_file, *kept_key_files(key_file)]
+    return SecretBox([key for file in files for key in read_keys(file)])
+
+
+def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
+    """Write old keys to the file of a day, before those that the file has."""
+    kept = key_file.with_name(f"{key_file.name}.{today.isoformat()}")
+    keys = [*old_keys, *(read_keys(kept) if kept.exists() else [])]
+    write_keys(kept, list(dict.fromkeys(keys)))
+    return kept
 
 
 def unseal_all(connection: Connection, secret_box: SecretBox) -> None:
@@ -104,7 +140,12 @@ def unseal_all(connection: Connection, secret_box: SecretBox) -> None:
             secret_box.unseal(sealed)
 
 
-def _reseal(connection: Connection, secret_box: SecretBox) -> int:
+def reseal_all(connection: Connection, secret_box: SecretBox) -> int:
+    """Seal every stored secret anew, under the first key.
+
+    :returns: the number of secrets.
+    :raises UnfitKey: when a secret was sealed under another key.
+    """
     count = 0
     for column in SEALED_COLUMNS:
         keys = list(column.table.primary_key)

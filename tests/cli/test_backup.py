@@ -97,19 +97,50 @@ def test_a_new_machine(gateway: Gateway) -> None:
     assert [account["account"] for account in gateway.json("accounts")] == [ALICE]
 
 
-def test_a_new_key(gateway: Gateway) -> None:
-    """What was sealed is there, under a key that was not there before."""
+def test_a_new_key(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was sealed is there, under a key that was not there before; the former one is beside it, with the date."""
     account_id = gateway.connect(ALICE)
     before = read_keys(gateway.state_dir / "ldapgw.key")
+    monkeypatch.setattr(backup, "now", lambda: THEN)
     said = gateway.run("rotate-key")
-    assert said.stdout.startswith("Encrypted 2 secrets with a new key in ")
+    kept = gateway.state_dir / "ldapgw.key.2026-01-31"
+    assert said.stdout == (
+        f"Encrypted 2 secrets with a new key in {gateway.state_dir / 'ldapgw.key'}. Keep a copy of it elsewhere.\n"
+        f"The old key is in {kept}. Delete that file after 2026-03-02, when the gateway has deleted its older copies "
+        "of the database, and when you no longer have backups from before this rotation.\n"
+    )
     assert acts(gateway) == ["key_rotated"]
+    assert (read_keys(kept), kept.stat().st_mode & 0o777) == (before, 0o600)
     after = read_keys(gateway.state_dir / "ldapgw.key")
     assert (len(after), after == before) == (1, False)
     with gateway.begin() as connection:
         held = accounts.read_tokens(connection, SecretBox(after), account_id)
     assert held is not None
     assert held.refresh_token == f"rt-{ALICE}"
+
+
+def test_a_backup_from_before_a_new_key(gateway: Gateway) -> None:
+    """It is restored with the old key that is beside the new one, and needs it no more; without it, a line says so."""
+    account_id = gateway.connect(ALICE)
+    monday = gateway.folder / "monday.db"
+    gateway.run("backup", str(monday))
+    gateway.run("rotate-key")
+    [kept] = gateway.state_dir.glob("ldapgw.key.*")
+    kept.rename(gateway.folder / kept.name)
+    assert gateway.refused("restore", str(monday), "--yes") == (
+        f"{monday}: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and "
+        "restore again\n"
+    )
+    (gateway.folder / kept.name).rename(kept)
+    assert gateway.run("restore", str(monday), "--yes").exit_code == 0
+    with gateway.begin() as connection:
+        held = accounts.read_tokens(connection, SecretBox(read_keys(gateway.state_dir / "ldapgw.key")), account_id)
+    assert held is not None
+    assert held.refresh_token == f"rt-{ALICE}"
+    kept.chmod(0o640)
+    assert gateway.refused("restore", str(monday), "--yes") == (
+        f"{kept}: other users can read the key file; run: chmod 600 {kept}\n"
+    )
 
 
 def test_where_nothing_is_there_nothing_is_made(gateway: Gateway, tree: Callable[[], dict[str, bytes]]) -> None:

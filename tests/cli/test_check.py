@@ -149,9 +149,15 @@ def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
     with gateway.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
+        assert found(gateway)["database state/ldapgw.db"] == (
+            "ok",
+            "is from a newer version, and this version can use it",
+        )
+        connection.exec_driver_sql("UPDATE schema_version SET readable_from = '9999'")
+        connection.commit()
         assert found(gateway, code=1)["database state/ldapgw.db"] == (
             "failed",
-            "was made by another version of ldapgw; install that version",
+            "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade",
         )
 
 

@@ -13,6 +13,7 @@ import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -330,7 +331,7 @@ class Books(RuleBasedStateMachine):
     @rule()
     def rotate_key(self) -> None:
         """Beside the running gateway."""
-        rotate(self.machine.commands, self._key_file, urlsafe_b64encode(self._random(32)))
+        rotate(self.machine.commands, self._key_file, urlsafe_b64encode(self._random(32)), date(2027, 1, 15))
 
     @rule()
     def make_backup(self) -> None:

@@ -175,7 +175,10 @@ def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.execute("UPDATE schema_version SET readable_from = '9999'")
     connection.close()
-    assert refused(site) == "FILE: was made by another version of ldapgw; install that version, nothing was changed"
+    assert refused(site) == (
+        "FILE: was made by a newer version of ldapgw; install that version, or restore a backup from before its "
+        "upgrade; nothing was changed"
+    )
 
 
 def test_a_backup_under_another_key_is_refused(site: Site) -> None:
@@ -183,7 +186,8 @@ def test_a_backup_under_another_key_is_refused(site: Site) -> None:
     back_up(site.path, site.backup)
     site.secret_box = SecretBox([Fernet.generate_key()])
     assert refused(site) == (
-        "FILE: was made under another key; add that as another line of the key file, restore, and run rotate-key"
+        "FILE: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and restore "
+        "again"
     )
 
 

@@ -135,8 +135,21 @@ def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch: pyte
     assert not path.exists()
 
 
-@pytest.mark.parametrize("revision", ["9999", "0009"], ids=["newer", "from before the first release"])
-def test_a_database_of_another_version_is_refused_and_not_touched(tmp_path: Path, revision: str) -> None:
+@pytest.mark.parametrize(
+    ("revision", "why"),
+    [
+        (
+            "9999",
+            "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade",
+        ),
+        (
+            "0009",
+            "was made by a version of ldapgw from before 0.1.0; start version 0.1.0 once, which upgrades it",
+        ),
+    ],
+    ids=["newer", "from before the first release"],
+)
+def test_a_database_of_another_version_is_refused_and_not_touched(tmp_path: Path, revision: str, why: str) -> None:
     """In one line; a downgrade loses nothing."""
     path = tmp_path / "ldapgw.db"
     opened(path).close()
@@ -146,8 +159,7 @@ def test_a_database_of_another_version_is_refused_and_not_touched(tmp_path: Path
     before = path.read_bytes()
     with pytest.raises(StoreError) as caught:
         opened(path)
-    told = f"{path}: was made by another version of ldapgw; install that version, nothing was changed"
-    assert caught.value.problems == (told,)
+    assert caught.value.problems == (f"{path}: {why}; nothing was changed",)
     assert path.read_bytes() == before
 
 

@@ -7,6 +7,7 @@ import copy
 import errno
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,15 @@ from ldapgw.store import accounts, gateways, sign_ins, tables
 from ldapgw.store.accounts import NewGrant, Tokens
 from ldapgw.store.database import Database
 from ldapgw.store.gateways import GatewayInfo
-from ldapgw.store.key_rotation import SEALED_COLUMNS, UnreadyGateways, find_unready, prepare, rotate
+from ldapgw.store.key_rotation import (
+    SEALED_COLUMNS,
+    UnreadyGateways,
+    find_unready,
+    kept_key_files,
+    open_with_kept_keys,
+    prepare,
+    rotate,
+)
 from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
 from tests.support.kill import Kill, Killed
@@ -27,6 +36,7 @@ from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_file
 
 NOW = 1_800_000_000.0
+TODAY = date(2027, 1, 15)
 FLOW = ConsentFlow("acme", "connect", "nonce", "verifier")
 SECRETS = 6
 
@@ -83,9 +93,10 @@ def test_every_secret_is_sealed_under_the_new_key_alone(site: Site) -> None:
     """Nothing fits the old one any more; a secret_box that was open before goes on."""
     [old] = read_keys(site.key_file)
     new = new_key()
-    assert rotate(site.database, site.key_file, new) == SECRETS
-    assert read_keys(site.key_file) == [new]
-    assert site.key_file.stat().st_mode & 0o777 == 0o600
+    kept = site.key_file.with_name("ldapgw.key.2027-01-15")
+    assert rotate(site.database, site.key_file, new, TODAY) == (SECRETS, kept)
+    assert (read_keys(site.key_file), read_keys(kept)) == ([new], [old])
+    assert {file.stat().st_mode & 0o777 for file in (site.key_file, kept)} == {0o600}
     site.is_whole()
     with site.database.begin() as connection:
         for column in SEALED_COLUMNS:
@@ -113,7 +124,7 @@ def test_a_secret_that_does_not_fit_stops_it(site: Site) -> None:
         connection.execute(tables.account.update().where(tables.account.c.id == site.ids[1]).values(access_token=stray))
     before = site.key_file.read_bytes()
     with pytest.raises(UnfitKey):
-        rotate(site.database, site.key_file, new_key())
+        rotate(site.database, site.key_file, new_key(), TODAY)
     assert site.key_file.read_bytes() == before
 
 
@@ -131,18 +142,35 @@ def test_a_killed_rotation_loses_nothing(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             kill.watch_files(patch)
             try:
-                rotate(site.database, site.key_file, new_key())
+                rotate(site.database, site.key_file, new_key(), TODAY)
             except Killed:
                 site.database.close()
         dead = kill.dead
         site.database = site.opened()
         assert site.held(site.secret_box), "the gateway that runs"
         site.is_whole()
-        rotate(site.database, site.key_file, new_key())
+        rotate(site.database, site.key_file, new_key(), TODAY)
         assert len(read_keys(site.key_file)) == 1
+        assert read_keys(first.key_file)[0] in read_keys(site.key_file.with_name("ldapgw.key.2027-01-15"))
         site.is_whole()
         site.database.close()
     assert step > 40
+
+
+def test_old_keys_are_kept_by_the_day(site: Site) -> None:
+    """Two rotations of a day have one file, the latest key first; what has no date in its name is not read."""
+    keys = read_keys(site.key_file)
+    for day in (TODAY, TODAY, date(2027, 1, 16)):
+        rotate(site.database, site.key_file, new_key(), day)
+        keys[:0] = read_keys(site.key_file)
+    site.key_file.with_name("ldapgw.key.old").write_text("x")
+    latest, earlier = kept_key_files(site.key_file)
+    assert (latest.name, earlier.name) == ("ldapgw.key.2027-01-16", "ldapgw.key.2027-01-15")
+    assert (read_keys(latest), read_keys(earlier)) == ([keys[1]], keys[2:])
+    sealed = [SecretBox([key]).seal("x") for key in keys]
+    secret_box = open_with_kept_keys(site.key_file)
+    assert [secret_box.unseal(one) for one in sealed] == ["x"] * 4
+    assert SecretBox([keys[0]]).unseal(secret_box.seal("y")) == "y"
 
 
 def test_rotations_at_the_same_time_lose_nothing(site: Site) -> None:
@@ -154,10 +182,10 @@ def test_rotations_at_the_same_time_lose_nothing(site: Site) -> None:
     def cut_in(connection: object, *_: object) -> None:
         begun.append(connection)
         if len(begun) == 2:
-            rotate(other, site.key_file, second)
+            rotate(other, site.key_file, second, TODAY)
 
     event.listen(site.database.engine, "checkout", cut_in)
-    rotate(site.database, site.key_file, new_key())
+    rotate(site.database, site.key_file, new_key(), TODAY)
     assert len(begun) == 2
     assert read_keys(site.key_file) == [second]
     site.is_whole()
@@ -172,8 +200,10 @@ def test_a_key_file_that_cannot_be_written(site: Site, monkeypatch: pytest.Monke
 
     before = site.key_file.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"ldapgw\.key: the key file cannot be written: No space left on device"):
-        rotate(site.database, site.key_file, new_key())
+    with pytest.raises(
+        StoreError, match=r"ldapgw\.key\.2027-01-15: the key file cannot be written: No space left on device"
+    ):
+        rotate(site.database, site.key_file, new_key(), TODAY)
     assert site.key_file.read_bytes() == before
     assert not list(site.key_file.parent.glob("*.new"))
     site.is_whole()
@@ -185,14 +215,15 @@ def test_a_new_key_is_prepared_once(site: Site) -> None:
     new = prepare(site.database, site.key_file)
     assert prepare(site.database, site.key_file) == new
     assert read_keys(site.key_file) == [new, old]
-    assert rotate(site.database, site.key_file, new) == SECRETS
+    kept = site.key_file.with_name(f"{site.key_file.name}.{TODAY}")
+    assert rotate(site.database, site.key_file, new, TODAY) == (SECRETS, kept)
     assert read_keys(site.key_file) == [new]
     site.is_whole()
     # As on another machine, whose file was copied in between.
     write_keys(site.key_file, [new, old])
     newest = prepare(site.database, site.key_file)
     assert read_keys(site.key_file) == [newest, new, old]
-    rotate(site.database, site.key_file, newest)
+    rotate(site.database, site.key_file, newest, TODAY)
     assert read_keys(site.key_file) == [newest]
     site.is_whole()
 

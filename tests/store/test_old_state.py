@@ -5,28 +5,21 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
 
 from ldapgw import __version__
 from ldapgw.ber import tlv
-from ldapgw.server.config import load
-from ldapgw.server.gateway import makeService
 from ldapgw.store import accounts, tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
-from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
 from tests.support.checkout import ROOT
+from tests.support.stage.started import started
 
 OLD = ROOT / "tests" / "data" / "state-0.1"
 # A minute after that gateway's end, in 2026: Bob is still signed in.
@@ -47,31 +40,6 @@ def state(tmp_path: Path) -> Path:
     return state
 
 
-@contextmanager
-def started(state: Path) -> Iterator[Callable[..., bytes]]:
-    """A gateway that has looked at its database once after its start; called with a port and octets, it answers."""
-    reactor = MemoryReactorClock()
-    reactor.advance(NOW)
-    gateway = makeService(load(str(state.with_name("ldapgw.toml"))), reactor, reactor)
-    gateway.privilegedStartService()
-    [watcher] = [part for part in gateway.services if isinstance(part, ChangeWatcher)]
-    watcher.startService()
-    reactor.advance(1)
-    factories = {port: factory for port, factory, *_ in reactor.tcpServers}
-
-    def ask(port: int, *requests: bytes) -> bytes:
-        protocol, transport = factories[port].buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)), StringTransport()
-        protocol.makeConnection(transport)
-        for octets in requests:
-            protocol.dataReceived(octets)
-            reactor.advance(0)
-        protocol.connectionLost(Failure(ConnectionDone()))
-        return transport.value()
-
-    yield ask
-    gateway.stopService()
-
-
 def images(state: Path) -> dict[str, int]:
     return {file.name: file.stat().st_ino for file in (state / "images").iterdir()}
 
@@ -86,7 +54,7 @@ def test_phones_and_people_notice_nothing(state: Path) -> None:
     searches = [
         pdu.search("dc=acme,dc=example", 2, tlv(0x87, name), (kind,)) for name, kind in ((b"sn", "cn"), (b"ou", "ou"))
     ]
-    with started(state) as ask:
+    with started(state, NOW) as ask:
         requests = [pdu.message(at, one) for at, one in enumerate((BIND, *searches), start=1)]
         answers = pdu.responses(ask(3389, *requests))
         page = ask(8080, f"GET /acme/ HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nCookie: {COOKIE}\r\n\r\n".encode())
@@ -107,9 +75,9 @@ def test_phones_and_people_notice_nothing(state: Path) -> None:
 def test_books_are_built_once_more_in_silence(state: Path, caplog_twisted: list[str]) -> None:
     """Those that lie there were made by other code, which is no news; the next start reads what this one wrote."""
     before = images(state)
-    with started(state):
+    with started(state, NOW):
         first = images(state)
-    with started(state):
+    with started(state, NOW):
         second = images(state)
     assert before.items().isdisjoint(first.items())
     assert first == second == dict.fromkeys(("1.image", "1-directory.image")) | first
@@ -135,7 +103,7 @@ def test_the_database_is_upgraded_once(state: Path) -> None:
     """A copy of use to the version that made it is kept beside it."""
     assert revision(state) == [(REVISION,)]
     for _ in range(2):
-        with started(state):
+        with started(state, NOW):
             assert revision(state) == [(revisions()[0],)]
     assert [copy.name for copy in state.glob("*.before-upgrade*")] == [f"ldapgw.db.before-upgrade-from-{REVISION}"]
 
@@ -149,7 +117,7 @@ def test_stored_contacts_are_counted(state: Path) -> None:
         query = "SELECT count(*), sum(numbers) FROM contact WHERE account_id = 1 AND content IS NOT NULL"
         contacts, numbers = connection.execute(query).fetchone()
     assert contacts == len(uids) - 2 > 0
-    with started(state), closing(sqlite3.connect(state / "ldapgw.db")) as connection:
+    with started(state, NOW), closing(sqlite3.connect(state / "ldapgw.db")) as connection:
         counters = connection.execute("SELECT contacts, numbers, skipped FROM account WHERE id = 1").fetchone()
     assert counters == (contacts, numbers, '{"empty": 2, "unreadable_number": 2}')
 

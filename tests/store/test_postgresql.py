@@ -170,7 +170,8 @@ def test_a_newer_version_is_used_if_it_lets_us(readable_from: str) -> None:
         with pytest.raises(StoreError) as told:
             database.open()
         assert told.value.problems == (
-            f"{database.name}: was made by another version of ldapgw; install that version, nothing was changed",
+            f"{database.name}: was made by a newer version of ldapgw; install that version, or restore a backup from "
+            "before its upgrade; nothing was changed",
         )
 
 
