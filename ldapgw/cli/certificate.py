@@ -10,13 +10,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ldapgw.cli.check_result import CheckResult, CheckStatus
+from ldapgw.cli.secret_files import readable_for_others
 from ldapgw.server.config import Tls
 from ldapgw.server.tls import WARN_DAYS, PrivateKey, ValidityPeriod, read_certificates, read_private_key
 
 
-def check_certificate(tls: Tls, host: str, now: float) -> Iterator[CheckResult]:
+def check_certificate(tls: Tls, state_dir: Path, host: str, now: float) -> Iterator[CheckResult]:
     """Check the certificate, its expiry and names, the private key, and the authority for phones' certificates.
 
+    :param state_dir: belongs to the user who may read the private key.
     :param host: the host name that phones connect to.
     :param now: seconds since the epoch.
     """
@@ -42,7 +44,9 @@ def check_certificate(tls: Tls, host: str, now: float) -> Iterator[CheckResult]:
         yield _lifetime(tls.certificate, chain, now)
         yield from _names(tls.certificate, chain[0], host)
     if key is not None:
-        yield _check_key_permissions(tls.private_key)
+        problem = readable_for_others(Path(tls.private_key), state_dir)
+        status = CheckStatus.WARNING if problem else CheckStatus.OK
+        yield CheckResult(status, tls.private_key, problem or "readable")
     if chain and key is not None:
         encoding = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         if chain[0].public_key().public_bytes(*encoding) != key.public_key().public_bytes(*encoding):
@@ -113,9 +117,3 @@ def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[Chec
     if host.lower() not in known and "*." + host.lower().partition(".")[2] not in known:
         message = f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
         yield CheckResult(CheckStatus.WARNING, file, message)
-
-
-def _check_key_permissions(file: str) -> CheckResult:
-    if Path(file).stat().st_mode & 0o007:
-        return CheckResult(CheckStatus.WARNING, file, f"everybody can read the private key; run: chmod o= {file}")
-    return CheckResult(CheckStatus.OK, file, "readable")

@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
@@ -20,6 +15,8 @@ from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json, print_line
+from ldapgw.cli.ports import check_ports
+from ldapgw.cli.secret_files import check_secret_files
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN
@@ -27,9 +24,9 @@ from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
-from ldapgw.server.config import Config, Tenant, read_settings
+from ldapgw.server.config import Config, Tenant
 from ldapgw.server.config.forms import is_loopback_url
-from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints, listening_socket
+from ldapgw.server.listener import ListenAddress
 from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import lock_holder_pid
 
@@ -84,12 +81,14 @@ def _results(site: Site) -> Iterator[CheckResult]:
     gateway = lock_holder_pid(site.state_dir)
     if not is_compiled():
         yield CheckResult(CheckStatus.WARNING, "installation", NOT_COMPILED)
-    yield from _configuration(site)
+    yield from check_secret_files(site)
     if gateway is not None:
         yield CheckResult(CheckStatus.OK, "gateway", f"is running (process {gateway})")
     yield from state_dir.check_state_dir(site)
     if config.tls:
-        yield from certificate.check_certificate(config.tls, urlsplit(config.web.public_url).hostname or "", now())
+        yield from certificate.check_certificate(
+            config.tls, site.state_dir, urlsplit(config.web.public_url).hostname or "", now()
+        )
     for result in _settings(site, gateway):
         yield replace(result, is_setting=True)
 
@@ -98,7 +97,7 @@ def _settings(site: Site, gateway: int | None) -> Iterator[CheckResult]:
     config = site.config
     yield from _inspection(config)
     yield from _redirect_uri(config)
-    yield from _ports(config, gateway)
+    yield from check_ports(config, gateway)
     yield from _encryption(config)
     yield from _metrics(config)
     yield from _calls(site)
@@ -118,25 +117,7 @@ def _online(site: Site) -> list[CheckResult]:
     clients: dict[str, Client] = {
         tenant.name: known[tenant.name] for tenant in site.config.tenant if tenant.name in known
     }
-    return run_in_reactor(lambda reactor: check_online(site.config, google, clients, reactor))
-
-
-def _configuration(site: Site) -> Iterator[CheckResult]:
-    file, config, settings = Path(site.file), site.config, read_settings(os.environ)
-    if file.exists():
-        elsewhere = {setting.path[1] for setting in settings if setting.path[2:] == ("client_secret",)}
-        has_secret = any(
-            tenant.client_secret and not tenant.client_secret_file and tenant.name.replace("-", "_") not in elsewhere
-            for tenant in config.tenant
-        )
-        if has_secret and file.stat().st_mode & 0o007:
-            message = f"has a client_secret, and everybody can read it; run: chmod 640 {file}"
-            yield CheckResult(CheckStatus.WARNING, f"configuration {file}", message)
-        else:
-            yield CheckResult(CheckStatus.OK, f"configuration {file}")
-    if settings:
-        names = ", ".join(setting.name for setting in settings)
-        yield CheckResult(CheckStatus.OK, "environment", f"sets {names}")
+    return run_in_reactor(lambda reactor: check_online(site.config, google, clients, reactor, now))
 
 
 def _inspection(config: Config) -> Iterator[CheckResult]:
@@ -207,42 +188,6 @@ def _calls(site: Site) -> Iterator[CheckResult]:
         else:
             fitting = f'{message}; set sync.interval = "{estimate.fitting_interval}m" or longer'
             yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting)
-
-
-def _ports(config: Config, gateway: int | None) -> Iterator[CheckResult]:
-    """Check whether the ports are free by listening on all of them at the same time, which also finds two on one port.
-
-    :param gateway: the process id of the running gateway, which may hold the ports; None: no gateway runs.
-    """
-    ipv6_only = ipv6_only_endpoints(config)
-    with ExitStack() as sockets:
-        for setting, endpoint in configured_endpoints(config):
-            item = f'{setting} "{endpoint}"'
-            listening = ListenAddress.parse(endpoint)
-            if listening is None:
-                yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
-                continue
-            try:
-                sockets.enter_context(listening_socket(listening, ipv6_only=endpoint in ipv6_only))
-            except OSError as error:
-                yield _port_problem(item, listening, error, gateway)
-            else:
-                yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
-
-
-def _port_problem(item: str, listening: ListenAddress, error: OSError, gateway: int | None) -> CheckResult:
-    if error.errno == errno.EADDRINUSE:
-        if gateway is not None:
-            return CheckResult(
-                CheckStatus.OK, item, f"{listening} is in use, by the running gateway (process {gateway})"
-            )
-        return CheckResult(CheckStatus.FAILED, item, f"{listening} is in use by another program")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        message = f"{listening} needs the capability CAP_NET_BIND_SERVICE (see etc/ldapgw.service)"
-        return CheckResult(CheckStatus.FAILED, item, message)
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is not an address of this machine")
-    return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")
 
 
 def _encryption(config: Config) -> Iterator[CheckResult]:

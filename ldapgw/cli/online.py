@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check --online`` that reaches Google on the configured way and tries the tenants' OAuth clients."""
+"""The part of ``check --online`` that reaches Google on the configured way and tries the tenants' OAuth clients.
+
+An answer of Google has the date, which shows whether this machine's clock is right.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,26 +36,44 @@ _KEYS_INSPECTED = (
 )
 
 
+# Seconds that this machine's clock may differ from Google's: Google's dates have whole seconds, and an answer may take
+# some more; and tokens that Google has just signed, or that have just expired, must not seem otherwise.
+_CLOCK_WARNING, _CLOCK_FAILURE = 60, 300
+
+
 async def check_online(
-    config: Config, google: GoogleClients, clients: Mapping[str, Client], reactor: Any
+    config: Config,
+    google: GoogleClients,
+    clients: Mapping[str, Client],
+    reactor: Any,
+    now: Callable[[], float],
 ) -> list[CheckResult]:
-    """Reach each host of Google that the gateway calls, then try the tenants' clients.
+    """Reach each host of Google that the gateway calls, compare the clocks, and try the tenants' clients.
 
     :param clients: the OAuth clients by tenant.
+    :param now: seconds since the epoch by this machine's clock.
     """
+    differences: list[float] = []
     http = GoogleHttpClient(google.http, reactor)
     called = (config.google.token_endpoint, config.google.revocation_endpoint, config.google.people_api)
     # One call for each host, by its first URL.
     urls = {urlsplit(url).netloc: url for url in reversed(called)}
-    steps = [_reach(http, host, url) for host, url in reversed(urls.items())]
+    steps = [_reach(http, host, url, now, differences) for host, url in reversed(urls.items())]
     if google.keys is not None:
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
-    return list(await gatherResults([Deferred.fromCoroutine(step) for step in steps]))
+    results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
+    # Whoever may have altered one of the answers, the one that agrees with this machine's clock is right.
+    return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
 
 
-async def _reach(http: GoogleHttpClient, host: str, url: str) -> CheckResult:
-    """Get an answer of a host; any will do that is no error of the host's own."""
+async def _reach(
+    http: GoogleHttpClient, host: str, url: str, now: Callable[[], float], differences: list[float]
+) -> CheckResult:
+    """Get an answer of a host; any will do that is no error of the host's own.
+
+    :param differences: gets the seconds by which this machine's clock is ahead of the host's.
+    """
     item = f"online {host}"
     try:
         answer = await http.get_public(url)
@@ -60,10 +81,29 @@ async def _reach(http: GoogleHttpClient, host: str, url: str) -> CheckResult:
         return _failure(item, error, _REMEDIES[error.step])
     except GoogleError as error:
         return _failure(item, error, "the answer is not from Google: check what is between the gateway and Google")
+    if answer.date is not None:
+        differences.append(now() - answer.date)
     if answer.status >= 500:
         message = f"answers with HTTP {answer.status}: try again later, and check the proxy if the error lasts"
         return CheckResult(CheckStatus.FAILED, item, message)
     return CheckResult(CheckStatus.OK, item, "answers")
+
+
+def _compare_clocks(difference: float) -> CheckResult:
+    """:param difference: seconds by which this machine's clock is ahead of Google's."""
+    seconds = abs(difference)
+    if seconds <= _CLOCK_WARNING:
+        return CheckResult(CheckStatus.OK, "online clock", "agrees with Google's")
+    size = f"{seconds:.0f} seconds" if seconds < 2 * 60 else f"{seconds / 60:.0f} minutes"
+    found = f"is {size} {'ahead of' if difference > 0 else 'behind'} Google's"
+    if seconds <= _CLOCK_FAILURE:
+        message = f"{found}; synchronize it, such as with timedatectl set-ntp true, before sign-ins fail"
+        return CheckResult(CheckStatus.WARNING, "online clock", message)
+    message = (
+        f"{found}, so tokens and certificates seem expired or not yet valid, and nobody can connect or sign in; "
+        "synchronize it, such as with timedatectl set-ntp true"
+    )
+    return CheckResult(CheckStatus.FAILED, "online clock", message)
 
 
 async def _fetch_keys(keys: PublishedKeys, host: str) -> CheckResult:

@@ -17,7 +17,15 @@ from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
 from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.key_rotation import kept_key_files
+from ldapgw.store.secrets import SecretBox, read_keys
+from ldapgw.store.sqlite import LOG_LIMIT
+
+# Octets on the disk of the state directory: an upgrade keeps a copy of the database beside it, and the log and the
+# cached books of some 100,000 contacts need as much.
+MIN_FREE = 200_000_000
+# A gateway has some dozens of files, and a cached book for each account.
+MIN_INODES = 1000
 
 
 def check_state_dir(site: Site) -> Iterator[CheckResult]:
@@ -35,6 +43,57 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
         result, sealed = _database(file)
         yield result
     yield _key(site.key_file, sealed)
+    yield from map(_kept_key, kept_key_files(site.key_file))
+    yield from _disks(site)
+
+
+def _kept_key(file: Path) -> CheckResult:
+    item = f"old key {file}"
+    try:
+        read_keys(file)
+    except StoreError as error:
+        return CheckResult(CheckStatus.FAILED, item, error.problems[0].removeprefix(f"{file}: "))
+    day = file.suffix.removeprefix(".")
+    message = f"is for backups from before {day}; delete the file when you no longer have any"
+    return CheckResult(CheckStatus.OK, item, message)
+
+
+def _disks(site: Site) -> Iterator[CheckResult]:
+    """Check the room on the file systems of the state directory and of a database file elsewhere."""
+    file = site.database_file
+    size = sum(_size(file.with_name(file.name + ending)) for ending in ("", "-wal")) if file else 0
+    seen = set()
+    for folder in (site.state_dir, *((file.parent,) if file else ())):
+        nearest = next(path for path in (folder, *folder.absolute().parents) if not is_missing(path))
+        try:
+            device, room = nearest.stat().st_dev, os.statvfs(nearest)
+        except OSError as error:
+            yield CheckResult(CheckStatus.FAILED, f"disk of {folder}", f"cannot be examined: {error.strerror}")
+            continue
+        if device not in seen:
+            seen.add(device)
+            yield _disk(f"disk of {folder}", room, max(MIN_FREE, 2 * size))
+
+
+def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
+    """:param needed: octets."""
+    free = room.f_bavail * room.f_frsize
+    # Some file systems, such as btrfs, have no fixed number of inodes.
+    has_few_inodes = room.f_files > 0 and room.f_favail < MIN_INODES
+    found = f"{free / 1e6:.0f} MB{f' and {room.f_favail} inodes' if has_few_inodes else ''} free"
+    if free < LOG_LIMIT or (has_few_inodes and not room.f_favail):
+        return CheckResult(CheckStatus.FAILED, item, f"is full, the gateway cannot store anything: {found}; make room")
+    if free < needed or has_few_inodes:
+        message = f"{found}; make room: an upgrade may need {needed / 1e6:.0f} MB and {MIN_INODES} inodes"
+        return CheckResult(CheckStatus.WARNING, item, message)
+    return CheckResult(CheckStatus.OK, item, found)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def has_entered_client(site: Site, tenant: str) -> bool:

@@ -102,6 +102,8 @@ class GoogleResponse:
     :ivar retry_after: seconds to wait according to the header ``Retry-After``; None without a readable header.
     :ivar max_age: seconds for which it may be kept according to the header ``Cache-Control``; zero without any.
     :ivar media_type: of the header ``Content-Type``, in lower case and without parameters; empty without any.
+    :ivar date: when the answer was made by the server's clock, in seconds since the epoch; None if the answer does not
+        say so, or comes out of a cache.
     """
 
     status: int
@@ -109,6 +111,7 @@ class GoogleResponse:
     retry_after: float | None = None
     max_age: float = field(default=0.0, repr=False)
     media_type: str = field(default="", repr=False)
+    date: float | None = field(default=None, repr=False, compare=False)
 
     @property
     def error(self) -> GoogleError | None:
@@ -219,7 +222,8 @@ class GoogleHttpClient:
             raise NetworkFailure(_network_detail(error), step=_failed_step(error)) from error
         retry_after = _retry_after(response.headers, self._clock.seconds())
         media_type = response.headers.getRawHeaders("Content-Type", [""])[0].partition(";")[0].strip().lower()
-        return GoogleResponse(response.code, body, retry_after, _max_age(response.headers), media_type)
+        max_age, date = _max_age(response.headers), _date(response.headers)
+        return GoogleResponse(response.code, body, retry_after, max_age, media_type, date)
 
 
 async def _read_body(response: IResponse, limit: int) -> bytes:
@@ -333,12 +337,24 @@ def _retry_after(headers: Headers, now: float) -> float | None:
     value = headers.getRawHeaders("Retry-After", [""])[0].strip()[:64]
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value), LONGEST_WAIT)
+    date = _timestamp(value)
+    return None if date is None else min(max(date - now, 0.0), LONGEST_WAIT)
+
+
+def _date(headers: Headers) -> float | None:
+    """Return when a response was made (RFC 9110 6.6.1); None if it does not say, or is from a cache (RFC 9111 5.1)."""
+    if headers.hasHeader("Age"):
+        return None
+    return _timestamp(headers.getRawHeaders("Date", [""])[0].strip()[:64])
+
+
+def _timestamp(date: str) -> float | None:
+    """Return the seconds since the epoch of a date (RFC 9110 5.6.7); None for an unreadable date."""
     try:
-        date = email.utils.parsedate_to_datetime(value)
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+        parsed = email.utils.parsedate_to_datetime(date)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def _max_age(headers: Headers) -> float:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import socket
-from collections.abc import Iterator
+import os
+import pwd
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,12 +24,12 @@ from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import check, state_dir
 from ldapgw.contact import Sharing
-from ldapgw.server.listener import ListenAddress
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import contacts, tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
 from tests.support.certificates import issue
+from tests.support.disk import small_disk
 from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 
 HOST = "phonebook.example.com"
@@ -90,12 +90,13 @@ def test_before_the_first_start(gateway: Gateway, tree) -> None:
     before = tree()
     result = gateway.run("check")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.replace(str(gateway.folder), "…").splitlines() == [
+    assert re.sub(r"\d+ MB", "# MB", result.stdout.replace(str(gateway.folder), "…")).splitlines() == [
         f"! installation: {check.NOT_COMPILED}",
         "✓ configuration …/ldapgw.toml",
         "✓ state_dir …/state: will be created",
         "✓ database …/state/ldapgw.db: will be created",
         "✓ key file …/state/ldapgw.key: will be created",
+        "✓ disk of …/state: # MB free",
         '✓ ldap.listen "tcp:0:interface=127.0.0.1": port 0 of 127.0.0.1 is free',
         '✓ web.listen "tcp:0:interface=127.0.0.1": port 0 of 127.0.0.1 is free',
         "✓ tenant acme: dc=acme,dc=example, page https://phonebook.example.com/acme/",
@@ -146,19 +147,18 @@ def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
 def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
     """What the gateway has just written is seen."""
     gateway.connect("alice@acme.example")
-    with gateway.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
-        assert found(gateway)["database state/ldapgw.db"] == (
-            "ok",
-            "is from a newer version, and this version can use it",
-        )
-        connection.exec_driver_sql("UPDATE schema_version SET readable_from = '9999'")
-        connection.commit()
-        assert found(gateway, code=1)["database state/ldapgw.db"] == (
-            "failed",
-            "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade",
-        )
+    too_new = "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade"
+    for statement, told in (
+        (
+            "UPDATE alembic_version SET version_num = '9999'",
+            ("ok", "is from a newer version, and this version can use it"),
+        ),
+        ("UPDATE schema_version SET readable_from = '9999'", ("failed", too_new)),
+    ):
+        with gateway.begin() as connection:
+            connection.exec_driver_sql(statement)
+            connection.commit()
+            assert found(gateway, code=told[0] == "failed")["database state/ldapgw.db"] == told
 
 
 def other_key(gateway: Gateway) -> None:
@@ -267,7 +267,7 @@ def test_a_key_that_everybody_may_read(gateway: Gateway, key: ec.EllipticCurvePr
     """A warning: it works, but should not stay."""
     write_pair(gateway, key)
     (gateway.folder / "key.pem").chmod(0o644)
-    assert found(gateway)["key.pem"] == ("warning", "everybody can read the private key; run: chmod o= key.pem")
+    assert found(gateway)["key.pem"] == ("warning", "everybody can read it; run: chmod o= key.pem")
 
 
 @pytest.mark.parametrize(
@@ -327,60 +327,6 @@ def test_a_proxy_that_inspects(gateway: Gateway) -> None:
         "whoever holds the key of this authority can read Google's tokens and contacts; people can connect only if the "
         "proxy does not inspect www.googleapis.com (check --online tries it)",
     )
-
-
-@pytest.fixture
-def taken() -> Iterator[int]:
-    """A port that another program listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-def test_a_port_in_use(gateway: Gateway, taken: int) -> None:
-    """It fails, unless it is our own running gateway that has it."""
-    gateway.write(HEAD.replace("tcp:0:", f"tcp:{taken}:", 1) + ACME)
-    item = f'ldap.listen "tcp:{taken}:interface=127.0.0.1"'
-    assert found(gateway, code=1)[item] == ("failed", f"port {taken} of 127.0.0.1 is in use by another program")
-    with gateway.running():
-        items = found(gateway)
-    assert items[item][0] == "ok"
-    assert "by the running gateway (process " in items[item][1]
-    assert items["gateway"][1].startswith("is running (process ")
-
-
-def test_two_of_ours_on_one_port(gateway: Gateway, taken: int) -> None:
-    """They are written differently, so the configuration alone does not show it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free = server.getsockname()[1]
-    listen = f'["tcp:{free}:interface=127.0.0.1", "tcp:port={free}:interface=127.0.0.1"]'
-    gateway.write(HEAD.replace('["tcp:0:interface=127.0.0.1"]', listen, 1) + ACME)
-    states = {item: state for item, (state, _) in found(gateway, code=1).items() if item.startswith("ldap")}
-    assert list(states.values()) == ["ok", "failed"]
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "state", "message"),
-    [
-        ("tcp:0:interface=192.0.2.1", "failed", "192.0.2.1 is not an address of this machine"),
-        ("tcp:0:interface=no such host", "failed", "no such host is not an address of this machine"),
-        (r"tcp6:0:interface=\\:\\:1", "ok", "port 0 of ::1 is free"),
-        ("unix:/run/ldapgw.sock", "ok", "not tried: not a TCP port"),
-    ],
-    ids=["other machine", "no address", "ipv6", "unix"],
-)
-def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) -> None:
-    """Each is tried as Twisted would listen on it."""
-    gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
-    item = f'ldap.listen "{endpoint}"'.replace(r"\\", "\\")
-    assert found(gateway, code=state == "failed")[item] == (state, message)
-
-
-def test_a_port_that_needs_rights() -> None:
-    """What gives them is told; tests may run with all of them."""
-    listening = ListenAddress("", 389, ipv6=False)
-    finding = check._port_problem("ldap.listen", listening, PermissionError(errno.EACCES, "Permission denied"), None)
-    assert finding.status == "failed"
-    assert finding.message.startswith("port 389 needs the capability CAP_NET_BIND_SERVICE")
 
 
 def test_a_database_in_memory(gateway: Gateway) -> None:
@@ -491,12 +437,118 @@ def test_a_book_of_the_order_that_is_nobodys(gateway: Gateway) -> None:
     [(0o640, True, "ok"), (0o644, True, "warning"), (0o666, True, "warning"), (0o644, False, "ok")],
 )
 def test_a_configuration_that_everybody_may_read(gateway: Gateway, mode: int, secret: bool, state: str) -> None:
-    """A secret in it is none then; a file of its own is looked at by whoever made it."""
+    """A secret in it is none then."""
     inline = 'client_id = "client"\nclient_secret = "secret"\n'
     gateway.write((HEAD + ACME) if secret else (HEAD + ACME).replace(inline, ""))
     gateway.file.chmod(mode)
-    told = "has a client_secret, and everybody can read it; run: chmod 640 ldapgw.toml"
+    told = "has a client_secret, and everybody can read it; run: chmod o= ldapgw.toml"
     assert found(gateway)["configuration ldapgw.toml"] == (state, told if state == "warning" else "")
+
+
+def test_other_secrets_in_the_configuration(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The passwords of the database and of a proxy; those from the environment are none of the file."""
+    gateway.write(
+        'database = "postgresql://someone:secret@127.0.0.1:1/ldapgw"\n'
+        + HEAD
+        + '[google]\nproxy = "http://max:secret@127.0.0.1:1"\n'
+        + ACME.replace('client_id = "client"\nclient_secret = "secret"\n', "")
+    )
+    gateway.file.chmod(0o604)
+    item = "configuration ldapgw.toml"
+    assert found(gateway, code=1)[item] == (
+        "warning",
+        "has a password of the database and a password of a proxy, and everybody can read it; run: chmod o= "
+        "ldapgw.toml",
+    )
+    monkeypatch.setenv("LDAPGW__DATABASE", "postgresql://someone:secret@127.0.0.1:1/ldapgw")
+    monkeypatch.setenv("LDAPGW__GOOGLE__PROXY", "http://max:secret@127.0.0.1:1")
+    assert found(gateway, code=1)[item] == ("ok", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another group")
+def test_files_that_other_groups_may_read(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
+    """The configuration, the client's secret and the private key: the gateway's own groups may, and no others."""
+    write_pair(gateway, key)
+    client = gateway.folder / "client.json"
+    client.write_text('{"web": {"client_id": "client", "client_secret": "secret"}}')
+    inline = 'client_id = "client"\nclient_secret = "secret"\n'
+    gateway.write(HEAD + TLS + ACME.replace(inline, 'client_secret_file = "client.json"\n') + BETA)
+    files = (gateway.file, client, gateway.folder / "key.pem")
+    gateway.state_dir.mkdir(mode=0o700)
+    nobody = pwd.getpwnam("nobody")
+    os.chown(gateway.state_dir, nobody.pw_uid, nobody.pw_gid)
+    items = ("configuration ldapgw.toml", "secret client.json", "key.pem")
+    for group, told in ((nobody.pw_gid, "ok"), (0, "ok"), (54321, "warning")):
+        for file in files:
+            os.chown(file, 0, group)
+            file.chmod(0o640)
+        states = found(gateway)
+        assert {states.get(item, ("ok", ""))[0] for item in items} == {told}
+    assert [states[item][1] for item in items] == [
+        "has a client_secret, and the group 54321 can read it; run: chmod g= ldapgw.toml",
+        "the group 54321 can read it; run: chmod g= client.json",
+        "the group 54321 can read it; run: chmod g= key.pem",
+    ]
+    client.chmod(0o604)
+    assert found(gateway)["secret client.json"][1] == "everybody can read it; run: chmod o= client.json"
+
+
+def test_old_keys_are_named(gateway: Gateway) -> None:
+    """Until when each is needed; one that others can read fails."""
+    gateway.connect("alice@acme.example")
+    gateway.run("rotate-key")
+    [kept] = gateway.state_dir.glob("ldapgw.key.*")
+    day = kept.name.removeprefix("ldapgw.key.")
+    item = f"old key state/{kept.name}"
+    assert found(gateway)[item] == (
+        "ok",
+        f"is for backups from before {day}; delete the file when you no longer have any",
+    )
+    kept.chmod(0o640)
+    assert found(gateway, code=1)[item] == (
+        "failed",
+        f"other users can read the key file; run: chmod 600 state/{kept.name}",
+    )
+
+
+def test_a_disk_without_room(gateway: Gateway) -> None:
+    """A full disk fails; one with little room for the next upgrade is a warning."""
+    with small_disk(gateway.state_dir, 100_000):
+        item, told = "disk of state", "MB free; make room: an upgrade may need 200 MB and 1000 inodes"
+        state, message = found(gateway)[item]
+        assert (state, message.partition(" ")[2]) == ("warning", told)
+    gateway.state_dir.rmdir()
+    with small_disk(gateway.state_dir, 1000):
+        state, message = found(gateway, code=1)[item]
+        assert (state, message) == ("failed", "is full, the gateway cannot store anything: 1 MB free; make room")
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "database", "state", "message"),
+    [
+        (300_000_000, (5000, 2000), 0, "ok", "300 MB free"),
+        (300_000_000, (5000, 2000), 151_000_000, "warning", "300 MB free; make room: an upgrade may need 302 MB and"),
+        (
+            300_000_000,
+            (5000, 999),
+            0,
+            "warning",
+            "300 MB and 999 inodes free; make room: an upgrade may need 200 MB and",
+        ),
+        (300_000_000, (5000, 0), 0, "failed", "is full, the gateway cannot store anything: 300 MB and 0 inodes free"),
+        (300_000_000, (0, 0), 0, "ok", "300 MB free"),
+        (16_000_000, (5000, 2000), 0, "failed", "is full, the gateway cannot store anything: 16 MB free; make room"),
+    ],
+    ids=["room", "large database", "few inodes", "no inodes", "without inodes", "no room"],
+)
+def test_room_on_a_disk(free: int, inodes: tuple[int, int], database: int, state: str, message: str) -> None:
+    """An upgrade needs twice the database; a file system such as btrfs has no number of inodes."""
+    files, available = inodes
+    room = os.statvfs_result(
+        (4096, 1000, free // 1000, free // 1000, free // 1000, files, available, available, 0, 255)
+    )
+    result = state_dir._disk("disk", room, max(state_dir.MIN_FREE, 2 * database))
+    assert (result.status, result.message[: len(message)]) == (state, message)
 
 
 def test_tls_that_phones_need_not_use(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.utils import getProcessOutputAndValue
 
+from ldapgw.cli.online import check_online
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
+from ldapgw.server.config import load
+from ldapgw.server.google import GoogleClients
 from ldapgw.store import tenants
 from ldapgw.store.tenants import EnteredClient
 from tests.google.double import RudeServer
@@ -24,6 +28,7 @@ from tests.support.site.running import free_ports
 from tests.support.tinyproxy import proxy_with_password
 
 CLIENT = "online client of tenant acme"
+CLOCK, AGREES = "online clock", ("ok", "agrees with Google's")
 
 
 def configure(gateway: Gateway, url: str, *settings: str, secret: str = CLIENT_SECRET, own_client: bool = True) -> None:
@@ -61,7 +66,7 @@ async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
         host = google.plain.removeprefix("http://")
         assert await online(gateway) == (
             0,
-            {f"online {host}": ("ok", "answers"), CLIENT: ("ok", "Google knows it")},
+            {f"online {host}": ("ok", "answers"), CLIENT: ("ok", "Google knows it"), CLOCK: AGREES},
         )
     assert not gateway.state_dir.exists()
 
@@ -77,6 +82,38 @@ async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path:
             with gateway.begin() as connection:
                 tenants.enter_client(connection, gateway.secret_box, EnteredClient("acme", CLIENT_ID, secret, THEN))
             assert (await online(gateway))[1][CLIENT][0] == state
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "message"),
+    [
+        (30, "ok", "agrees with Google's"),
+        (
+            -100,
+            "warning",
+            "is 100 seconds behind Google's; synchronize it, such as with timedatectl set-ntp true, before",
+        ),
+        (420, "failed", "is 7 minutes ahead of Google's, so tokens and certificates seem expired or not yet valid"),
+        (None, None, ""),
+    ],
+    ids=["right", "behind", "ahead", "unknown"],
+)
+@pytest_twisted.ensureDeferred
+async def test_the_clock(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, ahead: float | None, state: str | None, message: str
+) -> None:
+    """It is compared with the date of Google's answers; the date of an answer from a cache says nothing."""
+    at = 1_800_000_000.0
+    date = f"Date: {formatdate(at, usegmt=True)}\r\n" + ("Age: 0\r\n" if ahead is None else "")
+    server = RudeServer(f"HTTP/1.1 404 Not Found\r\n{date}Content-Length: 0\r\n\r\n".encode(), hang_up=True)
+    port = await server.listen(reactor)
+    configure(gateway, f"http://127.0.0.1:{port.getHost().port}")
+    config = load(str(gateway.file))
+    google = GoogleClients(config.google, reactor, reactor)
+    results = await check_online(config, google, {}, reactor, lambda: at + (ahead or 0))
+    await port.stopListening()
+    told = [(one.status, one.message[: len(message)]) for one in results if one.item == CLOCK]
+    assert told == ([] if state is None else [(state, message)])
 
 
 @pytest_twisted.ensureDeferred

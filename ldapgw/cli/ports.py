@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""The part of ``check`` that examines the ports: whether they are free or, while the gateway runs, how it answers.
+
+The ports of a running gateway are used as a phone and a browser use them: a connection, TLS with a check of the
+certificate, a search for the root DSE, and ``GET /readyz``.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPException, HTTPResponse
+from urllib.parse import urlsplit
+
+from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
+from ldapgw.cli.check_result import CheckResult, CheckStatus
+from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.errors import ProtocolViolation
+from ldapgw.ldap.request_encoder import encode_search
+from ldapgw.server.config import Config
+from ldapgw.server.config.forms import Networks
+from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints, listening_socket
+
+# Seconds for each step; the gateway answers its own machine within milliseconds.
+PATIENCE = 5.0
+_MAX_OCTETS = 64 << 10
+_ROLES = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen": "web"}
+_VENDOR = b"ldapgw"
+_ROOT_DSE = encode_search(SearchRequest("", Scope.BASE_OBJECT, Present("objectClass"), attributes=("vendorName",)))
+_SEARCH_RESULT_ENTRY, _EXTENDED_RESPONSE = 0x64, 0x78
+# RFC 4511 4.14.1
+_START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
+# The source is the connection's own (PROXY protocol, 2.1).
+_PROXY_HEADER = b"PROXY UNKNOWN\r\n"
+
+
+class _WrongAnswer(Exception):
+    """What answers is not the gateway; the text says how it answers."""
+
+
+def check_ports(config: Config, gateway: int | None) -> Iterator[CheckResult]:
+    """Check all ports that the gateway's roles listen on.
+
+    :param gateway: the process id of the running gateway; None: no gateway runs.
+    """
+    endpoints = [pair for pair in configured_endpoints(config) if _ROLES[pair[0]] in config.roles]
+    if gateway is None:
+        yield from _free_ports(config, endpoints)
+        return
+    for setting, endpoint in endpoints:
+        item, listening = f'{setting} "{endpoint}"', ListenAddress.parse(endpoint)
+        if listening is None or not listening.port:
+            yield CheckResult(CheckStatus.OK, item, "not tried: no TCP port with a number")
+        else:
+            yield _try_port(config, setting, endpoint, listening, gateway)
+
+
+def _free_ports(config: Config, endpoints: list[tuple[str, str]]) -> Iterator[CheckResult]:
+    """Listen on all ports at the same time, which also finds two endpoints on one port."""
+    ipv6_only = ipv6_only_endpoints(config)
+    with ExitStack() as sockets:
+        for setting, endpoint in endpoints:
+            item = f'{setting} "{endpoint}"'
+            listening = ListenAddress.parse(endpoint)
+            if listening is None:
+                yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
+                continue
+            try:
+                sockets.enter_context(listening_socket(listening, ipv6_only=endpoint in ipv6_only))
+            except OSError as error:
+                yield _unavailable(item, listening, error)
+            else:
+                yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
+
+
+def _unavailable(item: str, listening: ListenAddress, error: OSError) -> CheckResult:
+    if error.errno == errno.EADDRINUSE:
+        message = (
+            f"{listening} is in use by another program, and no gateway runs on this state_dir; end that program, or "
+            "set another port"
+        )
+        return CheckResult(CheckStatus.FAILED, item, message)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        message = f"{listening} needs the capability CAP_NET_BIND_SERVICE (see etc/ldapgw.service)"
+        return CheckResult(CheckStatus.FAILED, item, message)
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is not an address of this machine")
+    return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")
+
+
+def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddress, gateway: int) -> CheckResult:
+    item = f'{setting} "{endpoint}"'
+    use = _use_page if setting == "web.listen" else _use_ldap
+    over_tls = setting == "ldap.listen_tls" or endpoint.startswith(("ssl:", "tls:"))
+    try:
+        try:
+            return use(config, item, listening, over_tls=over_tls)
+        except ssl.SSLCertVerificationError as error:
+            # Whether the rest works is tried without a check; nothing secret is sent.
+            result = use(config, item, listening, over_tls=over_tls, checks_certificate=False)
+            if result.status is not CheckStatus.OK:
+                return result
+            message = (
+                f"{listening} answers over TLS, but this machine does not trust the certificate "
+                f"({error.verify_message.rstrip('.')}); phones that check certificates need the authority's certificate"
+            )
+            return CheckResult(CheckStatus.WARNING, item, message)
+    except ConnectionRefusedError:
+        message = (
+            f"nothing listens on {listening}, although the gateway runs (process {gateway}): it is still starting, or "
+            "it was started with another configuration; look at its log, or restart it"
+        )
+        return CheckResult(CheckStatus.FAILED, item, message)
+    except TimeoutError:
+        message = f"{listening} does not answer within {PATIENCE:.0f} s; look at the gateway's log, and restart it"
+        return CheckResult(CheckStatus.FAILED, item, message)
+    except (_WrongAnswer, ProtocolViolation, OSError) as error:
+        reason = str(error) if isinstance(error, _WrongAnswer) else _reason(error)
+        message = f"{listening} does not answer as the gateway does ({reason}); look for another program on this port"
+        return CheckResult(CheckStatus.FAILED, item, message)
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)) or type(error).__name__
+
+
+def _use_ldap(
+    config: Config, item: str, listening: ListenAddress, *, over_tls: bool, checks_certificate: bool = True
+) -> CheckResult:
+    """Ask for the root DSE, over TLS where the gateway has a certificate.
+
+    :raises ssl.SSLCertVerificationError: when the certificate is not trusted, or is for another host.
+    :raises _WrongAnswer: when something other than the gateway answers.
+    """
+    with _connect(listening, config.ldap.proxy_protocol) as connection:
+        way = "over TLS"
+        if not over_tls and config.tls is None:
+            way = "without TLS"
+            return _ask_root_dse(connection, item, listening, way)
+        if not over_tls:
+            way = "with StartTLS"
+            connection.sendall(_START_TLS)
+            if _read_message(connection) != _EXTENDED_RESPONSE:
+                raise _WrongAnswer("StartTLS is refused")
+        try:
+            with _over_tls(connection, config, checks_certificate=checks_certificate) as secure:
+                return _ask_root_dse(secure, item, listening, f"{way}, with a trusted certificate")
+        except ssl.SSLCertVerificationError:
+            raise
+        except ssl.SSLError:
+            if config.tls is None or not config.tls.client_ca:
+                raise
+            # With TLS 1.3 the refusal comes behind the handshake.
+            message = f"{listening} answers {way}, and asks for a phone's certificate (tls.client_ca)"
+            return CheckResult(CheckStatus.OK, item, message)
+
+
+def _ask_root_dse(connection: socket.socket, item: str, listening: ListenAddress, way: str) -> CheckResult:
+    connection.sendall(_ROOT_DSE)
+    if _read_message(connection, _VENDOR) != _SEARCH_RESULT_ENTRY:
+        raise _WrongAnswer("no root DSE")
+    return CheckResult(CheckStatus.OK, item, f"{listening} answers {way}")
+
+
+def _use_page(
+    config: Config, item: str, listening: ListenAddress, *, over_tls: bool, checks_certificate: bool = True
+) -> CheckResult:
+    """Ask whether the gateway is ready.
+
+    :raises ssl.SSLCertVerificationError: when the certificate is not trusted, or is for another host.
+    :raises _WrongAnswer: when something other than the gateway answers.
+    """
+    with ExitStack() as connections:
+        connection: socket.socket = connections.enter_context(_connect(listening, config.web.proxy_protocol))
+        if over_tls:
+            connection = connections.enter_context(_over_tls(connection, config, checks_certificate=checks_certificate))
+        connection.sendall(f"GET /readyz HTTP/1.0\r\nHost: {urlsplit(config.web.public_url).netloc}\r\n\r\n".encode())
+        response = HTTPResponse(connection)
+        try:
+            response.begin()
+        except HTTPException:
+            raise _WrongAnswer("not HTTP") from None
+        status, text = response.status, response.read(_MAX_OCTETS).strip()
+    if (status, text) == (200, b"ready"):
+        return CheckResult(CheckStatus.OK, item, f"{listening} answers, and the gateway is ready")
+    if (status, text) == (200, b"degraded"):
+        message = f"{listening} answers, but the gateway cannot use its database; its log says why"
+        return CheckResult(CheckStatus.FAILED, item, message)
+    if (status, text) == (503, b"not ready"):
+        message = f"{listening} answers, but the gateway is not ready: it loads contacts, or its log says what is wrong"
+        return CheckResult(CheckStatus.WARNING, item, message)
+    raise _WrongAnswer(f"HTTP {status}")
+
+
+def _connect(listening: ListenAddress, proxies: Networks) -> socket.socket:
+    """Connect to a port of this machine; :raises OSError: when that fails."""
+    any_address = {"": "::1" if listening.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+    host = any_address.get(listening.interface, listening.interface)
+    connection = socket.create_connection((host, listening.port), PATIENCE)
+    if proxies.contains(connection.getsockname()[0].partition("%")[0]):
+        connection.sendall(_PROXY_HEADER)
+    return connection
+
+
+def _over_tls(connection: socket.socket, config: Config, *, checks_certificate: bool) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    if not checks_certificate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection, server_hostname=urlsplit(config.web.public_url).hostname)
+
+
+def _read_message(connection: socket.socket, text: bytes = b"") -> int:
+    """The tag of the operation in the next LDAP message.
+
+    :raises _WrongAnswer: when the message is none of LDAP, or a text is not in it.
+    """
+    received = b""
+    while len(received) < _MAX_OCTETS:
+        more = connection.recv(_MAX_OCTETS)
+        if not more:
+            raise _WrongAnswer("the connection is closed")
+        received += more
+        if received[0] != SEQUENCE:
+            raise _WrongAnswer("not LDAP")
+        try:
+            message = BerReader.over(received).enter(SEQUENCE, "message")
+        except ProtocolViolation:
+            continue  # the rest is still to come
+        message.integer("message id")
+        if text not in received:
+            raise _WrongAnswer("another LDAP server")
+        return message.peek()
+    raise _WrongAnswer("not LDAP")
