@@ -54,7 +54,7 @@ def _kept_key(file: Path) -> CheckResult:
     except StoreError as error:
         return CheckResult(CheckStatus.FAILED, item, error.problems[0].removeprefix(f"{file}: "))
     day = file.suffix.removeprefix(".")
-    message = f"is for backups from before {day}; delete the file when you no longer have any"
+    message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
     return CheckResult(CheckStatus.OK, item, message)
 
 

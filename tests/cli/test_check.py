@@ -502,7 +502,7 @@ def test_old_keys_are_named(gateway: Gateway) -> None:
     item = f"old key state/{kept.name}"
     assert found(gateway)[item] == (
         "ok",
-        f"is for backups from before {day}; delete the file when you no longer have any",
+        f"is for backups from before the rotation on {day}; delete the file when you no longer have any",
     )
     kept.chmod(0o640)
     assert found(gateway, code=1)[item] == (
