@@ -12,7 +12,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 # What a search passes, and what that calls.
-COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/metrics")
+COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters")
 # Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; classes of Twisted and zope;
 # and what runs once.
 NOT_COMPILED = {

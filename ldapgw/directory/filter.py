@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The search request and its filter as values in the terms of RFC 4511 4.5.1, a filter's text form, and its cost.
+"""The search request and its filter as values in the terms of RFC 4511 4.5.1, a filter's text form, kind and cost.
 
 A filter is a tree that is decoded first and evaluated later, so that it can be indexed, shown and explained.
 Assertion values are octets: their meaning depends on the attribute.
@@ -124,6 +124,45 @@ class SearchRequest:
     time_limit: int = 0
     types_only: bool = False
     attributes: tuple[str, ...] = ()
+
+
+class SearchKind(IntEnum):
+    """What a search asks for, by the form of its request; for statistics."""
+
+    NAME = 0  # a name, or any other text, with numbers besides or not
+    NUMBER = 1  # a telephone number, or a part of one, and no name
+    LIST = 2  # everybody, or everybody with some attribute
+    ENTRY = 3  # one entry by its DN, such as the root DSE
+    OTHER = 4  # a request that is wrong
+
+
+def search_kind(request: SearchRequest) -> SearchKind:
+    """The kind of a search."""
+    return SearchKind.ENTRY if request.scope is Scope.BASE_OBJECT else filter_kind(request.filter)
+
+
+def filter_kind(filter_: Filter) -> SearchKind:
+    """The kind of a search below a base; what a NOT or an order excludes is a part of a list, as is an object class."""
+    kinds = {
+        SearchKind.NUMBER if kind is not None and kind.comparison.family is Family.NUMBER else SearchKind.NAME
+        for term, kind in _positive_terms(filter_)
+        if kind is None or kind.name != "objectClass"
+    }
+    return min(kinds, default=SearchKind.LIST)
+
+
+def _positive_terms(filter_: Filter) -> Iterator[tuple[Filter, AttributeType | None]]:
+    """The terms that assert a value, and their attributes."""
+    match filter_:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from _positive_terms(term)
+        case Equality(attribute) | Approximate(attribute):
+            yield filter_, attribute_type(attribute)
+        case Substrings(attribute, initial, between, final) if initial or final or any(between):
+            yield filter_, attribute_type(attribute)
+        case Extensible(_, attribute):
+            yield filter_, attribute_type(attribute) if attribute is not None else None
 
 
 _OPERATORS = {Equality: "=", GreaterOrEqual: ">=", LessOrEqual: "<=", Approximate: "~="}

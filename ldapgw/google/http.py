@@ -12,9 +12,10 @@ from __future__ import annotations
 import email.utils
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from enum import StrEnum
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
@@ -95,6 +96,28 @@ _EXCERPT = 120
 _PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")
 
 
+class CallSource(StrEnum):
+    """What a call is about, for statistics: a source of contacts, or what else Google is asked for."""
+
+    CONTACTS = "contacts"
+    OTHER_CONTACTS = "other_contacts"
+    DIRECTORY = "directory"
+    LABELS = "labels"
+    PHOTOS = "photos"
+    TOKENS = "tokens"
+    REVOCATION = "revocation"
+    KEYS = "keys"
+
+
+# Called for each call that has ended: what it was about, the status of the answer (None: there was no whole answer),
+# and the seconds that it took.
+CallObserver = Callable[[CallSource, int | None, float], None]
+
+
+def ignore_call(_source: CallSource, _status: int | None, _seconds: float) -> None:
+    """A `CallObserver` that does nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class GoogleResponse:
     """A response of any status, with its body decompressed.
@@ -143,48 +166,63 @@ class GoogleHttpClient:
 
     :param http: sends the requests: a client of treq, or `treq.testing.StubTreq`.
     :param clock: the clock for deadlines and ``Retry-After`` dates.
+    :param observe: called for each call.
     """
 
-    def __init__(self, http: HTTPClient, clock: IReactorTime) -> None:
+    def __init__(self, http: HTTPClient, clock: IReactorTime, observe: CallObserver = ignore_call) -> None:
         self._http = http
         self._clock = clock
+        self._observe = observe
 
-    async def get(self, url: str, params: Sequence[tuple[str, str]], access_token: str) -> GoogleResponse:
+    async def get(
+        self,
+        url: str,
+        params: Sequence[tuple[str, str]],
+        access_token: str,
+        source: CallSource = CallSource.CONTACTS,
+    ) -> GoogleResponse:
         """GET with a bearer token (RFC 6750 2.1); return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
         headers = {"Authorization": f"Bearer {access_token}"}
-        return await self._call("GET", url, LARGEST_BODY, headers, params=list(params))
+        return await self._call(source, "GET", url, LARGEST_BODY, headers, params=list(params))
 
     async def get_public(self, url: str) -> GoogleResponse:
         """GET of a small document that everybody may read; return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
-        return await self._call("GET", url, LARGEST_TOKEN, {})
+        return await self._call(CallSource.KEYS, "GET", url, LARGEST_TOKEN, {})
 
     async def get_photo(self, url: str) -> GoogleResponse:
         """GET of a contact's photo, without a token; return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
-        return await self._call("GET", url, LARGEST_PHOTO, {"Accept": "image/jpeg, image/png, image/webp"})
+        accepted = {"Accept": "image/jpeg, image/png, image/webp"}
+        return await self._call(CallSource.PHOTOS, "GET", url, LARGEST_PHOTO, accepted)
 
-    async def post(self, url: str, form: str) -> GoogleResponse:
+    async def post(self, url: str, form: str, source: CallSource = CallSource.TOKENS) -> GoogleResponse:
         """POST an encoded form; return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return await self._call("POST", url, LARGEST_TOKEN, headers, data=form.encode())
+        return await self._call(source, "POST", url, LARGEST_TOKEN, headers, data=form.encode())
 
     async def _call(
-        self, method: str, url: str, limit: int, headers: Mapping[str, str], **request: object
+        self, source: CallSource, method: str, url: str, limit: int, headers: Mapping[str, str], **request: object
     ) -> GoogleResponse:
+        began = self._clock.seconds()
         exchange = Deferred.fromCoroutine(self._exchange(method, url, limit, {**_HEADERS, **headers}, request))
         exchange.addTimeout(TIMEOUT, self._clock, onTimeoutCancel=_timed_out)
-        response = await exchange
+        try:
+            response = await exchange
+        except GoogleError:
+            self._observe(source, None, self._clock.seconds() - began)
+            raise
+        self._observe(source, response.status, self._clock.seconds() - began)
         # Without the path, which may name a person or a photo.
         log.debug(
             "{method} {host}: HTTP {status}",

@@ -17,7 +17,7 @@ from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.errors import BadResponse, GoogleError, IdentityUnverified
-from ldapgw.google.http import GoogleHttpClient
+from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
 # The only algorithm that Google signs with, and the only one that is believed.
 _ALGORITHM = "RS256"
@@ -44,10 +44,13 @@ class PublishedKeys:
 
     :param http: its connections must not be inspected (`ldapgw.google.connections.uninspected`).
     :param jwks_uri: where they are published.
+    :param observe: called for each call.
     """
 
-    def __init__(self, http: HTTPClient, jwks_uri: str, clock: IReactorTime) -> None:
-        self._http = GoogleHttpClient(http, clock)
+    def __init__(
+        self, http: HTTPClient, jwks_uri: str, clock: IReactorTime, observe: CallObserver = ignore_call
+    ) -> None:
+        self._http = GoogleHttpClient(http, clock, observe)
         self._jwks_uri = jwks_uri
         self._clock = clock
         self._keys: Mapping[str, PyJWK] = {}

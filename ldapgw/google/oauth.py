@@ -31,7 +31,7 @@ from ldapgw.errors import (
     UnknownRefusal,
 )
 from ldapgw.google.endpoints import Client, Endpoints
-from ldapgw.google.http import GoogleHttpClient, GoogleResponse, log_excerpt
+from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, GoogleResponse, ignore_call, log_excerpt
 from ldapgw.google.identity import Identity, read_identity
 from ldapgw.google.keys import PublishedKeys
 
@@ -174,12 +174,18 @@ class OAuth:
     `BadResponse` and the errors that their docstrings add.
 
     :param keys: Google's published keys; None: connections are not inspected, so signatures need not be checked.
+    :param observe: called for each call.
     """
 
     def __init__(
-        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, keys: PublishedKeys | None = None
+        self,
+        http: HTTPClient,
+        endpoints: Endpoints,
+        clock: IReactorTime,
+        keys: PublishedKeys | None = None,
+        observe: CallObserver = ignore_call,
     ) -> None:
-        self._http = GoogleHttpClient(http, clock)
+        self._http = GoogleHttpClient(http, clock, observe)
         self._endpoints = endpoints
         self._clock = clock
         self._keys = keys
@@ -245,7 +251,8 @@ class OAuth:
 
     async def revoke(self, token: str) -> None:
         """Revoke a grant (RFC 7009).  A token that Google no longer knows counts as revoked."""
-        answer = await self._http.post(self._endpoints.revocation_endpoint, urlencode({"token": token}))
+        form = urlencode({"token": token})
+        answer = await self._http.post(self._endpoints.revocation_endpoint, form, CallSource.REVOCATION)
         if answer.status == 200:
             return
         try:

@@ -23,7 +23,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
 from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import GoogleHttpClient, GoogleResponse
+from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, GoogleResponse, ignore_call
 from ldapgw.google.person_text import clean
 
 # Half a million persons, more than any account has.  Without a limit a server could page for ever.
@@ -191,12 +191,18 @@ class People:
 
     :param offload: ``offload(function, *args)`` runs a function outside of the reactor's thread and returns its result,
         because a page has megabytes and decoding it must not delay phones.  The first of `args` is the page.
+    :param observe: called for each call.
     """
 
     def __init__(
-        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, offload: Callable[..., Awaitable[Any]]
+        self,
+        http: HTTPClient,
+        endpoints: Endpoints,
+        clock: IReactorTime,
+        offload: Callable[..., Awaitable[Any]],
+        observe: CallObserver = ignore_call,
     ) -> None:
-        self._http = GoogleHttpClient(http, clock)
+        self._http = GoogleHttpClient(http, clock, observe)
         self._address = endpoints.people_api.rstrip("/")
         self._offload = offload
 
@@ -259,7 +265,8 @@ class People:
         while len(page_tokens) <= MOST_PAGES:
             page_param = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
             refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page_param)
-            body: bytes = await authorized(partial(self._get, listing, [*params, *page_param], refusal))
+            call_source = CallSource(source.value) if source is not None else CallSource.LABELS
+            body: bytes = await authorized(partial(self._get, listing, [*params, *page_param], call_source, refusal))
             page = await self._offload(_decode_page, body, listing, reader)
             yield page
             # An empty page need not be the last page: only a missing page token ends the listing.
@@ -274,10 +281,11 @@ class People:
         self,
         listing: Listing,
         params: list[tuple[str, str]],
+        source: CallSource,
         refusal: Callable[[GoogleResponse], GoogleError],
         access_token: str,
     ) -> bytes:
-        answer = await self._http.get(self._address + listing.path, params, access_token)
+        answer = await self._http.get(self._address + listing.path, params, access_token, source)
         if answer.status != 200:
             raise refusal(answer)
         return answer.body

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.errors import BadResponse, PageTooLarge
 from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import GoogleHttpClient
+from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
 # Pixels of each side of a scaled photo: phones show less.
 SIZE = 160
@@ -33,10 +33,13 @@ class PhotoClient:
     """Fetches photos.
 
     :param http: sends the requests, through the proxy if there is one.
+    :param observe: called for each call.
     """
 
-    def __init__(self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime) -> None:
-        self._http = GoogleHttpClient(http, clock)
+    def __init__(
+        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, observe: CallObserver = ignore_call
+    ) -> None:
+        self._http = GoogleHttpClient(http, clock, observe)
         self._endpoints = endpoints
 
     async def fetch(self, url: str) -> bytes:

@@ -398,7 +398,7 @@ class LdapProtocol(Protocol):
         self._buffer.add(encode(reply))
         if reply.search:
             seconds = self._clock.seconds() - self._operation_began
-            self._core.notify_observers(reply.search, entries, reply.result.code, seconds)
+            self._core.notify_observers(reply.search, entries, reply.result.code, seconds, reply.kind)
 
     def _send_delayed_result(self, result: Result) -> None:
         self._delayed_result = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import Deadlines
 from ldapgw.ldap.fast_path import FastAnswer
@@ -283,14 +284,14 @@ class ConnectionCore:
         """Put off the idle timeout after a fast answer, and notify the observers of a search."""
         self._deadlines.idle = now + self._idle_timeout
         if answer.search:
-            self.notify_observers(answer.search, answer.entries, answer.code, seconds)
+            self.notify_observers(answer.search, answer.entries, answer.code, seconds, answer.kind)
 
-    def notify_observers(self, search: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+    def notify_observers(self, search: bytes, entries: int, code: ResultCode, seconds: float, kind: SearchKind) -> None:
         """Report a finished search to the observers (`ldapgw.ldap.session.Observer`)."""
         login = self._session.viewer.login
         for observer in self._observers:
             try:
-                observer(login, self._address, search, entries, code, seconds)
+                observer(login, self._address, search, entries, code, seconds, kind)
             except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
                 self._count_failure(error, self._number)
 

@@ -17,7 +17,7 @@ from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.entry import Selection, select
-from ldapgw.directory.filter import Filter, Scope, SearchRequest, estimated_cost
+from ldapgw.directory.filter import Filter, Scope, SearchKind, SearchRequest, estimated_cost, filter_kind
 from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.search_scope import SearchScope
@@ -78,17 +78,24 @@ class FastAnswer:
     :ivar search: the message that is answered, if it is a search.
     :ivar entries: how many entries are in the answer.
     :ivar code: its resultCode.
+    :ivar kind: what the search asked for.
     """
 
-    __slots__ = ("code", "entries", "octets", "search")
+    __slots__ = ("code", "entries", "kind", "octets", "search")
 
     def __init__(
-        self, octets: bytes, search: bytes = b"", entries: int = 0, code: ResultCode = ResultCode.SUCCESS
+        self,
+        octets: bytes,
+        search: bytes = b"",
+        entries: int = 0,
+        code: ResultCode = ResultCode.SUCCESS,
+        kind: SearchKind = SearchKind.OTHER,
     ) -> None:
         self.octets = octets
         self.search = search
         self.entries = entries
         self.code = code
+        self.kind = kind
 
 
 class FastPath:
@@ -105,8 +112,8 @@ class FastPath:
         self._size_limit = size_limit
         self._directories: tuple[Directory, ...] = ()
         self._requests: dict[tuple[Viewer, bytes, bytes], _RequestTemplate] = {}
-        self._filters: dict[tuple[bytes, ...], FilterTemplate] = {}
-        self._prepared: dict[bytes, tuple[NamingContext, PreparedFilter]] = {}
+        self._filters: dict[tuple[bytes, ...], tuple[FilterTemplate, SearchKind]] = {}
+        self._prepared: dict[bytes, tuple[NamingContext, PreparedFilter, SearchKind]] = {}
 
     def forget_old(self, dit: Dit) -> None:
         """Forget the templates of directories that are not served any more, so that their memory can be freed."""
@@ -136,11 +143,12 @@ class FastPath:
             scope = template.scope if template else None
             if template is None or scope is None:
                 return None
-            prepared = self._prepare(octets[middle:end], scope.context)
+            found = self._prepare(octets[middle:end], scope.context)
         except (IndexError, ProtocolViolation, DirectoryError):
             return None
-        if prepared is None:
+        if found is None:
             return None
+        _, prepared, kind = found
         limit, wanted, segment = template.limit, template.wanted, template.segment
         if segment is not None and not needs_cursor(scope, prepared):
             documents = first_matches(segment, template.index, prepared, wanted)
@@ -161,34 +169,36 @@ class FastPath:
         code, first, last = _MORE if count > limit else _DONE
         entries = len(messages)
         joined = set_message_id(joined, message_id[2:], is_plain=is_plain)
-        return FastAnswer(b"".join((joined, first, message_id, last)), octets, entries, code)
+        return FastAnswer(b"".join((joined, first, message_id, last)), octets, entries, code, kind)
 
-    def _prepare(self, encoded_filter: bytes, context: NamingContext) -> PreparedFilter | None:
-        """A filter, prepared; None where it is wrong, which the slow path says, or heavy."""
+    def _prepare(
+        self, encoded_filter: bytes, context: NamingContext
+    ) -> tuple[NamingContext, PreparedFilter, SearchKind] | None:
+        """A filter, prepared, and its kind; None where it is wrong, which the slow path says, or heavy."""
         kept = self._prepared.get(encoded_filter)
         if kept is not None and kept[0] is context:
-            return kept[1]
+            return kept
         value = _find_value(encoded_filter)
         pieces = tuple(encoded_filter.split(value)) if value else ()
-        template = self._filters.get(pieces)
-        if template is not None and template.context is context:
+        known = self._filters.get(pieces)
+        if known is not None and known[0].context is context:
+            template, kind = known
             prepared = template.prepare(value)
             if prepared.numbers:  # most numbers are asked for once, letters again and again
-                return prepared
+                return context, prepared, kind
         else:
             search_filter = _read_filter(encoded_filter)
             if search_filter is None or estimated_cost(search_filter) > _MAX_COST:
                 return None
-            prepared = prepare(search_filter, context)
+            prepared, kind = prepare(search_filter, context), filter_kind(search_filter)
             if value:
                 other = bytes([octet ^ 0x15 for octet in value])
                 # The value may stand in the name of an attribute too: all else has to be the same with another value.
                 if _read_filter(other.join(pieces)) == replace_value(search_filter, value, other):
-                    template = FilterTemplate.of(search_filter, value, context)
-                    if template is not None:
-                        _keep(self._filters, pieces, template)
-        _keep(self._prepared, encoded_filter, (context, prepared))
-        return prepared
+                    made = FilterTemplate.of(search_filter, value, context)
+                    if made is not None:
+                        _keep(self._filters, pieces, (made, kind))
+        return _keep(self._prepared, encoded_filter, (context, prepared, kind))
 
     def _learn_request(
         self, key: tuple[Viewer, bytes, bytes], dit: Dit, viewer: Viewer, octets: bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.filter import SearchKind, SearchRequest
 from ldapgw.errors import DirectoryError, ResultCode
 
 # RFC 4511 4.4.1
@@ -159,6 +159,7 @@ class Reply:
     :ivar name: responseName of an extended response.
     :ivar value: responseValue of an extended response, serverSaslCreds of a bind response.
     :ivar search: the LDAPMessage that is answered, if it is a search; else empty.
+    :ivar kind: what the search asked for.
     """
 
     message_id: int
@@ -168,6 +169,7 @@ class Reply:
     value: bytes | None = None
     controls: tuple[Control, ...] = ()
     search: bytes = field(default=b"", repr=False, compare=False)
+    kind: SearchKind = field(default=SearchKind.OTHER, repr=False, compare=False)
 
 
 def notice_of_disconnection(code: ResultCode, diagnostic: str) -> Reply:

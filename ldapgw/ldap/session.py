@@ -30,7 +30,7 @@ from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import Selection, select
-from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.filter import SearchKind, SearchRequest, search_kind
 from ldapgw.directory.search import compare, result_batches
 from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
@@ -71,8 +71,8 @@ _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the log
 _IMMEDIATE: Final = (START_TLS, CANCEL)
 
 # Called for each finished search: the login (a DN; empty: anonymous), the client's address, the LDAPMessage, the number
-# of entries in the answer, the result code, and the duration in seconds.
-Observer = Callable[[str, str, bytes, int, ResultCode, float], None]
+# of entries in the answer, the result code, the duration in seconds, and what the search asked for.
+Observer = Callable[[str, str, bytes, int, ResultCode, float, SearchKind], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class DirectoryPort:
     :ivar observers: called for each finished search.
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; takes
         the same time whether there is such a login or not.
+    :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
     :ivar change_logs: what replicas hold; None: there is nothing to replicate yet.
     :ivar replica_used: called with the login, the client's address and a few words for each use of a replica's login.
     """
@@ -100,6 +101,7 @@ class DirectoryPort:
     login_refused: Callable[[str, str], None] = lambda _name, _address: None
     change_logs: ChangeLogs | None = None
     replica_used: Callable[[str, str, str], None] = lambda _login, _address, _detail: None
+    bind_decided: Callable[[ResultCode], None] = lambda _code: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,11 +382,17 @@ class Session:
             value=value,
             controls=response_controls,
             search=message.octets,
+            kind=search_kind(message.request) if isinstance(message.request, SearchRequest) else SearchKind.OTHER,
         )
 
     # --- operations that wait for others ----------------------------------------------------------------------------
 
-    def _bind(self, message: Message) -> Step:
+    def _bind(self, message: Message) -> SendReply | DelayResult:
+        step = self._check_credentials(message)
+        self._port.bind_decided(step.result.code if isinstance(step, DelayResult) else step.reply.result.code)
+        return step
+
+    def _check_credentials(self, message: Message) -> SendReply | DelayResult:
         checked = check_bind(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
         if isinstance(checked, Result):
             return SendReply(self.finish(checked, b"" if checked is CHALLENGE else None))
@@ -411,6 +419,7 @@ class Session:
         if viewer is None or not self._is_safe_for(viewer):
             return None
         self._become(viewer)
+        self._port.bind_decided(ResultCode.SUCCESS)
         return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
     def _is_safe_for(self, viewer: Viewer) -> bool:

@@ -19,7 +19,18 @@ from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import And, Equality, Filter, GreaterOrEqual, Not, Or, Present, Scope, SearchRequest
+from ldapgw.directory.filter import (
+    And,
+    Equality,
+    Filter,
+    GreaterOrEqual,
+    Not,
+    Or,
+    Present,
+    Scope,
+    SearchRequest,
+    search_kind,
+)
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import SearchCursor
@@ -266,7 +277,7 @@ class BookReader:
     def _log(self, viewer: Viewer, address: str, request: SearchRequest, found: int, started: float) -> None:
         seconds, message = self._clock.seconds() - started, encode_search(request)
         for observe in self._observers:
-            observe(viewer.login, address, message, found, ResultCode.SUCCESS, seconds)
+            observe(viewer.login, address, message, found, ResultCode.SUCCESS, seconds, search_kind(request))
 
 
 def _number_filter(number: str, context: NamingContext) -> Filter:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from ldapgw.errors import UserError
 from ldapgw.google.connections import trusting, uninspected
 from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import http_client
+from ldapgw.google.http import CallObserver, http_client, ignore_call
 from ldapgw.google.keys import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config import Google
@@ -25,20 +25,22 @@ class GoogleClients:
 
     :param reactor: the reactor on which the HTTP clients run.
     :param clock: the time of day.
+    :param observe: called for each call.
     :ivar http: for the token endpoint, the revocation endpoint and the People API.
     :ivar keys: Google's published keys; None: the connections are not inspected, and nobody asks for the keys.
     :raises UserError: when ``ca_file`` cannot be used.
     """
 
-    def __init__(self, google: Google, reactor: Any, clock: IReactorTime) -> None:
+    def __init__(self, google: Google, reactor: Any, clock: IReactorTime, observe: CallObserver = ignore_call) -> None:
         authorities = read_authorities(google.ca_file) if google.ca_file else ()
         proxy = google.configured_proxy
         self.endpoints = Endpoints(**google.endpoints)
         self.http: HTTPClient = http_client(reactor, trusting(authorities), proxy)
         self.keys: PublishedKeys | None = None
         if authorities:
-            self.keys = PublishedKeys(http_client(reactor, uninspected(authorities), proxy), google.jwks_uri, clock)
-        self.oauth = OAuth(self.http, self.endpoints, clock, self.keys)
+            uninspected_http = http_client(reactor, uninspected(authorities), proxy)
+            self.keys = PublishedKeys(uninspected_http, google.jwks_uri, clock, observe)
+        self.oauth = OAuth(self.http, self.endpoints, clock, self.keys, observe)
 
 
 def read_authorities(file: str) -> tuple[X509, ...]:

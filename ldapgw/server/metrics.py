@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The metrics of ``/metrics`` in the text format of Prometheus, without personal names, addresses or numbers.
 
-Mutable: `SearchCounters`, which counts LDAP searches, and `Metrics`, which keeps the figures last read from the store.
+`ProcessFigures` are what one process has counted; those of all processes are added up.
+
+Mutable: `Metrics`, which keeps the figures last read from the store.
 """
 
 from __future__ import annotations
@@ -9,19 +11,60 @@ from __future__ import annotations
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    SummaryMetricFamily,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Connection
 
-from ldapgw.errors import ResultCode, StoreError
+from ldapgw.directory.filter import SearchKind
+from ldapgw.errors import ApiDisabled, ClientRejected, GoogleError, ResultCode, StoreError
+from ldapgw.google.http import CallSource
+from ldapgw.server.counters import GoogleCounters, Histogram, PageCounters, ProcessCounters, SyncCounters
+from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, tenants
-from ldapgw.store.account_status import state
+from ldapgw.store.account_status import STATES, state
 from ldapgw.store.worker import Store
+
+_ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The content of a histogram; none has been read yet where there are no bounds.
+
+    :ivar bounds: the upper bounds of the buckets but the last, in seconds.
+    :ivar counts: how many values each bucket has.
+    :ivar total: the sum of all values, in seconds.
+    """
+
+    bounds: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    total: float = 0.0
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Self:
+        return cls(histogram.bounds, tuple(histogram.counts), histogram.total)
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def __add__(self, other: Distribution) -> Distribution:
+        if self.bounds != other.bounds:
+            return self if self.bounds else other
+        counts = tuple(map(sum, zip(self.counts, other.counts, strict=True)))
+        return Distribution(self.bounds, counts, self.total + other.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +72,49 @@ class ProcessFigures:
     """What one process of the gateway has done since its start.
 
     :ivar searches: searches by result code.
-    :ivar search_seconds: what they took together.
+    :ivar search_durations: by `SearchKind`.
+    :ivar binds: by result code.
+    :ivar unserved: accounts with changes that phones do not find yet.
+    :ivar generation_lag: how long changes have waited until phones found them.
+    :ivar reactor_lag: how late the reactor made calls that were due.
+    :ivar waits: for how long calls have waited for a thread, by the thread's name.
+    :ivar waiting: how many calls wait for a thread now.
     :ivar resident_octets: of memory, shared pages included.
     :ivar cpu_seconds: processor time of the process.
     """
 
     pid: int = 0
     searches: Mapping[ResultCode, int] = field(default_factory=dict)
-    search_seconds: float = 0.0
+    search_durations: tuple[Distribution, ...] = (Distribution(),) * len(SearchKind)
     entries: int = 0
+    binds: Mapping[ResultCode, int] = field(default_factory=dict)
     connections: int = 0
+    unserved: int = 0
+    generation_lag: Distribution = Distribution()
+    reactor_lag: Distribution = Distribution()
+    waits: Mapping[str, Distribution] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
     resident_octets: int = 0
     cpu_seconds: float = 0.0
 
     @classmethod
-    def of_this_process(cls, counters: SearchCounters, connections: int) -> ProcessFigures:
+    def of_this_process(
+        cls, counters: ProcessCounters, connections: int, unserved: int, threads: Iterable[WorkerThread]
+    ) -> ProcessFigures:
         used = resource.getrusage(resource.RUSAGE_SELF)
+        threads = tuple(threads)
         return cls(
             os.getpid(),
-            dict(counters.searches),
-            counters.seconds,
-            counters.entries,
+            dict(counters.searches.searches),
+            tuple(map(Distribution.of, counters.searches.durations)),
+            counters.searches.entries,
+            dict(counters.binds),
             connections,
+            unserved,
+            Distribution.of(counters.generation_lag),
+            Distribution.of(counters.reactor_lag),
+            {thread.label: Distribution.of(thread.waits) for thread in threads},
+            {thread.label: thread.waiting for thread in threads},
             _resident_octets(),
             used.ru_utime + used.ru_stime,
         )
@@ -59,28 +123,42 @@ class ProcessFigures:
         """The figures of this process and of one that was in its place before."""
         return replace(
             self,
-            searches=Counter(self.searches) + Counter(former.searches),
-            search_seconds=self.search_seconds + former.search_seconds,
+            searches=_sum_counts((self.searches, former.searches)),
+            search_durations=tuple(map(_sum, zip(self.search_durations, former.search_durations, strict=True))),
             entries=self.entries + former.entries,
+            binds=_sum_counts((self.binds, former.binds)),
+            generation_lag=self.generation_lag + former.generation_lag,
+            reactor_lag=self.reactor_lag + former.reactor_lag,
+            waits=_sum_by_name((self.waits, former.waits)),
             cpu_seconds=self.cpu_seconds + former.cpu_seconds,
         )
 
+    def beside(self, other: ProcessFigures) -> ProcessFigures:
+        """The figures of this process and of one that runs beside it."""
+        return replace(
+            self.after(other),
+            connections=self.connections + other.connections,
+            # The processes follow the same changes.
+            unserved=max(self.unserved, other.unserved),
+            waiting=Counter(self.waiting) + Counter(other.waiting),
+        )
 
-class SearchCounters:
-    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast."""
 
-    def __init__(self) -> None:
-        self.searches: Counter[ResultCode] = Counter()
-        self.seconds = 0.0
-        self.entries = 0
+def _sum(distributions: Iterable[Distribution]) -> Distribution:
+    return sum(distributions, start=Distribution())
 
-    def observe(
-        self, _login: str, _address: str, _message: bytes, entries: int, code: ResultCode, seconds: float
-    ) -> None:
-        """Count a finished search (see `ldapgw.ldap.session.Observer`)."""
-        self.searches[code] += 1
-        self.seconds += seconds
-        self.entries += entries
+
+def _sum_counts(counts: Iterable[Mapping[ResultCode, int]]) -> Mapping[ResultCode, int]:
+    """The sums, without losing those that are zero."""
+    total: Counter[ResultCode] = Counter()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+def _sum_by_name(waits: Sequence[Mapping[str, Distribution]]) -> Mapping[str, Distribution]:
+    names = dict.fromkeys(name for one in waits for name in one)
+    return {name: _sum(one[name] for one in waits if name in one) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +166,28 @@ class StoredMetrics:
     """The figures that are read from the database.
 
     :ivar accounts: the number of accounts by tenant and state.
+    :ivar errors: the number of connected accounts whose last sync failed, by tenant and code of the error.
     :ivar oldest_sync: by tenant, the earliest last sync of a connected account, in seconds since the epoch.
+    :ivar latest_sync: by tenant, the latest last sync of a connected account.
     :ivar phones: the number of phone logins by tenant.
     :ivar alarms: the code of a tenant's alarm by tenant.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    errors: Mapping[tuple[str, str], int] = field(default_factory=dict)
     oldest_sync: Mapping[str, float] = field(default_factory=dict)
+    latest_sync: Mapping[str, float] = field(default_factory=dict)
     phones: Mapping[str, int] = field(default_factory=dict)
     alarms: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderCounters:
+    """What only the process counts that syncs and serves the page."""
+
+    google: GoogleCounters = field(default_factory=lambda: GoogleCounters(tuple(CallSource)))
+    syncs: SyncCounters = field(default_factory=lambda: SyncCounters(("ok", *error_codes())))
+    pages: PageCounters = field(default_factory=PageCounters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +195,36 @@ class MetricsSnapshot:
     """The figures of one response."""
 
     version: str
+    tenants: Collection[str]
     ready: bool
     database_ok: bool
+    sync_interval: float
     stored: StoredMetrics
     processes: Mapping[int, ProcessFigures]
     contacts: Mapping[str, int]
     certificate_ends: float | None
+    counters: LeaderCounters
     stale: bool = False
+
+
+def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
+    """The codes of all errors that a sync can end with."""
+    codes = {code for one in kind.__subclasses__() for code in error_codes(one)}
+    return sorted(codes | {kind.code})
 
 
 def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
     """Read the figures from the database; blocks, so it has to run off the reactor's thread."""
     known = accounts.read_all(connection)
-    oldest_sync: dict[str, float] = {}
+    syncs: dict[str, list[float]] = {}
     for account in known:
         if account.is_connected and account.last_sync is not None:
-            oldest_sync[account.tenant] = min(account.last_sync, oldest_sync.get(account.tenant, account.last_sync))
+            syncs.setdefault(account.tenant, []).append(account.last_sync)
     return StoredMetrics(
         Counter((account.tenant, state(account, now)) for account in known),
-        oldest_sync,
+        Counter((one.tenant, one.error.code) for one in known if one.is_connected and one.error is not None),
+        {tenant: min(times) for tenant, times in syncs.items()},
+        {tenant: max(times) for tenant, times in syncs.items()},
         phones.count_by_tenant(connection),
         tenants.read_alarm_codes(connection),
     )
@@ -132,6 +234,9 @@ class Metrics:
     """Collects and renders the metrics.
 
     :param now: returns seconds since the epoch.
+    :param tenant_names: of the configured tenants.
+    :param sync_interval: seconds between syncs of an account.
+    :param counters: of the process that syncs and serves the page.
     :param figures: the figures of the gateway's processes, by number.
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: the number of served contacts by tenant.
@@ -146,6 +251,9 @@ class Metrics:
         store: Store,
         now: Callable[[], float],
         version: str,
+        tenant_names: Collection[str],
+        sync_interval: float,
+        counters: LeaderCounters,
         figures: Callable[[], Mapping[int, ProcessFigures]],
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
@@ -156,6 +264,9 @@ class Metrics:
         self._store = store
         self._now = now
         self._version = version
+        self._tenant_names = tenant_names
+        self._sync_interval = sync_interval
+        self._counters = counters
         self._figures = figures
         self._ready = ready
         self._contacts = contacts
@@ -177,12 +288,15 @@ class Metrics:
             is_ok = not self._database_fails()
         snapshot = MetricsSnapshot(
             self._version,
+            self._tenant_names,
             self._ready(),
             is_ok,
+            self._sync_interval,
             self._stored,
             self._figures(),
             self._contacts(),
             self._certificate_ends(),
+            self._counters,
             self._stale(),
         )
         registry = CollectorRegistry()
@@ -198,60 +312,132 @@ class _Collector:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        snapshot, stored, processes = self._snapshot, self._snapshot.stored, self._snapshot.processes
+        snapshot = self._snapshot
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
         help_text = "Whether phones are served from the snapshot of a former run."
         yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
-        connections = sum(one.connections for one in processes.values())
-        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", connections)
-        searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])
-        by_code: Counter[ResultCode] = Counter()
-        for one in processes.values():
-            by_code.update(one.searches)
-        for code, count in by_code.items():
-            searches.add_metric([code.name.lower()], count)
-        yield searches
-        yield SummaryMetricFamily(
-            "ldapgw_ldap_search_seconds",
-            "How long searches took.",
-            by_code.total(),
-            sum(one.search_seconds for one in processes.values()),
-        )
-        entries = sum(one.entries for one in processes.values())
-        yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", entries)
-        yield from _by_process(processes)
-        by_state = GaugeMetricFamily("ldapgw_accounts", "Accounts, by their state.", labels=["tenant", "state"])
-        for (tenant, account_state), count in stored.accounts.items():
-            by_state.add_metric([tenant, account_state], count)
-        yield by_state
-        yield _by_tenant("ldapgw_contacts", "Contacts that are served.", snapshot.contacts)
-        yield _by_tenant("ldapgw_phones", "Logins of phones.", stored.phones)
-        help_text = "When the connected account was synced well whose last good sync is the longest ago."
-        yield _by_tenant("ldapgw_oldest_sync_timestamp_seconds", help_text, stored.oldest_sync)
-        alarm = GaugeMetricFamily("ldapgw_alarm", "1: what is wrong with a tenant's client.", labels=["tenant", "code"])
-        for tenant, alarm_code in stored.alarms.items():
-            alarm.add_metric([tenant, alarm_code], 1)
-        yield alarm
+        total = ProcessFigures()
+        for figures in snapshot.processes.values():
+            total = figures.beside(total)
+        yield from _phones(total)
+        yield from _process(total)
+        yield from _by_process(snapshot.processes)
+        yield from _accounts(snapshot)
+        yield from _counted(snapshot.counters)
+        yield GaugeMetricFamily("ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval)
         if snapshot.certificate_ends is not None:
             help_text = "When the certificate of the LDAP port ends."
             yield GaugeMetricFamily("ldapgw_certificate_expiry_timestamp_seconds", help_text, snapshot.certificate_ends)
+
+
+def _phones(total: ProcessFigures) -> Iterator[Metric]:
+    """What phones have done."""
+    yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", total.connections)
+    results = {code.name.lower(): count for code, count in total.searches.items()}
+    yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
+    all_searches = _sum(total.search_durations)
+    yield SummaryMetricFamily(
+        "ldapgw_ldap_search_seconds", "How long searches took.", all_searches.count, all_searches.total
+    )
+    durations = dict(zip((kind.name.lower() for kind in SearchKind), total.search_durations, strict=True))
+    help_text = "How long searches took, by what they asked for."
+    yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", durations)
+    yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", total.entries)
+    results = {code.name.lower(): count for code, count in total.binds.items()}
+    yield _counter("ldapgw_ldap_binds", "Binds, good and refused.", ("result",), results)
+
+
+def _process(total: ProcessFigures) -> Iterator[Metric]:
+    """What makes phones wait."""
+    help_text = "How long changes of accounts waited until phones found them."
+    yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": total.generation_lag})
+    help_text = "Accounts with changes that phones do not find yet."
+    yield GaugeMetricFamily("ldapgw_unserved_accounts", help_text, total.unserved)
+    help_text = "How late the reactor made calls that were due."
+    yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": total.reactor_lag})
+    help_text = "How long calls waited for a thread."
+    yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", total.waits)
+    waiting = {name: total.waiting.get(name, 0) for name in total.waits}
+    yield _gauge("ldapgw_thread_queue_calls", "Calls that wait for a thread.", ("thread",), waiting)
 
 
 def _by_process(processes: Mapping[int, ProcessFigures]) -> Iterator[Metric]:
     """What each process of the gateway takes, where there are several."""
     if len(processes) == 1:
         return
-    memory = GaugeMetricFamily(
-        "ldapgw_process_resident_memory_bytes", "Memory, shared pages included.", labels=["process"]
-    )
-    cpu = CounterMetricFamily("ldapgw_process_cpu_seconds", "Processor time.", labels=["process"])
-    for number, figures in processes.items():
-        memory.add_metric([str(number)], figures.resident_octets)
-        cpu.add_metric([str(number)], figures.cpu_seconds)
-    yield memory
-    yield cpu
+    memory = {str(number): figures.resident_octets for number, figures in processes.items()}
+    cpu = {str(number): figures.cpu_seconds for number, figures in processes.items()}
+    yield _gauge("ldapgw_process_resident_memory_bytes", "Memory, shared pages included.", ("process",), memory)
+    yield _counter("ldapgw_process_cpu_seconds", "Processor time.", ("process",), cpu)
+
+
+def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    """What is stored and served of each tenant; configured tenants are in each metric that has a meaning for them."""
+    stored, names = snapshot.stored, snapshot.tenants
+    by_state = {(name, one): 0 for name in names for one in STATES} | dict(stored.accounts)
+    yield _gauge("ldapgw_accounts", "Accounts, by their state.", ("tenant", "state"), by_state)
+    errors = {(name, code): 0 for name in names for code in error_codes()} | dict(stored.errors)
+    help_text = "Connected accounts whose last sync failed, by the error."
+    yield _gauge("ldapgw_account_errors", help_text, ("tenant", "code"), errors)
+    none = dict.fromkeys(names, 0)
+    yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.contacts))
+    yield _gauge("ldapgw_phones", "Logins of phones.", ("tenant",), none | dict(stored.phones))
+    help_text = "When the connected account was synced well whose last good sync is the longest ago."
+    yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
+    help_text = "When a connected account was last synced well."
+    yield _gauge("ldapgw_latest_sync_timestamp_seconds", help_text, ("tenant",), stored.latest_sync)
+    alarms = {(name, code): 0 for name in names for code in _ALARMS} | dict.fromkeys(stored.alarms.items(), 1)
+    yield _gauge("ldapgw_alarm", "1: what is wrong with a tenant's client.", ("tenant", "code"), alarms)
+
+
+def _counted(counters: LeaderCounters) -> Iterator[Metric]:
+    """Calls to Google, syncs and pages."""
+    google, syncs, pages = counters.google, counters.syncs, counters.pages
+    yield _counter("ldapgw_google_calls", "Calls to Google.", ("source", "answer"), google.calls)
+    durations = {source: Distribution.of(histogram) for source, histogram in google.durations.items()}
+    yield _histogram("ldapgw_google_call_duration_seconds", "How long calls to Google took.", "source", durations)
+    yield _counter("ldapgw_syncs", "Syncs of accounts.", ("result",), syncs.syncs)
+    durations = {outcome: Distribution.of(histogram) for outcome, histogram in syncs.durations.items()}
+    help_text = "How long syncs took until phones found the changes."
+    yield _histogram("ldapgw_sync_duration_seconds", help_text, "outcome", durations)
+    labels = ("method", "route", "status")
+    yield _counter("ldapgw_page_requests", "Requests over HTTP.", labels, pages.requests)
+    durations = {role: Distribution.of(histogram) for role, histogram in pages.durations.items()}
+    help_text = "How long answers over HTTP took, by the role that they require."
+    yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", durations)
+
+
+# Values by that of the only label, or by those of all labels.
+_Values = Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
+
+
+def _counter(name: str, help_text: str, labels: Sequence[str], values: _Values) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for key, value in values.items():
+        family.add_metric((key,) if isinstance(key, str) else key, value)
+    return family
+
+
+def _gauge(name: str, help_text: str, labels: Sequence[str], values: _Values) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
+    for key, value in values.items():
+        family.add_metric((key,) if isinstance(key, str) else key, value)
+    return family
+
+
+def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Distribution]) -> Metric:
+    """:param label: empty: there is one histogram, whose key is empty."""
+    family = HistogramMetricFamily(name, help_text, labels=(label,) if label else ())
+    for key, distribution in values.items():
+        buckets: list[tuple[str, float]] = []
+        count = 0
+        for bound, more in zip((*map(str, distribution.bounds), "+Inf"), distribution.counts, strict=True):
+            count += more
+            buckets.append((bound, count))
+        family.add_metric((key,) if label else (), buckets, distribution.total)
+    return family
 
 
 def _resident_octets() -> int:
@@ -260,10 +446,3 @@ def _resident_octets() -> int:
     except OSError:  # not Linux
         return 0
     return int(resident) * resource.getpagesize()
-
-
-def _by_tenant(name: str, help_text: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=["tenant"])
-    for tenant, value in values.items():
-        family.add_metric([tenant], value)
-    return family

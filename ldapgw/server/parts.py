@@ -25,7 +25,9 @@ from ldapgw.directory.catalog import Catalog, Freshness, Snapshot
 from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
+from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
@@ -43,16 +45,18 @@ from ldapgw.phones.recorder import Captures, PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.certificate_renewal import CertificateReloader, PhoneTrustAnchor
 from ldapgw.server.config import Config
+from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.gateway_exchange import GatewayExchange
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, phone_server
 from ldapgw.server.logging import MisuseLog, log_replica_use
-from ldapgw.server.metrics import Metrics, SearchCounters
+from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants, TenantClients, configured_clients
 from ldapgw.server.process_group import GroupLeader, GroupMember
 from ldapgw.server.process_link import ProcessLink
 from ldapgw.server.processes import OneShotProcess, SizeBasedOffload, WorkerProcess
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
+from ldapgw.server.reactor import LagMeter
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.supervisor import Seat
 from ldapgw.server.tenants import attribute_aliases, naming_context, synced_tenant, web_tenant
@@ -131,19 +135,25 @@ class Parts:
         workers = _Workers(reactor, syncs_beside=state.database.runs_beside)
         storage = _storage(env, workers)
         phones = _phone_parts(env, workers, storage)
+
+        def figures() -> ProcessFigures:
+            unserved = self.publisher.unserved
+            return ProcessFigures.of_this_process(phones.counters, phones.ldap.connected(), unserved, workers.threads)
+
         if seat is not None and not seat.is_first:
             self.store, self.clients, self.catalog = storage.store, storage.clients, phones.catalog
             self.publisher = _publisher(env, workers, storage.store, phones, phones.end_logins)
             self.threads = workers.threads
             self.services: tuple[IService, ...] = (
                 *_stale_limit(env, self.publisher),
-                *_member_services(env, workers, phones, self.publisher, seat),
+                *_member_services(env, workers, phones, self.publisher, seat, figures),
             )
             return
-        leader = _group_leader(env, phones)
-        sync = _sync_parts(env, workers, storage, phones, leader)
+        leader = _group_leader(env, phones, figures)
+        counters = LeaderCounters()
+        sync = _sync_parts(env, workers, storage, phones, leader, counters)
         misuse_log = MisuseLog(reactor)
-        pages = _pages(env, workers, storage, phones, sync, leader, misuse_log, is_running)
+        pages = _pages(env, workers, storage, phones, sync, leader, misuse_log, counters, is_running)
         web = WebSite(
             web_resource(pages),
             reactor,
@@ -164,6 +174,7 @@ class Parts:
             workers.build_process,
             workers.recording_process,
             workers.work_process,
+            LagMeter(reactor, phones.counters.reactor_lag.observe),
             misuse_log,
             phones.phone_recorder,
             *((sync.logins_keeper,) if sync.logins_keeper else ()),
@@ -320,7 +331,7 @@ class _PhoneParts:
     activity: PhoneActivity
     recorder: SearchRecorder
     refused_logins: RefusedLogins
-    search_counters: SearchCounters
+    counters: ProcessCounters
     ldap: LdapFactory
     captures: Captures
     phone_recorder: PhoneRecorder
@@ -329,7 +340,7 @@ class _PhoneParts:
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        return _observers(self.search_counters, self.activity, self.own_tests)
+        return _observers(self.counters, self.activity, self.own_tests)
 
     def end_logins(self, ended_logins: Sequence[str]) -> None:
         """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
@@ -371,9 +382,9 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         on_refusal=notifier.notify,
         tells_others=env.state.database.runs_beside,
     )
-    search_counters = SearchCounters()
-    observers = _observers(search_counters, activity, own_tests)
-    ldap = _ldap_factory(env, catalog, observers, _note_refusal(refused_logins, own_tests))
+    counters = ProcessCounters()
+    observers = _observers(counters, activity, own_tests)
+    ldap = _ldap_factory(env, catalog, observers, _note_refusal(refused_logins, own_tests), counters.count_bind)
     captures = Captures(env.now, ldap.tap)
     phone_recorder = PhoneRecorder(
         clock=env.wall_clock,
@@ -394,7 +405,7 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
         activity,
         recorder,
         refused_logins,
-        search_counters,
+        counters,
         ldap,
         captures,
         phone_recorder,
@@ -403,14 +414,16 @@ def _phone_parts(env: _Environment, workers: _Workers, storage: _Storage) -> _Ph
     )
 
 
-def _observers(search_counters: SearchCounters, activity: PhoneActivity, own_tests: OwnTests) -> tuple[Observer, ...]:
+def _observers(counters: ProcessCounters, activity: PhoneActivity, own_tests: OwnTests) -> tuple[Observer, ...]:
     observe_phone = activity.search_log.observe
 
-    def observe(login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+    def observe(
+        login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float, _kind: SearchKind
+    ) -> None:
         if not own_tests.include(login, address):
             observe_phone(login, address, message, entries, code, seconds)
 
-    return (search_counters.observe, observe)
+    return (counters.searches.observe, observe)
 
 
 def _note_refusal(refused_logins: RefusedLogins, own_tests: OwnTests) -> Callable[[str, str], None]:
@@ -426,6 +439,7 @@ def _ldap_factory(
     catalog: Catalog,
     observers: tuple[Observer, ...],
     note_refusal: Callable[[str, str], None],
+    count_bind: Callable[[ResultCode], None],
 ) -> LdapFactory:
     settings = env.config.ldap
     return LdapFactory(
@@ -438,6 +452,7 @@ def _ldap_factory(
             note_refusal,
             ChangeLogs(lambda: catalog.snapshot, env.wall_clock.seconds),
             log_replica_use,
+            count_bind,
         ),
         Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
         env.reactor,
@@ -465,7 +480,12 @@ class _SyncParts:
 
 
 def _sync_parts(
-    env: _Environment, workers: _Workers, storage: _Storage, phones: _PhoneParts, leader: GroupLeader
+    env: _Environment,
+    workers: _Workers,
+    storage: _Storage,
+    phones: _PhoneParts,
+    leader: GroupLeader,
+    counters: LeaderCounters,
 ) -> _SyncParts:
     config, store, clients, notifier = env.config, storage.store, storage.clients, phones.notifier
 
@@ -484,7 +504,8 @@ def _sync_parts(
     exchange = _exchange(env, workers, storage, phones, leader, progress)
     leases = _leases(env, workers, storage, publisher, phones.catalog, exchange, tenants_changed)
     rights: SyncRights = leases or AllTenants(storage.sync_store)
-    google = GoogleClients(config.google, env.reactor, env.wall_clock)
+    observe_call = counters.google.observe
+    google = GoogleClients(config.google, env.reactor, env.wall_clock, observe_call)
     synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
     tenants = LazyTenants(
         synced_tenants,
@@ -499,17 +520,18 @@ def _sync_parts(
         clock=env.wall_clock,
         store=storage.sync_store,
         rights=rights,
-        job=_sync_job(env, workers, storage, rights, google, tenants, pacer, progress),
+        job=_sync_job(env, workers, storage, rights, google, tenants, pacer, progress, observe_call),
         publish=publisher.refresh,
         interval=config.sync.interval,
         concurrency=config.sync.concurrency,
         random=SystemRandom().random,
+        observe=counters.syncs.observe,
     )
     photo_fetcher = PhotoFetcher(
         clock=env.wall_clock,
         store=storage.sync_store,
         rights=rights,
-        client=PhotoClient(google.http, google.endpoints, env.wall_clock),
+        client=PhotoClient(google.http, google.endpoints, env.wall_clock, observe_call),
         tenants=tenants,
         pacer=pacer,
         scale_in_process=workers.work_process,
@@ -675,6 +697,8 @@ def _publisher(
         ),
         is_follower=env.only_reads,
         loaded=env.books,
+        seconds=env.reactor.seconds,
+        observe_lag=phones.counters.generation_lag.observe,
     )
 
 
@@ -687,13 +711,14 @@ def _sync_job(
     tenants: LazyTenants[SyncedTenant],
     pacer: CallPacer,
     progress: ProgressBoard,
+    observe_call: CallObserver,
 ) -> SyncJob:
     offload = SizeBasedOffload(workers.work, workers.work_process)
     return SyncJob(
         rights=rights,
         secret_box=env.state.secret_box,
         oauth=google.oauth,
-        people=People(google.http, google.endpoints, env.wall_clock, offload),
+        people=People(google.http, google.endpoints, env.wall_clock, offload, observe_call),
         tenants=tenants,
         interval=env.config.sync.interval,
         pacer=pacer,
@@ -713,6 +738,7 @@ def _pages(
     sync: _SyncParts,
     leader: GroupLeader,
     misuse_log: MisuseLog,
+    counters: LeaderCounters,
     is_running: Callable[[], bool],
 ) -> WebDependencies:
     config, clients, dit = env.config, storage.clients, phones.catalog.dit
@@ -739,7 +765,7 @@ def _pages(
         changed=sync.change_watcher.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, storage, phones, leader, is_ready),
+        admin=_admin_dependencies(env, storage, phones, leader, counters, is_ready),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
         gateways=sync.exchange or NoOtherGateways(),
@@ -748,16 +774,25 @@ def _pages(
         finder=DirectoryFinder(dit, bases, env.reactor),
         contacts=ContactBrowser(dit, env.reactor),
         explainer=PhoneExplainer(lambda: phones.catalog.snapshot, config.ldap.size_limit, workers.explain, env.now),
+        requests=counters.pages,
     )
 
 
 def _admin_dependencies(
-    env: _Environment, storage: _Storage, phones: _PhoneParts, leader: GroupLeader, is_ready: Callable[[], bool]
+    env: _Environment,
+    storage: _Storage,
+    phones: _PhoneParts,
+    leader: GroupLeader,
+    counters: LeaderCounters,
+    is_ready: Callable[[], bool],
 ) -> AdminDependencies:
     metrics = Metrics(
         store=storage.store,
         now=env.now,
         version=__version__,
+        tenant_names=[tenant.name for tenant in env.config.tenant],
+        sync_interval=env.config.sync.interval,
+        counters=counters,
         figures=leader.figures,
         ready=is_ready,
         contacts=lambda: {
@@ -852,7 +887,7 @@ def _listeners(
     )
 
 
-def _group_leader(env: _Environment, phones: _PhoneParts) -> GroupLeader:
+def _group_leader(env: _Environment, phones: _PhoneParts, figures: Callable[[], ProcessFigures]) -> GroupLeader:
     return GroupLeader(
         clock=env.wall_clock,
         make_links=[
@@ -863,13 +898,18 @@ def _group_leader(env: _Environment, phones: _PhoneParts) -> GroupLeader:
         search_log=phones.activity.search_log,
         refused_logins=phones.refused_logins,
         captures=phones.captures,
-        search_counters=phones.search_counters,
         tells_gateways=env.state.database.runs_beside,
+        figures=figures,
     )
 
 
 def _member_services(
-    env: _Environment, workers: _Workers, phones: _PhoneParts, publisher: Publisher, seat: Seat
+    env: _Environment,
+    workers: _Workers,
+    phones: _PhoneParts,
+    publisher: Publisher,
+    seat: Seat,
+    figures: Callable[[], ProcessFigures],
 ) -> tuple[IService, ...]:
     """The services of a process that serves LDAP only."""
     follower = DirectoryFollower(clock=env.wall_clock, publisher=publisher)
@@ -880,9 +920,10 @@ def _member_services(
         catalog=phones.catalog,
         ldap=phones.ldap,
         search_log=phones.activity.search_log,
-        search_counters=phones.search_counters,
+        figures=figures,
         refused_logins=phones.refused_logins,
         captures=phones.captures,
         changed=follower.changed,
     )
-    return (follower, member, *_listeners(env, workers, phones.ldap))
+    lag = LagMeter(env.reactor, phones.counters.reactor_lag.observe)
+    return (lag, follower, member, *_listeners(env, workers, phones.ldap))

@@ -27,7 +27,7 @@ from ldapgw.ldap.server import Guesses, LdapFactory
 from ldapgw.phones.recorder import CapturedMessages, Captures
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.phones.search_log import SearchLog, SearchNews
-from ldapgw.server.metrics import ProcessFigures, SearchCounters
+from ldapgw.server.metrics import ProcessFigures
 from ldapgw.server.process_link import ProcessLink
 from ldapgw.store.recordings import StoredRecording
 
@@ -80,6 +80,7 @@ class GroupNews:
 class GroupMember(Service):
     """The service of each process but the first.
 
+    :param figures: the figures of this process.
     :param changed: called when the first process has published something.
     """
 
@@ -91,7 +92,7 @@ class GroupMember(Service):
         catalog: Catalog,
         ldap: LdapFactory,
         search_log: SearchLog,
-        search_counters: SearchCounters,
+        figures: Callable[[], ProcessFigures],
         refused_logins: RefusedLogins,
         captures: Captures,
         changed: Callable[[], None],
@@ -100,7 +101,7 @@ class GroupMember(Service):
         self._catalog = catalog
         self._ldap = ldap
         self._search_log = search_log
-        self._search_counters = search_counters
+        self._figures = figures
         self._refused_logins = refused_logins
         self._captures = captures
         self._changed = changed
@@ -131,7 +132,7 @@ class GroupMember(Service):
         left_out = self._ldap.all_left_out()
         self._search_log.take_updates()  # the first process stores them
         news = ProcessNews(
-            ProcessFigures.of_this_process(self._search_counters, self._ldap.connected()),
+            self._figures(),
             self._ldap.connection_counts(),
             dict(self._catalog.take_seen_phones()),
             self._search_log.take_news(),
@@ -158,6 +159,7 @@ class GroupLeader(Service):
     """The service of the first process; with no other processes it does nothing.
 
     :param tells_gateways: whether somebody calls `take_guesses`.
+    :param figures: the figures of this process.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class GroupLeader(Service):
         search_log: SearchLog,
         refused_logins: RefusedLogins,
         captures: Captures,
-        search_counters: SearchCounters,
+        figures: Callable[[], ProcessFigures],
         tells_gateways: bool = False,
     ) -> None:
         self._tells_gateways = tells_gateways
@@ -184,7 +186,7 @@ class GroupLeader(Service):
         self._search_log = search_log
         self._refused_logins = refused_logins
         self._captures = captures
-        self._search_counters = search_counters
+        self._figures = figures
         self._clock = clock
         self._has_ended: Deferred[None] | None = None
         self._timer = LoopingCall(self._tell)
@@ -251,8 +253,7 @@ class GroupLeader(Service):
 
     def figures(self) -> Mapping[int, ProcessFigures]:
         """The figures of all processes by number, those that have died included."""
-        own = ProcessFigures.of_this_process(self._search_counters, self._ldap.connected())
-        return {1: own} | {member.number: member.total() for member in self._members}
+        return {1: self._figures()} | {member.number: member.total() for member in self._members}
 
     def _receive(self, member: _Member, news: ProcessNews) -> None:
         member.take(news)

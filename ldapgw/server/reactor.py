@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reactor of ``ldapgw run``, its monotonic clock beside the wall clock, and the time limit of its shutdown.
+"""The reactor of ``ldapgw run``, its lag, its monotonic clock beside the wall clock, and the limit of its shutdown.
 
 `PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
 Twisted's former logging (`twisted.python.log`), which nothing here uses, and setting it up takes a tenth of the time of
@@ -11,6 +11,8 @@ a `WallClock`.
 
 `limit_shutdown_time` ends the process while threads still wait for a name server, a lock or a long calculation, because
 no thread can be ended from outside.  No data is lost: everything is written in transactions.
+
+`LagMeter` measures how late the reactor makes calls that are due: a phone's request waits as long.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from twisted.application.service import Service
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.main import installReactor
@@ -32,6 +35,8 @@ from zope.interface import implementer
 # The documentation promises that the process ends within 5 seconds of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
+# The lag is measured this often: some 50 microseconds each time.
+LAG_SECONDS: Final = 0.25
 
 log = Logger()
 
@@ -89,6 +94,34 @@ def use_monotonic_clock(reactor: Any) -> WallClock:
     """
     reactor.seconds = time.monotonic
     return WallClock(reactor, time.time)
+
+
+class LagMeter(Service):
+    """Makes a call every `LAG_SECONDS`, and measures how late the reactor makes it.
+
+    :param observe: called with the seconds.
+    """
+
+    def __init__(self, clock: IReactorTime, observe: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._observe = observe
+        self._call: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._schedule()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+
+    def _schedule(self) -> None:
+        self._call = self._clock.callLater(LAG_SECONDS, self._measure, self._clock.seconds() + LAG_SECONDS)
+
+    def _measure(self, due: float) -> None:
+        self._observe(self._clock.seconds() - due)
+        self._schedule()
 
 
 class PhoneReactor(EPollReactor):

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, execute, succeed
-from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
+
+from ldapgw.server.counters import WAIT_BOUNDS, Histogram
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,13 +23,22 @@ class WorkerThread(Service):
     While the service is not running, functions are called at once on the caller's thread: no client is served then.
 
     :param threads: the most calls that run at a time; further calls wait.
+    :ivar label: the name of the threads.
+    :ivar waits: for how long the calls that have ended had waited, in seconds.
     """
 
-    def __init__(self, reactor: IReactorThreads, name: str, threads: int) -> None:
+    def __init__(self, reactor: Any, name: str, threads: int) -> None:
         self._reactor = reactor
-        self._label = name
+        self.label = name
+        self.waits = Histogram(WAIT_BOUNDS)
+        self._calls = 0
         self._threads = threads
         self._pool: ThreadPool | None = None
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls that wait."""
+        return max(0, self._calls - self._threads)
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """Call ``function(*args, **kw)`` on a thread.
@@ -37,11 +47,26 @@ class WorkerThread(Service):
         """
         if self._pool is None:
             return execute(function, *args, **kw)
-        return deferToThreadPool(self._reactor, self._pool, function, *args, **kw)
+        seconds = self._reactor.seconds
+        asked_at = seconds()
+        began_at: list[float] = []
+
+        def call() -> T:
+            began_at.append(seconds())
+            return function(*args, **kw)
+
+        self._calls += 1
+        return deferToThreadPool(self._reactor, self._pool, call).addBoth(self._ended, asked_at, began_at)
+
+    def _ended(self, result: T, asked_at: float, began_at: list[float]) -> T:
+        self._calls -= 1
+        if began_at:  # else the call was cancelled while it waited
+            self.waits.observe(began_at[0] - asked_at)
+        return result
 
     def startService(self) -> None:
         super().startService()
-        self._pool = ThreadPool(1, self._threads, self._label)
+        self._pool = ThreadPool(1, self._threads, self.label)
         self._pool.start()
 
     def stopService(self) -> Deferred[None]:

@@ -299,6 +299,9 @@ def with_database_error(account: Account, since: float | None) -> Account:
     return replace(account, error=ErrorStatus("internal", since, facts={"by": "database"}))
 
 
+STATES = ("ok", "syncing", "waiting", "attention", "disconnected")
+
+
 def state(account: Account, now: float) -> str:
     """The state of an account: ok, syncing, waiting, attention or disconnected."""
     if not account.is_connected:

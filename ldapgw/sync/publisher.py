@@ -10,7 +10,7 @@ do not wait for other books.
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import is_
@@ -121,6 +121,9 @@ class Publisher:
     :param is_follower: whether another process of the gateway builds large books and keeps the cache; this one loads
         them from there, and serves the former ones until they are there.
     :param loaded: what the process has inherited, which the catalog serves already.
+    :param seconds: a monotonic clock, in seconds.
+    :param observe_lag: called when a change of an account is served, with the seconds since the publisher read it from
+        the store; not called for what a start loads.
     """
 
     def __init__(
@@ -137,6 +140,8 @@ class Publisher:
         build_in_process: Callable[..., Awaitable[None]] | None = None,
         is_follower: bool = False,
         loaded: LoadedBooks | None = None,
+        seconds: Callable[[], float] = lambda: 0.0,
+        observe_lag: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -148,11 +153,16 @@ class Publisher:
         self._book_cache = book_cache
         self._build_in_process = build_in_process
         self._is_follower = is_follower
+        self._seconds = seconds
+        self._observe_lag = observe_lag
         self._is_cache_pruned = False
         self._state = loaded.state if loaded else AccountState(contexts.keys())
         self._freshness = catalog.snapshot.freshness
         self._version = 0
         self._outdated_accounts: set[int] = set()  # whose books have to be built
+        self._unserved_since: dict[
+            int, float
+        ] = {}  # when the first change was read that phones miss
         self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
         self._unsaved_books: set[_BookId] = set()  # which the cache does not have, or not for much longer
@@ -184,6 +194,11 @@ class Publisher:
     def is_outdated(self) -> bool:
         """Whether a book is still to be built, for which a follower may have to wait."""
         return bool(self._outdated_accounts)
+
+    @property
+    def unserved(self) -> int:
+        """How many accounts have changes that phones do not find yet."""
+        return len(self._unserved_since)
 
     async def refresh(self, account_id: int | None = None) -> None:
         """Serve the present content of the store: `publish_accounts`, then `build`.
@@ -231,10 +246,14 @@ class Publisher:
         present = self._state.accounts.keys()
         self._is_cache_pruned = self._is_cache_pruned and not update.has_orphans
         self._outdated_accounts = (self._outdated_accounts | update.accounts) & present
+        now = self._seconds()
+        for account_id in update.accounts & present:
+            self._unserved_since.setdefault(account_id, now)
         self._outdated_tenants |= update.tenants
         self._outdated_phones |= update.phones
         for account_id in update.accounts - present:
             self._replace_book((account_id, ""), None)
+            self._unserved_since.pop(account_id, None)
         for tenant in update.tenants - self._state.directory_accounts.keys():
             self._replace_book((tenant, DIRECTORY), None)
 
@@ -365,9 +384,22 @@ class Publisher:
                     del merged[tenant]
             self._outdated_tenants -= {tenant for tenant, one in merged.items() if not one.shared_books.needs_merge}
             self._replace_snapshot(merged, loaded=not (waiting and is_start))
+            self._note_served(merged, is_start=is_start)
             if not waiting:
                 return
             await self._next_turn()
+
+    def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
+        """Note for how long the changes have waited that some tenants' phones find now."""
+        now = self._seconds()
+        for account_id, since in list(self._unserved_since.items()):
+            lock = self._locks.get(account_id)
+            is_built = account_id not in self._outdated_accounts and not (lock is not None and lock.locked)
+            tenant = self._state.accounts[account_id].tenant
+            if is_built and (tenant in tenants or tenant not in self._outdated_tenants):
+                del self._unserved_since[account_id]
+                if not is_start:
+                    self._observe_lag(now - since)
 
     async def _prune_cache(self, *, again: bool = False) -> None:
         """Delete the cached books of removed accounts; at the start also unfinished files of an interrupted write."""

@@ -106,6 +106,8 @@ class SyncScheduler(Service):
     :param interval: seconds between syncs of an account.
     :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.
     :param random: returns a number from 0 to 1, for jitter.
+    :param observe: called for each sync whose contacts are published, or that has failed: ``ok`` or the code of the
+        error, and the seconds since it began to call Google.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class SyncScheduler(Service):
         interval: float,
         concurrency: int = 4,
         random: Callable[[], float],
+        observe: Callable[[str, float], None] = lambda _result, _seconds: None,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -127,6 +130,7 @@ class SyncScheduler(Service):
         self._publish = publish
         self._interval = interval
         self._random = random
+        self._observe = observe
         self._cursor: Cursor | None = None
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
@@ -418,6 +422,7 @@ class SyncScheduler(Service):
         if synced.changed:
             # Published before the success is recorded, because a person who sees the success looks at a phone.
             await self._publish(account.id)
+        self._observe(_result(synced.error), self._clock.seconds() - synced.begun_at)
         if synced.error is not None:
             is_outage = isinstance(synced.error, OUTAGE_ERRORS) and synced.error.retry_after is None
             return _Outcome(
@@ -520,13 +525,20 @@ class SyncScheduler(Service):
                 account.tenant, sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at
             )
             return wait
-        code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
+        code, facts = _result(error), error.facts if isinstance(error, GoogleError) else {}
         await self._write(
             account.tenant, sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at
         )
         if wait is None:
             await self._start_successor(account)
         return wait
+
+
+def _result(error: Exception | None) -> str:
+    """``ok``, or the code of an error."""
+    if error is None:
+        return "ok"
+    return error.code if isinstance(error, GoogleError) else "internal"
 
 
 async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = False) -> None:

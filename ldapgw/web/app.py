@@ -51,6 +51,9 @@ from ldapgw.web.sign_in_pages import SignInPages
 
 log = Logger()
 
+# What requests are counted as that no route answers.
+_UNKNOWN = "unknown"
+
 # Lifetime of the cookie with the chosen language.
 _LANGUAGE_SECONDS = 365 * 86400
 
@@ -89,8 +92,10 @@ class _App:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._requests, self._clock = layout.dependencies.requests, layout.dependencies.clock
         self.klein = Klein()
         self._direct_routes: dict[tuple[bytes, bytes], Route] = {}
+        self._requests.declare(_UNKNOWN, _UNKNOWN, _UNKNOWN)
         for route in routes(layout):
             self._route(route)
             if route.is_direct:
@@ -137,6 +142,8 @@ class _App:
             request.finish()
 
     def _route(self, route: Route) -> None:
+        self._requests.declare(route.method, route.template, route.required_role.name.lower())
+
         async def handle(request: IRequest, **path_values: str) -> bytes:
             http_request = self.read_request(request)
             response = await _uncancelled(self._respond(route, http_request, path_values, _body_size(request)))
@@ -151,6 +158,15 @@ class _App:
         self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(handle)
 
     async def _respond(
+        self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
+    ) -> HttpResponse:
+        began = self._clock.seconds()
+        response = await self._handle(route, request, path_values, body_size)
+        role, seconds = route.required_role.name.lower(), self._clock.seconds() - began
+        self._requests.observe(route.method, route.template, role, response.status, seconds)
+        return response
+
+    async def _handle(
         self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
     ) -> HttpResponse:
         try:
@@ -232,7 +248,13 @@ class _App:
         if isinstance(failure.value, MethodNotAllowed):
             allowed = ", ".join(sorted(failure.value.valid_methods or ()))
             error = PageError(error_pages.WRONG_METHOD, headers=(("Allow", allowed),))
-        return write_response(request, self.error_response(self.read_request(request), error))
+        return self.refuse(request, error)
+
+    def refuse(self, request: IRequest, error: PageError) -> bytes:
+        """Answer a request that no route answers."""
+        response = self.error_response(self.read_request(request), error)
+        self._requests.observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
+        return write_response(request, response)
 
 
 class _RootResource(Resource):
@@ -256,7 +278,7 @@ class _RootResource(Resource):
         self._strip_path(request)
         error = _routing_error(request)
         if error is not None:
-            request.write(write_response(request, self._app.error_response(self._app.read_request(request), error)))
+            request.write(self._app.refuse(request, error))
             request.finish()
             return NOT_DONE_YET
         return NOT_DONE_YET if self._app.answer_directly(request) else self._router.render(request)

@@ -141,6 +141,20 @@ def _folded(text: str) -> bytes:
     return text.encode().lower()
 
 
+class RequestObserver(Protocol):
+    """Counts requests, for metrics."""
+
+    def declare(self, method: str, route: str, role: str) -> None:
+        """Count requests of a route from now on.
+
+        :param route: the path with its variables in braces.
+        :param role: the role that the route requires.
+        """
+
+    def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
+        """Count a request, by a declared route and role, that was answered after some seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebDependencies:
     """The parts of the gateway that all pages use.
@@ -167,6 +181,7 @@ class WebDependencies:
     :ivar finder: searches contacts as a phone does.
     :ivar contacts: browses the contacts that phones find.
     :ivar explainer: explains why a phone finds a contact or not.
+    :ivar requests: counts requests.
     """
 
     public_url: str
@@ -194,6 +209,7 @@ class WebDependencies:
     finder: Finder
     contacts: ContactBrowser
     explainer: Explainer
+    requests: RequestObserver
 
     def sharers(self, client: Client) -> list[str]:
         """The names of the tenants whose OAuth client shares its grants with `client`."""

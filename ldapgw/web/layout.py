@@ -186,6 +186,11 @@ class Route:
         """The route's name in the router."""
         return f"{self.method} {self.path}"
 
+    @property
+    def template(self) -> str:
+        """The path with its variables in braces: ``/{tenant}/phones/{name}``."""
+        return self.path.replace("<", "{").replace(">", "}")
+
 
 def get(path: str, handler: Callable[..., Any], required_role: RequiredRole) -> Route:
     """A GET route."""

@@ -47,6 +47,7 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
+from ldapgw.server.counters import PageCounters
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.oauth_clients import LazyTenants, TenantClients
 from ldapgw.server.threads import WorkerThread
@@ -239,6 +240,7 @@ class Stage:
         self.caller_id_limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.clients = TenantClients(self.store, self.secret_box, {})
         self.misuse = MisuseLog(self.clock)
+        self.requests = PageCounters()
 
     @property
     def gate(self) -> WebDependencies:
@@ -305,7 +307,10 @@ class Stage:
                 login_delay=lambda address, login: self.backoff.delay(address, login, self.clock.seconds()),
                 login_refused=self.refused_logins.note,
                 reader=BookReader(
-                    self.catalog.dit, self.caller_id_limits.budget, (self.watch.search_log.observe,), self.clock
+                    self.catalog.dit,
+                    self.caller_id_limits.budget,
+                    (lambda *search: self.watch.search_log.observe(*search[:-1]),),
+                    self.clock,
                 ),
                 run_off_thread=maybeDeferred,
             ),
@@ -315,6 +320,7 @@ class Stage:
             finder=self.finder,
             contacts=ContactBrowser(self.catalog.dit, self.clock),
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
+            requests=self.requests,
         )
 
     async def _metrics(self) -> tuple[bytes, str]:

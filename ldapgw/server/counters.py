@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Counters and histograms of what the gateway does, for ``/metrics``.
+
+Mutable: all of them.  Each process has its own `ProcessCounters`; the process that syncs and serves the page has the
+others too.  Every label value that is known beforehand is counted from zero, so that the first event is a rise.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from typing import Final
+
+from ldapgw.directory.filter import SearchKind
+from ldapgw.errors import ResultCode
+
+# Upper bounds of buckets, in seconds.
+SEARCH_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+REACTOR_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+WAIT_BOUNDS: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0)
+LAG_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+CALL_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SYNC_BOUNDS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+PAGE_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# Other result codes are counted as soon as they occur.
+_SEARCH_RESULTS: Final = (
+    ResultCode.SUCCESS,
+    ResultCode.OPERATIONS_ERROR,
+    ResultCode.PROTOCOL_ERROR,
+    ResultCode.TIME_LIMIT_EXCEEDED,
+    ResultCode.SIZE_LIMIT_EXCEEDED,
+    ResultCode.ADMIN_LIMIT_EXCEEDED,
+    ResultCode.UNAVAILABLE_CRITICAL_EXTENSION,
+    ResultCode.INAPPROPRIATE_MATCHING,
+    ResultCode.NO_SUCH_OBJECT,
+    ResultCode.INVALID_DN_SYNTAX,
+    ResultCode.INSUFFICIENT_ACCESS_RIGHTS,
+    ResultCode.BUSY,
+    ResultCode.UNWILLING_TO_PERFORM,
+    ResultCode.SORT_CONTROL_MISSING,
+    ResultCode.OFFSET_RANGE_ERROR,
+    ResultCode.VIRTUAL_LIST_VIEW_ERROR,
+    ResultCode.OTHER,
+)
+_BIND_RESULTS: Final = (
+    ResultCode.SUCCESS,
+    ResultCode.PROTOCOL_ERROR,
+    ResultCode.AUTH_METHOD_NOT_SUPPORTED,
+    ResultCode.CONFIDENTIALITY_REQUIRED,
+    ResultCode.SASL_BIND_IN_PROGRESS,
+    ResultCode.INVALID_CREDENTIALS,
+    ResultCode.UNWILLING_TO_PERFORM,
+)
+# Google's statuses that mean different things to an administrator; all others are in a class.
+_STATUSES: Final = frozenset((400, 401, 403, 404, 410, 429))
+GOOGLE_ANSWERS: Final = ("ok", *map(str, sorted(_STATUSES)), "5xx", "other", "error")
+PAGE_STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
+
+
+class Histogram:
+    """Counts values by buckets.
+
+    :param bounds: the upper bound of each bucket, in rising order; one more bucket has what is above them.
+    :ivar counts: how many values each bucket has, without those of the buckets before it.
+    :ivar total: the sum of all values.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value; a negative one, by a clock that was set back, counts as zero."""
+        if value > 0:
+            self.total += value
+        self.counts[bisect_left(self.bounds, value)] += 1
+
+
+class SearchCounters:
+    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast.
+
+    :ivar durations: by `SearchKind`.
+    """
+
+    __slots__ = ("durations", "entries", "searches")
+
+    def __init__(self) -> None:
+        self.searches: Counter[ResultCode] = Counter(dict.fromkeys(_SEARCH_RESULTS, 0))
+        self.durations = [Histogram(SEARCH_BOUNDS) for _ in SearchKind]
+        self.entries = 0
+
+    def observe(
+        self,
+        _login: str,
+        _address: str,
+        _message: bytes,
+        entries: int,
+        code: ResultCode,
+        seconds: float,
+        kind: SearchKind,
+    ) -> None:
+        """Count a finished search (see `ldapgw.ldap.session.Observer`)."""
+        self.searches[code] += 1
+        self.durations[kind].observe(seconds)
+        self.entries += entries
+
+
+class ProcessCounters:
+    """What each process of the gateway counts.
+
+    :ivar generation_lag: how long changes of accounts waited until phones found them.
+    :ivar reactor_lag: how late the reactor made calls that were due.
+    """
+
+    def __init__(self) -> None:
+        self.searches = SearchCounters()
+        self.binds: Counter[ResultCode] = Counter(dict.fromkeys(_BIND_RESULTS, 0))
+        self.generation_lag = Histogram(LAG_BOUNDS)
+        self.reactor_lag = Histogram(REACTOR_BOUNDS)
+
+    def count_bind(self, code: ResultCode) -> None:
+        self.binds[code] += 1
+
+
+class GoogleCounters:
+    """Counts calls to Google.
+
+    :param sources: what is called (`ldapgw.google.http.CallSource`).
+    :ivar calls: by source and answer.
+    :ivar durations: by source.
+    """
+
+    def __init__(self, sources: tuple[str, ...]) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter(
+            {(source, answer): 0 for source in sources for answer in GOOGLE_ANSWERS}
+        )
+        self.durations = {source: Histogram(CALL_BOUNDS) for source in sources}
+
+    def observe(self, source: str, status: int | None, seconds: float) -> None:
+        """Count a call (see `ldapgw.google.http.CallObserver`)."""
+        self.calls[source, _answer(status)] += 1
+        self.durations[source].observe(seconds)
+
+
+def _answer(status: int | None) -> str:
+    if status is None:
+        return "error"
+    if status in _STATUSES:
+        return str(status)
+    return {2: "ok", 5: "5xx"}.get(status // 100, "other")
+
+
+class SyncCounters:
+    """Counts the syncs of accounts.
+
+    :param results: ``ok``, and the codes of errors.
+    :ivar durations: of good syncs and of others.
+    """
+
+    def __init__(self, results: tuple[str, ...]) -> None:
+        self.syncs: Counter[str] = Counter(dict.fromkeys(results, 0))
+        self.durations = {outcome: Histogram(SYNC_BOUNDS) for outcome in ("ok", "failed")}
+
+    def observe(self, result: str, seconds: float) -> None:
+        self.syncs[result] += 1
+        self.durations["ok" if result == "ok" else "failed"].observe(seconds)
+
+
+class PageCounters:
+    """Counts requests for pages; see `ldapgw.web.dependencies.RequestObserver`.
+
+    :ivar requests: by method, route and class of the status.
+    :ivar durations: by the role that routes require.
+    """
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.durations: dict[str, Histogram] = {}
+
+    def declare(self, method: str, route: str, role: str) -> None:
+        self.requests.update({(method, route, status): 0 for status in PAGE_STATUSES})
+        self.durations.setdefault(role, Histogram(PAGE_BOUNDS))
+
+    def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
+        self.requests[method, route, f"{status // 100}xx"] += 1
+        self.durations[role].observe(seconds)
