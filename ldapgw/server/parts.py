@@ -765,7 +765,7 @@ def _pages(
         changed=sync.change_watcher.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, storage, phones, leader, counters, is_ready),
+        admin=_admin_dependencies(env, workers, storage, phones, leader, counters, is_ready),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
         gateways=sync.exchange or NoOtherGateways(),
@@ -780,6 +780,7 @@ def _pages(
 
 def _admin_dependencies(
     env: _Environment,
+    workers: _Workers,
     storage: _Storage,
     phones: _PhoneParts,
     leader: GroupLeader,
@@ -801,6 +802,7 @@ def _admin_dependencies(
         database_fails=lambda: storage.store.is_failing,
         certificate_ends=env.certificate_expiry,
         stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
+        run_off_thread=workers.read,
     )
     return AdminDependencies(
         tenants_with_configured_client=storage.clients.configured,

@@ -160,9 +160,7 @@ class Publisher:
         self._freshness = catalog.snapshot.freshness
         self._version = 0
         self._outdated_accounts: set[int] = set()  # whose books have to be built
-        self._unserved_since: dict[
-            int, float
-        ] = {}  # when the first change was read that phones miss
+        self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
         self._unsaved_books: set[_BookId] = set()  # which the cache does not have, or not for much longer

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""Counters and histograms, as those count that the program passes them to."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.directory.filter import SearchKind
+from ldapgw.errors import ResultCode
+from ldapgw.server.counters import (
+    GOOGLE_ANSWERS,
+    GoogleCounters,
+    Histogram,
+    PageCounters,
+    ProcessCounters,
+    SearchCounters,
+    SyncCounters,
+)
+
+
+def nonzero(counts: dict[object, int]) -> dict[object, int]:
+    return {key: count for key, count in counts.items() if count}
+
+
+def test_a_value_is_in_one_bucket() -> None:
+    """A bound belongs to the bucket below it; what is above all bounds has a bucket too."""
+    histogram = Histogram((0.5, 1.0))
+    for value in (0.25, 0.5, 0.75, 1.0, 8.0):
+        histogram.observe(value)
+    assert (histogram.bounds, histogram.counts, histogram.total) == ((0.5, 1.0), [2, 2, 1], 10.5)
+
+
+def test_a_clock_that_was_set_back_takes_nothing_away() -> None:
+    """Prometheus would take a falling sum for a restart."""
+    histogram = Histogram((0.5,))
+    histogram.observe(-3600.0)
+    assert (histogram.counts, histogram.total) == ([1, 0], 0.0)
+
+
+def test_searches_are_counted_by_result_and_kind() -> None:
+    """The results that searches have are there from the start; one that nobody expects is added."""
+    counters = SearchCounters()
+    assert ResultCode.SUCCESS in counters.searches
+    assert not any(counters.searches.values())
+    for entries, code, seconds, kind in (
+        (5, ResultCode.SUCCESS, 0.25, SearchKind.NAME),
+        (0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER),
+        (1, ResultCode.CANCELED, 0.125, SearchKind.NAME),
+    ):
+        counters.observe("cn=desk1", "192.0.2.7", b"", entries, code, seconds, kind)
+    assert nonzero(dict(counters.searches)) == {ResultCode.SUCCESS: 2, ResultCode.CANCELED: 1}
+    assert counters.entries == 6
+    assert {kind: (sum(one.counts), one.total) for kind, one in zip(SearchKind, counters.durations, strict=True)} == {
+        SearchKind.NAME: (2, 0.375),
+        SearchKind.NUMBER: (1, 0.5),
+        SearchKind.LIST: (0, 0.0),
+        SearchKind.ENTRY: (0, 0.0),
+        SearchKind.OTHER: (0, 0.0),
+    }
+
+
+def test_binds_are_counted_by_result() -> None:
+    """Good and refused ones."""
+    counters = ProcessCounters()
+    assert counters.binds[ResultCode.INVALID_CREDENTIALS] == 0
+    counters.count_bind(ResultCode.SUCCESS)
+    counters.count_bind(ResultCode.INVALID_CREDENTIALS)
+    assert nonzero(dict(counters.binds)) == {ResultCode.SUCCESS: 1, ResultCode.INVALID_CREDENTIALS: 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, "ok"),
+        (204, "ok"),
+        (302, "other"),
+        (400, "400"),
+        (401, "401"),
+        (403, "403"),
+        (404, "404"),
+        (408, "other"),
+        (410, "410"),
+        (429, "429"),
+        (500, "5xx"),
+        (503, "5xx"),
+        (None, "error"),
+    ],
+)
+def test_google_s_answers(status: int | None, answer: str) -> None:
+    """A status that means something to an administrator is a label of its own, and all others share three."""
+    counters = GoogleCounters(("contacts", "tokens"))
+    assert counters.calls == {(source, one): 0 for source in ("contacts", "tokens") for one in GOOGLE_ANSWERS}
+    counters.observe("tokens", status, 0.5)
+    assert nonzero(dict(counters.calls)) == {("tokens", answer): 1}
+    assert {source: one.total for source, one in counters.durations.items()} == {"contacts": 0.0, "tokens": 0.5}
+
+
+def test_syncs_are_counted_by_result_and_outcome() -> None:
+    """Failures have their codes, and their durations are not those of good syncs."""
+    counters = SyncCounters(("ok", "network", "quota"))
+    counters.observe("ok", 2.0)
+    counters.observe("network", 60.0)
+    assert counters.syncs == {"ok": 1, "network": 1, "quota": 0}
+    assert {outcome: one.total for outcome, one in counters.durations.items()} == {"ok": 2.0, "failed": 60.0}
+
+
+def test_requests_are_counted_by_route() -> None:
+    """A declared route is counted from zero."""
+    counters = PageCounters()
+    counters.declare("GET", "/{tenant}/", "tenant")
+    counters.declare("POST", "/{tenant}/sync", "signed_in")
+    counters.observe("GET", "/{tenant}/", "tenant", 200, 0.25)
+    counters.observe("GET", "/{tenant}/", "tenant", 404, 0.5)
+    assert counters.requests == {
+        ("GET", "/{tenant}/", "2xx"): 1,
+        ("GET", "/{tenant}/", "3xx"): 0,
+        ("GET", "/{tenant}/", "4xx"): 1,
+        ("GET", "/{tenant}/", "5xx"): 0,
+        ("POST", "/{tenant}/sync", "2xx"): 0,
+        ("POST", "/{tenant}/sync", "3xx"): 0,
+        ("POST", "/{tenant}/sync", "4xx"): 0,
+        ("POST", "/{tenant}/sync", "5xx"): 0,
+    }
+    assert {role: one.total for role, one in counters.durations.items()} == {"tenant": 0.75, "signed_in": 0.0}
