@@ -27,8 +27,12 @@ from ldapgw.directory.filter import (
     Not,
     Or,
     Present,
+    Scope,
+    SearchKind,
+    SearchRequest,
     Substrings,
     estimated_cost,
+    search_kind,
     to_string,
 )
 from ldapgw.directory.filter_matcher import prepare
@@ -215,3 +219,38 @@ def test_what_is_read_is_written(text: str) -> None:
 def test_what_cannot_be_seen_is_escaped(value: bytes, shown: str) -> None:
     """And letters are not, whatever their script; markup is the page's care."""
     assert to_string(Equality("cn", value)) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("(cn=mue*)", SearchKind.NAME),
+        ("(|(cn=mue*)(sn=mue*)(o=mue*))", SearchKind.NAME),
+        ("(cn~=meier)", SearchKind.NAME),
+        ("(nosuch=x)", SearchKind.NAME),
+        ("(:caseExactMatch:=x)", SearchKind.NAME),
+        ("(cn:dn:2.5.13.5:=x)", SearchKind.NAME),
+        ("(|(cn=030*)(telephoneNumber=030*))", SearchKind.NAME),
+        ("(&(telephoneNumber=*)(sn=gro*))", SearchKind.NAME),
+        ("(telephoneNumber=+49 30 1234567)", SearchKind.NUMBER),
+        ("(|(telephoneNumber=*1234567)(mobile=*1234567)(homePhone=*1234567))", SearchKind.NUMBER),
+        ("(&(objectClass=person)(mobile=0171*))", SearchKind.NUMBER),
+        ("(objectClass=*)", SearchKind.LIST),
+        ("(&(objectClass=person)(telephoneNumber=*))", SearchKind.LIST),
+        ("(&(sn>=o)(sn<=zz))", SearchKind.LIST),
+        ("(&(objectClass=person)(!(cn=x)))", SearchKind.LIST),
+        ("(&)", SearchKind.LIST),
+    ],
+)
+def test_what_a_search_asks_for(text: str, kind: SearchKind) -> None:
+    """Told by the form of the filter; of one entry alone it does not matter."""
+    read = read_filter(text)
+    assert search_kind(SearchRequest("", Scope.WHOLE_SUBTREE, read)) is kind
+    assert search_kind(SearchRequest("", Scope.SINGLE_LEVEL, read)) is kind
+    assert search_kind(SearchRequest("", Scope.BASE_OBJECT, read)) is SearchKind.ENTRY
+
+
+def test_stars_alone_ask_for_everybody() -> None:
+    """As phones send them before anything was typed."""
+    empty = Substrings("cn", b"", (b"",), None)
+    assert search_kind(SearchRequest("", Scope.WHOLE_SUBTREE, empty)) is SearchKind.LIST

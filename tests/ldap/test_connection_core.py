@@ -11,10 +11,13 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from ldapgw.ber import octets, tlv
+from ldapgw.directory.filter import SearchKind
+from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection_core import TickBatch
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.messages import WHO_AM_I
 from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.wire import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
 
 ROOT = pdu.message(2, pdu.search("", 0))
@@ -264,3 +267,47 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
     assert [[(one.kind, one.code) for one in client.received()] for client in clients] == [[(DONE, 0)]] * 3
     assert sorted(notes) == [f"192.0.2.{at}" for at in range(3)]
     assert [event["kind"] for event in logged] == ["KeyError"] * 2
+
+
+@pytest.mark.parametrize(
+    ("filter_text", "kind"),
+    [
+        ("(cn=user*)", SearchKind.NAME),
+        ("(|(cn=user*)(telephoneNumber=user*))", SearchKind.NAME),
+        ("(telephoneNumber=+49301234567)", SearchKind.NUMBER),
+        ("(|(telephoneNumber=0301234567)(mobile=0301234567))", SearchKind.NUMBER),
+        ("(&(objectClass=person)(telephoneNumber=*))", SearchKind.LIST),
+    ],
+)
+def test_observers_hear_what_a_search_asks_for(filter_text: str, kind: SearchKind, clock: Clock) -> None:
+    """The same at once, at once again, with another value, and on the long way."""
+    heard: list[object] = []
+    factory = make_factory(replace(make_gate(), observers=(lambda *told: heard.append(told[-1]),)), clock)
+    client = Client(factory)
+    client.bind()
+    first = pdu.message(2, pdu.search(BASE, 2, encode(read_filter(filter_text))))
+    other = first.replace(b"user", b"resu").replace(b"1234567", b"1234568")
+    for pieces in ((first,), (first,), (other,), (first[:9], first[9:])):
+        for piece in pieces:
+            client.protocol.dataReceived(piece)
+        factory.batch.end()
+    client.deliver(ROOT)
+    client.deliver(pdu.message(3, pdu.search(BASE, 7)))  # there is no such scope
+    assert heard == [kind, kind, kind, kind, SearchKind.ENTRY, SearchKind.OTHER]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_binds_are_observed(pieces: int, clock: Clock) -> None:
+    """At once and on the long way, a wrong password before its answer is delayed."""
+    heard: list[ResultCode] = []
+    client = Client(make_factory(replace(make_gate(), bind_decided=heard.append), clock, require_tls=False))
+    for name, password in ((DESK1, SECRET), ("", b""), ("desk1", b""), ("desk1", b"wrong")):
+        bind = pdu.message(2, pdu.bind(name, password))
+        for piece in (bind,) if pieces == 1 else (bind[:10], bind[10:]):
+            client.deliver(piece)
+    assert heard == [
+        ResultCode.SUCCESS,
+        ResultCode.SUCCESS,
+        ResultCode.UNWILLING_TO_PERFORM,
+        ResultCode.INVALID_CREDENTIALS,
+    ]
