@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Figures for Prometheus, read by its own parser."""
+"""Figures for Prometheus, read by its own parser, and what is made from them: documents, alerts, a dashboard."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from docutils import nodes
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from twisted.internet.defer import maybeDeferred
 
 from ldapgw.contact import Sharing
@@ -16,11 +26,15 @@ from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes
+from ldapgw.server.parts import _Workers
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.account_status import STATES
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.web.app import web_resource
+from tests.support import rst
+from tests.support.checkout import ROOT
 from tests.support.results import result_of
 from tests.support.stage.web import NOW, Stage
 
@@ -275,3 +289,185 @@ def test_nobody_is_named(stage: Stage) -> None:
     assert b"alice" not in body
     assert b"desk1" not in body
     assert b"process_resident_memory_bytes" in body
+
+
+# --- what is made from the metrics: documents, alerts, the dashboard --------------------------------------------------
+
+RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.yml"
+TESTS_OF_RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.test.yml"
+DASHBOARD = ROOT / "etc" / "grafana" / "ldapgw.json"
+MONITORING = ROOT / "docs" / "how-to" / "monitoring.rst"
+OPERATIONS = ROOT / "docs" / "reference" / "operations.rst"
+# Labels whose values the documents name; those of others are names, codes, or in a table elsewhere.
+EXPLAINED = {"kind", "outcome", "source", "answer", "role", "thread", "state"}
+# What Prometheus adds, and what is of Python's library for all programs.
+FOREIGN = {"up": {"job", "instance"}, "process_": {"job", "instance"}}
+
+
+@pytest.fixture(name="body")
+def _body(stage: Stage) -> bytes:
+    """What a gateway of several processes serves, with each metric that there can be."""
+    connect(stage, "alice@acme.example", NOW)
+    names = [thread.label for thread in _Workers(NO_REACTOR, syncs_beside=True).threads]
+    threads = [WorkerThread(NO_REACTOR, name, 1) for name in names]
+    figures = ProcessFigures.of_this_process(ProcessCounters(), 0, 0, threads)
+    body, _ = result_of(metrics_of(stage, figures, figures, counters=counters_of_pages(stage), ends=NOW).render())
+    return body
+
+
+def counters_of_pages(stage: Stage) -> LeaderCounters:
+    """Those of a gateway with all its routes."""
+    web_resource(stage.gate)
+    return LeaderCounters(pages=stage.requests)
+
+
+def family(sample: str) -> str:
+    """A metric as documents name it, by one of its series."""
+    return re.sub(r"_(bucket|sum|count)$", "", sample)
+
+
+def labels_by_metric(body: bytes) -> dict[str, dict[str, set[str]]]:
+    """The labels of each metric, and their values."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for sample in samples(body):
+        labels = found.setdefault(family(sample.name), {})
+        for label, value in sample.labels.items():
+            if label != "le":
+                labels.setdefault(label, set()).add(value)
+    return found
+
+
+def samples(body: bytes) -> Iterator[Sample]:
+    for one in text_string_to_metric_families(body.decode()):
+        yield from one.samples
+
+
+def test_the_documents_have_each_metric(body: bytes) -> None:
+    """With its labels, and the values of those that are few."""
+    served = {name: labels for name, labels in labels_by_metric(body).items() if name.startswith("ldapgw_")}
+    documented: dict[str, set[str]] = {}
+    words: dict[str, set[str]] = {}
+    for metric, meaning in rst.rows(rst.section(OPERATIONS, "Metrics")):
+        [name] = metric.literals
+        if name == "process_…":
+            continue
+        name, _, labels = name.rstrip("}").partition("{")
+        documented[name] = set(filter(None, labels.split(",")))
+        for label in documented[name]:
+            words.setdefault(label, set()).update(meaning.literals)
+    assert documented == {name: set(labels) for name, labels in served.items()}
+    values = {(label, value) for labels in served.values() for label in labels for value in labels[label]}
+    assert [(label, value) for label, value in values if label in EXPLAINED and value not in words[label]] == []
+
+
+def expressions_of_rules() -> list[str]:
+    """What the alerts ask for; a line that begins with ``expr:``, and those that go on with it."""
+    text = RULES.read_text()
+    return [" ".join(found.split()) for found in re.findall(r"expr: (?:>-)?((?:.|\n)*?)\n +(?:for|labels):", text)]
+
+
+def expressions_of_dashboard() -> list[str]:
+    """What the panels and the choices at the top ask for."""
+    board = json.loads(DASHBOARD.read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    return asked + [one["definition"] for one in board["templating"]["list"] if one["type"] == "query"]
+
+
+def used(expression: str) -> Iterator[tuple[str, set[str], dict[str, str]]]:
+    """The series that an expression names: name, labels, and the values or patterns of labels."""
+    for name, _, selectors in re.findall(r"\b(up|(?:ldapgw|process)_[a-z_]+)(\{([^}]*)\})?", expression):
+        chosen = dict(re.findall(r'(\w+)(?:=|!=|=~|!~)"([^"]*)"', selectors))
+        yield name, set(chosen), chosen
+
+
+@pytest.mark.parametrize("read", [expressions_of_rules, expressions_of_dashboard])
+def test_what_is_asked_for_is_served(read: Callable[[], list[str]], body: bytes) -> None:
+    """Each series with its labels, and with values that they can have."""
+    served = labels_by_metric(body)
+    names = {sample.name for sample in samples(body)}
+    asked = [(expression, *one) for expression in read() for one in used(expression)]
+    assert len(asked) > 15
+    for expression, name, labels, chosen in asked:
+        foreign = next((also for prefix, also in FOREIGN.items() if name.startswith(prefix)), None)
+        known = served.get(family(name), {})
+        assert name in names or name == "up", expression
+        assert labels <= (foreign or known.keys() | {"job", "instance"}), expression
+        for label, pattern in chosen.items():
+            values = known.get(label, set())
+            alternatives = [] if pattern.startswith("$") or label in ("job", "instance") else pattern.split("|")
+            assert {*alternatives} <= values, expression
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    """Its data source is chosen at its top, its panels do not overlap, and its rows are those of the document."""
+    board = json.loads(DASHBOARD.read_text())
+    assert (board["title"], board["uid"], board["schemaVersion"]) == ("ldapgw", "ldapgw", 39)
+    source = {"type": "prometheus", "uid": "${DS_PROMETHEUS}"}
+    panels = [panel for panel in board["panels"] if panel["type"] != "row"]
+    asking = [*panels, *(target for panel in panels for target in panel["targets"])]
+    assert all(one["datasource"] == source for one in asking)
+    assert board["templating"]["list"][0]["name"] == "DS_PROMETHEUS"
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    cells = [
+        (place["x"] + column, place["y"] + line)
+        for place in (panel["gridPos"] for panel in board["panels"])
+        for column in range(place["w"])
+        for line in range(place["h"])
+    ]
+    assert (len(cells), max(cells)[0]) == (len(set(cells)), 23)
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+    assert rows == ["Phones", "Syncs", "Google", "Pages", "Process"]
+    described = rst.section(MONITORING, "A dashboard")
+    assert [one.astext() for one in described.findall(nodes.emphasis)][-5:] == rows
+
+
+def test_each_alert_is_explained_and_tested() -> None:
+    """It has a summary, a description, and a link to a place that is there; the document explains no other."""
+    text = RULES.read_text()
+    alerts = re.findall(r"- alert: (\w+)", text)
+    assert len(alerts) == len(set(alerts)) > 10
+    for word in ("expr", "severity", "summary", "description", "runbook_url"):
+        assert len(re.findall(rf"\n +{word}: ", text)) == len(alerts), word
+    links = re.findall(r"runbook_url: (\S+)", text)
+    assert links == [f"docs/how-to/monitoring.rst#{alert.lower()}" for alert in alerts]
+    sections = {one[0].astext(): one["ids"] for one in rst.read(MONITORING).findall(nodes.section)}
+    explained = {title: ids for title, ids in sections.items() if title.startswith("Ldapgw")}
+    assert explained == {alert: [alert.lower()] for alert in alerts}
+    assert set(re.findall(r"alertname: (\w+)", TESTS_OF_RULES.read_text())) == set(alerts)
+
+
+def promtool(*arguments: str | Path, text: bytes = b"") -> tuple[int, str]:
+    """Run Prometheus' own check."""
+    program = shutil.which("promtool", path=os.pathsep.join((str(Path(sys.prefix, "bin")), os.environ["PATH"])))
+    if program is None:
+        assert "CI" not in os.environ
+        pytest.skip("needs promtool: sudo apt-get install prometheus")
+    done = subprocess.run([program, *arguments], input=text, capture_output=True, check=False, timeout=60)
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+def test_promtool_accepts_the_alerts() -> None:
+    """And each of them fires when it should, and not before."""
+    status, said = promtool("check", "rules", RULES)
+    assert status == 0, said
+    assert f"{len(expressions_of_rules())} rules found" in said
+    status, said = promtool("test", "rules", TESTS_OF_RULES)
+    assert status == 0, said
+
+
+def test_promtool_can_read_the_dashboard_s_expressions(tmp_path: Path) -> None:
+    """As those of rules, with what Grafana puts in place of its variables."""
+    asked = [one for one in expressions_of_dashboard() if not one.startswith("label_values(")]
+    rules = [
+        {"record": f"panel:{at}", "expr": re.sub(r"\$\w+", "x", one.replace("$__rate_interval", "5m"))}
+        for at, one in enumerate(asked)
+    ]
+    file = tmp_path / "dashboard.json"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    status, said = promtool("check", "rules", file)
+    assert status == 0, said
+
+
+def test_promtool_has_no_complaint_about_the_metrics(body: bytes) -> None:
+    """Their names, units and texts are as Prometheus' own guidelines have them."""
+    assert promtool("check", "metrics", text=body) == (0, "")
