@@ -11,10 +11,12 @@ Mutable: `ProcessLink`.
 
 from __future__ import annotations
 
+import io
 import pickle
 import socket
 from collections import deque
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
@@ -97,7 +99,7 @@ class ProcessLink:
 
         :returns: false: the other process has not read for so long that the message was not taken; try it again later.
         """
-        octets = pickle.dumps(message)
+        octets = _pickled(message)
         if self._pending_octets + len(octets) > MAX_PENDING_OCTETS and self._outgoing:
             return False
         for start in range(0, len(octets), PACKET_OCTETS):
@@ -155,3 +157,18 @@ class ProcessLink:
 
     def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
         return "process link"
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles a dataclass as a call of the class: a frozen one that was compiled cannot be restored otherwise."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, type) or not is_dataclass(value):
+            return NotImplemented
+        return type(value), tuple(getattr(value, field.name) for field in fields(value))
+
+
+def _pickled(message: object) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(message)
+    return file.getvalue()

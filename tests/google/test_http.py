@@ -28,7 +28,7 @@ from zope.interface import implementer
 from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded
 from ldapgw.google import http
-from ldapgw.google.http import GoogleHttpClient, GoogleResponse, http_client
+from ldapgw.google.http import CallSource, GoogleHttpClient, GoogleResponse, http_client
 from tests.support.results import result_of
 
 from .double import NOW, Google, RudeServer, clock_at
@@ -207,6 +207,34 @@ def test_network(error, detail):
     with pytest.raises(NetworkFailure) as caught:
         result_of(caller.get(URL, [], "t"))
     assert caught.value.detail == detail
+
+
+def test_calls_are_observed():
+    """What they are about, the status of the answer or that there was none, and the time that they took."""
+    clock, seen = clock_at(NOW), []
+
+    def observe(*call: object) -> None:
+        seen.append(call)
+
+    class Slow:
+        def request(self, *_: object) -> Deferred[object]:
+            return Deferred()
+
+    answering = GoogleHttpClient(Google((429, {}, b"")).http, clock, observe)
+    result_of(answering.get(URL, [], "t", CallSource.DIRECTORY))
+    result_of(GoogleHttpClient(Google((200, {}, b"")).http, clock, observe).post(URL, "", CallSource.REVOCATION))
+    result_of(GoogleHttpClient(Google((200, {}, b"")).http, clock, observe).get_photo(URL))
+    result_of(GoogleHttpClient(Google((404, {}, b"")).http, clock, observe).get_public(URL))
+    call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Slow()), clock, observe).post(URL, ""))
+    clock.advance(http.TIMEOUT)
+    call.addErrback(lambda failure: failure.trap(NetworkFailure))
+    assert seen == [
+        (CallSource.DIRECTORY, 429, 0.0),
+        (CallSource.REVOCATION, 200, 0.0),
+        (CallSource.PHOTOS, 200, 0.0),
+        (CallSource.KEYS, 404, 0.0),
+        (CallSource.TOKENS, None, http.TIMEOUT),
+    ]
 
 
 def test_deadline_before_headers():

@@ -392,3 +392,19 @@ def test_fingerprint_of_stored_tokens():
     """The format of answers changes no fingerprint, so that tokens of earlier versions stay valid; a page size does."""
     assert [fingerprint(source) for source in (*Source, None)] == FINGERPRINTS
     assert fingerprint(Source.CONTACTS, 200) not in FINGERPRINTS
+
+
+@pytest.mark.parametrize("source", list(Source))
+def test_calls_are_observed_by_source(source):
+    """Those for labels too."""
+    seen = []
+    google = Google(ok({"nextSyncToken": "S"}), ok({"nextSyncToken": "S"}))
+    people = People(google.http, ENDPOINTS, clock_at(NOW), at_once, lambda *call: seen.append(call))
+
+    async def list_all() -> None:
+        async for _ in people.pages(source, authorized, None, as_they_are):
+            pass
+        await people.labels(authorized, None)
+
+    result_of(list_all())
+    assert seen == [(source.value, 200, 0.0), ("labels", 200, 0.0)]

@@ -13,7 +13,17 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.task import deferLater
 
+from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.filter import SearchKind
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.admission import ConnectionCounts
+from ldapgw.ldap.server import Guesses
+from ldapgw.phones.recorder import CapturedMessages
+from ldapgw.phones.search_log import LoggedSearch, SearchNews
 from ldapgw.server import process_link
+from ldapgw.server.counters import ProcessCounters
+from ldapgw.server.metrics import ProcessFigures
+from ldapgw.server.process_group import GroupNews, ProcessNews
 from ldapgw.server.process_link import PACKET_OCTETS, ProcessLink, make_pair
 
 
@@ -112,3 +122,30 @@ async def test_the_end_of_the_supervisor_stops_the_link(ends: Ends) -> None:
     while ends.links[0] in reactor.getReaders():
         await deferLater(reactor, 0.001)
     assert ends.links[0].send("nobody reads this")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_processes_tell_each_other_arrives_as_it_was_sent(ends: Ends) -> None:
+    """Values of all classes that messages have, compiled ones too."""
+    process = ProcessCounters()
+    process.searches.observe("", "", b"", 1, ResultCode.SUCCESS, 0.25, SearchKind.NAME)
+    counts = ConnectionCounts(2, {"192.0.2.0": 2})
+    guesses = Guesses({"192.0.2.0": 1, 17: 1}, {"cn=desk1": 3})
+    search = LoggedSearch("cn=desk1", "192.0.2.7", b"message", 1, ResultCode.SUCCESS, 0.25, 5.0)
+    news = ProcessNews(
+        ProcessFigures.of_this_process(process, 2, 1, []),
+        counts,
+        {"desk1": ("192.0.2.7", "hash", 5.0)},
+        SearchNews((search,), {"192.0.2.9": 4.0}),
+        {("desk1", "192.0.2.7"): (5.0, 2)},
+        guesses,
+        (LeftOut("cn=desk1", ("acme",), "192.0.2.7", 3, 5.0),),
+        {"desk1": CapturedMessages(5.0, (), 2)},
+        is_last=True,
+    )
+    back = GroupNews(True, guesses, counts, {})
+    assert ends.links[0].send(news)
+    assert ends.links[1].send(back)
+    await ends.until_received(1, 1)
+    await ends.until_received(0, 1)
+    assert ends.received == ([back], [news])

@@ -31,7 +31,14 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from ldapgw.server.reactor import PhoneReactor, WallClock, limit_shutdown_time, use_monotonic_clock
+from ldapgw.server.reactor import (
+    LAG_SECONDS,
+    LagMeter,
+    PhoneReactor,
+    WallClock,
+    limit_shutdown_time,
+    use_monotonic_clock,
+)
 
 
 def test_what_waits_longer_is_left_behind() -> None:
@@ -307,3 +314,15 @@ def test_a_run_in_the_foreground_has_it(tmp_path: Path) -> None:
 def test_twistd_finds_it() -> None:
     """By ``twistd --reactor ldapgw``."""
     assert "ldapgw" in {one.shortName for one in getReactorTypes()}
+
+
+def test_the_lag_is_how_late_a_call_is() -> None:
+    """Measured again and again until the end."""
+    clock, found = Clock(), list[float]()
+    meter = LagMeter(clock, found.append)
+    meter.startService()
+    for late in (0.0, 0.5, 0.0):
+        clock.advance(LAG_SECONDS + late)
+    assert found == [0.0, 0.5, 0.0]
+    meter.stopService()
+    assert clock.getDelayedCalls() == []

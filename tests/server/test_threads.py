@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 import pytest_twisted
@@ -31,3 +32,33 @@ def test_what_is_raised_comes_back() -> None:
     """As from a call."""
     with pytest.raises(ZeroDivisionError):
         result_of(WorkerThread(reactor, "test", 1)(divmod, 1, 0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_that_wait_are_counted() -> None:
+    """All but the one that runs; how long each had waited is told when it has ended."""
+    off = WorkerThread(reactor, "test", 1)
+    off.startService()
+    try:
+        go_on = threading.Event()
+        wait: Callable[[], bool] = lambda: go_on.wait(30)  # noqa: E731
+        calls = [off(wait) for _ in range(3)]
+        assert (off.waiting, sum(off.waits.counts)) == (2, 0)
+        go_on.set()
+        assert [await call for call in calls] == [True] * 3
+        assert (off.waiting, sum(off.waits.counts)) == (0, 3)
+    finally:
+        await off.stopService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_fails_waits_no_more() -> None:
+    """It has waited like any other."""
+    off = WorkerThread(reactor, "test", 1)
+    off.startService()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await off(divmod, 1, 0)
+        assert (off.waiting, sum(off.waits.counts)) == (0, 1)
+    finally:
+        await off.stopService()

@@ -476,3 +476,48 @@ def test_a_label_has_a_branch() -> None:
     stage.connect()
     stage.sync()
     assert [label.name for label in books(stage)[ALICE].labels] == ["Kunden"]
+
+
+def test_how_long_a_change_waits_is_told() -> None:
+    """From when it is read until it is served; not what a start loads, nor what is gone meanwhile."""
+    stage, lags = Stage(), list[float]()
+    stage.publisher._seconds, stage.publisher._observe_lag = stage.clock.seconds, lags.append
+    alice, bob = stage.connect(), stage.connect(BOB)
+    assert (len(books(stage)), stage.publisher.unserved, lags) == (2, 0, [])
+    with stage.database.begin() as connection:
+        accounts.set_sharing(connection, alice.id, Sharing.SHARED)
+        accounts.set_sharing(connection, bob.id, Sharing.SHARED)
+    result_of(stage.publisher.publish_accounts())
+    assert (stage.publisher.unserved, lags) == (2, [])
+    stage.clock.advance(2.0)
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, bob.id)
+    result_of(stage.publisher.publish_accounts())
+    assert (stage.publisher.unserved, lags) == (1, [])
+    stage.clock.advance(0.5)
+    result_of(stage.publisher.build())
+    assert (stage.publisher.unserved, lags) == (0, [2.5])
+
+
+def test_a_book_that_cannot_be_built_waits(caplog_twisted: list[str]) -> None:
+    """Until it can."""
+    stage, lags = Stage(), list[float]()
+    stage.publisher._seconds, stage.publisher._observe_lag = stage.clock.seconds, lags.append
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    stage.sync()
+    books(stage)
+    stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.sync()
+    real = stage.publisher._run_off_thread
+
+    def broken(function: Any, *args: Any, **kw: Any) -> Any:
+        return fail(ZeroDivisionError()) if function is revise_books else real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = broken
+    books(stage)
+    assert (stage.publisher.unserved, lags, len(caplog_twisted)) == (1, [], 1)
+    stage.publisher._run_off_thread = real
+    stage.clock.advance(8.0)
+    books(stage)
+    assert (stage.publisher.unserved, lags) == (0, [8.0])

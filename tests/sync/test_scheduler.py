@@ -691,3 +691,14 @@ def test_nothing_begins_once_it_has_stopped(stage: Stage) -> None:
     stage.connect()
     refresh(stage)
     assert stage.calls() == {}
+
+
+def test_syncs_are_observed(stage: Stage) -> None:
+    """Good ones when phones find the contacts, failed ones with their codes."""
+    seen: list[tuple[str, float]] = []
+    stage.scheduler._observe = lambda *told: seen.append(told)
+    stage.connect()
+    refresh(stage)
+    stage.world.faults.inject("error_unavailable_503", times=1, path=CONNECTIONS)
+    stage.clock.advance(INTERVAL)
+    assert seen == [("ok", 0.0), ("google_unavailable", 0.0)]

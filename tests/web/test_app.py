@@ -243,6 +243,25 @@ def test_figures_are_for_some_networks_alone(stage: Stage, address: str, status:
     assert seen.headers["content-type"] == [kind]
 
 
+def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
+    """Also those that the router does not see, and those that no route answers; each route is known from the start."""
+    for path in ("/acme/", "/acme/phones/desk1", "/acme/caller?number=1", "/healthz", "/x/y/z", "/nobody/"):
+        browser.get(path)
+    seen = {key: count for key, count in stage.requests.requests.items() if count}
+    assert seen == {
+        ("GET", "/{tenant}/", "2xx"): 1,
+        ("GET", "/{tenant}/", "4xx"): 1,
+        ("GET", "/{tenant}/phones/{name}", "4xx"): 1,
+        ("GET", "/{tenant}/caller", "4xx"): 1,
+        ("GET", "/healthz", "2xx"): 1,
+        ("unknown", "unknown", "4xx"): 1,
+    }
+    counted = {role: sum(one.counts) for role, one in stage.requests.durations.items()}
+    assert counted == {"unknown": 1, "public": 1, "tenant": 2, "signed_in": 1, "admin": 0, "phone": 1}
+    known = {(method, path) for method, path, _ in stage.requests.requests} - {("unknown", "unknown")}
+    assert known == {(route.method, route.template) for route in routes(Layout.of(stage.gate))}
+
+
 @pytest.mark.parametrize(("name", "kind"), [("style.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")])
 def test_static_files(browser: Browser, name: str, kind: str) -> None:
     """They can be kept, and asked for again without being sent again."""
