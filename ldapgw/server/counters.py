@@ -81,16 +81,14 @@ class Histogram:
 
 
 class SearchCounters:
-    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast.
-
-    :ivar durations: by `SearchKind`.
-    """
+    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast."""
 
     __slots__ = ("durations", "entries", "searches")
 
     def __init__(self) -> None:
-        self.searches: Counter[ResultCode] = Counter(dict.fromkeys(_SEARCH_RESULTS, 0))
-        self.durations = [Histogram(SEARCH_BOUNDS) for _ in SearchKind]
+        # Not a Counter, and no call for each histogram: half the time.
+        self.searches: dict[ResultCode, int] = dict.fromkeys(_SEARCH_RESULTS, 0)
+        self.durations: dict[SearchKind, Histogram] = {kind: Histogram(SEARCH_BOUNDS) for kind in SearchKind}
         self.entries = 0
 
     def observe(
@@ -104,8 +102,13 @@ class SearchCounters:
         kind: SearchKind,
     ) -> None:
         """Count a finished search (see `ldapgw.ldap.session.Observer`)."""
-        self.searches[code] += 1
-        self.durations[kind].observe(seconds)
+        try:
+            self.searches[code] += 1
+        except KeyError:
+            self.searches[code] = 1
+        histogram = self.durations[kind]
+        histogram.counts[bisect_left(SEARCH_BOUNDS, seconds)] += 1
+        histogram.total += seconds
         self.entries += entries
 
 

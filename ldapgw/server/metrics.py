@@ -106,7 +106,7 @@ class ProcessFigures:
         return cls(
             os.getpid(),
             dict(counters.searches.searches),
-            tuple(map(Distribution.of, counters.searches.durations)),
+            tuple(map(Distribution.of, counters.searches.durations.values())),
             counters.searches.entries,
             dict(counters.binds),
             connections,
