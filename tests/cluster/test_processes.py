@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -75,12 +75,17 @@ def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> N
     """Logins, searches and refusals; the figures are those of all processes, those that died included."""
     group, gateway = world
     site = group.site
-    before = site.figure("ldapgw_ldap_searches_total", result="success")
+    counted: dict[str, Callable[[], float]] = {
+        "searches": lambda: site.figure("ldapgw_ldap_searches_total", result="success"),
+        "kinds": lambda: site.figure("ldapgw_search_duration_seconds_count", kind="name"),
+        "bucket": lambda: site.figure("ldapgw_search_duration_seconds_bucket", kind="name", le="+Inf"),
+        "binds": lambda: site.figure("ldapgw_ldap_binds_total", result="success"),
+    }
+    before = {name: read() for name, read in counted.items()}
     for _ in range(CONNECTIONS):
         assert site.ldapsearch("(cn=a*)", "cn")[0] == 0
-    wait_until(
-        lambda: site.figure("ldapgw_ldap_searches_total", result="success") == before + CONNECTIONS, "all are counted"
-    )
+    after = {name: figure + CONNECTIONS for name, figure in before.items()}
+    wait_until(lambda: {name: read() for name, read in counted.items()} == after, "all are counted")
     assert all(site.figure("ldapgw_process_cpu_seconds_total", process=str(at + 1)) for at in range(COUNT))
     for pid in processes(gateway):
         os.kill(pid, signal.SIGKILL)

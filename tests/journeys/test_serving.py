@@ -20,6 +20,7 @@ from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE
+from tests.support.promtool import promtool
 from tests.support.site.running import PATIENCE, Process, Site, fetch, new_site, wait_until
 
 WRONG = "wrong-password"
@@ -167,6 +168,17 @@ def test_figures_for_prometheus(served: Site) -> None:
     assert served.figure("ldapgw_contacts", tenant="acme") == len(served.names())
     assert served.figure("ldapgw_phones", tenant="acme") == 1
     assert served.figure("ldapgw_ldap_searches_total", result="success") >= 2
+    assert served.figure("ldapgw_search_duration_seconds_count", kind="name") >= 1
+    assert served.figure("ldapgw_ldap_binds_total", result="success") >= 2
+    assert served.figure("ldapgw_google_calls_total", answer="ok", source="contacts") >= 1
+    assert served.figure("ldapgw_syncs_total", result="ok") >= 1
+    assert served.figure("ldapgw_generation_lag_seconds_count") >= 1
+    assert served.figure("ldapgw_thread_wait_seconds_count", thread="store") >= 1
+    assert served.figure("ldapgw_page_requests_total", method="GET", route="/{tenant}/connect", status="3xx") >= 1
+    wait_until(lambda: served.figure("ldapgw_reactor_lag_seconds_count"), "the lag is measured")
+    status, text = fetch(f"http://127.0.0.1:{served.web_port}/metrics")
+    assert status == 200
+    assert promtool("check", "metrics", text=text.encode()) == (0, "")
 
 
 def test_figures_are_for_those_whom_the_configuration_names(bare: Site) -> None:

@@ -4,11 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +31,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.app import web_resource
 from tests.support import rst
 from tests.support.checkout import ROOT
+from tests.support.promtool import promtool
 from tests.support.results import result_of
 from tests.support.stage.web import NOW, Stage
 
@@ -434,16 +431,6 @@ def test_each_alert_is_explained_and_tested() -> None:
     explained = {title: ids for title, ids in sections.items() if title.startswith("Ldapgw")}
     assert explained == {alert: [alert.lower()] for alert in alerts}
     assert set(re.findall(r"alertname: (\w+)", TESTS_OF_RULES.read_text())) == set(alerts)
-
-
-def promtool(*arguments: str | Path, text: bytes = b"") -> tuple[int, str]:
-    """Run Prometheus' own check."""
-    program = shutil.which("promtool", path=os.pathsep.join((str(Path(sys.prefix, "bin")), os.environ["PATH"])))
-    if program is None:
-        assert "CI" not in os.environ
-        pytest.skip("needs promtool: sudo apt-get install prometheus")
-    done = subprocess.run([program, *arguments], input=text, capture_output=True, check=False, timeout=60)
-    return done.returncode, (done.stdout + done.stderr).decode()
 
 
 def test_promtool_accepts_the_alerts() -> None:
