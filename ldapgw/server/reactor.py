@@ -35,7 +35,7 @@ from zope.interface import implementer
 # The documentation promises that the process ends within 5 seconds of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
-# The lag is measured this often: some 50 microseconds each time.
+# The lag is measured this often; so few calls cost nothing.
 LAG_SECONDS: Final = 0.25
 
 log = Logger()
