@@ -4,7 +4,7 @@
 Any page so shows what phones and syncs did at any gateway, and limits on guessing hold for all gateways together.  Each
 gateway writes one encrypted row a second at most, if there is something to tell and somebody to hear it, and reads
 those of the others; neither binds nor searches wait for that.  What could not be told, because the database was away,
-is lost (docs/decisions/0098).
+is lost (docs/decisions/0097).
 
 Mutable: `GatewayExchange`.
 """
@@ -247,4 +247,4 @@ def _read(body: str, secret_box: SecretBox) -> GatewayNews | None:
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError, CancelledError):  # the heartbeat fails too, and the store reports its own errors
-        log.failure("exchanging news with other gateways failed", failure)
+        log.failure("exchanging news with other gateways failed", failure, event="gateway_exchange_failed")

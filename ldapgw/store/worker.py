@@ -172,7 +172,7 @@ class MonitoredStore:
         self.failing_since = self._now()
         self._logged.add(_UNREACHABLE)
         if line:
-            log.error("{problem}", problem=line)
+            log.error("{problem}", event="started_without_database", problem=line)
 
     def mark_recovered(self) -> None:
         """Note that the database can be used again, and log the recovery if the failure was logged."""

@@ -93,9 +93,13 @@ class LoginsKeeper(Service):
             return
         self._has_failed = True
         if failure.check(StoreError):
-            log.warn("{problem}; a start without the database would use the former one", problem=str(failure.value))
+            log.warn(
+                "{problem}; a start without the database would use the former one",
+                event="logins_snapshot_kept",
+                problem=str(failure.value),
+            )
         else:
-            log.failure("writing the snapshot of logins failed", failure)
+            log.failure("writing the snapshot of logins failed", failure, event="logins_snapshot_failed")
 
     def _ended(self, _result: None) -> None:
         self._work = None
@@ -136,4 +140,7 @@ class StaleLimit(Service):
     def _expire(self) -> None:
         if self._publisher.expire():
             self._file.delete()
-            log.error("the snapshot of logins is too old: phones cannot sign in until the database can be reached")
+            log.error(
+                "the snapshot of logins is too old: phones cannot sign in until the database can be reached",
+                event="logins_snapshot_expired",
+            )

@@ -217,7 +217,10 @@ class Publisher:
         """
         news, with_directory = await self._store.read(read_changes, self._state.cursor)
         if news.has_lost and not self._is_follower:
-            log.warn("the database may have lost what was stored last: all books are built anew")
+            log.warn(
+                "the database may have lost what was stored last: all books are built anew",
+                event="database_lost_commits",
+            )
             await self._store.run(changes.begin_history, news.cursor)
             news, with_directory = await self._store.read(read_changes, None)
         self._apply(self._state.apply(news, with_directory))
