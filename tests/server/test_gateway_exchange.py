@@ -271,10 +271,11 @@ def test_a_form_waits_for_what_is_being_told(database: Database, trio: Trio) -> 
 
 
 def test_nothing_is_told_to_nobody(database: Database) -> None:
-    """A gateway alone writes nothing, and who comes later does not get what was before."""
+    """A gateway alone writes nothing; who comes later gets only what is shown for a day."""
     one = Gateway(database, "one")
     one.exchange.set_others(frozenset())
     one.search(b"-")
+    assert not one.ldap.budget(PHONE, "192.0.2.1").take(int(UNKNOWN_NUMBERS) + 1)
     one.pass_second()
     assert rows(database) == []
     two = Gateway(database, "two")
@@ -282,7 +283,10 @@ def test_nothing_is_told_to_nobody(database: Database) -> None:
     one.pass_second()
     two.pass_second()
     assert two.messages() == []
+    assert [found.login for found in two.leader.left_out("acme")] == [PHONE.login]
     assert one.notified == ["gateways", PHONE.login, "gateways"]
+    two.exchange.set_others(frozenset())
+    assert two.leader.left_out("acme") == ()
 
 
 def test_a_gateway_that_is_not_known_yet_is_read_later(trio: Trio) -> None:
