@@ -147,15 +147,21 @@ class SearchLog:
         self._latest_found.pop(login, None)
         self._untold.pop(login, None)
 
-    def take_news(self) -> SearchNews:
-        """Return the searches since the previous call, for the log of another process or gateway."""
+    def take_news(self, limit: int = MAX_SEARCHES) -> SearchNews:
+        """Return the searches since the previous call, for the log of another process or gateway.
+
+        :param limit: of so many searches, only those of the phones that began to search last; the others are left out.
+        """
         untold, self._untold = self._untold, {}
-        searches: list[LoggedSearch] = []
-        for login, count in untold.items():
-            kept = [*self._recent.get(login, ())]
-            searches += [LoggedSearch(login, *record) for record in kept[-count:]]
+        taken: list[list[LoggedSearch]] = []
+        for login, count in reversed(untold.items()):
+            if limit <= 0:
+                break
+            kept = [*self._recent.get(login, ())][-count:]
+            limit -= len(kept)
+            taken.append([LoggedSearch(login, *record) for record in kept])
         refusals, self._new_refusals = self._new_refusals, {}
-        return SearchNews(tuple(searches), refusals)
+        return SearchNews(tuple(search for searches in reversed(taken) for search in searches), refusals)
 
     def add(self, news: SearchNews, *, is_elsewhere: bool = False) -> None:
         """Log the searches that another process has answered.

@@ -154,7 +154,7 @@ class GatewayExchange(Service):
             if not self._lock.locked:
                 self._exchange()
         else:
-            self._take()  # nobody wants to know
+            self._take(0)  # nobody wants to know
 
     def _exchange(self) -> Deferred[None]:
         def begin() -> Deferred[None]:
@@ -163,7 +163,7 @@ class GatewayExchange(Service):
         return self._lock.run(begin).addErrback(_log_failure)
 
     async def _exchange_now(self) -> None:
-        news = self._take()
+        news = self._take(MAX_SEARCHES)
         if news is not None:
             self._number += 1
         heard: Sequence[tuple[StoredNews, GatewayNews | None]] = await self._run_beside(
@@ -176,16 +176,16 @@ class GatewayExchange(Service):
                 if told is not None:
                     self._add(stored.gateway, told)
 
-    def _take(self) -> GatewayNews | None:
+    def _take(self, most_searches: int) -> GatewayNews | None:
         """What is new since the last call; None: nothing."""
         guesses = self._leader.take_guesses()
-        searches = self._search_log.take_news()
+        searches = self._search_log.take_news(most_searches)
         left_out = self._leader.left_out_here()
         news = GatewayNews(
             tuple(_most(guesses.passwords)),
             tuple(_most(guesses.numbers)),
             SearchNews(
-                tuple(sorted(searches.searches, key=lambda search: search.when)[-MAX_SEARCHES:]), searches.refusals
+                tuple(sorted(searches.searches, key=lambda search: search.when)[-most_searches:]), searches.refusals
             ),
             self._refused_logins.take_news(),
             tuple(self._progress.take_changes().items()),

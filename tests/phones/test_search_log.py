@@ -178,6 +178,40 @@ def test_more_than_is_kept_is_not_told() -> None:
     assert [one.message for one in kept.take_news().searches] == [b"anew"]
 
 
+def test_of_too_many_the_searches_of_the_last_phones_are_told() -> None:
+    """The rest is not told later."""
+    kept = SearchLog(Clock().seconds)
+    for number, login in enumerate((DESK1, DESK2, DESK1, "cn=desk3", "cn=desk3")):
+        observe(kept, login, b"%d" % number)
+    assert [one.message for one in kept.take_news(3).searches] == [b"1", b"3", b"4"]
+    observe(kept, DESK1, b"5")
+    assert [one.message for one in kept.take_news(3).searches] == [b"5"]
+    observe(kept, DESK1, b"6")
+    assert kept.take_news(0).searches == kept.take_news().searches == ()
+
+
+def test_searches_of_another_gateway_come_late() -> None:
+    """They take their places by time, push out the oldest, and are neither stored nor told here."""
+    clock = Clock()
+    here, there = SearchLog(clock.seconds), SearchLog(clock.seconds)
+    observe(here, message=b"first")
+    clock.advance(1)
+    observe(there, message=b"second")
+    clock.advance(1)
+    for number in range(SEARCHES_PER_PHONE - 1):
+        observe(here, message=b"%d" % number)
+    here.take_news()
+    here.take_updates()
+    here.add(there.take_news(), is_elsewhere=True)
+    last = [b"%d" % number for number in reversed(range(SEARCHES_PER_PHONE - 1))]
+    assert [one.message for one in here.searches_of(DESK1)] == [*last, b"second"]
+    assert (here.take_news(), here.take_updates()) == (SearchNews(), {})
+    there.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+    here.add(there.take_news(), is_elsewhere=True)
+    assert here.last_refusal("192.0.2.9") == 2.0
+    assert here.take_news() == SearchNews()
+
+
 def test_refusals_that_are_told_are_bounded(monkeypatch) -> None:
     """Anybody can be refused."""
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)
