@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import LoopingCall
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
@@ -25,6 +27,7 @@ from ldapgw.server.logging import begin_logging
 from ldapgw.server.process_link import Lifeline
 from ldapgw.server.reactor import PhoneReactor, limit_shutdown_time, use_monotonic_clock
 from ldapgw.server.reload import Reload, execute_anew, is_good, take_ports
+from ldapgw.server.service_manager import ServiceManager
 from ldapgw.server.supervisor import DRAIN_SIGNAL, GRACE_SECONDS, Supervisor
 
 # Twisted declares the reactor without the methods that every real reactor has.
@@ -50,13 +53,31 @@ def run(
     if not sys.stderr.isatty():
         # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    manager = ServiceManager.of(os.environ, os.getpid())
+    if manager.watchdog_seconds is not None:
+        # A process that hangs is ended by SIGABRT; the log then says where it hung.
+        faulthandler.enable()
     kept = take_ports(os.environ)
     if processes > 1:
-        return _run_processes(config, partial(is_good, file, config, read), begun, processes, kept)
+        return _run_processes(config, partial(is_good, file, config, read), begun, processes, kept, manager)
     ports = {endpoint: sockets[0] for endpoint, sockets in kept.items()}
     gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports)
     begin_logging(sys.stderr, config.log_format, config.log_level)
-    return _serve(gateway, begun, Reload(reactor, file, config, read, gateway.keep_ports), ports)
+    reload = Reload(reactor, file, config, read, gateway.keep_ports, manager)
+
+    def serving() -> None:
+        manager.ready()
+        _show_life(manager.alive, manager.watchdog_seconds)
+
+    return _serve(gateway, begun, serving, reload, ports)
+
+
+def _show_life(alive: Callable[[], None], watchdog_seconds: float | None) -> None:
+    """Call `alive` twice in the time after which a process without a sign of life is ended."""
+    if watchdog_seconds is not None:
+        signs = LoopingCall(alive)
+        signs.clock = reactor
+        signs.start(watchdog_seconds / 2, now=False)
 
 
 def _run_processes(
@@ -65,6 +86,7 @@ def _run_processes(
     begun: Callable[[], None],
     count: int,
     kept: Mapping[str, Sequence[socket]],
+    manager: ServiceManager,
 ) -> int:
     """Load the gateway and fork its processes; returns in each of them, and here when all have ended.
 
@@ -78,7 +100,7 @@ def _run_processes(
     try:
         sockets = open_shared_ports(config, count, kept)
         _close_unused(kept, sockets)
-        supervisor = Supervisor(sockets, time.monotonic, examine, ends_at_hangup=sys.stderr.isatty())
+        supervisor = Supervisor(sockets, time.monotonic, examine, manager, ends_at_hangup=sys.stderr.isatty())
         begin_logging(sys.stderr, config.log_format, config.log_level)
         seat = supervisor.run()
     except BaseException:
@@ -88,18 +110,23 @@ def _run_processes(
         loaded.state.close()
         if supervisor.is_reload:
             opened = {endpoint for process in sockets for endpoint in process}
-            execute_anew({name: [process[name] for process in sockets if name in process] for name in opened})
+            kept = {name: [process[name] for process in sockets if name in process] for name in opened}
+            execute_anew(kept, manager)
         return seat
     reactor.renew()
     gateway = make_process(loaded, reactor, clock, seat)
 
     def started() -> None:
-        seat.started()
         Lifeline(reactor, seat.lifeline, _stop)
         if seat.is_first and seat.is_first_start:
             begun()
 
-    return _serve(gateway, started, is_one_of_several=True)
+    def serving() -> None:
+        seat.alive()
+        _show_life(seat.alive, manager.watchdog_seconds)
+        _drain_on_signal(gateway)
+
+    return _serve(gateway, started, serving)
 
 
 def _close_unused(kept: Mapping[str, Sequence[socket]], used: Sequence[Mapping[str, socket]]) -> None:
@@ -118,19 +145,22 @@ def _stop() -> None:
 def _serve(
     gateway: Gateway,
     begun: Callable[[], None],
+    serving: Callable[[], None],
     reload: Reload | None = None,
     ports: Mapping[str, socket] = MappingProxyType({}),
-    *,
-    is_one_of_several: bool = False,
 ) -> int:
+    """Run the gateway until it ends.
+
+    :param begun: called once the gateway listens, before the reactor runs.
+    :param serving: called by the reactor once the handlers of signals are installed.
+    """
     gateway.begin()
     # Those that the gateway has not taken over are of endpoints that are no longer configured.
     for port in ports.values():
         port.close()
     begun()
     stop_on_signals(gateway, reload)
-    if is_one_of_several:
-        reactor.callLater(0, _drain_on_signal, gateway)
+    reactor.callLater(0, serving)
     reactor.run()
     if reload is not None:
         reload.finish()

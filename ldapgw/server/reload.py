@@ -37,6 +37,7 @@ from ldapgw.server.listener import (
     listening_socket,
     shared_endpoints,
 )
+from ldapgw.server.service_manager import ServiceManager
 from ldapgw.server.state_dir import database_url
 from ldapgw.server.supervisor import GRACE_SECONDS
 from ldapgw.server.tls import load_certificate
@@ -59,7 +60,7 @@ def take_ports(environment: MutableMapping[str, str]) -> dict[str, list[socket.s
     return ports
 
 
-def execute_anew(ports: Mapping[str, Sequence[socket.socket]]) -> NoReturn:
+def execute_anew(ports: Mapping[str, Sequence[socket.socket]], manager: ServiceManager) -> NoReturn:
     """Execute the program with the same arguments in this process, which keeps the listening sockets."""
     # Another SIGHUP waits until the program has set a handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -69,6 +70,7 @@ def execute_anew(ports: Mapping[str, Sequence[socket.socket]]) -> NoReturn:
     os.environ[_KEPT_PORTS] = json.dumps(kept)
     sys.stdout.flush()
     sys.stderr.flush()
+    manager.executing()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
@@ -143,6 +145,7 @@ class Reload:
     :param former: the configuration that is served.
     :param read: reads the configuration again.
     :param keep_ports: accepts no more connections, and returns the listening sockets by endpoint.
+    :param manager: is told how the reload goes.
     """
 
     def __init__(
@@ -152,18 +155,22 @@ class Reload:
         former: Config,
         read: Callable[[], Config],
         keep_ports: Callable[[], Mapping[str, socket.socket]],
+        manager: ServiceManager,
     ) -> None:
         self._reactor = reactor
         self._file = file
         self._former = former
         self._read = read
         self._keep_ports = keep_ports
+        self._manager = manager
         self._is_reading = False
         self._is_over = False
         self._ports: Mapping[str, socket.socket] | None = None
 
     def cancel(self) -> None:
         """The gateway is to end: nothing is read or executed any more."""
+        if not self._is_over:
+            self._manager.stopping()
         self._is_over = True
 
     def begin(self) -> None:
@@ -171,6 +178,7 @@ class Reload:
         if self._is_reading or self._is_over or self._ports is not None:
             return
         self._is_reading = True
+        self._manager.reloading(self._reactor.seconds())
         reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._try_to_read)
         reading.addCallbacks(self._stop, self._refuse)
 
@@ -178,7 +186,7 @@ class Reload:
         """Execute the program anew, if the configuration was read and is good; else do nothing."""
         if self._ports is None or self._is_over:
             return
-        execute_anew({endpoint: [port] for endpoint, port in self._ports.items()})
+        execute_anew({endpoint: [port] for endpoint, port in self._ports.items()}, self._manager)
 
     def _try_to_read(self) -> None:
         examine(self._read(), self._former)
@@ -197,6 +205,8 @@ class Reload:
 
     def _refuse(self, failure: Failure) -> None:
         self._is_reading = False
+        if not self._is_over:
+            self._manager.ready()
         _log_refusal(failure, self._file)
 
 

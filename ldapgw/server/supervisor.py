@@ -9,6 +9,9 @@ connections wait for the process that takes the place of one that has died.
 At SIGHUP a process of its own tries the changed configuration.  If it is good, all processes of the gateway stop
 accepting connections and end; the sockets stay open, so that the supervisor can execute the program anew with them.
 
+Where systemd watches over the service (``WatchdogSec=``), the processes show signs of life to the supervisor, which
+ends one that hangs, and itself tells systemd that the service is alive.
+
 `Supervisor.run` returns in each process of the gateway with its `Seat`, and in the supervisor when all have ended.
 Mutable: `Supervisor`.
 """
@@ -21,12 +24,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from twisted.logger import Logger
 
 from ldapgw.server.process_link import make_pair
+from ldapgw.server.service_manager import ServiceManager
 
 # A process that dies soon after its start is replaced later each time.
 FIRST_PAUSE: Final = 0.1
@@ -54,7 +59,7 @@ class Seat:
     :ivar sockets: the sockets of this process that listen on LDAP ports, by endpoint.
     :ivar links: sockets to the other processes: in the first to each of the others, elsewhere one to the first.
     :ivar lifeline: a pipe that ends with the supervisor.
-    :ivar started: call it once the process serves.
+    :ivar alive: a sign of life; call it once the process serves, and then twice in `ServiceManager.watchdog_seconds`.
     :ivar is_first_start: whether no process was in this place before.
     """
 
@@ -63,7 +68,7 @@ class Seat:
     sockets: Mapping[str, socket.socket]
     links: tuple[socket.socket, ...]
     lifeline: int
-    started: Callable[[], None]
+    alive: Callable[[], None]
     is_first_start: bool
 
     @property
@@ -76,13 +81,20 @@ class _Place:
     """What the supervisor knows of a place.
 
     :ivar pid: 0: no process is there.
-    :ivar ready: the end of a pipe that has an octet once the process serves.
+    :ivar signs: the end of a pipe that has an octet for each sign of life; the first one says that the process serves.
+    :ivar is_serving: whether the first sign of life has come.
+    :ivar signed_at: when the last sign of life was read.
+    :ivar is_aborted: whether the process has been sent SIGABRT, because it hangs.
+    :ivar has_started: whether any process in this place has served.
     :ivar starts_at: when to fork the next one.
     """
 
     number: int
     pid: int = 0
-    ready: int = -1
+    signs: int = -1
+    is_serving: bool = False
+    signed_at: float = 0.0
+    is_aborted: bool = False
     forked_at: float = 0.0
     starts_at: float = 0.0
     pause: float = FIRST_PAUSE
@@ -95,6 +107,7 @@ class Supervisor:
     :param sockets: for each process, the sockets that listen on LDAP ports, by endpoint.
     :param seconds: a monotonic clock, in seconds.
     :param examine: tries the changed configuration, and returns whether it is good; called in a process of its own.
+    :param manager: is told how the service is.
     :param ends_at_hangup: whether SIGHUP says that a terminal was closed.
     :ivar is_reload: whether the processes have ended so that the program can be executed anew.
     """
@@ -104,6 +117,7 @@ class Supervisor:
         sockets: Sequence[Mapping[str, socket.socket]],
         seconds: Callable[[], float],
         examine: Callable[[], bool],
+        manager: ServiceManager,
         *,
         ends_at_hangup: bool,
     ) -> None:
@@ -114,6 +128,8 @@ class Supervisor:
         self._count = count = len(sockets)
         self._sockets = sockets
         self._seconds = seconds
+        self._manager = manager
+        self._watches_at = seconds()
         self._places = [_Place(number) for number in range(1, count + 1)]
         self._pairs = [make_pair() for _ in range(count - 1)]
         self._lifeline, self._lifeline_end = os.pipe()
@@ -149,21 +165,24 @@ class Supervisor:
         """Fork a process; returns its seat in the process itself, None in the supervisor."""
         sys.stdout.flush()
         sys.stderr.flush()
-        ready, tell_ready = os.pipe()
+        signs, sign = os.pipe()
+        os.set_blocking(signs, False)
+        os.set_blocking(sign, False)
         pid = os.fork()
         if pid:
-            os.close(tell_ready)
-            place.pid, place.ready, place.forked_at = pid, ready, self._seconds()
+            os.close(sign)
+            place.pid, place.signs, place.forked_at = pid, signs, self._seconds()
+            place.is_serving = place.is_aborted = False
             return None
-        os.close(ready)
+        os.close(signs)
         os.close(self._lifeline_end)
         for other in self._places:
-            if other.ready >= 0:
-                os.close(other.ready)
+            if other.signs >= 0:
+                os.close(other.signs)
 
-        def started() -> None:
-            os.write(tell_ready, b".")
-            os.close(tell_ready)
+        def alive() -> None:
+            with suppress(OSError):  # the supervisor has ended, or does not read
+                os.write(sign, b".")
 
         is_first = place.number == 1
         links = tuple(pair[0] for pair in self._pairs) if is_first else (self._pairs[place.number - 2][1],)
@@ -176,7 +195,7 @@ class Supervisor:
             if sockets is not own:
                 for one in sockets.values():
                     one.close()
-        return Seat(place.number, self._count, own, links, self._lifeline, started, not place.has_started)
+        return Seat(place.number, self._count, own, links, self._lifeline, alive, not place.has_started)
 
     def _wait(self) -> None:
         """Wait for a signal, for a process that has started, or until something is due; and act on it."""
@@ -184,14 +203,16 @@ class Supervisor:
         due = [place.starts_at for place in self._places if not place.pid and self._ends_at is None]
         if self._ends_at is not None:
             due.append(self._ends_at)
+        elif self._manager.watchdog_seconds is not None:
+            due.append(self._watches_at)
         # While a process starts, its pipe is looked at; signals can wait so long.
-        starting = [place.ready for place in self._places if place.ready >= 0]
+        starting = [place.signs for place in self._places if place.pid and not place.is_serving]
         seconds = max(0.0, min(due) - now) if due else None
         if starting:
             readable, _, _ = select.select(starting, [], [], min(seconds, 0.05) if seconds is not None else 0.05)
             for place in self._places:
-                if place.ready in readable:
-                    self._read_ready(place)
+                if place.signs in readable:
+                    self._read_signs(place)
             received = signal.sigtimedwait(_SIGNALS, 0)
         else:
             received = signal.sigtimedwait(_SIGNALS, seconds) if seconds is not None else signal.sigwaitinfo(_SIGNALS)
@@ -200,15 +221,41 @@ class Supervisor:
         elif received is not None and received.si_signo != signal.SIGCHLD:
             self._end()
         self._reap()
+        self._watch()
         if self._ends_at is not None and self._seconds() >= self._ends_at:
             self._signal_all(signal.SIGKILL)
             self._ends_at = self._seconds() + KILL_SECONDS
 
-    def _read_ready(self, place: _Place) -> None:
-        has_started = bool(os.read(place.ready, 1))
-        os.close(place.ready)
-        place.ready = -1
-        place.has_started = place.has_started or has_started
+    def _read_signs(self, place: _Place) -> None:
+        with suppress(BlockingIOError):
+            if not os.read(place.signs, 1 << 16):
+                return
+            place.signed_at = self._seconds()
+            place.is_serving = True
+            if not place.has_started:
+                place.has_started = True
+                if all(one.has_started for one in self._places):
+                    self._manager.ready()
+
+    def _watch(self) -> None:
+        """Tell systemd that the service is alive, and end processes that hang."""
+        limit, now = self._manager.watchdog_seconds, self._seconds()
+        if limit is None or self._ends_at is not None or now < self._watches_at:
+            return
+        self._watches_at = now + limit / 2
+        self._manager.alive()
+        for place in self._places:
+            if place.pid and place.is_serving:
+                self._read_signs(place)
+                if now - place.signed_at >= limit:
+                    log.error(
+                        "process {number} of {count} hangs",
+                        event="process_hangs",
+                        number=place.number,
+                        count=self._count,
+                    )
+                    os.kill(place.pid, signal.SIGKILL if place.is_aborted else signal.SIGABRT)
+                    place.is_aborted = True
 
     def _reap(self) -> None:
         """Take note of processes that have ended."""
@@ -221,16 +268,20 @@ class Supervisor:
                 return
             if pid == self._examiner:
                 self._examiner = 0
-                if status == 0 and self._ends_at is None:
-                    self._drain()
+                if self._ends_at is None:
+                    if status == 0:
+                        self._drain()
+                    else:
+                        self._manager.ready()
             place = next((one for one in self._places if one.pid == pid), None)
             if place is not None:
                 self._ended(place, os.waitstatus_to_exitcode(status))
 
     def _ended(self, place: _Place, code: int) -> None:
         place.pid = 0
-        if place.ready >= 0:
-            self._read_ready(place)
+        self._read_signs(place)
+        os.close(place.signs)
+        place.signs = -1
         if self._ends_at is not None:
             return
         if not place.has_started:  # it has said why
@@ -254,6 +305,7 @@ class Supervisor:
             return
         sys.stdout.flush()
         sys.stderr.flush()
+        self._manager.reloading(self._seconds())
         self._examiner = os.fork()
         if not self._examiner:
             os.close(self._lifeline_end)
@@ -268,6 +320,7 @@ class Supervisor:
     def _end(self) -> None:
         if self._ends_at is None or self.is_reload:
             self.is_reload = False
+            self._manager.stopping()
             self._ends_at = self._seconds() + KILL_SECONDS
             self._signal_all(signal.SIGTERM)
             if self._examiner:
