@@ -138,9 +138,8 @@ class Machine:
 
     def files(self) -> set[str]:
         """All files and folders but those of the package management itself, and of temporary files."""
-        listed = self.run(
-            "find", "/", "-xdev", "(", "-path", "/var/lib/dpkg", "-o", "-path", "/tmp", ")", "-prune", "-o", "-print"
-        )
+        left_out = ("(", "-path", "/var/lib/dpkg", "-o", "-path", "/tmp", ")")
+        listed = self.run("find", "/", "-xdev", *left_out, "-prune", "-o", "-print")
         return set(listed.splitlines())
 
 
@@ -198,7 +197,7 @@ def start_and_stop(machine: Machine, ldap: int) -> None:
 
 
 def test_it_is_installed_upgraded_removed_and_purged(package: Path, tmp_path: Path) -> None:
-    """An upgrade keeps what the administrator has written, a removal the state too, and purging leaves nothing behind."""
+    """An upgrade and a removal keep the configuration and the state; purging leaves nothing behind but the user."""
     machine = Machine(tmp_path / "root")
     ldap, web = free_ports(2)
     before = machine.files()
@@ -207,7 +206,7 @@ def test_it_is_installed_upgraded_removed_and_purged(package: Path, tmp_path: Pa
     assert machine.run("ldapgw", "--version") == f"ldapgw {__version__} (not compiled)\n"
     assert machine.modes("/etc/ldapgw", "/var/lib/ldapgw") == ["750 root:ldapgw", "700 ldapgw:ldapgw"]
     enabled = "/etc/systemd/system/multi-user.target.wants/ldapgw.service"
-    assert os.readlink(machine.root / enabled[1:]) == "/lib/systemd/system/ldapgw.service"
+    assert (machine.root / enabled[1:]).readlink() == Path("/lib/systemd/system/ldapgw.service")
     assert not machine.exists("/etc/systemd/system/timers.target.wants/ldapgw-backup.timer")
 
     machine.run(*init(ldap, web))

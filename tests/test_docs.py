@@ -292,7 +292,8 @@ def test_the_unit_fits() -> None:
     parse(words[1:])
     assert f"/var/lib/{service['StateDirectory']}" == tomllib.loads(SAMPLE.read_text())["state_dir"]
     assert service["StateDirectoryMode"] == "0700"
-    assert (service["Type"], service["Restart"]) == ("exec", "on-failure")
+    assert (service["Type"], service["Restart"]) == ("notify", "on-failure")
+    assert f"--config {unit['Unit']['ConditionPathExists']} " in service["ExecStart"]
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     connections = sum(settings(table)["max_connections"].default for table in (Ldap, Web))
     assert int(service["LimitNOFILE"]) >= connections + OTHER_DESCRIPTORS
@@ -305,6 +306,29 @@ def test_the_template_is_the_unit_of_several_gateways() -> None:
     assert [line for line in without if not line.startswith("#")] == [
         line for line in UNIT.read_text().splitlines() if not line.startswith("#")
     ]
+
+
+def test_the_man_pages(tmp_path: Path) -> None:
+    """A page for each command with all of its options, one for the configuration with all keys."""
+    spec = importlib.util.spec_from_file_location("man_pages", DOCS / "_site" / "man_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    man_pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(man_pages)
+    man_pages.write_pages(tmp_path)
+    pages = {path.name: path.read_text().replace("\\-", "-") for path in tmp_path.iterdir()}
+    context = click.Context(main)
+    commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    assert pages.keys() == {"ldapgw.1", "ldapgw.toml.5", *(f"ldapgw-{name}.1" for name in commands)}
+    for name, command in commands.items():
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in (command, *inner):
+            options = [option for option in one.params if isinstance(option, click.Option)]
+            assert all(f"{spelling}" in pages[f"ldapgw-{name}.1"] for option in options for spelling in option.opts)
+            assert one.help.splitlines()[0] in pages[f"ldapgw-{name}.1"]
+    for table in (Config, Ldap, Tls, Web, Sync, Google, Tenant):
+        assert all(f"\n.B {key}\n" in pages["ldapgw.toml.5"] for key in settings(table)), table
+    assert pages["ldapgw-phones.1"].count("ldapgw phones add desk1 --account alice@acme.example --model yealink") == 2
 
 
 def test_the_backup_s_unit() -> None:
