@@ -98,7 +98,6 @@ def test_files_are_where_debian_wants_them(package: Path) -> None:
         "/usr/share/bash-completion/completions/ldapgw",
         "/usr/share/zsh/vendor-completions/_ldapgw",
         "/usr/share/fish/vendor_completions.d/ldapgw.fish",
-        "/usr/share/doc/ldapgw/CHANGES.rst.gz",
         "/usr/share/doc/ldapgw/README.Debian",
         "/usr/share/doc/ldapgw/examples/ldapgw.toml",
     }
