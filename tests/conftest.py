@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from ldapgw.directory import segment
 from ldapgw.server.reactor import use_monotonic_clock
@@ -67,11 +67,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 
 @pytest.fixture
 def caplog_twisted() -> Iterator[list[str]]:
-    """What our own loggers say during the test."""
+    """What our own loggers say during the test, from the level on that is logged without a setting."""
     said: list[str] = []
 
     def observe(event: dict[str, Any]) -> None:
-        if event.get("log_namespace", "").startswith("ldapgw"):
+        if event.get("log_namespace", "").startswith("ldapgw") and event["log_level"] >= LogLevel.info:
             said.append(formatEvent(event))
 
     globalLogPublisher.addObserver(observe)

@@ -24,7 +24,7 @@ from ldapgw.phones.refused_logins import MASK, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
 from ldapgw.server import gateway_exchange
 from ldapgw.server.gateway_exchange import EXCHANGE_SECONDS, GatewayExchange
-from ldapgw.server.metrics import SearchCounters
+from ldapgw.server.metrics import ProcessFigures
 from ldapgw.server.process_group import GroupLeader
 from ldapgw.store import tables
 from ldapgw.store.account_status import ProgressBoard, SyncProgress
@@ -85,7 +85,7 @@ class Gateway:
             search_log=self.log,
             refused_logins=self.refused,
             captures=Captures(self.clock.seconds, self.ldap.tap),
-            search_counters=SearchCounters(),
+            figures=ProcessFigures,
             tells_gateways=True,
         )
         self.exchange = GatewayExchange(

@@ -174,7 +174,6 @@ def test_what_is_told(stage: Stage) -> None:
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
         ("ldapgw_database_ok", ()): 1,
-        ("ldapgw_stale", ()): 0,
         ("ldapgw_ldap_connections", ()): 3,
         ("ldapgw_ldap_searches_total", (("result", "success"),)): 2,
         ("ldapgw_ldap_searches_total", (("result", "size_limit_exceeded"),)): 1,
