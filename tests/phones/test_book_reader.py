@@ -54,7 +54,7 @@ class Reading:
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.reader = BookReader(lambda: dit, limits.budget, (self._observe,), self.clock)
 
-    def _observe(self, _login: str, _address: str, _message: bytes, found: int, code: ResultCode, _time: float) -> None:
+    def _observe(self, _login: str, _address: str, _message: bytes, found: int, code: ResultCode, *_: object) -> None:
         self.logged.append((found, code))
 
     def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
