@@ -22,7 +22,7 @@ from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes
-from ldapgw.server.parts import _Workers
+from ldapgw.server.parts.base import Workers
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.account_status import STATES
@@ -304,7 +304,7 @@ FOREIGN = {"up": {"job", "instance"}, "process_": {"job", "instance"}}
 def _body(stage: Stage) -> bytes:
     """What a gateway of several processes serves, with each metric that there can be."""
     connect(stage, "alice@acme.example", NOW)
-    names = [thread.label for thread in _Workers(NO_REACTOR, syncs_beside=True).threads]
+    names = [thread.label for thread in Workers(NO_REACTOR, syncs_beside=True).threads]
     threads = [WorkerThread(NO_REACTOR, name, 1) for name in names]
     figures = ProcessFigures.of_this_process(ProcessCounters(), 0, 0, threads)
     body, _ = result_of(metrics_of(stage, figures, figures, counters=counters_of_pages(stage), ends=NOW).render())

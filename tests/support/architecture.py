@@ -21,7 +21,7 @@ END = ".. The list of modules ends here"
 FOLDERS = (
     *("google", "google/sandbox", "sync", "store", "store/migrations", "directory", "ldap"),
     *("phones", "phones/explain", "phones/provisioning", "web"),
-    *("server", "server/config", "cli", "cli/formats"),
+    *("server", "server/config", "server/parts", "cli", "cli/formats"),
     *("numbers", ""),
 )
 # The steps of a migration are no modules that anybody imports.

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: MIT
+"""Builds what talks to Google and to other gateways, and what publishes the contacts that Google returned."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import SystemRandom
+from socket import gethostname
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.task import deferLater
+
+from ldapgw import __version__
+from ldapgw.directory.catalog import Catalog
+from ldapgw.google.http import CallObserver
+from ldapgw.google.people import People
+from ldapgw.google.photos import PhotoClient
+from ldapgw.ldap.encoder import features
+from ldapgw.server.gateway_exchange import GatewayExchange
+from ldapgw.server.google import GoogleClients
+from ldapgw.server.metrics import LeaderCounters
+from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
+from ldapgw.server.parts.base import Environment, Storage, Workers
+from ldapgw.server.parts.phone_parts import PhoneParts
+from ldapgw.server.process_group import GroupLeader
+from ldapgw.server.processes import SizeBasedOffload
+from ldapgw.server.tenants import naming_context, synced_tenant
+from ldapgw.store.account_status import ProgressBoard
+from ldapgw.store.gateways import GatewayInfo, Leases
+from ldapgw.store.worker import MonitoredStore
+from ldapgw.sync.book_builder import build_cached_books
+from ldapgw.sync.book_cache import FOLDER, BookCache
+from ldapgw.sync.change_watcher import ChangeWatcher
+from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
+from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.leases import AllTenants, SyncRights, TenantLeases
+from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
+from ldapgw.sync.pacing import CallPacer
+from ldapgw.sync.photos import PhotoFetcher
+from ldapgw.sync.publisher import Publisher
+from ldapgw.sync.scheduler import SyncScheduler
+from ldapgw.sync.tokens import TokenRevoker
+from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher, account_topic
+
+# A clock that goes on while the machine sleeps; leases go on too.
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncParts:
+    """What talks to Google, and what publishes the contacts that Google returned."""
+
+    google: GoogleClients
+    publisher: Publisher
+    progress: ProgressBoard
+    scheduler: SyncScheduler
+    photo_fetcher: PhotoFetcher
+    revoker: TokenRevoker
+    change_watcher: ChangeWatcher
+    leases: TenantLeases | None
+    exchange: GatewayExchange | None
+    logins_keeper: LoginsKeeper | None
+
+
+def make_sync_parts(
+    env: Environment,
+    workers: Workers,
+    storage: Storage,
+    phones: PhoneParts,
+    leader: GroupLeader,
+    counters: LeaderCounters,
+) -> SyncParts:
+    config, store, clients, notifier = env.config, storage.store, storage.clients, phones.notifier
+
+    def on_publish(ended_logins: Sequence[str]) -> None:
+        phones.end_logins(ended_logins)
+        leader.changed()
+
+    publisher = make_publisher(env, workers, store, phones, on_publish)
+
+    def tenants_changed(gained: Collection[str], lost: Collection[str]) -> None:
+        scheduler.change_tenants(gained, lost)
+        if gained:
+            change_watcher.refresh_now()
+
+    progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
+    exchange = _exchange(env, workers, storage, phones, leader, progress)
+    leases = _leases(env, workers, storage, publisher, phones.catalog, exchange, tenants_changed)
+    rights: SyncRights = leases or AllTenants(storage.sync_store)
+    observe_call = counters.google.observe
+    google = GoogleClients(config.google, env.reactor, env.wall_clock, observe_call)
+    synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
+    tenants = LazyTenants(
+        synced_tenants,
+        lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
+    )
+
+    def share(project: str) -> float:
+        return rights.share([name for name, tenant in tenants.items() if tenant.client.project == project])
+
+    pacer = CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute, share=share)
+    scheduler = SyncScheduler(
+        clock=env.wall_clock,
+        store=storage.sync_store,
+        rights=rights,
+        job=_sync_job(env, workers, storage, rights, google, tenants, pacer, progress, observe_call),
+        publish=publisher.refresh,
+        interval=config.sync.interval,
+        concurrency=config.sync.concurrency,
+        random=SystemRandom().random,
+        observe=counters.syncs.observe,
+    )
+    photo_fetcher = PhotoFetcher(
+        clock=env.wall_clock,
+        store=storage.sync_store,
+        rights=rights,
+        client=PhotoClient(google.http, google.endpoints, env.wall_clock, observe_call),
+        tenants=tenants,
+        pacer=pacer,
+        scale_in_process=workers.work_process,
+        publish=publisher.refresh,
+    )
+    revoker = TokenRevoker(
+        clock=env.wall_clock,
+        store=store,
+        rights=rights,
+        secret_box=env.state.secret_box,
+        oauth=google.oauth,
+        clients=clients,
+    )
+    logins_keeper = _logins_keeper(env, workers, publisher)
+    change_watcher = ChangeWatcher(
+        clock=env.wall_clock,
+        store=store,
+        change_detector=env.state.database.change_detector(),
+        call_from_thread=lambda call: env.reactor.callFromThread(call),
+        publisher=publisher,
+        scheduler=scheduler,
+        take_binds=phones.catalog.take_seen_phones,
+        converted_hashes=phones.catalog.converted_hashes,
+        read_clients=clients.refresh,
+        notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
+        read_recordings=phones.phone_recorder.refresh,
+        looked=logins_keeper.looked if logins_keeper else lambda _: None,
+    )
+    return SyncParts(
+        google,
+        publisher,
+        progress,
+        scheduler,
+        photo_fetcher,
+        revoker,
+        change_watcher,
+        leases,
+        exchange,
+        logins_keeper,
+    )
+
+
+def _logins_keeper(env: Environment, workers: Workers, publisher: Publisher) -> LoginsKeeper | None:
+    """None: the gateway writes no snapshot of logins."""
+    file = env.state.logins_file
+    if file is None:
+        return None
+    return LoginsKeeper(
+        clock=env.wall_clock,
+        file=file,
+        max_age=env.config.serve.stale_start,
+        publisher=publisher,
+        run_off_thread=workers.copies,
+    )
+
+
+def make_stale_limit(env: Environment, publisher: Publisher) -> tuple[IService, ...]:
+    """What ends serving from a snapshot of logins, where the gateway has started from one."""
+    file, snapshot = env.state.logins_file, env.state.snapshot
+    if file is None or snapshot is None:
+        return ()
+    seconds = snapshot.taken_at + env.config.serve.stale_start - env.now()
+    return (StaleLimit(clock=env.reactor, seconds=seconds, file=file, publisher=publisher),)
+
+
+def _leases(
+    env: Environment,
+    workers: Workers,
+    storage: Storage,
+    publisher: Publisher,
+    catalog: Catalog,
+    exchange: GatewayExchange | None,
+    changed: Callable[[frozenset[str], frozenset[str]], None],
+) -> TenantLeases | None:
+    """None: the gateway is the only one on its database."""
+    roles = env.config.roles
+    if exchange is None:
+        return None
+
+    def describe() -> GatewayInfo:
+        books = [book for directory in catalog.dit().directories for book in directory.books]
+        return GatewayInfo(
+            storage.gateway_id,
+            gethostname(),
+            __version__,
+            syncs="sync" in roles,
+            serves="serve" in roles,
+            web="web" in roles,
+            keys=env.state.secret_box.fingerprints(),
+            position=publisher.position,
+            accounts=len(books),
+            contacts=sum(map(len, books)),
+        )
+
+    def on_beat(leases: Leases) -> None:
+        env.state.secret_box.limit_sealing(leases.common_keys)
+        exchange.set_others(leases.others)
+
+    return TenantLeases(
+        clock=env.wall_clock,
+        seconds=partial(time.clock_gettime, BOOT_CLOCK),
+        beat=partial(_run_with_leases, env, workers),
+        store=storage.sync_store,
+        describe=describe,
+        tenants=[tenant.name for tenant in env.config.tenant],
+        changed=changed,
+        on_beat=on_beat,
+    )
+
+
+def _exchange(
+    env: Environment,
+    workers: Workers,
+    storage: Storage,
+    phones: PhoneParts,
+    leader: GroupLeader,
+    progress: ProgressBoard,
+) -> GatewayExchange | None:
+    """None: the gateway is the only one on its database."""
+    if not env.state.database.runs_beside:
+        return None
+    return GatewayExchange(
+        clock=env.wall_clock,
+        run_beside=partial(_run_with_leases, env, workers),
+        gateway_id=storage.gateway_id,
+        secret_box=env.state.secret_box,
+        leader=leader,
+        search_log=phones.activity.search_log,
+        refused_logins=phones.refused_logins,
+        progress=progress,
+        one_time=phones.one_time,
+        on_change=lambda: phones.notifier.notify(GATEWAYS_TOPIC),
+    )
+
+
+def _run_with_leases(env: Environment, workers: Workers, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    """Call a function in a transaction on the thread of the leases, where no page and no sync is waited for."""
+    return workers.leases(lambda: env.state.database.run_beside(function, *args, **kw))
+
+
+def make_publisher(
+    env: Environment,
+    workers: Workers,
+    store: MonitoredStore,
+    phones: PhoneParts,
+    on_publish: Callable[[Sequence[str]], None],
+) -> Publisher:
+    return Publisher(
+        store=store,
+        catalog=phones.catalog,
+        contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
+        features=features(tls=env.tls is not None),
+        run_off_thread=workers.books,
+        on_publish=on_publish,
+        next_turn=partial(deferLater, env.reactor, 0.0),
+        book_cache=BookCache(env.state_dir / FOLDER),
+        build_in_process=partial(
+            workers.build,
+            workers.build_process,
+            build_cached_books,
+            env.state.database.url,
+            env.state_dir / FOLDER,
+        ),
+        is_follower=env.only_reads,
+        loaded=env.books,
+        seconds=env.reactor.seconds,
+        observe_lag=phones.counters.generation_lag.observe,
+    )
+
+
+def _sync_job(
+    env: Environment,
+    workers: Workers,
+    storage: Storage,
+    rights: SyncRights,
+    google: GoogleClients,
+    tenants: LazyTenants[SyncedTenant],
+    pacer: CallPacer,
+    progress: ProgressBoard,
+    observe_call: CallObserver,
+) -> SyncJob:
+    offload = SizeBasedOffload(workers.work, workers.work_process)
+    return SyncJob(
+        rights=rights,
+        secret_box=env.state.secret_box,
+        oauth=google.oauth,
+        people=People(google.http, google.endpoints, env.wall_clock, offload, observe_call),
+        tenants=tenants,
+        interval=env.config.sync.interval,
+        pacer=pacer,
+        full_syncs=UNLIMITED if env.config.google.is_on_loopback else FullSyncLimits(),
+        run_off_thread=storage.store.monitor(workers.work),
+        folder=env.state_dir,
+        now=env.now,
+        on_progress=progress.update,
+    )
