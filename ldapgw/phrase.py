@@ -7,7 +7,7 @@ it into the language of its reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -47,3 +47,9 @@ class Phrase:
 
 # A marked message without values may be a plain string.
 Translatable = str | Phrase
+
+
+def joined(phrases: Sequence[Phrase]) -> Phrase:
+    """At least one phrase as a list separated by commas."""
+    first = phrases[0]
+    return first if len(phrases) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": joined(phrases[1:])})

@@ -15,7 +15,7 @@ from ldapgw.phones.explain.model import BookAccess, Explanation, MatchedEntry, M
 from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
 from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explain.texts import MissReason
-from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Translatable, gettext_noop, joined
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
@@ -244,7 +244,7 @@ def _with_attribute_labels(phrase: Phrase) -> Phrase:
     values = {name: _readable_value(value) for name, value in phrase.values.items()}
     if "attribute" in values:
         names = str(values["attribute"]).split(", ")
-        values["attribute"] = _joined([_ATTRIBUTES.get(name, name) for name in dict.fromkeys(names)])
+        values["attribute"] = joined([Phrase(_ATTRIBUTES.get(name, name)) for name in dict.fromkeys(names)])
     return Phrase(phrase.message, values)
 
 
@@ -252,9 +252,3 @@ def _readable_value(value: object) -> object:
     if isinstance(value, Phrase):
         return _with_attribute_labels(value)
     return readable(value) if isinstance(value, str) else value
-
-
-def _joined(names: Sequence[str]) -> Phrase:
-    """The names as a list separated by commas."""
-    first = Phrase(names[0])
-    return first if len(names) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": _joined(names[1:])})

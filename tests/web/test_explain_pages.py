@@ -118,9 +118,10 @@ def test_a_caller_is_found(alice: Browser) -> None:
             ["/acme/phones/desk1#settings"],
         ),
         ("Maier", "The contact has the name “Karin Meier”, which is spelled differently.", []),
+        ("Karin Qqqq", "The contact has “karin” (the name), but not “qqqq”.", []),
         ("xyzzy", "! desk1 finds nobody No contact that this phone can see is similar.", []),
     ],
-    ids=["direct-dial number", "filter", "attribute", "spelling", "nobody"],
+    ids=["direct-dial number", "filter", "attribute", "spelling", "one word", "nobody"],
 )
 def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes: list[str]) -> None:
     """The reason, the advice, and where to click."""

@@ -46,7 +46,7 @@ from ldapgw.phones.explain.texts import (
     MissReason,
 )
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, uid_of
-from ldapgw.phrase import Phrase, gettext_noop
+from ldapgw.phrase import Phrase, gettext_noop, joined
 
 _NUMBER_REASONS: Final = {
     DifferenceKind.SAME: MissReason.OTHER_ATTRIBUTE,
@@ -96,6 +96,7 @@ _ACCESS_REASONS = {
 }
 
 _LAST_DIGIT, _LAST_DIGITS = gettext_noop("the last digit"), gettext_noop("the last %(count)s digits")
+_WORD, _WORD_IN_ATTRIBUTE = gettext_noop("“%(value)s”"), gettext_noop("“%(value)s” (%(attribute)s)")
 # Of several words, a match of a single word with fewer letters means nothing.
 _MIN_SIGNIFICANT_LENGTH = 3
 
@@ -227,12 +228,12 @@ def _scattered_word_causes(words: WordDifference, search_texts: SearchTexts) -> 
     """Yield the cause if an entry has several words of the query in different attributes, or only some of the words."""
     attributes = words.attributes_by_word(search_texts)
     present = {word: attribute for word, attribute in attributes.items() if attribute}
-    value = ", ".join(f"“{word}” ({attribute})" for word, attribute in present.items())
+    found = [Phrase(_WORD_IN_ATTRIBUTE, {"value": word, "attribute": name}) for word, name in present.items()]
     if attributes and len(present) == len(attributes):
-        yield MissCause(MissReason.WORDS_APART, {"value": value})
+        yield MissCause(MissReason.WORDS_APART, {"value": joined(found)})
     elif any(len(word) >= _MIN_SIGNIFICANT_LENGTH for word in present):
-        missing = ", ".join(f"“{word}”" for word in attributes if word not in present)
-        yield MissCause(MissReason.SOME_WORDS, {"value": value, "missing": missing})
+        missing = [Phrase(_WORD, {"value": word}) for word in attributes if word not in present]
+        yield MissCause(MissReason.SOME_WORDS, {"value": joined(found), "missing": joined(missing)})
 
 
 def _spelling_causes(words: WordDifference, entry: Entry) -> Iterator[MissCause]:
