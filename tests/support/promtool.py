@@ -6,15 +6,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import ROOT
+
 
 def promtool(*arguments: str | Path, text: bytes = b"") -> tuple[int, str]:
     """Run Prometheus' own check."""
-    program = shutil.which("promtool", path=os.pathsep.join((str(Path(sys.prefix, "bin")), os.environ["PATH"])))
+    # Where scripts/setup puts it, whatever environment the tests run in.
+    program = shutil.which("promtool", path=os.pathsep.join((str(ROOT / ".venv" / "bin"), os.environ["PATH"])))
     if program is None:
         assert "CI" not in os.environ
         pytest.skip("needs promtool: sudo apt-get install prometheus")
