@@ -26,8 +26,8 @@ from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
-from ldapgw.store.key_rotation import open_with_kept_keys, rotate
-from ldapgw.store.secrets import new_key
+from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
+from ldapgw.store.secrets import SecretBox, new_key
 
 # A backup in a folder, named after the time, in UTC; the last one by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
@@ -67,7 +67,8 @@ def backup(site: Site, file: Path, keep: int | None) -> None:
         back_up(database, file)
     size = file.stat().st_size / (1 << 20)
     print_line(
-        f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_file} elsewhere."
+        f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_source.name} "
+        "elsewhere."
     )
     if keep is None:
         print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
@@ -104,7 +105,7 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     prepare_state_dir(site.state_dir)
     # The cached books do not match the restored contacts; a running gateway caches its books anew.
     site.book_cache.prune()
-    secret_box = open_with_kept_keys(site.key_file)
+    secret_box = open_with_kept_keys(site.key_source)
     if database is None:
         with closing(database_at(site.database_url)) as on_server:
             on_server.open()
@@ -131,23 +132,28 @@ def rotate_key(site: Site) -> None:
 
     The old key is kept beside the new one, with the date in its name: older backups need it. If several gateways share
     the database, the command first adds the new key to the key file and asks you to copy that file to the other
-    gateways; then run it again.
+    gateways; then run it again. If the setting encryption_key has the key, first put a new key in front of it, and
+    restart the gateway.
     """
+    if site.key_source.configured:
+        _rotate_configured(site)
+        return
     moment = now()
     with site.open_store() as database:
-        key = _key_of_all_gateways(database, site.key_file) if database.runs_beside else new_key()
-        count, kept = rotate(database, site.key_file, key, datetime.fromtimestamp(moment, UTC).date())
+        key = _key_of_all_gateways(database, site.key_source.file) if database.runs_beside else new_key()
+        count, kept = rotate(database, site.key_source.file, key, datetime.fromtimestamp(moment, UTC).date())
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
             living = [one for one in gateways.read_all(connection) if one.is_alive] if database.runs_beside else []
     last = datetime.fromtimestamp(moment + MAX_AGE_SECONDS, UTC).date()
-    print_line(f"Encrypted {count} secrets with a new key in {site.key_file}. Keep a copy of it elsewhere.")
+    print_line(f"Encrypted {count} secrets with a new key in {site.key_source.file}. Keep a copy of it elsewhere.")
     print_line(
         f"The old key is in {kept}. Delete that file after {last}, when the gateway has deleted its older copies of "
         "the database, and when you no longer have backups from before this rotation."
     )
     if len(living) > 1:
-        hint(f"The key files of the other gateways still have the old key too. Copy {site.key_file} to them again.")
+        file = site.key_source.file
+        hint(f"The key files of the other gateways still have the old key too. Copy {file} to them again.")
 
 
 def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
@@ -179,3 +185,21 @@ def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(sorted(set(names)))
+
+
+def _rotate_configured(site: Site) -> None:
+    """Encrypt all secrets with the first key of the setting.
+
+    :raises UserError: when the setting has one key.
+    """
+    if len(site.key_source.configured.split()) == 1:
+        raise UserError(
+            "encryption_key: ldapgw cannot replace a key that it does not keep; put a new key in front of this one, "
+            "with a blank between them, restart the gateway, and run rotate-key again",
+            is_setting=True,
+        )
+    with site.open_store() as database:
+        count = rotate_configured(database, SecretBox.open(site.key_source, create=False))
+        with database.begin() as connection:
+            activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
+    print_line(f"Encrypted {count} secrets with the first key of encryption_key. Now remove its other keys.")

@@ -119,7 +119,7 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
     :returns: the error in a few words; empty: no error.
     """
     try:
-        secret_box, clients = SecretBox.open(site.key_file, create=False), site.clients(database)
+        secret_box, clients = SecretBox.open(site.key_source, create=False), site.clients(database)
         with database.begin() as connection:
             tokens = accounts.read_tokens(connection, secret_box, account.id)
             is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)

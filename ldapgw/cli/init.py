@@ -21,7 +21,7 @@ from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, pass_site
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused
-from ldapgw.server.config import decode
+from ldapgw.server.config import decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
 from ldapgw.server.state_dir import create_state_dir
 
@@ -116,9 +116,10 @@ def init(site: Site, /, **given: Any) -> None:
     if file.exists():
         raise UserError(f"{file}: already exists; edit it, or choose another file with --config")
     text = _fill_sample(_answers(given))
-    config = decode(tomllib.loads(text), str(file))
+    document, names = merge(tomllib.loads(text), read_settings(os.environ))
+    config = decode(document, str(file), names)
     # Before the file, which says that there is a database.
-    create_state_dir(Path(config.state_dir))
+    create_state_dir(Path(config.state_dir), config.encryption_key)
     _write(file, text)
     print_line(f"Wrote {file}.")
     if is_redirect_uri_refused(given["public_url"]):

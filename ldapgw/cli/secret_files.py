@@ -70,6 +70,7 @@ def _secrets_in_file(config: Config, elsewhere: Collection[tuple[str, ...]]) -> 
         "client_secret": has_client_secret,
         "password of the database": has_password and bool(make_url(config.database or "sqlite://").password),
         "password of a proxy": proxy is not None and bool(proxy.authorization),
+        "key": bool(config.encryption_key) and ("encryption_key",) not in elsewhere,
     }
     return [kind for kind, is_there in found.items() if is_there]
 

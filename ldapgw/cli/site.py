@@ -31,7 +31,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import is_valid_name
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.tenants import EnteredClient
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class Site:
         return Path(self.config.state_dir)
 
     @property
-    def key_file(self) -> Path:
-        """The file of the key that encrypts secrets."""
-        return self.state_dir / KEY_FILE
+    def key_source(self) -> KeySource:
+        """Where the key that encrypts secrets is."""
+        return KeySource(self.state_dir / KEY_FILE, self.config.encryption_key)
 
     @property
     def book_cache(self) -> BookCache:
@@ -151,7 +151,7 @@ class Site:
         entered: Iterable[EnteredClient] = ()
         with database.begin() as connection:
             if tenants.has_any_client(connection):
-                entered, _ = tenants.read_clients(connection, SecretBox.open(self.key_file, create=False))
+                entered, _ = tenants.read_clients(connection, SecretBox.open(self.key_source, create=False))
         clients = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
         return clients | configured_clients(self.config)
 

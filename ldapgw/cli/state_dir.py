@@ -18,7 +18,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
 from ldapgw.store.key_rotation import kept_key_files
-from ldapgw.store.secrets import SecretBox, read_keys
+from ldapgw.store.secrets import KeySource, SecretBox, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
 
 # Octets on the disk of the state directory: an upgrade keeps a copy of the database beside it, and the log and the
@@ -42,8 +42,8 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
     else:
         result, sealed = _database(file)
         yield result
-    yield _key(site.key_file, sealed)
-    yield from map(_kept_key, kept_key_files(site.key_file))
+    yield _key(site.key_source, sealed)
+    yield from map(_kept_key, kept_key_files(site.key_source.file))
     yield from _disks(site)
 
 
@@ -104,7 +104,7 @@ def has_entered_client(site: Site, tenant: str) -> bool:
 def entered_clients(site: Site) -> Mapping[str, Client]:
     """The OAuth clients that administrators have entered on the page by tenant; empty if they cannot be read."""
     try:
-        secret_box = SecretBox.open(site.key_file, create=False)
+        secret_box = SecretBox.open(site.key_source, create=False)
         rows = _rows(site, "SELECT tenant, client_id, client_secret FROM oauth_client")
         return {tenant: Client(client_id, secret_box.unseal(sealed)) for tenant, client_id, sealed in rows}
     except StoreError:
@@ -258,13 +258,18 @@ def _version(item: str, revision: object, *, usable: bool) -> CheckResult:
     return CheckResult(CheckStatus.OK, item, f"version {revision}")
 
 
-def _key(file: Path, sealed: bytes | None) -> CheckResult:
-    if sealed is None and is_missing(file):
-        return _missing("key file", file)
+def _key(source: KeySource, sealed: bytes | None) -> CheckResult:
+    if sealed is None and not source.configured and is_missing(source.file):
+        return _missing("key file", source.file)
+    is_setting = bool(source.configured)
+    item = source.name if is_setting else f"key file {source.file}"
     try:
-        secret_box = SecretBox.open(file, create=False)
+        secret_box = SecretBox.open(source, create=False)
         if sealed is not None:
             secret_box.unseal(sealed)
     except StoreError as error:
-        return CheckResult(CheckStatus.FAILED, f"key file {file}", error.problems[0].removeprefix(f"{file}: "))
-    return CheckResult(CheckStatus.OK, f"key file {file}", "readable" if sealed is None else "fits the database")
+        message = error.problems[0].removeprefix(f"{source.name}: ")
+        return CheckResult(CheckStatus.FAILED, item, message, is_setting=is_setting)
+    return CheckResult(
+        CheckStatus.OK, item, "readable" if sealed is None else "fits the database", is_setting=is_setting
+    )

@@ -232,6 +232,7 @@ def _open_state_dir(config: Config, wall_clock: IReactorTime) -> OpenStateDir:
         Path(config.state_dir),
         config.database,
         new_store=config.new_store,
+        encryption_key=config.encryption_key,
         now=wall_clock.seconds(),
         # Only who serves phones needs their logins.
         stale_start=0.0 if {"serve", "web"}.isdisjoint(config.roles) else config.serve.stale_start,

@@ -52,10 +52,11 @@ class TenantClients(Mapping[str, Client]):
         entered, undecryptable = await self._store.read(tenants.read_clients, self._secret_box)
         for tenant in sorted(undecryptable - self._undecryptable):
             log.error(
-                "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "
+                "tenant {tenant}: its OAuth client does not fit {source}; put back the key that belongs to it, or "
                 "enter the client again on the page",
                 event="client_undecryptable",
                 tenant=tenant,
+                source=self._secret_box.source,
             )
         self._undecryptable = undecryptable
         found = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}

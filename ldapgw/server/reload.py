@@ -38,10 +38,11 @@ from ldapgw.server.listener import (
     shared_endpoints,
 )
 from ldapgw.server.service_manager import ServiceManager
-from ldapgw.server.state_dir import database_url
+from ldapgw.server.state_dir import KEY_FILE, check_same_key, database_url, open_secret_box
 from ldapgw.server.supervisor import GRACE_SECONDS
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.engines import database_at
+from ldapgw.store.secrets import KeySource
 
 log = Logger()
 
@@ -106,8 +107,15 @@ def examine(config: Config, former: Config) -> None:
         load_certificate(config.tls)
     if config.google.ca_file:
         read_authorities(config.google.ca_file)
-    with closing(database_at(database_url(Path(config.state_dir), config.database))) as database:
+    state_dir = Path(config.state_dir)
+    with closing(database_at(database_url(state_dir, config.database))) as database:
         database.open_or_read(lambda _: None)
+        if config.encryption_key != former.encryption_key:
+            source = KeySource(state_dir / KEY_FILE, config.encryption_key)
+            with database.begin_read() as connection:
+                secret_box = open_secret_box(connection, source)
+                if database.runs_beside:
+                    check_same_key(connection, secret_box, source)
     _examine_ports(config, former)
 
 

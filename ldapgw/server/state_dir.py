@@ -23,7 +23,7 @@ from ldapgw.store.database import Database, database_of
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, prepare_state_dir
 from ldapgw.store.logins_file import LOGINS_FILE, LoginsFile, LoginsSnapshot
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 
 DATABASE_FILE = "ldapgw.db"
 KEY_FILE = "ldapgw.key"
@@ -171,6 +171,7 @@ class OpenStateDir:
     :param configured: the setting ``database``; empty: SQLite in `state_dir`.
     :param new_store: whether a database may be created where there is none.
     :param now: seconds since the epoch.
+    :param encryption_key: the setting; empty: the key file in `state_dir` has the key.
     :param stale_start: how old the snapshot of logins may be that a start without the server uses, in seconds; 0: there
         is none.
     :ivar is_unused: whether no account has ever connected.
@@ -181,10 +182,17 @@ class OpenStateDir:
     """
 
     def __init__(
-        self, state_dir: Path, configured: str, *, new_store: bool = True, now: float = 0.0, stale_start: float = 0.0
+        self,
+        state_dir: Path,
+        configured: str,
+        *,
+        new_store: bool = True,
+        encryption_key: str = "",
+        now: float = 0.0,
+        stale_start: float = 0.0,
     ) -> None:
         prepare_state_dir(state_dir, create=new_store)
-        self._key = state_dir / KEY_FILE
+        self._key_source = KeySource(state_dir / KEY_FILE, encryption_key)
         self._stale_start = stale_start
         self.database = database_at(database_url(state_dir, configured))
         self.outage: UnreachableStore | None = None
@@ -218,19 +226,19 @@ class OpenStateDir:
         self.database.open_or_read(_tidy_up)
         with self.database.begin() as connection:
             self.is_unused = not accounts.has_any(connection)
-            self.secret_box = open_secret_box(connection, self._key)
+            self.secret_box = open_secret_box(connection, self._key_source)
             if self.database.runs_beside:
-                check_same_key(connection, self.secret_box, self._key)
+                check_same_key(connection, self.secret_box, self._key_source)
 
     def _start_without_server(self, outage: UnreachableStore, state_dir: Path, now: float) -> None:
         """Read the snapshot of logins.
 
         :raises StoreError: when there is none, or it cannot be used.
         """
-        if not self._key.exists():
+        if not self._key_source.is_there:
             raise outage
         self.is_unused = False
-        self.secret_box = SecretBox.open(self._key, create=False)
+        self.secret_box = SecretBox.open(self._key_source, create=False)
         file = LoginsFile(state_dir / LOGINS_FILE, self.secret_box, self.database.name)
         try:
             self.snapshot = file.read(now, self._stale_start)
@@ -244,7 +252,7 @@ class OpenStateDir:
             connected = accounts.any_connected(connection)
             if connected is not None:
                 accounts.read_tokens(connection, self.secret_box, connected)
-            check_same_key(connection, self.secret_box, self._key)
+            check_same_key(connection, self.secret_box, self._key_source)
 
         self.database.open_later(first_write)
 
@@ -260,11 +268,12 @@ class OpenStateDir:
         self.lock.release()
 
 
-def create_state_dir(state_dir: Path) -> None:
+def create_state_dir(state_dir: Path, encryption_key: str = "") -> None:
     """Create a state directory with an empty database and a key; an existing database stays as it is.
 
     The files belong to the owner of the folder, so that root can create them for a gateway of another user.
 
+    :param encryption_key: the setting; empty: a key file is created.
     :raises StoreError: when they cannot be created.
     """
     prepare_state_dir(state_dir)
@@ -276,7 +285,7 @@ def create_state_dir(state_dir: Path) -> None:
     try:
         database.open()
         with database.begin() as connection:
-            open_secret_box(connection, state_dir / KEY_FILE)
+            open_secret_box(connection, KeySource(state_dir / KEY_FILE, encryption_key))
     finally:
         database.close()
     copy_owner(file, like=state_dir)
@@ -290,30 +299,32 @@ def _tidy_up(connection: Connection) -> None:
     changes.note_history(connection)
 
 
-def check_same_key(connection: Connection, secret_box: SecretBox, key: Path) -> None:
+def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySource) -> None:
     """Refuse a key that no other gateway on the database has: neither could read what the other one has sealed.
 
-    :param key: the key file.
+    :param source: where the key is from.
     :raises StoreError: when another gateway lives that has other keys.
     """
     own = set(secret_box.fingerprints())
     for other in gateways.read_all(connection):
         if other.is_alive and other.info.keys and own.isdisjoint(other.info.keys):
+            own_key = "encryption_key" if source.configured else source.file.name
             raise StoreError(
-                f"{key}: is another key than that of the gateway on {other.info.name}; copy its {key.name} here"
+                f"{source.name}: is another key than that of the gateway on {other.info.name}; copy its {own_key} here",
+                is_setting=bool(source.configured),
             )
 
 
-def open_secret_box(connection: Connection, key: Path) -> SecretBox:
-    """Open the key file and try the key on a stored token: a wrong key is reported now and not at the next sync.
+def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
+    """Read the keys and try them on a stored token: a wrong key is reported now and not at the next sync.
 
     An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.oauth_clients`).
 
-    :param key: the key file; created where there is none and no token is stored yet.
+    :param source: where the keys are from; the key file is created where there is none and no token is stored yet.
     :raises StoreError: when the key cannot be used, or does not fit the stored token.
     """
     connected = accounts.any_connected(connection)
-    secret_box = SecretBox.open(key, create=connected is None)
+    secret_box = SecretBox.open(source, create=connected is None)
     if database_of(connection).runs_beside:
         secret_box.limit_sealing(gateways.read_common_keys(connection))
     if connected is not None:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Key rotation: seals every stored secret under a new key.
+"""Key rotation: seals every stored secret under a new key, or under the first key of ``encryption_key``.
 
 A rotation may stop at any time without losing a secret: the new key is in the key file before a secret is sealed under
 it, and the old keys are removed after the last secret was sealed anew.  The file is written while the write lock is
-held, so that neither the gateway nor another rotation seals a secret in between.
+held, so that neither the gateway nor another rotation seals a secret in between.  Before that, the old keys are kept in
+a file beside the key file that has the date in its name: backups from before the rotation are restored with them.
 
 Where several gateways share the database, each has a key file of its own.  `prepare` adds the new key to one of them,
 and a person copies that file to the others.  The gateways go on sealing under the old key until all that live have the
 new one (`SecretBox.limit_sealing`); `find_unready` tells which of them hold up the rotation.
 
-Before that, the old keys are kept in a file beside the key file that has the date in its name: backups from before the
-rotation are restored with them.
+Keys of ``encryption_key`` are replaced by whoever sets them: a new key is put in front, `rotate_configured` seals all
+secrets anew, and then the old key is removed.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, LargeBinary, select, update
 
+from ldapgw.errors import StoreError
 from ldapgw.store import gateways
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
+from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.tables import metadata, schema_version
 
 # The comment of a sealed column begins with "sealed".
@@ -113,13 +115,13 @@ def kept_key_files(key_file: Path) -> list[Path]:
     return sorted((path for path in found if _DAY.fullmatch(path.name.removeprefix(beginning))), reverse=True)
 
 
-def open_with_kept_keys(key_file: Path) -> SecretBox:
-    """Open the key file to read what is sealed under its keys, or under old keys that are kept beside it.
+def open_with_kept_keys(source: KeySource) -> SecretBox:
+    """Open the keys to read what is sealed under them, or under old keys that are kept beside the key file.
 
     :raises StoreError: when one of the files is missing, readable for others, or has no key.
     """
-    files = [key_file, *kept_key_files(key_file)]
-    return SecretBox([key for file in files for key in read_keys(file)])
+    kept = [key for file in kept_key_files(source.file) for key in read_keys(file)]
+    return SecretBox([*source.read(), *kept], source.name)
 
 
 def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
@@ -128,6 +130,25 @@ def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
     keys = [*old_keys, *(read_keys(kept) if kept.exists() else [])]
     write_keys(kept, list(dict.fromkeys(keys)))
     return kept
+
+
+def rotate_configured(database: Database, secret_box: SecretBox) -> int:
+    """Seal every secret under the first of several keys, which are not in a file.
+
+    :returns: the number of secrets.
+    :raises StoreError: when the database cannot be used, a secret fits none of the keys, or another gateway on the
+        database does not have the first key; then nothing has changed.
+    """
+    with database.begin() as connection:
+        first = secret_box.fingerprints()[0]
+        for other in gateways.read_all(connection) if database.runs_beside else ():
+            if other.is_alive and first not in other.info.keys:
+                raise StoreError(
+                    f"the gateway on {other.info.name} does not have the first key of {secret_box.source} yet; set it "
+                    "there too, and restart that gateway"
+                )
+        unseal_all(connection, secret_box)
+        return reseal_all(connection, secret_box)
 
 
 def unseal_all(connection: Connection, secret_box: SecretBox) -> None:

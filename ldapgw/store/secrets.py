@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Encryption of stored secrets: Fernet, with keys from a file of mode 0600 beside the database.
+"""Encryption of stored secrets: Fernet, with keys from a file of mode 0600 beside the database, or from a setting.
 
 The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
-so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  Secrets are sealed and unsealed
+so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  The keys of the setting
+``encryption_key`` stay as they are until the gateway reads its configuration again.  Secrets are sealed and unsealed
 only inside transactions.  Where several gateways share a database, the first key that all of them have seals, so that
 each can unseal what another one has sealed.  Mutable: the keys last read from the file, and those of all gateways.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -21,34 +23,77 @@ from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store.files import replace_file
 
 _Stamp = tuple[int, int, int]
-_UNFIT = UnfitKey("a stored secret does not fit the key file; put back the key that belongs to it")
+_SETTING = "encryption_key"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where the keys come from: from the setting ``encryption_key`` or, without it, from the key file.
+
+    :ivar file: the key file.
+    :ivar configured: the keys of the setting, with white space between them; empty: the file has the keys.
+    """
+
+    file: Path
+    configured: str = field(default="", repr=False)
+
+    @property
+    def name(self) -> str:
+        """The source, for messages."""
+        return _SETTING if self.configured else str(self.file)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there are keys."""
+        return bool(self.configured) or self.file.exists()
+
+    def read(self) -> list[bytes]:
+        """Read the keys; the first one seals.
+
+        :raises StoreError: when the file is missing, readable for others, or has no key, or when it has a key that the
+            setting does not have.
+        """
+        if not self.configured:
+            return read_keys(self.file)
+        keys = self.configured.encode().split()
+        if self.file.exists() and not set(read_keys(self.file)) <= set(keys):
+            raise StoreError(
+                f"{self.file}: has another key than {_SETTING}; to use {_SETTING}, add this key behind its own, or "
+                "move the file away if the database does not need it"
+            )
+        return keys
 
 
 class SecretBox:
     """Seals and unseals texts.
 
     :param keys: Fernet keys; the first one seals.
+    :param source: what has the keys, for messages.
     """
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes], source: str = "the key file") -> None:
         self._common: frozenset[str] | None = None
         self._former: tuple[bytes, ...] = ()
         self._use(keys)
+        self.source = source
         self._path: Path | None = None
         self._stamp: _Stamp | None = None
 
     @classmethod
-    def open(cls, path: Path, *, create: bool) -> Self:
-        """Read the key file.
+    def open(cls, source: KeySource, *, create: bool) -> Self:
+        """Read the keys.
 
         :param create: whether to create a missing file with a new key; false once secrets are stored.
-        :raises StoreError: when the file is missing, readable for others, or has no key.
+        :raises StoreError: when the file is missing, readable for others, or has no key, or when it has a key that the
+            setting does not have.
         """
-        if create and not path.exists():
-            write_keys(path, [new_key()])
-        stamp = _stamp(path)
-        secret_box = cls(read_keys(path))
-        secret_box._path, secret_box._stamp = path, stamp
+        if source.configured:
+            return cls(source.read(), source.name)
+        if create and not source.file.exists():
+            write_keys(source.file, [new_key()])
+        stamp = _stamp(source.file)
+        secret_box = cls(read_keys(source.file))
+        secret_box._path, secret_box._stamp = source.file, stamp
         return secret_box
 
     def seal(self, secret: str) -> bytes:
@@ -65,7 +110,7 @@ class SecretBox:
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
-            raise _UNFIT from None
+            raise self._unfit() from None
 
     def reseal(self, sealed: bytes) -> bytes:
         """Encrypt a sealed secret anew with the first key.
@@ -76,7 +121,7 @@ class SecretBox:
         try:
             return self._fernet.rotate(sealed)
         except InvalidToken:
-            raise _UNFIT from None
+            raise self._unfit() from None
 
     def fingerprints(self) -> tuple[str, ...]:
         """What tells the keys in the file apart without showing them; the one that seals is first."""
@@ -110,6 +155,9 @@ class SecretBox:
             self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
             self._use(keys)
             self._stamp = stamp
+
+    def _unfit(self) -> UnfitKey:
+        return UnfitKey(f"a stored secret does not fit {self.source}; put back the key that belongs to it")
 
     def _use(self, keys: Sequence[bytes]) -> None:
         common = self._common or ()

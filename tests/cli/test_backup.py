@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 from ldapgw.store import accounts, activity, sync_history
-from ldapgw.store.secrets import SecretBox, read_keys
+from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sync_history import SyncFigures
 from tests.support.site.command_line import THEN, Gateway
 
@@ -149,3 +149,30 @@ def test_where_nothing_is_there_nothing_is_made(gateway: Gateway, tree: Callable
     assert "there is no database yet" in gateway.refused("backup", str(gateway.folder / "x.db"))
     assert "the key file is missing" in gateway.refused("rotate-key")
     assert tree() == before
+
+
+def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one who sets it replaces it: in front of the old one first; then all is sealed with it, and it is enough."""
+    account_id = gateway.connect(ALICE)
+    key_file, (old,), new = gateway.state_dir / "ldapgw.key", read_keys(gateway.state_dir / "ldapgw.key"), new_key()
+    monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
+    key_file.unlink()
+    assert gateway.refused("rotate-key") == (
+        f"{gateway.file}: encryption_key: ldapgw cannot replace a key that it does not keep; put a new key in front of "
+        "this one, with a blank between them, restart the gateway, and run rotate-key again\n"
+    )
+    told = gateway.run("backup", str(gateway.folder / "b.db")).stdout
+    assert "without its key: keep a copy of encryption_key elsewhere." in told
+    monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", f"{new.decode()} {old.decode()}")
+    assert gateway.run("rotate-key").stdout == (
+        "Encrypted 2 secrets with the first key of encryption_key. Now remove its other keys.\n"
+    )
+    assert acts(gateway) == ["key_rotated"]
+    with gateway.begin() as connection:
+        held = accounts.read_tokens(connection, SecretBox([new]), account_id)
+    assert held is not None
+    assert held.refresh_token == f"rt-{ALICE}"
+    assert not key_file.exists()
+    monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
+    told = gateway.run("check")
+    assert (told.exit_code, "encryption_key: a stored secret does not fit encryption_key" in told.output) == (1, True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ldapgw.store.logins_file import LOGINS_FILE, LoginsFile
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from tests.cluster.cluster import ALICE, DATABASE, Cluster
 from tests.faults.phone import Phone
 from tests.support.postgresql import needs_postgresql
@@ -46,7 +46,7 @@ def has_written(site: Site, *phones: str) -> Any:
     """Whether the snapshot has these phones and no others."""
     if not sealed(site).exists():
         return False
-    box = SecretBox.open(site.folder / "state" / "ldapgw.key", create=False)
+    box = SecretBox.open(KeySource(site.folder / "state" / "ldapgw.key"), create=False)
     file = LoginsFile(sealed(site), box, name_of_database(site))
     snapshot = file.read(sealed(site).stat().st_mtime, DAY)
     return snapshot is not None and sorted(login.name for login in snapshot.saved.logins) == sorted(phones)
@@ -203,7 +203,7 @@ def test_it_ends_when_the_snapshot_is_too_old(own: Cluster) -> None:
             wait_until(lambda: has_book(late), "the book is cached")
         own.server.stop()
         # Long enough for the start, whatever else the machine does.
-        box = SecretBox.open(late.folder / "state" / "ldapgw.key", create=False)
+        box = SecretBox.open(KeySource(late.folder / "state" / "ldapgw.key"), create=False)
         file = LoginsFile(sealed(late), box, name_of_database(late))
         snapshot = file.read(sealed(late).stat().st_mtime, DAY)
         assert snapshot is not None

@@ -33,7 +33,7 @@ from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.key_rotation import rotate
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 
@@ -351,7 +351,7 @@ class Books(RuleBasedStateMachine):
             restore(
                 self._state.parent / "backup.db",
                 self._state / "ldapgw.db",
-                SecretBox.open(self._key_file, create=False),
+                SecretBox.open(KeySource(self._key_file), create=False),
             )
         except StoreError:
             return  # the key was replaced meanwhile
@@ -505,7 +505,7 @@ class Books(RuleBasedStateMachine):
             refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
             refresh_expires_at=None,
         )
-        secret_box = SecretBox.open(self._key_file, create=False)
+        secret_box = SecretBox.open(KeySource(self._key_file), create=False)
         self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now)
 
     @property

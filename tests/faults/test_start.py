@@ -23,7 +23,7 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.server.state_dir import OpenStateDir, lock_holder_pid
 from ldapgw.store import accounts
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from tests.faults.company import CONTACTS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support.checkout import ROOT
@@ -100,7 +100,7 @@ class Office:
             refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
             refresh_expires_at=None,
         )
-        secret_box = SecretBox.open(self.disk.folder / "ldapgw.key", create=False)
+        secret_box = SecretBox.open(KeySource(self.disk.folder / "ldapgw.key"), create=False)
         self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now)
 
     def _let_go(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
@@ -86,3 +87,12 @@ def test_a_database_that_cannot_be_used(tmp_path: Path, former: Config) -> None:
         file.write_bytes(b"no database" * 1000)
     with pytest.raises(UserError, match=r"ldapgw\.db"):
         examine(former, former)
+
+
+def test_a_key_that_does_not_fit(tmp_path: Path, former: Config) -> None:
+    """The setting of the running gateway may be joined by another key, and not replaced by it."""
+    file = (tmp_path / "state" / "ldapgw.key").read_text().strip()
+    other = Fernet.generate_key().decode()
+    examine(changed(tmp_path, "[ldap]", f'encryption_key = "{other} {file}"\n[ldap]'), former)
+    with pytest.raises(UserError, match="has another key than encryption_key"):
+        examine(changed(tmp_path, "[ldap]", f'encryption_key = "{other}"\n[ldap]'), former)

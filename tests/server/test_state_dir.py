@@ -50,8 +50,8 @@ def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
     lock.release()
 
 
-def connected(path: Path) -> OpenStateDir:
-    state = OpenStateDir(path, "")
+def connected(path: Path, encryption_key: str = "") -> OpenStateDir:
+    state = OpenStateDir(path, "", encryption_key=encryption_key)
     with state.database.begin() as connection:
         account_id = accounts.connect(connection, state.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
         assert account_id is not None
@@ -162,3 +162,17 @@ def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
     assert file.stat().st_size == 0
     (tmp_path / KEY_FILE).unlink()
     OpenStateDir(tmp_path, "").close()
+
+
+def test_a_key_of_the_setting(tmp_path: Path) -> None:
+    """It seals what is stored, and no key file is made; another key is refused while the database has a token of it."""
+    key, other = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    connected(tmp_path, key).close()
+    OpenStateDir(tmp_path, "", encryption_key=f"{other} {key}").close()
+    with pytest.raises(StoreError, match="does not fit encryption_key"):
+        OpenStateDir(tmp_path, "", encryption_key=other)
+    assert not (tmp_path / KEY_FILE).exists()
+    with pytest.raises(StoreError, match="the key file is missing"):
+        OpenStateDir(tmp_path, "")
+    create_state_dir(tmp_path / "new", key)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["ldapgw.db"]

@@ -15,7 +15,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
@@ -29,7 +29,7 @@ class Site:
         folder.mkdir(exist_ok=True)
         self.path, self.backup = folder / "ldapgw.db", folder / "backups" / "monday.db"
         self.backup.parent.mkdir()
-        self.secret_box = SecretBox.open(folder / "ldapgw.key", create=True)
+        self.secret_box = SecretBox.open(KeySource(folder / "ldapgw.key"), create=True)
         self.database = open_file(self.path)
         with self.database.begin() as connection:
             self.account = accounts.connect(connection, self.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)

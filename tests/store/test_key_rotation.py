@@ -29,7 +29,7 @@ from ldapgw.store.key_rotation import (
     prepare,
     rotate,
 )
-from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
+from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
 from tests.support.kill import Kill, Killed
 from tests.support.postgresql import needs_postgresql, open_new
@@ -46,7 +46,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.key_file = folder / "ldapgw.db", folder / "ldapgw.key"
-        self.secret_box = SecretBox.open(self.key_file, create=True)
+        self.secret_box = SecretBox.open(KeySource(self.key_file), create=True)
         self.database = self.opened()
         with self.database.begin() as connection:
             self.ids = [self._connect(connection, sub) for sub in ("a", "b", "gone")]
@@ -61,7 +61,7 @@ class Site:
         shutil.copytree(self.path.parent, folder)
         copied = copy.copy(self)
         copied.path, copied.key_file = folder / self.path.name, folder / self.key_file.name
-        copied.secret_box, copied.database = SecretBox.open(copied.key_file, create=False), copied.opened()
+        copied.secret_box, copied.database = SecretBox.open(KeySource(copied.key_file), create=False), copied.opened()
         return copied
 
     def _connect(self, connection, sub):
@@ -77,7 +77,7 @@ class Site:
 
     def is_whole(self) -> None:
         """Every secret is there, for whoever opens the key file now."""
-        assert self.held(SecretBox.open(self.key_file, create=False)) == [
+        assert self.held(SecretBox.open(KeySource(self.key_file), create=False)) == [
             Tokens(f"rt-{sub}", f"at-{sub}", NOW) for sub in ("a", "b")
         ]
 
@@ -168,7 +168,7 @@ def test_old_keys_are_kept_by_the_day(site: Site) -> None:
     assert (latest.name, earlier.name) == ("ldapgw.key.2027-01-16", "ldapgw.key.2027-01-15")
     assert (read_keys(latest), read_keys(earlier)) == ([keys[1]], keys[2:])
     sealed = [SecretBox([key]).seal("x") for key in keys]
-    secret_box = open_with_kept_keys(site.key_file)
+    secret_box = open_with_kept_keys(KeySource(site.key_file))
     assert [secret_box.unseal(one) for one in sealed] == ["x"] * 4
     assert SecretBox([keys[0]]).unseal(secret_box.seal("y")) == "y"
 

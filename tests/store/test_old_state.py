@@ -16,7 +16,7 @@ from ldapgw.ber import tlv
 from ldapgw.store import accounts, tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.engines import database_at
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from tests.support import pdu
 from tests.support.checkout import ROOT
 from tests.support.stage.started import started
@@ -88,7 +88,7 @@ def test_the_key_opens_what_is_sealed(state: Path) -> None:
     """The grant of an account, and the OAuth client that an administrator has entered."""
     database = database_at(f"sqlite:///{state / 'ldapgw.db'}")
     database.open()
-    key = SecretBox.open(state / "ldapgw.key", create=False)
+    key = SecretBox.open(KeySource(state / "ldapgw.key"), create=False)
     with database.begin() as connection:
         [account] = accounts.read_all(connection)
         tokens = accounts.read_tokens(connection, key, account.id)

@@ -9,17 +9,17 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.secrets import SecretBox, fingerprint, new_key, write_keys
+from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, write_keys
 
 
 def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:
     """Mode 0600 from the first octet on, and the same key at the next start."""
     path = tmp_path / "key"
-    sealed = SecretBox.open(path, create=True).seal("hush")
+    sealed = SecretBox.open(KeySource(path), create=True).seal("hush")
     assert path.stat().st_mode & 0o777 == 0o600
     assert b"hush" not in sealed
-    assert SecretBox.open(path, create=True).unseal(sealed) == "hush"
-    assert SecretBox.open(path, create=False).unseal(sealed) == "hush"
+    assert SecretBox.open(KeySource(path), create=True).unseal(sealed) == "hush"
+    assert SecretBox.open(KeySource(path), create=False).unseal(sealed) == "hush"
 
 
 def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
@@ -36,42 +36,42 @@ def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
 def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     """At the next use; what the file had before still unseals, and is all there is while it cannot be read."""
     path = tmp_path / "key"
-    secret_box = SecretBox.open(path, create=True)
+    secret_box = SecretBox.open(KeySource(path), create=True)
     before = secret_box.seal("before")
     write_keys(path, [new_key()])
     after = secret_box.seal("after")
-    assert SecretBox.open(path, create=False).unseal(after) == "after"
+    assert SecretBox.open(KeySource(path), create=False).unseal(after) == "after"
     for lose in (lambda: path.chmod(0o644), lambda: path.write_text("not a key"), path.unlink):
         lose()
         assert (secret_box.unseal(before), secret_box.unseal(after)) == ("before", "after")
         secret_box.seal("lost")
     write_keys(path, [new_key()])
-    assert SecretBox.open(path, create=False).unseal(secret_box.seal("again")) == "again"
+    assert SecretBox.open(KeySource(path), create=False).unseal(secret_box.seal("again")) == "again"
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:
     """Missing, open to others, or no key: each says what to do."""
     path = tmp_path / "key"
     with pytest.raises(StoreError, match=r"key file is missing.*from a backup"):
-        SecretBox.open(path, create=False)
+        SecretBox.open(KeySource(path), create=False)
     path.write_text("not a key")
     path.chmod(0o600)
     with pytest.raises(StoreError, match="is not a key file"):
-        SecretBox.open(path, create=True)
+        SecretBox.open(KeySource(path), create=True)
     path.chmod(0o640)
     with pytest.raises(StoreError, match="chmod 600"):
-        SecretBox.open(path, create=True)
+        SecretBox.open(KeySource(path), create=True)
     path.unlink()
     path.mkdir(mode=0o700)
     with pytest.raises(StoreError, match="cannot be read: Is a directory"):
-        SecretBox.open(path, create=True)
+        SecretBox.open(KeySource(path), create=True)
 
 
 def test_a_key_that_all_gateways_have_seals(tmp_path: Path) -> None:
     """The first one of them, as soon as there is one; where all have none of the file's keys, the first one does."""
     path, first, second = tmp_path / "key", new_key(), new_key()
     write_keys(path, [first])
-    secret_box = SecretBox.open(path, create=False)
+    secret_box = SecretBox.open(KeySource(path), create=False)
     secret_box.limit_sealing(frozenset({fingerprint(first)}))
     write_keys(path, [second, first])
     assert SecretBox([first]).unseal(secret_box.seal("hush")) == "hush"
@@ -88,3 +88,29 @@ def test_a_key_that_all_gateways_have_seals(tmp_path: Path) -> None:
     assert secret_box.unseal(SecretBox([first]).seal("hush")) == "hush"
     secret_box.limit_sealing(None)
     assert SecretBox([second]).unseal(secret_box.seal("hush")) == "hush"
+
+
+def test_keys_of_a_setting(tmp_path: Path) -> None:
+    """The first one seals, and all unseal; no file is made."""
+    old, new = new_key(), new_key()
+    source = KeySource(tmp_path / "key", f"{new.decode()}\n{old.decode()}")
+    secret_box = SecretBox.open(source, create=True)
+    assert secret_box.unseal(SecretBox([old]).seal("before")) == "before"
+    assert SecretBox([new]).unseal(secret_box.seal("after")) == "after"
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UnfitKey, match="does not fit encryption_key; put back the key"):
+        secret_box.unseal(SecretBox([new_key()]).seal("hush"))
+    assert new.decode() not in repr(source)
+
+
+def test_a_key_file_beside_a_setting(tmp_path: Path) -> None:
+    """From before the setting: with the same keys it may stay, and with another one it has to be decided which fits."""
+    path, key = tmp_path / "key", new_key()
+    write_keys(path, [key])
+    sealed = SecretBox.open(KeySource(path), create=False).seal("hush")
+    assert (
+        SecretBox.open(KeySource(path, f"{new_key().decode()} {key.decode()}"), create=False).unseal(sealed) == "hush"
+    )
+    with pytest.raises(StoreError, match="key: has another key than encryption_key; to use encryption_key, add this"):
+        SecretBox.open(KeySource(path, new_key().decode()), create=True)
+    assert SecretBox.open(KeySource(path), create=False).unseal(sealed) == "hush"

@@ -18,7 +18,7 @@ from ldapgw.store.backup import back_up, restore
 from ldapgw.store.database import revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from tests.support import pdu
 from tests.support.checkout import ROOT
 from tests.support.site.command_line import Gateway
@@ -44,7 +44,7 @@ def held(state: Path, phone: StoredState) -> dict[str, object]:
     """What a database has, after an upgrade where one is needed."""
     database = database_at(f"sqlite:///{state / 'ldapgw.db'}")
     database.open()
-    secret_box = SecretBox.open(state / "ldapgw.key", create=False)
+    secret_box = SecretBox.open(KeySource(state / "ldapgw.key"), create=False)
     with database.begin() as connection:
         [account] = accounts.read_all(connection)
         [login] = phones.read_all(connection)
@@ -91,7 +91,7 @@ def test_a_backup_from_then_is_restored(state: Path, tmp_path: Path, stored: Sto
     new = tmp_path / "new"
     new.mkdir(mode=0o700)
     (state / "ldapgw.key").rename(new / "ldapgw.key")
-    restore(tmp_path / "then.db", new / "ldapgw.db", SecretBox.open(new / "ldapgw.key", create=False))
+    restore(tmp_path / "then.db", new / "ldapgw.db", SecretBox.open(KeySource(new / "ldapgw.key"), create=False))
     assert held(new, stored) == EXPECTED
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The configuration file (``docs/reference/configuration.rst``), strictly decoded once into a frozen `Config`."""
 
-from ldapgw.server.config.environment import read_settings
+from ldapgw.server.config.environment import merge, read_settings
 from ldapgw.server.config.forms import LogLevels, Networks
 from ldapgw.server.config.load import DEFAULT_FILE, decode, load
 from ldapgw.server.config.tables import Config, Google, Ldap, Serve, Sync, Tenant, Tls, Web
@@ -20,5 +20,6 @@ __all__ = [
     "Web",
     "decode",
     "load",
+    "merge",
     "read_settings",
 ]

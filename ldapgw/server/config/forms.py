@@ -233,6 +233,21 @@ class LogLevels(tuple[str, ...]):
         return (special or general or [found])[-1]
 
 
+class EncryptionKey(Secret):
+    """Fernet keys, the first of which encrypts; empty: the gateway makes a key file."""
+
+    expected: ClassVar[str] = (
+        "a key of 32 octets in URL-safe Base64, or several with blanks between them; make one with: "
+        "openssl rand -base64 32 | tr +/ -_"
+    )
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"\s*([A-Za-z0-9_-]{43}=(\s+[A-Za-z0-9_-]{43}=)*\s*)?")
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when the value is something else."""
+        return cls(super().read(value).strip())
+
+
 # First parts of the paths of the gateway's own pages.
 OWN_PATHS = frozenset(("healthz", "metrics", "oauth", "readyz", "static"))
 

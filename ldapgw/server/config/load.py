@@ -25,7 +25,7 @@ from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, merge, read_settings
-from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, ProxyUrl, Secret, read_form
+from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
 from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -136,7 +136,8 @@ class _Decoder:
         try:
             value = msgspec.convert(raw, hint, dec_hook=read_form)
         except (msgspec.ValidationError, ValueError, TypeError):
-            shown = "" if hint in (Secret, ProxyUrl, DatabaseUrl) else f" = {_abbreviated_json(raw)}"
+            is_secret = isinstance(hint, type) and issubclass(hint, Secret)
+            shown = "" if is_secret else f" = {_abbreviated_json(raw)}"
             self.problems.append(f"{self._names.get(where, where)}{shown}: expected {_expected(hint)}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value

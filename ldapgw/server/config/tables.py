@@ -20,6 +20,7 @@ from ldapgw.server.config.forms import (
     DatabaseUrl,
     Digits,
     Duration,
+    EncryptionKey,
     File,
     Groups,
     Help,
@@ -201,6 +202,8 @@ class Config(Table, frozen=True, kw_only=True):
     database: DatabaseUrl = DatabaseUrl()
     # None: the password is in the URL, or libpq finds it (PGPASSWORD, .pgpass), or none is needed.
     database_password_file: File | None = None
+    # Empty: the key file in state_dir.  A key from elsewhere is not on the disk whose backups have the secrets.
+    encryption_key: EncryptionKey = EncryptionKey()
     # A gateway that shares its database with others may do only a part of the work.
     roles: tuple[Literal["serve", "sync", "web"], ...] = ROLES
     log_format: Literal["text", "json"] = "text"

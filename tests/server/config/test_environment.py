@@ -246,3 +246,21 @@ def test_a_file_with_something_else_in_place_of_a_table(tmp_path: Path, key: str
     file.write_text(f'state_dir = "state"\n{key} = {value}\n[web]\npublic_url = "http://localhost:8080"\n')
     environment = {"LDAPGW__LDAP__SIZE_LIMIT": "5", "LDAPGW__TENANT__ACME__BASE_DN": "dc=acme,dc=example"}
     assert f"{file}: {key}" in problems(file, environment)[0]
+
+
+def test_a_key_from_elsewhere(file: Path, tmp_path: Path) -> None:
+    """From a file or a credential, with the newline at its end; no message and no repr shows it."""
+    key = "0123456789-0123456789_0123456789-0123456789="
+    (tmp_path / "LDAPGW__ENCRYPTION_KEY").write_text(f"{key}\n")
+    found = config(file, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert found.encryption_key == key
+    assert key not in repr(found)
+    (tmp_path / "key").write_text(f"{key}\n{key}\n")
+    named = {"LDAPGW__ENCRYPTION_KEY__FROM_FILE": str(tmp_path / "key")}
+    assert config(file, named).encryption_key.split() == [key, key]
+    for wrong in ("hush", f"{key[:-2]}=", f"{key}{key}", key.replace("-", "+")):
+        assert problems(file, {"LDAPGW__ENCRYPTION_KEY": wrong}) == (
+            "LDAPGW__ENCRYPTION_KEY: expected a key of 32 octets in URL-safe Base64, or several with blanks between "
+            "them; make one with: openssl rand -base64 32 | tr +/ -_",
+        )
+    assert config(file, {"LDAPGW__ENCRYPTION_KEY": ""}).encryption_key == ""

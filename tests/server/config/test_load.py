@@ -179,8 +179,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         [
             "state_dir: is missing; expected a path",
             "stat_dir: is not a key of this table; its keys are: "
-            "database, database_password_file, google, ldap, log_format, log_level, new_store, roles, serve, "
-            "state_dir, sync, tenant, tls, web",
+            "database, database_password_file, encryption_key, google, ldap, log_format, log_level, new_store, roles, "
+            "serve, state_dir, sync, tenant, tls, web",
             'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
             'log_format = "xml": expected one of "text", "json"',
             'log_level = ["info", "ldpa=debug"]: expected one or a list of LEVEL or PART=LEVEL; LEVEL is one of debug, '

@@ -20,7 +20,7 @@ from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.files import prepare_state_dir
-from ldapgw.store.secrets import SecretBox
+from ldapgw.store.secrets import KeySource, SecretBox
 from tests.support.stage.databases import open_file
 
 ACME = """
@@ -99,7 +99,7 @@ class Gateway:
     @property
     def secret_box(self) -> SecretBox:
         prepare_state_dir(self.state_dir)
-        return SecretBox.open(self.state_dir / "ldapgw.key", create=True)
+        return SecretBox.open(KeySource(self.state_dir / "ldapgw.key"), create=True)
 
     def connect(self, address: str, tenant: str = "acme", *, sharing: Sharing = Sharing.PRIVATE, sub: str = "") -> int:
         """An account that has given consent."""
