@@ -119,9 +119,11 @@ def check_database_not_lost(state_dir: Path, file: Path | None, *, new_store: bo
     :param file: the database file; None: the database is not a file.
     :param new_store: whether a database may be created where there is none; false: the disk may not be mounted.
     :raises StoreError: when the database has no content, although there has to be one, or a gateway has run here, as
-        the key file shows.
+        the key file shows; or when this user cannot see whether there is a key file.
     """
     key = state_dir / KEY_FILE
+    if os.path.lexists(state_dir) and not os.access(state_dir, os.X_OK):
+        raise StoreError(f"state_dir = {state_dir}: cannot be looked into by this user", is_setting=True)
     if file is None or not key.exists():
         if file is not None and not new_store and not _has_content(file):
             raise StoreError(

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: MIT
+"""The container image, built from a base that is made here and run as a container; and what describes its use."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ldapgw.server.config import Config, load
+from tests.support.checkout import ROOT, project_files
+
+BIN = Path(sys.executable).parent
+KUBERNETES = sorted((ROOT / "etc" / "kubernetes").glob("*.yaml"))
+
+# Octets of all files of the image that the base does not have.
+MOST_OCTETS = 150_000_000
+# Seconds that a gateway has for its end.
+FAREWELL = 5.0
+COMPILERS = ("as", "c++", "cc", "gcc", "ld", "make", "pip")
+
+# crun needs cgroup 2; where the host has version 1 beside it, crun sees only version 2.
+CRUN = """
+if ! [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    umount --recursive --lazy /sys/fs/cgroup
+    mount -t cgroup2 none /sys/fs/cgroup
+fi
+exec crun --cgroup-manager=disabled "$@"
+"""
+
+
+def run(*command: object, cwd: Path = ROOT, **environment: str) -> str:
+    """What a program prints, once it has ended well."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- What describes the image and its use -----------------------------------------------------------------------------
+
+
+def test_the_containerfile() -> None:
+    """Without a finding of hadolint's."""
+    run(BIN / "hadolint", "Containerfile")
+
+
+def test_the_compose_file(tmp_path: Path) -> None:
+    """It is one by the Compose Specification's schema, and one with a slip in it would not be."""
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    run(BIN / "check-jsonschema", *schema, "compose.yaml")
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((ROOT / "compose.yaml").read_text().replace("read_only: true", "readonly: true"))
+    with pytest.raises(AssertionError, match="'readonly'"):
+        run(BIN / "check-jsonschema", *schema, wrong)
+
+
+@pytest.mark.parametrize("file", KUBERNETES, ids=lambda file: file.name)
+def test_the_manifests(file: Path) -> None:
+    """By Kubernetes' schemas, where unknown keys are refused too."""
+    told = run(BIN / "kubernetes-validate", "--strict", file)
+    assert told.count(" passed for resource ") == len(list(yaml.safe_load_all(file.read_text())))
+
+
+def test_a_manifest_with_a_slip(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((ROOT / "etc/kubernetes/single.yaml").read_text().replace("readOnlyRootF", "readonlyRootF"))
+    with pytest.raises(AssertionError, match="readonlyRootFilesystem"):
+        run(BIN / "kubernetes-validate", "--strict", wrong)
+
+
+def test_the_settings_of_the_compose_file(tmp_path: Path) -> None:
+    """The sample's, with those of the file: a configuration, also with the lines for PostgreSQL."""
+    gateway = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["gateway"]
+    sample = (ROOT / "etc/container/ldapgw.env").read_text()
+    found = loaded(tmp_path, {**gateway["environment"], **dict(re.findall(r"(?m)^(\w+)=(.*)$", sample))})
+    assert list(map(str, found.ldap.proxy_protocol)) == ["172.31.38.2/32"]
+    found = loaded(tmp_path, {**gateway["environment"], **dict(re.findall(r"(?m)^#?(\w+)=(.*)$", sample))})
+    assert found.database == "postgresql+psycopg://ldapgw:hush@postgresql/ldapgw"
+    assert (found.new_store, found.encryption_key) == (False, KEY)
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_the_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
+    """The config map's, with those of the pod: a configuration whose state is in the pod's volume."""
+    config_map, *_ = yaml.safe_load_all((ROOT / "etc/kubernetes/ldapgw.yaml").read_text())
+    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    own = {one["name"]: one["value"] for one in container.get("env", ())}
+    found = loaded(tmp_path, {**config_map["data"], **own})
+    assert (found.encryption_key, found.state_dir) == (KEY, "/var/lib/ldapgw/state")
+    assert found.database.is_on_server == (kind == "cluster")
+    (folder,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "state")
+    assert folder == "/var/lib/ldapgw"
+
+
+KEY = "0123456789-0123456789_0123456789-0123456789="
+
+
+def loaded(folder: Path, environment: Mapping[str, str]) -> Config:
+    """The configuration with the image's own file, where the secrets are in a folder."""
+    (folder / "encryption_key").write_text(KEY)
+    (folder / "database_password").write_text("hush\n")
+    in_folder = {name: re.sub(r"^/run/secrets/(ldapgw/)?", f"{folder}/", text) for name, text in environment.items()}
+    return load(str(ROOT / "etc/container/ldapgw.toml"), in_folder)
+
+
+needs_proxies = pytest.mark.skipif(
+    not all(map(shutil.which, ("haproxy", "caddy"))) and "CI" not in os.environ, reason="HAProxy or Caddy is missing"
+)
+
+
+@needs_proxies
+def test_the_proxies_of_the_compose_file(tmp_path: Path) -> None:
+    """Each program takes its configuration."""
+    run("haproxy", "-c", "-f", ROOT / "etc/container/haproxy.cfg", PATH=f"{os.environ['PATH']}:/usr/sbin")
+    told = ("--adapter", "caddyfile", "--config", ROOT / "etc/container/Caddyfile")
+    run("caddy", "validate", *told, PAGE_HOST="localhost", HOME=str(tmp_path))
+
+
+# --- The image --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a storage of its own.
+
+    :ivar root: its files, mounted.
+    :ivar base: those of its base.
+    :ivar config: as Docker has it.
+    """
+
+    root: Path
+    base: Path
+    config: Mapping[str, Any]
+    folder: Path
+
+    @contextmanager
+    def container(self, volume: Path, *arguments: str, **variables: str) -> Iterator[Container]:
+        """Run a container as the image says, with a file system that is read-only but for its volume."""
+        bundle = volume.with_name(f"{volume.name}-bundle")
+        bundle.mkdir()
+        (bundle / "config.json").write_text(json.dumps(self._runtime(volume, arguments, variables)))
+        container = Container(self, bundle)
+        with (bundle / "log").open("wb") as log:
+            command = container.crun("run", "--bundle", bundle, "one")
+            container.process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield container
+        finally:
+            if container.process.poll() is None:
+                subprocess.run(container.crun("kill", "one", "KILL"), check=False)
+                container.process.wait(60)
+
+    def _runtime(self, volume: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
+        """OCI's runtime specification of the container."""
+        uid, gid = map(int, self.config["User"].split(":"))
+        (place,) = self.config["Volumes"]
+        secrets = volume.with_name("secrets")
+        private = ["nosuid", "noexec", "nodev"]
+        return {
+            "ociVersion": "1.0.2",
+            "process": {
+                "user": {"uid": uid, "gid": gid},
+                "args": [*self.config["Entrypoint"], *(arguments or self.config["Cmd"])],
+                "env": [*self.config["Env"], *(f"{name}={text}" for name, text in variables.items())],
+                "cwd": self.config["WorkingDir"],
+                "noNewPrivileges": True,
+                "capabilities": {},
+            },
+            "root": {"path": str(self.root), "readonly": True},
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+                {"destination": place, "source": str(volume), "options": ["rbind", *private]},
+                {"destination": "/run/secrets", "source": str(secrets), "options": ["rbind", "ro", *private]},
+            ],
+            "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "network", "ipc", "uts")]},
+        }
+
+
+class Container:
+    """A running container."""
+
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, image: Image, bundle: Path) -> None:
+        self._image = image
+        self._bundle = bundle
+
+    @property
+    def log(self) -> str:
+        return (self._bundle / "log").read_text()
+
+    def crun(self, *arguments: object) -> list[str]:
+        root = self._bundle / "crun"
+        return ["unshare", "--mount", "sh", "-ec", CRUN, "crun", "--root", *map(str, (root, *arguments))]
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the container, as its user."""
+        user = self._image.config["User"]
+        inside = self.crun("exec", "--user", user, "--no-new-privs", "one", *command)
+        return subprocess.run(inside, capture_output=True, text=True, check=False, timeout=120)
+
+    def wait_until_healthy(self) -> None:
+        """Ask as the platform does, again and again."""
+        kind, *command = self._image.config["Healthcheck"]["Test"]
+        assert kind == "CMD"
+        while self.execute(*command).returncode != 0:
+            assert self.process.poll() is None, self.log
+
+    def end(self) -> int:
+        """Ask the container to end; its status."""
+        signal = self._image.config["StopSignal"]
+        subprocess.run(self.crun("kill", "one", signal), check=True, timeout=60)
+        return self.process.wait(FAREWELL)
+
+
+def missing_for_image() -> str:
+    """Why the image cannot be built here; empty: it can."""
+    if os.geteuid() != 0:
+        return "only root can build the image"
+    missing = [name for name in ("buildah", "mmdebstrap", "crun", "gcc") if shutil.which(name) is None]
+    if missing and "CI" not in os.environ:
+        return f"missing: {', '.join(missing)}"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """The image of this checkout, on a base as Debian's slim one is."""
+    if reason := missing_for_image():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "encryption_key").write_text(KEY)
+    base = folder / "base"
+    base.mkdir()
+    without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    run("mmdebstrap", "--variant=minbase", *without, suite, base / "base.tar")
+    (base / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
+    storage = ("buildah", "--root", folder / "storage", "--runroot", folder / "run")
+    run(*storage, "build", "--isolation", "chroot", "--quiet", "--tag", "localhost/base", cwd=base)
+    prepare_checkout(folder / "checkout")
+    made = ("--format", "docker", "--isolation", "chroot", "--file", "Containerfile", "--tag", "localhost/ldapgw")
+    run(*storage, "build", *made, "--build-arg", "BASE=localhost/base", cwd=folder / "checkout")
+    containers = {name: run(*storage, "from", f"localhost/{name}").strip() for name in ("base", "ldapgw")}
+    roots = {name: Path(run(*storage, "mount", container).strip()) for name, container in containers.items()}
+    described = json.loads(run(*storage, "inspect", "--type", "image", "localhost/ldapgw"))
+    try:
+        yield Image(roots["ldapgw"], roots["base"], described["Docker"]["config"], folder)
+    finally:
+        run(*storage, "umount", "--all")
+        run(*storage, "rm", "--all")
+        shutil.rmtree(folder)
+
+
+def prepare_checkout(folder: Path) -> None:
+    """A checkout with wheels beside it: no container reaches the package index through a proxy of this machine's."""
+    for file in project_files():
+        copy = folder / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, copy)
+    run("scripts/compile")
+    built, wheels = folder.with_name("compiled"), folder / "wheels"
+    shutil.copytree(ROOT / ".compiled", built, symlinks=True)
+    # What is compiled already is not compiled again.
+    command = ("setup.py", "--quiet", "bdist_wheel", "--dist-dir", wheels)
+    run(BIN / "python", *command, cwd=built, LDAPGW_COMPILE="1")
+    (wheel,) = wheels.iterdir()
+    pip = (BIN / "python", "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", wheels)
+    run(*pip, "--constraint", "constraints.txt", "--python-version", base_python(), f"{wheel}[postgresql]")
+
+
+def base_python() -> str:
+    """The version of the system's Python, which is that of the base."""
+    return run("/usr/bin/python3", "-c", "import sys; print('%s.%s' % sys.version_info[:2])").strip()
+
+
+def octets_beyond(base: Path, root: Path) -> int:
+    """The octets of all files that the base does not have, or has otherwise."""
+    return sum(
+        path.lstat().st_size
+        for path in root.rglob("*")
+        if not path.is_dir() and not is_same(base / path.relative_to(root), path)
+    )
+
+
+def is_same(one: Path, other: Path) -> bool:
+    return os.path.lexists(one) and (one.lstat().st_size, one.lstat().st_mtime) == (
+        other.lstat().st_size,
+        other.lstat().st_mtime,
+    )
+
+
+@pytest.mark.long
+def test_what_is_in_the_image(image: Image, tmp_path: Path) -> None:
+    """A compiled gateway, and not much more: no compiler, one volume, a user who is not root."""
+    assert octets_beyond(image.base, image.root) <= MOST_OCTETS
+    folders = [image.root / name for name in ("bin", "usr/bin", "usr/local/bin", "opt/ldapgw/bin")]
+    assert [folder / name for folder in folders for name in COMPILERS if (folder / name).exists()] == []
+    assert list(image.config["Volumes"]) == ["/var/lib/ldapgw"]
+    volume = image.root / "var/lib/ldapgw"
+    owner = f"{volume.stat().st_uid}:{volume.stat().st_gid}"
+    assert (image.config["User"], volume.stat().st_mode & 0o777) == (owner, 0o700)
+    assert not owner.startswith("0:")
+    with image.container(owned(image.folder / "version", image), "--version") as container:
+        assert container.process.wait(60) == 0
+        assert container.log.splitlines()[-1].endswith("(compiled)")
+
+
+@pytest.mark.long
+def test_a_container(image: Image) -> None:
+    """It serves from a read-only file system, with a key from a secret, and ends within five seconds of SIGTERM."""
+    volume = owned(image.folder / "state", image)
+    settings = {
+        "LDAPGW__WEB__PUBLIC_URL": "http://localhost:8080",
+        "LDAPGW__TENANT__ACME__BASE_DN": "dc=acme,dc=example",
+        "LDAPGW__ENCRYPTION_KEY__FROM_FILE": "/run/secrets/encryption_key",
+    }
+    with image.container(volume, **settings) as container:
+        container.wait_until_healthy()
+        assert container.execute("touch", "/usr/file").returncode == 1
+        status = container.execute("cat", "/proc/1/status").stdout
+        assert re.findall(r"(?m)^(?:Uid|CapBnd|NoNewPrivs):\t(\d+)", status) == ["10389", "0000000000000000", "1"]
+        added = container.execute("ldapgw", "phones", "add", "desk1", "--tenant", "acme", "--json")
+        assert json.loads(added.stdout)["bind_dn"] == "cn=desk1,ou=phones,dc=acme,dc=example"
+        listed = container.execute("ldapgw", "phones", "list", "--json")
+        assert [phone["name"] for phone in json.loads(listed.stdout)] == ["desk1"]
+        assert container.end() == 0
+    assert "Traceback" not in container.log
+    assert {"ldapgw.db", "ldapgw.pid"} <= {path.name for path in volume.iterdir()}
+    assert not (volume / "ldapgw.key").exists()
+
+
+@pytest.mark.long
+def test_a_container_without_settings(image: Image) -> None:
+    """It says what is missing, and ends."""
+    with image.container(owned(image.folder / "nothing", image)) as container:
+        assert container.process.wait(60) == 1
+        assert "/etc/ldapgw/ldapgw.toml: web: is missing" in container.log
+
+
+def owned(folder: Path, image: Image) -> Path:
+    """A folder for the image's user."""
+    uid, gid = map(int, image.config["User"].split(":"))
+    folder.mkdir(mode=0o700)
+    os.chown(folder, uid, gid)
+    return folder
