@@ -215,10 +215,9 @@ class Container:
         root = self._bundle / "crun"
         return ["unshare", "--mount", "sh", "-ec", CRUN, "crun", "--root", *map(str, (root, *arguments))]
 
-    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the container, as its user."""
-        user = self._image.config["User"]
-        inside = self.crun("exec", "--user", user, "--no-new-privs", "one", *command)
+    def execute(self, *command: str, user: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command in the container, as its user or as another one."""
+        inside = self.crun("exec", "--user", user or self._image.config["User"], "--no-new-privs", "one", *command)
         return subprocess.run(inside, capture_output=True, text=True, check=False, timeout=120)
 
     def wait_until_healthy(self) -> None:
@@ -347,6 +346,8 @@ def test_a_container(image: Image) -> None:
         assert json.loads(added.stdout)["bind_dn"] == "cn=desk1,ou=phones,dc=acme,dc=example"
         listed = container.execute("ldapgw", "phones", "list", "--json")
         assert [phone["name"] for phone in json.loads(listed.stdout)] == ["desk1"]
+        refused = container.execute("ldapgw", "phones", "list", user="1234:1234").stderr
+        assert refused.endswith("state_dir = /var/lib/ldapgw: cannot be looked into by this user\n")
         assert container.end() == 0
     assert "Traceback" not in container.log
     assert {"ldapgw.db", "ldapgw.pid"} <= {path.name for path in volume.iterdir()}
