@@ -127,7 +127,9 @@ class GatewayExchange(Service):
         if others == self._others:
             return
         if others - self._others:
-            self._told_left_out = ()  # a new one is told all
+            # A new one is told all.
+            self._told_left_out = ()
+            self._progress.mark_all_changed()
         for ended in self._others - others:
             self._heard.pop(ended, None)
             for account_id in self._syncing.pop(ended, ()):

@@ -40,7 +40,8 @@ class SyncProgress:
 class ProgressBoard:
     """The progress of all running syncs: sync writes it, pages read it.
 
-    Mutable: the progress by account, and which accounts have changed since `take_changes`.
+    Mutable: the progress by account, which accounts this gateway syncs, and which of these have changed since
+    `take_changes`.
 
     :param on_change: called with the account's id after each change.
     """
@@ -48,11 +49,16 @@ class ProgressBoard:
     def __init__(self, on_change: Callable[[int], None]) -> None:
         self._on_change = on_change
         self._progress: dict[int, SyncProgress] = {}
+        self._own: set[int] = set()
         self._changed: set[int] = set()
 
     def update(self, account_id: int, progress: SyncProgress | None) -> None:
         """Set how far an account's sync is; None: the sync has ended."""
         self._changed.add(account_id)
+        if progress is not None:
+            self._own.add(account_id)
+        else:
+            self._own.discard(account_id)
         self.update_elsewhere(account_id, progress)
 
     def update_elsewhere(self, account_id: int, progress: SyncProgress | None) -> None:
@@ -67,6 +73,10 @@ class ProgressBoard:
         """How far the syncs of this gateway are that have gone on since the last call; None: the sync has ended."""
         changed, self._changed = self._changed, set()
         return {account_id: self._progress.get(account_id) for account_id in changed}
+
+    def mark_all_changed(self) -> None:
+        """Have the next `take_changes` return all running syncs of this gateway."""
+        self._changed |= self._own
 
     def get(self, account_id: int) -> SyncProgress | None:
         """How far an account's sync is; None when no sync is running."""

@@ -212,6 +212,26 @@ def test_progress_ends_with_the_sync_or_with_its_gateway(trio: Trio) -> None:
     assert three.notified == ["account 7", "account 8", "account 7", "account 8", "gateways"]
 
 
+def test_a_gateway_that_begins_is_told_of_running_syncs(trio: Trio) -> None:
+    """Also of one that Google keeps waiting; not of one that has ended, nor by a gateway that only shows it."""
+    one, two, three = trio
+    one.exchange.set_others(frozenset())
+    one.progress.update(7, HALF)
+    one.progress.update(8, HALF)
+    one.progress.update(8, None)
+    one.pass_second()
+    one.exchange.set_others(frozenset({"two"}))
+    one.pass_second()
+    two.pass_second()
+    assert [two.progress.get(account) for account in (7, 8)] == [HALF, None]
+    two.exchange.set_others(frozenset({"one"}))
+    two.exchange.set_others(frozenset({"one", "three"}))
+    two.pass_second()
+    three.exchange.set_others(frozenset({"two"}))
+    three.pass_second()
+    assert three.progress.get(7) is None
+
+
 def test_refused_names_are_told_masked(database: Database, trio: Trio) -> None:
     """One that may be a password is in no row, and neither is anything else that could be read."""
     one, two, _ = trio
