@@ -201,5 +201,6 @@ def test_what_is_no_photo(photo: bytes) -> None:
     assert scale(photo) == b""
 
 
+@pytest.mark.long
 def test_a_bomb() -> None:
     assert scale(bomb()) == b""

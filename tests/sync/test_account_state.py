@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,6 +171,7 @@ def steps_of(call: Callable[[], object]) -> int:
     return steps["call"] + steps["c_call"]
 
 
+@pytest.mark.long
 def test_a_look_takes_as_many_steps_with_ten_times_as_many_accounts() -> None:
     """Of 200 and of 2,000 accounts, with a phone each, ten accounts a tenant, one is shared."""
     steps = []
