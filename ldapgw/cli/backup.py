@@ -27,7 +27,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
-from ldapgw.store.secrets import SecretBox, new_key
+from ldapgw.store.secrets import new_key
 
 # A backup in a folder, named after the time, in UTC; the last one by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
@@ -132,28 +132,52 @@ def rotate_key(site: Site) -> None:
 
     The old key is kept beside the new one, with the date in its name: older backups need it. If several gateways share
     the database, the command first adds the new key to the key file and asks you to copy that file to the other
-    gateways; then run it again. If the setting encryption_key has the key, first put a new key in front of it, and
-    restart the gateway.
+    gateways; then run it again.
+
+    If the setting encryption_key has the key, first put a new key in front of it, and restart the gateway.
     """
+    moment = now()
     if site.key_source.configured:
         _rotate_configured(site)
         return
-    moment = now()
+    key_file = site.key_source.file
     with site.open_store() as database:
-        key = _key_of_all_gateways(database, site.key_source.file) if database.runs_beside else new_key()
-        count, kept = rotate(database, site.key_source.file, key, datetime.fromtimestamp(moment, UTC).date())
+        key = _key_of_all_gateways(database, key_file) if database.runs_beside else new_key()
+        count, kept = rotate(database, key_file, key, datetime.fromtimestamp(moment, UTC).date())
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
             living = [one for one in gateways.read_all(connection) if one.is_alive] if database.runs_beside else []
     last = datetime.fromtimestamp(moment + MAX_AGE_SECONDS, UTC).date()
-    print_line(f"Encrypted {count} secrets with a new key in {site.key_source.file}. Keep a copy of it elsewhere.")
+    print_line(f"Encrypted {count} secrets with a new key in {key_file}. Keep a copy of it elsewhere.")
     print_line(
         f"The old key is in {kept}. Delete that file after {last}, when the gateway has deleted its older copies of "
         "the database, and when you no longer have backups from before this rotation."
     )
     if len(living) > 1:
-        file = site.key_source.file
-        hint(f"The key files of the other gateways still have the old key too. Copy {file} to them again.")
+        hint(f"The key files of the other gateways still have the old key too. Copy {key_file} to them again.")
+
+
+def _rotate_configured(site: Site) -> None:
+    """Encrypt all secrets with the first key of the setting.
+
+    :raises UserError: when it has only one key, or a gateway does not have the key.
+    """
+    source = site.key_source
+    keys = source.read()
+    if len(keys) == 1:
+        raise UserError(
+            "encryption_key: ldapgw cannot replace a key that it does not keep; put a new key in front of this one, "
+            "with a blank between them, restart the gateway, and run rotate-key again",
+            is_setting=True,
+        )
+    with site.open_store() as database:
+        if database.runs_beside:
+            _wait_for_gateways(database, keys[0], "set the same encryption_key there, restart it")
+        count = rotate_configured(database, keys)
+        with database.begin() as connection:
+            activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
+    print_line(f"Encrypted {count} secrets with the first key of encryption_key. Now remove its other keys.")
+    print_line("Keep a copy of them as long as you have backups from before this rotation.")
 
 
 def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
@@ -162,20 +186,29 @@ def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
     :raises UserError: when a gateway does not have the key; another run goes on with the same key.
     """
     key = key_rotation.prepare(database, key_file)
+    _wait_for_gateways(database, key, f"copy {key_file} to its state_dir, readable only for its user")
+    return key
+
+
+def _wait_for_gateways(database: Database, key: bytes, advice: str) -> None:
+    """Wait until all living gateways use a key.
+
+    :param advice: what to do for a gateway that does not have the key.
+    :raises UserError: when a gateway does not have the key, or does not use it yet.
+    """
     began = time.monotonic()
     while True:
         with database.begin_read() as connection:
             unready = key_rotation.find_unready(connection, key)
         if not unready:
-            return key
+            return
         if time.monotonic() - began > (_TELL_SECONDS if unready.lacking else _READY_SECONDS):
             break
         time.sleep(_POLL_SECONDS)
     if unready.lacking:
         raise UserError(
-            f"the gateway on {_listed(unready.lacking)} does not have the new key yet: copy {key_file} to its "
-            "state_dir, readable only for its user, and run ldapgw rotate-key again; until then all gateways use the "
-            "old key"
+            f"the gateway on {_listed(unready.lacking)} does not have the new key yet: {advice}, and run "
+            "ldapgw rotate-key again; until then all gateways use the old key"
         )
     raise UserError(
         f"the gateway on {_listed(unready.waiting)} has the new key and does not use it yet: run ldapgw rotate-key "
@@ -185,21 +218,3 @@ def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(sorted(set(names)))
-
-
-def _rotate_configured(site: Site) -> None:
-    """Encrypt all secrets with the first key of the setting.
-
-    :raises UserError: when the setting has one key.
-    """
-    if len(site.key_source.configured.split()) == 1:
-        raise UserError(
-            "encryption_key: ldapgw cannot replace a key that it does not keep; put a new key in front of this one, "
-            "with a blank between them, restart the gateway, and run rotate-key again",
-            is_setting=True,
-        )
-    with site.open_store() as database:
-        count = rotate_configured(database, SecretBox.open(site.key_source, create=False))
-        with database.begin() as connection:
-            activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
-    print_line(f"Encrypted {count} secrets with the first key of encryption_key. Now remove its other keys.")

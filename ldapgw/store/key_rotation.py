@@ -24,7 +24,6 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, LargeBinary, select, update
 
-from ldapgw.errors import StoreError
 from ldapgw.store import gateways
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
@@ -132,23 +131,18 @@ def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
     return kept
 
 
-def rotate_configured(database: Database, secret_box: SecretBox) -> int:
-    """Seal every secret under the first of several keys, which are not in a file.
+def rotate_configured(database: Database, keys: Sequence[bytes]) -> int:
+    """Seal every secret under the first of several keys of the setting, which all living gateways use.
 
     :returns: the number of secrets.
-    :raises StoreError: when the database cannot be used, a secret fits none of the keys, or another gateway on the
-        database does not have the first key; then nothing has changed.
+    :raises StoreError: when the database cannot be used, or a secret fits none of the keys; then nothing has changed.
     """
+    secret_box = SecretBox(keys, "encryption_key")
     with database.begin() as connection:
-        first = secret_box.fingerprints()[0]
-        for other in gateways.read_all(connection) if database.runs_beside else ():
-            if other.is_alive and first not in other.info.keys:
-                raise StoreError(
-                    f"the gateway on {other.info.name} does not have the first key of {secret_box.source} yet; set it "
-                    "there too, and restart that gateway"
-                )
         unseal_all(connection, secret_box)
-        return reseal_all(connection, secret_box)
+        count = reseal_all(connection, secret_box)
+        connection.execute(update(schema_version).values(key=fingerprint(keys[0])))
+    return count
 
 
 def unseal_all(connection: Connection, secret_box: SecretBox) -> None:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 
 import pytest
 
-from ldapgw.store import accounts, activity, sync_history
+from ldapgw.store import accounts, activity, gateways, sync_history
+from ldapgw.store.engines import database_at
+from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sync_history import SyncFigures
-from tests.support.site.command_line import THEN, Gateway
+from tests.support.postgresql import needs_postgresql, new_url
+from tests.support.site.command_line import ACME, HEAD, THEN, Gateway
 
 ALICE = "alice@acme.example"
 # The package has the command of this name.
@@ -166,6 +170,7 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", f"{new.decode()} {old.decode()}")
     assert gateway.run("rotate-key").stdout == (
         "Encrypted 2 secrets with the first key of encryption_key. Now remove its other keys.\n"
+        "Keep a copy of them as long as you have backups from before this rotation.\n"
     )
     assert acts(gateway) == ["key_rotated"]
     with gateway.begin() as connection:
@@ -176,3 +181,23 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
     told = gateway.run("check")
     assert (told.exit_code, "encryption_key: a stored secret does not fit encryption_key" in told.output) == (1, True)
+
+
+@needs_postgresql
+def test_a_new_key_of_the_setting_on_several_gateways(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sealed with a key that a living gateway lacks."""
+    old, new = new_key(), new_key()
+    url, there = new_url(), GatewayInfo("1", "south.example", "1.0", keys=SecretBox([old]).fingerprints())
+    gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
+    database = database_at(url)
+    database.open()
+    database.run_beside(gateways.beat, there, ())
+    monkeypatch.setattr(backup, "_TELL_SECONDS", 0.0)
+    monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", f"{new.decode()} {old.decode()}")
+    assert gateway.refused("rotate-key") == (
+        "the gateway on south.example does not have the new key yet: set the same encryption_key there, restart it, "
+        "and run ldapgw rotate-key again; until then all gateways use the old key\n"
+    )
+    database.run_beside(gateways.beat, replace(there, keys=SecretBox([new, old]).fingerprints()), ())
+    database.close()
+    assert gateway.run("rotate-key").exit_code == 0

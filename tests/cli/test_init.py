@@ -62,6 +62,13 @@ def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
     OpenStateDir(tmp_path / "state", "", new_store=config.new_store).close()
 
 
+def test_a_key_from_elsewhere(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway will not want a key file."""
+    monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", "0123456789-0123456789_0123456789-0123456789=")
+    written(file, "--admin", ROOT, answers=NOTHING_SAID)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["ldapgw.db"]
+
+
 def test_a_database_that_cannot_be_made(file: Path, tmp_path: Path) -> None:
     """No file says that there is one."""
     (tmp_path / "state").touch()

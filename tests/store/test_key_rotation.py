@@ -7,7 +7,6 @@ import copy
 import errno
 import os
 import shutil
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from ldapgw.store.key_rotation import (
     open_with_kept_keys,
     prepare,
     rotate,
-    rotate_configured,
 )
 from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
@@ -264,21 +262,3 @@ def test_a_rotation_waits_for_all_that_live() -> None:
             silent = tables.gateway.c.seen_at - gateways.LEASE_SECONDS - 1
             connection.execute(tables.gateway.update().where(tables.gateway.c.id == "a").values(seen_at=silent))
         assert not unready()
-
-
-@needs_postgresql
-def test_other_gateways_have_the_key_first() -> None:
-    """With keys of the setting: the secrets of a database are not sealed with a key that a living gateway lacks."""
-    old_key, new = new_key(), new_key()
-    old, both = SecretBox([old_key]), SecretBox([new, old_key], "encryption_key")
-    other = GatewayInfo("other", "two.example", "1.0", keys=old.fingerprints())
-    with open_new() as database:
-        database.run(sign_ins.begin_flow, old, "state", "browser", FLOW, NOW)
-        database.run_beside(gateways.beat, other, ())
-        with pytest.raises(
-            StoreError, match=r"the gateway on two\.example does not have the first key of encryption_key"
-        ):
-            rotate_configured(database, both)
-        database.run_beside(gateways.beat, replace(other, keys=both.fingerprints()), ())
-        assert rotate_configured(database, both) == 2
-        assert database.run(sign_ins.take_flow, SecretBox([new]), "state", "browser", NOW) == FLOW
