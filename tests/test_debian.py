@@ -29,7 +29,7 @@ NEEDED = ("dh", "dpkg-buildpackage", "lintian", "mmdebstrap")
 _missing = [name for name in NEEDED if shutil.which(name) is None]
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.soak,
     pytest.mark.skipif(
         "CI" not in os.environ and (bool(_missing) or os.geteuid() != 0 or not Path("/etc/debian_version").exists()),
         reason=f"needs Debian, root, {', '.join(NEEDED)}",

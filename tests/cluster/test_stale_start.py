@@ -137,6 +137,7 @@ def test_an_account_that_was_disconnected_meanwhile(own: Cluster) -> None:
             wait_until(lambda: not has_book(late), "the file is deleted")
 
 
+@pytest.mark.soak
 def test_several_processes(own: Cluster) -> None:
     """Each of them serves, and each catches up."""
     late, other = own.sites[1], own.sites[0]
@@ -160,6 +161,7 @@ def test_several_processes(own: Cluster) -> None:
             assert "Traceback" not in gateway.said
 
 
+@pytest.mark.soak
 def test_what_it_refuses_to_start_from(own: Cluster) -> None:
     """No snapshot, one that is too old, one that was changed, one of another key: a line says which."""
     late = own.sites[1]
@@ -194,6 +196,7 @@ def test_what_it_refuses_to_start_from(own: Cluster) -> None:
     shutil.rmtree(state)
 
 
+@pytest.mark.soak
 def test_it_ends_when_the_snapshot_is_too_old(own: Cluster) -> None:
     """Phones get "unavailable" and lose their connections, until the database is back."""
     late = own.sites[1]
