@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, converted_hash, hash_password
-from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
+from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
+from ldapgw.errors import DirectoryError, ResultCode
 
 DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
 VIEWER = Viewer(DN, (Access("acme", "sub-1"),))
@@ -100,6 +101,18 @@ def test_an_unknown_name_takes_as_many_hashes_as_a_known_one(catalog: Catalog, m
         catalog.authenticate(name, password, "10.0.0.7")
         counts.append(len(hashed))
     assert counts == [1, 1, 1, 1]
+
+
+def test_nobody_is_refused_for_good_while_no_login_is_known() -> None:
+    """A snapshot of logins that is too old says nothing of passwords: phones may try again later."""
+    catalog = Catalog(replace(EMPTY, freshness=Freshness.EXPIRED), {}, lambda: 7.0)
+    for ask in (
+        lambda: catalog.authenticate("desk1", b"hush", "10.0.0.7"),
+        lambda: catalog.authenticate_secret("desk1.secret", "10.0.0.7"),
+    ):
+        with pytest.raises(DirectoryError) as raised:
+            ask()
+        assert raised.value.code is ResultCode.UNAVAILABLE
 
 
 def test_who_is_anonymous(catalog: Catalog) -> None:

@@ -23,6 +23,7 @@ from ldapgw.directory.caller_id import LeftOut
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Substrings
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.server import LdapFactory
 from ldapgw.numbers.phone_number import parse
 from tests.support import asks, pdu
 from tests.support.examples import examples
@@ -31,6 +32,7 @@ from tests.support.phonebook.wire import (
     BASE,
     CONTEXT,
     DESK1,
+    LIMITS,
     SECRET,
     Client,
     Contexts,
@@ -185,6 +187,20 @@ def test_what_can_be_read_but_is_wrong_is_answered_and_the_session_goes_on(clien
     """RFC 4511 4.1.1."""
     assert summary(client.ask(pdu.search(deref=9), 1)) == [(1, DONE, 2)]
     assert summary(client.ask(pdu.search("", 0), 2)) == [(2, ENTRY, None), (2, DONE, 0)]
+
+
+@pytest.mark.parametrize("logs_connections", [False, True])
+def test_connections_are_logged_for_who_asked(logged, logs_connections):
+    """Each with its number, when it is opened and when it is closed."""
+    factory = LdapFactory(make_gate(), LIMITS, Clock(), None, require_tls=False, logs_connections=logs_connections)
+    clients = [Client(factory, "192.0.2.1"), Client(factory, "192.0.2.2")]
+    clients[0].protocol.connectionLost()
+    lines = [(event["event"], event["connection"], event["address"]) for event in logged if "connection" in event]
+    assert lines == logs_connections * [
+        ("connection_opened", 1, "192.0.2.1"),
+        ("connection_opened", 2, "192.0.2.2"),
+        ("connection_closed", 1, "192.0.2.1"),
+    ]
 
 
 def test_an_error_of_our_own_is_answered_and_logged_without_what_was_sent(client, logged):
