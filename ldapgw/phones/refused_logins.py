@@ -139,7 +139,8 @@ class RefusedLogins(Service):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        self._stored_at: dict[str, float] = {}
+        # Those stored within `WRITE_SECONDS`: a page may have read the phone just before.
+        self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
         self._log = LogThrottle()
@@ -188,8 +189,11 @@ class RefusedLogins(Service):
         seen = self._last_login(login.name)
         if seen is not None and seen[1] == login.password and seen[2] > (login.last_seen or 0.0):
             login = replace(login, last_seen=seen[2], last_address=seen[0])
-        own = self._unstored.get(login.name)
-        return replace(login, refused=own.refused) if own is not None and own.password == login.password else login
+        own = self._unstored.get(login.name) or self._stored.get(login.name, (0.0, None))[1]
+        if own is None or own.password != login.password:
+            return login
+        is_newer = login.refused is None or login.refused.when < own.refused.when
+        return replace(login, refused=own.refused) if is_newer else login
 
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
         """The phones of a tenant whose logins were refused elsewhere, within a day, the last one first."""
@@ -211,7 +215,7 @@ class RefusedLogins(Service):
         """
         name = phone_name(login)
         self._unstored.pop(name, None)
-        self._stored_at.pop(name, None)
+        self._stored.pop(name, None)
         self._elsewhere.pop(name, None)
 
     def startService(self) -> None:
@@ -291,14 +295,14 @@ class RefusedLogins(Service):
             seen = self._last_login(name)
             if seen is not None and seen[2] >= own.refused.when and same_network(seen[0], own.refused.address):
                 del self._unstored[name]  # over before it was stored
-            elif now - self._stored_at.get(name, 0.0) >= interval:
+            elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
         if not due:
             return
         await self._store.run(phones.store_refusals, due)
-        self._stored_at = {name: when for name, when in self._stored_at.items() if now - when < WRITE_SECONDS}
+        self._stored = {name: stored for name, stored in self._stored.items() if now - stored[0] < WRITE_SECONDS}
         for name, own in due.items():
-            self._stored_at[name] = now
+            self._stored[name] = now, own
             if self._unstored.get(name) is own:
                 del self._unstored[name]
 

@@ -149,6 +149,14 @@ def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:
     assert scene.wrong() == Refusal(NOW + 3, HERE, 1)
 
 
+def test_a_page_that_read_the_phone_before(scene: Scene) -> None:
+    """It says so as well, though nothing changes the page anew after the write."""
+    read = scene.stored()
+    scene.refuse()
+    assert scene.stored().refused == Refusal(NOW, HERE, 1)
+    assert scene.refused.latest(read).refused == Refusal(NOW, HERE, 1)
+
+
 def test_it_is_stored_at_once_and_then_once_a_minute(scene: Scene) -> None:
     """So it survives a restart, which counts on."""
     scene.refuse()
