@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Encoding and decoding of BER as LDAP restricts it (RFC 4511 5.1): definite lengths, primitive strings.
+"""Encodes and decodes BER as LDAP restricts it (RFC 4511 5.1): definite lengths, primitive strings.
 
 Functions encode: each returns one element as octets, and callers join them.  `BerReader` decodes: a cursor over one
 octet string that never reads beyond its element.  Callers name each field, so that an error says which field is wrong.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`Contact`: the immutable value that the gateway makes of a person of the People API."""
+"""`Contact`: the immutable value that the gateway makes from a person of the People API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Translatable texts outside of templates: English messages with values, translated when a page shows them.
+"""Translatable texts outside templates: English messages with values, translated when a page shows them.
 
 A message is marked with `gettext_noop` where it is defined, so that the extraction tool finds it.  The page translates
 it into the language of its reader.

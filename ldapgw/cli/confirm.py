@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Asks before a command does what cannot be undone."""
+"""Asks for confirmation before a command does something that cannot be undone."""
 
 from __future__ import annotations
 

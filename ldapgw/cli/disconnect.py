@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``disconnect`` and ``accounts remove``: end an account's grant at Google, and delete what is stored of it."""
+"""``disconnect`` and ``accounts remove``: end an account's grant at Google, and delete the account's data."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``gateways``: the gateways that share a PostgreSQL database."""
+"""``gateways``: lists the gateways that share a PostgreSQL database."""
 
 from __future__ import annotations
 

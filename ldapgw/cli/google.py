@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Calls to Google from a command, for whose duration the reactor runs."""
+"""Calls Google from a command: starts the reactor, and stops it when the call has ended."""
 
 from __future__ import annotations
 

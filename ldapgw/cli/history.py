@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``history``: the last syncs of an account, or how the syncs of each account went in the last two weeks."""
+"""``history``: shows the last syncs of an account, or how each account's syncs went in the last two weeks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The books of a tenant for a command, read from the store and built one by one on demand."""
+"""The books of a tenant for a command, built one by one from the store when the command needs them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check --online`` that reaches Google on the configured way and tries the tenants' OAuth clients.
+"""The part of ``check --online`` that connects to Google as configured, and tries the tenants' OAuth clients.
 
 An answer of Google has the date, which shows whether this machine's clock is right.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check`` that examines the ports: whether they are free or, while the gateway runs, how it answers.
+"""The part of ``check`` that examines the ports: whether they are free or, if the gateway runs, how it answers.
 
 The ports of a running gateway are used as a phone and a browser use them: a connection, TLS with a check of the
 certificate, a search for the root DSE, and ``GET /readyz``.

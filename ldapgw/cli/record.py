@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``record`` and ``replay``: write what a phone sends and gets into a file, and ask its searches again."""
+"""``record`` and ``replay``: write what a phone sends and gets to a file, and repeat its searches."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replicas of the directory: ``replica-config``, and what ``phones`` does for the login of a replica."""
+"""Replicas of the directory: the command ``replica-config``, and the parts of ``phones`` that concern replicas."""
 
 from __future__ import annotations
 

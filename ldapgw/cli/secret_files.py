@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check`` that finds files with secrets that others than the gateway can read."""
+"""The part of ``check`` that finds files with secrets that other users of the machine can read."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``status``: one screen about the gateway, from its database and its state directory, whether it runs or not."""
+"""``status``: shows the state of the gateway on one screen, from its database and files, whether it runs or not."""
 
 from __future__ import annotations
 

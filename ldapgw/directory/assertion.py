@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Assertions on an attribute (RFC 4511 4.1.6), prepared once a search, and tested on search texts (`normalization`).
+"""Assertions on an attribute (RFC 4511 4.1.6), prepared once per search, and tested on an attribute's search text.
 
 An `Assertion` is a test of a search text, together with *required strings*, from which an index finds the entries that
 may pass: a search text that passes contains at least one string of each required set.  Without required strings, any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a replica of a tenant holds, and the log of its changes, for content synchronization (RFC 4533).
+"""The content of a tenant's replicas, and the log of its changes, for content synchronization (RFC 4533).
 
 A `ChangeLog` compares the content of each published snapshot with the content before: by segments, which books share
 from one snapshot to the next, so that the work depends on what has changed.  Changes that a single comparison finds

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Duplicates: which entries of one name, in several books, are the same person, and which of them is shown.
+"""Duplicates: finds the entries of one person in several books, and decides which of them a phone gets.
 
 Two entries of one name are the same person if they themselves share a telephone number or a mail address
 (`is_same_person`): neither the name alone nor a third entry makes them one.  A contact of a book and the same contact

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The search request and its filter as values in the terms of RFC 4511 4.5.1, a filter's text form, kind and cost.
+"""The search request and its filter as values (RFC 4511 4.5.1); the text form, the kind and the cost of a filter.
 
 A filter is a tree that is decoded first and evaluated later, so that it can be indexed, shown and explained.
 Assertion values are octets: their meaning depends on the attribute.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Name folding: the variants of a text under which a person at a phone finds a name.
+"""Name folding: the variants of a name by which a person at a phone finds it.
 
 A text has one *main* variant (lower case, Latin letters, no accents, single blanks between words), which is also the
 collation key by which names are sorted, and further variants as a person may type them: "O'Brien" is ``o brien`` and

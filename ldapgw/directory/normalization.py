@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Values normalized for comparison (RFC 4517 4.2, RFC 4518), and the search texts that are made of them.
+"""Values normalized for comparison (RFC 4517 4.2, RFC 4518), and the search texts made from these values.
 
 A function for one family of matching rules returns a *line*: a string without line breaks.  Two values match if, and
 only if, their lines are equal.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Predicates: what a filter says of an entry, True, False or None (Undefined), by a look into the entry's texts."""
+"""Predicates: decide from an entry's texts whether a filter is True, False or None (Undefined) for the entry."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The query plan of a filter: a tree of queries, made once a search, that finds candidate documents in an index.
+"""The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
 A query finds every document for which its filter can be true, and may find others.  Of an AND, the condition with the
 fewest documents is enough, and only its documents are read from the index; the documents of an OR are merged.  NOT, and

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Entries as a replica holds them: contacts, their containers, and the logins of phones.
+"""The entries of a replica: contacts, their containers, and the logins of phones.
 
 A replica matches values literally.  So entries get further values where the replica wants these: each number also in
 E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  A container says with

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Search and Compare (RFC 4511 4.5 and 4.10): the directory as a function of who asks and what for.
+"""Search and Compare (RFC 4511 4.5 and 4.10): finds what a viewer's request matches in the directory.
 
 One `SearchCursor` answers every search.  It gives the matches of a filter in the order of their sort keys, a few at a
 time: the first page of a phone's list, a long list in slices, the matches behind a page of RFC 2696, or all that are to

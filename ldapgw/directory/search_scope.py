@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scope of a search as segments; `ldapgw.directory.dit` makes it of base object and scope (RFC 4511 4.5.1.2)."""
+"""The scope of a search, as segments; `ldapgw.directory.dit` makes it from base object and scope (RFC 4511 4.5.1.2)."""
 
 from __future__ import annotations
 

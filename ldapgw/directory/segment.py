@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A segment: entries in their order, with an index, and encoded messages for frequent attribute selections.
+"""A segment: entries in sort order, with an index, and encoded messages for frequent attribute selections.
 
 A segment is built once.  A book has few of them: `Segments` says when they are merged.
 

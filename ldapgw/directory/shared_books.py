@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The shared books of a tenant merged into few segments, so that a search does not cost more the more books there are.
+"""The shared books of a tenant, merged into a few segments, so that more books don't make a search slower.
 
 Up to `_MAX_SEGMENTS` segments stay as they are.  Of more segments, the large ones stay, and all others are merged into
 one.  When a small book changes, its entries are deleted from the merged segment and its new segment is searched beside

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sorting of search results by keys that the client names (RFC 2891), and windows on the sorted list (VLV).
+"""Sorts search results by keys that the client names (RFC 2891), and cuts windows from the sorted list (VLV).
 
 The *rank* of an entry is a short string of octets that sorts: the values of the sort keys, one after the other, then
 the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entry's tiebreaker, so that no two ranks are

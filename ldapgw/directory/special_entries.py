@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The entries of the tree besides contacts, books and labels: root DSE, subschema, and the entries of tenants.
+"""The entries that aren't contacts, books or labels: root DSE, subschema, and the entries of tenants.
 
 They are found by the same search as contacts.
 """

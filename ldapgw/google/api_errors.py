@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Mapping of error answers of the People API to exceptions.
+"""Maps error answers of the People API to exceptions.
 
 Google describes an error in up to three ways.  They are tried in this order: the ``reason`` of a
 ``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` helps

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading the JSON file of an OAuth client, as downloaded from the Google console."""
+"""Reads the JSON file of an OAuth client, as downloaded from the Google console."""
 
 from __future__ import annotations
 

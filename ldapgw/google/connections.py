@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connections to Google: TCP with TLS whose certificate is checked, through a proxy if there is one.
+"""Connections to Google: TCP and TLS with a check of the certificate, through a proxy if there is one.
 
 A proxy gets a CONNECT request (RFC 9110 9.3.6) and then only carries octets: TLS is between the gateway and Google.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The addresses of Google's endpoints, a proxy on the way (``[google]``), a tenant's OAuth client and redirect URI."""
+"""The addresses of Google's endpoints, the proxy (``[google]``), and a tenant's OAuth client and redirect URI."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decoding and checking an ``id_token``, which says which Google user has consented.
+"""Decodes and checks an ``id_token``, which says which Google user has consented.
 
 The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not
 (OpenID Connect Core 1.0, 3.1.3.7, step 6), unless a proxy inspects that connection (`ldapgw.google.keys`).  The key of

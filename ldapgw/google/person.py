@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conversion of a person of the People API (people/v1, resource ``people``) into a contact.
+"""Converts a person of the People API (people/v1, resource ``people``) into a contact.
 
 Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
 value is checked; a value of a wrong type is skipped and the rest is read.  Google returns the items of a field in no

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Cleaning of texts for phones: a single line of visible characters in NFC, of limited length."""
+"""Cleans texts for phones: one line of visible characters in NFC, of limited length."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Limits on what clients can do to the server: connections, deadlines, wrong passwords, numbers and log lines.
+"""Limits for clients: connections, deadlines, wrong passwords, searches for unknown numbers, and log lines.
 
 Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 `ConnectionLimits` counts connections, in all and by network.  `BindBackoff` delays the answers to wrong passwords, by

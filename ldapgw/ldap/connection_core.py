@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The core of a connection, and the batch in which the requests of one reactor tick are answered together.
+"""The core of a connection, and the batch that answers all requests of one reactor tick together.
 
 A `TickBatch` first computes all answers that the fast path has, then sends them all, then notifies the observers; the
 connections that need the slow path come last.  Doing the same step for several connections in a row keeps the

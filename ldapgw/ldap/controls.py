@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Controls of requests and replies (RFC 4511 4.1.11), between BER and values.
+"""Converts controls of requests and replies (RFC 4511 4.1.11) between BER and values.
 
 Supported are paged results (RFC 2696), server-side sorting (RFC 2891), virtual list views
 (draft-ietf-ldapext-ldapv3-vlv-09), ManageDsaIT (RFC 3296) and content synchronization (RFC 4533, in

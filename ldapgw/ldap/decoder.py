@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decoding of requests from BER into messages (RFC 4511 4.1.1 and 4.2 to 4.12).
+"""Decodes requests from BER into messages (RFC 4511 4.1.1 and 4.2 to 4.12).
 
 The decoder is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong

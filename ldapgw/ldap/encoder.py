@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Encoding of replies into BER (RFC 4511 4.1.9), and the features that the root DSE lists (RFC 4512 5.1).
+"""Encodes replies into BER (RFC 4511 4.1.9), and lists the features of the root DSE (RFC 4512 5.1).
 
 Entries are encoded by `ldapgw.directory`, and `ldapgw.ldap.search_response` makes LDAPMessages of them with
 `message_head`.  The root DSE lists a feature if and only if the feature works.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The fast path: a phone's search answered in one go, where that can be.
+"""The fast path: answers a phone's search in one step, if possible.
 
 Nearly all that phones send is a search without controls, on a session that does nothing else, whose answer fits into
 one write.  All of it but the name or number was in the request before.  So requests are kept as templates, by their

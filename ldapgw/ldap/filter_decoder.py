@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decoding of the filter of a search request from BER into a tree (RFC 4511 4.5.1.7).
+"""Decodes the filter of a search request from BER into a tree (RFC 4511 4.5.1.7).
 
 Each kind of filter has one function in a table.  The depth and the number of terms are bounded, so that functions which
 walk the tree may recurse.  A filter that cannot be decoded is a `ProtocolViolation`; a filter that can be decoded but

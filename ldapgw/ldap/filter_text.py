@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parsing of filters in their string representation (RFC 4515), with ldaptor.
+"""Parses filters in their string representation (RFC 4515), with ldaptor.
 
 Only commands and pages have filters as text; the filters of LDAP clients do not pass here.  ldaptor parses the text,
 and `ldapgw.ldap.filter_decoder` decodes the BER that ldaptor makes of it.  Besides this module only

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Splitting of octets into whole LDAPMessages; of received octets however the network has cut them.
+"""Splits octets into whole LDAPMessages, regardless of how the network has divided the received octets.
 
 The length of a message is checked in its header, so a claim of 2 GiB costs nothing.  Received octets are appended to
 one buffer, each message is copied once, and the octets of messages already taken are dropped once per read.  So the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Limits on the requests and the resources of one client, each figure with its reason.
+"""Limits on the requests and the resources of one client, with a reason for each figure.
 
 The limits in `Limits` come from the configuration; the constants are fixed.
 """

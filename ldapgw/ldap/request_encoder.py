@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Encoding of search requests into BER (RFC 4511 4.5.1): what `ldapgw.ldap.decoder` decodes.
+"""Encodes search requests into BER (RFC 4511 4.5.1), for `ldapgw.ldap.decoder` to decode.
 
 What phones ask over HTTP is logged and explained as the search over LDAP that finds the same.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The answer to a search: output that is not written yet, and the entries that are still to be encoded into it.
+"""The answer to a search: output that is not written yet, and the entries that are still to be encoded.
 
 `SearchResponse` encodes entries only while somebody takes them; size limit, Abandon and back-pressure follow from that:
 for a client that does not read, nothing is encoded.  No clock here: the time is passed in.

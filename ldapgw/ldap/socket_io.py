@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading from and writing to the transport of a connection, past Twisted's buffers where that is possible.
+"""Reads from and writes to the transport of a connection, without Twisted's buffers if possible.
 
 `SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three calls
 less, and it is compiled.  It buys 3 to 4 % of the reverse look-ups, `SocketWriter` 20 % (``python -m bench.parts``).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Content synchronization (RFC 4533) between BER and values: its request control, response controls and messages.
+"""Converts controls and messages of content synchronization (RFC 4533) between BER and values.
 
 A cookie is written as OpenLDAP writes it: ``rid=001,csn=CSN``.  A replica keeps the CSN alone and makes a cookie of it
 again, so nothing else can be in a cookie.

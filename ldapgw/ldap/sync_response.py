@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The answer to a request for content synchronization (RFC 4533): the provider's side.
+"""The server's answer to a request for content synchronization (RFC 4533).
 
 A replica whose cookie the change log knows gets the changes since then, deleted entries by their UUIDs.  Every other
 replica gets all entries, and deletes whatever was not among them.  In the persist stage, the changes of each published

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Removal of the text around a telephone number: URI schemes, extensions, remarks, letters of the keypad.
+"""Removes the text around a telephone number: URI schemes, extensions and remarks; converts keypad letters.
 
 All functions convert text to text without a numbering plan, in time linear in their input, which is cut at `LONGEST`.
 """

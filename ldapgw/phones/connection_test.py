@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The steps of a connection test: what a phone meets on the network, as values for the command and the page.
+"""The steps of a connection test and their results, as values for the command and the page.
 
 `ldapgw.phones.reachability` makes the test.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Browses what phones find, for the pages: all contacts in the phones' order, a page at a time, and one by its id.
+"""Lists for the pages what phones find: all contacts in the phones' order, page by page, or one contact by its ID.
 
 A list is the search of a phone for everybody, with the phone's rights, order and duplicates; its sections are the
 letters that names begin with.  Like a phone's search, a list gives way to the reactor at each yield point.

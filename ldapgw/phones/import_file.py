@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A CSV file of phones to add: read from any spreadsheet program, and checked line by line.  Pure.
+"""Reads a CSV file of phones to add, from any spreadsheet program, and checks it line by line.  Pure.
 
 The first line names the columns ``name``, ``account``, ``model``, ``mac`` and ``placeholder`` in any order; only
 ``name`` and ``model`` have to be there.  The columns are separated by commas, semicolons or tabs.

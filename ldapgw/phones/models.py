@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Table of phone models, with the needs in which a model differs from all others.
+"""Table of phone models, with the special needs of each model.
 
 A model is a make whose phones behave alike.  The table replaces branches in the code.  Nearly all models show every
 number of an entry, so nearly all rows are empty; a row is filled only for a reason that the manufacturer documents.

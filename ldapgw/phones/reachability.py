@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a phone meets on the network: name, port, TLS, login and two searches, tried with ldaptor as the client.
+"""Tests what a phone needs from the network: name, port, TLS, login and two searches, with ldaptor as the client.
 
 The server's own code takes no part: ldaptor encodes and decodes, and Twisted checks the certificate, so a fault of ours
 shows here as it shows on a phone (``docs/decisions/0002-fence-ldaptor.rst``).

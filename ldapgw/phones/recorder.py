@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service that records phones: listens to their connections, and writes the files.
+"""The service that records phones: it gets what their connections receive and send, and writes the files.
 
 A command or a page asks for a recording in the database (`ldapgw.store.recordings`).  While a phone is recorded, the
 LDAP server reports the octets of all connections to a `_ConnectionTap` each, which drops what is of other phones.

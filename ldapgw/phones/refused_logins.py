@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The logins that were refused: those of known phones become the state "Wrong password", unknown names are remembered.
+"""Refused logins: a known phone gets the state "Wrong password", and unknown names are remembered.
 
 A refused login is only noted when it happens, in the same time whether there is such a phone or not; once a second the
 notes are judged.  A refusal concerns a phone if the phone has not logged in from anywhere yet, or last from the same

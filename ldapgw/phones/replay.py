@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replays a recording: asks its searches again, of the entries in it or of a gateway, and says what differs.
+"""Replays a recording: repeats its searches on the recorded entries or on a gateway, and shows the differences.
 
 `RecordedGateway` answers from the entries alone: it builds books of them and searches these as the gateway does.  Where
 a limit or a page had cut an answer, the search is asked without them, and more than the recorded entries may be found.

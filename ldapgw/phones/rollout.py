@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The settings of many phones in one zip: a file for each phone, as its vendor's provisioning names it, and sheets.
+"""The settings of many phones in one zip: a file for each phone, named as the phone expects, and sheets to print.
 
 The sheets are one HTML file to print, a page for each phone, as `Render` makes it.  The zip is the only place where the
 new passwords are.

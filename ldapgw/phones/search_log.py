@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Log of the last searches of each phone, bounded and in memory only, from which a phone's owner sees what went wrong.
+"""The last searches of each phone, in memory only, so that a phone's owner can see what went wrong.
 
 The LDAP server reports every search when the search is done.  The log keeps the octets of the message, which are
 decoded when a page shows the search.  Nothing of the log is written to disk but for the summaries of

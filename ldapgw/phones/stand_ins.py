@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Stand-ins: other names, numbers and addresses in a recording, of which each filter finds what it found before.
+"""Stand-ins: replaces names, numbers and addresses in a recording so that each filter still finds the same entries.
 
 `StandIns` replaces letter by letter, so that beginnings and parts match as before, and keeps what searches look at: the
 length, the script, the case and the accents.  Each recording has its own random tables, which nobody keeps.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""XML phone books in the forms of six vendors, for phones that do not speak LDAP.
+"""XML phone books in the formats of six vendors, for phones without LDAP.
 
 An `XmlBook` reads what a phone asks for from the parameters of its request, and writes the answer.  What is written
 follows the vendors' documents as far as they are public; ``docs/reference/phones.rst`` says what is not verified.

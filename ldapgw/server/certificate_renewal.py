@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Loads renewed certificates without a restart, warns before they expire, and finds the CA that phones must be given.
+"""Loads renewed certificates without a restart, warns before they expire, and finds the CA that phones need.
 
 `CertificateReloader` checks the files of ``[tls]`` off the reactor's thread, because a network file system may be slow.
 Unusable files change nothing.  Their problem is logged only if the next check finds the same files, because an

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the gateways on one database tell each other about a second after it happened, and what only memory has of it.
+"""What the gateways on one database tell each other within about a second: data that they have only in memory.
 
 Any page so shows what phones and syncs did at any gateway, and limits on guessing hold for all gateways together.  Each
 gateway writes one encrypted row a second at most, if there is something to tell and somebody to hear it, and reads

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the clients of Google's endpoints from ``[google]``: the proxy on the way, whose certificates are trusted."""
+"""Builds the clients of Google's endpoints from ``[google]``: which proxy they use, and which CAs they trust."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The log: one line for each event, as text or as JSON, from a level on that each part of the gateway can have.
+"""The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name is
 not ours, wherever it comes from: Twisted logs in the name of classes that derive from its own.

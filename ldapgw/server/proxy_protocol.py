@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The PROXY protocol, versions 1 and 2: a proxy such as HAProxy says first which client a connection is for.
+"""The PROXY protocol, versions 1 and 2: a proxy such as HAProxy first sends the address of the client.
 
 `read_header` reads a header from octets.  `ProxyProtocolFactory` stands between a listener and the factory of its
 connections.  For a listed proxy it waits for the header and builds the connection with the client's address, so limits,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reactor of ``ldapgw run``, its lag, its monotonic clock beside the wall clock, and the limit of its shutdown.
+"""The reactor of ``ldapgw run``, its lag, its monotonic clock, and a time limit for its shutdown.
 
 `PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
 Twisted's former logging (`twisted.python.log`), which nothing here uses, and setting it up takes a tenth of the time of

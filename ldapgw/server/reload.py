@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads the configuration again at SIGHUP: the process executes itself anew, and its TCP ports stay open meanwhile.
+"""Reads the configuration again at SIGHUP: the process executes itself again, and its TCP ports stay open meanwhile.
 
 What the new configuration needs is tried first; with a problem the gateway goes on as it is.  Then the gateway stops as
 at its end, which answers outstanding searches and writes what is to be stored, and the same process, with the same

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Several processes that serve one gateway on the same ports: forks them, replaces those that die, ends all together.
+"""Several processes that serve one gateway on the same ports: starts them, replaces those that die, and stops all.
 
 The supervisor loads the books and opens the ports, and forks the processes of the gateway, which share the memory of
 the books until they write to it.  It serves nobody itself.  Each process has a socket of its own for each port

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has changed since a former look at the database: accounts and phones, with their present rows.
+"""What has changed in the database since an earlier read: accounts and phones, with their current rows.
 
 Triggers mark whatever is written, in the same transaction: the table ``change`` has the last change of each account and
 phone, and its number grows with each change.  A look therefore takes time for what has changed, however many accounts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The database as the rest of the gateway sees it, whatever its engine: opening, upgrading, transactions, changes.
+"""The database as the rest of the gateway sees it, with any engine: opening, upgrading, transactions, changes.
 
 Transactions begin and end only in a `Database`.  `ldapgw.store.sqlite` and `ldapgw.store.postgresql` are the engines;
 `ldapgw.store.engines` chooses one by the URL.  Nothing else in ldapgw asks which engine there is: what differs is a

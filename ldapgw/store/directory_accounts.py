@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The account that a tenant's Workspace directory is fetched through, and failures of single sources.
+"""The account through which a tenant's Workspace directory is fetched, and failures of single sources.
 
 The contacts of the directory are stored with one account of the tenant, the directory account.  Another account can
 take over the directory.  A source may fail while the other sources of its account are synced.

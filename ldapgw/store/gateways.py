@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The gateways on one PostgreSQL database: which live, which syncs which tenant, and what they tell each other.
+"""The gateways on one PostgreSQL database: which of them run, which one syncs a tenant, what they tell each other.
 
 Each gateway has a row with a heartbeat, and each tenant has a lease, which one gateway at a time holds for
 `LEASE_SECONDS`.  All times are those of the database server, so that the clocks of gateways do not matter.  A lease has

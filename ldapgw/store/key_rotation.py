@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Key rotation: seals every stored secret under a new key, or under the first key of ``encryption_key``.
+"""Key rotation: encrypts every stored secret with a new key, or with the first key of ``encryption_key``.
 
 A rotation may stop at any time without losing a secret: the new key is in the key file before a secret is sealed under
 it, and the old keys are removed after the last secret was sealed anew.  The file is written while the write lock is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The sealed snapshot of logins: with it and the cached books, a gateway starts while its database server is away.
+"""The snapshot of logins: with it and the cached books, a gateway can start while its database server is down.
 
 It is one file in the state directory, encrypted and authenticated with the gateway's key.  It holds whatever the served
 directory is made from besides contacts: the connected accounts and the logins of phones, the passwords as hashes.  The

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Stored photos of contacts: where Google has them, and the scaled pictures that phones get.
+"""Stored photos of contacts: their addresses at Google, and the scaled pictures for phones.
 
 A contact's row of the table ``photo`` follows the contact: it is written with the contact, in the sync's transaction,
 and its picture is fetched later.  Until a changed photo is fetched the former one stays.

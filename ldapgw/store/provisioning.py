@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning addresses: for a day a phone fetches its settings, with its password, from an address with a secret.
+"""Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
 The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day, when it is
 revoked, when the phone gets a new password or another name, or is removed.  `ProvisioningCleaner` ends it after a day.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Recordings of what phones send and get: which phone is recorded until when, and whose file is written.
+"""Recordings of what phones send and get: which phones are recorded, until when, and whether the file is written.
 
 A phone has one recording at most: a new one takes the place of the one before.  The files are not in the database.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Disconnecting accounts: the tokens are deleted at once, and the grant is revoked at Google as soon as possible."""
+"""Disconnects accounts: deletes the tokens at once, and has the grant revoked at Google as soon as possible."""
 
 from __future__ import annotations
 

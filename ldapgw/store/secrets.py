@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Encryption of stored secrets: Fernet, with keys from a file of mode 0600 beside the database, or from a setting.
+"""Encrypts stored secrets: Fernet, with keys from a file of mode 0600 beside the database, or from a setting.
 
 The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
 so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  The keys of the setting

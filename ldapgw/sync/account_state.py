@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stored accounts and phones of the configured tenants, kept up to date by what has changed in the database.
+"""The stored accounts and phones of the configured tenants, updated after each change in the database.
 
 `AccountState.apply` takes time for what has changed, not for all accounts: the gateway looks once a second.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Applying a sync: the fetched sources are planned and written in one transaction, with the new sync tokens."""
+"""Applies a sync: plans the fetched sources, and writes them in one transaction with the new sync tokens."""
 
 from __future__ import annotations
 

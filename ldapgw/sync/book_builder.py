@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Building and revising books from the store, on a thread or in another process, for `ldapgw.sync.publisher`."""
+"""Builds and updates books from the store for `ldapgw.sync.publisher`, on a thread or in another process."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service that polls the database for changes and passes them to publisher, scheduler, clients, pages, recorder."""
+"""The service that polls the database, and tells publisher, scheduler, OAuth clients, pages and recorder of changes."""
 
 from __future__ import annotations
 

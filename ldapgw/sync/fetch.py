@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fetching a source from Google: pages are buffered until the last page has come, so that no partial listing is used.
+"""Fetches a source from Google: buffers pages until the last one has arrived, so that no partial listing is used.
 
 A small listing is buffered in memory, a large listing in a file without a name, of which nothing is left, however the
 process ends, and which is as private as its folder.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The leases of tenants, where several gateways share a database: only the holder of a tenant's lease syncs it.
+"""The leases of tenants, if several gateways share a database: only the holder of a tenant's lease syncs the tenant.
 
 `TenantLeases` renews the leases with each heartbeat.  It believes in a lease for less time than the database does,
 counted from the moment when the renewal was sent, on a clock that goes on while the machine sleeps: a gateway that was

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The services around the sealed snapshot of logins: `LoginsKeeper` writes it, `StaleLimit` ends serving from it.
+"""The services for the snapshot of logins: `LoginsKeeper` writes it, `StaleLimit` stops its use when it is too old.
 
 Mutable: both.
 """

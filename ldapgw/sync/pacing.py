@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pacing: how many calls a minute each Google project makes to the People API.
+"""Pacing: limits the calls per minute that the gateway makes to the People API for each Google project.
 
 Google counts the calls of all accounts of a project together and refuses those above the project's quota.  So each
 project has a token bucket: calls wait for their turn, calls that a person waits for go first, and after an outage the

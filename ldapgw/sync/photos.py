@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fetches contacts' photos, slowly and behind the syncs: phones never wait for a photo to find a name.
+"""Fetches contacts' photos slowly, after the syncs, so that phones find a new name without waiting for its photo.
 
 A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for those that are due, fetches
 one after the other at the pace of the tenant's Google project, and stores and publishes some at a time.

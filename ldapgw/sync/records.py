@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conversion of a page of Google persons to records for the store.
+"""Converts a page of Google persons to records for the store.
 
 The functions are pure.  They are the slowest part of a sync and run in another process.  A converted page is passed on
 and buffered in encoded form (`FetchedPage.encoded_persons`), so that a large account is never in memory as a whole.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scheduler: syncs each account on its own timer, a few accounts at once, and never an account twice at a time.
+"""The scheduler: syncs each account on its own timer, a few accounts at once, but never one account twice at once.
 
 Mutable: the loops by account, their running syncs, and the circuit breakers by tenant.
 """

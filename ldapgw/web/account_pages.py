@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The overview: state of a person's accounts, and the forms to sync, share, disconnect and sign out.
+"""The overview: the state of a person's accounts, and the forms to sync, share, disconnect and sign out.
 
 Forms act only on accounts of the session.  A disconnect first deletes the account's data here, so that phones stop at
 once, and then revokes the grant at Google.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Thirty desks at once: a CSV file is shown with an error for each line, then added as a whole, and ends in a zip.
+"""Adds many phones at once: shows a CSV file with the errors of its lines, adds all its phones, and offers a zip.
 
 Between the preview and the confirmation the file is in the form, so that nothing of it is stored here.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration's pages about people: all accounts of a tenant as a table, a person, and acts on one or many.
+"""The administration's pages about people: a table of all accounts, a page per person, and actions on one or many.
 
 A form acts on the rows that are selected in it.  What cannot be undone, and what needs a choice, is asked on a page of
 its own that names everybody concerned; its form has the same rows, and ``confirmed``.

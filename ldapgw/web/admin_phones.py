@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration's pages about phones: the table of all phones, a new phone for anybody, and acts on many.
+"""The administration's pages about phones: a table of all phones, a form to add one, and actions on many.
 
 New passwords of several phones are in one zip only (`ldapgw.phones.rollout`), which is made before they are stored.
 """

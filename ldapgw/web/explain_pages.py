@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pages that explain why a phone did not find somebody: common problems, and ``ldapgw explain`` for one's phones.
+"""The pages that explain why a phone did not find somebody: common problems, and explanations of a search.
 
 The query is sent in a form (POST), so that no name and no number gets into an address.  A visitor learns nothing about
 other people's books that the phone does not see; an administrator learns that a complete number is in such a book, and

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The texts of the explanation page: an explanation in sentences, with links to the places where to fix the cause."""
+"""The texts of the explanation page: an explanation in sentences, with links to the pages that can fix the cause."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The forms about phones: adding, changing, testing, recording and removing them, and the pages that ask before.
+"""The forms that add, change, test, record and remove phones, and the pages that ask for confirmation first.
 
 A new password is shown once, on the phone's page (`ldapgw.web.phone_pages`).
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The phone pages: what phones need to be set up, how they do, and what they asked for, with passwords and QR codes.
+"""The phone pages: a phone's settings, state and recent searches, with its new password and a QR code.
 
 A phone is visible to its owner and to the tenant's administrators; for everybody else the phone does not exist.  A new
 password is kept in memory for ten minutes, for the session that made it: the page shows the password together with the

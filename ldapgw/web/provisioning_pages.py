@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning addresses: made with a new password of a phone, opened by a person, fetched by the phone.
+"""Provisioning addresses: created with a phone's new password, opened by a person, and fetched by the phone.
 
 The address needs no sign-in: its secret is compared with a hash in constant time, wrong ones count as wrong logins,
 and it is served only where nobody on the way can read it.  Below the secret there is a page with a button, so that a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The texts of the history of syncs and of the activity log, in the words of the pages."""
+"""The texts of the pages about the history of syncs and the activity log."""
 
 from __future__ import annotations
 

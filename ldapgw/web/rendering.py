@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rendering of the HTML templates (Jinja2, with autoescape) in the language of the reader."""
+"""Renders the HTML templates (Jinja2, with autoescape) in the language of the reader."""
 
 from __future__ import annotations
 

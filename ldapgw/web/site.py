@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP server of the web pages, with limits on connections, time and size of requests and without an access log.
+"""The HTTP server of the web pages, with limits on connections, time and size of requests, and no access log.
 
 Connections are counted in all and by network (`Admission`), because each takes a file descriptor, and phones need
 descriptors too.  A trusted proxy connects for many clients, so that its clients' requests are counted in place of its

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading the file of ``ldapgw sandbox --people FILE``: persons of the People API, complete or in part."""
+"""Reads the file of ``ldapgw sandbox --people FILE``: persons in the form of the People API, complete or in part."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rendering of the sandbox's pages: front page, consent page, control page and persons."""
+"""Renders the sandbox's pages: front page, consent page, control page and persons."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Generator of invented persons: composed of hand-written name lists, reproducible by a seed.
+"""Generates invented persons from hand-written lists of names; the same seed gives the same persons.
 
 Numbers are from the ranges that a country reserves for films and books (drama numbers of Bundesnetzagentur, Ofcom,
 ARCEP and PTS, 555-01xx in North America).  In countries without such a range they only look like numbers.

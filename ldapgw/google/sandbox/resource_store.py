@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The resource store: resources by name in the order of their changes, for paged and incremental lists.
+"""The resource store: resources by name, in the order of their changes, for paged and incremental lists.
 
 Every change gets the next revision, and records are sorted by revision.  A page starts behind the revision of the last
 record of the page before.  So a person who changes meanwhile is repeated on a later page, and no person is missed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conversion of the short format of ``data/people.json`` into persons of the People API.
+"""Converts the short format of ``data/people.json`` into persons of the People API.
 
 A number is ``type value``, or ``type value=canonical`` if the value does not show the country.  An address is
 ``street|postal code|city|country``, a name ``given|family``.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds the contacts that nearly match a query and that the phone does not find, each with the reason and advice."""
+"""Finds the contacts that nearly match a query but that the phone doesn't find, each with the reason and advice."""
 
 from __future__ import annotations
 

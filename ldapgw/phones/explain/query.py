@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parses a query, which is a name, a number or a filter, into the filter that phones send, and reads filters back."""
+"""Parses a name, a number or a filter into the filter that phones send, and finds in a filter what was typed."""
 
 from __future__ import annotations
 

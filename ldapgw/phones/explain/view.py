@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A phone's view of its tenant's directory, and a single book's, both searched with the search that phones use."""
+"""A phone's view of its tenant's directory, and the view of a single book; both use the search that phones use."""
 
 from __future__ import annotations
 

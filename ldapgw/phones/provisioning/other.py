@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings as fields to enter by hand: for phones whose files are not documented, and for any other phone.
+"""Settings as fields to enter by hand: for phones with undocumented files, and for any other phone.
 
 Any other phone also has them as JSON for the reader's own template.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings from the environment: ``LDAPGW__LDAP__SIZE_LIMIT=500`` stands for ``size_limit = 500`` in ``[ldap]``.
+"""Settings from the environment: ``LDAPGW__LDAP__SIZE_LIMIT=500`` sets ``size_limit = 500`` in ``[ldap]``.
 
 Two underscores separate a table and its key.  A tenant is found by its name, with underscores for hyphens
 (``LDAPGW__TENANT__ACME__REGION``); what is between ``TENANT__`` and the last two underscores is the name, so that each

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the directory, the LDAP server, and what is remembered of the phones."""
+"""Builds the directory, the LDAP server, and the objects that remember what phones did."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds what talks to Google and to other gateways, and what publishes the contacts that Google returned."""
+"""Builds the objects that talk to Google and to other gateways, and those that publish Google's contacts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds what the pages need."""
+"""Builds the objects that the pages need."""
 
 from __future__ import annotations
 
