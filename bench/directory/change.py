@@ -73,7 +73,7 @@ def _figures(load: str, begun: float, probes: list[Probe], turns: Path) -> Itera
     turn = longest(turns, begun, probes[-1].at)
     yield _turn(load, turn, f"≤ {LONGEST_TURN:g} ms")
     halves = sum(probe.changed == 1 for probe in probes)
-    yield Figure(load, "searches that saw half", str(halves), "0", met=not halves)
+    yield Figure(load, "searches that saw only part of a sync", str(halves), "0", met=not halves)
     waits = sorted(probe.taken * 1000 for probe in probes)
     yield Figure(load, "search, p99", f"{percentile(waits, 99):.1f} ms")
     yield Figure(load, "search, longest", f"{waits[-1]:.1f} ms")
@@ -82,7 +82,7 @@ def _figures(load: str, begun: float, probes: list[Probe], turns: Path) -> Itera
 def _turn(load: str, turn: Turn, goal: str = "") -> Figure:
     taken, queued = turn.taken * 1000, turn.queued * 1000
     text = (f"{taken:.1f} ms" if taken else "below 1 ms") + (
-        f", {queued:.1f} without a processor" if queued >= 1 else ""
+        f", {queued:.1f} of it waiting for a processor" if queued >= 1 else ""
     )
     return Figure(load, "longest reactor turn", text, goal, met=not goal or taken <= LONGEST_TURN)
 

@@ -64,7 +64,10 @@ def lines(results: Results) -> Iterator[str]:
         beside = [one for one in found if one.workload.beside]
         yield from _titled(f"{count:,} contacts:", _compared([one for one in found if not one.workload.beside]))
         if beside:
-            yield from _titled(f"{count:,} contacts, loads beside others of ours in the same rounds:", _beside(beside))
+            yield from _titled(
+                f"{count:,} contacts, loads compared with other loads of the gateway in the same rounds:",
+                _beside(beside),
+            )
         if any(True for one in found for _ in one.changes()):
             yield from _titled(f"{count:,} contacts, beside {results.before}; a second:", _changes(found))
     if results.peers:
@@ -127,7 +130,7 @@ def _pure_goal(one: Comparison) -> tuple[str, str]:
 
 def _beside(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
     pure = [PURE] if all(PURE in one.servers for one in found) else []
-    yield ("Load", "Beside", "÷ that", "Goal", "", *pure, "a second", "beside", "p50, ms", "p99")
+    yield ("Load", "Compared with", "÷ that", "Goal", "", *pure, "a second", "that", "p50, ms", "p99")
     for one in found:
         ours, other = one.middle(OURS), replace(one, servers=one.beside)
         yield (

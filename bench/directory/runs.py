@@ -142,13 +142,13 @@ def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figur
     # A process grows a little under load whatever it holds; a small book cannot be judged by that.
     goal = MEMORY_GOAL * count / 100_000 if count >= 100_000 else inf
     asked = f"≤ {goal:,.0f} MiB" if goal < inf else ""
-    text = f"{own:,.0f} MiB, with it {ours.resident:,.0f}"
+    text = f"{own:,.0f} MiB ({ours.resident:,.0f} in total)"
     yield Figure(load, "memory above the empty process", text, asked, met=own <= goal)
     limit = MILLION_GOAL if count >= MILLION else inf
     asked = f"≤ {limit:,} MiB" if limit < inf else ""
     for name, most in (
         ("the process that builds the book", ours.helpers),
-        ("the gateway, most ever", ours.most_resident),
+        ("the gateway, maximum", ours.most_resident),
     ):
         if most:
             yield Figure(load, f"memory of {name}", f"{most:,.0f} MiB", asked, met=most <= limit)

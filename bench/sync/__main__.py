@@ -29,13 +29,13 @@ while
   start         from the start of the process until a phone that binds gets the right answer to a search: the middle
                 one of three starts; nobody is at Google's address
   accounts      10,000 accounts of 20 contacts, in 50 tenants with a Google project each, and 20,000 phones
-  change        an account is shared, by another process: what a look at the database takes of all threads' time
+  change        an account is shared, by another process: the processor time of all threads to read and apply this
 what
   p50, p99      of the phone's searches: half of them, and 99 in a hundred, took no longer
   turn          for how long nobody was served, at most; the goal is for what is left of it without the time for which
                 the machine's other work had the processor
-  memory        of the gateway's process; helpers are those that it starts to read pages and to build books, and then it
-                is the most that all of them held at once
+  memory        of the gateway's process; all its processes are this one and those that it starts to read pages and to
+                build books, and the figure is the most that they held at once
 Google is a process of its own, with answers that were made and packed before, a thousand contacts each; everything is
 on loopback.  Machines differ and have other work: the ratio counts more than the figures.
 """

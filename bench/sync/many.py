@@ -119,7 +119,7 @@ def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
     middle = sorted(started)[len(started) // 2]
     text = f"{middle:.1f} s ({', '.join(f'{one:.1f}' for one in started)})"
     yield Figure(load, "start", text, f"≤ {START_GOAL:g} s", met=middle <= START_GOAL)
-    yield Figure(load, "memory, most ever", f"{most:,.0f} MiB", f"≤ {MEMORY_GOAL:g} MiB", met=most <= MEMORY_GOAL)
+    yield Figure(load, "memory, maximum", f"{most:,.0f} MiB", f"≤ {MEMORY_GOAL:g} MiB", met=most <= MEMORY_GOAL)
     turns = home / "turns"
     with _gateway(home, size, port_of_google=1, program=("bench.directory.metered", str(turns))) as ours:
         yield from _changes(home, size, ours, turns)
@@ -153,7 +153,7 @@ def _changes(home: Path, size: Many, ours: Server, turns: Path) -> Iterator[Figu
         _change(home, size, number, 1)
         time.sleep(1.5)
     each = (worked(ours.pid) - before - idle * (time.monotonic() - begun)) / looks * 1000
-    yield Figure(load, "a look, processor time", f"{each:.1f} ms", f"≤ {LOOK_GOAL:g} ms", met=each <= LOOK_GOAL)
+    yield Figure(load, "processor time for the change", f"{each:.1f} ms", f"≤ {LOOK_GOAL:g} ms", met=each <= LOOK_GOAL)
     yield _turn(load, turns, Watch(begun, time.monotonic()))
     say("nothing happens")
     quiet = watcher.quiet(size.seconds / 6)
@@ -175,7 +175,9 @@ def _steady(load: str, size: Many, ours: Server, turns: Path) -> Iterator[Figure
     time.sleep(size.seconds)
     ended = time.monotonic()
     part = (worked(ours.pid) - before) / (ended - begun) * 100
-    yield Figure(load, "of a core", f"{part:.1f} %", f"≤ {STEADY_GOAL:g} %", met=part <= STEADY_GOAL)
+    yield Figure(
+        load, "processor time, part of a core", f"{part:.1f} %", f"≤ {STEADY_GOAL:g} %", met=part <= STEADY_GOAL
+    )
     yield _turn(load, turns, Watch(begun, ended))
 
 
@@ -188,7 +190,7 @@ def worked(pid: int) -> float:
 def _turn(load: str, turns: Path, watch: Watch) -> Figure:
     turn = longest(turns, watch.begun, watch.ended)
     taken, queued = turn.taken * 1000, turn.queued * 1000
-    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it without a processor" if queued >= 1 else "")
+    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it waiting for a processor" if queued >= 1 else "")
     return Figure(load, "longest reactor turn", text, f"≤ {TURN_GOAL:g} ms", met=taken - queued <= TURN_GOAL)
 
 

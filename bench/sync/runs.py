@@ -125,8 +125,8 @@ class _Runs:
         rate = self.scale.contacts / watch.seconds
         yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s, {rate:,.0f} a second")
         yield from self._noticed(load, watch)
-        yield Figure(load, "memory, most ever", f"{self.ours.most_resident:,.0f} MiB")
-        yield Figure(load, "memory, with its helpers", f"{peak.most:,.0f} MiB")
+        yield Figure(load, "memory, maximum", f"{self.ours.most_resident:,.0f} MiB")
+        yield Figure(load, "memory of all its processes, maximum", f"{peak.most:,.0f} MiB")
 
     def incremental(self) -> Iterator[Figure]:
         self._is_noted()
@@ -149,7 +149,7 @@ class _Runs:
 
     def _noticed(self, load: str, watch: Watch) -> Iterator[Figure]:
         yield from _searches(load, watch, self.idle)
-        yield Figure(load, "searches that saw half", str(watch.halves), "0", met=not watch.halves)
+        yield Figure(load, "searches that saw only part of a sync", str(watch.halves), "0", met=not watch.halves)
         yield _turn(load, self.turns, watch)
         yield Figure(load, "calls to Google", self._calls())
 
@@ -197,11 +197,12 @@ def starts(folder: Path, scale: Scale) -> Iterator[Figure]:
         with gateway(home, knows(scale.stored - 1)) as ours:
             found.append(ours.started)
             most, helpers = max(most, ours.most_resident), max(helpers, ours.helpers)
-    yield Figure(f"first {load}", "until the first right answer", f"{found.pop(0):.1f} s, the book is built")
+    yield Figure(f"first {load}", "until the first right answer", f"{found.pop(0):.1f} s, with the build of the book")
+    yield Figure(f"first {load}", "memory of the process that builds the book", f"{helpers:,.0f} MiB")
     middle = median(found)
     text = f"{middle:.1f} s ({', '.join(f'{one:.1f}' for one in found)})"
     yield Figure(load, "until the first right answer", text, f"≤ {START_GOAL:g} s", met=middle <= START_GOAL)
-    yield Figure(load, "memory, most ever", f"{most:,.0f} MiB, and {helpers:,.0f} for the first one's helper")
+    yield Figure(load, "memory, maximum", f"{most:,.0f} MiB")
 
 
 def _searches(load: str, watch: Watch, idle: Watch | None) -> Iterator[Figure]:
@@ -218,5 +219,5 @@ def _searches(load: str, watch: Watch, idle: Watch | None) -> Iterator[Figure]:
 def _turn(load: str, turns: Path, watch: Watch, goal: str = f"≤ {TURN_GOAL:g} ms") -> Figure:
     turn = longest(turns, watch.begun, watch.ended)
     taken, queued = turn.taken * 1000, turn.queued * 1000
-    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it without a processor" if queued >= 1 else "")
+    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it waiting for a processor" if queued >= 1 else "")
     return Figure(load, "longest reactor turn", text, goal, met=taken - queued <= TURN_GOAL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The index of a segment: which documents have a term, in sorted arrays that cost the garbage collector nothing.
+"""The index of a segment: which documents have a term, in sorted arrays that the garbage collector does not scan.
 
 An index is built once and never changed.  Its *documents* are the numbers of the segment's entries, in their order.  It
 keeps three kinds of strings: *terms*, which many entries share and which have neighbours, such as the beginning of a

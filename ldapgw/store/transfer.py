@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Copies everything in a database to another database, with any engines: for backups and ``database copy``.
+"""Copies everything in a database to another database, whatever their engines, for backups and ``database copy``.
 
 Marks of changes are not copied: the target's triggers make their own, and every look reads all once.
 """

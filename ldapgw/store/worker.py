@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The store as sync and web use it: each call is a transaction on another thread, and each failure is logged once.
+"""The store as sync and web use it: each call is a transaction on another thread, and a failure is logged only once.
 
 Transactions that only read have a thread of their own, so that a page does not wait for a sync that writes.
 

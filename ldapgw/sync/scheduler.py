@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scheduler: syncs each account on its own timer, a few accounts at once, but never one account twice at once.
+"""The scheduler: syncs each account on its own timer, a few accounts at once, but no account twice at the same time.
 
 Mutable: the loops by account, their running syncs, and the circuit breakers by tenant.
 """

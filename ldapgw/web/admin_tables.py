@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tables of the administration: searched, filtered, sorted and cut into pages.  Pure.
+"""The tables of the administration: search, filters, sorting and pages.  Pure.
 
 What is sought may be somebody's address, so it comes in a form and stands in no address of a page.
 """

@@ -116,10 +116,10 @@ def test_all_of_it_runs(tmp_path):
     assert [(one["load"], one["what"]) for one in found["figures"]] == [
         ("300 contacts", "first start, which builds the book"),
         ("300 contacts", "memory above the empty process"),
-        ("300 contacts", "memory of the gateway, most ever"),
+        ("300 contacts", "memory of the gateway, maximum"),
         ("100 of 300 change", "in effect"),
         ("100 of 300 change", "longest reactor turn"),
-        ("100 of 300 change", "searches that saw half"),
+        ("100 of 300 change", "searches that saw only part of a sync"),
         ("100 of 300 change", "search, p99"),
         ("100 of 300 change", "search, longest"),
         ("nothing changes", "longest reactor turn"),

@@ -67,10 +67,10 @@ def test_the_tables():
 
 
 BESIDE = """
-20,000 contacts, loads beside others of ours in the same rounds:
+20,000 contacts, loads compared with other loads of the gateway in the same rounds:
 
 =================  =================  ======  ======  ======  ========  ======  =======  ====
-Load               Beside             ÷ that  Goal            a second  beside  p50, ms  p99
+Load               Compared with      ÷ that  Goal            a second  that    p50, ms  p99
 =================  =================  ======  ======  ======  ========  ======  =======  ====
 person and a name  name, two letters  0.200   ≥ 0.85  MISSED  10,000    50,000  0.80     4.00
 =================  =================  ======  ======  ======  ========  ======  =======  ====
