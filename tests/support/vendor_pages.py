@@ -97,7 +97,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield from _example(vendor)
     yield from _documents(vendor)
     yield from _section("If it doesn't work")
-    yield "* Look at the last searches on the phone's page: a wrong setting has a hint next to the search."
+    yield "* Look at the last searches on the phone's page: if a setting is wrong, there is a hint next to the search."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
     yield "* `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__ lists problems and fixes."
 
@@ -132,7 +132,8 @@ def _notes(vendor: Vendor) -> Iterator[str]:
     if vendor.one_number:
         advice.append("Choose *one entry per number* when you add the phone: it can dial only one number per entry.")
     if vendor.unverified:
-        advice.append("Not verified: " + _plain("; ".join(vendor.unverified)) + ".")
+        settings = _plain("; ".join(vendor.unverified))
+        advice.append(f"Neither a vendor's document nor a real phone has confirmed these settings: {settings}.")
     if advice:
         yield from _section("Good to know")
         yield from (f"* {line}" for line in advice)
