@@ -199,4 +199,4 @@ def _write_summaries(
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("noting searches failed", failure, event="search_notes_failed")
+        log.failure("storing the times and hints of searches failed", failure, event="search_notes_failed")

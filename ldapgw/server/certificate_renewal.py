@@ -142,7 +142,7 @@ class CertificateReloader(Service):
             if versions == self._unusable:
                 self._reported = versions
                 log.error(
-                    "{problem}; the one that was read before stays in use",
+                    "{problem}; the gateway keeps the certificate that it read before",
                     event="certificate_unusable",
                     problem=str(error),
                 )
@@ -161,7 +161,7 @@ class CertificateReloader(Service):
     def _report_restored(self) -> None:
         if self._reported is not None:
             log.info(
-                "tls.certificate = {file}: is as it was before",
+                "tls.certificate = {file}: the file has the certificate in use again",
                 event="certificate_restored",
                 file=self._context_factory.tls.certificate,
             )
@@ -186,4 +186,4 @@ class CertificateReloader(Service):
 
 
 def _log_failure(failure: Failure) -> None:
-    log.failure("looking at the certificate failed", failure, event="certificate_check_failed")
+    log.failure("checking the certificate for changes failed", failure, event="certificate_check_failed")

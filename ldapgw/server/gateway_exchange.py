@@ -249,4 +249,4 @@ def _read(body: str, secret_box: SecretBox) -> GatewayNews | None:
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError, CancelledError):  # the heartbeat fails too, and the store reports its own errors
-        log.failure("exchanging news with other gateways failed", failure, event="gateway_exchange_failed")
+        log.failure("exchanging data with other gateways failed", failure, event="gateway_exchange_failed")

@@ -130,7 +130,8 @@ class DescriptorLimitedFactory:
         entry = self._log_throttle.add("refused", self._name, self._clock.seconds())
         if entry is not None:
             log.warn(
-                "{listener}: few file descriptors are left, connections closed at once: {count}; raise LimitNOFILE",
+                "{listener}: few file descriptors are left; new connections closed immediately: {count}; "
+                "raise LimitNOFILE",
                 event="descriptors_short",
                 listener=self._name,
                 count=entry.count,

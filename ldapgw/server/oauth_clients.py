@@ -52,8 +52,8 @@ class TenantClients(Mapping[str, Client]):
         entered, undecryptable = await self._store.read(tenants.read_clients, self._secret_box)
         for tenant in sorted(undecryptable - self._undecryptable):
             log.error(
-                "tenant {tenant}: its OAuth client does not fit {source}; put back the key that belongs to it, or "
-                "enter the client again on the page",
+                "tenant {tenant}: the gateway cannot decrypt the stored OAuth client with {source}; put back the key "
+                "that encrypted the client, or enter the client again on the page",
                 event="client_undecryptable",
                 tenant=tenant,
                 source=self._secret_box.source,

@@ -94,7 +94,7 @@ class CopyCleaner(Service):
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(StoreError):  # the store reports its own errors
-            log.failure("cleaning copies of the database failed", failure, event="copies_failed")
+            log.failure("deleting old data from copies of the database failed", failure, event="copies_failed")
         elif self.running and (self._retry is None or not self._retry.active()):
             self._retry = self._clock.callLater(RETRY_SECONDS, self.clean)
 

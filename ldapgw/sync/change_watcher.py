@@ -231,4 +231,4 @@ class ChangeWatcher(Service):
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError, CancelledError):
-        log.failure("looking at the database failed", failure, event="change_check_failed")
+        log.failure("checking the database for changes failed", failure, event="change_check_failed")

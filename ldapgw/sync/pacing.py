@@ -76,7 +76,8 @@ class CallPacer:
         """Note that Google refused the call of an account because of a quota."""
         if self._bucket(client).report(account_id, error):
             log.warn(
-                "Google project {project}: its quota is used up ({detail}); it makes no call until the next minute",
+                "Google project {project}: its quota is used up ({detail}); the gateway makes no call for it until the "
+                "next minute",
                 event="quota_used_up",
                 project=client.project,
                 detail=error.detail,

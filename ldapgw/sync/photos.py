@@ -98,7 +98,7 @@ class PhotoFetcher(Service):
     def _failed(self, failure: Failure) -> None:
         # `MonitoredStore` logs a problem of the database once, for all.
         if not failure.check(StoreError, LeaseLost, CancelledError):
-            log.failure("photos: a fault", failure, event="photos_failed")
+            log.failure("fetching photos failed", failure, event="photos_failed")
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until there is none or Google's image hosts cannot answer.
@@ -149,7 +149,7 @@ class PhotoFetcher(Service):
         wait = max(error.retry_after or 0.0, self._pause)
         self._paused_until, self._pause = self._clock.seconds() + wait, min(2 * self._pause, _LONGEST_PAUSE)
         log.info(
-            "photos: {code} {detail}; none is fetched for a while",
+            "photos: {code} {detail}; the gateway fetches no photos for a while",
             event="photos_paused",
             code=error.code,
             detail=error.detail,

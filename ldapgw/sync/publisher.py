@@ -218,7 +218,7 @@ class Publisher:
         news, with_directory = await self._store.read(read_changes, self._state.cursor)
         if news.has_lost and not self._is_follower:
             log.warn(
-                "the database may have lost what was stored last: all books are built anew",
+                "the database may have lost the latest changes; the gateway rebuilds all books",
                 event="database_lost_commits",
             )
             await self._store.run(changes.begin_history, news.cursor)
@@ -561,7 +561,7 @@ class Publisher:
             await self._build_in_process(context, account, build_key, per_number, len(book_ids) > 1)
         except ProcessLost:
             log.warn(
-                "the process that builds the book of account {account} has ended",
+                "the process that builds the book of account {account} has ended unexpectedly",
                 event="book_process_ended",
                 tenant=account.tenant,
                 account=account.id,

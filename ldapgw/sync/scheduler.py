@@ -260,7 +260,7 @@ class SyncScheduler(Service):
     def _log_fault(self, failure: Failure, account_id: int, tenant: str) -> None:
         if not failure.check(CancelledError):
             log.failure(
-                "sync of account {account} ended in a fault",
+                "sync of account {account} ended with an internal error",
                 failure,
                 event="sync_crashed",
                 tenant=tenant,
@@ -498,7 +498,7 @@ class SyncScheduler(Service):
     async def _restart_tenant(self, tenant: str) -> None:
         """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
         if await self._write(tenant, tenants.clear_alarm, tenant):
-            log.info("tenant {tenant}: Google accepts its client again", event="client_accepted", tenant=tenant)
+            log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
         for loop in self._loops.values():
             if loop.tenant == tenant and loop.is_tenant_wide and loop.run is None and loop.timer.running:
                 loop.is_tenant_wide = False

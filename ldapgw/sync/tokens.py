@@ -218,4 +218,4 @@ class TokenRevoker(Service):
 
 def _log_failure(failure: Failure) -> None:
     if not failure.check(CancelledError, StoreError):
-        log.failure("giving grants back failed", failure, event="revocations_failed")
+        log.failure("revoking grants failed", failure, event="revocations_failed")

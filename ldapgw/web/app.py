@@ -229,7 +229,7 @@ class _App:
             raise PageError(error_pages.sign_in_first(path, had_session=had_session), tenant)
         if route.method == "POST" and not is_valid_form(request, visitor.session, self._layout.public_url.origin):
             log.warn(
-                "web: a form from another site for tenant {tenant}, from {address}",
+                "web: refused a form from another site for tenant {tenant}, from {address}",
                 event="foreign_form_refused",
                 tenant=tenant.name,
                 address=request.address,

@@ -225,7 +225,7 @@ class SignInPages:
             self._layout.now(),
         )
         log.info(
-            "web: a link to the administration of tenant {tenant}, {how}, from {address}",
+            "web: somebody opened a link to the administration of tenant {tenant} ({how}), from {address}",
             event="admin_link_used",
             tenant=tenant.name,
             how="good" if is_valid else "no longer valid",

@@ -186,7 +186,10 @@ def test_a_broken_pair_changes_nothing_and_is_told_once(stage: Stage) -> None:
     before = stage.contexts.getContext()
     (stage.folder / "cert.pem").write_bytes(b"nothing")
     assert stage.later() == []
-    told = "tls.certificate = cert.pem: is no certificate that can be used; the one that was read before stays in use"
+    told = (
+        "tls.certificate = cert.pem: is no certificate that can be used; the gateway keeps the certificate that it "
+        "read before"
+    )
     assert stage.later(600) == [told]
     assert stage.contexts.getContext() is before
     stage.put(which=1, days=60)
@@ -209,7 +212,7 @@ def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:
     shutil.copy(stage.folder / "key.pem", stage.folder / "cert.pem")
     assert len(stage.later(60)) == 1
     (stage.folder / "kept.pem").replace(stage.folder / "cert.pem")
-    assert stage.later(60) == ["tls.certificate = cert.pem: is as it was before"]
+    assert stage.later(60) == ["tls.certificate = cert.pem: the file has the certificate in use again"]
     assert stage.contexts.getContext() is before
 
 
@@ -248,7 +251,7 @@ def test_an_error_of_our_own_ends_nothing(stage: Stage) -> None:
         raise RuntimeError
 
     works, stage.renewal._run_off_thread = stage.renewal._run_off_thread, broken
-    assert stage.later() == ["looking at the certificate failed"]
+    assert stage.later() == ["checking the certificate for changes failed"]
     stage.renewal._run_off_thread = works
     stage.put(which=1)
     assert len(stage.later()) == 1

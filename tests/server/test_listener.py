@@ -69,7 +69,7 @@ def test_a_door_lets_in_while_there_is_room(lines):
         clock.advance(30 if at > 2 else 1)
     assert let_in == [True, False, False, False, False, True]
     assert lines == [
-        'ldap.listen "tcp:389": few file descriptors are left, connections closed at once: 1; raise LimitNOFILE'
+        'ldap.listen "tcp:389": few file descriptors are left; new connections closed immediately: 1; raise LimitNOFILE'
     ]
     assert door.logPrefix() == 'ldap.listen "tcp:389"'
 
@@ -340,8 +340,8 @@ def test_a_process_without_descriptors_lives_on(gateway):
     assert [line for line in gateway.logged if "starting on" not in line] == [
         "ldap.max_connections = 1000, web.max_connections = 1000: the system lets this process open 120 files, so the "
         "page has 30 connections; raise LimitNOFILE",
-        'ldap.listen "tcp:0:interface=127.0.0.1": few file descriptors are left, connections closed at '
-        "once: 1; raise LimitNOFILE",
+        'ldap.listen "tcp:0:interface=127.0.0.1": few file descriptors are left; new connections '
+        "closed immediately: 1; raise LimitNOFILE",
     ]
 
 

@@ -360,7 +360,7 @@ def idles(*_: Any) -> None:
 
 @pytest.mark.parametrize(
     ("work", "said"),
-    [(dies, ["the process that builds the book of account 1 has ended"]), (idles, [])],
+    [(dies, ["the process that builds the book of account 1 has ended unexpectedly"]), (idles, [])],
     ids=["dies", "nothing"],
 )
 def test_what_no_process_can_do_is_done_here(

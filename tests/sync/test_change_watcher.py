@@ -227,7 +227,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
     setattr(scene.publisher, step, broken)
     add_phone(scene)
     scene.clock.advance(POLL_SECONDS)
-    assert scene.logged == ["looking at the database failed"]
+    assert scene.logged == ["checking the database for changes failed"]
     setattr(scene.publisher, step, real)
     if step == "build":
         tries: list[int] = []

@@ -149,7 +149,9 @@ def test_it_is_told_once(caplog_twisted: list[str]) -> None:
     calls = Calls(None)
     for account_id in range(5):
         calls.pacer.report(ACME, account_id, OF_PROJECT)
-    assert caplog_twisted == ["Google project 1: its quota is used up (429); it makes no call until the next minute"]
+    assert caplog_twisted == [
+        "Google project 1: its quota is used up (429); the gateway makes no call for it until the next minute"
+    ]
 
 
 def test_a_clock_that_was_ahead_does_not_stop_calls() -> None:

@@ -449,7 +449,7 @@ def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: l
     submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret)
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
     said = "\n".join(logged)
-    assert "web: a link to the administration of tenant acme, good, from " in said
+    assert "web: somebody opened a link to the administration of tenant acme (good), from " in said
     assert "web: trying the client of tenant acme: client_rejected invalid_client" in said
     assert "web: OAuth client of tenant acme entered by link, from " in said
     assert not any(secret in said for secret in (KEY, CLIENT.client_secret, OTHER.client_secret))

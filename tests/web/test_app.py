@@ -392,5 +392,5 @@ def test_refusals_are_logged(stage: Stage, browser: Browser, logged: list[LogEve
     assert [line for line in lines if line.startswith("web: ") and "by user" not in line] == [
         "web: connect of tenant acme ended, from 127.0.0.1: You didn’t grant access",
         "web: a callback without its consent, from 127.0.0.1",
-        "web: a form from another site for tenant acme, from 127.0.0.1",
+        "web: refused a form from another site for tenant acme, from 127.0.0.1",
     ]
