@@ -484,7 +484,8 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "%(name_filter)s or (objectClass=person)."
     ),
     Hint.NUMBER_ALONE: gettext_noop(
-        "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use %(number_filter)s"
+        "The number filter only checks telephoneNumber, so a search for part of a number doesn’t find mobile and home "
+        "numbers. Use %(number_filter)s"
     ),
     Hint.WILDCARD: gettext_noop(
         "The phone searches for callers’ numbers with a wildcard (*), so they aren’t compared as phone numbers. For "

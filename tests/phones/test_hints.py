@@ -211,7 +211,8 @@ def test_words_say_what_to_enter() -> None:
     """The model's own filter, the base; never a part of what was searched for."""
     habits = PhoneProfile(BASE, "(cn=#)", "(mobile=#)")
     assert str(hint_text(Hint.NUMBER_ALONE, habits)) == (
-        "The number filter only checks telephoneNumber, so mobile and home numbers aren’t found. Use (mobile=#)"
+        "The number filter only checks telephoneNumber, so a search for part of a number doesn’t find mobile and home "
+        "numbers. Use (mobile=#)"
     )
     assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The phone’s search base doesn’t exist. Use dc=acme,dc=example"
     assert _HINT_TEXTS.keys() == set(Hint)

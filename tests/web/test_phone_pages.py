@@ -508,7 +508,7 @@ def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
         search(stage, "(telephoneNumber=+493012*)", 0)
     page = browser.get(PHONE)
     assert page.body.count('<code id="hint-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>') == 1
-    assert words_on(page).count("numbers aren’t found. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy") == 1
+    assert words_on(page).count("mobile and home numbers. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy") == 1
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ def test_what_was_left_out() -> None:
     """Each reason with its count, in words; one we have no words for is counted too."""
     skipped = {"empty": 3, "label": 1, "excluded_label": 2, "unreadable_number": 1200, "new_reason": 2}
     text = shown(replace(ACCOUNT, skipped=skipped)).text
-    assert "3 contacts without a name, number or address" in text
+    assert "3 contacts without a name, company, number or address" in text
     assert "1 contact without one of the chosen labels" in text
     assert "2 contacts with an excluded label" in text
     assert "1,200 numbers that can’t be dialed" in text

@@ -98,8 +98,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.DUPLICATE: ReasonText(
         gettext_noop(
-            "The contact matches, but name and number show that it’s the same person as in %(other)s, so it’s "
-            "returned only once."
+            "The contact matches, but %(other)s has the same name with the same number or email, so it’s returned only "
+            "once."
         ),
         gettext_noop("There’s nothing to fix."),
     ),

@@ -45,7 +45,7 @@ Similar contacts that were not found:
     The contact is in the address book of {CAROL}. It gives other phones only callers’ names, by their complete number.
     → To share these contacts with all phones, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
-    The contact matches, but name and number show that it’s the same person as in {ALICE}, so it’s returned only once.
+    The contact matches, but {ALICE} has the same name with the same number or email, so it’s returned only once.
     → There’s nothing to fix."""
     )
 
