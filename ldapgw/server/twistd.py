@@ -108,6 +108,7 @@ def makeService(options: Options) -> TwistdService:
     )
     if options.is_daemon or not os.isatty(2):  # at a terminal, SIGHUP says that it was closed
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_refuse_reload))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a parent may have blocked it
     limit_shutdown_time(reactor)
     with _exit_on_user_error(options["config"]):
         makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
