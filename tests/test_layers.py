@@ -30,7 +30,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "sync": (VALUES | {"directory", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
-        {"twisted", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL"},
+        {"twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL"},
     ),
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},

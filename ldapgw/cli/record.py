@@ -23,7 +23,6 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
-from ldapgw.phones.recorder import FOLDER, recording_file
 from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges, load
 from ldapgw.phones.replay import MAX_RESPONSE, Answers, Difference, RecordedGateway
 from ldapgw.phones.replay import replay as replay_recording
@@ -32,6 +31,7 @@ from ldapgw.store import activity, recordings
 from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
 from ldapgw.store.recordings import NotBegun, StoredRecording
+from ldapgw.store.secrets import SecretBox
 
 POLL_SECONDS = 1.0
 # After the end the gateway looks for stand-ins, in another process: seconds for a long recording.
@@ -39,6 +39,7 @@ WRITE_TIMEOUT_SECONDS = 600
 MAX_MINUTES = 60
 # Seconds for each answer.
 NETWORK_TIMEOUT = 30.0
+_REMOVED = "the recording of {phone} was removed, or could not be written; see the log"
 _PORTS = {"ldap": 389, "ldaps": 636}
 _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 
@@ -85,11 +86,16 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
             if refused is not None:
                 raise UserError(f"{recordings.MAX_RUNNING} phones are already being recorded; wait until one ends")
             written = _wait(site, database, phone, begun_at)
-            source = recording_file(site.state_dir / FOLDER, phone)
+            secret_box = SecretBox.open(site.key_source, create=False)
+            with database.begin() as connection:
+                content = recordings.read_file(connection, secret_box, phone, is_plain=plain)
+            if content is None:
+                raise UserError(_REMOVED.format(phone=phone))
             try:
-                os.write(file, source.read_bytes())
+                with os.fdopen(file, "w", encoding="utf-8", closefd=False) as text:
+                    text.write(content)
             except OSError as error:
-                raise UserError(f"{source}: cannot be copied: {error.strerror}") from None
+                raise UserError(f"{target}: cannot be written: {error.strerror}") from None
             if plain:
                 with database.begin() as connection:
                     recordings.remove(connection, phone)
@@ -110,7 +116,7 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
                 with database.begin() as connection:
                     stored = recordings.read(connection, phone)
                 if stored is None or stored.begun_at != begun_at:
-                    raise UserError(f"the recording of {phone} was removed, or could not be written; see the log")
+                    raise UserError(_REMOVED.format(phone=phone))
                 if stored.written_at is not None:
                     return stored
                 if lock_holder_pid(site.state_dir) is None:

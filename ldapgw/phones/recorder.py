@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""The service that records phones: it gets what their connections receive and send, and writes the files.
+"""The service that records phones: it gets what their connections receive and send, stores it, and makes the files.
 
 A command or a page asks for a recording in the database (`ldapgw.store.recordings`).  While a phone is recorded, the
 LDAP server reports the octets of all connections to a `_ConnectionTap` each, which drops what is of other phones.
-Messages are kept in memory, without passwords, and written when the recording ends: with stand-ins for names and
-numbers, unless the recording is plain.  A recording that a restart has interrupted begins anew.
+Each gateway stores the messages that it has recorded, without passwords, about once a second as parts.  A few seconds
+after the end one of the gateways makes the file of all parts: with stand-ins for names and numbers, unless the
+recording is plain.  A gateway that died meanwhile has no part in that but what it had stored, and when the one that
+makes the file dies, another one does.
 
 Mutable: `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from heapq import merge
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+from sqlalchemy import Connection
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -28,7 +34,7 @@ from twisted.python.failure import Failure
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
-from ldapgw.errors import ProtocolViolation, StoreError
+from ldapgw.errors import ProtocolViolation, StoreError, UnfitKey
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.framing import Framer
 from ldapgw.phones.recording import (
@@ -44,12 +50,12 @@ from ldapgw.phones.recording import (
 from ldapgw.phones.replay import MAX_RESPONSE
 from ldapgw.phones.stand_ins import stand_in_text
 from ldapgw.store import phones, recordings
-from ldapgw.store.files import replace_file
-from ldapgw.store.recordings import StoredRecording
+from ldapgw.store.recordings import RecordingPart, StoredRecording
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# The folder of the files, in the state directory.
-FOLDER: Final = "recordings"
+# The folder in the state directory where earlier versions kept the files.
+FORMER_FOLDER: Final = "recordings"
 # Octets of the messages of one recording; a phone's search and its answer have some 10 KB.
 MAX_OCTETS: Final = 4 << 20
 # Octets that are kept of a connection until it is known whose it is.
@@ -59,59 +65,68 @@ _MAX_REQUEST: Final = 64 << 10
 DAY: Final = 86400.0
 MAX_AGE_SECONDS: Final = 7 * DAY
 POLL_SECONDS: Final = 1.0
+# After the end of a recording other processes still report for so long what was before ...
+LATE_SECONDS: Final = 2.0
+# ... and then the other gateways have stored all.
+WRITE_SECONDS: Final = 4.0
 _CLEAN_SECONDS: Final = 3600.0
 
 log = Logger()
 
 
-def recording_file(folder: Path, phone: str) -> Path:
-    """The file of a phone's recording.
-
-    :param folder: of the recordings.
-    :param phone: the phone's name, as it is stored.
-    """
-    return folder / f"{phone}.jsonl"
-
-
-@dataclass(slots=True)
-class _Capture:
-    """What was recorded of one phone until now.
-
-    :ivar began: the clock's seconds at the beginning.
-    :ivar left_out: messages that cannot be kept.
-    """
-
-    stored: StoredRecording
-    login: str
-    began: float
-    messages: list[RecordedMessage] = field(default_factory=list)
-    octets: int = 0
-    left_out: int = 0
-    is_cut: bool = False
-
-    def add(self, messages: list[RecordedMessage], left_out: int) -> None:
-        for message in messages:
-            if message.at > self.stored.until:
-                continue
-            self.octets += len(message.octets)
-            self.is_cut = self.is_cut or self.octets > MAX_OCTETS
-            if not self.is_cut:
-                self.messages.append(replace(message, at=max(0.0, message.at - self.began)))
-        self.left_out += left_out
-
-
 @dataclass(frozen=True, slots=True)
 class CapturedMessages:
-    """What one process of the gateway has recorded of a phone for a moment.
+    """What one process, or one gateway, has recorded of a phone for a moment.
 
     :ivar begun_at: tells which recording of the phone it is.
     :ivar messages: with times in seconds since the epoch.
     :ivar left_out: messages that cannot be kept.
+    :ivar cut: messages beyond `MAX_OCTETS`.
     """
 
     begun_at: float
-    messages: tuple[RecordedMessage, ...]
-    left_out: int
+    messages: tuple[RecordedMessage, ...] = ()
+    left_out: int = 0
+    cut: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.left_out or self.cut)
+
+
+@dataclass(slots=True)
+class _Capture:
+    """What was recorded of one phone and is not stored, or passed on, yet.
+
+    :ivar octets: of all messages, those that are stored included.
+    """
+
+    stored: StoredRecording
+    login: str
+    messages: list[RecordedMessage] = field(default_factory=list)
+    octets: int = 0
+    left_out: int = 0
+    cut: int = 0
+
+    def add(self, added: CapturedMessages) -> None:
+        for message in added.messages:
+            if message.at > self.stored.until:
+                continue
+            self.octets += len(message.octets)
+            if self.octets > MAX_OCTETS:
+                self.cut += 1
+            else:
+                self.messages.append(message)
+        self.left_out += added.left_out
+        self.cut += added.cut
+
+    def waiting(self) -> CapturedMessages:
+        return CapturedMessages(self.stored.begun_at, tuple(self.messages), self.left_out, self.cut)
+
+    def drop(self, passed: CapturedMessages) -> None:
+        """Forget what `waiting` has returned."""
+        del self.messages[: len(passed.messages)]
+        self.left_out -= passed.left_out
+        self.cut -= passed.cut
 
 
 class Captures:
@@ -153,18 +168,16 @@ class Captures:
         for login, stored in recordings.items():
             before = self.by_login.get(login)
             if before is None or before.stored.begun_at != stored.begun_at:
-                before = _Capture(stored, login, began=0.0)
+                before = _Capture(stored, login)
             before.stored = stored
             captures[login] = before
         self.set(captures)
 
     def take(self) -> Mapping[str, CapturedMessages]:
         """What was recorded since the last call, by the phone's DN."""
-        taken: dict[str, CapturedMessages] = {}
-        for login, capture in self.by_login.items():
-            if capture.messages or capture.left_out:
-                taken[login] = CapturedMessages(capture.stored.begun_at, tuple(capture.messages), capture.left_out)
-                capture.messages, capture.octets, capture.left_out = [], 0, 0
+        taken = {login: waiting for login, capture in self.by_login.items() if (waiting := capture.waiting())}
+        for login, passed in taken.items():
+            self.by_login[login].drop(passed)
         return taken
 
     def add(self, process: int, recorded: Mapping[str, CapturedMessages]) -> None:
@@ -179,16 +192,16 @@ class Captures:
                 if key not in self._numbers:
                     self._numbers[key] = next(self.connections)
                 messages.append(replace(message, connection=self._numbers[key]))
-            capture.add(messages, added.left_out)
+            capture.add(replace(added, messages=tuple(messages)))
         if not self.by_login:
             self._numbers.clear()
 
 
 class PhoneRecorder(Service):
-    """Records phones, and keeps the files for a week.
+    """Records phones, makes the files, and deletes them after a week.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param folder: of the files.
+    :param gateway_id: of this gateway.
     :param snapshot: returns what is served now.
     :param contexts: the naming context of each tenant by its name.
     :param attribute_aliases: the further names of attributes that tenants have configured.
@@ -196,7 +209,8 @@ class PhoneRecorder(Service):
     :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
     :param run_in_process: the same in another process, for what calculates for seconds.
     :param version: of ldapgw, for the files.
-    :param on_change: called with the DN of a login whose recording has begun or ended.
+    :param on_change: called with the DN of a login whose recording has changed.
+    :param former_folder: where earlier versions kept the files.
     """
 
     def __init__(
@@ -204,7 +218,8 @@ class PhoneRecorder(Service):
         *,
         clock: IReactorTime,
         store: Store,
-        folder: Path,
+        secret_box: SecretBox,
+        gateway_id: str,
         snapshot: Callable[[], Snapshot],
         contexts: Mapping[str, NamingContext],
         attribute_aliases: Mapping[str, str],
@@ -213,10 +228,12 @@ class PhoneRecorder(Service):
         run_in_process: Callable[..., Awaitable[Any]],
         version: str,
         on_change: Callable[[str], None],
+        former_folder: Path,
     ) -> None:
         self._clock = clock
         self._store = store
-        self._folder = folder
+        self._secret_box = secret_box
+        self._gateway_id = gateway_id
         self._snapshot = snapshot
         self._contexts = contexts
         self._attribute_aliases = attribute_aliases
@@ -225,10 +242,14 @@ class PhoneRecorder(Service):
         self._run_in_process = run_in_process
         self._version = version
         self._on_change = on_change
+        self._former_folder = former_folder
+        self._others: frozenset[str] = frozenset()
+        self._known: frozenset[StoredRecording] = frozenset()
         self._writing: set[str] = set()
-        self._names: frozenset[str] | None = None  # of the phones that have a recording
+        self._number = 0  # of the next part
+        self._storing = DeferredLock()
         self._timers = (
-            (LoopingCall(self._end_due), POLL_SECONDS),
+            (LoopingCall(self._work_if_idle), POLL_SECONDS),
             (LoopingCall(self._run, self._delete_old), _CLEAN_SECONDS),
         )
         for timer, _ in self._timers:
@@ -239,110 +260,146 @@ class PhoneRecorder(Service):
         for timer, seconds in self._timers:
             timer.start(seconds)
 
-    def stopService(self) -> None:
-        """Stop recording; what is not written begins anew at the next start."""
+    def stopService(self) -> Deferred[None]:
+        """Stop recording, and store what was recorded; the next start, and other gateways, go on."""
         super().stopService()
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        self._captures.set({})
+        return self._run(self._store_captured).addBoth(lambda _: self._captures.set({}))
+
+    def set_others(self, others: frozenset[str]) -> None:
+        """Note the ids of the other gateways that live; the files of one that died are made by others."""
+        self._others = others
 
     async def refresh(self) -> None:
-        """Record what the database asks for, and delete the files that it knows no more.
+        """Record what the database asks for.
 
         :raises StoreError: when the database cannot be used.
         """
-        known = await self._store.read(recordings.read_all)
-        logins = self._snapshot().logins
+        known = frozenset(await self._store.read(recordings.read_all))
+        now = self._clock.seconds()
         captures = {}
         for stored in known:
-            access = logins.get(stored.phone.lower())
-            if access is None or stored.written_at is not None or stored.phone in self._writing:
+            login = self._login(stored.phone)
+            if login is None or stored.written_at is not None:
                 continue
-            login = access.viewer.login
             before = self._captures.by_login.get(login)
             if before is not None and before.stored.begun_at == stored.begun_at:
                 before.stored = stored  # it may end earlier
                 captures[login] = before
-            else:
-                captures[login] = _Capture(stored, login, self._clock.seconds())
+            elif now < stored.until:
+                captures[login] = _Capture(stored, login)
         self._set(captures)
-        names = frozenset(stored.phone for stored in known)
-        if names != self._names:
-            await self._run_off_thread(_delete_others, self._folder, names)
-            self._names = names
-        self._end_due()
+        changed, self._known = {stored.phone for stored in known ^ self._known}, known
+        for login in filter(None, map(self._login, changed)):
+            self._on_change(login)
+        self._work_if_idle()
 
-    async def read_file(self, phone: str) -> bytes | None:
-        """The file of a recording with stand-ins; None: there is none."""
-        stored = await self._store.read(recordings.read, phone)
-        if stored is None or stored.written_at is None or stored.is_plain:
-            return None
-        content: bytes | None = await self._run_off_thread(_read_file, recording_file(self._folder, phone))
-        return content
+    def _login(self, phone: str) -> str | None:
+        """The DN of a phone; None: it is not served."""
+        access = self._snapshot().logins.get(phone.lower())
+        return access.viewer.login if access is not None else None
 
     def _set(self, captures: dict[str, _Capture]) -> None:
         before = self._captures.by_login
         self._captures.set(captures)
         for login in captures.keys() - before.keys():
             log.info("phone {phone} is being recorded", event="recording_started", phone=captures[login].stored.phone)
-        for login in before.keys() ^ captures.keys():
+        for login in before.keys() - captures.keys():
             self._on_change(login)
 
     async def _delete_old(self) -> None:
+        await self._run_off_thread(_delete_former_files, self._former_folder)
         await self._store.run(recordings.remove_older, self._clock.seconds() - MAX_AGE_SECONDS)
         await self.refresh()
 
-    def _end_due(self) -> None:
-        """Stop the recordings that have ended, and begin to write their files, which may take a minute."""
-        now = self._clock.seconds()
-        due = [capture for capture in self._captures.by_login.values() if capture.stored.until <= now]
-        if due:
-            self._set({login: capture for login, capture in self._captures.by_login.items() if capture not in due})
-        for capture in due:
-            self._writing.add(capture.stored.phone)
-            self._run(partial(self._finish, capture))
+    def _work_if_idle(self) -> None:
+        if self.running and not self._storing.locked:
+            self._run(self._work)
 
-    async def _finish(self, capture: _Capture) -> None:
+    async def _work(self) -> None:
+        """Store what was recorded, and begin to make the files of recordings that have ended, which may take long."""
+        await self._store_captured()
+        now = self._clock.seconds()
+        captures = self._captures.by_login.items()
+        self._set({login: one for login, one in captures if now < one.stored.until + LATE_SECONDS or one.waiting()})
+        for stored in self._known:
+            is_free = stored.writer not in self._others and stored.phone not in self._writing
+            if stored.written_at is None and stored.until + WRITE_SECONDS <= now and is_free:
+                self._run(partial(self._finish, stored))
+
+    async def _store_captured(self) -> None:
+        """:raises StoreError: when the database cannot be used; the messages are kept for the next call."""
+        await self._storing.acquire()
         try:
-            await self._write(capture)
-        except StoreError:  # the database is away, or the gateway ends: the recording begins anew
-            raise
-        except Exception:
-            await self._store.run(recordings.remove, capture.stored.phone)
-            self._names = None  # a file may be there, and has to go
-            await self.refresh()
+            captures = self._captures.by_login.values()
+            waiting = [(capture, captured) for capture in captures if (captured := capture.waiting())]
+            if waiting:
+                parts = [(capture.stored, captured) for capture, captured in waiting]
+                await self._store.run(_store_parts, self._secret_box, self._gateway_id, self._number, parts)
+                self._number += 1
+                for capture, captured in waiting:
+                    capture.drop(captured)
+        finally:
+            self._storing.release()
+
+    async def _finish(self, stored: StoredRecording) -> None:
+        self._writing.add(stored.phone)
+        try:
+            await self._write(stored)
+        except Exception as error:
+            # While the database is away, and when the gateway ends, the file waits.
+            if isinstance(error, UnfitKey) or not isinstance(error, StoreError):
+                await self._store.run(recordings.give_up, stored)
+                await self.refresh()
             raise
         finally:
-            self._writing.discard(capture.stored.phone)
-            self._on_change(capture.login)
+            self._writing.discard(stored.phone)
 
-    async def _write(self, capture: _Capture) -> None:
-        stored = capture.stored
+    async def _write(self, stored: StoredRecording) -> None:
         access = self._snapshot().logins.get(stored.phone.lower())
+        if access is None:  # another gateway may serve the phone
+            return
         login = await self._store.read(phones.read_by_name, stored.phone)
-        if access is None or login is None:  # the phone was removed meanwhile, and its recording with it
+        if login is None:  # the phone was removed meanwhile, and its recording with it
+            return
+        parts = await self._store.run(
+            recordings.claim, self._secret_box, stored, self._gateway_id, sorted(self._others)
+        )
+        if parts is None:
             return
         context, dit = self._contexts[login.tenant], self._snapshot().dit
-        text = await self._run_off_thread(self._plain_text, capture, dit, access.viewer, context, login.model)
+        text = await self._run_off_thread(self._plain_text, stored, parts, dit, access.viewer, context, login.model)
         if not stored.is_plain:
             text = await self._run_in_process(stand_in_text, text)
-        searches = await self._run_off_thread(_write_file, recording_file(self._folder, stored.phone), text)
-        if not await self._store.run(recordings.set_written, stored, self._clock.seconds(), searches):
-            self._names = None  # the recording was removed meanwhile, and its file has to go
-            await self.refresh()
-        log.info(
-            "recording of phone {phone}: {searches} searches written",
-            event="recording_written",
-            tenant=login.tenant,
-            phone=stored.phone,
-            searches=searches,
+        searches = await self._run_off_thread(_count_searches, text)
+        now = self._clock.seconds()
+        is_written = await self._store.run(
+            recordings.set_written, self._secret_box, stored, self._gateway_id, now, text, searches
         )
+        if is_written:
+            log.info(
+                "recording of phone {phone}: {searches} searches written",
+                event="recording_written",
+                tenant=login.tenant,
+                phone=stored.phone,
+                searches=searches,
+            )
+        await self.refresh()
 
-    def _plain_text(self, capture: _Capture, dit: Dit, viewer: Viewer, context: NamingContext, model: str) -> str:
+    def _plain_text(
+        self,
+        stored: StoredRecording,
+        parts: Sequence[RecordingPart],
+        dit: Dit,
+        viewer: Viewer,
+        context: NamingContext,
+        model: str,
+    ) -> str:
+        captured = merge_parts(parts, stored.begun_at)
         directory = dit.directory(context.name)
         book = directory.own_book(viewer.access[0]) if directory is not None else None
-        messages = tuple(capture.messages)
         return dump(
             Recording(
                 context=context,
@@ -352,11 +409,11 @@ class PhoneRecorder(Service):
                 number_format=viewer.number_formatter.target if viewer.number_formatter else None,
                 model=model,
                 attribute_aliases=self._attribute_aliases,
-                messages=messages,
-                entries=collect_entries(messages, dit, viewer, context),
-                left_out=capture.left_out,
+                messages=captured.messages,
+                entries=collect_entries(captured.messages, dit, viewer, context),
+                left_out=captured.left_out,
                 version=self._version,
-                is_cut=capture.is_cut,
+                is_cut=captured.cut > 0,
             )
         )
 
@@ -417,33 +474,58 @@ class _ConnectionTap:
     def _hand_over(self, capture: _Capture) -> None:
         if self._messages and not self._number:
             self._number = next(self._captures.connections)
-        capture.add([replace(message, connection=self._number) for message in self._messages], self._left_out)
+        messages = tuple(replace(message, connection=self._number) for message in self._messages)
+        capture.add(CapturedMessages(capture.stored.begun_at, messages, self._left_out))
         self._messages.clear()
         self._octets = self._left_out = 0
 
 
-def _delete_others(folder: Path, names: Collection[str]) -> None:
-    """Delete the files that belong to no recording."""
-    files = {recording_file(folder, name) for name in names}
-    for file in folder.glob("*.jsonl*") if folder.is_dir() else ():
-        if file not in files:
-            file.unlink(missing_ok=True)
+def merge_parts(parts: Iterable[RecordingPart], begun_at: float) -> CapturedMessages:
+    """What all gateways have recorded, in the order of the times, which count from the beginning.
+
+    The messages of one gateway keep their order.  Connections get new numbers, and the size of all is limited.
+    """
+    by_gateway: dict[str, list[tuple[str, RecordedMessage]]] = {}
+    left_out = cut = 0
+    for part in parts:
+        captured = msgspec.json.decode(part.content, type=CapturedMessages)
+        by_gateway.setdefault(part.gateway, []).extend((part.gateway, message) for message in captured.messages)
+        left_out, cut = left_out + captured.left_out, cut + captured.cut
+    kept: list[RecordedMessage] = []
+    numbers: dict[tuple[str, int], int] = {}
+    octets = 0
+    for gateway, message in merge(*by_gateway.values(), key=lambda pair: pair[1].at):
+        octets += len(message.octets)
+        if octets > MAX_OCTETS:
+            cut += 1
+            continue
+        number = numbers.setdefault((gateway, message.connection), len(numbers) + 1)
+        kept.append(replace(message, at=max(0.0, message.at - begun_at), connection=number))
+    return CapturedMessages(begun_at, tuple(kept), left_out, cut)
 
 
-def _write_file(file: Path, text: str) -> int:
-    """Write a file that nobody else may read; returns how many searches it has."""
-    searches = len(exchanges(load(text)))
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    with replace_file(file) as new:
-        new.write_text(text, encoding="utf-8")
-    return searches
+def _store_parts(
+    connection: Connection,
+    secret_box: SecretBox,
+    gateway_id: str,
+    number: int,
+    parts: Iterable[tuple[StoredRecording, CapturedMessages]],
+) -> None:
+    for stored, captured in parts:
+        content = msgspec.json.encode(captured).decode()
+        recordings.store_part(connection, secret_box, stored, gateway_id, number, content)
 
 
-def _read_file(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None
+def _count_searches(text: str) -> int:
+    return len(exchanges(load(text)))
+
+
+def _delete_former_files(folder: Path) -> None:
+    """Delete the files that earlier versions kept."""
+    for file in folder.glob("*.jsonl*"):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _log_failure(failure: Failure) -> None:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.store import recordings
 from ldapgw.store.contacts import ListingWarnings, decode_warnings
 from ldapgw.store.database import database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
@@ -380,9 +381,13 @@ def store_refreshed_tokens(
 
 
 def disconnect(connection: Connection, account_id: int) -> None:
-    """Delete tokens, contacts and sync history.  The account's row, phones and sharing stay for the next consent."""
+    """Delete tokens, contacts, sync history, and recordings of the account's phones.
+
+    The account's row, phones and sharing stay for the next consent.
+    """
     mark_erased(connection)
     lock(connection, account_id)
+    recordings.remove_of_account(connection, account_id)
     for table in (contact, photo, removed_contact, label, source, sync_attempt, sync_day):
         connection.execute(delete(table).where(table.c.account_id == account_id))
     generation = account.c.generation + 1
@@ -415,6 +420,7 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
         removed = tuple(connection.execute(select(phone.c.name).where(is_owned).order_by(phone.c.name)).scalars())
         connection.execute(delete(phone).where(is_owned))
     else:
+        recordings.remove_of_account(connection, account_id)
         # The account's foreign key would delete the phones with the account.
         connection.execute(update(phone).where(is_owned).values(account_id=None))
     connection.execute(delete(sign_in).where(sign_in.c.tenant == row.tenant, sign_in.c.sub == row.sub))

@@ -25,7 +25,7 @@ from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sqlite import BUSY_SECONDS
-from ldapgw.store.tables import account, consent_flow, sign_in
+from ldapgw.store.tables import account, consent_flow, recording, sign_in
 from ldapgw.store.transfer import copy_all
 
 _TRY_SECONDS = 0.25
@@ -103,7 +103,7 @@ def _highest_generation(connection: Connection) -> int:
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
     """Restore a backup.
 
-    All sign-ins, pending consents and running syncs of the backup are removed.
+    All sign-ins, pending consents, running syncs and recordings of the backup are removed.
 
     :param secret_box: one of its keys has to fit the secrets in the backup; the first key seals them anew.
     :raises StoreError: when the restore fails; the database is unchanged then.
@@ -166,7 +166,7 @@ def _refuse_empty(work: Path, file: Path) -> None:
 
 
 def _forget(connection: Connection, latest: int) -> None:
-    for table in (sign_in, consent_flow):
+    for table in (sign_in, consent_flow, recording):
         connection.execute(delete(table))
     changes.skip_generations(connection, latest)
     changes.begin_epoch(connection)

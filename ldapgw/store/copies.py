@@ -186,6 +186,8 @@ def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> Non
             os.utime(file, times)
 
 
+_RECORDINGS = ("recording_part", "recording")
+_IS_OF_PHONE = "phone IN (SELECT name FROM phone WHERE account_id = ?)"
 _ACCOUNT = "SELECT id FROM account WHERE tenant = ? AND sub = ?"
 
 
@@ -202,6 +204,8 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     connection.execute("PRAGMA secure_delete = ON")
     cleared = [f"{column} = NULL" for column in _columns(connection, "account") if column in CLEARED_COLUMNS]
     statements = [f"DELETE FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608
+    recordings = [table for table in _RECORDINGS if _columns(connection, table)]
+    statements += [f"DELETE FROM {table} WHERE {_IS_OF_PHONE}" for table in recordings]  # noqa: S608  our own names
     statements.append(f"UPDATE account SET {', '.join(cleared)} WHERE id = ?")  # noqa: S608  our own names
     for account_id in ids:
         for statement in statements:

@@ -230,7 +230,6 @@ class PhoneDependencies:
         since the epoch; None: no such search is known.
     :ivar try_connection: tries what a phone will meet on the network.
     :ivar certificate: the certificate that phones must be given as trusted, in PEM; empty: phones trust ours already.
-    :ivar recording_file: the file of a phone's recording, by the phone's name; None: there is none.
     :ivar one_time: passwords and secrets that pages show for minutes.
     """
 
@@ -242,7 +241,6 @@ class PhoneDependencies:
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
-    recording_file: Callable[[str], Awaitable[bytes | None]]
     one_time: OneTimeSecrets
 
 

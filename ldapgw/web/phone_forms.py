@@ -101,13 +101,14 @@ class PhoneForms:
     async def recording(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``/{tenant}/phones/{name}/recording.jsonl``: the file of the phone's recording."""
         login = await find_phone(self._layout, tenant, visitor, name)
-        content = await self._dependencies.recording_file(login.name)
+        dependencies = self._layout.dependencies
+        content = await dependencies.store.read(recordings.read_file, dependencies.secret_box, login.name)
         if content is None:
             raise PageError(error_pages.NOT_FOUND, tenant)
         entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_DOWNLOADED, login.name)
-        await self._layout.dependencies.store.run(activity.record, entry)
+        await dependencies.store.run(activity.record, entry)
         self._log("had its recording downloaded", request, visitor, login)
-        return HttpResponse(200, content, _RECORDING_MEDIA_TYPE, attachment(f"{login.name}.jsonl"))
+        return HttpResponse(200, content.encode(), _RECORDING_MEDIA_TYPE, attachment(f"{login.name}.jsonl"))
 
     async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""

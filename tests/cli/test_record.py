@@ -18,7 +18,6 @@ import pytest
 from ldapgw.cli import record as record_module
 from ldapgw.cli.record import WRITE_TIMEOUT_SECONDS
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
-from ldapgw.phones.recorder import FOLDER, recording_file
 from ldapgw.phones.recording import RecordedMessage, dump
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -52,10 +51,10 @@ def write(gateway: Gateway, searches: int = 2) -> None:
     with gateway.begin() as connection:
         stored = recordings.read(connection, "desk1")
         assert stored is not None
-        file = recording_file(gateway.state_dir / FOLDER, "desk1")
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("the recording\n")
-        assert recordings.set_written(connection, stored, stored.until, searches)
+        secret_box = gateway.secret_box
+        recordings.claim(connection, secret_box, stored, "one", ())
+        text = "the recording of Müller\n"
+        assert recordings.set_written(connection, secret_box, stored, "one", stored.until, text, searches)
 
 
 def end_by_key() -> None:
@@ -70,7 +69,7 @@ def test_the_file_is_what_the_gateway_has_written(
     out = tmp_path / "out.jsonl"
     result = recorded.run(*ARGUMENTS, "--minutes", "5", "--out", str(out))
     assert (result.exit_code, result.stdout) == (0, f"{out}: 2 searches of desk1\n")
-    assert (out.read_text(), stat.S_IMODE(out.stat().st_mode)) == ("the recording\n", 0o600)
+    assert (out.read_text(), stat.S_IMODE(out.stat().st_mode)) == ("the recording of Müller\n", 0o600)
     with recorded.begin() as connection:
         stored = recordings.read(connection, "desk1")
     assert stored is not None
@@ -107,7 +106,7 @@ def test_ctrl_c_ends_the_recording_and_not_the_command(
     assert untils[0] < 60
 
 
-@pytest.mark.parametrize("what", ["removed", "stopped", "late", "no file"])
+@pytest.mark.parametrize("what", ["removed", "stopped", "late", "another kind"])
 def test_a_recording_that_comes_to_nothing(
     recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
@@ -117,9 +116,10 @@ def test_a_recording_that_comes_to_nothing(
         with recorded.begin() as connection:
             recordings.remove(connection, "desk1")
 
-    def forget_the_file() -> None:
+    def write_another_kind() -> None:
         write(recorded)
-        recording_file(recorded.state_dir / FOLDER, "desk1").unlink()
+        with recorded.begin() as connection:
+            connection.exec_driver_sql("UPDATE recording SET plain = 1")
 
     def late() -> None:
         now = record_module.now()
@@ -132,7 +132,7 @@ def test_a_recording_that_comes_to_nothing(
         "removed": (remove, "the recording of desk1 was removed, or could not be written; see the log"),
         "stopped": (stop, "the gateway has stopped; the recording starts again when it does"),
         "late": (late, "the recording of desk1 was not written; see the gateway's log"),
-        "no file": (forget_the_file, "cannot be copied: No such file or directory"),
+        "another kind": (write_another_kind, "the recording of desk1 was removed, or could not be written"),
     }[what]
     step(monkeypatch, happens)
     out = tmp_path / "out"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ldapgw.phones.recording import exchanges, load
 from ldapgw.store.secrets import read_keys
 from tests.cluster.cluster import ALICE, Cluster
 from tests.cluster.test_gateways import syncing
@@ -99,6 +100,33 @@ def test_guesses_at_both_are_limited_together(world: World) -> None:
         # The right password is not waited for.
         assert second.ldapsearch("-s", "base")[0] == 0
         assert select.select(slow, [], [], 0)[0] == []
+
+
+def test_a_recording_has_what_both_received(world: World, tmp_path: Path) -> None:
+    """The command at one gateway gets it, and the page of either has the same file, which gives nobody away."""
+    cluster, gateways = world
+    first, second = cluster.sites
+    file = tmp_path / "file.jsonl"
+    command = first.command("record", "--phone", "desk1", "--out", str(file))
+    before = [gateway.said.count("is being recorded") for gateway in gateways]
+    recording = Process(command, tmp_path / "log", tmp_path)
+    for gateway, count in zip(gateways, before, strict=True):
+        wait_until(lambda: gateway.said.count("is being recorded") > count, "the gateway records the phone")  # noqa: B023
+    for site in (first, second, first):
+        assert site.ldapsearch("(cn=*)", "cn")[0] == 0
+    recording.send(signal.SIGINT)
+    assert recording.wait() == 0, recording.said
+    found = exchanges(load(file.read_text()))
+    assert [(one.message.connection, one.is_bound, one.code) for one in found] == [
+        (number, True, 0) for number in (1, 2, 3)
+    ]
+    assert found[0].found
+    assert found[0].found == found[1].found == found[2].found
+    assert [site.ldapsearch("(cn=*)", "cn")[0] for site in (first, second)] == [0, 0]
+    for site in (first, second):
+        assert "Download the recording" in page(cluster, site, "phones/desk1")
+        assert page(cluster, site, "phones/desk1/recording.jsonl") == file.read_text()
+    assert sum("3 searches written" in gateway.said for gateway in gateways) == 1
 
 
 def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None:

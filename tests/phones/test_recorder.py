@@ -3,26 +3,38 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from cryptography.fernet import Fernet
+from sqlalchemy import func, select
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
 from ldapgw.directory.access import NOBODY, Viewer
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.schema import configure_aliases
+from ldapgw.errors import UnreachableStore
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
-from ldapgw.phones.recorder import MAX_AGE_SECONDS, MAX_UNKNOWN, Captures, PhoneRecorder, recording_file
-from ldapgw.phones.recording import Recording, Response, exchanges, load
+from ldapgw.phones.recorder import (
+    MAX_AGE_SECONDS,
+    MAX_UNKNOWN,
+    WRITE_SECONDS,
+    CapturedMessages,
+    Captures,
+    PhoneRecorder,
+)
+from ldapgw.phones.recording import RecordedMessage, Recording, Response, exchanges, load
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import recording_part
 from ldapgw.store.worker import StoreWorker
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
@@ -37,14 +49,20 @@ NOW = 1_800_000_000.0
 
 
 class Desk:
-    """Two phones, one of which may be recorded, before a gateway in memory."""
+    """Two phones, one of which may be recorded, before a gateway in memory.
 
-    def __init__(self, folder: Path) -> None:
+    :param first: the other gateway on the database; None: this one makes a new database.
+    """
+
+    def __init__(self, folder: Path, first: Desk | None = None) -> None:
         self.folder = folder / "recordings"
-        self.clock = Clock()
-        self.clock.advance(NOW)
-        self.database = open_in_memory()
-        self.store = StoreWorker(self.database, maybeDeferred, maybeDeferred)
+        self.gateway_id = "two" if first else "one"
+        self.clock = first.clock if first else Clock()
+        self.database = first.database if first else open_in_memory()
+        self.secret_box = first.secret_box if first else SecretBox([Fernet.generate_key()])
+        self.is_away = self.fails_late = False
+        self.calls = 0  # of the process that finds stand-ins
+        self.store = StoreWorker(self.database, self.in_thread, self.in_thread)
         self.dit = phonebook()
         self.changed: list[str] = []
         self.in_process: Callable[..., Deferred[Any]] = maybeDeferred
@@ -53,9 +71,11 @@ class Desk:
             for name, viewer in (("desk1", PHONE), ("desk2", OTHER))
         }
         self.snapshot = Snapshot(self.dit, logins, loaded=True)
-        with self.database.begin() as connection:
-            for name in logins:
-                phones.add(connection, PhoneLogin(name, "acme", None, NumberMode.VALUES, "", NOW, model="snom"))
+        if first is None:
+            self.clock.advance(NOW)
+            with self.database.begin() as connection:
+                for name in logins:
+                    phones.add(connection, PhoneLogin(name, "acme", None, NumberMode.VALUES, "", NOW, model="snom"))
         self.factory = make_factory(
             DirectoryPort(lambda: self.dit, self.authenticate, lambda _: NOBODY, b"key"), self.clock
         )
@@ -67,16 +87,28 @@ class Desk:
         return PhoneRecorder(
             clock=self.clock,
             store=self.store,
-            folder=self.folder,
+            secret_box=self.secret_box,
+            gateway_id=self.gateway_id,
             snapshot=lambda: self.snapshot,
             contexts={"acme": naming_context()},
             attribute_aliases={"DirName": "cn"},
             captures=self.captures,
             run_off_thread=maybeDeferred,
-            run_in_process=lambda *call: self.in_process(*call),
+            run_in_process=self.in_one_process,
             version="1.2",
             on_change=self.changed.append,
+            former_folder=self.folder,
         )
+
+    def in_one_process(self, *call: Any) -> Deferred[Any]:
+        self.calls += 1
+        return self.in_process(*call)
+
+    def in_thread(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        if self.is_away:
+            return fail(UnreachableStore("the database is away"))
+        done = maybeDeferred(function, *args, **kw)
+        return fail(UnreachableStore("nobody knows")) if self.fails_late else done
 
     def tap(self, make_tap: Callable[[], Tap] | None) -> None:
         self.tapped = make_tap is not None
@@ -104,14 +136,48 @@ class Desk:
         with self.database.begin() as connection:
             return recordings.read(connection, phone)
 
-    def recording(self, phone: str = "desk1") -> Recording:
-        return load(recording_file(self.folder, phone).read_text())
+    def pass_time(self, seconds: int) -> None:
+        """Second by second."""
+        for _ in range(seconds):
+            self.clock.advance(1)
 
-    def content(self, phone: str = "desk1") -> bytes | None:
-        found: list[bytes | None] = []
-        Deferred.fromCoroutine(self.recorder.read_file(phone)).addCallback(found.append)
-        [content] = found
-        return content
+    def end(self) -> None:
+        """Wait until the recording that ends next has ended and is written."""
+        with self.database.begin() as connection:
+            ends = [one.until for one in recordings.read_all(connection) if one.is_running(self.clock.seconds())]
+        if ends:
+            self.clock.advance(min(ends) - 1 - self.clock.seconds())
+        self.pass_time(1 + int(WRITE_SECONDS))
+
+    def file(self, phone: str = "desk1", *, is_plain: bool = True) -> str | None:
+        with self.database.begin() as connection:
+            return recordings.read_file(connection, self.secret_box, phone, is_plain=is_plain)
+
+    def die(self) -> None:
+        """Without a word: nothing is stored from now on."""
+        self.is_away = True
+        self.recorder.stopService()
+
+    def waiting_messages(self) -> list[RecordedMessage]:
+        """What gateways have stored for the file."""
+        stored = self.stored()
+        assert stored is not None
+        with self.database.begin() as connection:
+            rows = connection.execute(select(recording_part.c.content)).scalars()
+            return [
+                message
+                for content in rows
+                for message in msgspec.json.decode(self.secret_box.unseal(content), type=CapturedMessages).messages
+            ]
+
+    def parts(self) -> int:
+        with self.database.begin() as connection:
+            return connection.execute(select(func.count()).select_from(recording_part)).scalar_one()
+
+    def recording(self, phone: str = "desk1", *, is_plain: bool = True) -> Recording:
+        text = self.file(phone, is_plain=is_plain)
+        assert text is not None
+        return load(text)
 
 
 @pytest.fixture
@@ -124,6 +190,17 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     configure_aliases({})  # as the process that finds stand-ins does, which is this one here
 
 
+@pytest.fixture
+def other(desk: Desk, tmp_path: Path) -> Iterator[Desk]:
+    """Another gateway on the same database; the two know each other."""
+    other = Desk(tmp_path, desk)
+    other.recorder.set_others(frozenset({"one"}))
+    desk.recorder.set_others(frozenset({"two"}))
+    other.recorder.startService()
+    yield other
+    other.recorder.stopService()
+
+
 def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
     """From its bind on, without the password; then the file is written, and nothing is tapped any more."""
     desk.begin()
@@ -131,8 +208,9 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
     client = desk.client()
     desk.clock.advance(5)
     client.ask(SEARCH, 2)
-    desk.clock.advance(600)
+    desk.clock.advance(596)
     client.ask(SEARCH, 3)
+    desk.clock.advance(4)
     recording = desk.recording()
     assert [(one.at, one.connection, one.from_phone) for one in recording.messages] == [
         *((0.0, 1, True), (0.0, 1, False), (5.0, 1, True)),
@@ -149,9 +227,8 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
     assert (desk.tapped, desk.changed) == (False, [DESK1, DESK1, DESK1])
     stored = desk.stored()
     assert stored is not None
-    assert (stored.searches, stored.written_at) == (1, NOW + 605)
-    file = recording_file(desk.folder, "desk1")
-    assert [stat.S_IMODE(one.stat().st_mode) for one in (file, desk.folder)] == [0o600, 0o700]
+    assert (stored.searches, stored.written_at, stored.writer) == (1, NOW + 605, "one")
+    assert desk.parts() == 0
 
 
 def test_others_are_not_recorded(desk: Desk) -> None:
@@ -162,7 +239,7 @@ def test_others_are_not_recorded(desk: Desk) -> None:
     unknown.ask(pdu.search("", 0), 2)
     desk.client().ask(SEARCH, 2)
     other.ask(SEARCH, 3)
-    desk.clock.advance(600)
+    desk.end()
     recording = desk.recording()
     assert {one.connection for one in recording.messages} == {1}
     assert len(exchanges(recording)) == 1
@@ -175,7 +252,7 @@ def test_what_another_login_did_on_the_connection_is_not_recorded(desk: Desk) ->
     client.ask(SEARCH, 2)
     client.ask(pdu.bind("desk1", SECRET), 3)
     client.ask(pdu.WHO_AM_I, 4)
-    desk.clock.advance(600)
+    desk.end()
     recording = desk.recording()
     assert exchanges(recording) == ()
     assert recording.entries == ()
@@ -194,7 +271,7 @@ def test_what_came_before_the_bind_is_recorded(desk: Desk) -> None:
     for at in range(3 * MAX_UNKNOWN // 4000):
         flooded.ask(pdu.search(BASE, 0, encode(read_filter(f"(cn={'a' * 4000})"))), 2 + at % 100)
     flooded.ask(pdu.bind("desk1", SECRET), 101)
-    desk.clock.advance(600)
+    desk.end()
     recording = desk.recording()
     results = [Response.read(one.octets) for one in recording.messages if not one.from_phone]
     assert [one.code for one in results if one.tag == 0x61] == [0, 49, 0]
@@ -207,7 +284,7 @@ def test_a_session_that_is_open_is_recorded(desk: Desk) -> None:
     client = desk.client()
     desk.begin()
     client.ask(SEARCH, 2)
-    desk.clock.advance(600)
+    desk.end()
     assert [one.code for one in exchanges(desk.recording())] == [0]
 
 
@@ -216,7 +293,7 @@ def test_what_cannot_be_read_is_counted(desk: Desk) -> None:
     desk.begin()
     desk.client().ask(pdu.search(BASE, 2, encode(read_filter("(userPassword=a)"))), 2)
     desk.client().deliver(b"GET / HTTP/1.1\r\n\r\n")
-    desk.clock.advance(600)
+    desk.end()
     assert desk.recording().left_out == 2
 
 
@@ -227,25 +304,31 @@ def test_a_recording_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     client = desk.client()
     for at in range(2, 40):
         client.ask(SEARCH, at)
-    desk.clock.advance(600)
+    desk.end()
     recording = desk.recording()
     assert recording.is_cut
     assert 1000 < sum(len(one.octets) for one in recording.messages) <= 2000
 
 
 def test_it_may_end_earlier(desk: Desk) -> None:
-    """As soon as the gateway knows."""
+    """As soon as the gateway knows; the file follows after some seconds, in which others store what they have."""
     desk.begin()
     desk.client().ask(SEARCH, 2)
     desk.clock.advance(10)
     with desk.database.begin() as connection:
         recordings.end(connection, "desk1", desk.clock.seconds())
     desk.refresh()
-    assert len(exchanges(desk.recording())) == 1
+    desk.client().ask(SEARCH, 2)  # in the same moment
+    desk.pass_time(1)
+    desk.client().ask(SEARCH, 2)
+    desk.pass_time(1)
+    assert (desk.tapped, desk.file()) == (False, None)
+    desk.pass_time(2)
+    assert len(exchanges(desk.recording())) == 2
 
 
 def test_names_are_replaced_in_another_process(desk: Desk) -> None:
-    """Nothing real is written meanwhile; the page's file is that one."""
+    """The page's file is that one; while it is made, nothing is recorded and the work does not begin twice."""
     done: Deferred[Any] = Deferred()
     calls: list[tuple[Any, ...]] = []
 
@@ -256,44 +339,41 @@ def test_names_are_replaced_in_another_process(desk: Desk) -> None:
     desk.in_process = in_process
     desk.begin(is_plain=False)
     desk.client().ask(SEARCH, 2)
-    desk.clock.advance(600)
-    desk.clock.advance(60)
+    desk.end()
+    desk.pass_time(60)
     [(function, text)] = calls
-    assert desk.content() is None
-    assert not desk.folder.exists()
+    assert desk.file(is_plain=False) is None
     desk.refresh()
     assert not desk.captures.by_login
     done.callback(function(text))
-    assert not desk.recording().is_plain
-    assert desk.content() == recording_file(desk.folder, "desk1").read_bytes()
-    assert "Müller" not in recording_file(desk.folder, "desk1").read_text()
+    assert not desk.recording(is_plain=False).is_plain
+    assert "Müller" in text
+    assert "Müller" not in str(desk.file(is_plain=False))
 
 
 def test_a_plain_recording_is_not_for_the_page(desk: Desk) -> None:
-    """Nor is a file that is gone."""
+    """Whose file is the other one."""
     desk.begin()
-    desk.clock.advance(600)
-    assert (desk.recording().is_plain, desk.content()) == (True, None)
-    desk.begin(is_plain=False)
-    desk.clock.advance(600)
-    recording_file(desk.folder, "desk1").unlink()
-    assert desk.content() is None
+    desk.end()
+    assert (desk.recording().is_plain, desk.file(is_plain=False)) == (True, None)
 
 
-def test_files_go_after_a_week_and_with_their_recordings(desk: Desk) -> None:
-    """What is not ours stays."""
+def test_files_go_after_a_week(desk: Desk) -> None:
+    """Those that earlier versions kept in a folder go at the start; what is not ours stays."""
     desk.begin()
-    desk.begin("desk2")
-    desk.clock.advance(600)
-    other = desk.folder / "notes.txt"
+    desk.end()
+    desk.folder.mkdir()
+    former, other = desk.folder / "desk2.jsonl", desk.folder / "notes.txt"
+    former.touch()
     other.touch()
-    with desk.database.begin() as connection:
-        recordings.remove(connection, "desk1")
-    desk.refresh()
-    assert {file.name for file in desk.folder.iterdir()} == {"desk2.jsonl", "notes.txt"}
-    for _ in range(int(MAX_AGE_SECONDS / 3600) + 1):
+    for _ in range(int(MAX_AGE_SECONDS / 3600)):
         desk.clock.advance(3600)
-    assert (desk.stored("desk2"), [file.name for file in desk.folder.iterdir()]) == (None, ["notes.txt"])
+    assert desk.stored() is not None
+    desk.clock.advance(3600)
+    assert (desk.stored(), [*desk.folder.iterdir()]) == (None, [other])
+    other.unlink()
+    desk.clock.advance(3600)
+    assert not desk.folder.exists()
 
 
 def test_a_recording_that_is_removed_while_it_is_written_leaves_no_file(desk: Desk) -> None:
@@ -306,27 +386,41 @@ def test_a_recording_that_is_removed_while_it_is_written_leaves_no_file(desk: De
 
     desk.in_process = in_process
     desk.begin(is_plain=False)
-    desk.clock.advance(600)
+    desk.end()
     with desk.database.begin() as connection:
         recordings.remove(connection, "desk1")
     done.callback(texts[0])
-    assert not any(desk.folder.iterdir())
+    assert (desk.stored(), desk.parts()) == (None, 0)
 
 
 def test_a_failure_ends_the_recording(desk: Desk) -> None:
-    """No file is left, and the next recording begins as usual."""
+    """Nothing of it is left, and the next recording begins as usual."""
     desk.in_process = lambda *_: maybeDeferred(lambda: "no recording")
     desk.begin(is_plain=False)
-    desk.clock.advance(600)
-    assert desk.stored() is None
-    assert not desk.folder.exists()
+    desk.client()
+    desk.end()
+    assert (desk.stored(), desk.parts()) == (None, 0)
     desk.begin()
-    desk.clock.advance(600)
-    assert desk.stored() is not None
+    desk.end()
+    assert desk.file() is not None
+
+
+def test_parts_that_no_key_opens_end_the_recording(desk: Desk) -> None:
+    """Nobody could ever read them."""
+    desk.begin()
+    desk.client()
+    desk.pass_time(1)
+    desk.recorder.stopService()
+    desk.secret_box = SecretBox([Fernet.generate_key()])
+    desk.recorder = desk.new_recorder()
+    desk.recorder.startService()
+    desk.refresh()
+    desk.end()
+    assert (desk.stored(), desk.parts()) == (None, 0)
 
 
 def test_a_phone_that_is_not_served_yet_is_recorded_once_it_is(desk: Desk) -> None:
-    """And one that is gone is not written."""
+    """And the file of one that is not served any more waits."""
     served, desk.snapshot = desk.snapshot, Snapshot(desk.dit)
     desk.begin()
     assert not desk.tapped
@@ -334,23 +428,135 @@ def test_a_phone_that_is_not_served_yet_is_recorded_once_it_is(desk: Desk) -> No
     desk.refresh()
     assert desk.tapped
     desk.snapshot = Snapshot(desk.dit)
-    desk.clock.advance(600)
-    assert not desk.folder.exists()
+    desk.end()
+    assert desk.file() is None
+    desk.snapshot = served
+    desk.pass_time(1)
+    assert desk.file() is not None
 
 
-def test_a_restart_begins_anew(desk: Desk) -> None:
-    """With the time that is left."""
+def test_a_restart_goes_on(desk: Desk) -> None:
+    """With what was recorded before, and the time that is left."""
     desk.begin()
     desk.client().ask(SEARCH, 2)
     desk.recorder.stopService()
     assert not desk.tapped
+    desk.captures = Captures(desk.clock.seconds, desk.tap)
+    desk.gateway_id = "one, later"
     desk.recorder = desk.new_recorder()
     desk.recorder.startService()
     desk.refresh()
     desk.clock.advance(300)
     desk.client().ask(SEARCH, 2)
-    desk.clock.advance(300)
-    assert [one.message.at for one in exchanges(desk.recording())] == [300.0]
+    desk.end()
+    found = exchanges(desk.recording())
+    assert [(one.message.at, one.message.connection, one.code) for one in found] == [(0.0, 1, 0), (300.0, 2, 0)]
+
+
+def test_messages_wait_for_the_database(desk: Desk) -> None:
+    """Each is in the file once; what was reported as failed may be stored."""
+    desk.begin()
+    client = desk.client()
+    desk.pass_time(1)
+    client.ask(SEARCH, 2)
+    desk.fails_late = True
+    desk.pass_time(1)
+    desk.fails_late, desk.is_away = False, True
+    client.ask(SEARCH, 3)
+    desk.pass_time(1)
+    desk.is_away = False
+    client.ask(SEARCH, 4)
+    desk.pass_time(1)
+    desk.is_away = True
+    client.ask(SEARCH, 5)
+    desk.end()
+    desk.is_away = False
+    assert (desk.tapped, desk.file()) == (True, None)
+    desk.pass_time(1)
+    assert not desk.tapped
+    found = exchanges(desk.recording())
+    assert [one.message.at for one in found] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_gateways_record_together(desk: Desk, other: Desk) -> None:
+    """One file has the messages of both in their order; one of the two makes it."""
+    desk.begin(is_plain=False)
+    other.refresh()
+    clients = [one.client() for one in (desk, other)]
+    for at in range(4):
+        desk.pass_time(10)
+        clients[at % 2].ask(SEARCH, 2 + at)
+    desk.end()
+    for one in (desk, other):
+        found = exchanges(one.recording(is_plain=False))
+        assert [(one.message.at, one.message.connection) for one in found] == [(10, 1), (20, 2), (30, 1), (40, 2)]
+        assert [one.code for one in found] == [0, 0, 0, 0]
+    assert desk.calls + other.calls == 1
+    assert desk.parts() == 0
+    assert (desk.changed[-1], other.changed[-1]) == (DESK1, DESK1)
+
+
+def test_together_they_are_bounded(desk: Desk, other: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came last is left out."""
+    monkeypatch.setattr(recorder_module, "MAX_OCTETS", 600)
+    desk.begin()
+    other.refresh()
+    for one in (desk, other):
+        one.client().ask(SEARCH, 2)
+        desk.pass_time(1)
+    whole = sum(len(message.octets) for message in desk.waiting_messages())
+    assert 600 < whole < 1200
+    desk.end()
+    recording = desk.recording()
+    assert recording.is_cut
+    assert 300 < sum(len(one.octets) for one in recording.messages) <= 600
+
+
+@pytest.mark.parametrize("dies", ["while it records", "while it makes the file"])
+def test_one_goes_on_when_the_other_dies(desk: Desk, other: Desk, dies: str) -> None:
+    """With what that one had stored; while it may live, nobody takes its work."""
+    desk.begin(is_plain=False)
+    other.refresh()
+    for one in (desk, other):
+        one.client().ask(SEARCH, 2)
+    desk.pass_time(1)
+    other.client().ask(SEARCH, 2)
+    if dies == "while it records":
+        other.die()
+        desk.end()
+    else:
+        desk.is_away = True  # so that the other one is first
+        other.in_process = lambda *_: Deferred()
+        other.end()
+        desk.is_away = False
+        other.die()
+        desk.refresh()
+        desk.pass_time(10)
+        assert desk.file(is_plain=False) is None
+    desk.recorder.set_others(frozenset())
+    desk.pass_time(1)
+    stored = desk.stored()
+    assert stored is not None
+    assert (stored.writer, desk.parts()) == ("one", 0)
+    assert len(exchanges(desk.recording(is_plain=False))) == (2 if dies == "while it records" else 3)
+
+
+def test_what_a_slow_gateway_has_made_is_not_stored_twice(desk: Desk, other: Desk) -> None:
+    """Another one has taken its work over, as it was silent for long."""
+    made: Deferred[Any] = Deferred()
+    desk.begin(is_plain=False)
+    other.refresh()
+    other.in_process = lambda *_: made
+    desk.is_away = True
+    other.end()
+    desk.is_away = False
+    desk.recorder.set_others(frozenset())
+    desk.refresh()
+    desk.pass_time(1)
+    file = desk.file(is_plain=False)
+    assert file is not None
+    made.callback(file.replace("snom", "yealink"))
+    assert desk.file(is_plain=False) == file
 
 
 def test_another_process_records_the_same_phone(desk: Desk) -> None:
@@ -369,7 +575,7 @@ def test_another_process_records_the_same_phone(desk: Desk) -> None:
     assert captures.take() == {}
     desk.captures.add(2, taken)
     desk.captures.add(2, {"cn=desk9": taken["cn=desk1,ou=phones,dc=acme,dc=example"]})
-    desk.clock.advance(600)
+    desk.end()
     messages = desk.recording().messages
     assert [(one.at, one.connection, one.from_phone) for one in messages[:5]] == [
         *((0.0, 1, True), (0.0, 1, False), (0.0, 2, True), (0.0, 2, False), (5.0, 2, True)),

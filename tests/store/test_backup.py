@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state, tables
+from ldapgw.store import accounts, contacts, phones, recordings, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
@@ -36,6 +36,7 @@ class Site:
             sync_state.begin(connection, self.account)
             sync_state.increment_generation(connection, self.account)
             phones.add(connection, DESK)
+            recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
             sign_ins.begin_flow(connection, self.secret_box, "s", "b", ConsentFlow("acme", "connect", "n", "v"), NOW)
             sign_ins.create_sign_in(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
 
@@ -95,6 +96,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
         assert accounts.read_tokens(connection, site.secret_box, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []
         assert connection.execute(select(tables.consent_flow)).all() == []
+        assert recordings.read_all(connection) == ()
 
 
 def test_who_has_the_database_open_sees_what_was_restored(site: Site) -> None:

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from twisted.internet.defer import Deferred, execute, fail
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import UnreachableStore
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, contacts, phones, recordings
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.copies import RETRY_SECONDS, CopyCleaner, clean_copies
 from ldapgw.store.database import Database
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import recording_part
 from tests.support.checkout import ROOT
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import NOW
@@ -34,7 +37,7 @@ NAMES = ("before-upgrade-from-0012", "before-restore", "damaged-1")
 
 @pytest.fixture
 def database(tmp_path: Path, secret_box: SecretBox) -> Database:
-    """Two connected accounts, each with a contact."""
+    """Two connected accounts, each with a contact, and a phone that is recorded."""
     database = open_file(tmp_path / "ldapgw.db")
     with database.begin() as connection:
         for sub, name in (("goes", GOES), ("stays", STAYS)):
@@ -43,6 +46,12 @@ def database(tmp_path: Path, secret_box: SecretBox) -> Database:
             assert account_id is not None
             record = ContactRecord.from_contact("c1", "s1", Contact("c1", name=name.decode()))
             contacts.apply_changes(connection, account_id, Source.CONTACTS, [record], [])
+            phone = f"phone-{sub}"
+            phones.add(connection, PhoneLogin(phone, "acme", account_id, NumberMode.VALUES, "", NOW))
+            recordings.begin(connection, phone, NOW, NOW + 60, is_plain=True)
+            stored = recordings.read(connection, phone)
+            assert stored is not None
+            recordings.store_part(connection, secret_box, stored, "one", 1, "a part")
     yield database
     database.close()
 
@@ -91,6 +100,8 @@ def test_a_copy_has_nothing_of_who_has_disconnected(database: Database, name: st
         assert accounts.read_tokens(connection, secret_box, stays.id) is not None
         refresh_token = connection.exec_driver_sql("SELECT refresh_token FROM account WHERE sub = 'goes'").scalar_one()
         assert refresh_token is None
+        assert [one.phone for one in recordings.read_all(connection)] == ["phone-stays"]
+        assert connection.execute(select(recording_part.c.phone)).scalars().all() == ["phone-stays"]
 
 
 def test_what_was_deleted_earlier_is_not_left_in_a_copy_either(database: Database) -> None:

@@ -38,9 +38,8 @@ def written(stage: Stage, *, is_plain: bool = False, searches: int = 3) -> None:
     """A recording whose file is there."""
     found = begin(stage, is_plain=is_plain)
     with stage.database.begin() as connection:
-        recordings.set_written(connection, found, NOW, searches)
-    if not is_plain:
-        stage.recording_files["desk1"] = b'{"format":1}\n'
+        recordings.claim(connection, stage.secret_box, found, "one", ())
+        recordings.set_written(connection, stage.secret_box, found, "one", NOW, '{"format":1}\n', searches)
 
 
 def test_a_recording_is_begun_and_ended(stage: Stage) -> None:

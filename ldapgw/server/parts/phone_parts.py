@@ -19,8 +19,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort, Observer
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.connection_test import OwnTests
-from ldapgw.phones.recorder import FOLDER as RECORDINGS
-from ldapgw.phones.recorder import Captures, PhoneRecorder
+from ldapgw.phones.recorder import FORMER_FOLDER, Captures, PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.logging import log_replica_use
@@ -100,7 +99,8 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
     phone_recorder = PhoneRecorder(
         clock=env.wall_clock,
         store=storage.store,
-        folder=env.state_dir / RECORDINGS,
+        secret_box=env.state.secret_box,
+        gateway_id=storage.gateway_id,
         snapshot=lambda: catalog.snapshot,
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         attribute_aliases=attribute_aliases(config),
@@ -109,6 +109,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         run_in_process=lambda *call: workers.recordings(workers.recording_process, *call),
         version=__version__,
         on_change=notifier.notify,
+        former_folder=env.state_dir / FORMER_FOLDER,
     )
     return PhoneParts(
         catalog,

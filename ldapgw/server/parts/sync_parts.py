@@ -16,7 +16,6 @@ from twisted.application.service import IService
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
-from ldapgw.directory.catalog import Catalog
 from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
@@ -90,7 +89,7 @@ def make_sync_parts(
 
     progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
     exchange = _exchange(env, workers, storage, phones, leader, progress)
-    leases = _leases(env, workers, storage, publisher, phones.catalog, exchange, tenants_changed)
+    leases = _leases(env, workers, storage, publisher, phones, exchange, tenants_changed)
     rights: SyncRights = leases or AllTenants(storage.sync_store)
     observe_call = counters.google.observe
     google = GoogleClients(config.google, env.reactor, env.wall_clock, observe_call)
@@ -190,7 +189,7 @@ def _leases(
     workers: Workers,
     storage: Storage,
     publisher: Publisher,
-    catalog: Catalog,
+    phones: PhoneParts,
     exchange: GatewayExchange | None,
     changed: Callable[[frozenset[str], frozenset[str]], None],
 ) -> TenantLeases | None:
@@ -200,7 +199,7 @@ def _leases(
         return None
 
     def describe() -> GatewayInfo:
-        books = [book for directory in catalog.dit().directories for book in directory.books]
+        books = [book for directory in phones.catalog.dit().directories for book in directory.books]
         return GatewayInfo(
             storage.gateway_id,
             gethostname(),
@@ -217,6 +216,7 @@ def _leases(
     def on_beat(leases: Leases) -> None:
         env.state.secret_box.limit_sealing(leases.common_keys)
         exchange.set_others(leases.others)
+        phones.phone_recorder.set_others(leases.others)
 
     return TenantLeases(
         clock=env.wall_clock,

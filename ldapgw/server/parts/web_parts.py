@@ -141,7 +141,6 @@ def _phone_dependencies(env: Environment, workers: Workers, phones: PhoneParts) 
         anonymous_refused_at=phones.activity.search_log.last_refusal,
         certificate=PhoneTrustAnchor(env.tls, workers.work).trust_anchor,
         try_connection=try_connection,
-        recording_file=phones.phone_recorder.read_file,
         one_time=phones.one_time,
     )
 

@@ -218,7 +218,6 @@ class Stage:
         self.disconnected: list[float] = []
         self.tried: list[ConnectionSettings] = []
         self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),)
-        self.recording_files: dict[str, bytes] = {}
         self.gateways: OtherGateways = NoOtherGateways()
         self.one_time = OneTimeSecrets.create()
         self.watch = PhoneActivity(bases, self.clock.seconds)
@@ -298,7 +297,6 @@ class Stage:
                 anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=self._certificate,
                 try_connection=self._try_connection,
-                recording_file=self._recording_file,
                 one_time=self.one_time,
             ),
             book_clients=BookClientDependencies(
@@ -332,9 +330,6 @@ class Stage:
 
     async def _certificate(self) -> str:
         return self.certificate
-
-    async def _recording_file(self, phone: str) -> bytes | None:
-        return self.recording_files.get(phone)
 
     async def _changed(self) -> None:
         self.changes += 1
