@@ -9,7 +9,7 @@ Triggers mark what changes with the number of the transaction.  Transactions com
 so a look reads all marks from the oldest transaction on that the look before could not see: a change may be read twice,
 and none is missed.
 
-Mutable: `PostgresqlDatabase` knows until when it need not try to connect again.
+Mutable: `PostgresqlDatabase` knows until when it need not try to connect again, and whether it vacuums.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ RING_SECONDS = 0.05
 # How often a silent connection is tried.
 SILENCE_SECONDS = 30.0
 RECONNECT_SECONDS = 1.0
+
+# What a disconnected account is deleted from.
+_ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
@@ -122,6 +125,8 @@ class PostgresqlDatabase(Database):
         self._away: tuple[float, str] = (0.0, "")
         self._first_write: Callable[[Connection], None] | None = None
         self._opening = Lock()
+        self._vacuuming = Lock()
+        self._must_vacuum = self._is_vacuuming = False
         for engine in (self.engine, self._sync_engine, self.reading_engine):
             event.listen(engine, "do_connect", self._refuse_while_away)
 
@@ -258,7 +263,7 @@ class PostgresqlDatabase(Database):
                     if not tries_left or not (is_conflict or (error.connection_invalidated and not is_complete)):
                         raise
             if has_erased:
-                self._vacuum()
+                self._vacuum_beside()
             return result
 
     @contextmanager
@@ -272,10 +277,29 @@ class PostgresqlDatabase(Database):
 
     def _vacuum(self) -> None:
         """Overwrite what was deleted; where somebody still reads, the server's own vacuum does that later."""
-        with suppress(DBAPIError), self._sync_engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            tables = ("contact", "photo", "removed_contact", "label", "source", "account")
-            connection.exec_driver_sql(f"VACUUM {', '.join(tables)}")
+        with suppress(psycopg.Error), psycopg.connect(**_connect_arguments(self.url), autocommit=True) as connection:
+            connection.execute("SET statement_timeout = 0")
+            connection.execute(f"SET lock_timeout = '{SYNC_SECONDS}s'")  # another gateway may be at it
+            connection.execute(f"VACUUM {', '.join(_ERASED)}")
+
+    def _vacuum_beside(self) -> None:
+        """The same on a thread of its own: it reads whole tables, and the caller's thread has other transactions.
+
+        A server goes on with it when this process ends.
+        """
+        with self._vacuuming:
+            self._must_vacuum = True
+            if not self._is_vacuuming:
+                self._is_vacuuming = True
+                Thread(target=self._vacuum_while_needed, name="vacuum", daemon=True).start()
+
+    def _vacuum_while_needed(self) -> None:
+        while True:
+            with self._vacuuming:
+                self._is_vacuuming, self._must_vacuum = self._must_vacuum, False
+                if not self._is_vacuuming:
+                    return
+            self._vacuum()
 
     def close(self) -> None:
         for engine in (self.engine, self._sync_engine, self.reading_engine):

@@ -15,11 +15,11 @@ from sqlalchemy import URL, Connection, text, update
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import accounts, changes, phones, tables
-from ldapgw.store.database import Database, check_writable, revisions
+from ldapgw.store.database import Database, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import Server, needs_postgresql, new_url, open_new
-from tests.support.site.running import free_ports
+from tests.support.site.running import free_ports, wait_until
 from tests.support.stage.sync import DESK, GRANT, NOW
 
 pytestmark = needs_postgresql
@@ -42,6 +42,32 @@ def another(database: Database) -> Database:
 def look(database: Database, cursor: changes.Cursor | None) -> changes.Changes:
     with database.begin_read() as connection:
         return changes.read_since(connection, cursor)
+
+
+def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_box: SecretBox) -> None:
+    """Here the first vacuum waits for a lock; what more were begun meanwhile are one; a command waits for its own."""
+    before = count_vacuums(database)
+    with database.engine.connect() as other:
+        other.exec_driver_sql("LOCK TABLE contact IN SHARE UPDATE EXCLUSIVE MODE")  # as a VACUUM does
+        for _ in range(3):
+            with database.begin() as connection:
+                account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+            assert account_id is not None
+            database.run(accounts.disconnect, account_id)
+        assert count_vacuums(database) == before
+        other.rollback()
+    wait_until(lambda: count_vacuums(database) == before + 2, "the tables are vacuumed twice")
+    with database.begin() as connection:
+        mark_erased(connection)
+    assert count_vacuums(database) == before + 3
+
+
+def count_vacuums(database: Database) -> int:
+    """How often the table that is vacuumed last was."""
+    with database.begin_read() as connection:
+        query = text("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'recording_part'")
+        found: int = connection.execute(query).scalar_one()
+    return found
 
 
 def test_what_commits_late_is_found(database: Database) -> None:
