@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import tomllib
 from collections.abc import Mapping
@@ -124,7 +125,8 @@ def init(site: Site, /, **given: Any) -> None:
     print_line(f"Wrote {file}.")
     if is_redirect_uri_refused(given["public_url"]):
         hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
-    for line in _next_steps(str(file), has_client=bool(given["client_secret_file"])):
+    user = _service_user(Path(config.state_dir))
+    for line in _next_steps(str(file), user, has_client=bool(given["client_secret_file"])):
         hint(line)
 
 
@@ -199,10 +201,25 @@ def _write(file: Path, text: str) -> None:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _next_steps(file: str, *, has_client: bool) -> list[str]:
+def _service_user(state_dir: Path) -> str:
+    """The user of a gateway that root sets up as a service; empty: whoever runs this command."""
+    uid = state_dir.stat().st_uid
+    if os.geteuid() != 0 or uid == 0:
+        return ""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
     command = f"ldapgw --config {file}"
+    start = f"{command} run"
+    if user:
+        command = f"sudo -u {user} {command}"
+        start = "sudo systemctl start ldapgw"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
-    return ["Next:", f"  {command} check", f"  {command} run", *enter]
+    return ["Next:", f"  {command} check", f"  {start}", *enter]
 
 
 def _fill_sample(values: Mapping[str, object]) -> str:

@@ -27,6 +27,8 @@ from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_onl
 # Seconds for each step; the gateway answers its own machine within milliseconds.
 PATIENCE = 5.0
 _MAX_OCTETS = 64 << 10
+# bind() refuses the user before it looks at who else uses the port.
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 _ROLES = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen": "web"}
 _VENDOR = b"ldapgw"
 _ROOT_DSE = encode_search(SearchRequest("", Scope.BASE_OBJECT, Present("objectClass"), attributes=("vendorName",)))
@@ -77,18 +79,30 @@ def _free_ports(config: Config, endpoints: list[tuple[str, str]]) -> Iterator[Ch
 
 
 def _unavailable(item: str, listening: ListenAddress, error: OSError) -> CheckResult:
-    if error.errno == errno.EADDRINUSE:
+    if error.errno == errno.EADDRINUSE or (error.errno in _NOT_ALLOWED and _accepts(listening)):
         message = (
             f"{listening} is in use by another program, and no gateway runs on this state_dir; end that program, or "
             "set another port"
         )
         return CheckResult(CheckStatus.FAILED, item, message)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        message = f"{listening} needs the capability CAP_NET_BIND_SERVICE (see etc/ldapgw.service)"
-        return CheckResult(CheckStatus.FAILED, item, message)
+    if error.errno in _NOT_ALLOWED:
+        message = (
+            f"{listening} not tried, because this user needs the capability CAP_NET_BIND_SERVICE to listen on it; the "
+            "systemd unit gives the capability to the gateway"
+        )
+        return CheckResult(CheckStatus.WARNING, item, message)
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is not an address of this machine")
     return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")
+
+
+def _accepts(listening: ListenAddress) -> bool:
+    """Whether a program listens on a port that this user may not listen on."""
+    try:
+        socket.create_connection((_host(listening), listening.port), PATIENCE).close()
+    except OSError:
+        return False
+    return True
 
 
 def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddress, gateway: int) -> CheckResult:
@@ -195,11 +209,15 @@ def _use_page(
     raise _WrongAnswer(f"HTTP {status}")
 
 
+def _host(listening: ListenAddress) -> str:
+    """The address of this machine at which a client reaches the port."""
+    any_address = {"": "::1" if listening.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+    return any_address.get(listening.interface, listening.interface)
+
+
 def _connect(listening: ListenAddress, proxies: Networks) -> socket.socket:
     """Connect to a port of this machine; :raises OSError: when that fails."""
-    any_address = {"": "::1" if listening.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-    host = any_address.get(listening.interface, listening.interface)
-    connection = socket.create_connection((host, listening.port), PATIENCE)
+    connection = socket.create_connection((_host(listening), listening.port), PATIENCE)
     if proxies.contains(connection.getsockname()[0].partition("%")[0]):
         connection.sendall(_PROXY_HEADER)
     return connection

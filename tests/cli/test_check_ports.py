@@ -91,12 +91,24 @@ def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) ->
     assert found(gateway, code=state == "failed")[item] == (state, message)
 
 
-def test_a_port_that_needs_rights() -> None:
-    """What gives them is told; tests may run with all of them."""
-    listening = ListenAddress("", 389, ipv6=False)
-    finding = ports._unavailable("ldap.listen", listening, PermissionError(errno.EACCES, "Permission denied"))
-    assert finding.status == "failed"
-    assert finding.message.startswith("port 389 needs the capability CAP_NET_BIND_SERVICE")
+@pytest.mark.parametrize("is_used", [False, True], ids=["free", "in use"])
+def test_a_port_that_needs_rights(*, is_used: bool) -> None:
+    """A warning, as the gateway may have them, unless another program uses the port; tests may run with all rights."""
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    with create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not is_used:
+            server.close()
+        finding = ports._unavailable("ldap.listen", ListenAddress("", port, ipv6=False), refusal)
+    if is_used:
+        assert finding.status == "failed"
+        assert finding.message.startswith(f"port {port} is in use by another program")
+    else:
+        assert finding.status == "warning"
+        assert finding.message == (
+            f"port {port} not tried, because this user needs the capability CAP_NET_BIND_SERVICE to listen on it; the "
+            "systemd unit gives the capability to the gateway"
+        )
 
 
 ANOTHER_ENTRY = tlv(SEQUENCE, integer(1) + tlv(0x64, octets(b"") + tlv(SEQUENCE, b"")))

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -181,6 +183,19 @@ def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
     result = run(file, "--admin", ROOT, "--client-secret-file", chosen, answers=NOTHING_SAID)
     assert f"ldapgw --config {file} check" in result.stderr
     assert ("admin-link" in result.stderr) is not has_client
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a folder of another user")
+def test_what_to_do_next_with_a_service(file: Path, tmp_path: Path) -> None:
+    """Commands are run as the owner of the state directory, and the service runs the gateway."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.chown(tmp_path / "state", pwd.getpwnam("nobody").pw_uid, -1)
+    assert run(file, "--admin", ROOT, answers=NOTHING_SAID).stderr.endswith(f"""\
+Next:
+  sudo -u nobody ldapgw --config {file} check
+  sudo systemctl start ldapgw
+  sudo -u nobody ldapgw --config {file} admin-link    # opens the page that takes the OAuth client
+""")
 
 
 def test_ports(file: Path) -> None:
