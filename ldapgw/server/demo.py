@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,11 +140,20 @@ def _summary_lines(
         "",
         "To use the other commands with this demo, paste into another terminal:",
         f"export LDAPGW_CONFIG={quote(str(Path(settings.state_dir) / CONFIG_FILE))}",
-        "ldapgw lookup mül",
-        "ldapgw phones add desk2 --account alice@acme.example --model yealink",
+        f"{_command()} lookup mül --phone {PHONE}",
+        f"{_command()} phones add desk2 --account alice@acme.example --model yealink",
         "",
         "Ctrl-C ends it.",
     ]
+
+
+def _command() -> str:
+    """How to run this installation's command in a shell: by its path when the shell would not find it."""
+    script = Path(sys.executable).with_name("ldapgw")
+    found = shutil.which("ldapgw")
+    if script.exists() and (found is None or not script.samefile(found)):
+        return quote(str(script))
+    return "ldapgw"
 
 
 async def _wait_for_first_sync(database: Database) -> Account:
