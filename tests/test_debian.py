@@ -10,22 +10,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ldapgw import __version__
 from ldapgw.cli import main
+from tests.support import debian_machine
 from tests.support.checkout import ROOT, project_files
+from tests.support.debian_machine import BOOTED, Machine, init, run
 from tests.support.site.running import PATIENCE, free_ports
-
-# Seconds; an idle machine needs a tenth of them.
-BUILD_PATIENCE = 1200.0
 
 NEWER = "99.0"
 
-NEEDED = ("dh", "dpkg-buildpackage", "lintian", "mmdebstrap")
+NEEDED = ("dh", "dpkg-buildpackage", "lintian", *debian_machine.NEEDED)
 _missing = [name for name in NEEDED if shutil.which(name) is None]
 
 pytestmark = [
@@ -35,15 +33,6 @@ pytestmark = [
         reason=f"needs Debian, root, {', '.join(NEEDED)}",
     ),
 ]
-
-
-def run(*command: object, cwd: Path | None = None, patience: float = BUILD_PATIENCE) -> str:
-    """Run a program; what it says, once it has ended well."""
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False, timeout=patience
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -105,47 +94,6 @@ def test_files_are_where_debian_wants_them(package: Path) -> None:
     assert outside == {"/etc/ldapgw/", "/var/lib/ldapgw/"}
 
 
-class Machine:
-    """A Debian in a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        codename = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
-        assert codename is not None
-        run(
-            *("mmdebstrap", "--quiet", "--variant=minbase", "--include=python3,ca-certificates,adduser"),
-            *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/locale/*", codename[1], root),
-        )
-
-    def command(self, *command: str, user: str = "root") -> list[str]:
-        variables = ("env", "--ignore-environment", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
-        return ["chroot", f"--userspec={user}", str(self.root), *variables, *command]
-
-    def run(self, *command: str, user: str = "root") -> str:
-        return run(*self.command(*command, user=user))
-
-    def dpkg(self, action: str, package: Path | str) -> None:
-        if isinstance(package, Path):
-            shutil.copy(package, self.root / "tmp/ldapgw.deb")
-            package = "/tmp/ldapgw.deb"
-        self.run("dpkg", "--force-unsafe-io", action, package)
-
-    def modes(self, *paths: str) -> list[str]:
-        return self.run("stat", "--format=%a %U:%G", *paths).splitlines()
-
-    def exists(self, path: str) -> bool:
-        return os.path.lexists(self.root / path.removeprefix("/"))
-
-    def files(self) -> set[str]:
-        """All files and folders but logs, temporary files, and those of the package management and of user accounts."""
-        others = ("/run", "/tmp", "/var/lib/dpkg", "/var/log", "/etc/group*", "/etc/gshadow*", "/etc/passwd*")
-        left_out = [
-            word for path in (*others, "/etc/shadow*", "/etc/.pwd.lock") for word in ("-path", path, "-prune", "-o")
-        ]
-        listed = self.run("find", "/", "-xdev", *left_out, "-print")
-        return set(listed.splitlines())
-
-
 def newer(package: Path, folder: Path) -> Path:
     """The same package with a higher version."""
     run("dpkg-deb", "--raw-extract", package, folder)
@@ -153,23 +101,6 @@ def newer(package: Path, folder: Path) -> Path:
     control.write_text(re.sub(r"^Version: .*$", f"Version: {NEWER}", control.read_text(), flags=re.MULTILINE))
     run("dpkg-deb", "--build", "-Znone", folder, folder.with_suffix(".deb"))
     return folder.with_suffix(".deb")
-
-
-def init(ldap: int, web: int) -> Sequence[str]:
-    answers = {
-        "admin": "root@acme.example",
-        "tenant": "acme",
-        "title": "Acme GmbH",
-        "base-dn": "dc=acme,dc=example",
-        "allow": "@acme.example",
-        "region": "DE",
-        "public-url": "https://phonebook.acme.example",
-        "web-port": str(web),
-        "ldap-port": str(ldap),
-        "client-secret-file": "",
-        "state-dir": "/var/lib/ldapgw",
-    }
-    return ("ldapgw", "init", *(f"--{name}={answer}" for name, answer in answers.items()))
 
 
 def start_and_stop(machine: Machine, ldap: int) -> None:
@@ -237,3 +168,60 @@ def test_it_is_installed_upgraded_removed_and_purged(package: Path, tmp_path: Pa
     machine.dpkg("--purge", "ldapgw")
     assert machine.files() - before == set()
     assert "ldapgw" in (machine.root / "etc/passwd").read_text()
+
+
+SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://localhost", "-s", "base", "-b", "", "namingContexts")
+
+
+def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
+    """On the usual ports: ready when a start returns, reloaded, watched, restarted by an upgrade, ended by a removal."""
+    machine = Machine(tmp_path / "root", (*BOOTED, "bash-completion"))
+    with machine.booted():
+
+        def property_of_service(name: str) -> str:
+            return machine.run("systemctl", "show", "--property", name, "--value", "ldapgw").strip()
+
+        machine.dpkg("--install", package)
+        machine.run("systemd-analyze", "verify", "ldapgw.service", "ldapgw@one.service", "ldapgw-backup.timer")
+        machine.run("systemctl", "start", "ldapgw")
+        assert property_of_service("ConditionResult") == "no"
+
+        machine.run(*init(389, 8080))
+        checked = machine.run("ldapgw", "check", user="ldapgw")
+        assert "port 389 not tried" in checked
+        assert "✗" not in checked
+        machine.run("systemctl", "start", "ldapgw")
+        assert machine.run(*SEARCH, user="ldapgw") == "dn:\nnamingContexts: dc=acme,dc=example\n\n"
+        assert 'ldap.listen "tcp:389": port 389 answers' in machine.run("ldapgw", "check", user="ldapgw")
+
+        process = property_of_service("MainPID")
+        file = machine.root / "etc/ldapgw/ldapgw.toml"
+        good = file.read_text()
+        file.write_text(good.replace('"dc=acme,dc=example"', '"dc=acme,dc=test"'))
+        machine.run("systemctl", "reload", "ldapgw")
+        file.write_text("nonsense")
+        machine.run("systemctl", "reload", "ldapgw")
+        assert machine.run(*SEARCH) == "dn:\nnamingContexts: dc=acme,dc=test\n\n"
+        assert property_of_service("MainPID") == process
+        file.write_text(good)
+
+        assert property_of_service("WatchdogUSec") == "1min"
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "ldapgw")
+        machine.run("sh", "-c", "journalctl --unit=ldapgw --follow | grep --max-count=1 'Scheduled restart job'")
+        machine.run("systemctl", "start", "ldapgw")
+        hung, process = process, property_of_service("MainPID")
+        assert process != hung
+        machine.run(*SEARCH)
+
+        script = "source /usr/share/bash-completion/completions/ldapgw; COMP_WORDS=(ldapgw ph); COMP_CWORD=1"
+        completed = machine.run("bash", "-c", f"{script}; _ldapgw_completion ldapgw; echo ${{COMPREPLY[@]}}")
+        assert completed == "phones\n"
+
+        machine.dpkg("--install", newer(package, tmp_path / "newer"))
+        assert property_of_service("ActiveState") == "active"
+        assert property_of_service("MainPID") not in ("0", process)
+        machine.dpkg("--remove", "ldapgw")
+        assert property_of_service("LoadState") == "not-found"
+        assert property_of_service("MainPID") == "0"
+        machine.dpkg("--purge", "ldapgw")
+        assert machine.run("systemctl", "--failed", "--quiet") == ""

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""``docs/how-to/install.rst``: its commands, as they are written, in a Debian of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from docutils import nodes
+
+from tests.support import debian_machine, rst
+from tests.support.checkout import ROOT, project_files
+from tests.support.debian_machine import BOOTED, Machine, run
+
+PAGE = ROOT / "docs/how-to/install.rst"
+HOME = "home/admin"
+# The first answer is the only one without a default; then the name of the page, which needs one too.
+ANSWERS = "anna@acme.example\n" + 5 * "\n" + "https://phonebook.example.com\n" + 4 * "\n"
+
+_missing = [name for name in debian_machine.NEEDED if shutil.which(name) is None]
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(
+        "CI" not in os.environ and (bool(_missing) or os.geteuid() != 0 or not Path("/etc/debian_version").exists()),
+        reason=f"needs Debian, root, {', '.join(debian_machine.NEEDED)}",
+    ),
+]
+
+
+def commands(*titles: str) -> list[str]:
+    """The blocks of commands in sections of the page."""
+    blocks = [block for title in titles for block in rst.section(PAGE, title).findall(nodes.literal_block)]
+    return [block.astext() for block in blocks]
+
+
+def packages(blocks: list[str]) -> tuple[str, ...]:
+    """Debian's packages that commands install."""
+    lines = re.findall(r"^sudo apt-get install (.*)$", "\n".join(blocks), re.MULTILINE)
+    return tuple(name for line in lines for name in line.split())
+
+
+def repository(folder: Path) -> Path:
+    """A repository with the checkout's files in one commit."""
+    for path in project_files():
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    run("git", "init", "--quiet", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=folder)
+    return folder
+
+
+def wheel_of(checkout: Path, folder: Path) -> Path:
+    """The pure wheel."""
+    options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
+    run(sys.executable, "-m", "pip", "wheel", *options, checkout)
+    (wheel,) = folder.glob("ldapgw-*.whl")
+    return wheel
+
+
+def prepare(machine: Machine, wheel: Path) -> None:
+    """An administrator, and what the commands would download: the machine reaches no network."""
+    machine.run("useradd", "--create-home", "--shell=/bin/bash", "admin")
+    (machine.root / "etc/sudoers.d/admin").write_text("admin ALL=(ALL) NOPASSWD: ALL\n")
+    (machine.root / "etc/hosts").write_text("127.0.0.1 localhost phonebook.example.com\n")
+    version = machine.run("python3", "-c", "import sys; print('%s.%s' % sys.version_info[:2])").strip()
+    wheels = machine.root / "srv/wheels"
+    chosen = ("--only-binary", ":all:", "--python-version", version, "--constraint", ROOT / "constraints.txt")
+    wanted = (wheel, "setuptools", "wheel")
+    run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, *chosen, *wanted)
+    (wheels / wheel.name).unlink()
+    (machine.root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
+
+
+@pytest.mark.parametrize("way", ["pip", "Checkout"])
+def test_from_an_empty_machine_to_a_search(tmp_path: Path, way: str) -> None:
+    """Each command succeeds, from the first one to a search as a phone does it."""
+    install = [*commands(way), *commands("User and folders")]
+    machine = Machine(tmp_path / "root", (*BOOTED, *packages(install)))
+    checkout = repository(tmp_path / "checkout")
+    wheel = wheel_of(checkout, tmp_path / "wheels")
+    with machine.booted():
+        prepare(machine, wheel)
+        if way == "pip":
+            run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", machine.root / HOME, checkout)
+            shutil.copy(wheel, machine.root / HOME)
+            folder = f"/{HOME}"
+        else:
+            shutil.copytree(checkout, machine.root / "srv/ldapgw", symlinks=True)
+            machine.run("chown", "--recursive", "admin", "/srv/ldapgw")
+            folder = f"/{HOME}/ldapgw"
+
+        def typed(block: str, start: str = folder, stdin: str = "") -> str:
+            """What an administrator's shell prints for a block of commands."""
+            return machine.run("bash", "-ec", f"cd {start}\n{block}", user="admin", stdin=stdin)
+
+        first, *others = install
+        typed(first.replace("URL", "/srv/ldapgw"), f"/{HOME}")
+        for block in others:
+            typed(block)
+        assert typed("ldapgw --version").endswith("(not compiled)\n")
+        (init,) = commands("2. Create the configuration")
+        typed(init, stdin=ANSWERS)
+        (check,) = commands("5. Check the installation")
+        typed(check)
+        _, start = commands("6. Start the gateway")
+        typed(start)
+        add, search = commands("7. Add the first phone")
+        added = typed(add.replace("--account alice@acme.example", "--tenant acme"))
+        (password,) = re.findall(r"^password +(\w+)", added, re.MULTILINE)
+        assert "result: 0 Success\n" in typed(search.replace("-W", f"-w {password}"))
