@@ -174,7 +174,7 @@ SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://localhost", "-s", "base", "-
 
 
 def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
-    """On the usual ports: ready when a start returns, reloaded, watched, restarted by an upgrade, ended by a removal."""
+    """On the usual ports: ready when started, reloaded, watched, restarted by an upgrade, ended with the package."""
     machine = Machine(tmp_path / "root", (*BOOTED, "bash-completion"))
     with machine.booted():
 
