@@ -40,10 +40,14 @@ from sqlalchemy import (
 from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
 from ldapgw.store import photos
+from ldapgw.store.database import database_of
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
+# Records that are written at a time.  PostgreSQL may look through the whole account for each statement that deletes
+# persons: it has no statistics of rows that a first sync has just written.
+_WRITTEN_AT_ONCE = 5000
 
 # A served book is a generation or two behind its account, and a cached book for the next start a few more.
 KEPT_GENERATIONS = 64
@@ -331,10 +335,14 @@ def apply_changes(
     for uids in chunks(deleted_uids):
         before += _delete(connection, account_id, of, uids)
         photos.delete_persons(connection, account_id, of, uids)
+    may_be_stored = bool(connection.execute(_HAS_ANY, {"account_id": account_id, "source": of}).scalar())
+    database = database_of(connection)
     records = iter(stored)
-    while chunk := list(islice(records, CHUNK)):
-        before += _delete(connection, account_id, of, [record.uid for record in chunk])
-        connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in chunk])
+    while chunk := list(islice(records, _WRITTEN_AT_ONCE)):
+        if may_be_stored:
+            before += _delete(connection, account_id, of, [record.uid for record in chunk])
+        rows = [_row(account_id, of, record, generation) for record in chunk]
+        database.insert_rows(connection, contact, _WRITTEN_COLUMNS, rows)
         photos.set_urls(connection, account_id, of, {record.uid: record.photo_url for record in chunk})
         after += _count(chunk)
     _update_counters(connection, account_id, before, after)
@@ -458,6 +466,11 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
         connection.execute(update(account).where(account.c.id == account_id).values(generation=generation))
 
 
+_HAS_ANY = select(
+    exists().where(contact.c.account_id == bindparam("account_id"), contact.c.source == bindparam("source"))
+)
+
+
 def _delete(connection: Connection, account_id: int, of: Source, uids: Sequence[str]) -> Counter[str]:
     """Delete persons, and count those who were stored."""
     where = (contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(uids))
@@ -538,19 +551,34 @@ def _forget_changes(connection: Connection, account_id: int, generation: int) ->
     connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
 
 
-def _row(account_id: int, of: Source, record: ContactRecord, generation: int) -> dict[str, object]:
-    return {
-        "account_id": account_id,
-        "source": of,
-        "uid": record.uid,
-        "source_id": record.source_id,
-        "content": record.content,
-        "skipped": record.skipped or None,
-        "numbers": record.numbers,
-        "unreadable": record.unreadable,
-        "digest": record.digest,
-        "generation": generation,
-    }
+# The columns of `_row`, in its order.
+_WRITTEN_COLUMNS = (
+    "account_id",
+    "source",
+    "uid",
+    "source_id",
+    "content",
+    "skipped",
+    "numbers",
+    "unreadable",
+    "digest",
+    "generation",
+)
+
+
+def _row(account_id: int, of: Source, record: ContactRecord, generation: int) -> tuple[object, ...]:
+    return (
+        account_id,
+        of,
+        record.uid,
+        record.source_id,
+        record.content,
+        record.skipped or None,
+        record.numbers,
+        record.unreadable,
+        record.digest,
+        generation,
+    )
 
 
 def _with_photos(connection: Connection, account_id: int, *columns: Column[Any]) -> Select[Any]:

@@ -9,7 +9,7 @@ method here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +20,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, insert, inspect, select, update
+from sqlalchemy import URL, Connection, Engine, Table, insert, inspect, select, update
 
 from ldapgw.errors import StoreError
 from ldapgw.store.tables import schema_version
@@ -160,6 +160,15 @@ class Database(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close all connections; the database can be opened again."""
+
+    def insert_rows(
+        self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows whose keys the table does not have.
+
+        :param columns: the names of the columns that the rows have values for, in their order.
+        """
+        connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
 
     @abstractmethod
     def change_detector(self) -> ChangeDetector:

@@ -18,14 +18,14 @@ import re
 import select as selectors
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from psycopg.types.string import StrDumper
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from twisted.logger import Logger
@@ -70,6 +70,9 @@ _ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", 
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
 _UPGRADES = "1818522736, 2"
+
+# The beginning of a statement that gets its rows beside it.
+_COPY = "COPY"
 
 # The SQLSTATE of errors (appendix A of the documentation of PostgreSQL).
 _CONFLICTS = {"40001", "40P01", "23505"}
@@ -331,6 +334,16 @@ class PostgresqlDatabase(Database):
             last = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608  our own names
             connection.exec_driver_sql(f"SELECT setval('{table}_id_seq', ({last}), false)")
 
+    def insert_rows(
+        self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """With ``COPY``, which takes a third of the time of an INSERT for each row."""
+        if len(rows) > 1:
+            names = ", ".join(f'"{name}"' for name in columns)
+            connection.exec_driver_sql(f'{_COPY} "{table.name}" ({names}) FROM STDIN', [tuple(row) for row in rows])
+        else:
+            super().insert_rows(connection, table, columns, rows)
+
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:  # noqa: ARG002  the server checks
         connection.exec_driver_sql("UPDATE schema_version SET revision = revision")
 
@@ -455,8 +468,23 @@ def _reason(error: DBAPIError) -> str:
     return re.sub(r"^.*failed: (?:FATAL: +)?", "", line)
 
 
+def _copy_rows(
+    cursor: psycopg.Cursor[Any], statement: str, rows: Sequence[tuple[object, ...]], _context: object
+) -> bool:
+    """Execute ``COPY`` with its rows, where SQLAlchemy would send a statement for each row; true: it is done.
+
+    SQLAlchemy so reports errors and lost connections as for any other statement.
+    """
+    if not statement.startswith(_COPY):
+        return False
+    with cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+    return True
+
+
 def _engine(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         connect_args=_options(url, statement_seconds, reads=reads),
         hide_parameters=True,  # the text of an error must not contain stored values
@@ -464,6 +492,8 @@ def _engine(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
         pool_size=2,
         max_overflow=2,
     )
+    event.listen(engine, "do_executemany", _copy_rows)
+    return engine
 
 
 def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, insert, select, update
+from sqlalchemy import Connection, Table, and_, delete, select, update
 
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
@@ -163,7 +163,7 @@ def _is(table: Table, key: Row) -> Any:
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     names = [column.name for column in table.columns]
-    connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+    database_of(connection).insert_rows(connection, table, names, rows)
 
 
 def _update(connection: Connection, table: Table, row: Row) -> None:
