@@ -332,7 +332,7 @@ def apply_changes(
     deleted_uids = list(deleted)
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
-    for uids in chunks(deleted_uids):
+    for uids in chunks(deleted_uids, _WRITTEN_AT_ONCE):
         before += _delete(connection, account_id, of, uids)
         photos.delete_persons(connection, account_id, of, uids)
     may_be_stored = bool(connection.execute(_HAS_ANY, {"account_id": account_id, "source": of}).scalar())
@@ -600,6 +600,6 @@ def _decode(content: bytes | None, jpeg: bytes | None) -> Contact | None:
     return replace(decoded, photo=jpeg) if decoded is not None and jpeg else decoded
 
 
-def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
     """Some items at a time, as many as one statement may have parameters."""
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+    return (items[start : start + size] for start in range(0, len(items), size))
