@@ -484,19 +484,24 @@ def _copy_rows(
 
 
 def _engine(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
+    # Not by a setting of the connection: PgBouncer may drop those.
+    reading: dict[str, Any] = (
+        {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}} if reads else {}
+    )
     engine = create_engine(
         url,
-        connect_args=_options(url, statement_seconds, reads=reads),
+        connect_args=_options(url, statement_seconds),
         hide_parameters=True,  # the text of an error must not contain stored values
         pool_pre_ping=True,
         pool_size=2,
         max_overflow=2,
+        **reading,
     )
     event.listen(engine, "do_executemany", _copy_rows)
     return engine
 
 
-def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[str, Any]:
+def _options(url: URL, statement_seconds: int) -> dict[str, Any]:
     """Arguments for libpq: time limits, so that neither a silent server nor a stopped gateway holds up the others."""
     settings = {
         "statement_timeout": f"{statement_seconds}s",
@@ -506,8 +511,6 @@ def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[s
         # contacts took two minutes.
         "plan_cache_mode": "force_custom_plan",
     }
-    if reads:
-        settings |= {"default_transaction_isolation": r"repeatable\ read", "default_transaction_read_only": "on"}
     given = url.query.get("options", "")
     options = [given] if isinstance(given, str) else [*given]
     options += [f"-c {name}={value}" for name, value in settings.items()]

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from sqlalchemy import URL
 
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import Office
@@ -38,11 +41,17 @@ class Cluster:
             self.sites.append(Site(folder / str(number), interval))
         for site in self.sites:
             self._share(site)
+        self.reach_through(self.server.url(DATABASE))
+
+    def reach_through(self, url: URL) -> None:
+        """Have the gateways reach the database at another address."""
+        shown = url.set(database=DATABASE).render_as_string(hide_password=False)
+        for site in self.sites:
+            text = re.sub(r'^database = ".*"\n', "", site.file.read_text())
+            site.file.write_text(f'database = "{shown}"\n{text}')
 
     def _share(self, site: Site) -> None:
-        url = self.server.url(DATABASE).render_as_string(hide_password=False)
-        text = site.file.read_text().replace(site.google, self.office.site.google)
-        site.file.write_text(f'database = "{url}"\n{text}')
+        site.file.write_text(site.file.read_text().replace(site.google, self.office.site.google))
         site.phones = self.office.site.phones
 
     @contextmanager

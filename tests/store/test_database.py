@@ -11,7 +11,23 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event, insert, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    event,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.exc import IntegrityError
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
@@ -41,6 +57,30 @@ def test_migrations_make_the_tables_that_the_code_uses(database: Database) -> No
         # The comments are for readers of the code.
         assert [one for one in differences if not (isinstance(one, list) and one[0][0] == "modify_comment")] == []
         assert all(column.comment for table in tables.metadata.tables.values() for column in table.columns)
+
+
+def test_rows_are_inserted_as_they_are(database: Database) -> None:
+    """One or many, of all types, with characters that mean something to an engine; an error of a key has no values."""
+    texts = ["", "\\N", "\\.", "a\tb\nc\r\\", "'\"%s%(x)s{}", "Ünal 🦄"]
+    rows = [
+        (text, f"tenant{number}", bool(number % 2), number / 3, number or None, text.encode() + b"\0\xff\\")
+        for number, text in enumerate(texts)
+    ]
+    columns = ("text", "tenant", "is_odd", "third", "number", "octets")
+    types = (String, String, Boolean, Float, Integer, LargeBinary)
+    table = Table("inserted", MetaData(), *map(Column, columns, types), PrimaryKeyConstraint("text"))
+    with database.begin() as connection:
+        table.create(connection)
+        try:
+            database.insert_rows(connection, table, columns, rows[:1])
+            database.insert_rows(connection, table, columns, rows[1:])
+            assert [tuple(row) for row in connection.execute(select(table).order_by("tenant"))] == rows
+            for again in rows[1:2], rows[1:]:
+                with pytest.raises(IntegrityError) as caught, connection.begin_nested():
+                    database.insert_rows(connection, table, columns, again)
+                assert "tenant1" not in str(caught.value)
+        finally:
+            table.drop(connection)
 
 
 def test_the_file_is_ours_alone_and_durable(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Server:
         """A new one, not started."""
         assert POSTGRES is not None, "needs PostgreSQL: sudo apt-get install postgresql"
         folder = Path(tempfile.mkdtemp(prefix="ldapgw-postgresql-"))
-        user = _user()
+        user = as_ordinary_user()
         if user:
             shutil.chown(folder, user["user"], user["group"])
         initdb = [str(Path(POSTGRES).with_name("initdb")), "--pgdata", str(folder / "data"), "--username", "ldapgw"]
@@ -103,7 +103,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                **_user(),
+                **as_ordinary_user(),
             )
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
@@ -207,7 +207,7 @@ def _as_options(settings: tuple[str, ...]) -> list[str]:
     return [part for setting in settings for part in ("-c", setting)]
 
 
-def _user() -> dict[str, Any]:
+def as_ordinary_user() -> dict[str, Any]:
     """Arguments for subprocess, so that the server is not root's."""
     if os.geteuid():
         return {}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Two gateways that reach PostgreSQL through PgBouncer with session pooling, as the documentation says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from ldapgw.store.engines import database_at
+from tests.cluster.cluster import ALICE, DATABASE, Cluster
+from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.support.postgresql import needs_postgresql
+from tests.support.site.running import wait_until
+
+pytestmark = [needs_postgresql, needs_pgbouncer, pytest.mark.soak]
+
+# What the documentation has for the role, because PgBouncer does not pass on the gateway's own settings.
+SETTINGS = {
+    "plan_cache_mode": "force_custom_plan",
+    "statement_timeout": "10min",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "1min",
+}
+
+
+@pytest.fixture(name="cluster")
+def _cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path, 2)
+    yield cluster
+    cluster.end()
+
+
+def test_gateways_behind_session_pooling(cluster: Cluster, tmp_path: Path) -> None:
+    """Every change is found, each read is of one snapshot, and the role's settings count in place of the gateway's."""
+    for name, value in SETTINGS.items():
+        cluster.server.execute(f"ALTER ROLE ldapgw SET {name} = '{value}'")
+    with pgbouncer(tmp_path / "pgbouncer", cluster.server, "session", "options") as url:
+        cluster.reach_through(url)
+        with cluster.running() as gateways:
+            for _ in range(5):
+                cluster.office.edit()
+                assert cluster.office.site.ldapgw("sync", ALICE, "--wait").returncode == 0
+                wait_until(cluster.all_find, "every gateway finds the change")
+            database = database_at(url.set(database=DATABASE))
+            with database.begin_read() as connection:
+                assert connection.execute(text("SHOW transaction_isolation")).scalar_one() == "repeatable read"
+                assert connection.execute(text("SHOW transaction_read_only")).scalar_one() == "on"
+            with database.begin() as connection:
+                shown = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in SETTINGS}
+            database.close()
+            assert shown == SETTINGS
+            assert all("Traceback" not in one.said for one in gateways)

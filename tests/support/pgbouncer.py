@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""A real PgBouncer on loopback, in front of a PostgreSQL server; ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from tests.support.postgresql import Server, as_ordinary_user
+from tests.support.site.running import PATIENCE, free_ports, wait_until
+
+PROGRAM = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+
+CONFIGURATION = """
+[databases]
+* = host=127.0.0.1 port={server} user=ldapgw
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+auth_file =
+pool_mode = {mode}
+ignore_startup_parameters = {ignored}
+"""
+
+needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="needs PgBouncer (sudo apt-get install pgbouncer)")
+
+
+@contextmanager
+def pgbouncer(folder: Path, server: Server, mode: str, ignored: str) -> Iterator[URL]:
+    """Run it until the block ends; the URL of the server's databases through it.
+
+    :param mode: session or transaction.
+    :param ignored: the startup parameters that it does not pass on.
+    """
+    assert PROGRAM is not None
+    user = as_ordinary_user()
+    [port] = free_ports(1)
+    folder.mkdir(mode=0o755)
+    file = folder / "pgbouncer.ini"
+    file.write_text(CONFIGURATION.format(server=server.port, port=port, mode=mode, ignored=ignored))
+    with (folder / "log").open("wb") as log, file.open("rb") as stdin:
+        # Its file by its descriptor: another user may not look into the folder.
+        process = subprocess.Popen([PROGRAM, "/dev/stdin"], stdin=stdin, stdout=log, stderr=log, **user)
+    url = server.url("postgres").set(port=port)
+    try:
+        wait_until(lambda: _answers(url), "PgBouncer answers")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def _answers(url: URL) -> bool:
+    try:
+        with psycopg.connect(host=url.host, port=url.port, dbname=url.database, user=url.username):
+            return True
+    except psycopg.OperationalError:
+        return False
