@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starts gateways of one, two and three processes with the same contacts, and prints the tables."""
+"""Starts gateways of several processes, gateways on one PostgreSQL, and both engines; prints the tables."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from math import nan
 from pathlib import Path
 from statistics import median
 
+from bench import written
 from bench.cluster import __doc__ as purpose
+from bench.cluster import engines, gateways
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Load, Round
 from bench.directory.people import person
@@ -26,6 +29,7 @@ from bench.progress import say
 from bench.table import simple_table
 
 SCRIPT = "scripts/bench-cluster"
+PARTS = ("processes", "gateways", "engines")
 # Connections that have one search outstanding each; the kernel spreads them over the processes.
 CONNECTIONS = 16
 # How many times the rate of one process two should have, on two cores with the load beside them.
@@ -50,15 +54,62 @@ def main() -> int:
         prog=SCRIPT, description=purpose, epilog=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: 100000)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be given again")
+    parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
+    parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
+    parser.add_argument("--docs", action="store_true", help=f"also write the tables into {written.PAGE.name}")
     parser.add_argument("--processes", default="1,2,3", metavar="LIST", help="of the gateways (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
     options = parser.parse_args()
     counts = [int(count) for count in options.processes.split(",")]
+    tables, are_met = [], True
     with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as made:
-        written, is_met = measure(Path(made), counts, options.contacts, options.rounds, options.seconds)
-    sys.stdout.write(written)
-    return 0 if is_met else 1
+        for part in options.only or PARTS:
+            folder = Path(made) / part
+            folder.mkdir()
+            if part == "processes":
+                table, is_met = measure(folder, counts, options.contacts, options.rounds, options.seconds)
+            elif part == "gateways":
+                table, is_met = _gateways(folder, counts, options)
+            else:
+                table, is_met = _engines(folder, options)
+            sys.stdout.write(table)
+            tables.append(table)
+            are_met = are_met and is_met
+    if options.docs:
+        written.put(
+            SCRIPT, "\n" + f"Measured with {machine()}; {options.contacts:,} contacts.\n" + "".join(tables) + "\n"
+        )
+    return 0 if are_met else 1
+
+
+def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> tuple[str, bool]:
+    """Rates of one, two and three gateways together, then what all of them do with a change and without one of them."""
+    found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in NAMES}
+    people = [person(number) for number in range(min(options.contacts, _SAMPLE))]
+    with gateways.running(folder, max(counts), options.contacts) as ours:
+        loads = gateways.Loads(folder, max(counts))
+        servers = [ours.servers[home] for home in ours.homes]
+        for number in range(options.rounds):
+            say(f"gateways, round {number + 1} of {options.rounds}")
+            for name in NAMES:
+                asked = WORKLOADS[name].asked(servers[0].target.base, people)
+                for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
+                    found[name][count].append(loads.round(servers[:count], asked, options.seconds, CONNECTIONS))
+        figures = [*gateways.changes(ours, options.changes), *gateways.failovers(ours, options.kills)]
+    rows, errors, _ = _rates(found, "gateway", {})
+    head = ("Gateways on one PostgreSQL", "What", "", "Goal", "")
+    verdicts = [("ok" if one.met else "MISSED") if one.goal else "" for one in figures]
+    told = [(one.load, one.what, one.text, one.goal, verdict) for one, verdict in zip(figures, verdicts, strict=True)]
+    lines = [*simple_table(rows), "", *simple_table([head, *told])]
+    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures)
+
+
+def _engines(folder: Path, options: argparse.Namespace) -> tuple[str, bool]:
+    found = engines.compare(folder, options.contacts, options.rounds)
+    is_met = all(goal is None or server <= goal * sqlite for *_, sqlite, server, goal in found)
+    return "\n".join(["", *simple_table([*engines.lines(found)]), ""]), is_met
 
 
 def measure(folder: Path, counts: list[int], contacts: int, rounds: int, seconds: float) -> tuple[str, bool]:
@@ -97,22 +148,7 @@ def _report(
     contacts: int,
 ) -> tuple[str, bool]:
     counts = list(memory)
-    rows = [["load", "unit", *(f"{count} process{'es' if count > 1 else ''}" for count in counts), "2 : 1", "goal"]]
-    is_met = True
-    for name, by_count in found.items():
-        workload = WORKLOADS[name]
-        rates = {
-            count: median(one.entries_s if workload.whole else one.searches_s for one in by_count[count])
-            for count in counts
-        }
-        p99 = {count: median(one.p99 for one in by_count[count]) for count in counts}
-        ratio = rates[2] / rates[1] if {1, 2} <= rates.keys() else nan
-        goal = GOALS.get(name)
-        is_met = is_met and (goal is None or ratio != ratio or ratio >= goal)
-        unit = "entries/s" if workload.whole else "/s"
-        verdict = "" if goal is None else f"≥ {goal}" + (" ok" if ratio >= goal else " missed")
-        rows.append([workload.title, unit, *(f"{rates[count]:,.0f}" for count in counts), f"{ratio:.2f}", verdict])
-        rows.append(["\\", "p99, ms", *(f"{p99[count]:.1f}" for count in counts), "", ""])
+    rows, failed, is_met = _rates(found, "process", GOALS)
     shares = [["gateway", "start", "memory of its processes, MiB", "second : first", "goal"]]
     for count in counts:
         # The first of all is the one that syncs: it holds most.
@@ -124,11 +160,34 @@ def _report(
         shares.append(
             [f"{count} process" + ("es" if count > 1 else ""), f"{started[count]:.1f} s", held, times, verdict]
         )
-    errors = sum(one.errors for by_count in found.values() for each in by_count.values() for one in each)
     lines = [*simple_table(rows), "", *simple_table(shares), "", f"{contacts:,} contacts. {machine()}"]
-    if errors:
-        lines += ["", f"{errors} searches failed."]
-    return "\n".join(["", *lines, ""]), is_met and not errors
+    return "\n".join(["", *lines, *failed, ""]), is_met and not failed
+
+
+def _rates(
+    found: dict[str, dict[int, list[Round]]], what: str, goals: Mapping[str, float]
+) -> tuple[list[list[str]], list[str], bool]:
+    """The rows of a table; lines that tell of failed searches; and whether the goals are met."""
+    counts = list(next(iter(found.values())))
+    plural = "es" if what.endswith("s") else "s"
+    rows = [["load", "unit", *(f"{count} {what}{plural if count > 1 else ''}" for count in counts), "2 : 1", "goal"]]
+    is_met = True
+    for name, by_count in found.items():
+        workload = WORKLOADS[name]
+        rates = {
+            count: median(one.entries_s if workload.whole else one.searches_s for one in by_count[count])
+            for count in counts
+        }
+        p99 = {count: median(one.p99 for one in by_count[count]) for count in counts}
+        ratio = rates[2] / rates[1] if {1, 2} <= rates.keys() else nan
+        goal = goals.get(name)
+        is_met = is_met and (goal is None or ratio != ratio or ratio >= goal)
+        unit = "entries/s" if workload.whole else "/s"
+        verdict = "" if goal is None else f"≥ {goal}" + (" ok" if ratio >= goal else " missed")
+        rows.append([workload.title, unit, *(f"{rates[count]:,.0f}" for count in counts), f"{ratio:.2f}", verdict])
+        rows.append(["\\", "p99, ms", *(f"{p99[count]:.1f}" for count in counts), "", ""])
+    errors = sum(one.errors for by_count in found.values() for each in by_count.values() for one in each)
+    return rows, ["", f"{errors} searches failed."] if errors else [], is_met
 
 
 def _private(server: Server) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from bench.directory.people import person, resource
+from bench.directory.people import Person, person, resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
@@ -70,12 +70,13 @@ def shared(count: int, books: int) -> tuple[Account, ...]:
     )
 
 
-def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
+def seed(state_dir: Path, made: Sequence[Account], now: float, database: str = "") -> None:
     """Make the store.
 
     :param now: seconds since the epoch.
+    :param database: its URL; empty: SQLite.
     """
-    state = OpenStateDir(state_dir, "")
+    state = OpenStateDir(state_dir, database)
     try:
         with state.database.begin() as connection:
             ids = [_account(connection, state.secret_box, at, one, now) for at, one in enumerate(made)]
@@ -107,10 +108,14 @@ def _parts(one: Account) -> Iterator[range]:
     return (one.numbers[start : start + _CHUNK] for start in range(0, len(one.numbers), _CHUNK))
 
 
-def _records(numbers: range) -> tuple[ContactRecord, ...]:
-    """What a full sync of these people stores."""
-    batch = encode_page((resource(person(number)) for number in numbers), Source.CONTACTS, REGION, None)
+def records(people: Iterable[Person]) -> tuple[ContactRecord, ...]:
+    """What a sync of these people stores."""
+    batch = encode_page(map(resource, people), Source.CONTACTS, REGION, None)
     return tuple(item.record for item in decode_persons(batch.encoded_persons) if item.record)
+
+
+def _records(numbers: range) -> tuple[ContactRecord, ...]:
+    return records(map(person, numbers))
 
 
 def _account(connection: Connection, secret_box: SecretBox, at: int, made: Account, now: float) -> int:

@@ -37,7 +37,7 @@ PATIENCE = 900.0
 # As it comes, but for limits: a whole book is one answer here.
 GATEWAY = """
 state_dir = "state"
-[ldap]
+{database}[ldap]
 listen = ["tcp:{port}:interface=127.0.0.1"]
 size_limit = 10000000
 time_limit = "10m"
@@ -91,6 +91,7 @@ class Variant:
     :ivar compiled: as `scripts/compile` makes it, if it was made.
     :ivar before: the checkout that it is of; None: this one.
     :ivar processes: that serve phones.
+    :ivar database: the URL of its database; empty: SQLite.
     """
 
     matching: str = "lenient"
@@ -99,6 +100,7 @@ class Variant:
     compiled: bool = True
     before: Checkout | None = None
     processes: int = 1
+    database: str = ""
 
     @property
     def name(self) -> str:
@@ -145,6 +147,7 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
     port, web = free_ports(2)
     file = folder / "ldapgw.toml"
     settings = {"port": port, "web": web, "google": variant.google, "matching": variant.matching}
+    settings["database"] = f'database = "{variant.database}"\n' if variant.database else ""
     file.write_text(GATEWAY.format(tenant=TENANT, base=BASE, **settings))
     python = variant.before.python if variant.before else sys.executable
     # Whatever the path of this process is: nothing of one checkout is to run in the other.
