@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""How a gateway of several processes compares with one of one process, in searches, memory and time of a start."""
+"""How several processes, several gateways on one PostgreSQL, and both engines compare: searches, syncs, failures."""

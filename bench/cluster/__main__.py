@@ -29,7 +29,7 @@ from bench.progress import say
 from bench.table import simple_table
 
 SCRIPT = "scripts/bench-cluster"
-PARTS = ("processes", "gateways", "engines")
+PARTS = ("processes", "gateways", "transactions", "engines")
 # Connections that have one search outstanding each; the kernel spreads them over the processes.
 CONNECTIONS = 16
 # How many times the rate of one process two should have, on two cores with the load beside them.
@@ -41,10 +41,16 @@ MEMORY_GOAL = 0.75
 _SAMPLE = 20_000
 
 EXPLANATION = """\
-Each gateway has the same contacts, and is what "ldapgw run --processes N" starts.  A rate is the median of the rounds,
-and a ratio is that of the medians; each round visits all gateways.  The load runs on the same processors, and takes one
-of them for itself where searches are cheap: ratios for these say little on a machine with two processors.
-Memory is what no other process shares (Private in smaps_rollup), in MiB, after the load.
+processes     each gateway has the same contacts, and is what "ldapgw run --processes N" starts
+gateways      on one PostgreSQL, with a state directory each; the load is spread over them, and p99 is that of the
+              slowest; then changes, from the end of the transaction until all gateways find them; then the gateway that
+              syncs is killed, until another one has its lease
+transactions  what a sync does to the database, on both engines in turn, each round; no gateway runs
+engines       a full sync, and starts, of a gateway on each engine
+A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs on
+the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a machine
+with two processors.  Memory of processes is what no other process shares (Private in smaps_rollup), in MiB, after the
+load.  PostgreSQL has its default settings, and waits for the disk as SQLite does.
 """
 
 
@@ -73,14 +79,13 @@ def main() -> int:
             elif part == "gateways":
                 table, is_met = _gateways(folder, counts, options)
             else:
-                table, is_met = _engines(folder, options)
+                table, is_met = _engines(folder, part, options)
             sys.stdout.write(table)
             tables.append(table)
             are_met = are_met and is_met
     if options.docs:
-        written.put(
-            SCRIPT, "\n" + f"Measured with {machine()}; {options.contacts:,} contacts.\n" + "".join(tables) + "\n"
-        )
+        head = f"\nMeasured with {machine()}; {options.contacts:,} contacts.\n"
+        written.put(SCRIPT, "".join([head, *tables, "\n"]))
     return 0 if are_met else 1
 
 
@@ -106,8 +111,11 @@ def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> t
     return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures)
 
 
-def _engines(folder: Path, options: argparse.Namespace) -> tuple[str, bool]:
-    found = engines.compare(folder, options.contacts, options.rounds)
+def _engines(folder: Path, part: str, options: argparse.Namespace) -> tuple[str, bool]:
+    if part == "transactions":
+        found = engines.transactions(folder, options.contacts, options.rounds)
+    else:
+        found = engines.gateways(folder, options.contacts)
     is_met = all(goal is None or server <= goal * sqlite for *_, sqlite, server, goal in found)
     return "\n".join(["", *simple_table([*engines.lines(found)]), ""]), is_met
 

@@ -33,31 +33,32 @@ _CHUNK = 2000
 Row = tuple[str, str, float, float, float | None]
 
 
-def compare(folder: Path, contacts_: int, rounds: int) -> list[Row]:
+def transactions(folder: Path, count: int, rounds: int) -> list[Row]:
     """What, its unit, SQLite's figure, that of PostgreSQL, and how many times the first the second may be."""
     stored = [
         record
-        for start in range(0, contacts_, _CHUNK)
-        for record in records(map(person, range(start, min(start + _CHUNK, contacts_))))
+        for start in range(0, count, _CHUNK)
+        for record in records(map(person, range(start, min(start + _CHUNK, count))))
     ]
-    found: list[Row] = []
-    with postgres() as commits, postgres() as syncs, postgres() as starts:
-        found += _commits(folder / "commits", commits, stored, rounds)
-        sqlite, server = (_sync(folder / name, url, contacts_) for name, url in (("sync1", ""), ("sync2", syncs)))
-        found += [
-            (f"full sync of {contacts_:,}, until phones find them", "s", sqlite[0], server[0], None),
-            ("the gateway's memory then, most ever", "MiB", sqlite[1], server[1], None),
-        ]
-        sqlite, server = (_starts(folder / name, url, contacts_) for name, url in (("start1", ""), ("start2", starts)))
-        found += [
-            (f"first start with {contacts_:,}, builds the book", "s", sqlite[0], server[0], None),
-            ("start with the cached book", "s", sqlite[1], server[1], None),
-            ("the gateway's memory then, most ever", "MiB", sqlite[2], server[2], None),
-        ]
-    return found
+    with postgres() as url:
+        return _transactions(folder, url, stored, rounds)
 
 
-def _commits(folder: Path, url: str, stored: Sequence[ContactRecord], rounds: int) -> list[Row]:
+def gateways(folder: Path, count: int) -> list[Row]:
+    """As `transactions`, of gateways that sync and start."""
+    with postgres() as syncs, postgres() as starts:
+        synced = _sync(folder / "sync1", "", count), _sync(folder / "sync2", syncs, count)
+        started = _starts(folder / "start1", "", count), _starts(folder / "start2", starts, count)
+    return [
+        (f"full sync of {count:,}, until phones find them", "s", synced[0][0], synced[1][0], None),
+        ("memory then, most ever", "MiB", synced[0][1], synced[1][1], None),
+        (f"first start with {count:,}, builds the book", "s", started[0][0], started[1][0], None),
+        ("start with the cached book", "s", started[0][1], started[1][1], None),
+        ("memory then, most ever", "MiB", started[0][2], started[1][2], None),
+    ]
+
+
+def _transactions(folder: Path, url: str, stored: Sequence[ContactRecord], rounds: int) -> list[Row]:
     """A sync's transaction, in turn on both engines: all contacts are new, then all are written anew, then deleted."""
     kinds = ("new", "written anew", "deleted")
     times: dict[tuple[str, str], list[float]] = {(kind, engine): [] for kind in kinds for engine in ("", url)}
