@@ -36,6 +36,8 @@ FAILOVER_GOAL = 20.0
 PATIENCE = 60.0
 _PAUSE = 0.002
 _CACHE = "images"
+# Those of `alone`.
+_BOOKS = 2
 
 
 @contextmanager
@@ -101,12 +103,22 @@ def running(folder: Path, count: int, contacts_: int) -> Iterator[Gateways]:
                 if home != homes[0]:
                     (home / "state").mkdir(parents=True, mode=0o700)
                     shutil.copy2(homes[0] / "state" / "ldapgw.key", home / "state")
-                    shutil.copytree(homes[0] / "state" / _CACHE, home / "state" / _CACHE)
+                    shutil.copytree(_cached(homes[0]), home / "state" / _CACHE)
                 ours.start(home)
             yield ours
         finally:
             for stack in ours.stacks.values():
                 stack.close()
+
+
+def _cached(home: Path) -> Path:
+    """The folder of a gateway's cached books, which it writes soon after it serves them."""
+    folder, until = home / "state" / _CACHE, time.monotonic() + PATIENCE
+    while len([*folder.glob("*.image")]) < _BOOKS:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{folder}: has no books")
+        time.sleep(0.05)
+    return folder
 
 
 class Loads:
