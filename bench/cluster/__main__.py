@@ -49,8 +49,8 @@ transactions  what a sync does to the database, on both engines in turn, each ro
 engines       a full sync, and starts, of a gateway on each engine
 A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs
 on the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a
-machine with two processors.  Memory of processes is what no other process shares (Private in smaps_rollup), in MiB, after the
-load.  PostgreSQL has its default settings, and waits for the disk as SQLite does.
+machine with two processors.  Memory of processes is what no other process shares (Private in smaps_rollup), in MiB,
+after the load.  PostgreSQL has its default settings, and waits for the disk as SQLite does.
 """
 
 
