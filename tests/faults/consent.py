@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Takes somebody through the page and the consent, in a process of its own: a reactor is run once.
+"""Takes people through the page and the consent, in a process of its own: a reactor is run once.
 
-It prints the cookie that they are signed in with.
+It prints the cookie that the last one of them is signed in with.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from twisted.web.client import Agent
 from ldapgw.google.sandbox.browser import consent
 
 
-async def _visit(reactor: Any, page: str, account: str) -> None:
-    jar = CookieJar()
-    visit = await consent(HTTPClient(Agent(reactor), jar), page + "connect", account=account)
-    assert (visit.status, visit.url) == (200, page), visit
+async def _visit(reactor: Any, page: str, *accounts: str) -> None:
+    for account in accounts:
+        jar = CookieJar()
+        visit = await consent(HTTPClient(Agent(reactor), jar), page + "connect", account=account)
+        assert (visit.status, visit.url) == (200, page), visit
     sys.stdout.write("; ".join(f"{cookie.name}={cookie.value}" for cookie in jar))
 
 

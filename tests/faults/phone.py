@@ -27,6 +27,12 @@ class Phone:
         assert done.code in (0, 32), done
         return dict(taken(entries))
 
+    def find(self, base: str, filter_: bytes, attributes: tuple[str, ...] = ("cn",)) -> list[pdu.Response]:
+        """The entries below a base that a filter finds."""
+        *entries, done = self._ask(pdu.message(3, pdu.search(base, 2, filter_, attributes)))
+        assert done.code == 0, done
+        return entries
+
     def close(self) -> None:
         self.socket.close()
 

@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: MIT
+"""Three companies on three gateways that share a PostgreSQL: what `tests.cluster.test_acceptance` is tried on.
+
+PostgreSQL waits for the disk, Google takes its time and watches who calls, the third gateway reaches its database
+through a proxy, and triggers record which gateway has written and which one had the lease.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psycopg
+
+from ldapgw.directory.access import hash_password
+from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from tests.cluster.caller import Caller, Login, equal
+from tests.cluster.google import Call, Watch
+from tests.cluster.proxy import Proxy
+from tests.faults.phone import Phone
+from tests.support.checkout import ROOT
+from tests.support.postgresql import Server
+from tests.support.site.running import Process, Site, fetch, free_ports, wait_until
+
+DATABASE = "companies"
+TENANTS = ("acme", "bolt", "crow")
+SETTINGS = ("fsync=on", "max_connections=100")
+CONNECTIONS = "/v1/people/me/connections"
+SHOWN = ("cn", "telephoneNumber")
+
+_TENANT = """
+[[tenant]]
+name = "{name}"
+base_dn = "dc={name},dc=example"
+client_id = "{client_id}"
+client_secret = "{client_secret}"
+allowed_users = ["@{name}.example"]
+region = "DE"
+sharing = "shared"
+"""
+
+# What the test notes in the database: a schema of its own, which no gateway looks at.
+_NOTES = """
+CREATE SCHEMA note;
+CREATE TABLE note.gateway (id text PRIMARY KEY, name text);
+CREATE TABLE note.lease (at float8, tenant text, gateway text);
+CREATE TABLE note.written (at float8, name text, account int, tenant text, generation int, holder text);
+CREATE FUNCTION note.note_gateway() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO note.gateway VALUES (NEW.id, current_setting('application_name')) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER INSERT ON gateway FOR EACH ROW EXECUTE FUNCTION note.note_gateway();
+CREATE FUNCTION note.note_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO note.lease VALUES (extract(epoch FROM clock_timestamp()), NEW.tenant, NEW.gateway);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_update AFTER UPDATE ON sync_lease FOR EACH ROW WHEN (OLD.gateway IS DISTINCT FROM NEW.gateway)
+    EXECUTE FUNCTION note.note_lease();
+CREATE TRIGGER note AFTER INSERT ON sync_lease FOR EACH ROW EXECUTE FUNCTION note.note_lease();
+CREATE FUNCTION note.note_written() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO note.written SELECT extract(epoch FROM clock_timestamp()), current_setting('application_name'),
+        NEW.id, NEW.tenant, NEW.generation, (SELECT gateway FROM sync_lease WHERE tenant = NEW.tenant);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER UPDATE ON account FOR EACH ROW
+    WHEN ((OLD.last_sync, OLD.generation) IS DISTINCT FROM (NEW.last_sync, NEW.generation))
+    EXECUTE FUNCTION note.note_written();
+INSERT INTO note.gateway SELECT id, 'gateway1' FROM gateway;
+INSERT INTO note.lease SELECT 0, tenant, gateway FROM sync_lease;
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a contact at Google: its new number, and when it was made."""
+
+    account: int
+    number: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a gateway has written of an account.
+
+    :ivar name: of the gateway that has written.
+    :ivar holder: the name of the gateway that had the lease of the tenant.
+    """
+
+    at: float
+    name: str
+    address: str
+    generation: int
+    holder: str | None
+
+
+def person(account: int, contact: int, change: int = 0) -> dict[str, Any]:
+    """A contact as Google has it; nobody else has the number."""
+    return {
+        "names": [{"givenName": "Ida", "familyName": f"Person {account}-{contact}-{change}"}],
+        "phoneNumbers": [{"value": number(account, contact, change), "type": "work"}],
+    }
+
+
+def now() -> float:
+    """The time by which Google and the database note what happens."""
+    return time.time()  # noqa: TID251  tests are an entry point
+
+
+def number(account: int, contact: int, change: int = 0) -> str:
+    """The number of a contact, another one after each change."""
+    return f"+4930{account + 10:02}{contact:03}{change:03}"
+
+
+class Companies:
+    """The whole of it.
+
+    :ivar gateways: by number, from 1; those that run.
+    :ivar google: the URL of the sandbox.
+    """
+
+    def __init__(self, folder: Path, accounts: int = 50, contacts: int = 200, interval: str = "2s") -> None:
+        self.folder = folder
+        self.contacts = contacts
+        self.addresses = [f"user{at:02}@{TENANTS[at % len(TENANTS)]}.example" for at in range(accounts)]
+        self._accounts = accounts
+        self._interval = interval
+        self._stack = ExitStack()
+        self.gateways: dict[int, Process] = {}
+        self.callers: list[Caller] = []
+        self._changes: Counter[tuple[int, int]] = Counter()
+        self._names: dict[int, list[str]] = {}
+        self._calls: list[Call] = []
+
+    # --- its parts ---
+
+    def start(self) -> None:
+        """Start everything, connect the accounts, and wait until all gateways serve all contacts."""
+        google, *apis, proxy, postgres = free_ports(6)
+        self.google = f"http://127.0.0.1:{google}"
+        self._start_google(google, apis)
+        self.server = Server.create(listens=True, port=postgres, settings=SETTINGS)
+        self._stack.callback(self.server.delete)
+        self.server.start()
+        self.server.execute(f"CREATE DATABASE {DATABASE}")
+        self.proxy = Proxy(proxy, postgres)
+        self._stack.callback(self.proxy.close)
+        self.sites = {at: self._site(at, apis[at - 1], proxy if at == 3 else postgres) for at in (1, 2, 3)}
+        self.start_gateway(1)
+        self.execute(_NOTES)
+        self._connect()
+        self._add_phones()
+        for at in (2, 3):
+            state = self.sites[at].folder / "state"
+            state.mkdir(mode=0o700)
+            shutil.copy2(self.sites[1].folder / "state" / "ldapgw.key", state / "ldapgw.key")
+            self.start_gateway(at)
+        wait_until(self.all_know, "all gateways serve all contacts")
+
+    def end(self) -> None:
+        for caller in self.callers:
+            caller.end()
+        for at in list(self.gateways):
+            self.stop_gateway(at)
+        self._stack.close()
+
+    def _start_google(self, port: int, apis: Sequence[int]) -> None:
+        people = {
+            address: [person(at, contact) for contact in range(self.contacts)]
+            for at, address in enumerate(self.addresses)
+        }
+        file = self.folder / "people.json"
+        file.write_text(json.dumps({"accounts": people}))
+        ports = [argument for api in apis for argument in ("--gateway", str(api))]
+        command = [sys.executable, "-m", "tests.cluster.google", "--people", str(file), "--port", str(port), *ports]
+        process = Process(command, self.folder / "google.log", ROOT)
+        self._stack.callback(process.end)
+        wait_until(lambda: fetch(f"{self.google}/sandbox/state")[0] == 200, "the sandbox answers")
+
+    def _site(self, at: int, api: int, database: int) -> Site:
+        folder = self.folder / str(at)
+        folder.mkdir()
+        site = Site(folder, self._interval, size_limit=100_000)
+        head = site.file.read_text().replace(site.google, self.google).partition("[[tenant]]")[0]
+        head = head.replace(f'people_api = "{self.google}"', f'people_api = "http://127.0.0.1:{api}"')
+        url = self.server.url(DATABASE).set(port=database).update_query_dict({"application_name": f"gateway{at}"})
+        database_line = f'database = "{url.render_as_string(hide_password=False)}"\n'
+        tenants = "".join(
+            _TENANT.format(name=name, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) for name in TENANTS
+        )
+        site.file.write_text(database_line + head + tenants)
+        return site
+
+    def start_gateway(self, at: int) -> Process:
+        site = self.sites[at]
+        gateway = Process(site.command("run"), site.folder / "gateway.log", site.folder)
+        self.gateways[at] = gateway
+        wait_until(lambda: site.is_ready() or gateway.status is not None, "the gateway is ready")
+        assert gateway.status is None, gateway.said
+        return gateway
+
+    def stop_gateway(self, at: int, how: signal.Signals = signal.SIGTERM) -> None:
+        gateway = self.gateways.pop(at)
+        gateway.end(how)
+        gateway.log.rename(gateway.log.with_suffix(f".{now():.0f}.log"))
+
+    def _connect(self) -> None:
+        self.turn("add-redirect-uri", {"uri": f"http://127.0.0.1:{self.sites[1].web_port}/oauth/callback"})
+        for tenant in TENANTS:
+            addresses = [address for address in self.addresses if address.endswith(f"@{tenant}.example")]
+            page = f"http://127.0.0.1:{self.sites[1].web_port}/{tenant}/"
+            command = [sys.executable, "-m", "tests.faults.consent", page, *addresses]
+            subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            self.sites[1].wait_for_sync(len(addresses), tenant)
+
+    def _add_phones(self) -> None:
+        self.logins: dict[str, Login] = {}
+        for at, tenant in enumerate(TENANTS):
+            done = self.sites[1].ldapgw("phones", "add", f"desk-{tenant}", "--tenant", tenant, "--json")
+            assert done.returncode == 0, done.stderr
+            password = json.loads(done.stdout)["password"]
+            self.logins[tenant] = Login(f"desk-{tenant}", password, f"dc={tenant},dc=example", number(at, 0))
+
+    def start_callers(self) -> None:
+        for at in (1, 2, 3):
+            caller = Caller(self.sites[at].ldap_port, list(self.logins.values()))
+            self.callers.append(caller)
+            caller.start()
+
+    def add_and_remove(self, name: str, at: int) -> tuple[float, float]:
+        """Add a phone by a command at a gateway, and remove it; how long until all gateways know either."""
+        done = self.sites[at].ldapgw("phones", "add", name, "--tenant", TENANTS[0], "--json")
+        added = now()
+        assert done.returncode == 0, done.stderr
+        password = json.loads(done.stdout)["password"]
+        wait_until(lambda: all(self._binds(gateway, name, password) for gateway in self.gateways), "all know the phone")
+        known = now() - added
+        done = self.sites[at].ldapgw("phones", "remove", name, "--yes")
+        removed = now()
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: not any(self._binds(gateway, name, password) for gateway in self.gateways), "all refuse it")
+        return known, now() - removed
+
+    def new_phone(self, name: str) -> PhoneLogin:
+        """A login of the first tenant whose password is its name."""
+        return PhoneLogin(name, TENANTS[0], None, NumberMode.VALUES, hash_password(name, os.urandom), now())
+
+    def wait_until_all_bind(self, names: Collection[str]) -> None:
+        """Until all gateways know the logins, whose passwords are their names."""
+        for at in self.gateways:
+            for name in names:
+                wait_until(partial(self.binds, at, name), "the gateway knows the phone")
+
+    def binds(self, at: int, name: str) -> bool:
+        return self._binds(at, name, name)
+
+    def open_database(self) -> Database:
+        """The database, as another gateway opens it."""
+        return database_at(self.server.url(DATABASE))
+
+    def _binds(self, at: int, name: str, password: str) -> bool:
+        try:
+            Phone(self.sites[at].ldap_port, name, password).close()
+        except AssertionError:
+            return False
+        return True
+
+    # --- what is found ---
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Execute a statement in a transaction of its own; its rows."""
+        url = self.server.url(DATABASE).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url) as connection:
+            found = connection.execute(statement.encode())
+            return found.fetchall() if found.description else []
+
+    def wait_until_found(
+        self, changes: Collection[Change], gateways: Collection[int] = (1, 2, 3)
+    ) -> dict[Change, float]:
+        """Search at all of some gateways until each finds all changes; when the last one of them found each change."""
+        phones = {(at, tenant): self._phone(at, tenant) for at in gateways for tenant in TENANTS}
+        missing = {(change, at) for change in changes for at in gateways}
+        found: dict[Change, float] = {}
+
+        def find() -> bool:
+            for change, at in list(missing):
+                tenant = TENANTS[change.account % len(TENANTS)]
+                filter_ = equal("telephoneNumber", change.number)
+                if phones[at, tenant].find(self.logins[tenant].base, filter_):
+                    missing.discard((change, at))
+                    found[change] = now()
+            return not missing
+
+        try:
+            wait_until(find, "all gateways find all changes")
+        finally:
+            for phone in phones.values():
+                phone.close()
+        return found
+
+    def committed(self, changes: Collection[Change]) -> dict[Change, float]:
+        """When each change was written to the database; one for each account."""
+        times: dict[Change, float] = {}
+        for change in changes:
+            rows = self.execute(
+                "SELECT at, w.generation, (SELECT max(generation) FROM note.written o WHERE o.account = w.account "
+                f"AND o.at < {change.at}) FROM note.written w JOIN account ON id = account "
+                f"WHERE address = '{self.addresses[change.account]}' AND at >= {change.at} ORDER BY at"
+            )
+            times[change] = next(at for at, generation, before in rows if generation > before)
+        return times
+
+    def _phone(self, at: int, tenant: str) -> Phone:
+        login = self.logins[tenant]
+        return Phone(self.sites[at].ldap_port, login.name, login.password)
+
+    def book(self, at: int, tenant: str) -> Counter[tuple[str, str]]:
+        """Names and numbers of all contacts of a tenant, as a gateway serves them."""
+        phone = self._phone(at, tenant)
+        try:
+            entries = phone.find(
+                self.logins[tenant].base, equal("objectClass", "inetOrgPerson"), ("cn", "telephoneNumber")
+            )
+        finally:
+            phone.close()
+        found = (dict(entry.attributes) for entry in entries)
+        return Counter((one["cn"][0].decode(), one["telephoneNumber"][0].decode()) for one in found)
+
+    def versions(self, at: int, account: int, contacts: Collection[int]) -> tuple[int, ...]:
+        """How often contacts of an account were changed, as a gateway serves them all at once."""
+        tenant = TENANTS[account % len(TENANTS)]
+        phone = self._phone(at, tenant)
+        try:
+            base = f"ou={self.addresses[account]},{self.logins[tenant].base}"
+            entries = phone.find(base, equal("objectClass", "inetOrgPerson"))
+        finally:
+            phone.close()
+        names = [dict(entry.attributes)["cn"][0].decode() for entry in entries]
+        found = {int(name.split("-")[1]): int(name.split("-")[2]) for name in names}
+        return tuple(found[contact] for contact in contacts)
+
+    def expected(self, tenant: str) -> Counter[tuple[str, str]]:
+        """The same, as Google has them."""
+        return Counter(
+            (f"Ida {one['names'][0]['familyName']}", one["phoneNumbers"][0]["value"])
+            for at in range(self._accounts)
+            if TENANTS[at % len(TENANTS)] == tenant
+            for one in self._persons(at)
+        )
+
+    def all_know(self) -> bool:
+        """Whether all gateways serve what Google has."""
+        expected = {tenant: self.expected(tenant) for tenant in TENANTS}
+        return all(self.book(at, tenant) == expected[tenant] for tenant in TENANTS for at in self.gateways)
+
+    # --- Google ---
+
+    def _persons(self, account: int) -> list[dict[str, Any]]:
+        url = f"{self.google}/sandbox/persons?account={self.addresses[account]}&source=contacts"
+        with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=30) as answer:
+            persons: list[dict[str, Any]] = json.load(answer)["persons"]
+        return persons
+
+    def change(self, account: int, contact: int = 1) -> Change:
+        """Change a contact at Google."""
+        if account not in self._names:
+            self._names[account] = [one["resourceName"] for one in sorted(self._persons(account), key=_number)]
+        self._changes[account, contact] += 1
+        change = self._changes[account, contact]
+        body = {
+            "account": self.addresses[account],
+            "resourceName": self._names[account][contact],
+            "person": person(account, contact, change),
+        }
+        self.turn("change-person", body)
+        return Change(account, number(account, contact, change), now())
+
+    def turn(self, control: str, arguments: dict[str, Any]) -> None:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        request = Request(f"{self.google}/sandbox/{control}", json.dumps(arguments).encode(), headers)
+        urlopen(request, timeout=30).close()
+
+    def calls(self, since: float = 0.0) -> list[Call]:
+        """The calls of the People API that came since a time."""
+        return [call for call in self._watched().calls if call.begun >= since]
+
+    def calls_at_once(self) -> list[tuple[Call, Call]]:
+        """Each two calls of one account that ran at once."""
+        watch = self._watched()
+        return [(watch.calls[first], watch.calls[second]) for first, second in watch.at_once]
+
+    def _watched(self) -> Watch:
+        """What Google has seen; asked only for what is new."""
+        # Calls that ran when they were asked for may have ended.
+        since = next((call.number for call in self._calls if call.ended is None), len(self._calls))
+        with urlopen(f"{self.google}/watched?since={since}", timeout=30) as answer:
+            watched = json.load(answer)
+        self._calls[since:] = [Call(**call) for call in watched["calls"]]
+        return Watch(self._calls, at_once=watched["at_once"])
+
+    # --- what gateways did ---
+
+    def holders(self) -> dict[str, int]:
+        """The number of the gateway that has the lease of each tenant; 0: of none that is known."""
+        rows = self.execute(
+            "SELECT tenant, coalesce(name, 'gateway0') FROM sync_lease LEFT JOIN note.gateway "
+            "ON id = gateway WHERE expires_at > extract(epoch FROM clock_timestamp())"
+        )
+        return {tenant: int(name.removeprefix("gateway")) for tenant, name in rows}
+
+    def tenants_of(self, at: int) -> list[str]:
+        return [tenant for tenant, holder in self.holders().items() if holder == at]
+
+    def accounts_of(self, tenants: Collection[str]) -> list[int]:
+        return [at for at in range(self._accounts) if TENANTS[at % len(TENANTS)] in tenants]
+
+    def written(self, since: float = 0.0) -> list[Written]:
+        rows = self.execute(
+            "SELECT at, w.name, address, w.generation, g.name FROM note.written w JOIN account a ON a.id = account "
+            f"LEFT JOIN note.gateway g ON g.id = holder WHERE at >= {since} ORDER BY at"
+        )
+        return [Written(*row) for row in rows]
+
+    def without_lease(self) -> list[tuple[Any, ...]]:
+        """What gateways have written, or asked Google for, without the lease of the tenant."""
+        found: list[tuple[Any, ...]] = [(one,) for one in self.written() if one.name != one.holder]
+        passes = self.execute("SELECT at, tenant, name FROM note.lease LEFT JOIN note.gateway g ON g.id = gateway")
+        passes.sort()
+        for call in self.calls():
+            tenant = call.account.partition("@")[2].partition(".")[0]
+            former = [name for at, of, name in passes if of == tenant and at <= call.begun]
+            if not former or former[-1] != f"gateway{call.gateway}":
+                found.append((call, former[-1:]))
+        return found
+
+
+def _number(one: dict[str, Any]) -> str:
+    return str(one["phoneNumbers"][0]["value"])

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: MIT
+"""Three gateways that sync fifty accounts all the time while phones search, and all that can happen to them.
+
+They are killed, cut off, stopped, and left without a database.  Times are those that the documentation promises;
+machines that are busy with something else may miss them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from itertools import cycle, islice
+from threading import Event, Thread
+
+import pytest
+
+from ldapgw.store import phones
+from ldapgw.store.gateways import LEASE_SECONDS
+from tests.cluster.companies import CONNECTIONS, TENANTS, Companies, now
+from tests.support.postgresql import needs_postgresql
+from tests.support.site.running import Process, wait_until
+
+pytestmark = [needs_postgresql, pytest.mark.soak]
+
+# A change is found at all gateways within this time after its commit.
+VISIBLE_SECONDS = 2.0
+# The tenants of a gateway that is gone are synced by others within this time.
+REPLACED_SECONDS = 20.0
+
+
+# How often each of some contacts was changed, as a gateway serves them.
+Versions = dict[int, tuple[int, ...]]
+
+
+@pytest.fixture(scope="module", name="companies")
+def _companies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Companies]:
+    companies = Companies(tmp_path_factory.mktemp("companies"))
+    try:
+        companies.start()
+        companies.start_callers()
+        yield companies
+    finally:
+        companies.end()
+
+
+@pytest.fixture(autouse=True)
+def _anew(companies: Companies) -> None:
+    """Each test begins with three gateways that serve."""
+    assert sorted(companies.gateways) == [1, 2, 3]
+    for at in companies.gateways:
+        begin_anew(companies, at)
+
+
+def tell(what: str, seconds: list[float]) -> None:
+    """A figure of the report (pytest -s)."""
+    ordered = sorted(seconds)
+    sys.stdout.write(
+        f"\n{what}: {len(ordered)}, median {ordered[len(ordered) // 2]:.3f} s, longest {ordered[-1]:.3f} s\n"
+    )
+
+
+def let_run(seconds: float) -> None:
+    """Let the callers and the gateways go on for a time."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= until, "the time is over", seconds + 10)
+
+
+def serve(companies: Companies, without: int = 0) -> None:
+    """No search has failed since the last call, at all gateways but one."""
+    for at, caller in enumerate(companies.callers, 1):
+        failures, durations = caller.take()
+        if at != without:
+            assert failures == []
+            assert durations
+
+
+def begin_anew(companies: Companies, at: int) -> None:
+    """Forget the failures of one caller, whose gateway was away."""
+    caller = companies.callers[at - 1]
+    caller.take()
+    wait_until(lambda: caller.take()[1], "the caller finds something")
+
+
+def is_balanced(companies: Companies) -> bool:
+    """Whether each gateway has one tenant of three."""
+    return sorted(companies.holders().values()) == [1, 2, 3]
+
+
+def wait_for_takeover(companies: Companies, tenants: list[str], former: int, at: float) -> list[float]:
+    """Wait until other gateways have synced all accounts of tenants; how long each account has waited."""
+    orphans = {companies.addresses[account] for account in companies.accounts_of(tenants)}
+
+    def first_calls() -> dict[str, float]:
+        found: dict[str, float] = {}
+        for call in companies.calls(at):
+            if call.gateway != former and call.is_answered and call.account in orphans:
+                found.setdefault(call.account, call.begun)
+        return found
+
+    wait_until(lambda: first_calls().keys() == orphans, "other gateways sync the accounts")
+    return [begun - at for begun in first_calls().values()]
+
+
+def is_right(companies: Companies) -> None:
+    """Google has seen one call of an account at a time, by the gateway with the lease, which alone has written."""
+    assert companies.calls_at_once() == []
+    assert companies.without_lease() == []
+    wait_until(companies.all_know, "all gateways serve what Google has")
+
+
+def test_steady(companies: Companies) -> None:
+    """For a minute each account is synced every four seconds or more often, each tenant by one gateway of its own."""
+    wait_until(partial(is_balanced, companies), "each gateway has a tenant", 200)
+    serve(companies)
+    began = now()
+    let_run(60)
+    durations = [each for caller in companies.callers for each in caller.take()[1]]
+    synced = Counter(call.account for call in companies.calls(began) if call.is_answered and call.path == CONNECTIONS)
+    sys.stdout.write(f"\nsyncs of an account: {min(synced.values())} to {max(synced.values())}\n")
+    tell("searches", durations)
+    assert synced.keys() == set(companies.addresses)
+    assert min(synced.values()) >= 15
+    assert is_balanced(companies)
+    serve(companies)
+    is_right(companies)
+
+
+def test_gateways_are_killed(companies: Companies) -> None:
+    """Ten times, one after the other: phones at the others notice nothing, and its accounts are synced by them."""
+    waited: list[float] = []
+    for victim in islice(cycle((1, 2, 3)), 10):
+        tenants = companies.tenants_of(victim)
+        for account in companies.accounts_of(tenants):
+            companies.change(account)
+        killed_at = now()
+        companies.stop_gateway(victim, signal.SIGKILL)
+        waited += wait_for_takeover(companies, tenants, victim, killed_at)
+        serve(companies, without=victim)
+        companies.start_gateway(victim)
+        begin_anew(companies, victim)
+    tell("orphans synced after", waited)
+    assert max(waited) <= REPLACED_SECONDS
+    is_right(companies)
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["goes on", "reset"])
+def test_a_gateway_is_cut_off(companies: Companies, is_reset: bool) -> None:
+    """From its database, which says nothing for 30 seconds: it serves on, and others sync its accounts."""
+    wait_until(lambda: companies.tenants_of(3), "the third gateway has a tenant", 200)
+    tenants = companies.tenants_of(3)
+    began = now()
+    companies.proxy.go_silent()
+    waited = wait_for_takeover(companies, tenants, 3, began)
+    changes = [companies.change(account) for account in companies.accounts_of(tenants)]
+    companies.wait_until_found(changes, (1, 2))
+    let_run(began + 30 - now())
+    serve(companies)
+    assert not [call for call in companies.calls(began + LEASE_SECONDS) if call.gateway == 3]
+    if is_reset:
+        companies.proxy.reset()
+    healed = now()
+    companies.proxy.go_on()
+    found = companies.wait_until_found(changes, (3,))
+    tell("orphans synced after", waited)
+    tell("caught up after", [at - healed for at in found.values()])
+    assert max(waited) <= REPLACED_SECONDS
+    assert max(found.values()) - healed <= VISIBLE_SECONDS
+    assert "Traceback" not in companies.gateways[3].said
+    is_right(companies)
+
+
+@pytest.mark.parametrize("where", ["call", "transaction"])
+def test_a_gateway_is_stopped(companies: Companies, where: str) -> None:
+    """For twice the time of a lease, in a call or in a transaction: its lease is over then, and it writes nothing."""
+    wait_until(lambda: companies.tenants_of(2), "the second gateway has a tenant", 200)
+    gateway = companies.gateways[2]
+    tenants = companies.tenants_of(2)
+    if where == "call":
+        wait_until(lambda: any(call.ended is None for call in companies.calls() if call.gateway == 2), "a call")
+        gateway.send(signal.SIGSTOP)
+    else:
+        stop_in_transaction(companies, gateway)
+    stopped_at = now()
+    try:
+        waited = wait_for_takeover(companies, tenants, 2, stopped_at)
+        let_run(stopped_at + 2 * LEASE_SECONDS - now())
+    finally:
+        gateway.send(signal.SIGCONT)
+    wait_until(lambda: "is over, nothing was written" in gateway.said, "it says that its lease is over")
+    begin_anew(companies, 2)
+    let_run(5)
+    serve(companies)
+    tell("orphans synced after", waited)
+    assert max(waited) <= REPLACED_SECONDS
+    assert "Traceback" not in gateway.said
+    is_right(companies)
+
+
+def stop_in_transaction(companies: Companies, gateway: Process) -> None:
+    """Stop the second gateway where it has locked its lease for a sync."""
+    in_transaction = (
+        "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'gateway2' "
+        "AND state = 'idle in transaction' AND mode = 'RowShareLock' AND relation = 'sync_lease'::regclass"
+    )
+
+    def is_stopped() -> bool:
+        gateway.send(signal.SIGSTOP)
+        if companies.execute(in_transaction):
+            return True
+        gateway.send(signal.SIGCONT)
+        return False
+
+    wait_until(is_stopped, "it is stopped in a transaction")
+
+
+def test_changes_are_found(companies: Companies) -> None:
+    """A hundred of them, at all gateways, within two seconds after their commit."""
+    waited: list[float] = []
+    for round_ in range(8):
+        changes = [companies.change(account, 2) for account in range(round_ % 5, len(companies.addresses), 5)]
+        found = companies.wait_until_found(changes)
+        committed = companies.committed(changes)
+        waited += [found[change] - committed[change] for change in changes]
+    tell("contacts found after", waited)
+    logins: list[float] = []
+    for number in range(10):
+        logins += [companies.add_and_remove(f"hall{number}", number % 3 + 1)[at] for at in (0, 1)]
+    tell("logins found after", logins)
+    assert len(waited + logins) == 100
+    assert max(waited + logins) <= VISIBLE_SECONDS
+    serve(companies)
+    is_right(companies)
+
+
+def outages(gateway: Process, begun_at: int) -> tuple[int, int]:
+    """How often a gateway has said that the database is away, and that it is back, since a place of its log."""
+    said = gateway.said[begun_at:]
+    return said.count("phones are served from memory"), said.count("the database can be used again")
+
+
+def has_told(gateway: Process, begun_at: int) -> bool:
+    """Whether the log says that the database was away and is back."""
+    return min(outages(gateway, begun_at)) > 0
+
+
+def find_a_change(companies: Companies) -> float:
+    """Change a contact of each tenant, and wait for it; how long after its commit all gateways found it."""
+    changes = [companies.change(account, 3) for account in range(len(TENANTS))]
+    found = companies.wait_until_found(changes)
+    committed = companies.committed(changes)
+    return max(found[change] - committed[change] for change in changes)
+
+
+def test_the_database_goes_away(companies: Companies) -> None:
+    """It crashes five times, is away for a minute, and loses the process that tells of changes: phones notice nothing.
+
+    The log has at most one line each way for each outage, and exactly one for the long one.
+    """
+    places = {at: len(gateway.said) for at, gateway in companies.gateways.items()}
+    waited: list[float] = []
+    for _ in range(5):
+        companies.server.stop(immediately=True)
+        companies.server.start()
+        waited.append(find_a_change(companies))
+    for at, gateway in companies.gateways.items():
+        assert max(outages(gateway, places[at])) <= 5
+
+    places = {at: len(gateway.said) for at, gateway in companies.gateways.items()}
+    companies.server.stop()
+    let_run(60)
+    serve(companies)
+    companies.server.start()
+    waited.append(find_a_change(companies))
+    for at, gateway in companies.gateways.items():
+        wait_until(partial(has_told, gateway, places[at]), "it is told once each way")
+        assert outages(gateway, places[at]) == (1, 1)
+
+    [[pid], *_] = companies.execute("SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN ldapgw'")
+    os.kill(pid, signal.SIGKILL)
+    waited.append(find_a_change(companies))
+    tell("changes found after", waited)
+    assert max(waited) <= VISIBLE_SECONDS
+    for gateway in companies.gateways.values():
+        assert "Traceback" not in gateway.said
+    serve(companies)
+    is_right(companies)
+
+
+def test_a_transaction_is_held_open(companies: Companies) -> None:
+    """For ten seconds, while a thousand others are committed: each is found in time, and the held one after its end."""
+    others = [f"other{number}" for number in range(1000)]
+    with closing(companies.open_database()) as database:
+        with database.begin(exclusively=False) as held:
+            phones.add(held, companies.new_phone("held"))
+            began = now()
+            for name in others:
+                database.run_beside(phones.add, companies.new_phone(name))
+            committed = now()
+            companies.wait_until_all_bind(others)
+            waited = [now() - committed]
+            assert not any(companies.binds(at, "held") for at in companies.gateways)
+            let_run(max(began + 10 - now(), 0))
+        committed = now()
+        companies.wait_until_all_bind(["held"])
+        waited.append(now() - committed)
+        tell("logins found after", waited)
+        assert max(waited) <= VISIBLE_SECONDS
+        for name in ["held", *others]:
+            database.run_beside(phones.remove, name)
+    serve(companies)
+    is_right(companies)
+
+
+def test_a_backup_is_restored(companies: Companies) -> None:
+    """While the gateways run: each of them serves the former contacts in time, and never a mixture of both."""
+    accounts = range(len(TENANTS))
+    contacts = (1, 2, 3, 4)
+
+    def change_all() -> Versions:
+        changes = [companies.change(account, contact) for contact in contacts for account in accounts]
+        companies.wait_until_found(changes)
+        return {account: companies.versions(1, account, contacts) for account in accounts}
+
+    old = change_all()
+    site = companies.sites[1]
+    backup = companies.folder / "backup.db"
+    assert site.ldapgw("backup", str(backup)).returncode == 0
+    new = change_all()
+    companies.turn("inject-fault", {"name": "error_unavailable_503"})
+    seen: list[tuple[float, int, int, tuple[int, ...]]] = []
+    over = Event()
+
+    def look() -> None:
+        while not over.is_set():
+            for account in accounts:
+                seen.extend(
+                    (now(), at, account, companies.versions(at, account, contacts)) for at in companies.gateways
+                )
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        done = site.ldapgw("restore", str(backup), "--yes")
+        restored = now()
+        assert done.returncode == 0, done.stderr
+        let_run(10)
+    finally:
+        over.set()
+        looking.join()
+    late = [each for each in seen if each[0] > restored + VISIBLE_SECONDS]
+    assert {versions == old[account] for _, _, account, versions in late} == {True}
+    assert [each for each in seen if each[3] not in (old[each[2]], new[each[2]])] == []
+    last = max(when for when, _, account, versions in seen if versions == new[account])
+    tell("restored after", [last - restored])
+    companies.turn("clear-faults", {})
+    serve(companies)
+    for address in companies.addresses:
+        assert site.ldapgw("sync", address).returncode == 0
+    is_right(companies)
