@@ -45,8 +45,10 @@ PAGE_SECONDS = 30
 SYNC_SECONDS = 600
 # As long as with SQLite: whoever writes does so for milliseconds.
 LOCK_SECONDS = 10
-# A gateway that was stopped in a transaction must not keep its locks.
-IDLE_SECONDS = 60
+# A gateway that was stopped in a transaction must not keep its locks: shorter than a lease, which passes on only then.
+IDLE_SECONDS = 12
+# A reader keeps no lock that others wait for, and may build a large book between two statements.
+READER_IDLE_SECONDS = 60
 CONNECT_SECONDS = 5
 # After a failed connection, how long transactions fail without another attempt: pages queue behind each attempt.
 AWAY_SECONDS = 1.0
@@ -490,7 +492,7 @@ def _engine(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
     )
     engine = create_engine(
         url,
-        connect_args=_options(url, statement_seconds),
+        connect_args=_options(url, statement_seconds, reads=reads),
         hide_parameters=True,  # the text of an error must not contain stored values
         pool_pre_ping=True,
         pool_size=2,
@@ -501,12 +503,12 @@ def _engine(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
     return engine
 
 
-def _options(url: URL, statement_seconds: int) -> dict[str, Any]:
+def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[str, Any]:
     """Arguments for libpq: time limits, so that neither a silent server nor a stopped gateway holds up the others."""
     settings = {
         "statement_timeout": f"{statement_seconds}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
-        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{READER_IDLE_SECONDS if reads else IDLE_SECONDS}s",
         # Of 500 keys a plan for any value looks at each of them for each row of the account: a sync that stores
         # 50,000 contacts anew took two minutes.
         "plan_cache_mode": "force_custom_plan",

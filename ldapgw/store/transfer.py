@@ -17,11 +17,13 @@ from sqlalchemy import Connection, Table, and_, delete, select, update
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
 from ldapgw.store.database import Database, database_of
-from ldapgw.store.tables import change, gateway_news, metadata, schema_version
+from ldapgw.store.tables import change, gateway, gateway_news, metadata, schema_version, sync_lease
 
+# What is true of the gateways that run on a database, and of no copy: a restore must not give a lease to a former holder.
+_OF_GATEWAYS = {gateway, gateway_news, sync_lease}
 # In the order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
-    table for table in metadata.sorted_tables if table not in {change, gateway_news, schema_version}
+    table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
 )
 _CHUNK = 500
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import select, update
 from ldapgw.errors import LeaseLost
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import Database
-from ldapgw.store.gateways import FORGET_SECONDS, LEASE_SECONDS, NEWS_SECONDS, GatewayInfo, Leases
+from ldapgw.store.gateways import FORGET_SECONDS, LEASE_SECONDS, NEWS_SECONDS, PASS_ON_SECONDS, GatewayInfo, Leases
 from tests.support.postgresql import needs_postgresql, open_new
 
 pytestmark = needs_postgresql
@@ -67,16 +68,29 @@ def test_others_take_over_from_a_gateway_that_died(database: Database) -> None:
 
 
 def test_tenants_are_shared_evenly(database: Database) -> None:
-    """A gateway that has more than its share lets go of one at a time."""
+    """A gateway that has more than its share lets go of one at a time, and has some time to end its calls."""
     beat(database, ONE)
     beat(database, TWO)
     assert len(beat(database, ONE, may_pass_on=True).fences) == 2
+    assert beat(database, TWO) == Leases({}, {"acme": "one", "beta": "one"}, frozenset({"one"}), None)
+    pass_time(database, PASS_ON_SECONDS)
     assert beat(database, TWO).fences == {"gamma": 2}
     assert len(beat(database, ONE, may_pass_on=True).fences) == 2
     beat(database, THREE)
     assert len(beat(database, ONE, may_pass_on=True).fences) == 1
+    pass_time(database, PASS_ON_SECONDS)
     assert beat(database, THREE).fences == {"beta": 2}
     assert syncing(database) == {"one": ("acme",), "two": ("gamma",), "three": ("beta",)}
+
+
+def test_a_stopped_gateway_keeps_no_lease(database: Database) -> None:
+    """It may be in a transaction that has locked its lease: the server ends that before the lease is over."""
+    for begin in (database.begin, partial(database.begin, exclusively=False)):
+        with begin() as connection:
+            limit = connection.exec_driver_sql(
+                "SELECT extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)"
+            ).scalar_one()
+            assert 0 < limit < LEASE_SECONDS
 
 
 def test_more_than_a_share_is_taken_where_nobody_else_does(database: Database) -> None:
