@@ -19,7 +19,8 @@ from ldapgw.store import changes
 from ldapgw.store.database import Database, database_of
 from ldapgw.store.tables import change, gateway, gateway_news, metadata, schema_version, sync_lease
 
-# What is true of the gateways that run on a database, and of no copy: a restore must not give a lease to a former holder.
+# What is true of the gateways that run on a database, and of no copy: a restore must not give a lease back to a former
+# holder.
 _OF_GATEWAYS = {gateway, gateway_news, sync_lease}
 # In the order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(

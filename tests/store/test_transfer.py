@@ -14,10 +14,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, changes, phones, tables, transfer
+from ldapgw.store import accounts, changes, gateways, phones, tables, transfer
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
+from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import needs_postgresql, new_url, open_new
 from tests.support.stage.databases import open_file
@@ -162,6 +163,20 @@ def test_a_backup_of_postgresql_is_one_of_sqlite(server: Database, tmp_path: Pat
     with closing(database_at(f"sqlite:///{tmp_path / 'ldapgw.db.before-restore'}")) as kept:
         kept.open()
         assert kept.run(phones.read_all) == ()
+
+
+def test_a_restore_leaves_the_leases_as_they_are(server: Database, tmp_path: Path) -> None:
+    """Else the gateway that had the lease at the time of the backup would sync beside the present one."""
+    server.run(fill)
+    server.run(gateways.beat, GatewayInfo("one", "one.example", "1.0"), ("acme",))
+    back_up_server(server, tmp_path / "monday.db")
+    server.run(gateways.leave, "one")
+    present = server.run(gateways.beat, GatewayInfo("two", "two.example", "1.0"), ("acme",))
+    assert present.fences == {"acme": 2}
+    restore_server(tmp_path / "monday.db", server, BOX, tmp_path / "ldapgw.db")
+    server.run(gateways.check_lease, "acme", "two", 2)
+    with server.begin_read() as connection:
+        assert [one.info.id for one in gateways.read_all(connection)] == ["two"]
 
 
 def test_a_backup_of_sqlite_is_restored_into_postgresql(file: Database, server: Database, tmp_path: Path) -> None:
