@@ -53,6 +53,7 @@ def options() -> argparse.ArgumentParser:
     add("--contacts", type=int, default=FULL.contacts, metavar="N", help="that Google has (default: 50000)")
     add("--stored", type=int, default=FULL.stored, metavar="N", help="at the start (default: 100000)")
     add("--only", choices=("syncs", "start", "many"), help="one of the parts")
+    add("--postgresql", action="store_true", help="the database of the accounts is on a PostgreSQL server")
     add("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     return parser
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name:
         size = thousands.QUICK if given.quick else thousands.FULL
-        many = partial(thousands.many, size=size)
+        many = partial(thousands.many, size=size, on_postgresql=given.postgresql)
         for part, run in (("syncs", syncs), ("start", starts), ("many", many)):
             if given.only in (None, part):
                 for figure in run(Path(name), scale):

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from sqlalchemy import update
 
@@ -37,9 +38,11 @@ from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sync_state import LabelState
+from ldapgw.sync.account_state import read_changes
 from ldapgw.sync.book_cache import FOLDER
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
+from tests.support.postgresql import Server as PostgresqlServer
 from tests.support.site.running import free_ports
 
 LOOK_GOAL = 20.0
@@ -101,12 +104,50 @@ FULL = Many(accounts=10_000, contacts=20, tenants=50, logins=2, changes=100, sec
 QUICK = Many(accounts=60, contacts=3, tenants=3, logins=2, changes=5, seconds=2.0)
 
 
-def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
+@dataclass(frozen=True)
+class Home:
+    """Where a gateway has its files and its database.
+
+    :ivar url: of the database; empty: SQLite in the folder ``state``.
+    """
+
+    folder: Path
+    url: str = ""
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        database = database_at(self.url or f"sqlite:///{self.state / DATABASE_FILE}")
+        yield database
+        database.close()
+
+
+def many(folder: Path, scale: Scale, size: Many, *, on_postgresql: bool = False) -> Iterator[Figure]:
     """Start, look, changes, and an interval's syncs."""
-    home = Path(tempfile.mkdtemp(dir=folder))
+    place = Path(tempfile.mkdtemp(dir=folder))
+    with postgresql() if on_postgresql else nullcontext("") as url:
+        yield from _many(Home(place, url), scale, size)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of an empty database of a server that waits for the disk, as it does by itself."""
+    server = PostgresqlServer.create(settings=())
+    try:
+        server.start()
+        server.execute("CREATE DATABASE bench")
+        yield server.url("bench").render_as_string(hide_password=False)
+    finally:
+        server.delete()
+
+
+def _many(home: Home, scale: Scale, size: Many) -> Iterator[Figure]:
     load = f"{size.accounts:,} accounts"
     say(f"{load}: preparing")
-    _seed(home / "state", size)
+    _seed(home, size)
     started, most = [], 0.0
     for number in range(1 + _STARTS):
         say(f"{load}: start")
@@ -120,7 +161,7 @@ def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
     text = f"{middle:.1f} s ({', '.join(f'{one:.1f}' for one in started)})"
     yield Figure(load, "start", text, f"≤ {START_GOAL:g} s", met=middle <= START_GOAL)
     yield Figure(load, "memory, maximum", f"{most:,.0f} MiB", f"≤ {MEMORY_GOAL:g} MiB", met=most <= MEMORY_GOAL)
-    turns = home / "turns"
+    turns = home.folder / "turns"
     with _gateway(home, size, port_of_google=1, program=("bench.directory.metered", str(turns))) as ours:
         yield from _changes(home, size, ours, turns)
     with google(scale) as port:
@@ -129,17 +170,17 @@ def many(folder: Path, scale: Scale, size: Many) -> Iterator[Figure]:
             yield from _steady(load, size, ours, turns)
 
 
-def _until_saved(home: Path, size: Many) -> None:
+def _until_saved(home: Home, size: Many) -> None:
     """Wait until all books are in the cache, as they are some minutes after a first start."""
     _change(home, size, 0, 1)
-    until, cache = time.monotonic() + 600, home / "state" / FOLDER
+    until, cache = time.monotonic() + 600, home.state / FOLDER
     # The first book that is saved makes the folder.
     while not cache.exists() or len(list(cache.iterdir())) < size.accounts:
         assert time.monotonic() < until, "the books are not saved"
         time.sleep(0.5)
 
 
-def _changes(home: Path, size: Many, ours: Server, turns: Path) -> Iterator[Figure]:
+def _changes(home: Home, size: Many, ours: Server, turns: Path) -> Iterator[Figure]:
     load = "one change"
     watcher = Watcher(ours.target, [person(at) for at in range(1000)])
     time.sleep(size.seconds / 6)  # what a start has left to do is done
@@ -154,6 +195,9 @@ def _changes(home: Path, size: Many, ours: Server, turns: Path) -> Iterator[Figu
         time.sleep(1.5)
     each = (worked(ours.pid) - before - idle * (time.monotonic() - begun)) / looks * 1000
     yield Figure(load, "processor time for the change", f"{each:.1f} ms", f"≤ {LOOK_GOAL:g} ms", met=each <= LOOK_GOAL)
+    reads = _reads(home, size, looks)
+    text = f"{median(reads):.1f} ms, {max(reads):.1f} at most"
+    yield Figure(load, "a look, reading the database", text, f"≤ {LOOK_GOAL:g} ms", met=median(reads) <= LOOK_GOAL)
     yield _turn(load, turns, Watch(begun, time.monotonic()))
     say("nothing happens")
     quiet = watcher.quiet(size.seconds / 6)
@@ -196,17 +240,18 @@ def _turn(load: str, turns: Path, watch: Watch) -> Figure:
 
 @contextmanager
 def _gateway(
-    home: Path, size: Many, *, port_of_google: int, program: tuple[str, ...] = ("ldapgw",)
+    home: Home, size: Many, *, port_of_google: int, program: tuple[str, ...] = ("ldapgw",)
 ) -> Iterator[Server]:
     port, web = free_ports(2)
-    file = home / "ldapgw.toml"
+    file = home.folder / "ldapgw.toml"
     tenants = "".join(
         _TENANT.format(name=_tenant(number), base=_base(number), number=number) for number in range(size.tenants)
     )
-    file.write_text(_HEAD.format(port=port, web=web, google=port_of_google, interval=INTERVAL) + tenants)
+    head = _HEAD.format(port=port, web=web, google=port_of_google, interval=INTERVAL)
+    file.write_text((f'database = "{home.url}"\n' if home.url else "") + head + tenants)
     command = [sys.executable, "-m", *program, "--config", str(file), "run"]
     target = Target(port, 0, BASE, LOGIN, SECRET)
-    with running("ldapgw", command, home, target, knows(size.contacts - 1), 300.0) as server:
+    with running("ldapgw", command, home.folder, target, knows(size.contacts - 1), 300.0) as server:
         yield server
 
 
@@ -218,13 +263,13 @@ def _base(number: int) -> str:
     return f"dc=t{number},dc=example" if number else BASE
 
 
-def _seed(state_dir: Path, size: Many) -> None:
+def _seed(home: Home, size: Many) -> None:
     groups = [_records(range(at * size.contacts, (at + 1) * size.contacts)) for at in range(_GROUPS)]
     now = time.time()  # noqa: TID251  the bench is an entry point
     password, later = hash_password(SECRET, os.urandom), now + _LATER
     fingerprint = SourceQuery(Source.CONTACTS, REGION).fingerprint
     labels = LabelState({}, SYNC_TOKEN, label_fingerprint(None))
-    state = OpenStateDir(state_dir, "")
+    state = OpenStateDir(home.state, home.url)
     try:
         with state.database.begin() as connection:
             for at in range(size.accounts):
@@ -254,16 +299,9 @@ def _records(numbers: range) -> tuple[ContactRecord, ...]:
     return tuple(item.record for item in decode_persons(batch.encoded_persons) if item.record)
 
 
-@contextmanager
-def _database(home: Path) -> Iterator[Database]:
-    database = database_at(f"sqlite:///{home / 'state' / DATABASE_FILE}")
-    yield database
-    database.close()
-
-
-def _change(home: Path, size: Many, start: int, count: int) -> None:
+def _change(home: Home, size: Many, start: int, count: int) -> None:
     """Share some books or make them private again, as commands do: each in a transaction of its own."""
-    with _database(home) as database:
+    with home.database() as database:
         for number in range(start, start + count):
             with database.begin() as connection:
                 account = accounts.read(connection, 2 + number % (size.accounts - 1))
@@ -272,10 +310,27 @@ def _change(home: Path, size: Many, start: int, count: int) -> None:
                 accounts.set_sharing(connection, account.id, Sharing.PRIVATE if is_shared else Sharing.SHARED)
 
 
-def _spread(home: Path, size: Many) -> None:
+def _reads(home: Home, size: Many, count: int) -> list[float]:
+    """Milliseconds in which what one change has changed is read from the database, as a gateway does."""
+    taken = []
+    with home.database() as database:
+        with database.begin_read() as connection:
+            cursor = read_changes(connection, None)[0].cursor
+        for number in range(count):
+            _change(home, size, number, 1)
+            begun = time.perf_counter()
+            with database.begin_read() as connection:
+                news, _ = read_changes(connection, cursor)
+            taken.append((time.perf_counter() - begun) * 1000)
+            assert not news.is_whole
+            cursor = news.cursor
+    return taken
+
+
+def _spread(home: Home, size: Many) -> None:
     """Let the accounts' syncs be due at all times of an interval."""
     draw, now = random.Random(1), time.time()  # noqa: TID251  the bench is an entry point
-    with _database(home) as database, database.begin() as connection:
+    with home.database() as database, database.begin() as connection:
         for account_id in range(1, size.accounts + 1):
             due = update(tables.account).where(tables.account.c.id == account_id)
             connection.execute(due.values(next_sync=now + draw.uniform(0, INTERVAL)))

@@ -266,13 +266,14 @@ def upgrade(connection: Connection) -> None:
     config = _alembic()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    version = {"revision": revisions()[0], "readable_from": _readable_from()}
+    version = {"revision": revisions()[0], "readable_from": readable_from()}
     if not connection.execute(update(schema_version).values(version)).rowcount:
         copied_from = database_of(connection).unfinished_copy_of
         connection.execute(insert(schema_version).values(**version, copied_from=copied_from))
 
 
-def _readable_from() -> str:
+def readable_from() -> str:
+    """The oldest revision whose gateways can use the tables of this version."""
     found: str = next(script.module.readable_from for script in _scripts() if hasattr(script.module, "readable_from"))
     return found
 

@@ -17,7 +17,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Float, and_, cast, delete, extract, func, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    and_,
+    cast,
+    delete,
+    extract,
+    func,
+    inspect,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.errors import LeaseLost
@@ -32,6 +46,9 @@ PASS_ON_SECONDS: Final = 2.0
 FORGET_SECONDS: Final = 86_400.0
 # News are read within a second or two; who is silent for longer misses some.
 NEWS_SECONDS: Final = 15.0
+
+# The last revision of the database whose gateways do not tell which one they know.
+_LAST_UNTOLD = "0028"
 
 _NOW = cast(extract("epoch", func.clock_timestamp()), Float)
 _IS_ALIVE = gateway.c.seen_at > _NOW - LEASE_SECONDS
@@ -48,6 +65,7 @@ class GatewayInfo:
     :ivar web: whether it serves the page.
     :ivar keys: fingerprints of the keys in its key file; the first one seals.
     :ivar position: up to which change of the database it serves.
+    :ivar revision: of the database, the newest one that its version knows; empty: an old version, which does not tell.
     """
 
     id: str
@@ -60,6 +78,7 @@ class GatewayInfo:
     position: int = 0
     accounts: int = 0
     contacts: int = 0
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +174,17 @@ def read_common_keys(connection: Connection) -> frozenset[str] | None:
     return frozenset.intersection(*(frozenset(keys.split()) for keys in rows)) if rows else None
 
 
+def find_older(connection: Connection, revision: str) -> list[str]:
+    """Find the living gateways of versions that do not know a revision of the database; it may be of an old revision.
+
+    :returns: their names.
+    """
+    columns = {column["name"] for column in inspect(connection).get_columns(gateway.name)}
+    told = gateway.c.revision if gateway.c.revision.name in columns else literal("")
+    rows = connection.execute(select(gateway.c.name, told.label("revision")).where(_IS_ALIVE)).all()
+    return sorted({row.name for row in rows if (row.revision or _LAST_UNTOLD) < revision})
+
+
 def exchange_news(
     connection: Connection, gateway_id: str, told: tuple[int, str] | None, heard: Mapping[str, int]
 ) -> Sequence[StoredNews]:
@@ -236,6 +266,7 @@ def _info(row: Any) -> GatewayInfo:
         row.position,
         row.accounts,
         row.contacts,
+        row.revision or "",
     )
 
 
@@ -250,6 +281,7 @@ def _write_info(connection: Connection, info: GatewayInfo) -> None:
         "accounts": info.accounts,
         "contacts": info.contacts,
         "seen_at": _NOW,
+        "revision": info.revision or None,
     }
     new = insert(gateway).values(id=info.id, started_at=_NOW, **told)
     connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=told))

@@ -25,13 +25,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from psycopg.types.string import StrDumper
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
-from ldapgw.store.database import Database, Position, is_current, read_revision, take_erased, upgrade
+from ldapgw.store import gateways, tables
+from ldapgw.store.database import Database, Position, is_current, read_revision, readable_from, take_erased, upgrade
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -166,9 +167,27 @@ class PostgresqlDatabase(Database):
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{UPGRADE_LOCK_SECONDS}s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADES})")
             if not is_current(connection, self):
+                self._check_older_gateways(connection)
                 upgrade(connection)
                 for statement in _finishing_statements(connection):
                     connection.exec_driver_sql(statement)
+
+    def _check_older_gateways(self, connection: Connection) -> None:
+        """Refuse an upgrade that takes away what a living gateway of an older version needs.
+
+        :raises StoreError: when there is one.
+        """
+        if not inspect(connection).has_table(tables.gateway.name):
+            return
+        # No gateway begins, or tells that it lives, until this transaction ends.
+        connection.exec_driver_sql(f"LOCK TABLE {tables.gateway.name} IN SHARE ROW EXCLUSIVE MODE")
+        older = gateways.find_older(connection, readable_from())
+        if older:
+            raise StoreError(
+                f"{self.name}: this version needs an upgrade of the database that ends the older versions which run on "
+                f"{' and '.join(older)}; stop those gateways, or upgrade them to a version in between; nothing was "
+                "changed"
+            )
 
     def _check_server(self, connection: Connection) -> None:
         version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())

@@ -423,6 +423,7 @@ gateway = Table(
     Column("contacts", Integer, nullable=False, comment="contacts that it serves"),
     Column("started_at", Float, nullable=False, comment="by the clock of the database server"),
     Column("seen_at", Float, nullable=False, comment="its last heartbeat, by the same clock"),
+    Column("revision", String, comment="the last migration that it knows; null: one before 0030"),
 )
 
 sync_lease = Table(

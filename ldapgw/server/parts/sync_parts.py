@@ -30,6 +30,7 @@ from ldapgw.server.process_group import GroupLeader
 from ldapgw.server.processes import SizeBasedOffload
 from ldapgw.server.tenants import naming_context, synced_tenant
 from ldapgw.store.account_status import ProgressBoard
+from ldapgw.store.database import revisions
 from ldapgw.store.gateways import GatewayInfo, Leases
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import build_cached_books
@@ -211,6 +212,7 @@ def _leases(
             position=publisher.position,
             accounts=len(books),
             contacts=sum(map(len, books)),
+            revision=revisions()[0],
         )
 
     def on_beat(leases: Leases) -> None:
