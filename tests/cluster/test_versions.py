@@ -94,10 +94,14 @@ class Upgrades:
         for at, site in enumerate(cluster.sites):
             name = f"hall{at}"
             site.add_phone(name)
-            known = [lambda one=one: one.ldapsearch("-s", "base", phone=name)[0] for one in cluster.sites]
-            wait_until(lambda: [ask() for ask in known] == [0] * len(known), "every gateway knows the phone")
+            self._all_answer(name, 0)
             assert site.ldapgw("phones", "remove", name, "--yes").returncode == 0
-            wait_until(lambda: [ask() for ask in known] == [49] * len(known), "no gateway knows the phone")
+            self._all_answer(name, 49)
+
+    def _all_answer(self, phone: str, code: int) -> None:
+        """Wait until a phone gets the same result of its sign-in at all gateways."""
+        sites = self.cluster.sites
+        wait_until(lambda: {one.ldapsearch("-s", "base", phone=phone)[0] for one in sites} == {code}, f"{code} for all")
 
 
 @contextmanager
