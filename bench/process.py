@@ -15,6 +15,8 @@ from pathlib import Path
 
 from bench.phone import Target
 from tests.support.checkout import ROOT
+from tests.support.postgresql import Server as PostgresqlServer
+from tests.support.site.running import free_ports
 
 PATIENCE = 120.0
 # Seconds between two looks at the memory.
@@ -92,6 +94,19 @@ def _children(pid: int) -> list[int]:
         return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
     except OSError:
         return []
+
+
+@contextmanager
+def postgresql() -> Iterator[tuple[PostgresqlServer, str]]:
+    """A PostgreSQL server that waits for the disk, as it does by itself, and the URL of an empty database."""
+    [port] = free_ports(1)
+    server = PostgresqlServer.create(settings=(), listens=True, port=port)
+    try:
+        server.start()
+        server.execute("CREATE DATABASE bench")
+        yield server, server.url("bench").render_as_string(hide_password=False)
+    finally:
+        server.delete()
 
 
 class Peak:

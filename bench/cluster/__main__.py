@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from math import nan
 from pathlib import Path
@@ -18,6 +18,7 @@ from statistics import median
 from bench import written
 from bench.cluster import __doc__ as purpose
 from bench.cluster import engines, gateways
+from bench.cluster.starts import starts
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Load, Round
 from bench.directory.people import person
@@ -26,10 +27,11 @@ from bench.directory.seed import alone, seed
 from bench.directory.servers import Variant, gateway, knows
 from bench.process import Server
 from bench.progress import say
+from bench.runs import Figure
 from bench.table import simple_table
 
 SCRIPT = "scripts/bench-cluster"
-PARTS = ("processes", "gateways", "transactions", "engines")
+PARTS = ("processes", "gateways", "transactions", "engines", "starts")
 # Connections that have one search outstanding each; the kernel spreads them over the processes.
 CONNECTIONS = 16
 # How many times the rate of one process two should have, on two cores with the load beside them.
@@ -47,6 +49,7 @@ gateways      on one PostgreSQL, with a state directory each; the load is spread
               syncs is killed, until another one has its lease
 transactions  what a sync does to the database, on both engines in turn, each round; no gateway runs
 engines       a full sync, and starts, of a gateway on each engine
+starts        of a gateway on PostgreSQL, until the first right answer: the median of three
 A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs
 on the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a
 machine with two processors.  Memory of processes is what no other process shares (Private in smaps_rollup), in MiB,
@@ -78,6 +81,10 @@ def main() -> int:
                 table, is_met = measure(folder, counts, options.contacts, options.rounds, options.seconds)
             elif part == "gateways":
                 table, is_met = _gateways(folder, counts, options)
+            elif part == "starts":
+                figures = list(starts(folder, options.contacts))
+                lines = _told(("Gateway on PostgreSQL", "", "Until the first right answer", "Goal", ""), figures)
+                table, is_met = "\n".join(["", *lines, ""]), all(one.met for one in figures)
             else:
                 table, is_met = _engines(folder, part, options)
             sys.stdout.write(table)
@@ -105,10 +112,14 @@ def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> t
         figures = [*gateways.changes(ours, options.changes), *gateways.failovers(ours, options.kills)]
     rows, errors, _ = _rates(found, "gateway", {})
     head = ("Gateways on one PostgreSQL", "What", "", "Goal", "")
+    lines = [*simple_table(rows), "", *_told(head, figures)]
+    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures)
+
+
+def _told(head: tuple[str, ...], figures: Sequence[Figure]) -> Sequence[str]:
     verdicts = [("ok" if one.met else "MISSED") if one.goal else "" for one in figures]
     told = [(one.load, one.what, one.text, one.goal, verdict) for one, verdict in zip(figures, verdicts, strict=True)]
-    lines = [*simple_table(rows), "", *simple_table([head, *told])]
-    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures)
+    return [*simple_table([head, *told])]
 
 
 def _engines(folder: Path, part: str, options: argparse.Namespace) -> tuple[str, bool]:

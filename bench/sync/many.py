@@ -21,7 +21,7 @@ from bench.directory.people import person, resource
 from bench.directory.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
 from bench.directory.servers import BASE, LOGIN, knows
 from bench.phone import Target
-from bench.process import Server, running
+from bench.process import Server, postgresql, running
 from bench.progress import say
 from bench.runs import Figure
 from bench.sync.runs import P99_GOAL, Scale, google
@@ -42,7 +42,6 @@ from ldapgw.sync.account_state import read_changes
 from ldapgw.sync.book_cache import FOLDER
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
-from tests.support.postgresql import Server as PostgresqlServer
 from tests.support.site.running import free_ports
 
 LOOK_GOAL = 20.0
@@ -128,20 +127,8 @@ class Home:
 def many(folder: Path, scale: Scale, size: Many, *, on_postgresql: bool = False) -> Iterator[Figure]:
     """Start, look, changes, and an interval's syncs."""
     place = Path(tempfile.mkdtemp(dir=folder))
-    with postgresql() if on_postgresql else nullcontext("") as url:
+    with postgresql() if on_postgresql else nullcontext((None, "")) as (_, url):
         yield from _many(Home(place, url), scale, size)
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """The URL of an empty database of a server that waits for the disk, as it does by itself."""
-    server = PostgresqlServer.create(settings=())
-    try:
-        server.start()
-        server.execute("CREATE DATABASE bench")
-        yield server.url("bench").render_as_string(hide_password=False)
-    finally:
-        server.delete()
 
 
 def _many(home: Home, scale: Scale, size: Many) -> Iterator[Figure]:
