@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,6 +18,8 @@ from ldapgw.store import changes, contacts
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import Changes, Cursor
 from ldapgw.store.phones import NumberMode, PhoneLogin
+
+_Key = TypeVar("_Key", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,38 @@ class AccountState:
         holder = self.directory_accounts.get(account.tenant)
         return holder is not None and holder.id == account.id
 
+    def parts(self, news: Changes, size: int) -> Iterator[Changes]:
+        """Divide changes into parts to be applied one after the other, so that none takes long.
+
+        The cursor comes with the last part: what was not applied to the end is read again.
+
+        :param size: how many accounts and phones a part has at most.
+        """
+        if len(news.accounts) + len(news.phones) <= size:
+            yield news
+            return
+        accounts, phones = self._with_removed(news)
+        for ids in _chunks(accounts, size):
+            yield Changes(self.cursor, is_whole=False, accounts={each: accounts[each] for each in ids})
+        for names in _chunks(phones, size):
+            yield Changes(self.cursor, is_whole=False, phones={each: phones[each] for each in names})
+        yield Changes(news.cursor, is_whole=False)
+
+    def _with_removed(self, news: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
+        """The changed accounts and phones, with those that are gone because whole changes do not have them."""
+        accounts, phones = dict(news.accounts), dict(news.phones)
+        if news.is_whole:
+            accounts |= dict.fromkeys(self._stored.keys() - accounts.keys())
+            phones |= dict.fromkeys(self.phones.keys() - phones.keys())
+        return accounts, phones
+
     def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
         """Take what has changed since the last time.
 
         :param with_directory: those of the changed accounts that have served contacts of the Workspace directory.
         """
         self.cursor = news.cursor
-        accounts, phones = dict(news.accounts), dict(news.phones)
-        if news.is_whole:
-            accounts |= dict.fromkeys(self._stored.keys() - accounts.keys())
-            phones |= dict.fromkeys(self.phones.keys() - phones.keys())
+        accounts, phones = self._with_removed(news)
         update = _Update()
         for account_id, account in accounts.items():
             is_served = account is not None and account.is_connected and account.tenant in self._tenants
@@ -206,6 +231,11 @@ def read_changes(connection: Connection, cursor: Cursor | None) -> tuple[Changes
     news = changes.read_since(connection, cursor)
     asked = _with_directory_on(news.accounts)
     return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
+
+
+def _chunks(keys: Iterable[_Key], size: int) -> Iterator[list[_Key]]:
+    listed = list(keys)
+    return (listed[start : start + size] for start in range(0, len(listed), size))
 
 
 def _with_directory_on(accounts: Mapping[int, Account | None]) -> Collection[int]:

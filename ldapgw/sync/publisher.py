@@ -66,6 +66,9 @@ MIN_PROCESS_CONTACTS = 3000
 # How many books are published in one turn of the reactor, unless a tenant has more: a few milliseconds.
 _BOOKS_AT_ONCE = 400
 
+# How many accounts and phones are compared with the former ones in one turn: a few milliseconds.
+_CHANGES_AT_ONCE = 500
+
 # How many generations a cached book may lag behind; the store keeps the changes of twice as many.
 _MAX_CACHE_LAG = contacts.KEPT_GENERATIONS // 2
 
@@ -166,6 +169,7 @@ class Publisher:
         self._unsaved_books: set[_BookId] = set()  # which the cache does not have, or not for much longer
         self._built_books: dict[_BookId, _BuiltBook] = dict(loaded.built_books) if loaded else {}
         self._replaced_books: list[Book] = []
+        self._reading = DeferredLock()
         self._lock = DeferredLock()
         self._locks: dict[int, DeferredLock] = {}
         self._contacts_lock = DeferredLock()
@@ -215,15 +219,9 @@ class Publisher:
 
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        news, with_directory = await self._store.read(read_changes, self._state.cursor)
-        if news.has_lost and not self._is_follower:
-            log.warn(
-                "the database may have lost the latest changes; the gateway rebuilds all books",
-                event="database_lost_commits",
-            )
-            await self._store.run(changes.begin_history, news.cursor)
-            news, with_directory = await self._store.read(read_changes, None)
-        self._apply(self._state.apply(news, with_directory))
+        async with self._reading:
+            while not await self._read_state():
+                pass
         replaced: dict[str, Directory] = {}
         count = 0
         for outdated in sorted(self._outdated_tenants):
@@ -239,6 +237,25 @@ class Publisher:
                 replaced, count = {}, 0
                 await self._next_turn()
         self._replace_snapshot(replaced, loaded=self._catalog.snapshot.loaded)
+
+    async def _read_state(self) -> bool:
+        """Read what has changed in the store; false when `expire` was called meanwhile, so that all is to be read."""
+        state = self._state
+        news, with_directory = await self._store.read(read_changes, state.cursor)
+        if news.has_lost and not self._is_follower:
+            log.warn(
+                "the database may have lost the latest changes; the gateway rebuilds all books",
+                event="database_lost_commits",
+            )
+            await self._store.run(changes.begin_history, news.cursor)
+            news, with_directory = await self._store.read(read_changes, None)
+        for number, part in enumerate(state.parts(news, _CHANGES_AT_ONCE)):
+            if number:
+                await self._next_turn()
+            if self._state is not state:
+                return False
+            self._apply(state.apply(part, with_directory))
+        return True
 
     def _apply(self, update: StateUpdate) -> None:
         """Note what an update of the account state makes outdated, and drop the books of removed accounts."""

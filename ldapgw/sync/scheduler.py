@@ -13,9 +13,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -46,6 +46,8 @@ SPREAD_SECONDS = 60.0
 
 _ALARMS = frozenset(error.code for error in TENANT_ERRORS)
 _OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
+# How many accounts get their timers in one turn: a few milliseconds.
+_ACCOUNTS_AT_ONCE = 200
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,6 +134,7 @@ class SyncScheduler(Service):
         self._random = random
         self._observe = observe
         self._cursor: Cursor | None = None
+        self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
         # Accounts to read again: their syncs were requested meanwhile, or have ended, maybe without a record of it.
@@ -149,6 +152,10 @@ class SyncScheduler(Service):
 
     async def refresh(self) -> None:
         """Read what has changed: start new accounts, stop removed accounts, begin requested syncs at once."""
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         busy = set(self._busy)
         again, self._unserved = self._unserved, set()
         self.is_outdated = False
@@ -169,7 +176,11 @@ class SyncScheduler(Service):
         for account_id in list(self._loops) if news.is_whole else ():
             if account_id not in news.accounts:
                 self._stop(account_id)
-        for account_id, account in present.items():
+        for number, (account_id, account) in enumerate(present.items(), 1):
+            if not number % _ACCOUNTS_AT_ONCE:
+                await deferLater(self._clock, 0.0)
+                if not self.running:
+                    return
             if account is not None and self._may_sync(account):
                 was_idle = account_id in self._loops and account_id not in busy
                 self._update_loop(account, interrupted=account.syncing and was_idle)
