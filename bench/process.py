@@ -103,7 +103,7 @@ def postgresql() -> Iterator[tuple[PostgresqlServer, str]]:
     server = PostgresqlServer.create(settings=(), listens=True, port=port)
     try:
         server.start()
-        server.execute("CREATE DATABASE bench")
+        server.execute("CREATE DATABASE bench ENCODING 'UTF8' TEMPLATE template0")
         yield server, server.url("bench").render_as_string(hide_password=False)
     finally:
         server.delete()

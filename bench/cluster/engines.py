@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from bench.cluster.gateways import postgres
 from bench.directory.people import person
 from bench.directory.seed import OWNER, Account, alone, records, seed
 from bench.directory.servers import Variant, gateway, knows, lets_in
@@ -40,13 +39,13 @@ def transactions(folder: Path, count: int, rounds: int) -> list[Row]:
         for start in range(0, count, _CHUNK)
         for record in records(map(person, range(start, min(start + _CHUNK, count))))
     ]
-    with postgres() as url:
+    with postgresql() as (_, url):
         return _transactions(folder, url, stored, rounds)
 
 
 def gateways(folder: Path, count: int) -> list[Row]:
     """As `transactions`, of gateways that sync and start."""
-    with postgres() as syncs, postgres() as starts:
+    with postgresql() as (_, syncs), postgresql() as (_, starts):
         synced = _sync(folder / "sync1", "", count), _sync(folder / "sync2", syncs, count)
         started = _starts(folder / "start1", "", count), _starts(folder / "start2", starts, count)
     return [

@@ -40,19 +40,6 @@ _CACHE = "images"
 _BOOKS = 2
 
 
-@contextmanager
-def postgres() -> Iterator[str]:
-    """A PostgreSQL with its default settings, as Debian has it; the URL of an empty database."""
-    [port] = free_ports(1)
-    server = postgresql.Server.create(listens=True, port=port, settings=())
-    try:
-        server.start()
-        server.execute("CREATE DATABASE bench ENCODING 'UTF8' TEMPLATE template0")
-        yield server.url("bench").render_as_string(hide_password=False)
-    finally:
-        server.delete()
-
-
 @dataclass
 class Gateways:
     """Gateways that run, with a state directory each.
@@ -94,7 +81,7 @@ class Gateways:
 def running(folder: Path, count: int, contacts_: int) -> Iterator[Gateways]:
     """So many gateways; all but the first start with the book that the first has built."""
     homes = [folder / f"gateway{number}" for number in range(1, count + 1)]
-    with postgres() as url:
+    with postgresql() as (_, url):
         say(f"filling PostgreSQL with {contacts_:,} contacts")
         seed(homes[0] / "state", alone(contacts_), time.time(), url)  # noqa: TID251  the bench is an entry point
         ours = Gateways(url, contacts_, homes, {}, {})

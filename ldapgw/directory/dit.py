@@ -52,6 +52,7 @@ class Directory:
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
     :param defer_merge: build no segment; a later directory has to merge what is left.
     :ivar shared_books: the merged segments of shared books and caller-ID books.
+    :ivar contact_count: how many contacts all books have.
 
     Mutable: the starred contacts of those who have searched.
     """
@@ -61,6 +62,7 @@ class Directory:
     before: InitVar[SharedBooks] = SharedBooks()  # noqa: RUF009  frozen
     defer_merge: InitVar[bool] = False
     shared_books: SharedBooks = field(init=False, repr=False, compare=False)
+    contact_count: int = field(init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
     _groups: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
@@ -75,6 +77,7 @@ class Directory:
             by_name.setdefault(folded(book.name), []).append(book)
         shared_books = merge_shared_books(self.books, before, defer_merge=defer_merge)
         object.__setattr__(self, "shared_books", shared_books)
+        object.__setattr__(self, "contact_count", sum(map(len, self.books)))
         object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
         groups: dict[str, list[str]] = {}

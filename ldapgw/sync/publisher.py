@@ -249,7 +249,9 @@ class Publisher:
             )
             await self._store.run(changes.begin_history, news.cursor)
             news, with_directory = await self._store.read(read_changes, None)
-        for number, part in enumerate(state.parts(news, _CHANGES_AT_ONCE)):
+        # A start completes without waiting for a turn; nobody is served before its end.
+        parts = state.parts(news, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (news,)
+        for number, part in enumerate(parts):
             if number:
                 await self._next_turn()
             if self._state is not state:

@@ -172,7 +172,7 @@ class Caller:
 
 
 @pytest.mark.soak
-def test_gateways_are_upgraded_one_after_the_other(tmp_path: Path) -> None:
+def test_gateways_are_upgraded_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Phones are served all the time, changes reach all gateways, and the old version starts again on the new tables.
 
     Tables lose what the old version needs once no gateway of the old version lives.
@@ -197,6 +197,7 @@ def test_gateways_are_upgraded_one_after_the_other(tmp_path: Path) -> None:
         world.replace(0, following, "next")
         assert world.versions() == ["9.1"] * 3
         world.replace(0, later, "later")
+        monkeypatch.setenv("PYTHONPATH", str(later))  # for commands, because those of this version are refused now
         assert world.versions() == ["9.1", "9.1", "9.2"]
         world.changes_are_found()
     assert caller.failures == []

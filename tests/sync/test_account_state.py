@@ -123,15 +123,19 @@ def served(state: AccountState) -> dict[int, object]:
 def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Write]]) -> None:
     """Whatever was written between two looks; and each difference is told."""
     database = open_in_memory()
-    state = AccountState(TENANTS)
+    state, in_parts = AccountState(TENANTS), AccountState(TENANTS)
     for look in looks:
         before, phones_before = served(state), dict(state.phones)
         with database.begin() as connection:
             for write in look:
                 write(connection)
-            update = state.apply(*read_changes(connection, state.cursor))
+            news, with_directory = read_changes(connection, state.cursor)
+            parts = [in_parts.apply(part, with_directory) for part in in_parts.parts(news, 1)]
+            update = state.apply(news, with_directory)
             whole = AccountState.read(connection, TENANTS)
-        assert content(state) == content(whole)
+        assert content(state) == content(in_parts) == content(whole)
+        assert frozenset().union(*(part.accounts for part in parts)) == update.accounts
+        assert frozenset().union(*(part.phones for part in parts)) == update.phones
         after = served(state)
         changed = {each for each in before.keys() | after.keys() if before.get(each) != after.get(each)}
         assert update.accounts >= changed

@@ -16,7 +16,7 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, contacts, phones, revocations, sync_state, tables
+from ldapgw.store import accounts, changes, contacts, phones, revocations, sync_state, tables
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
@@ -240,6 +240,24 @@ def test_many_books_that_were_built_are_published_in_several_turns(monkeypatch: 
     result_of(stage.publisher.build())
     assert turns == [[1, 0]]
     assert [len(book) for directory in stage.catalog.dit().directories for book in directory.books] == [1, 1]
+
+
+def test_many_accounts_that_are_read_again_are_compared_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restart of PostgreSQL; at the start there is nobody to wait for, and so no turn."""
+    monkeypatch.setattr("ldapgw.sync.publisher._CHANGES_AT_ONCE", 2)
+    stage = Stage()
+    for name in (ALICE, BOB, CAROL):
+        stage.connect(name)
+    turns = []
+    stage.between_turns = lambda: turns.append(len(stage.catalog.dit().directories[0].books))
+    assert books(stage).keys() == {ALICE, BOB, CAROL}
+    assert turns == []
+    gone = stage.account(CAROL).id
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, gone)
+        changes.begin_epoch(connection)
+    assert books(stage).keys() == {ALICE, BOB}
+    assert turns == [3, 3]
 
 
 def test_where_nothing_differs_nothing_is_published() -> None:

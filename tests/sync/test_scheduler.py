@@ -18,7 +18,7 @@ from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from ldapgw.sync.leases import AllTenants
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, HeldStore, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 
@@ -110,6 +110,19 @@ def test_a_plan_that_another_clock_has_made_is_not_waited_for(stage: Stage) -> N
     refresh(stage)
     stage.clock.advance(INTERVAL * 1.1)
     assert synced(stage) == 1
+
+
+def test_thousands_of_accounts_get_their_timers_in_several_turns(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the leases of their tenants are taken over; another look waits for its turn meanwhile."""
+    monkeypatch.setattr("ldapgw.sync.scheduler._ACCOUNTS_AT_ONCE", 2)
+    for name in (ALICE, BOB, CAROL):
+        stage.connect(name)
+    looks = [Deferred.fromCoroutine(stage.scheduler.refresh()) for _ in range(2)]
+    assert [look.called for look in looks] == [False, False]
+    assert synced(stage) == 1
+    stage.clock.advance(0.0)
+    assert [look.called for look in looks] == [True, True]
+    assert synced(stage) == 2
 
 
 def test_then_at_each_interval(stage: Stage) -> None:

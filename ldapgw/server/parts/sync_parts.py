@@ -200,7 +200,7 @@ def _leases(
         return None
 
     def describe() -> GatewayInfo:
-        books = [book for directory in phones.catalog.dit().directories for book in directory.books]
+        directories = phones.catalog.dit().directories
         return GatewayInfo(
             storage.gateway_id,
             gethostname(),
@@ -210,8 +210,8 @@ def _leases(
             web="web" in roles,
             keys=env.state.secret_box.fingerprints(),
             position=publisher.position,
-            accounts=len(books),
-            contacts=sum(map(len, books)),
+            accounts=sum(len(directory.books) for directory in directories),
+            contacts=sum(directory.contact_count for directory in directories),
             revision=revisions()[0],
         )
 

@@ -103,7 +103,7 @@ def _admin_dependencies(
         figures=leader.figures,
         ready=is_ready,
         contacts=lambda: {
-            directory.context.name: sum(map(len, directory.books)) for directory in phones.catalog.dit().directories
+            directory.context.name: directory.contact_count for directory in phones.catalog.dit().directories
         },
         database_fails=lambda: storage.store.is_failing,
         certificate_ends=env.certificate_expiry,
