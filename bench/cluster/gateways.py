@@ -20,15 +20,14 @@ from bench.directory.people import Person, person
 from bench.directory.seed import OWNER, alone, records, seed
 from bench.directory.servers import BASE, Variant, gateway, knows
 from bench.phone import Phone, Target
-from bench.process import Server
+from bench.process import Server, postgresql
 from bench.progress import say
 from bench.runs import Figure
 from ldapgw.contact import Source
 from ldapgw.store import accounts, contacts, gateways, sync_state
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from tests.support import pdu, postgresql
-from tests.support.site.running import free_ports
+from tests.support import pdu
 
 # A change is to be found everywhere, and a gateway that was killed to be replaced (seconds).
 VISIBLE_GOAL = 2.0
