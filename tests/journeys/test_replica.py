@@ -101,7 +101,7 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
             wait_for_copy(site, replica, login)
 
 
-@pytest.mark.parametrize("arguments", [()], ids=["hashes"])
+@pytest.mark.parametrize("arguments", [(), ("--pass-through",)], ids=["hashes", "pass-through"])
 def test_private_books_are_their_phones_own(office: Office, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Each phone finds its own book and the shared ones; without hashes, the gateway checks the passwords."""
     site = office.site

@@ -168,6 +168,7 @@ def _peer(network: IPv4Network | IPv6Network) -> str:
 _OLC_NAMES = {
     "tls": "TLS",
     "dn_attribute": "DNAttribute",
+    "domain_attribute": "DomainAttribute",
     "default_domain": "DefaultDomain",
     "default_realm": "DefaultRealm",
     "mapping": "Mapping",
@@ -177,6 +178,8 @@ _OLC_NAMES = {
 def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
     yield "tls", f"starttls={'yes' if replica.start_tls else 'no'} tls_reqcert=demand"
     yield "dn_attribute", "owner"
+    # No entry has this attribute, but the overlay checks no password at all without its name.
+    yield "domain_attribute", "associatedDomain"
     yield "default_domain", "ldapgw"
     yield "mapping", f"ldapgw {replica.provider}"
 
