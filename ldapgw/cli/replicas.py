@@ -27,6 +27,8 @@ from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 
+# Debian's and Ubuntu's.
+_SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 # The kinds of connection that a replica can make, the best first; without TLS only on this machine.
 _SECURE = (Security.LDAPS, Security.STARTTLS)
@@ -127,6 +129,13 @@ def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
 @click.option(
     "--pass-through", is_flag=True, help="Have the gateway check the phones' passwords; no hashes leave the gateway."
 )
+@click.option(
+    "--ca-file",
+    metavar="FILE",
+    default=_SYSTEM_CA_FILE,
+    show_default=True,
+    help="The file on the replica's server with the authority that issued the gateway's certificate.",
+)
 @pass_site
 def replica_config(
     site: Site,
@@ -137,6 +146,7 @@ def replica_config(
     target: str,
     ldif: bool,
     pass_through: bool,
+    ca_file: str,
 ) -> None:
     """Print an OpenLDAP configuration for the replica NAME.
 
@@ -153,6 +163,7 @@ def replica_config(
         base=served.base_dn,
         provider=endpoint.url,
         start_tls=endpoint.security is Security.STARTTLS,
+        ca_file=ca_file,
         bind_dn=str(replica_dn(login.name, Dn.parse(served.base_dn))),
         password=(password_file.readline().strip() if password_file else "") or "PASSWORD",
         private=is_private(login),

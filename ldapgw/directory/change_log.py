@@ -44,7 +44,7 @@ _MAX_CSNS = 10_000
 SLICE = 500
 _BOOKS_IN_SLICE = 50
 # Raised when other attributes or values are replicated of the same entries, so that replicas get the whole content.
-_FORMAT: Final = b"1"
+_FORMAT: Final = b"2"
 
 _MASK: Final = (1 << DIGEST_BITS) - 1
 _MICROSECONDS: Final = 1_000_000

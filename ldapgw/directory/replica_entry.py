@@ -5,10 +5,15 @@ A replica matches values literally.  So entries get further values where the rep
 E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  A container says with
 whom it is shared, and the login of a phone names the books that it may see besides, so that the replica's access rules
 can follow.
+
+OpenLDAP refuses an entry if a value is not of its attribute's syntax, or if two values of an attribute are equal, and
+then asks for the same entry again, for ever.  So a replica gets no such values.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -21,7 +26,7 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.csn import Csn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Attributes, Entry, decoded, encoded_set, octets_of
 from ldapgw.directory.number_formatter import NumberFormatter
-from ldapgw.directory.schema import NUMBER_TYPES
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, AttributeType, Family
 from ldapgw.numbers.phone_number import NumberFormat
 
 # Attributes of names that get folded values, and the most of these.
@@ -29,6 +34,18 @@ _NAMES: Final = ("cn", "givenName", "sn")
 _MAX_FOLDED: Final = 4
 _NUMBER_FORMATS: Final = (NumberFormat.E164, NumberFormat.NATIONAL)
 _NUMBER_TYPES: Final = {kind.name: kind for kind in NUMBER_TYPES}
+_USER_TYPES: Final = {kind.name: kind for kind in ATTRIBUTE_TYPES if not kind.operational}
+# The values that OpenLDAP takes for a syntax (RFC 4517 3.3), by the last number of the syntax's OID.
+_PRINTABLE = rb"[A-Za-z0-9'()+,./:?= -]"
+_VALID: Final = {
+    "11": re.compile(_PRINTABLE + rb"{2}"),  # Country String
+    "15": re.compile(rb".+", re.DOTALL),  # Directory String
+    "22": re.compile(_PRINTABLE + rb"+"),  # Facsimile Telephone Number
+    "26": re.compile(rb"[\x00-\x7f]+"),  # IA5 String
+    "28": re.compile(rb"\xff\xd8.*\xff\xd9", re.DOTALL),  # JPEG
+    "41": re.compile(rb"(?:[^\\]|\\24|\\5[Cc])+", re.DOTALL),  # Postal Address
+    "50": re.compile(_PRINTABLE + rb"+"),  # Telephone Number
+}
 # Operational attributes that are replicated; a replica makes the others of its own.
 _OPERATIONAL: Final = ("structuralObjectClass", "entryUUID", "createTimestamp", "modifyTimestamp")
 # The times of entries whose own are not known; a replica would put the time of its copy there.
@@ -87,8 +104,7 @@ class ReplicaEntry:
         if encoding.access.extra_values:
             sets |= _more_numbers(self.entry, sets, encoding.context)
             sets |= _more_names(sets)
-        attributes = [(name, values) for name, values in sets.items() if _is_wanted(name, encoding.wanted)]
-        return _encode(self.dn(), attributes, self._operational().items(), csn)
+        return _encode(self.dn(), _acceptable(sets, encoding.wanted), self._operational().items(), csn)
 
     def _place(self) -> bytes:
         parent = self.entry.parent
@@ -126,7 +142,7 @@ class ContainerEntry(ReplicaEntry):
         return digest_of(self.dn(), values, self.sharing)
 
     def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
-        attributes = [(name, values) for name, values in self.entry.sets().items() if _is_wanted(name, encoding.wanted)]
+        attributes = _acceptable(self.entry.sets(), encoding.wanted)
         if self.sharing and _is_wanted("businessCategory", encoding.wanted):
             attributes.append(("businessCategory", encoded_set((self.sharing,))))
         return _encode(self.dn(), attributes, self._operational().items(), csn)
@@ -241,6 +257,38 @@ def _folded(values: Sequence[bytes]) -> Iterator[bytes]:
             if variant and variant not in known:
                 known.add(variant)
                 yield octets_of(variant)
+
+
+def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[tuple[str, bytes]]:
+    """The wanted attributes, with the values that OpenLDAP takes."""
+    found: list[tuple[str, bytes]] = []
+    for name, encoded in sets.items():
+        if _is_wanted(name, wanted):
+            kind = _USER_TYPES[name]
+            values = decoded(encoded)
+            valid = _VALID.get(kind.comparison.syntax.rpartition(".")[2])
+            kept = [value for value in values if valid is None or valid.fullmatch(value)]
+            if len(kept) > 1:
+                kept = list({_equality_key(kind, value): value for value in reversed(kept)}.values())[::-1]
+            if kept:
+                found.append((name, encoded if len(kept) == len(values) else encoded_set(kept)))
+    return found
+
+
+def _equality_key(kind: AttributeType, value: bytes) -> str:
+    """A key that two values share if OpenLDAP takes them for equal (RFC 4517 4.2), and sometimes if it does not."""
+    text = value.decode()
+    match kind.comparison.family:
+        case Family.NUMBER:
+            return text.replace(" ", "").replace("-", "")
+        case Family.EXACT:
+            return " ".join(unicodedata.normalize("NFKC", text).split())
+        case Family.LIST:
+            return "".join(unicodedata.normalize("NFKC", text.casefold()).split())
+        case _:
+            # OpenLDAP's small letter of U+0130 is a single character, unlike Unicode's.
+            folded = text.replace("\u0130", "i").casefold()
+            return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def _encode(

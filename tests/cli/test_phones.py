@@ -440,5 +440,7 @@ def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
     assert "overlay remoteauth" in written
     assert ("userPassword" in written, target.stat().st_mode & 0o777) == (False, 0o600)
     assert "olcSyncrepl: {0}rid=001" in gateway.run("replica-config", "branch1", "--ldif").stdout
-    assert "olcRemoteAuthMapping" in gateway.run("replica-config", "branch1", "--ldif", "--pass-through").stdout
+    passing = gateway.run("replica-config", "branch1", "--ldif", "--pass-through").stdout
+    assert "olcRemoteAuthMapping: ldapgw ldap://localhost" in passing
+    assert "olcRemoteAuthDomainAttribute: associatedDomain" in passing
     assert gateway.run("replica-config", "nobody").exit_code == 1

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.ber import SEQUENCE, integer, tlv
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, Viewer, phone_dn
 from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import PhoneAccess
@@ -106,6 +106,39 @@ def test_name_that_is_found_as_it_is() -> None:
     assert attributes(entry_of(plain), ReplicaEncoding(CONTEXT, SHARED))["cn"] == (b"Ann Lee",)
     russian = replace(CONTACT, name="Иванов", given_name="", family_name="Иванов", phones=())
     assert b"ivanov" in attributes(entry_of(russian), ReplicaEncoding(CONTEXT, SHARED))["cn"]
+
+
+def test_no_number_twice() -> None:
+    """OpenLDAP ignores blanks and hyphens in numbers, and refuses an entry that has a number twice."""
+    abroad = replace(CONTACT, phones=(Phone(Kind.WORK, parse("+48 22 555 01 70", "DE")),))
+    assert attributes(entry_of(abroad), ReplicaEncoding(CONTEXT, SHARED))["telephoneNumber"] == (b"+48225550170",)
+
+
+def test_values_that_openldap_refuses() -> None:
+    """Equal values, and those that are not of their attribute's syntax; a replica gets the others as they are."""
+    awkward = replace(
+        CONTACT,
+        phones=tuple(Phone(Kind.WORK, number) for text in ("*31#", "204") if (number := parse(text, "DE"))),
+        emails=("x@müller.example", "J@example.com", "j@EXAMPLE.com"),
+        urls=("http://example.org/A", "http://example.org/a", "http://example.org/a"),
+        addresses=(
+            Address(("1 Main St", "1000  Town")), Address(("1 main st", "1000 town")), Address(("2 Main $t",)),
+        ),
+        photo=b"\xff\xd8 cut off",
+    )  # fmt: skip
+    found = attributes(entry_of(awkward, photos=True), ReplicaEncoding(CONTEXT, PLAIN))
+    assert {
+        name: found.get(name) for name in ("telephoneNumber", "mail", "labeledURI", "postalAddress", "jpegPhoto")
+    } == {
+        "telephoneNumber": (b"204",),
+        "mail": (b"J@example.com",),
+        "labeledURI": (b"http://example.org/A", b"http://example.org/a"),
+        "postalAddress": (b"1 Main St$1000  Town", b"2 Main \\24t"),
+        "jpegPhoto": None,
+    }
+    photo = b"\xff\xd8 \n \xff\xd9"
+    whole = attributes(entry_of(replace(awkward, photo=photo), photos=True), ReplicaEncoding(CONTEXT, PLAIN))
+    assert whole["jpegPhoto"] == (photo,)
 
 
 def test_only_wanted_attributes() -> None:

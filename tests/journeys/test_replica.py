@@ -13,6 +13,7 @@ import pytest
 
 from ldapgw.contact import Sharing
 from tests.support import slapd
+from tests.support.phonebook.awkward import awkward_contacts, sample_contacts
 from tests.support.site.replicas import BASE, Office, Replica, contact, ended, provided
 from tests.support.site.running import Site, wait_until
 
@@ -99,6 +100,18 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
             assert "deleted its tokens and contacts" in gone.stderr
             wait_until(lambda: uids(replica, hall) == [], "the copy of the contacts is gone")
             wait_for_copy(site, replica, login)
+
+
+def test_contacts_that_are_hard_to_copy(office: Office, tmp_path: Path) -> None:
+    """Equal values and those of another syntax, by which OpenLDAP would refuse an entry and with it all others."""
+    made = [*awkward_contacts(), *sample_contacts()]
+    office.add_account(ALICE, Sharing.SHARED, made)
+    login, hall = add_login(office.site, "branch1", "--replica"), add_login(office.site, "hall")
+    replica = Replica(office.site, tmp_path / "replica", "branch1", login["password"])
+    with ended(replica), office.site.running():
+        replica.start()
+        wait_for_copy(office.site, replica, login)
+        assert len(uids(replica, hall)) == len(made)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--pass-through",)], ids=["hashes", "pass-through"])

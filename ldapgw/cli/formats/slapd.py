@@ -37,6 +37,7 @@ class Replica:
     :ivar base: the tenant's DN.
     :ivar provider: the gateway's LDAP URL.
     :ivar start_tls: whether TLS begins on a connection that is made without TLS.
+    :ivar ca_file: the replica's file with the certificates that it trusts.
     :ivar bind_dn: the replica's login.
     :ivar private: whether the replica holds all books.
     :ivar pass_through: whether the gateway checks the passwords of phones.
@@ -47,6 +48,7 @@ class Replica:
     base: str
     provider: str
     start_tls: bool
+    ca_file: str
     bind_dn: str
     password: str = field(repr=False)
     private: bool
@@ -131,8 +133,14 @@ def _syncrepl(replica: Replica) -> Iterator[str]:
     yield f'credentials="{replica.password}"'
     if replica.start_tls:
         yield "starttls=critical"
+    yield from _trust(replica)
+
+
+def _trust(replica: Replica) -> Iterator[str]:
+    """Without a file of certificates, slapd trusts none, whatever the system trusts."""
     if replica.start_tls or replica.provider.startswith("ldaps:"):
         yield "tls_reqcert=demand"
+        yield f'tls_cacert="{replica.ca_file}"'
 
 
 def _attributes() -> Iterator[str]:
@@ -176,7 +184,7 @@ _OLC_NAMES = {
 
 
 def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
-    yield "tls", f"starttls={'yes' if replica.start_tls else 'no'} tls_reqcert=demand"
+    yield "tls", " ".join((f"starttls={'yes' if replica.start_tls else 'no'}", *_trust(replica)))
     yield "dn_attribute", "owner"
     # No entry has this attribute, but the overlay checks no password at all without its name.
     yield "domain_attribute", "associatedDomain"
