@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
@@ -444,6 +445,7 @@ def test_command_lines_work(where: str, line: str) -> None:
     """What a document tells to type is a command with its options and arguments."""
     # A file that a document speaks of is not here.
     words = shlex.split(line.replace("[--config FILE] COMMAND", "--config FILE check"))
+    words = list(takewhile(lambda word: not word.startswith(("<", ">")), words))
     parse(["-" if word.endswith((".csv", ".password")) else word for word in words])
 
 

@@ -117,7 +117,7 @@ def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
 @click.command(
     epilog=examples(
         "ldapgw replica-config branch1 --password-file branch1.password --output slapd.conf",
-        "ldapgw replica-config branch1 --ldif",
+        "ldapgw replica-config branch1 --ldif --ca-file /etc/ldap/acme-ca.pem",
         "ldapgw replica-config branch1 --pass-through",
     )
 )
@@ -134,7 +134,7 @@ def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
     metavar="FILE",
     default=_SYSTEM_CA_FILE,
     show_default=True,
-    help="The file on the replica's server with the authority that issued the gateway's certificate.",
+    help="The file on the replica's server with the authorities that OpenLDAP trusts.",
 )
 @pass_site
 def replica_config(

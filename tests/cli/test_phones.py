@@ -443,4 +443,6 @@ def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
     passing = gateway.run("replica-config", "branch1", "--ldif", "--pass-through").stdout
     assert "olcRemoteAuthMapping: ldapgw ldap://localhost" in passing
     assert "olcRemoteAuthDomainAttribute: associatedDomain" in passing
+    assert "olcModuleLoad: remoteauth" in passing
+    assert "back_mdb" not in passing
     assert gateway.run("replica-config", "nobody").exit_code == 1

@@ -29,6 +29,9 @@ _LOST = """What this server cannot do as the gateway does:
 _NO_SYNC = """A disk that waits for each of 50,000 entries takes an hour: write at intervals.  After a power cut, delete
 the files in the directory below, and start slapd again: it fetches everything anew."""
 
+_NUMBERED = """OpenLDAP numbers its databases.  {2} is right if there was one directory before: {1}.  Otherwise, set the
+number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new one after the entries above are added."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -61,7 +64,7 @@ def slapd_conf(replica: Replica) -> str:
     """The whole slapd.conf of a server that only holds the replica."""
     lines = [f"# {line}" for line in _head(replica)]
     lines += [f"include /etc/ldap/schema/{schema}.schema" for schema in _SCHEMAS]
-    lines += ["modulepath /usr/lib/ldap", *(f"moduleload {module}" for module in _modules(replica))]
+    lines += ["modulepath /usr/lib/ldap", "moduleload back_mdb", f"moduleload {_module(replica)}"]
     lines += ["pidfile /run/slapd/slapd.pid", "argsfile /run/slapd/slapd.args", ""]
     lines += ["database mdb", f'suffix "{replica.base}"', f'rootdn "{_root(replica)}"', "directory /var/lib/ldap"]
     lines += [f"# {line}" for line in _NO_SYNC.splitlines()]
@@ -80,7 +83,8 @@ def config_ldif(replica: Replica) -> str:
     """Entries for ``ldapadd`` to a server that is configured in cn=config and holds other directories too."""
     lines = [f"# {line}" for line in _head(replica)]
     lines += ["dn: cn=module,cn=config", "objectClass: olcModuleList", "cn: module", "olcModulePath: /usr/lib/ldap"]
-    lines += [f"olcModuleLoad: {module}" for module in _modules(replica)]
+    # A server with other directories has loaded back_mdb, and refuses to load a module twice.
+    lines += [f"olcModuleLoad: {_module(replica)}"]
     lines += ["", "dn: olcDatabase=mdb,cn=config", "objectClass: olcDatabaseConfig", "objectClass: olcMdbConfig"]
     lines += ["olcDatabase: mdb", f"olcSuffix: {replica.base}", f"olcRootDN: {_root(replica)}"]
     lines += ["olcDbDirectory: /var/lib/ldap/ldapgw", "olcDbMaxSize: 10737418240"]
@@ -90,7 +94,8 @@ def config_ldif(replica: Replica) -> str:
     lines += [f"olcSyncrepl: {{0}}{' '.join(_syncrepl(replica))}"]
     lines += [f"olcAccess: {{{at}}}{' '.join(rule)}" for at, rule in enumerate(_access(replica))]
     if replica.pass_through:
-        lines += ["", "dn: olcOverlay=remoteauth,olcDatabase=mdb,cn=config", "objectClass: olcRemoteAuthCfg"]
+        lines += ["", *(f"# {line}" for line in _NUMBERED.splitlines())]
+        lines += ["dn: olcOverlay=remoteauth,olcDatabase={2}mdb,cn=config", "objectClass: olcRemoteAuthCfg"]
         lines += ["objectClass: olcOverlayConfig", "olcOverlay: remoteauth"]
         lines += [f"olcRemoteAuth{_OLC_NAMES[name]}: {value}" for name, value in _remote_auth(replica)]
     return "\n".join(lines) + "\n"
@@ -108,8 +113,9 @@ def _root(replica: Replica) -> str:
     return f"cn=replication,{replica.base}"
 
 
-def _modules(replica: Replica) -> tuple[str, ...]:
-    return ("back_mdb", "remoteauth") if replica.pass_through else ("back_mdb", "pw-sha2")
+def _module(replica: Replica) -> str:
+    """The module that checks the phones' passwords."""
+    return "remoteauth" if replica.pass_through else "pw-sha2"
 
 
 def _limits(replica: Replica) -> Iterator[str]:
