@@ -52,10 +52,12 @@ def records(made: Iterable[Contact]) -> list[ContactRecord]:
 class Office:
     """A site whose accounts have the contacts that a test writes, as syncs would.
 
+    :ivar database: the URL of PostgreSQL; empty: SQLite.
     :ivar ids: the accounts' ids by address.
     """
 
     site: Site
+    database: str = ""
     ids: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -64,7 +66,7 @@ class Office:
 
     def add_account(self, address: str, sharing: Sharing, made: Iterable[Contact]) -> None:
         """Add a connected account; only before the gateway runs."""
-        state = OpenStateDir(self.state, "")
+        state = OpenStateDir(self.state, self.database)
         try:
             with state.database.begin() as connection:
                 scopes = frozenset(("https://www.googleapis.com/auth/contacts.readonly",))
@@ -84,7 +86,7 @@ class Office:
 
     def transact(self, function: Callable[..., Any], *arguments: object) -> Any:
         """One transaction of another process than the gateway."""
-        database = database_at(f"sqlite:///{self.state / 'ldapgw.db'}")
+        database = database_at(self.database or f"sqlite:///{self.state / 'ldapgw.db'}")
         database.open()
         try:
             with database.begin() as connection:
@@ -143,7 +145,7 @@ class Replica:
         return f"ldap://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [str(self.folder / "slapd"), "-d", os.environ.get("SLAPD_DEBUG", "0"), "-h", self.url]
+        command = [str(self.folder / "slapd"), "-d", os.environ.get("SLAPD_DEBUG", "none"), "-h", self.url]
         self.process = Process([*command, "-f", "slapd.conf"], self.folder / "slapd.log", self.folder)
         wait_until(lambda: self._answers(), "slapd answers")
 
