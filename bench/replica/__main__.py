@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""How long a replica takes: OpenLDAP's first copy of a book, and until a change is found there."""
+"""Starts a gateway and slapd as its replica, measures the first copy and changes, and prints a table."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import select
+import signal
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +18,11 @@ from pathlib import Path
 from bench.directory.asking import SUBTREE, equality
 from bench.directory.report import machine
 from bench.directory.seed import OWNER, PHONE, SECRET, Account, seed
-from bench.directory.servers import lets_in
+from bench.directory.servers import Variant, lets_in
 from bench.phone import Phone, Target
 from bench.process import Server, running
 from bench.progress import say
+from bench.replica import __doc__ as purpose
 from bench.table import simple_table
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts
@@ -58,6 +63,23 @@ class Copy:
     consumer: float
 
 
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench-replica",
+        description=purpose,
+        epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--contacts", type=int, default=COPY_CONTACTS, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--changes", type=int, default=100, metavar="N", help="(default: %(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as made:
+        written, is_met = measure(Path(made), options.contacts, options.changes)
+    sys.stdout.write(written)
+    return 0 if is_met else 1
+
+
 def measure(folder: Path, contacts: int, changes: int) -> tuple[str, bool]:
     """The table, and whether the goals are met."""
     say(f"filling a store with {contacts:,} contacts")
@@ -71,7 +93,9 @@ def measure(folder: Path, contacts: int, changes: int) -> tuple[str, bool]:
     assert added.returncode == 0, added.stderr
     say("starting the gateway")
     target = _target(site.ldap_port)
-    with running("ldapgw", site.command("run"), folder, target, lets_in, _PATIENCE) as gateway:
+    place = Variant().place
+    command = ["env", f"PYTHONPATH={place}", *site.command("run")]
+    with running("ldapgw", command, folder, target, lets_in, _PATIENCE, place=place) as gateway:
         replica = Replica(site, folder / "replica", "branch1", json.loads(added.stdout)["password"])
         with ended(replica):
             say("copying")
@@ -146,3 +170,7 @@ def _percentile(ordered: list[float], percent: int) -> float:
 
 def _verdict(is_met: bool) -> str:
     return "ok" if is_met else "missed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
