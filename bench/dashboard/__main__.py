@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Runs the office and Prometheus, and draws the pictures for the documents."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.dashboard import __doc__ as purpose
+from bench.dashboard import board
+from bench.dashboard.board import Ask, Span
+from bench.dashboard.office import Office, site_of
+from bench.dashboard.plot import plot
+from bench.progress import say
+from tests.browser.window import chromium
+from tests.support.checkout import ROOT
+from tests.support.site.running import Process, Site, fetch, free_ports, wait_until
+
+_PROGRAM = "prometheus"
+_RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.yml"
+_SCRAPE_SECONDS = 5
+# Grafana asks for as many moments as a panel has pixels; these are enough for a picture.
+_MOMENTS = 90
+# Grafana's $__rate_interval is four scrapes, or a step and a scrape.
+_SCRAPES = 4
+
+
+@contextmanager
+def _prometheus(site: Site, folder: Path) -> Iterator[int]:
+    """Prometheus with our alerts, which scrapes the gateway; its port."""
+    [port] = free_ports(1)
+    scrape = {"job_name": "ldapgw", "static_configs": [{"targets": [f"127.0.0.1:{site.web_port}"]}]}
+    seconds = f"{_SCRAPE_SECONDS}s"
+    given = {
+        "global": {"scrape_interval": seconds, "evaluation_interval": seconds},
+        "rule_files": [str(_RULES)],
+        "scrape_configs": [scrape],
+    }
+    file = folder / "prometheus.yml"
+    file.write_text(json.dumps(given))
+    options = [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
+    process = Process([_PROGRAM, f"--config.file={file}", *options], folder / "prometheus.log", folder)
+    try:
+        ready = f"http://127.0.0.1:{port}/-/ready"
+        wait_until(lambda: fetch(ready)[0] == 200 or process.status is not None, "Prometheus is ready")
+        assert process.status is None, process.said
+        yield port
+    finally:
+        process.end()
+
+
+def _rate_interval(step: int) -> str:
+    return f"{max(_SCRAPES * _SCRAPE_SECONDS, step + _SCRAPE_SECONDS)}s"
+
+
+def draw(ask: Ask, span: Span, images: Path) -> list[str]:
+    """Draw each row of the dashboard; the titles of panels without data."""
+    dashboard = board.load()
+    values = {**board.variables(dashboard, ask), "__rate_interval": _rate_interval(span.step)}
+    empty = []
+    for row in board.read_board(dashboard):
+        answers = {panel.title: board.answers(panel, values, span, ask) for panel in row.panels}
+        empty += [title for title, series in answers.items() if not series]
+        (images / f"dashboard-{row.title.lower()}.svg").write_text(plot(row, answers, span), encoding="utf-8")
+    return empty
+
+
+def photograph(port: int, file: Path) -> None:
+    """Prometheus' own page of alerts: those that are about to fire, and those that fire, with their annotations."""
+    with chromium.running() as browser:
+        page = browser.new_page(viewport={"width": 960, "height": 300})
+        page.goto(f"http://127.0.0.1:{port}/classic/alerts")
+        page.locator("label", has=page.locator("#inactiveAlerts")).click()
+        page.locator("button.show-annotations").click()
+        for alert in page.locator("tr.alert_header.alert-danger").all():
+            alert.click()
+        page.evaluate(_IN_ITS_PLACE, str(_RULES))
+        page.screenshot(path=file, full_page=True)
+
+
+# The rules are where the documents put them, not in a checkout.
+_IN_ITS_PLACE = """(rules) => {
+  for (const cell of document.querySelectorAll("#alertsTable td[style]")) {
+    cell.textContent = cell.textContent.replace(rules, "/etc/prometheus/ldapgw.rules.yml");
+  }
+}"""
+
+
+def main() -> int:
+    """The exit status: 1 when a panel has no data."""
+    parser = argparse.ArgumentParser(prog="scripts/pictures --dashboard", description=(purpose or "").strip())
+    parser.add_argument("--minutes", type=float, default=15, help="how long the office works (default: %(default)s)")
+    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images", help="where the pictures go")
+    given = parser.parse_args()
+    for program in (_PROGRAM, "ldapsearch"):
+        if shutil.which(program) is None:
+            raise SystemExit(f"{program} is missing; install the Debian packages prometheus and ldap-utils")
+    seconds = given.minutes * 60
+    with tempfile.TemporaryDirectory(prefix="dashboard-") as name:
+        folder = Path(name)
+        site = site_of(folder)
+        try:
+            site.start_sandbox()
+            with site.running(site.command("run", "--processes", "2")), _prometheus(site, folder) as port:
+                say("connecting people, adding phones")
+                ask = board.prometheus(port)
+                with Office(site, seconds):
+                    say(f"{given.minutes:g} minutes of work")
+                    time.sleep(seconds)
+                    photograph(port, given.images / "prometheus-alerts.png")
+                    # Prometheus has the time of its values.
+                    end = round(float(ask("query", {"query": "time()"})["result"][1]))
+                    step = max(_SCRAPE_SECONDS, round(seconds / _MOMENTS))
+                    empty = draw(ask, Span(end - round(seconds), end, step), given.images)
+        finally:
+            site.end_sandbox()
+    for title in empty:
+        say(f"no data: {title}")
+    return 1 if empty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
