@@ -18,7 +18,7 @@ _STYLE = "\n".join(
     (
         "text { font: 12px system-ui, sans-serif; fill: #333 }",
         ".title { font-weight: 600 }",
-        ".quiet { fill: #666; font-size: 11px }",
+        ".quiet { fill: #666 }",
         ".big { font-size: 23px; font-weight: 600 }",
         ".panel { fill: #fff; stroke: #d5d5d5 }",
         ".grid { stroke: #8883 }",
@@ -38,7 +38,7 @@ _STYLE = "\n".join(
 _COLUMN, _LINE, _GAP, _INSET = 40, 27, 8, 10
 _TITLE, _AXIS, _TIMES, _LEGEND_LINE, _LEGEND_LINES = 36, 64, 18, 16, 3
 # An estimate of a letter's width is enough to break lines of the legend.
-_LETTER = 6.4
+_LETTER = 6.9
 # Of the axis: each has round quarters.
 _STEPS = (1, 2, 4, 6, 8, 10)
 _UNITS = {"bytes": (1 << 20, "MiB"), "percentunit": (0.01, "%"), "ops": (1, "/s"), "reqps": (1, "req/s")}

@@ -121,7 +121,7 @@ def test_the_page_in_german(shared: Stage) -> None:
     age(shared.database, "south", seen=LEASE_SECONDS + 5, started=60)
     words = words_on(browser.get("/acme/admin?language=de"))
     assert "Ein Gateway antwortet nicht. Die anderen bedienen seine Telefone" in words
-    assert "Gateway Version Gestartet Letztes Lebenszeichen Kontakte Rückstand Führt Abgleiche aus für" in words
+    assert "Gateway Version Gestartet Zuletzt gemeldet Kontakte Rückstand Führt Abgleiche aus für" in words
 
 
 def test_each_start_takes_the_place_of_one() -> None:
