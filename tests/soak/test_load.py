@@ -19,7 +19,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -115,7 +115,7 @@ class Soak(Site):
     processes: int = 1
     interval: str = INTERVAL
     interruptions: list[tuple[float, float, bool]] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    gateway: Process | None = None
 
     def __post_init__(self) -> None:
         people = [typed(number, 7_000_000 + number) for number in range(PEOPLE)]
@@ -203,17 +203,17 @@ class Soak(Site):
             return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
     def pids(self) -> list[int]:
-        def children(pid: int) -> list[int]:
-            tasks = Path(f"/proc/{pid}/task").glob("*/children")
-            return [int(child) for task in tasks for child in task.read_text().split()]
-
+        """Of all that belong to the gateway, those that parse its pages included, which end when there are none."""
         found = [self.gateway.pid]
         for pid in found:
-            found += children(pid)
+            with suppress(OSError):  # it has ended meanwhile
+                tasks = Path(f"/proc/{pid}/task").glob("*/children")
+                found += [int(child) for task in tasks for child in task.read_text().split()]
         return found
 
     def figures(self, moment: str) -> Figures:
-        """The lowest of some seconds: syncs go on, which open a connection to Google now and then."""
+        """Of some seconds without helpers, the lowest: syncs go on, which open a connection to Google now and then."""
+        wait_until(lambda: len(self.pids()) == self.processes + (self.processes > 1), "helpers have ended")
         until, seen = monotonic() + SETTLE, [self._figures(moment)]
         wait_until(lambda: seen.append(self._figures(moment)) or monotonic() > until, "some seconds are over")
         lowest = {name: min(getattr(one, name) for one in seen) for name in ("processes", "threads", "descriptors")}
@@ -346,7 +346,8 @@ def soak(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         yield soak
         soak.stop()
     finally:
-        soak.gateway.end()
+        if soak.gateway is not None:
+            soak.gateway.end()
         soak.end_sandbox()
 
 
