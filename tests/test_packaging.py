@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -343,12 +344,16 @@ def test_both_doors_serve(installation: Installation, site: Site, door: str) -> 
 # --- released ---------------------------------------------------------------------------------------------------------
 
 RELEASED = "98.7.6"
+SIGNER = "releaser@example.com"
+# Seconds: it compiles, twice where Debian's Python is another one than ours.
+RELEASE_PATIENCE = 3600
+_missing = [name for name in ("dh", "dpkg-buildpackage") if shutil.which(name) is None]
 
 
-def release(copy: Path, *, pythons: str) -> Path:
+def release(copy: Path, *more: str) -> Path:
     """Make a release in a copy of the checkout, as a dry run; the folder of what was made.
 
-    :param pythons: the interpreters to compile for.
+    :param more: variables for it.
     """
     copy_checkout(copy)
     for used in (".venv", "tests/node/node_modules"):
@@ -357,13 +362,13 @@ def release(copy: Path, *, pythons: str) -> Path:
     run("git", "init", "--quiet", cwd=copy)
     run("git", "add", "--all", cwd=copy)
     run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All of it", cwd=copy)
-    run("env", f"PYTHONS={pythons}", "scripts/release", "--dry-run", RELEASED, cwd=copy, timeout=1400)
+    run("env", *more, "scripts/release", "--dry-run", RELEASED, cwd=copy, timeout=RELEASE_PATIENCE)
     return copy / "dist" / RELEASED
 
 
 def test_a_release_is_whole(tmp_path: Path) -> None:
     """Packages, documentation, components, checksums, and its notes; the checkout itself is left as it was."""
-    made = release(tmp_path, pythons="")
+    made = release(tmp_path, "PYTHONS=", "DEB=no")
     names = {path.name.replace(RELEASED, "V") for path in made.iterdir()}
     packages = {"ldapgw-V-py3-none-any.whl", "ldapgw-V.tar.gz"}
     assert names == packages | {"SHA256SUMS", "ldapgw-V-docs.tar.gz", "ldapgw-V.cdx.json"}
@@ -384,12 +389,40 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
     assert run("git", "log", "--format=%s", cwd=tmp_path) == "All of it\n"
 
 
+@pytest.fixture(scope="module")
+def compiled_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed release with a wheel for this Python, and a Debian package where its tools are."""
+    folder = tmp_path_factory.mktemp("released")
+    home = tmp_path_factory.mktemp("gnupg")
+    home.chmod(0o700)
+    key = ("--passphrase", "", "--quick-generate-key", SIGNER, "default", "default", "never")
+    run("gpg", "--homedir", home, "--batch", "--quiet", *key, cwd=folder)
+    deb = f"DEB={'no' if _missing else 'yes'}"
+    made = release(folder, f"PYTHONS={sys.executable}", deb, f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}")
+    run("gpg", "--homedir", home, "--quiet", "--verify", made / "SHA256SUMS.asc", made / "SHA256SUMS", cwd=made)
+    return made
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(bool(_missing) and "CI" not in os.environ, reason=f"needs {', '.join(_missing)}")
+def test_the_debian_package_is_released(compiled_release: Path) -> None:
+    """With the release's version and this Debian's, and with a checksum."""
+    (package,) = compiled_release.glob("*.deb")
+    system = platform.freedesktop_os_release()
+    version = f"{RELEASED}~{system['ID']}{system['VERSION_ID']}"
+    architecture = run("dpkg", "--print-architecture", cwd=compiled_release).strip()
+    assert package.name == f"ldapgw_{version}_{architecture}.deb"
+    assert run("dpkg-deb", "--field", package, "Version", cwd=compiled_release) == f"{version}\n"
+    assert f"{package.name}: OK\n" in run("sha256sum", "--check", "SHA256SUMS", cwd=compiled_release)
+
+
 @pytest.mark.soak  # compiling takes minutes, and test-compiled tests what is compiled
 @needs_ldapsearch
-def test_a_compiled_wheel_serves(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, site: Site) -> None:
+def test_a_compiled_wheel_serves(compiled_release: Path, tmp_path: Path, site: Site) -> None:
     """Without a compiler; ``check`` has nothing to say of it."""
-    made = release(tmp_path_factory.mktemp("released"), pythons=sys.executable)
-    (wheel,) = made.glob(f"ldapgw-{RELEASED}-cp{sys.version_info.major}{sys.version_info.minor}-*manylinux*.whl")
+    (wheel,) = compiled_release.glob(
+        f"ldapgw-{RELEASED}-cp{sys.version_info.major}{sys.version_info.minor}-*manylinux*.whl"
+    )
     installation = install(wheel, tmp_path)
     ldapgw = installation.program("ldapgw")
     assert run(ldapgw, "--version", cwd=tmp_path) == f"ldapgw {RELEASED} (compiled)\n"
