@@ -390,7 +390,7 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def compiled_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A signed release with a wheel for this Python, and a Debian package where its tools are."""
     folder = tmp_path_factory.mktemp("released")
     home = tmp_path_factory.mktemp("gnupg")
@@ -400,7 +400,8 @@ def compiled_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deb = f"DEB={'no' if _missing else 'yes'}"
     made = release(folder, f"PYTHONS={sys.executable}", deb, f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}")
     run("gpg", "--homedir", home, "--quiet", "--verify", made / "SHA256SUMS.asc", made / "SHA256SUMS", cwd=made)
-    return made
+    yield made
+    run("gpgconf", "--homedir", home, "--kill", "all", cwd=folder)
 
 
 @pytest.mark.soak

@@ -43,13 +43,13 @@ PASSWORD = "secret"
 HASHED = hash_password(PASSWORD, lambda count: bytes(count))
 
 
-def settings(folder: Path) -> Config:
+def settings(folder: Path, interval: str = "1h") -> Config:
     """A tenant with all sources."""
     document = {
         "state_dir": str(folder / "state"),
         "ldap": {"listen": ["tcp:3389"]},
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
-        "sync": {"interval": "1h"},
+        "sync": {"interval": interval},
         "google": {
             "authorization_endpoint": GOOGLE + "/o/oauth2/v2/auth",
             "token_endpoint": GOOGLE + "/token",
@@ -80,10 +80,15 @@ class Line:
     """
 
     def __init__(self, world: World) -> None:
-        self._http = StubTreq(sandbox(world))
+        self._world = world
+        self.hang_up()
         self.calls = 0
         self.before: Callable[[int], None] = lambda _: None
         self.kill = Kill()
+
+    def hang_up(self) -> None:
+        """Let go of the connections, all of which are kept in memory."""
+        self._http = StubTreq(sandbox(self._world))
 
     def request(self, *args: Any, **kw: Any) -> Any:
         self.calls += 1

@@ -115,7 +115,7 @@ class Soak(Site):
     processes: int = 1
     interval: str = INTERVAL
     interruptions: list[tuple[float, float, bool]] = field(default_factory=list)
-    gateway: Process | None = None
+    gateway: Process = field(init=False)
 
     def __post_init__(self) -> None:
         people = [typed(number, 7_000_000 + number) for number in range(PEOPLE)]
@@ -215,7 +215,12 @@ class Soak(Site):
         """Of some seconds without helpers, the lowest: syncs go on, which open a connection to Google now and then."""
         wait_until(lambda: len(self.pids()) == self.processes + (self.processes > 1), "helpers have ended")
         until, seen = monotonic() + SETTLE, [self._figures(moment)]
-        wait_until(lambda: seen.append(self._figures(moment)) or monotonic() > until, "some seconds are over")
+
+        def is_over() -> bool:
+            seen.append(self._figures(moment))
+            return monotonic() > until
+
+        wait_until(is_over, "some seconds are over")
         lowest = {name: min(getattr(one, name) for one in seen) for name in ("processes", "threads", "descriptors")}
         return Figures(moment, **lowest, resident=min(one.resident for one in seen))
 
@@ -312,18 +317,6 @@ def check_out(commit: str, folder: Path) -> None:
         files.extractall(folder, filter="data")
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[object], None]:
-    """Show figures at once: they are what the notes of a release tell."""
-
-    def show(what: object) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"soak: {what}\n")
-            sys.stdout.flush()
-
-    return show
-
-
 @pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
 def soak(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Soak]:
     """The version before on the oldest database, with everybody synced and desk1's old password."""
@@ -334,21 +327,19 @@ def soak(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     oldest.write(tmp_path / "state")
     soak.phones[PHONE] = oldest.password
     check_out(latest.commit, tmp_path / "before")
-    soak.start_sandbox()
-    try:
+    with ExitStack() as stack:
+        soak.start_sandbox()
+        stack.callback(soak.end_sandbox)
         soak.empty_sandbox()
         soak.know_everybody()
         monkeypatch.setenv("PYTHONPATH", str(tmp_path / "before"))
         soak.start()
+        stack.callback(lambda: soak.gateway.end())
         assert soak.revision == latest.revision
         subprocess.run([sys.executable, "-m", "tests.faults.consent", soak.page, ALICE], cwd=ROOT, check=True)
         soak.expect_a_change()
         yield soak
         soak.stop()
-    finally:
-        if soak.gateway is not None:
-            soak.gateway.end()
-        soak.end_sandbox()
 
 
 def is_excused(failure: Failure, interruptions: Sequence[tuple[float, float, bool]]) -> bool:
