@@ -50,6 +50,8 @@ PEOPLE, STEADY = 2000, 200
 # Seconds between two changes at Google, and between two syncs.
 EDIT, INTERVAL = 1.0, "2s"
 LISTED = 50
+# Seconds for what takes one or two on an idle machine.
+PATIENCE = 900.0
 # Seconds for which figures are taken.
 SETTLE = 5.0
 
@@ -181,8 +183,12 @@ class Soak(Site):
 
     def expect_a_change(self) -> None:
         """A change at Google is found by a phone."""
-        last = self.edit(PEOPLE - 1)
-        wait_until(lambda: self.names(f"(telephoneNumber=030{last})", PHONE), "the change is found")
+        line = f"telephoneNumber: +4930{self.edit(PEOPLE - 1)}\n"
+
+        def is_found() -> bool:
+            return line in self.ldapsearch(f"(cn=busy{PEOPLE - 1}*)", "telephoneNumber", phone=PHONE)[1]
+
+        wait_until(is_found, "the change is found", PATIENCE)
 
     # --- the gateway ---
 
@@ -190,7 +196,7 @@ class Soak(Site):
         log = self.folder / f"gateway-{next(self.starts)}.log"
         several = ("--processes", str(self.processes)) if self.processes > 1 else ()
         self.gateway = Process(self.command("run", *several), log, self.folder)
-        wait_until(lambda: self.is_ready() or self.gateway.status is not None, "the gateway is ready")
+        wait_until(lambda: self.is_ready() or self.gateway.status is not None, "the gateway is ready", PATIENCE)
         assert self.gateway.status is None, self.gateway.said
 
     def stop(self) -> None:
@@ -213,7 +219,7 @@ class Soak(Site):
 
     def figures(self, moment: str) -> Figures:
         """Of some seconds without helpers, the lowest: syncs go on, which open a connection to Google now and then."""
-        wait_until(lambda: len(self.pids()) == self.processes + (self.processes > 1), "helpers have ended")
+        wait_until(lambda: len(self.pids()) == self.processes + (self.processes > 1), "helpers have ended", PATIENCE)
         until, seen = monotonic() + SETTLE, [self._figures(moment)]
 
         def is_over() -> bool:
@@ -247,7 +253,9 @@ class Soak(Site):
         self.file.write_text(self.written + (GLOBEX if is_more else ""))
         began = monotonic()
         self.gateway.send(signal.SIGHUP)
-        wait_until(lambda: self.naming_contexts() == expected and self.is_ready(), "the configuration is read again")
+        wait_until(
+            lambda: self.naming_contexts() == expected and self.is_ready(), "the configuration is read again", PATIENCE
+        )
         self.interruptions.append((began, monotonic(), False))
         assert self.gateway.status is None
 
@@ -264,7 +272,9 @@ class Soak(Site):
 
     def change_certificate(self) -> None:
         self.certificate = self.write_certificate()
-        wait_until(lambda: self.served_certificate() == self.certificate.pem.decode(), "the certificate is served")
+        wait_until(
+            lambda: self.served_certificate() == self.certificate.pem.decode(), "the certificate is served", PATIENCE
+        )
 
     def served_certificate(self) -> str:
         with closing(self.context.wrap_socket(socket.create_connection(("127.0.0.1", self.tls_port)))) as connection:
@@ -328,8 +338,8 @@ def soak(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     soak.phones[PHONE] = oldest.password
     check_out(latest.commit, tmp_path / "before")
     with ExitStack() as stack:
-        soak.start_sandbox()
         stack.callback(soak.end_sandbox)
+        soak.start_sandbox()
         soak.empty_sandbox()
         soak.know_everybody()
         monkeypatch.setenv("PYTHONPATH", str(tmp_path / "before"))
