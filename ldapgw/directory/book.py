@@ -217,7 +217,14 @@ def update_book(
     # The contacts of a new label that have not changed are known only when all contacts are read.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
-    return _with_changes(book, context, book_parent(context, book.key, book.name), stored, deleted_uids, labels)
+    parent = _parent_in(book.segments, book_parent(context, book.key, book.name))
+    return _with_changes(book, context, parent, stored, deleted_uids, labels)
+
+
+def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
+    """The same parent as the entries of the segments have it, so that changed entries don't hold one each."""
+    held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
+    return next((one for one in held if one == parent), parent)
 
 
 def max_changes(book: Book) -> int:
@@ -286,9 +293,9 @@ def _labels(
     labels_before = {label.group_names: label for label in book.labels}
     empty = empty_segments(per_number=book.segments.per_number)
     for name, group_names in _groups(labels):
-        parent = label_parent(book_parent, name)
         before = labels_before.get(group_names)
         same_name = before is not None and before.name == name
+        parent = _parent_in(empty if before is None else before.segments, label_parent(book_parent, name))
         segments = empty if before is None else before.segments if same_name else before.segments.with_parent(parent)
         members = [entries.with_parent(parent) for groups, entries in labelled if not group_names.isdisjoint(groups)]
         contact_entries = [entry for entries in members for entry in entries.contact]

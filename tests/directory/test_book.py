@@ -226,6 +226,17 @@ def test_a_change_shares_what_has_not_changed(large: Both) -> None:
     assert names(both.revised, "(uid=c9)") == []
 
 
+def test_changed_entries_share_their_parent(large: Both) -> None:
+    """Those of a book, and those of each of its labels, however many changes there were."""
+    both = copy(large)
+    for turn in range(3):
+        both.change([replace(both.contacts[f"c{turn}"], title="new")], set(), None)
+    for segments in (both.revised.segments, *(label.segments for label in both.revised.labels)):
+        forms = (segments.contacts, segments.numbers)
+        assert len({id(entry.parent) for form in forms for segment in form for entry in segment.entries}) == 1
+    assert both.anew == 0
+
+
 @pytest.mark.no_cover
 def test_segments_stay_few(large: Both) -> None:
     """However often a book changes; and its entries are put together again now and then."""
