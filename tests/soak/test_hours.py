@@ -22,6 +22,9 @@ pytestmark = pytest.mark.soak
 
 HOURS = 8
 PEOPLE = 100
+# Objects of a class: a quarter of one for each sync of the seven hours that are compared.  Deleted entries stay in a
+# segment until it is merged, which is not at the end of each hour.
+LEFT_BEHIND = 200
 SOURCES = (CONTACTS, OTHERS, COLLEAGUES)
 
 
@@ -100,10 +103,11 @@ def hours() -> Iterator[Hours]:
 
 
 def test_eight_hours(hours: Hours, say: Callable[[object], None]) -> None:
-    """Objects, rows, descriptors, delayed calls and lines of the log are those of the first hour at the end of each."""
+    """At the end of each hour, a gateway holds what it held at the end of the first one."""
     hours.fill()
     hours.sync_everybody()
-    seen = []
+    hours.held()
+    seen: list[Held] = []
     for hour in range(1, HOURS + 1):
         hours.live()
         hours.nothing_of_ours_failed()
@@ -113,5 +117,11 @@ def test_eight_hours(hours: Hours, say: Callable[[object], None]) -> None:
             f"{sum(now.rows.values())} rows, {now.descriptors} descriptors, {now.delayed_calls} delayed calls, "
             f"{now.lines} lines of the log"
         )
-        say((seen[-1].objects - seen[0].objects).most_common(20))
-        say((seen[-1].rows - seen[0].rows).most_common(20))
+    first, *others, last = seen
+    grown = {name: more for name, more in (last.objects - first.objects).items() if more > LEFT_BEHIND}
+    say(f"more than after an hour: {(last.objects - first.objects).most_common(5)}")
+    assert grown == {}
+    assert sum(last.objects.values()) <= 1.01 * sum(first.objects.values())
+    for now in (*others, last):
+        assert (now.rows, now.descriptors, now.delayed_calls) == (first.rows, first.descriptors, first.delayed_calls)
+        assert now.lines <= 1.1 * first.lines
