@@ -199,6 +199,11 @@ class Soak(Site):
         wait_until(lambda: self.is_ready() or self.gateway.status is not None, "the gateway is ready", PATIENCE)
         assert self.gateway.status is None, self.gateway.said
 
+    def ldapgw(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One of our commands, of the version that PYTHONPATH names: the current folder would come before it."""
+        command = self.command(*arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=self.folder)
+
     def stop(self) -> None:
         assert self.gateway.end() == 0
         assert "Traceback" not in self.gateway.said
@@ -383,12 +388,15 @@ def test_half_an_hour_of_load(soak: Soak, say: Callable[[object], None], monkeyp
             wait_until(lambda until=until: monotonic() > until, "it is time for the next one", SECONDS)
 
     quiet = (soak.change_certificate, soak.back_up, soak.rotate_key)
+    before = soak.revision
     callers, editor = soak.callers(), Editor(soak)
     begun = monotonic()
     callers.start()
     editor.start()
     try:
-        go_through(*quiet, soak.restart, upgrade)
+        go_through(*quiet, soak.restart)
+        assert soak.revision == before
+        go_through(upgrade)
         upgraded = measure("after the upgrade")
         go_through(*quiet, soak.reload, soak.reload, soak.restart)
         restarted = measure("after the last restart")
