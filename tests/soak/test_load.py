@@ -293,9 +293,9 @@ class Soak(Site):
 
     def back_up(self) -> None:
         """With everybody in it."""
-        self.run("backup", str(self.folder / "backups"), "--keep", "2")
-        latest = max((self.folder / "backups").iterdir())
-        with closing(sqlite3.connect(latest)) as connection:
+        file = self.folder / "backup.db"
+        self.run("backup", str(file))
+        with closing(sqlite3.connect(file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("SELECT COUNT(*) FROM contact").fetchone() == (PEOPLE,)
 
