@@ -156,16 +156,18 @@ def test_a_gateway_is_cut_off(companies: Companies, is_reset: bool) -> None:
     tenants = companies.tenants_of(3)
     began = now()
     companies.proxy.go_silent()
-    waited = wait_for_takeover(companies, tenants, 3, began)
-    changes = [companies.change(account) for account in companies.accounts_of(tenants)]
-    companies.wait_until_found(changes, (1, 2))
-    let_run(began + 30 - now())
-    serve(companies)
-    assert not [call for call in companies.calls(began + LEASE_SECONDS) if call.gateway == 3]
-    if is_reset:
-        companies.proxy.reset()
-    healed = now()
-    companies.proxy.go_on()
+    try:
+        waited = wait_for_takeover(companies, tenants, 3, began)
+        changes = [companies.change(account) for account in companies.accounts_of(tenants)]
+        companies.wait_until_found(changes, (1, 2))
+        let_run(began + 30 - now())
+        serve(companies)
+        assert not [call for call in companies.calls(began + LEASE_SECONDS) if call.gateway == 3]
+        if is_reset:
+            companies.proxy.reset()
+    finally:
+        healed = now()
+        companies.proxy.go_on()
     found = companies.wait_until_found(changes, (3,))
     tell("orphans synced after", waited)
     tell("caught up after", [at - healed for at in found.values()])
