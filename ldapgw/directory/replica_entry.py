@@ -283,12 +283,12 @@ def _equality_key(kind: AttributeType, value: bytes) -> str:
             return text.replace(" ", "").replace("-", "")
         case Family.EXACT:
             return " ".join(unicodedata.normalize("NFKC", text).split())
-        case Family.LIST:
-            return "".join(unicodedata.normalize("NFKC", text.casefold()).split())
         case _:
             # OpenLDAP's small letter of U+0130 is a single character, unlike Unicode's.
             folded = text.replace("\u0130", "i").casefold()
-            return " ".join(unicodedata.normalize("NFKC", folded).split())
+            words = " ".join(unicodedata.normalize("NFKC", folded).split())
+            # Blanks around the lines of a postal address do not count.
+            return words.replace(" $", "$").replace("$ ", "$")
 
 
 def _encode(

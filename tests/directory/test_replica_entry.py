@@ -122,7 +122,7 @@ def test_values_that_openldap_refuses() -> None:
         emails=("x@müller.example", "J@example.com", "j@EXAMPLE.com"),
         urls=("http://example.org/A", "http://example.org/a", "http://example.org/a"),
         addresses=(
-            Address(("1 Main St", "1000  Town")), Address(("1 main st", "1000 town")), Address(("2 Main $t",)),
+            Address(("1 Main St", "1000  Town")), Address(("1 main st ", " 1000 town")), Address(("2 Main $t",)),
         ),
         photo=b"\xff\xd8 cut off",
     )  # fmt: skip

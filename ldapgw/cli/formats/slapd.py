@@ -26,7 +26,8 @@ _LOST = """What this server cannot do as the gateway does:
 - A phone may read all entries that it finds, within the size limit; there is no limit on guessed numbers.
 - Labels are no branches here, and every phone gets numbers in the tenant's format."""
 
-_NO_SYNC = """A disk that waits for each of 50,000 entries takes an hour: write at intervals.  After a power cut, delete
+_NO_SYNC = """A disk that waits for each of 50,000 entries takes an hour: write at intervals.  writemap more than halves
+the work of a copy; the file data.mdb then seems to have 10 GiB, but takes less of the disk.  After a power cut, delete
 the files in the directory below, and start slapd again: it fetches everything anew."""
 
 _NUMBERED = """OpenLDAP numbers its databases.  {2} is right if there was one directory before: {1}.  Otherwise, set the
@@ -68,7 +69,7 @@ def slapd_conf(replica: Replica) -> str:
     lines += ["pidfile /run/slapd/slapd.pid", "argsfile /run/slapd/slapd.args", ""]
     lines += ["database mdb", f'suffix "{replica.base}"', f'rootdn "{_root(replica)}"', "directory /var/lib/ldap"]
     lines += [f"# {line}" for line in _NO_SYNC.splitlines()]
-    lines += ["dbnosync", "checkpoint 0 1"]
+    lines += ["dbnosync", "envflags writemap", "checkpoint 0 1"]
     lines += ["maxsize 10737418240", *(f"index {names} {kinds}" for names, kinds in _INDEXES)]
     lines += [f"limits {limit}" for limit in _limits(replica)]
     lines += [f"syncrepl {_folded(_syncrepl(replica))}"]
@@ -88,7 +89,7 @@ def config_ldif(replica: Replica) -> str:
     lines += ["", "dn: olcDatabase=mdb,cn=config", "objectClass: olcDatabaseConfig", "objectClass: olcMdbConfig"]
     lines += ["olcDatabase: mdb", f"olcSuffix: {replica.base}", f"olcRootDN: {_root(replica)}"]
     lines += ["olcDbDirectory: /var/lib/ldap/ldapgw", "olcDbMaxSize: 10737418240"]
-    lines += ["olcDbNoSync: TRUE", "olcDbCheckpoint: 0 1"]
+    lines += ["olcDbNoSync: TRUE", "olcDbEnvFlags: writemap", "olcDbCheckpoint: 0 1"]
     lines += [f"olcDbIndex: {names} {kinds}" for names, kinds in _INDEXES]
     lines += [f"olcLimits: {{{at}}}{limit}" for at, limit in enumerate(_limits(replica))]
     lines += [f"olcSyncrepl: {{0}}{' '.join(_syncrepl(replica))}"]
