@@ -113,6 +113,22 @@ def test_a_gateway_that_ends_lets_go(database: Database) -> None:
     assert beat(database, TWO).fences == dict.fromkeys(TENANTS, 2)
 
 
+def test_gateways_tell_which_revision_they_know(database: Database) -> None:
+    """Those that do not tell are of before 0029; those that have died do not count."""
+    beat(database, replace(ONE, revision="0030"))
+    beat(database, TWO)
+    beat(database, replace(THREE, revision="0029"))
+    found = [database.run(gateways.find_older, revision) for revision in ("0028", "0029", "0030", "0031")]
+    assert found == [
+        [],
+        ["two.example"],
+        ["three.example", "two.example"],
+        [f"{each}.example" for each in ("one", "three", "two")],
+    ]
+    pass_time(database, LEASE_SECONDS + 1)
+    assert database.run(gateways.find_older, "0031") == []
+
+
 def test_who_does_not_sync_has_no_lease(database: Database) -> None:
     """And counts for no share."""
     assert beat(database, GatewayInfo("web", "web.example", "1.0", syncs=False)).fences == {}
