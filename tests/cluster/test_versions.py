@@ -197,7 +197,9 @@ def test_gateways_are_upgraded_one_after_the_other(tmp_path: Path, monkeypatch: 
         world.replace(0, following, "next")
         assert world.versions() == ["9.1"] * 3
         world.replace(0, later, "later")
-        monkeypatch.setenv("PYTHONPATH", str(later))  # for commands, because those of this version are refused now
+        # Commands of this version are refused now.
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(later))
         assert world.versions() == ["9.1", "9.1", "9.2"]
         world.changes_are_found()
     assert caller.failures == []
