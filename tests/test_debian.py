@@ -170,7 +170,7 @@ def test_it_is_installed_upgraded_removed_and_purged(package: Path, tmp_path: Pa
     assert "ldapgw" in (machine.root / "etc/passwd").read_text()
 
 
-SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://localhost", "-s", "base", "-b", "", "namingContexts")
+SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://127.0.0.1", "-s", "base", "-b", "", "namingContexts")
 
 
 def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
