@@ -41,7 +41,7 @@ from ldapgw.store.tables import change, gateway, gateway_news, sync_lease
 # A gateway without a heartbeat for so long has died, and another one takes over its tenants.
 LEASE_SECONDS: Final = 15.0
 # A lease that was passed on is free after this time, in which the former holder ends its calls to Google.
-PASS_ON_SECONDS: Final = 2.0
+HANDOVER_SECONDS: Final = 2.0
 # Rows of gateways that died are shown for a day.
 FORGET_SECONDS: Final = 86_400.0
 # News are read within a second or two; who is silent for longer misses some.
@@ -140,7 +140,7 @@ def beat(connection: Connection, info: GatewayInfo, tenants: Collection[str], *,
 
     :param tenants: the tenants of the gateway's configuration.
     :param may_pass_on: whether to let go of one lease if the gateway has more than its share; another gateway can
-        take it over after `PASS_ON_SECONDS`.
+        take it over after `HANDOVER_SECONDS`.
     """
     _write_info(connection, info)
     others, keys = _read_others(connection, info.id), read_common_keys(connection)
@@ -152,7 +152,7 @@ def beat(connection: Connection, info: GatewayInfo, tenants: Collection[str], *,
     if may_pass_on and len(held) > share:
         passed_on = max(held)
         del held[passed_on]
-        _expire(connection, sync_lease.c.tenant == passed_on, _NOW + PASS_ON_SECONDS)
+        _expire(connection, sync_lease.c.tenant == passed_on, _NOW + HANDOVER_SECONDS)
     else:
         taken = _take_over(connection, info.id, tenants, max(share - len(held), 0), older_than=0.0)
         taken |= _take_over(connection, info.id, tenants, len(tenants), older_than=LEASE_SECONDS)

@@ -30,7 +30,7 @@ from ldapgw.directory.access import hash_password
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.gateways import PASS_ON_SECONDS
+from ldapgw.store.gateways import HANDOVER_SECONDS
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.cluster.caller import Caller, Login, equal
 from tests.cluster.google import Call, Watch
@@ -452,7 +452,7 @@ class Companies:
         for call in self.calls():
             tenant = call.account.partition("@")[2].partition(".")[0]
             former = [(name, at) for at, of, name in passes if of == tenant and at <= call.begun]
-            if former[-1][0] is None and call.begun - former[-1][1] <= PASS_ON_SECONDS:
+            if former[-1][0] is None and call.begun - former[-1][1] <= HANDOVER_SECONDS:
                 former.pop()  # the former holder learns from the answer that it has passed on its lease
             if former[-1][0] != f"gateway{call.gateway}":
                 found.append((call, former[-1]))

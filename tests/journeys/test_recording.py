@@ -90,7 +90,7 @@ def test_a_plain_recording_plays_against_the_gateway(recorded: tuple[Site, Proce
     replayed = site.ldapgw("replay", str(file), "--url", url, "--password-file", str(password))
     assert (replayed.returncode, replayed.stdout) == (0, ""), replayed.stderr
     site.turn("add-person", account="alice@acme.example", person={"names": [{"givenName": "M", "familyName": "Mühe"}]})
-    assert site.ldapgw("sync").returncode == 0
+    assert site.ldapgw("sync", "--wait").returncode == 0
     different = site.ldapgw("replay", str(file), "--url", url, "--password-file", str(password))
     assert different.returncode == 1
     assert different.stdout.count("surplus") == 1

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from ldapgw.errors import LeaseLost
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import Database
-from ldapgw.store.gateways import FORGET_SECONDS, LEASE_SECONDS, NEWS_SECONDS, PASS_ON_SECONDS, GatewayInfo, Leases
+from ldapgw.store.gateways import FORGET_SECONDS, HANDOVER_SECONDS, LEASE_SECONDS, NEWS_SECONDS, GatewayInfo, Leases
 from tests.support.postgresql import needs_postgresql, open_new
 
 pytestmark = needs_postgresql
@@ -73,12 +73,12 @@ def test_tenants_are_shared_evenly(database: Database) -> None:
     beat(database, TWO)
     assert len(beat(database, ONE, may_pass_on=True).fences) == 2
     assert beat(database, TWO) == Leases({}, {"acme": "one", "beta": "one"}, frozenset({"one"}), None)
-    pass_time(database, PASS_ON_SECONDS)
+    pass_time(database, HANDOVER_SECONDS)
     assert beat(database, TWO).fences == {"gamma": 2}
     assert len(beat(database, ONE, may_pass_on=True).fences) == 2
     beat(database, THREE)
     assert len(beat(database, ONE, may_pass_on=True).fences) == 1
-    pass_time(database, PASS_ON_SECONDS)
+    pass_time(database, HANDOVER_SECONDS)
     assert beat(database, THREE).fences == {"beta": 2}
     assert syncing(database) == {"one": ("acme",), "two": ("gamma",), "three": ("beta",)}
 
