@@ -40,7 +40,7 @@ _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
     "--keep",
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="FILE is a folder: add a backup with the time in its name, and delete all but the last N.",
+    help="Treat FILE as a folder: add a backup with the time in its name, and delete all but the last N.",
 )
 @pass_site
 def backup(site: Site, file: Path, keep: int | None) -> None:

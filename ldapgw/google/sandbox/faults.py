@@ -33,7 +33,7 @@ class Breakage(Enum):
     LOST = "the connection closes without an answer"
     SILENCE = "the answer never comes"
     EMPTY_PAGE = "an empty page with a next page token comes first"
-    SHORT = "every other person is missing, and the total counts them"
+    SHORT = "every second person is missing, and the total counts them"
     FEW_MISSING = "one person in twenty is missing, and the total counts them"
     NO_LIST = "the list is missing, key and all"
     TWICE = "every person of a page comes twice"
