@@ -41,16 +41,17 @@ LISTS = {f"{CONTACTS:,} contacts, page 1": "contacts", f"{CONTACTS:,} contacts, 
 PHONES = 500
 
 EXPLANATION = """\
-HTML is in octets, without headers; so is what the page needs besides: style sheet, script and icon, which browsers keep
-from one page to the next.  "gzip" is what is sent to a browser that takes it.  The first octet is the median of 20
-requests on one connection, one after the other, on loopback.  The person is the sandbox's Alice, an administrator, with
-331 contacts and a phone; the gateway has 500 phones more, and lists of 5,000 contacts are somebody else's.
+HTML is in octets, without headers; so are the other files that the page needs: style sheet, script and icon, which
+browsers keep from one page to the next.  "gzip" is what is sent to a browser that takes it.  The first octet is the
+median of 20 requests on one connection, one after the other, on loopback.  The person is the sandbox's Alice, an
+administrator, with 331 contacts and a phone; the gateway has 500 phones more, and lists of 5,000 contacts are somebody
+else's.
 """
 
 
 def table(weights: Mapping[str, Weight]) -> list[str]:
     """The lines of a table in reStructuredText."""
-    head = ("Page", "HTML", "gzip", "Besides", "First octet")
+    head = ("Page", "HTML", "gzip", "Other files", "First octet")
     return simple_table([head, *((name, *_cells(one)) for name, one in weights.items())])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scope of a search, as segments; `ldapgw.directory.dit` makes it from base object and scope (RFC 4511 4.5.1.2)."""
+"""The segments that a search covers; `ldapgw.directory.dit` finds them for a base and a scope (RFC 4511 4.5.1.2)."""
 
 from __future__ import annotations
 

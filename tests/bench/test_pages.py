@@ -19,7 +19,7 @@ def test_the_table_has_a_row_for_each_page() -> None:
         "my page": Weight(12_345, 4000, {}, 3.0),
     }
     assert table(weights)[1:-1] == [
-        "Page        HTML    gzip        Besides        First octet",
+        "Page        HTML    gzip        Other files    First octet",
         "==========  ======  ==========  =============  ===========",
         "front page  3,569   not packed  2 with 10,000  0.8 ms",
         "my page     12,345  4,000       0 with 0       3.0 ms",

@@ -59,8 +59,16 @@ def _section(folder: Path, name: str) -> Iterator[str]:
     yield from (title, "-" * len(title), "", first_sentence((folder / "__init__.py").read_text()), "")
     for path in sorted(folder.glob("*.py")):
         if path.stem != "__init__":
-            yield f"* ``{path.stem}``: {first_sentence(path.read_text())}"
+            yield _line(path.stem, first_sentence(path.read_text()))
     yield ""
+
+
+def _line(name: str, sentence: str) -> str:
+    """The line of a module; commands at the beginning of its sentence are in parentheses unless they are the name."""
+    if not (found := re.fullmatch(r"((?:``[^`]+``(?:, | and )?)+): (.*)", sentence)):
+        return f"* ``{name}``: {sentence}"
+    commands, rest = found.groups()
+    return f"* ``{name}``: {rest}" if commands == f"``{name}``" else f"* ``{name}`` ({commands}): {rest}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The web application of the sandbox; `sandbox` is its public function.
+"""The web application of the sandbox; the function `sandbox` makes it.
 
 Each route converts the request to values, calls a pure module and writes the reply.  `api.ENDPOINTS` and
 `AUTHORIZATION` are the paths of Google; the controls of the sandbox are under ``/sandbox/``.

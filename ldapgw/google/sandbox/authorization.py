@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The authorization endpoint: checks requests, decides on the consent page and redirects the browser.  Pure.
+"""The authorization endpoint: checks requests, shows the consent page if needed, and redirects the browser.  Pure.
 
 Sources: RFC 6749 4.1.1 and 4.1.2, RFC 7636 4.3, OpenID Connect Core 3.1.2.1.  Every browser counts as signed in to all
 accounts of the sandbox, so the user has to choose an account unless there is a ``login_hint``.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The controls of a running sandbox: calls a method of the world by its name, with arguments from a form or JSON."""
+"""The controls of a running sandbox: they change its state, with arguments from a form or JSON."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The terms that can make a filter true: the text and attribute of each term, and tests of a value against a term.
+"""The terms of a filter: the text and the attribute of each term, and whether a value matches the term.
 
 `matched_terms` finds out why an entry matches: the values of the entry that fulfil terms of the filter.
 """
