@@ -45,7 +45,8 @@ ADVICE: Mapping[Advice, str] = {
         "Add the certificate’s file to TRUSTCERTS, too. Use the server’s name, not its IP address."
     ),
     Advice.NAME_CHARACTERS: gettext_noop(
-        "This phone only accepts letters and digits in a user name. Rename it so that the name has no dots or hyphens."
+        "This phone only accepts letters and digits in a user name. Rename it so that the name has no dots, "
+        "underscores or hyphens."
     ),
     Advice.TLS_UNVERIFIED: gettext_noop(
         "The TLS setting of this phone hasn’t been tested. If the phone doesn’t connect, check its manual."

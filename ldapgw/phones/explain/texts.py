@@ -87,7 +87,10 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.OUTSIDE_BASE: ReasonText(
         gettext_noop("The contact matches, but it isn’t below the search base."),
-        gettext_noop("Set the phone’s search base to %(base)s, or give the contact that label in Google Contacts."),
+        gettext_noop(
+            "Set the phone’s search base to %(base)s. If the current search base is a label, you can give the contact "
+            "that label in Google Contacts instead."
+        ),
     ),
     MissReason.SIZE_LIMIT: ReasonText(
         gettext_noop(
