@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -213,10 +214,10 @@ def _service_user(state_dir: Path) -> str:
 
 
 def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
-    command = f"ldapgw --config {file}"
+    command = f"ldapgw --config {quote(file)}"
     start = f"{command} run"
     if user:
-        command = f"sudo -u {user} {command}"
+        command = f"sudo -u {quote(user)} {command}"
         start = "sudo systemctl start ldapgw"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {start}", *enter]

@@ -88,7 +88,7 @@ def _unavailable(item: str, listening: ListenAddress, error: OSError) -> CheckRe
     if error.errno in _NOT_ALLOWED:
         message = (
             f"{listening} not tried, because this user needs the capability CAP_NET_BIND_SERVICE to listen on it; the "
-            "systemd unit gives the capability to the gateway"
+            "systemd unit gives the capability to the gateway, but ldapgw run by this user cannot start"
         )
         return CheckResult(CheckStatus.WARNING, item, message)
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:

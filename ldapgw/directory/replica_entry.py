@@ -269,7 +269,10 @@ def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[t
             valid = _VALID.get(kind.comparison.syntax.rpartition(".")[2])
             kept = [value for value in values if valid is None or valid.fullmatch(value)]
             if len(kept) > 1:
-                kept = list({_equality_key(kind, value): value for value in reversed(kept)}.values())[::-1]
+                first: dict[str, bytes] = {}
+                for value in kept:
+                    first.setdefault(_equality_key(kind, value), value)
+                kept = list(first.values())
             if kept:
                 found.append((name, encoded if len(kept) == len(values) else encoded_set(kept)))
     return found

@@ -323,7 +323,11 @@ class PostgresqlDatabase(Database):
                 self._is_vacuuming, self._must_vacuum = self._must_vacuum, False
                 if not self._is_vacuuming:
                     return
-            self._vacuum()
+            try:
+                self._vacuum()
+            except BaseException:
+                self._is_vacuuming = False
+                raise
 
     def close(self) -> None:
         for engine in (self.engine, self._sync_engine, self.reading_engine):

@@ -107,7 +107,7 @@ def test_a_port_that_needs_rights(*, is_used: bool) -> None:
         assert finding.status == "warning"
         assert finding.message == (
             f"port {port} not tried, because this user needs the capability CAP_NET_BIND_SERVICE to listen on it; the "
-            "systemd unit gives the capability to the gateway"
+            "systemd unit gives the capability to the gateway, but ldapgw run by this user cannot start"
         )
 
 

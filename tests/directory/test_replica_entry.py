@@ -112,6 +112,9 @@ def test_no_number_twice() -> None:
     """OpenLDAP ignores blanks and hyphens in numbers, and refuses an entry that has a number twice."""
     abroad = replace(CONTACT, phones=(Phone(Kind.WORK, parse("+48 22 555 01 70", "DE")),))
     assert attributes(entry_of(abroad), ReplicaEncoding(CONTEXT, SHARED))["telephoneNumber"] == (b"+48225550170",)
+    both = replace(abroad, phones=(*abroad.phones, Phone(Kind.WORK, parse("030 1234567", "DE"))))
+    numbers = attributes(entry_of(both), ReplicaEncoding(CONTEXT, SHARED))["telephoneNumber"]
+    assert numbers == (b"+48225550170", b"+49301234567", b"030 1234567")
 
 
 def test_values_that_openldap_refuses() -> None:
