@@ -409,4 +409,4 @@ def _log_refusals(line: LogLine) -> None:
 
 def _log_failure(failure: Failure) -> Any:
     if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("handling refused logins failed", failure, event="refused_logins_failed")
+        log.failure("internal error while refused logins were handled", failure, event="refused_logins_failed")

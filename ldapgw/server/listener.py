@@ -75,7 +75,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
     page = min(browsers, max(most - phones - OTHER_DESCRIPTORS, most // PAGE_SHARE))
     log.warn(
         "ldap.max_connections = {phones}, web.max_connections = {browsers}: the system lets this process open {most} "
-        "files, so the page has {page} connections; raise LimitNOFILE",
+        "files, so the web server accepts at most {page} connections; raise LimitNOFILE",
         event="descriptor_limit_low",
         phones=phones,
         browsers=browsers,

@@ -449,7 +449,8 @@ class SyncJob:
         listing = await self._people.labels(self._authorized(account), None)
         if not listing.is_complete:
             log.warn(
-                "labels of account {account}: Google sent fewer labels than its total; the stored labels are kept",
+                "labels of account {account}: Google sent fewer labels than the total that it reported; "
+                "the stored labels are kept",
                 event="labels_incomplete",
                 tenant=account.tenant,
                 account=account.id,

@@ -184,7 +184,7 @@ class TokenRevoker(Service):
         tenant = revocation.tenant
         if revocation.is_expired(self._clock.seconds()):
             log.warn(
-                "tenant {tenant}: a grant could not be revoked for a day; the gateway stops trying",
+                "tenant {tenant}: the gateway has tried for a day to revoke a grant, without success; it stops trying",
                 event="revocation_abandoned",
                 tenant=tenant,
             )

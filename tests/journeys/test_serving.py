@@ -140,7 +140,7 @@ async def test_connections_to_the_page_turn_no_phone_away(site: Site) -> None:
         assert [[one.code for one in answer if one.kind == DONE] for answer in answers] == [[0]] * 50
         assert {len(answer) for answer in answers} == {2}
         assert found(site) == NUMBER
-        assert "300 files, so the page has 75 connections; raise LimitNOFILE" in gateway.said
+        assert "300 files, so the web server accepts at most 75 connections; raise LimitNOFILE" in gateway.said
         assert gateway.said.count("web: too many connections, from 127.0.0.1") == 1
     assert "few file descriptors are left" not in gateway.said
     assert "Traceback" not in gateway.said

@@ -249,7 +249,7 @@ def test_a_judge_that_fails_is_logged_and_goes_on(scene: Scene) -> None:
     scene.refuse()
     scene.refuse()
     assert scene.told == ["once", "once"]
-    assert "handling refused logins failed" in scene.logged
+    assert "internal error while refused logins were handled" in scene.logged
 
 
 @pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
