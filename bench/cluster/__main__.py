@@ -48,7 +48,7 @@ gateways      on one PostgreSQL, with a state directory each; the load is spread
               slowest; then changes, from the end of the transaction until all gateways find them; then the gateway that
               syncs is killed, until another one has its lease
 transactions  what a sync does to the database, on both engines in turn, each round; no gateway runs
-engines       a full sync, and starts, of a gateway on each engine
+engines       how long a full sync takes with each engine, and how long a gateway takes to start
 starts        of a gateway on PostgreSQL, until the first right answer: the median of three
 A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs
 on the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a

@@ -49,11 +49,11 @@ class Results:
 
 def machine() -> str:
     """What it was measured with."""
-    versions = [f"{platform.python_implementation()} {platform.python_version()}", f"Twisted {version('twisted')}"]
+    versions = ["ldapgw compiled by mypyc"] if COMPILED.exists() else []
+    versions += [f"{platform.python_implementation()} {platform.python_version()}", f"Twisted {version('twisted')}"]
     if PROGRAM is not None:
         said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
         versions += re.findall(r"slapd \d[.\d]*", said)[:1]
-    versions += ["compiled by mypyc"] if COMPILED.exists() else []
     return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
 
 

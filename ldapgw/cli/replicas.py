@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replicas of the directory: the command ``replica-config``, and the parts of the command ``phones`` for replicas."""
+"""Replicas of the directory: the command ``replica-config``, and what the command ``phones`` does for replicas."""
 
 from __future__ import annotations
 

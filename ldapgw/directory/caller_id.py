@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Caller ID: makes the entries with which books for caller ID answer a search for a complete number.
+"""Caller ID: makes the entries that a search for a complete number gets from books that are shared for caller ID only.
 
 The filter is then evaluated on these reduced entries, so that no filter can probe hidden attributes.  Numbers can be
 tried, so a client has a `CallerIdBudget` of unknown numbers.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes other scripts in Latin letters, as ``anyascii`` does, and as people with names in these scripts do.
+"""Writes names from other scripts in Latin letters in two ways: as ``anyascii`` does, and as people with such names do.
 
 A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
 Serbia, Bulgaria and Japan have rules of their own for this, which no transliteration letter by letter obeys, and Korean

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The last searches of each phone, in memory only, so that a phone's owner can see what went wrong.
+"""The last searches of each phone, kept in memory so that a phone's owner can see what went wrong.
 
 The LDAP server reports every search when the search is done.  The log keeps the octets of the message, which are
-decoded when a page shows the search.  Nothing of the log is written to disk but for the summaries of
-`ldapgw.phones.activity`, which hold no name and no number.
+decoded when a page shows the search.  Of the log, the gateway stores only the summaries of
+`ldapgw.phones.activity`, which hold no name and no number.  Several gateways on one database also tell each other new
+searches, in encrypted rows that are deleted after some seconds (`ldapgw.server.gateway_exchange`).
 
 Mutable: `SearchLog`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``ldapgw demo``: the sandbox Google and a gateway in one process, with a connected account and a phone.
+"""``ldapgw demo``: the sandbox and a gateway in one process, with a connected account and a phone.
 
 An entry point that imports the reactor and passes it on.  The demo writes a configuration file into its folder, with
 which all other commands work on it.  At the end it removes all its files, including the folder that it was given.

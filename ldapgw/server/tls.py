@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads certificates and private keys from files, and builds the TLS contexts with which the LDAP ports serve them.
+"""Reads certificates and private keys from files, and builds the TLS contexts that the LDAP ports use.
 
 Mutable: `TlsContextFactory.loaded`, which `ldapgw.server.certificate_renewal` replaces by one assignment when the files
 have changed.  A connection keeps the context with which it began.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stored accounts and phones of the configured tenants, updated after each change in the database.
+"""A copy in memory of the accounts and phones of the configured tenants, updated after each change in the database.
 
 `AccountState.apply` takes time for what has changed, not for all accounts: the gateway looks once a second.
 """

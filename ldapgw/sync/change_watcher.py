@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service that polls the database, and tells publisher, scheduler, OAuth clients, pages and recorder of changes."""
+"""The service that polls the database, and passes changes to the publisher, the scheduler, the recorder and others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The services for the snapshot of logins: `LoginsKeeper` writes it, `StaleLimit` stops its use when it is too old.
+"""The services for the snapshot of logins: `LoginsKeeper` writes it, `StaleLimit` stops the use of one that is too old.
 
 Mutable: both.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Near misses of a query: wider filters that find the candidates, and the differences of words and of numbers.
+"""Near misses of a query: wider filters find candidates, whose words and numbers are compared with the query.
 
 The directory's search finds the candidates, and `misses` decides on each.  Each filter is for one kind of mistake, so
 that a common mistake does not crowd out the others.  Words are compared at the beginning of a word, within a word, and
