@@ -322,6 +322,7 @@ class Publisher:
         self._state = AccountState(self._contexts.keys())
         self._replaced_books += [built.book for built in self._built_books.values()]
         self._built_books.clear()
+        self._unserved_since.clear()
         self._outdated_accounts, self._outdated_phones, self._outdated_tenants = set(), set(), set(self._contexts)
         names = self._catalog.snapshot.logins.keys()
         nothing = Snapshot(Dit((), self._features), freshness=Freshness.EXPIRED)

@@ -238,6 +238,17 @@ def test_it_ends_when_the_snapshot_is_too_old(scene: Scene) -> None:
     limit.stopService()
 
 
+def test_an_account_that_is_gone_after_the_snapshot_is_no_obstacle(scene: Scene) -> None:
+    """An account that another gateway has disconnected is in the snapshot, but not in the database that comes back."""
+    publisher = scene.start_away()
+    assert publisher.expire()
+    scene.database.run(accounts.disconnect, scene.account(BOB).id)
+    scene.away.is_away = False
+    result_of(publisher.refresh())
+    assert (scene.served(ALICE), scene.served(BOB), publisher.unserved) == (["Ada Riese"], [], 0)
+    assert (scene.catalog.snapshot.loaded, scene.catalog.snapshot.freshness) == (True, Freshness.CURRENT)
+
+
 def secret_of(scene: Scene) -> Any:
     return lambda: scene.catalog.authenticate_secret("desk1.x", "192.0.2.1")
 
