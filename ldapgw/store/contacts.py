@@ -601,5 +601,5 @@ def _decode(content: bytes | None, jpeg: bytes | None) -> Contact | None:
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
-    """Some items at a time, as many as one statement may have parameters."""
+    """Some items at a time; by default as many as one statement may have parameters."""
     return (items[start : start + size] for start in range(0, len(items), size))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,8 +17,6 @@ from ldapgw.store import changes, contacts
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import Changes, Cursor
 from ldapgw.store.phones import NumberMode, PhoneLogin
-
-_Key = TypeVar("_Key", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,9 @@ class AccountState:
             yield news
             return
         accounts, phones = self._with_removed(news)
-        for ids in _chunks(accounts, size):
+        for ids in contacts.chunks(list(accounts), size):
             yield Changes(self.cursor, is_whole=False, accounts={each: accounts[each] for each in ids})
-        for names in _chunks(phones, size):
+        for names in contacts.chunks(list(phones), size):
             yield Changes(self.cursor, is_whole=False, phones={each: phones[each] for each in names})
         yield Changes(news.cursor, is_whole=False)
 
@@ -231,11 +228,6 @@ def read_changes(connection: Connection, cursor: Cursor | None) -> tuple[Changes
     news = changes.read_since(connection, cursor)
     asked = _with_directory_on(news.accounts)
     return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
-
-
-def _chunks(keys: Iterable[_Key], size: int) -> Iterator[list[_Key]]:
-    listed = list(keys)
-    return (listed[start : start + size] for start in range(0, len(listed), size))
 
 
 def _with_directory_on(accounts: Mapping[int, Account | None]) -> Collection[int]:
