@@ -48,7 +48,7 @@ FORGET_SECONDS: Final = 86_400.0
 NEWS_SECONDS: Final = 15.0
 
 # The last revision of the database whose gateways do not tell which one they know.
-_LAST_UNTOLD = "0028"
+_LAST_WITHOUT_REVISION = "0028"
 
 _NOW = cast(extract("epoch", func.clock_timestamp()), Float)
 _IS_ALIVE = gateway.c.seen_at > _NOW - LEASE_SECONDS
@@ -174,15 +174,15 @@ def read_common_keys(connection: Connection) -> frozenset[str] | None:
     return frozenset.intersection(*(frozenset(keys.split()) for keys in rows)) if rows else None
 
 
-def find_older(connection: Connection, revision: str) -> list[str]:
-    """Find the living gateways of versions that do not know a revision of the database; it may be of an old revision.
+def find_older_gateways(connection: Connection, revision: str) -> list[str]:
+    """Find the living gateways of versions that do not know a revision; the database itself may be of an older one.
 
     :returns: their names.
     """
     columns = {column["name"] for column in inspect(connection).get_columns(gateway.name)}
     told = gateway.c.revision if gateway.c.revision.name in columns else literal("")
     rows = connection.execute(select(gateway.c.name, told.label("revision")).where(_IS_ALIVE)).all()
-    return sorted({row.name for row in rows if (row.revision or _LAST_UNTOLD) < revision})
+    return sorted({row.name for row in rows if (row.revision or _LAST_WITHOUT_REVISION) < revision})
 
 
 def exchange_news(

@@ -181,7 +181,7 @@ class PostgresqlDatabase(Database):
             return
         # No gateway begins, or tells that it lives, until this transaction ends.
         connection.exec_driver_sql(f"LOCK TABLE {tables.gateway.name} IN SHARE ROW EXCLUSIVE MODE")
-        older = gateways.find_older(connection, readable_from())
+        older = gateways.find_older_gateways(connection, readable_from())
         if older:
             raise StoreError(
                 f"{self.name}: this version needs an upgrade of the database that ends the older versions which run on "

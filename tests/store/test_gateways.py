@@ -118,7 +118,7 @@ def test_gateways_tell_which_revision_they_know(database: Database) -> None:
     beat(database, replace(ONE, revision="0030"))
     beat(database, TWO)
     beat(database, replace(THREE, revision="0029"))
-    found = [database.run(gateways.find_older, revision) for revision in ("0028", "0029", "0030", "0031")]
+    found = [database.run(gateways.find_older_gateways, revision) for revision in ("0028", "0029", "0030", "0031")]
     assert found == [
         [],
         ["two.example"],
@@ -126,7 +126,7 @@ def test_gateways_tell_which_revision_they_know(database: Database) -> None:
         [f"{each}.example" for each in ("one", "three", "two")],
     ]
     pass_time(database, LEASE_SECONDS + 1)
-    assert database.run(gateways.find_older, "0031") == []
+    assert database.run(gateways.find_older_gateways, "0031") == []
 
 
 def test_who_does_not_sync_has_no_lease(database: Database) -> None:
