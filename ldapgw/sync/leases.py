@@ -79,7 +79,8 @@ class TenantLeases(Service):
     :param seconds: a monotonic clock that goes on while the machine sleeps (``CLOCK_BOOTTIME``).
     :param beat: calls a function with a connection and arguments in a transaction, on a thread of its own.
     :param store: for syncs.
-    :param describe: returns what the gateway tells of itself.
+    :param gateway_id: the id of this gateway.
+    :param describe: returns what the gateway tells of itself; called once for each heartbeat.
     :param tenants: of the gateway's configuration.
     :param changed: called with the tenants that were gained and those that were lost.
     :param on_beat: called after each heartbeat with what is known of all gateways.
@@ -92,6 +93,7 @@ class TenantLeases(Service):
         seconds: Callable[[], float],
         beat: Callable[..., Deferred[Any]],
         store: Store,
+        gateway_id: str,
         describe: Callable[[], GatewayInfo],
         tenants: Collection[str],
         changed: Callable[[frozenset[str], frozenset[str]], None],
@@ -100,6 +102,7 @@ class TenantLeases(Service):
         self._seconds = seconds
         self._beat = beat
         self._store = store
+        self._gateway_id = gateway_id
         self._describe = describe
         self._tenants = tuple(tenants)
         self._changed = changed
@@ -130,12 +133,11 @@ class TenantLeases(Service):
         return self._fences[tenant]
 
     def store_of(self, tenant: str) -> Store:
-        return LeasedStore(self._store, self, tenant, self._describe().id)
+        return LeasedStore(self._store, self, tenant, self._gateway_id)
 
     def share(self, tenants: Collection[str]) -> float:
         """An even part for each gateway that syncs one of the tenants."""
-        own = self._describe().id
-        holders = {self._holders[tenant] for tenant in tenants if tenant in self._holders} | {own}
+        holders = {self._holders[tenant] for tenant in tenants if tenant in self._holders} | {self._gateway_id}
         return 1.0 / len(holders)
 
     def startService(self) -> None:
@@ -151,7 +153,7 @@ class TenantLeases(Service):
                 timer.stop()
         self._set(Leases())
         running = self._running if self._running is not None else succeed(None)
-        return running.addBoth(lambda _: self._beat(gateways.leave, self._describe().id)).addErrback(_log_failure)
+        return running.addBoth(lambda _: self._beat(gateways.leave, self._gateway_id)).addErrback(_log_failure)
 
     def _start_beat(self) -> None:
         if self._running is None:

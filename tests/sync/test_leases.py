@@ -34,17 +34,20 @@ class Gateway:
 
     def __init__(self, database: Database, name: str) -> None:
         self.database = database
+        self.name = name
         self.clock = Clock()
         self.asleep = 0.0
         self.told: list[tuple[set[str], set[str]]] = []
         self.away = False
+        self.described = 0
         self.waiting: list[Deferred[Any]] | None = None
         self.leases = TenantLeases(
             clock=self.clock,
             seconds=lambda: self.clock.seconds() + self.asleep,
             beat=self.beat,
             store=StoreWorker(database, maybeDeferred, maybeDeferred),
-            describe=lambda: GatewayInfo(name, f"{name}.example", "1.0"),
+            gateway_id=name,
+            describe=self.describe,
             tenants=TENANTS,
             changed=lambda gained, lost: self.told.append((set(gained), set(lost))),
         )
@@ -58,6 +61,10 @@ class Gateway:
             found.addCallback(lambda result: self.waiting.append(late.addCallback(lambda _: result)))  # type: ignore[union-attr]
             return late
         return found
+
+    def describe(self) -> GatewayInfo:
+        self.described += 1
+        return GatewayInfo(self.name, f"{self.name}.example", "1.0")
 
     def held(self) -> set[str]:
         return {tenant for tenant in TENANTS if self.leases.holds(tenant)}
@@ -96,6 +103,18 @@ def test_a_lease_is_held_as_long_as_it_is_renewed(database: Database) -> None:
     two.clock.advance(BEAT_SECONDS)
     assert two.held() == {"acme", "beta"}
     result_of(two.leases.stopService())
+
+
+@needs_postgresql
+def test_a_gateway_counts_what_it_serves_for_heartbeats_alone(database: Database) -> None:
+    """Not for each write of a sync: there may be thousands of books."""
+    one = Gateway(database, "one")
+    one.leases.startService()
+    one.clock.advance(BEAT_SECONDS)
+    result_of(one.leases.store_of("acme").run(gateways.read_all))
+    assert (one.leases.share(["acme"]), one.described) == (1.0, 2)
+    result_of(one.leases.stopService())
+    assert one.described == 2
 
 
 @needs_postgresql

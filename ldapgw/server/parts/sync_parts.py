@@ -198,6 +198,8 @@ def _leases(
     roles = env.config.roles
     if exchange is None:
         return None
+    # Not in a heartbeat: the first call imports all migrations, and phones wait meanwhile.
+    revision = revisions()[0]
 
     def describe() -> GatewayInfo:
         directories = phones.catalog.dit().directories
@@ -212,7 +214,7 @@ def _leases(
             position=publisher.position,
             accounts=sum(len(directory.books) for directory in directories),
             contacts=sum(directory.contact_count for directory in directories),
-            revision=revisions()[0],
+            revision=revision,
         )
 
     def on_beat(leases: Leases) -> None:
@@ -225,6 +227,7 @@ def _leases(
         seconds=partial(time.clock_gettime, BOOT_CLOCK),
         beat=partial(_run_with_leases, env, workers),
         store=storage.sync_store,
+        gateway_id=storage.gateway_id,
         describe=describe,
         tenants=[tenant.name for tenant in env.config.tenant],
         changed=changed,
