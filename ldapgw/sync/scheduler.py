@@ -181,11 +181,21 @@ class SyncScheduler(Service):
                 await deferLater(self._clock, 0.0)
                 if not self.running:
                     return
-            if account is not None and self._may_sync(account):
-                was_idle = account_id in self._loops and account_id not in busy
-                self._update_loop(account, interrupted=account.syncing and was_idle)
-            elif account_id in self._loops:
+            self._update_account(account_id, account, was_busy=account_id in busy)
+
+    def _update_account(self, account_id: int, account: Account | None, *, was_busy: bool) -> None:
+        """Create, start or stop the timer of an account that was read.
+
+        :param was_busy: whether its sync was running, or waiting in a queue, before it was read.
+        """
+        if account is None or not self._may_sync(account):
+            if account_id in self._loops:
                 self._stop(account_id)
+        elif account_id in self._unserved:
+            self.is_outdated = True  # its sync has ended meanwhile, maybe after it was read
+        else:
+            was_idle = account_id in self._loops and not was_busy
+            self._update_loop(account, interrupted=account.syncing and was_idle)
 
     def change_tenants(self, gained: Collection[str], lost: Collection[str]) -> None:
         """Stop the syncs of tenants; the next refresh begins those that were gained, as after a start."""

@@ -11,10 +11,10 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 
-from ldapgw.contact import Source
+from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
-from ldapgw.store import accounts, sync_state
+from ldapgw.store import accounts, changes, sync_state
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from ldapgw.sync.leases import AllTenants
 from tests.support.results import result_of
@@ -123,6 +123,45 @@ def test_thousands_of_accounts_get_their_timers_in_several_turns(stage: Stage, m
     stage.clock.advance(0.0)
     assert [look.called for look in looks] == [True, True]
     assert synced(stage) == 2
+
+
+def test_a_sync_that_ends_before_its_turn_is_not_interrupted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs only while the accounts are read; the next look reads the account again."""
+    ids = [stage.connect(name).id for name in (ALICE, BOB, CAROL)]
+    refresh(stage)
+    stage.clock.advance(10.0)
+    with stage.database.begin() as connection:
+        for account_id in ids[:2]:
+            sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+    refresh(stage)
+    with stage.database.begin() as connection:
+        for account_id in ids[:2]:
+            accounts.set_sharing(connection, account_id, Sharing.SHARED)
+    syncs: list[Deferred[bool]] = []
+
+    async def sync(*_: Any, **__: Any) -> bool:
+        syncs.append(Deferred())
+        return await syncs[-1]
+
+    run = stage.sync_store.run
+
+    def run_after_a_timer(function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
+        if function is changes.read_since and not syncs:
+            stage.clock.advance(INTERVAL - 10.0)
+        return run(function, *args, **kw)
+
+    monkeypatch.setattr("ldapgw.sync.scheduler._ACCOUNTS_AT_ONCE", 2)
+    stage.job.sync = sync  # type: ignore[method-assign]
+    monkeypatch.setattr(stage.sync_store, "run", run_after_a_timer)
+    looking = Deferred.fromCoroutine(stage.scheduler.refresh())
+    assert (len(syncs), stage.account(CAROL).syncing, looking.called) == (1, True, False)
+    syncs[0].callback(False)
+    assert not stage.account(CAROL).syncing
+    stage.clock.advance(0.0)
+    result_of(looking)
+    assert (len(syncs), stage.scheduler.is_outdated) == (1, True)
+    refresh(stage)
+    assert (len(syncs), stage.scheduler.is_outdated) == (1, False)
 
 
 def test_then_at_each_interval(stage: Stage) -> None:
