@@ -40,7 +40,7 @@ from sqlalchemy import (
 from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
 from ldapgw.store import photos
-from ldapgw.store.database import database_of
+from ldapgw.store.database import database_of, keeping_alive
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
@@ -293,7 +293,7 @@ def read_summaries(
     return {
         row.uid: RecordSummary(row.source_id, row.digest, bool(row.served), row.missed_at)
         for query in queries
-        for row in connection.execute(query)
+        for row in keeping_alive(connection, connection.execute(query))
     }
 
 

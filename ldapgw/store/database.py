@@ -9,7 +9,7 @@ method here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 _ERASED = "erased"
 _DATABASE = "ldapgw_database"
+
+# After how many rows or persons a transaction tells that it goes on: a second or less.
+_ALIVE_EVERY = 2000
 
 
 class ChangeDetector(Protocol):
@@ -181,6 +184,9 @@ class Database(ABC):
     def lift_time_limit(self, connection: Connection) -> None:  # noqa: B027  few engines have one
         """Let the statements of a transaction take as long as they need."""
 
+    def keep_alive(self, connection: Connection) -> None:  # noqa: B027  few engines have such a limit
+        """Tell a server that ends idle transactions that this one goes on."""
+
     def renumber(self, connection: Connection) -> None:  # noqa: B027  few engines have sequences
         """Have new rows get higher numbers than all that there are, after rows with numbers were copied."""
 
@@ -207,6 +213,18 @@ def check_writable(connection: Connection, *, thoroughly: bool) -> None:
     :raises DamagedStore: when the database is damaged.
     """
     database_of(connection).check_writable(connection, thoroughly=thoroughly)
+
+
+def keeping_alive(connection: Connection, items: Iterable[T]) -> Iterator[T]:
+    """Iterate over items between two statements of a transaction, however long that takes.
+
+    A server ends a transaction that is idle for a while, because its gateway may have been stopped.
+    """
+    database = database_of(connection)
+    for number, item in enumerate(items, 1):
+        yield item
+        if not number % _ALIVE_EVERY:
+            database.keep_alive(connection)
 
 
 def mark_erased(connection: Connection) -> None:

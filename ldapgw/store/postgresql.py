@@ -47,6 +47,7 @@ SYNC_SECONDS = 600
 # As long as with SQLite: whoever writes does so for milliseconds.
 LOCK_SECONDS = 10
 # A gateway that was stopped in a transaction must not keep its locks: shorter than a lease, which passes on only then.
+# What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IDLE_SECONDS = 12
 # A reader keeps no lock that others wait for, and may build a large book between two statements.
 READER_IDLE_SECONDS = 60
@@ -353,6 +354,9 @@ class PostgresqlDatabase(Database):
     def lift_time_limit(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+    def keep_alive(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT 1")
 
     def renumber(self, connection: Connection) -> None:
         for table in _NUMBERED:

@@ -21,6 +21,7 @@ from ldapgw.store.contacts import (
     RecordSummary,
     SyncState,
 )
+from ldapgw.store.database import keeping_alive
 from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
 from ldapgw.store.sync_state import LabelState
 from ldapgw.sync import backoff
@@ -123,7 +124,7 @@ def _write(
     sync_state.write_source_states(connection, account.id, result.states)
     for plan, fetched in zip(plans, result.fetched, strict=True):
         if not plan.is_empty:
-            records = planned_records(plan, fetched.pages)
+            records = planned_records(plan, keeping_alive(connection, fetched.pages))
             contacts.apply_changes(connection, account.id, plan.source, records, plan.deleted_uids)
         contacts.mark_missing(connection, account.id, plan.source, plan.missing_uids, now)
         state = _sync_state(fetched, plan, before.get(plan.source), now)
@@ -178,7 +179,7 @@ def _plan(
     return make_plan(
         source,
         stored,
-        fetched.pages,
+        keeping_alive(connection, fetched.pages),
         full=fetched.is_full,
         total=fetched.total,
         is_query_changed=source in changed_queries,

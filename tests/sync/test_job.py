@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
@@ -18,7 +19,7 @@ from ldapgw.errors import (
     StoreError,
     SuspiciousShrink,
 )
-from ldapgw.store import accounts, contacts, sync_state
+from ldapgw.store import accounts, contacts, database, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync import fetch
@@ -188,6 +189,32 @@ def test_an_expired_sync_token_is_one_full_sync(fault: str) -> None:
     assert stage.sync()
     assert stage.calls() == {CONNECTIONS: 2}
     assert stage.names() == ["Ada Riese"]
+
+
+def test_the_transaction_of_a_large_listing_tells_that_it_goes_on(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is planned and written, the other read and planned; PostgreSQL ends what is idle for long."""
+    monkeypatch.setattr(database, "_ALIVE_EVERY", 2)
+    signs: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "SELECT 1":
+            signs.append(statement)
+
+    stage = connected()
+    for number in range(7):
+        stage.world.add_person(ALICE, person(f"Ada {number}"))
+    counts: list[int] = []
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for _ in range(2):
+            stage.world.expire_sync_tokens()
+            stage.sync()
+            counts.append(len(signs))
+            signs.clear()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    each = 3 if engine == "postgresql" else 0
+    assert (counts, len(stage.names())) == ([each + each, each + each], 7)
 
 
 def test_other_parameters_make_a_sync_token_useless() -> None:
