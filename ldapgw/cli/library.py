@@ -114,6 +114,6 @@ class Library:
         return build_books(self.context, account, contacts, labels, self.viewer.per_number, feeds)
 
     def _read(self, account: Account) -> tuple[Sequence[Contact], Mapping[str, str]]:
-        with self._database.begin() as connection:
+        with self._database.begin_read() as connection:
             (contacts, _), labels = read_contacts(connection, account.id)
         return contacts, labels

@@ -152,10 +152,10 @@ class SyncState:
     total: int | None = None
 
 
-def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
-    """Read all served contacts of an account, of all sources; and count those that cannot be decoded.
+def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], Counter[str]]:
+    """Read all served contacts of an account, of all sources; and count, by source, those that cannot be decoded.
 
-    Another version of ldapgw may have written the latter.  Their sources get a full sync, which writes them anew.
+    Another version of ldapgw may have written the latter; see `fetch_anew`.
     """
     query = _with_photos(connection, account_id, contact.c.source, contact.c.content)
     query = query.where(contact.c.content.is_not(None))
@@ -167,12 +167,15 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
             damaged[row.source] += 1
         else:
             contacts.append(decoded)
-    if damaged:
-        where = and_(source.c.account_id == account_id, source.c.source.in_(damaged))
-        connection.execute(update(source).where(where).values(sync_token=None))
-        where = and_(contact.c.account_id == account_id, contact.c.source.in_(damaged))
-        connection.execute(update(contact).where(where).values(digest=None))
-    return tuple(contacts), damaged.total()
+    return tuple(contacts), damaged
+
+
+def fetch_anew(connection: Connection, account_id: int, sources: Collection[str]) -> None:
+    """Have the next syncs of some sources be full ones that write all contacts anew."""
+    where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
+    connection.execute(update(source).where(where).values(sync_token=None))
+    where = and_(contact.c.account_id == account_id, contact.c.source.in_(sources))
+    connection.execute(update(contact).where(where).values(digest=None))
 
 
 def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,10 @@ class Delta:
     labels: Mapping[str, str]
 
 
-def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
-    """Read an account's contacts, the number of contacts that cannot be decoded, and the account's labels."""
+def read_contacts(
+    connection: Connection, account_id: int
+) -> tuple[tuple[tuple[Contact, ...], Counter[str]], Mapping[str, str]]:
+    """Read an account's contacts, how many of which source cannot be decoded, and the account's labels."""
     return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
 
 

@@ -612,17 +612,18 @@ class Publisher:
     async def _build_books(
         self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
     ) -> list[_BuiltBook]:
-        (all_contacts, damaged), labels = await self._store.run(read_contacts, account.id)
+        (all_contacts, damaged), labels = await self._store.read(read_contacts, account.id)
         context, per_number = self._contexts[account.tenant], build_key[-1]
         books: tuple[Book, ...] = await self._run_off_thread(
             build_books, context, account, all_contacts, labels, per_number, len(book_ids) > 1
         )
-        if damaged:
+        if damaged and not self._is_follower:
+            await self._store.run(contacts.fetch_anew, account.id, list(damaged))
             log.error(
                 "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",
                 event="contacts_damaged",
                 tenant=account.tenant,
-                count=damaged,
+                count=damaged.total(),
                 account=account.id,
             )
         return [_BuiltBook(account.generation, build_key, book, None) for book in books]

@@ -483,6 +483,16 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
     assert stage.names() == ["Ada Riese", "Bo Weg"]
 
 
+def test_a_book_is_built_while_somebody_writes() -> None:
+    """To read an account's contacts keeps nobody from writing, and is kept by nobody."""
+    stage = Stage()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    stage.sync()
+    with stage.database.begin():
+        assert stage.names() == ["Ada Riese"]
+
+
 def test_a_label_has_a_branch() -> None:
     """The groups that Google keeps for everybody make none."""
     stage = Stage()
