@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -36,7 +36,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.errors import LeaseLost
 from ldapgw.store import sync_state
-from ldapgw.store.tables import change, gateway, gateway_news, sync_lease
+from ldapgw.store.tables import change, gateway, gateway_news, schema_version, sync_lease
 
 # A gateway without a heartbeat for so long has died, and another one takes over its tenants.
 LEASE_SECONDS: Final = 15.0
@@ -112,12 +112,14 @@ class Leases:
     :ivar holders: the ids of the gateways that hold the leases of all tenants.
     :ivar others: the ids of the other gateways that live.
     :ivar common_keys: see `read_common_keys`.
+    :ivar is_outdated: whether the gateway's version cannot use the database any more, so that the gateway may not sync.
     """
 
     fences: Mapping[str, int] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
     common_keys: frozenset[str] | None = None
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +138,22 @@ def beat(connection: Connection, info: GatewayInfo, tenants: Collection[str], *,
     """Record a heartbeat; renew the gateway's leases, and take over those that are over.
 
     A gateway takes no more tenants than its share, except those that nobody else has taken for another
-    `LEASE_SECONDS`.  Syncs that a former holder had begun count as interrupted.
+    `LEASE_SECONDS`.  Syncs that a former holder had begun count as interrupted.  A gateway that was silent while the
+    database was upgraded to what its version cannot use gets no lease.
 
     :param tenants: the tenants of the gateway's configuration.
     :param may_pass_on: whether to let go of one lease if the gateway has more than its share; another gateway can
         take it over after `HANDOVER_SECONDS`.
     """
     _write_info(connection, info)
+    # After the write, which an upgrade keeps waiting.
+    is_outdated = _is_outdated(connection, info)
+    if is_outdated:
+        info = replace(info, syncs=False)
+        _write_info(connection, info)
     others, keys = _read_others(connection, info.id), read_common_keys(connection)
     if not (info.syncs and tenants):
-        return Leases(holders=_read_holders(connection), others=others, common_keys=keys)
+        return Leases(holders=_read_holders(connection), others=others, common_keys=keys, is_outdated=is_outdated)
     _add_leases(connection, tenants)
     held = _renew(connection, info.id, tenants)
     share = math.ceil(len(tenants) / _count_syncing(connection))
@@ -290,6 +298,11 @@ def _write_info(connection: Connection, info: GatewayInfo) -> None:
     # Two gateways that delete the same rows do not wait for each other.
     old = select(*key).where(gateway_news.c.at < _NOW - NEWS_SECONDS).with_for_update(skip_locked=True)
     connection.execute(delete(gateway_news).where(tuple_(*key).in_(old)))
+
+
+def _is_outdated(connection: Connection, info: GatewayInfo) -> bool:
+    needed = connection.execute(select(schema_version.c.readable_from)).scalar()
+    return bool(needed and info.revision and info.revision < needed)
 
 
 def _add_leases(connection: Connection, tenants: Collection[str]) -> None:

@@ -111,6 +111,7 @@ class TenantLeases(Service):
         self._holders: Mapping[str, str] = {}
         self._valid_until = 0.0
         self._told = "none"  # as the log has it
+        self._is_outdated = False
         self._may_pass_on_at = seconds() + PASS_ON_SECONDS
         self._running: Deferred[None] | None = None
         self._timers = (
@@ -178,6 +179,13 @@ class TenantLeases(Service):
             if names != self._told:
                 self._told = names
                 log.info("tenants that this gateway syncs: {names}", event="leases_changed", names=names)
+            if leases.is_outdated and not self._is_outdated:
+                log.error(
+                    "this gateway does not sync any more, because a newer version of ldapgw has upgraded the database "
+                    "while this one was silent; upgrade this gateway, or stop it",
+                    event="gateway_outdated",
+                )
+            self._is_outdated = leases.is_outdated
 
     def _check(self) -> None:
         """Stop the syncs of all tenants when the leases were not renewed in time."""

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from ldapgw.errors import LeaseLost
 from ldapgw.store import gateways, tables
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, readable_from
 from ldapgw.store.gateways import FORGET_SECONDS, HANDOVER_SECONDS, LEASE_SECONDS, NEWS_SECONDS, GatewayInfo, Leases
 from tests.support.postgresql import needs_postgresql, open_new
 
@@ -127,6 +127,17 @@ def test_gateways_tell_which_revision_they_know(database: Database) -> None:
     ]
     pass_time(database, LEASE_SECONDS + 1)
     assert database.run(gateways.find_older_gateways, "0031") == []
+
+
+def test_a_gateway_that_missed_an_upgrade_gets_no_lease(database: Database) -> None:
+    """It cannot use the database any more; nor does it count for a share."""
+    old, new = replace(ONE, revision="0010"), replace(TWO, revision=readable_from())
+    beat(database, ONE)
+    assert beat(database, old) == Leases({}, dict.fromkeys(TENANTS, "one"), is_outdated=True)
+    pass_time(database, LEASE_SECONDS + 1)
+    assert beat(database, old).holders == {}
+    assert beat(database, new).fences == dict.fromkeys(TENANTS, 2)
+    assert syncing(database) == {"one": (), "two": TENANTS}
 
 
 def test_who_does_not_sync_has_no_lease(database: Database) -> None:

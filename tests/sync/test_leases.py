@@ -40,6 +40,7 @@ class Gateway:
         self.told: list[tuple[set[str], set[str]]] = []
         self.away = False
         self.described = 0
+        self.revision = ""
         self.waiting: list[Deferred[Any]] | None = None
         self.leases = TenantLeases(
             clock=self.clock,
@@ -64,7 +65,7 @@ class Gateway:
 
     def describe(self) -> GatewayInfo:
         self.described += 1
-        return GatewayInfo(self.name, f"{self.name}.example", "1.0")
+        return GatewayInfo(self.name, f"{self.name}.example", "1.0", revision=self.revision)
 
     def held(self) -> set[str]:
         return {tenant for tenant in TENANTS if self.leases.holds(tenant)}
@@ -115,6 +116,24 @@ def test_a_gateway_counts_what_it_serves_for_heartbeats_alone(database: Database
     assert (one.leases.share(["acme"]), one.described) == (1.0, 2)
     result_of(one.leases.stopService())
     assert one.described == 2
+
+
+@needs_postgresql
+def test_a_gateway_that_missed_an_upgrade_says_so_once(database: Database, caplog_twisted: list[str]) -> None:
+    """It may not sync, and somebody has to upgrade it."""
+    one = Gateway(database, "one")
+    one.leases.startService()
+    one.revision = "0010"
+    for _ in range(2):
+        one.clock.advance(BEAT_SECONDS)
+        assert one.held() == set()
+    assert caplog_twisted == [
+        "tenants that this gateway syncs: acme, beta",
+        "tenants that this gateway syncs: none",
+        "this gateway does not sync any more, because a newer version of ldapgw has upgraded the database "
+        "while this one was silent; upgrade this gateway, or stop it",
+    ]
+    result_of(one.leases.stopService())
 
 
 @needs_postgresql
