@@ -117,7 +117,7 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
                     stored = recordings.read(connection, phone)
                 if stored is None or stored.begun_at != begun_at:
                     raise UserError(_REMOVED.format(phone=phone))
-                if stored.written_at is not None:
+                if stored.has_file:
                     return stored
                 if lock_holder_pid(site.state_dir) is None:
                     raise UserError("the gateway has stopped; the recording starts again when it does")

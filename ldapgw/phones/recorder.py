@@ -282,7 +282,7 @@ class PhoneRecorder(Service):
         captures = {}
         for stored in known:
             login = self._login(stored.phone)
-            if login is None or stored.written_at is not None:
+            if login is None or stored.has_file:
                 continue
             before = self._captures.by_login.get(login)
             if before is not None and before.stored.begun_at == stored.begun_at:
@@ -326,7 +326,7 @@ class PhoneRecorder(Service):
         self._set({login: one for login, one in captures if now < one.stored.until + LATE_SECONDS or one.waiting()})
         for stored in self._known:
             is_free = stored.writer not in self._others and stored.phone not in self._writing
-            if stored.written_at is None and stored.until + WRITE_SECONDS <= now and is_free:
+            if not stored.has_file and stored.until + WRITE_SECONDS <= now and is_free:
                 self._run(partial(self._finish, stored))
 
     async def _store_captured(self) -> None:

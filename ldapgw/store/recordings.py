@@ -35,7 +35,7 @@ class StoredRecording:
 
     :ivar phone: the phone's name.
     :ivar is_plain: whether names and numbers are kept, without stand-ins.
-    :ivar written_at: when the file was written; None: there is none yet.
+    :ivar has_file: whether the file is there.
     :ivar searches: how many searches the file has; None: there is no file yet.
     :ivar writer: the id of the gateway that writes the file, or has written it; None: none does yet.
     """
@@ -44,12 +44,12 @@ class StoredRecording:
     begun_at: float
     until: float
     is_plain: bool
-    written_at: float | None = None
+    has_file: bool = False
     searches: int | None = None
     writer: str | None = None
 
     def is_running(self, now: float) -> bool:
-        return self.written_at is None and self.until > now
+        return not self.has_file and self.until > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,14 @@ class RecordingPart:
     content: str = field(repr=False)
 
 
+# Not `written_at`: a gateway of the version before sets that without a file.
+_HAS_FILE = recording.c.content.is_not(None)
 _COLUMNS = (
     recording.c.phone,
     recording.c.begun_at,
     recording.c.until,
     recording.c.plain,
-    recording.c.written_at,
+    _HAS_FILE,
     recording.c.searches,
     recording.c.writer,
 )
@@ -93,7 +95,7 @@ def begin(connection: Connection, phone: str, now: float, until: float, *, is_pl
 
 def end(connection: Connection, phone: str, now: float) -> None:
     """End a recording that runs; the gateway then writes its file."""
-    runs = (recording.c.phone == phone) & recording.c.written_at.is_(None) & (recording.c.until > now)
+    runs = and_(recording.c.phone == phone, ~_HAS_FILE, recording.c.until > now)
     connection.execute(update(recording).where(runs).values(until=now))
 
 
@@ -206,4 +208,4 @@ def _stored(row: Any) -> StoredRecording:
 def _is_unwritten(stored: StoredRecording) -> ColumnElement[bool]:
     """Whether a row is this recording, and not another one of the phone, and has no file yet."""
     is_same = and_(recording.c.phone == stored.phone, recording.c.begun_at == stored.begun_at)
-    return and_(is_same, recording.c.written_at.is_(None))
+    return and_(is_same, ~_HAS_FILE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import UnfitKey
@@ -101,7 +101,7 @@ def test_a_file_is_made_of_all_parts(desks: Connection, secret_box: SecretBox) -
     ]
     assert recordings.read_file(desks, secret_box, "desk1") is None
     assert recordings.set_written(desks, secret_box, stored, "two", NOW + 601, "the file", 3)
-    assert stored_recording(desks) == StoredRecording("desk1", NOW, NOW + 600, False, NOW + 601, 3, "two")
+    assert stored_recording(desks) == StoredRecording("desk1", NOW, NOW + 600, False, True, 3, "two")
     assert recordings.read_file(desks, secret_box, "desk1") == "the file"
     assert recordings.read_file(desks, secret_box, "desk1", is_plain=True) is None
     recordings.store_part(desks, secret_box, stored, "one", 11, "too late")
@@ -119,6 +119,21 @@ def test_one_gateway_makes_the_file(desks: Connection, secret_box: SecretBox) ->
     assert not recordings.set_written(desks, secret_box, stored, "one", NOW + 601, "too late", 3)
     assert recordings.set_written(desks, secret_box, stored, "two", NOW + 602, "the file", 3)
     assert recordings.claim(desks, secret_box, stored, "two", []) is None
+    assert recordings.read_file(desks, secret_box, "desk1") == "the file"
+
+
+def test_a_recording_that_an_earlier_version_calls_written_gets_its_file(
+    desks: Connection, secret_box: SecretBox
+) -> None:
+    """Such a gateway, beside others during an upgrade, does not know that the file is in the database."""
+    begin(desks)
+    stored = stored_recording(desks)
+    desks.execute(update(recording).values(written_at=NOW + 600, searches=1))
+    assert not stored_recording(desks).has_file
+    recordings.store_part(desks, secret_box, stored, "one", 1, "a")
+    assert recordings.claim(desks, secret_box, stored, "one", ()) == [RecordingPart("one", "a")]
+    assert recordings.set_written(desks, secret_box, stored, "one", NOW + 604, "the file", 3)
+    assert stored_recording(desks) == StoredRecording("desk1", NOW, NOW + 600, False, True, 3, "one")
     assert recordings.read_file(desks, secret_box, "desk1") == "the file"
 
 
