@@ -20,6 +20,8 @@ from ldapgw.store.tables import recording, recording_part
 
 # Phones that are recorded at a time: each takes memory.
 MAX_RUNNING = 8
+# Seconds after the end until which a file is made as a rule.
+OVERDUE_SECONDS = 60.0
 
 
 class NotBegun(StrEnum):
@@ -50,6 +52,10 @@ class StoredRecording:
 
     def is_running(self, now: float) -> bool:
         return not self.has_file and self.until > now
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the file should be there, and perhaps never will be: no gateway may serve the phone any more."""
+        return not self.has_file and self.until + OVERDUE_SECONDS <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +192,8 @@ def remove_of_account(connection: Connection, account_id: int) -> None:
 
 
 def remove_older(connection: Connection, than: float) -> None:
-    """Delete the recordings whose files were written before a time."""
-    connection.execute(delete(recording).where(recording.c.written_at < than))
+    """Delete the recordings that ended, or whose files were written, before a time."""
+    connection.execute(delete(recording).where(or_(recording.c.written_at < than, recording.c.until < than)))
 
 
 def read(connection: Connection, phone: str) -> StoredRecording | None:

@@ -366,7 +366,7 @@ def test_files_go_after_a_week(desk: Desk) -> None:
     former, other = desk.folder / "desk2.jsonl", desk.folder / "notes.txt"
     former.touch()
     other.touch()
-    for _ in range(int(MAX_AGE_SECONDS / 3600)):
+    for _ in range(int(MAX_AGE_SECONDS / 3600) - 1):
         desk.clock.advance(3600)
     assert desk.stored() is not None
     desk.clock.advance(3600)

@@ -176,13 +176,18 @@ def test_parts_and_files_are_sealed(desks: Connection) -> None:
 
 
 def test_old_files_are_forgotten(desks: Connection, secret_box: SecretBox) -> None:
-    """By the time at which they were written; what is not written stays."""
+    """By the time at which they were written; those that never were, by their end."""
     for at in range(3):
         begin(desks, f"desk{at}", NOW + at)
     for at, written in ((0, NOW), (1, NOW + 1)):
         assert write(desks, secret_box, stored_recording(desks, f"desk{at}"), written)
     recordings.remove_older(desks, NOW + 1)
     assert [one.phone for one in recordings.read_all(desks)] == ["desk1", "desk2"]
+    recordings.store_part(desks, secret_box, stored_recording(desks, "desk2"), "one", 1, "a")
+    recordings.remove_older(desks, NOW + 602)
+    assert [one.phone for one in recordings.read_all(desks)] == ["desk2"]
+    recordings.remove_older(desks, NOW + 603)
+    assert (recordings.read_all(desks), count_parts(desks)) == ((), 0)
 
 
 def test_the_recording_goes_with_its_phone(desks: Connection, secret_box: SecretBox) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.store.recordings import MAX_RUNNING, StoredRecording
+from ldapgw.store.recordings import MAX_RUNNING, OVERDUE_SECONDS, StoredRecording
 from ldapgw.web.phone_forms import RECORDING_SECONDS
 from tests.support.stage.web import BOB, NOW, Stage, owner, words_on
 
@@ -75,6 +75,21 @@ def test_the_file_is_downloaded_and_deleted(stage: Stage) -> None:
     page = words_on(browser.get(PHONE))
     assert "Recording deleted." in page
     assert "Download the recording" not in page
+
+
+def test_a_recording_without_a_file_is_deleted(stage: Stage) -> None:
+    """Or another one is begun, once the file should be there."""
+    browser = owner(stage)
+    found = begin(stage)
+    for late, is_offered in ((OVERDUE_SECONDS - 1, False), (OVERDUE_SECONDS, True)):
+        stage.clock.advance(found.until + late - stage.clock.seconds())
+        page = words_on(browser.get(PHONE))
+        assert ("The file is being written" in page) is not is_offered
+        for text in ("but its file couldn’t be written yet", "Record for ten minutes", "Delete recording"):
+            assert (text in page) is is_offered
+        assert "Download the recording" not in page
+    assert browser.submit(RECORD, action="delete").status == 303
+    assert stored(stage) is None
 
 
 def test_real_names_are_for_the_command_line(stage: Stage) -> None:
