@@ -75,30 +75,32 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
             login = find_phone(connection, name)
         phone = login.name
         target = out or Path(f"{phone}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
+        secret_box = SecretBox.open(site.key_source, create=False)
         with new_file(target) as file:
             begun_at = now()
-            with database.begin() as connection:
-                refused = recordings.begin(connection, phone, begun_at, begun_at + 60 * minutes, is_plain=plain)
-                if refused is None:
-                    activity.record(connection, act(login.tenant, Act.RECORDING_BEGUN, phone))
-            if refused is NotBegun.RUNS:
-                raise UserError(f"{phone} is already being recorded; stop that on its page, or wait until it ends")
-            if refused is not None:
-                raise UserError(f"{recordings.MAX_RUNNING} phones are already being recorded; wait until one ends")
-            written = _wait(site, database, phone, begun_at)
-            secret_box = SecretBox.open(site.key_source, create=False)
-            with database.begin() as connection:
-                content = recordings.read_file(connection, secret_box, phone, is_plain=plain)
-            if content is None:
-                raise UserError(_REMOVED.format(phone=phone))
             try:
-                with os.fdopen(file, "w", encoding="utf-8", closefd=False) as text:
-                    text.write(content)
-            except OSError as error:
-                raise UserError(f"{target}: cannot be written: {error.strerror}") from None
-            if plain:
                 with database.begin() as connection:
-                    recordings.remove(connection, phone)
+                    refused = recordings.begin(connection, phone, begun_at, begun_at + 60 * minutes, is_plain=plain)
+                    if refused is None:
+                        activity.record(connection, act(login.tenant, Act.RECORDING_BEGUN, phone))
+                if refused is NotBegun.RUNS:
+                    raise UserError(f"{phone} is already being recorded; stop that on its page, or wait until it ends")
+                if refused is not None:
+                    raise UserError(f"{recordings.MAX_RUNNING} phones are already being recorded; wait until one ends")
+                written = _wait(site, database, phone, begun_at)
+                with database.begin() as connection:
+                    content = recordings.read_file(connection, secret_box, phone, is_plain=plain)
+                if content is None:
+                    raise UserError(_REMOVED.format(phone=phone))
+                try:
+                    with os.fdopen(file, "w", encoding="utf-8", closefd=False) as text:
+                        text.write(content)
+                except OSError as error:
+                    raise UserError(f"{target}: cannot be written: {error.strerror}") from None
+            finally:
+                if plain:  # nobody else could get the file
+                    with database.begin() as connection:
+                        recordings.remove(connection, phone, begun_at)
     searches = "1 search" if written.searches == 1 else f"{written.searches} searches"
     print_line(f"{target}: {searches} of {phone}")
     if plain:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, true, update
 
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone as phone_table
@@ -175,9 +175,13 @@ def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_p
     return secret_box.unseal(content) if content is not None else None
 
 
-def remove(connection: Connection, phone: str) -> None:
-    """Delete a phone's recording."""
-    connection.execute(delete(recording).where(recording.c.phone == phone))
+def remove(connection: Connection, phone: str, begun_at: float | None = None) -> None:
+    """Delete a phone's recording.
+
+    :param begun_at: deletes only the recording that began then; None: whichever there is.
+    """
+    is_meant = recording.c.begun_at == begun_at if begun_at is not None else true()
+    connection.execute(delete(recording).where(recording.c.phone == phone, is_meant))
 
 
 def give_up(connection: Connection, stored: StoredRecording) -> None:

@@ -19,6 +19,7 @@ from ldapgw.cli import record as record_module
 from ldapgw.cli.record import WRITE_TIMEOUT_SECONDS
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.phones.recording import RecordedMessage, dump
+from ldapgw.server.state_dir import KEY_FILE
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING
@@ -34,6 +35,7 @@ ARGUMENTS = ("record", "--phone", "DESK1")
 @pytest.fixture
 def recorded(gateway: Gateway) -> Iterator[Gateway]:
     """A gateway that runs, with a phone."""
+    assert gateway.secret_box
     with gateway.running():
         with gateway.begin() as connection:
             phones.add(connection, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0))
@@ -106,6 +108,39 @@ def test_ctrl_c_ends_the_recording_and_not_the_command(
     assert untils[0] < 60
 
 
+@pytest.mark.parametrize("what", ["stops", "late", "killed", "replaced"])
+def test_a_plain_recording_that_fails_is_deleted(
+    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    """It has real names; another recording that has taken its place stays."""
+
+    def happen() -> None:
+        if what == "stops":
+            monkeypatch.setattr(record_module, "lock_holder_pid", lambda _: None)
+        elif what == "late":
+            monkeypatch.setattr(record_module, "now", lambda: 1e11)
+        elif what == "killed":
+            raise SystemExit(143)
+        else:
+            with recorded.begin() as connection:
+                recordings.remove(connection, "desk1")
+                recordings.begin(connection, "desk1", 1.0, 1e12, is_plain=False)
+
+    step(monkeypatch, happen)
+    assert recorded.run(*ARGUMENTS, "--plain", "--out", str(tmp_path / "out")).exit_code != 0
+    with recorded.begin() as connection:
+        assert [one.begun_at for one in recordings.read_all(connection)] == ([1.0] if what == "replaced" else [])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recording_does_not_begin_without_the_key(recorded: Gateway, tmp_path: Path) -> None:
+    """Which opens its file."""
+    (recorded.state_dir / KEY_FILE).write_text("no key")
+    assert KEY_FILE in recorded.refused(*ARGUMENTS, "--out", str(tmp_path / "out"))
+    with recorded.begin() as connection:
+        assert recordings.read(connection, "desk1") is None
+
+
 @pytest.mark.parametrize("what", ["removed", "stopped", "late", "another kind"])
 def test_a_recording_that_comes_to_nothing(
     recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
@@ -146,6 +181,7 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
     assert gateway.refused(*ARGUMENTS) == (
         "the gateway isn't running, so there is nothing to record; start it with: ldapgw run\n"
     )
+    assert gateway.secret_box
     with gateway.running():
         with gateway.begin() as connection:
             for at in range(MAX_RUNNING + 1):
