@@ -310,9 +310,10 @@ class PhoneRecorder(Service):
             self._on_change(login)
 
     async def _delete_old(self) -> None:
-        await self._run_off_thread(_delete_former_files, self._former_folder)
         await self._store.run(recordings.remove_older, self._clock.seconds() - MAX_AGE_SECONDS)
         await self.refresh()
+        with suppress(OSError):
+            await self._run_off_thread(_delete_former_files, self._former_folder)
 
     def _work_if_idle(self) -> None:
         if self.running and not self._storing.locked:

@@ -376,6 +376,15 @@ def test_files_go_after_a_week(desk: Desk) -> None:
     assert not desk.folder.exists()
 
 
+def test_recordings_go_although_former_files_cannot(desk: Desk) -> None:
+    desk.begin()
+    desk.end()
+    (desk.folder / "desk2.jsonl").mkdir(parents=True)  # cannot be deleted as a file is
+    for _ in range(int(MAX_AGE_SECONDS / 3600)):
+        desk.clock.advance(3600)
+    assert desk.stored() is None
+
+
 def test_a_recording_that_is_removed_while_it_is_written_leaves_no_file(desk: Desk) -> None:
     done: Deferred[Any] = Deferred()
     texts: list[str] = []
