@@ -27,7 +27,7 @@ from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges,
 from ldapgw.phones.replay import MAX_RESPONSE, Answers, Difference, RecordedGateway
 from ldapgw.phones.replay import replay as replay_recording
 from ldapgw.server.state_dir import lock_holder_pid
-from ldapgw.store import activity, recordings
+from ldapgw.store import activity, gateways, recordings
 from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
 from ldapgw.store.recordings import NotBegun, StoredRecording
@@ -40,6 +40,8 @@ MAX_MINUTES = 60
 # Seconds for each answer.
 NETWORK_TIMEOUT = 30.0
 _REMOVED = "the recording of {phone} was removed, or could not be written; see the log"
+_STOPPED = "the gateway has stopped; the recording goes on when it starts, and its file will be on the page of {phone}"
+_PLAIN_STOPPED = "the gateway has stopped, and the recording was deleted"
 _PORTS = {"ldap": 389, "ldaps": 636}
 _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 
@@ -107,6 +109,16 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
         hint("The file has real names and numbers.")
 
 
+def _is_anyone_recording(site: Site, database: Database) -> bool:
+    """Whether this gateway runs, or another one on its database, which goes on without it."""
+    if lock_holder_pid(site.state_dir) is not None:
+        return True
+    if not database.runs_beside:
+        return False
+    with database.begin_read() as connection:
+        return any(one.is_alive for one in gateways.read_all(connection))
+
+
 def _wait(site: Site, database: Database, phone: str, begun_at: float) -> StoredRecording:
     """Wait until the file of a recording is written; Ctrl-C ends the recording.
 
@@ -121,8 +133,8 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
                     raise UserError(_REMOVED.format(phone=phone))
                 if stored.has_file:
                     return stored
-                if lock_holder_pid(site.state_dir) is None:
-                    raise UserError("the gateway has stopped; the recording starts again when it does")
+                if not _is_anyone_recording(site, database):
+                    raise UserError(_PLAIN_STOPPED if stored.is_plain else _STOPPED.format(phone=phone))
                 left = stored.until - now()
                 if left < -WRITE_TIMEOUT_SECONDS:
                     raise UserError(f"the recording of {phone} was not written; see the gateway's log")
