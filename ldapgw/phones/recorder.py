@@ -34,7 +34,7 @@ from twisted.python.failure import Failure
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
-from ldapgw.errors import ProtocolViolation, StoreError, UnfitKey
+from ldapgw.errors import ProcessLost, ProtocolViolation, StoreError, UnfitKey
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.framing import Framer
 from ldapgw.phones.recording import (
@@ -246,6 +246,7 @@ class PhoneRecorder(Service):
         self._others: frozenset[str] = frozenset()
         self._known: frozenset[StoredRecording] = frozenset()
         self._writing: set[str] = set()
+        self._sealed: set[tuple[str, float]] = set()  # phone and beginning of recordings that no key here opens
         self._number = 0  # of the next part
         self._storing = DeferredLock()
         self._timers = (
@@ -327,6 +328,7 @@ class PhoneRecorder(Service):
         self._set({login: one for login, one in captures if now < one.stored.until + LATE_SECONDS or one.waiting()})
         for stored in self._known:
             is_free = stored.writer not in self._others and stored.phone not in self._writing
+            is_free = is_free and (stored.phone, stored.begun_at) not in self._sealed
             if not stored.has_file and stored.until + WRITE_SECONDS <= now and is_free:
                 self._run(partial(self._finish, stored))
 
@@ -349,11 +351,14 @@ class PhoneRecorder(Service):
         self._writing.add(stored.phone)
         try:
             await self._write(stored)
-        except Exception as error:
-            # While the database is away, and when the gateway ends, the file waits.
-            if isinstance(error, UnfitKey) or not isinstance(error, StoreError):
-                await self._store.run(recordings.give_up, stored)
-                await self.refresh()
+        except UnfitKey:  # another gateway may have the key
+            self._sealed.add((stored.phone, stored.begun_at))
+            raise
+        except StoreError:  # while the database is away, and when the gateway ends, the file waits
+            raise
+        except Exception:
+            await self._store.run(recordings.give_up, stored, self._gateway_id)
+            await self.refresh()
             raise
         finally:
             self._writing.discard(stored.phone)
@@ -373,7 +378,10 @@ class PhoneRecorder(Service):
         context, dit = self._contexts[login.tenant], self._snapshot().dit
         text = await self._run_off_thread(self._plain_text, stored, parts, dit, access.viewer, context, login.model)
         if not stored.is_plain:
-            text = await self._run_in_process(stand_in_text, text)
+            try:
+                text = await self._run_in_process(stand_in_text, text)
+            except ProcessLost:  # once more: the machine may have been short of memory
+                text = await self._run_in_process(stand_in_text, text)
         searches = await self._run_off_thread(_count_searches, text)
         now = self._clock.seconds()
         is_written = await self._store.run(

@@ -127,7 +127,8 @@ def claim(
     :param others: the ids of the other gateways that live.
     :returns: all parts, those of each gateway in the order in which they were recorded; None: the gateway must not
         write the file.
-    :raises UnfitKey: when a part was sealed under a key that this gateway does not have.
+    :raises UnfitKey: when a part was sealed under a key that this gateway does not have; the transaction must not be
+        committed then, so that another gateway can claim the recording.
     """
     is_free = or_(recording.c.writer.is_(None), recording.c.writer.not_in(others))
     claimed = update(recording).where(_is_unwritten(stored), is_free).values(writer=gateway_id)
@@ -184,9 +185,9 @@ def remove(connection: Connection, phone: str, begun_at: float | None = None) ->
     connection.execute(delete(recording).where(recording.c.phone == phone, is_meant))
 
 
-def give_up(connection: Connection, stored: StoredRecording) -> None:
-    """Delete a recording whose file cannot be made."""
-    connection.execute(delete(recording).where(_is_unwritten(stored)))
+def give_up(connection: Connection, stored: StoredRecording, gateway_id: str) -> None:
+    """Delete a recording whose file cannot be made, unless another gateway has claimed it."""
+    connection.execute(delete(recording).where(_is_unwritten(stored), recording.c.writer == gateway_id))
 
 
 def remove_of_account(connection: Connection, account_id: int) -> None:

@@ -18,7 +18,7 @@ from ldapgw.directory.access import NOBODY, Viewer
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.schema import configure_aliases
-from ldapgw.errors import UnreachableStore
+from ldapgw.errors import ProcessLost, UnreachableStore
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
@@ -414,8 +414,39 @@ def test_a_failure_ends_the_recording(desk: Desk) -> None:
     assert desk.file() is not None
 
 
-def test_parts_that_no_key_opens_end_the_recording(desk: Desk) -> None:
-    """Nobody could ever read them."""
+def test_a_lost_process_is_tried_once_more(desk: Desk) -> None:
+    """If it is lost again, the recording ends."""
+    for lost, is_there in ((1, True), (2, False)):
+        results = iter([fail(ProcessLost("killed"))] * lost)
+        desk.in_process = lambda *call, results=results: next(results, None) or maybeDeferred(*call)  # type: ignore[misc]
+        desk.calls = 0
+        desk.begin(is_plain=False)
+        desk.client()
+        desk.end()
+        assert (desk.calls, desk.file(is_plain=False) is not None, desk.stored() is not None) == (2, is_there, is_there)
+
+
+def test_a_gateway_without_the_key_leaves_the_file_to_another(desk: Desk, other: Desk) -> None:
+    desk.begin()
+    other.refresh()
+    desk.client().ask(SEARCH, 2)
+    desk.pass_time(1)
+    desk.recorder.stopService()
+    desk.secret_box = SecretBox([Fernet.generate_key()])
+    desk.recorder = desk.new_recorder()
+    desk.recorder.startService()
+    desk.refresh()
+    other.is_away = True
+    desk.end()
+    assert (desk.stored() is not None, desk.parts()) == (True, 1)
+    other.is_away = False
+    other.refresh()
+    desk.pass_time(1)
+    assert len(exchanges(other.recording())) == 1
+
+
+def test_parts_that_no_key_opens_wait(desk: Desk) -> None:
+    """Until the recording is too old; another gateway may have the key."""
     desk.begin()
     desk.client()
     desk.pass_time(1)
@@ -425,6 +456,8 @@ def test_parts_that_no_key_opens_end_the_recording(desk: Desk) -> None:
     desk.recorder.startService()
     desk.refresh()
     desk.end()
+    assert (desk.stored() is not None, desk.parts()) == (True, 1)
+    desk.clock.advance(MAX_AGE_SECONDS)
     assert (desk.stored(), desk.parts()) == (None, 0)
 
 

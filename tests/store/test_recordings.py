@@ -117,6 +117,7 @@ def test_one_gateway_makes_the_file(desks: Connection, secret_box: SecretBox) ->
     assert recordings.claim(desks, secret_box, stored, "one", ["two"]) == []
     assert recordings.claim(desks, secret_box, stored, "two", ["three"]) == []
     assert not recordings.set_written(desks, secret_box, stored, "one", NOW + 601, "too late", 3)
+    recordings.give_up(desks, stored, "one")
     assert recordings.set_written(desks, secret_box, stored, "two", NOW + 602, "the file", 3)
     assert recordings.claim(desks, secret_box, stored, "two", []) is None
     assert recordings.read_file(desks, secret_box, "desk1") == "the file"
@@ -147,7 +148,7 @@ def test_a_written_file_belongs_to_its_recording(desks: Connection, secret_box: 
     assert count_parts(desks) == 0
     assert recordings.claim(desks, secret_box, first, "one", ()) is None
     assert not recordings.set_written(desks, secret_box, first, "one", NOW + 701, "the file", 3)
-    recordings.give_up(desks, first)
+    recordings.give_up(desks, first, "one")
     assert stored_recording(desks).begun_at == NOW + 700
     recordings.remove(desks, "desk1")
     recordings.store_part(desks, secret_box, first, "one", 3, "c")
