@@ -9,7 +9,7 @@ method here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +29,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ERASED = "erased"
+# What a disconnected account is deleted from.
+ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 _DATABASE = "ldapgw_database"
 
 # After how many rows or persons a transaction tells that it goes on: a second or less.
@@ -227,14 +229,17 @@ def keeping_alive(connection: Connection, items: Iterable[T]) -> Iterator[T]:
             database.keep_alive(connection)
 
 
-def mark_erased(connection: Connection) -> None:
-    """Have no trace left in the files of what this transaction deletes, once it is committed."""
-    connection.info[_ERASED] = True
+def mark_erased(connection: Connection, erased: Collection[str] = ERASED) -> None:
+    """Have no trace left in the files of what this transaction deletes, once it is committed.
+
+    :param erased: the tables from which it deletes, of `ERASED`.
+    """
+    connection.info.setdefault(_ERASED, set()).update(erased)
 
 
-def take_erased(connection: Connection) -> bool:
-    """Whether `mark_erased` was called in this transaction; for the engines, once."""
-    return bool(connection.info.pop(_ERASED, False))
+def take_erased(connection: Connection) -> frozenset[str]:
+    """The tables that `mark_erased` was called with in this transaction; for the engines, once."""
+    return frozenset(connection.info.pop(_ERASED, ()))
 
 
 def revisions() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import re
 import select as selectors
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -32,7 +32,16 @@ from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import gateways, tables
-from ldapgw.store.database import Database, Position, is_current, read_revision, readable_from, take_erased, upgrade
+from ldapgw.store.database import (
+    ERASED,
+    Database,
+    Position,
+    is_current,
+    read_revision,
+    readable_from,
+    take_erased,
+    upgrade,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,9 +76,6 @@ RING_SECONDS = 0.05
 # How often a silent connection is tried.
 SILENCE_SECONDS = 30.0
 RECONNECT_SECONDS = 1.0
-
-# What a disconnected account is deleted from.
-_ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
@@ -133,7 +139,8 @@ class PostgresqlDatabase(Database):
         self._first_write: Callable[[Connection], None] | None = None
         self._opening = Lock()
         self._vacuuming = Lock()
-        self._must_vacuum = self._is_vacuuming = False
+        self._to_vacuum: frozenset[str] = frozenset()
+        self._is_vacuuming = False
         for engine in (self.engine, self._sync_engine, self.reading_engine):
             event.listen(engine, "do_connect", self._refuse_while_away)
 
@@ -241,9 +248,9 @@ class PostgresqlDatabase(Database):
         with self._errors():
             with self._transaction(exclusively=exclusively) as connection:
                 yield connection
-                has_erased = take_erased(connection)
-            if has_erased:
-                self._vacuum()
+                erased = take_erased(connection)
+            if erased:
+                self._vacuum(erased)
 
     @contextmanager
     def begin_read(self) -> Iterator[Connection]:
@@ -280,15 +287,15 @@ class PostgresqlDatabase(Database):
                 try:
                     with self._transaction(exclusively=exclusively) as connection:
                         result = function(connection, *args, **kw)
-                        has_erased = take_erased(connection)
+                        erased = take_erased(connection)
                         is_complete = True
                     break
                 except DBAPIError as error:
                     is_conflict = _state(error) in _CONFLICTS
                     if not tries_left or not (is_conflict or (error.connection_invalidated and not is_complete)):
                         raise
-            if has_erased:
-                self._vacuum_beside()
+            if erased:
+                self._vacuum_beside(erased)
             return result
 
     @contextmanager
@@ -300,20 +307,20 @@ class PostgresqlDatabase(Database):
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
             yield connection
 
-    def _vacuum(self) -> None:
+    def _vacuum(self, erased: Collection[str]) -> None:
         """Overwrite what was deleted; where somebody still reads, the server's own vacuum does that later."""
         with suppress(psycopg.Error), psycopg.connect(**_connect_arguments(self.url), autocommit=True) as connection:
             connection.execute("SET statement_timeout = 0")
             connection.execute(f"SET lock_timeout = '{SYNC_SECONDS}s'")  # another gateway may be at it
-            connection.execute(f"VACUUM {', '.join(_ERASED)}")
+            connection.execute(f"VACUUM {', '.join(table for table in ERASED if table in erased)}")
 
-    def _vacuum_beside(self) -> None:
+    def _vacuum_beside(self, erased: frozenset[str]) -> None:
         """The same on a thread of its own: it reads whole tables, and the caller's thread has other transactions.
 
         A server goes on with it when this process ends.
         """
         with self._vacuuming:
-            self._must_vacuum = True
+            self._to_vacuum |= erased
             if not self._is_vacuuming:
                 self._is_vacuuming = True
                 Thread(target=self._vacuum_while_needed, name="vacuum", daemon=True).start()
@@ -321,11 +328,12 @@ class PostgresqlDatabase(Database):
     def _vacuum_while_needed(self) -> None:
         while True:
             with self._vacuuming:
-                self._is_vacuuming, self._must_vacuum = self._must_vacuum, False
-                if not self._is_vacuuming:
+                erased, self._to_vacuum = self._to_vacuum, frozenset()
+                self._is_vacuuming = bool(erased)
+                if not erased:
                     return
             try:
-                self._vacuum()
+                self._vacuum(erased)
             except BaseException:
                 self._is_vacuuming = False
                 raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, true, update
 
+from ldapgw.store.database import mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone as phone_table
 from ldapgw.store.tables import recording, recording_part
@@ -70,6 +71,7 @@ class RecordingPart:
     content: str = field(repr=False)
 
 
+_TABLES = (recording.name, recording_part.name)
 # Not `written_at`: a gateway of the version before sets that without a file.
 _HAS_FILE = recording.c.content.is_not(None)
 _COLUMNS = (
@@ -161,6 +163,7 @@ def set_written(
     if not connection.execute(written).rowcount:
         return False
     connection.execute(delete(recording_part).where(recording_part.c.phone == stored.phone))
+    mark_erased(connection, _TABLES)
     return True
 
 
@@ -182,23 +185,23 @@ def remove(connection: Connection, phone: str, begun_at: float | None = None) ->
     :param begun_at: deletes only the recording that began then; None: whichever there is.
     """
     is_meant = recording.c.begun_at == begun_at if begun_at is not None else true()
-    connection.execute(delete(recording).where(recording.c.phone == phone, is_meant))
+    _delete(connection, recording.c.phone == phone, is_meant)
 
 
 def give_up(connection: Connection, stored: StoredRecording, gateway_id: str) -> None:
     """Delete a recording whose file cannot be made, unless another gateway has claimed it."""
-    connection.execute(delete(recording).where(_is_unwritten(stored), recording.c.writer == gateway_id))
+    _delete(connection, _is_unwritten(stored), recording.c.writer == gateway_id)
 
 
 def remove_of_account(connection: Connection, account_id: int) -> None:
     """Delete the recordings of an account's phones."""
     phones = select(phone_table.c.name).where(phone_table.c.account_id == account_id)
-    connection.execute(delete(recording).where(recording.c.phone.in_(phones)))
+    _delete(connection, recording.c.phone.in_(phones))
 
 
 def remove_older(connection: Connection, than: float) -> None:
     """Delete the recordings that ended, or whose files were written, before a time."""
-    connection.execute(delete(recording).where(or_(recording.c.written_at < than, recording.c.until < than)))
+    _delete(connection, or_(recording.c.written_at < than, recording.c.until < than))
 
 
 def read(connection: Connection, phone: str) -> StoredRecording | None:
@@ -210,6 +213,11 @@ def read(connection: Connection, phone: str) -> StoredRecording | None:
 def read_all(connection: Connection) -> tuple[StoredRecording, ...]:
     """Read all recordings, ordered by the phone's name."""
     return tuple(map(_stored, connection.execute(select(*_COLUMNS).order_by(recording.c.phone))))
+
+
+def _delete(connection: Connection, *which: ColumnElement[bool]) -> None:
+    if connection.execute(delete(recording).where(*which)).rowcount:
+        mark_erased(connection, _TABLES)
 
 
 def _stored(row: Any) -> StoredRecording:

@@ -163,7 +163,7 @@ class SqliteDatabase(Database):
                     self._open_for_writing()
             with self.engine.begin() as connection:
                 yield connection
-                self._has_erased = take_erased(connection) or self._has_erased
+                self._has_erased = bool(take_erased(connection)) or self._has_erased
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
         if self.file and self._why_read_only is None:

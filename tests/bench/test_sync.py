@@ -25,7 +25,7 @@ ROWS = {
     "no news": 2,
     "start, 500": 2,
     "60 accounts": 3,
-    "one change": 2,
+    "one change": 3,
     "no change": 1,
     "5 changes": 2,
     "60 accounts every 10 minutes": 2,

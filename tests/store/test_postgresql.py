@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, text, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnreachableStore, UnwritableStore
-from ldapgw.store import accounts, changes, phones, tables
+from ldapgw.store import accounts, changes, phones, recordings, tables
 from ldapgw.store.database import Database, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
@@ -62,11 +62,30 @@ def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_bo
     assert count_vacuums(database) == before + 3
 
 
-def count_vacuums(database: Database) -> int:
-    """How often the table that is vacuumed last was."""
+def test_only_the_tables_of_recordings_are_vacuumed_for_one(database: Database, secret_box: SecretBox) -> None:
+    """When its file is made, which replaces its parts, and when it is deleted."""
+    contacts, before = count_vacuums(database, "contact"), count_vacuums(database)
+    database.run(phones.add, DESK)
+    with database.begin() as connection:
+        recordings.begin(connection, DESK.name, NOW, NOW + 600, is_plain=False)
+        stored = recordings.read(connection, DESK.name)
+        assert stored is not None
+        recordings.store_part(connection, secret_box, stored, "one", 1, "a")
+        recordings.claim(connection, secret_box, stored, "one", ())
+    assert count_vacuums(database) == before
+    database.run(recordings.set_written, secret_box, stored, "one", NOW + 604, "the file", 0)
+    wait_until(lambda: count_vacuums(database) == before + 1, "the parts are erased")
+    database.run(recordings.remove, DESK.name)
+    wait_until(lambda: count_vacuums(database) == before + 2, "the file is erased")
+    database.run(recordings.remove, DESK.name)
+    assert (count_vacuums(database), count_vacuums(database, "contact")) == (before + 2, contacts)
+
+
+def count_vacuums(database: Database, table: str = "recording_part") -> int:
+    """How often a table was vacuumed, by default the one that is vacuumed last."""
     with database.begin_read() as connection:
-        query = text("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'recording_part'")
-        found: int = connection.execute(query).scalar_one()
+        query = text("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = :table")
+        found: int = connection.execute(query, {"table": table}).scalar_one()
     return found
 
 
