@@ -5,8 +5,8 @@ A command or a page asks for a recording in the database (`ldapgw.store.recordin
 LDAP server reports the octets of all connections to a `_ConnectionTap` each, which drops what is of other phones.
 Each gateway stores the messages that it has recorded, without passwords, about once a second as parts.  A few seconds
 after the end one of the gateways makes the file of all parts: with stand-ins for names and numbers, unless the
-recording is plain.  A gateway that died meanwhile has no part in that but what it had stored, and when the one that
-makes the file dies, another one does.
+recording is plain.  Of a gateway that died, the file has what it had stored.  When the gateway that makes the file
+dies, another one makes it.
 
 Mutable: `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 """
@@ -65,9 +65,9 @@ _MAX_REQUEST: Final = 64 << 10
 DAY: Final = 86400.0
 MAX_AGE_SECONDS: Final = 7 * DAY
 POLL_SECONDS: Final = 1.0
-# After the end of a recording other processes still report for so long what was before ...
+# Seconds after the end in which other processes may still report what was before.
 LATE_SECONDS: Final = 2.0
-# ... and then the other gateways have stored all.
+# Seconds after the end when all gateways have stored their parts.
 WRITE_SECONDS: Final = 4.0
 _CLEAN_SECONDS: Final = 3600.0
 
@@ -250,7 +250,7 @@ class PhoneRecorder(Service):
         self._number = 0  # of the next part
         self._storing = DeferredLock()
         self._timers = (
-            (LoopingCall(self._work_if_idle), POLL_SECONDS),
+            (LoopingCall(self._store_and_make_if_idle), POLL_SECONDS),
             (LoopingCall(self._run, self._delete_old), _CLEAN_SECONDS),
         )
         for timer, _ in self._timers:
@@ -295,7 +295,7 @@ class PhoneRecorder(Service):
         changed, self._known = {stored.phone for stored in known ^ self._known}, known
         for login in filter(None, map(self._login, changed)):
             self._on_change(login)
-        self._work_if_idle()
+        self._store_and_make_if_idle()
 
     def _login(self, phone: str) -> str | None:
         """The DN of a phone; None: it is not served."""
@@ -316,12 +316,13 @@ class PhoneRecorder(Service):
         with suppress(OSError):
             await self._run_off_thread(_delete_former_files, self._former_folder)
 
-    def _work_if_idle(self) -> None:
+    def _store_and_make_if_idle(self) -> None:
+        """Store parts and begin to make files, unless parts are being stored already."""
         if self.running and not self._storing.locked:
-            self._run(self._work)
+            self._run(self._store_and_make)
 
-    async def _work(self) -> None:
-        """Store what was recorded, and begin to make the files of recordings that have ended, which may take long."""
+    async def _store_and_make(self) -> None:
+        """Store parts, and begin to make the files of recordings that have ended, which may take long."""
         await self._store_captured()
         now = self._clock.seconds()
         captures = self._captures.by_login.items()
@@ -330,10 +331,13 @@ class PhoneRecorder(Service):
             is_free = stored.writer not in self._others and stored.phone not in self._writing
             is_free = is_free and (stored.phone, stored.begun_at) not in self._sealed
             if not stored.has_file and stored.until + WRITE_SECONDS <= now and is_free:
-                self._run(partial(self._finish, stored))
+                self._run(partial(self._make_file, stored))
 
     async def _store_captured(self) -> None:
-        """:raises StoreError: when the database cannot be used; the messages are kept for the next call."""
+        """Store what was recorded since the last call as parts.
+
+        :raises StoreError: when the database cannot be used; the messages are kept for the next call.
+        """
         await self._storing.acquire()
         try:
             captures = self._captures.by_login.values()
@@ -347,10 +351,11 @@ class PhoneRecorder(Service):
         finally:
             self._storing.release()
 
-    async def _finish(self, stored: StoredRecording) -> None:
+    async def _make_file(self, stored: StoredRecording) -> None:
+        """Make the file of a recording, unless another gateway makes it, and give up when that fails for good."""
         self._writing.add(stored.phone)
         try:
-            await self._write(stored)
+            await self._claim_and_write(stored)
         except UnfitKey:  # another gateway may have the key
             self._sealed.add((stored.phone, stored.begun_at))
             raise
@@ -363,7 +368,8 @@ class PhoneRecorder(Service):
         finally:
             self._writing.discard(stored.phone)
 
-    async def _write(self, stored: StoredRecording) -> None:
+    async def _claim_and_write(self, stored: StoredRecording) -> None:
+        """Claim a recording, make one file of the parts of all gateways, and store that."""
         access = self._snapshot().logins.get(stored.phone.lower())
         if access is None:  # another gateway may serve the phone
             return
