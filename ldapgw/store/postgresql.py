@@ -302,9 +302,12 @@ class PostgresqlDatabase(Database):
     def _transaction(self, *, exclusively: bool) -> Iterator[Connection]:
         self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
+        # PgBouncer drops the settings of a connection, and this one lets leases pass on in time.
+        first = f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
+        if exclusively:
+            first += f", pg_advisory_xact_lock({_WRITERS})"
         with engine.begin() as connection:
-            if exclusively:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
+            connection.exec_driver_sql(first)
             yield connection
 
     def _vacuum(self, erased: Collection[str]) -> None:
