@@ -339,7 +339,7 @@ def test_a_process_without_descriptors_lives_on(gateway):
         assert all(answers(client) for client in served[20:])
     assert [line for line in gateway.logged if "starting on" not in line] == [
         "ldap.max_connections = 1000, web.max_connections = 1000: the system lets this process open 120 files, so the "
-        "page has 30 connections; raise LimitNOFILE",
+        "web server accepts at most 30 connections; raise LimitNOFILE",
         'ldap.listen "tcp:0:interface=127.0.0.1": few file descriptors are left; new connections '
         "closed immediately: 1; raise LimitNOFILE",
     ]
