@@ -261,19 +261,20 @@ class SyncJob:
             self._on_progress(account.id, None)
             close_all(fetched)
 
-    async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0) -> bool:
+    async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = "") -> bool:
         """Sync the tenant's Workspace directory through an account, if it is the directory account now.
 
         The caller has to record a failure (`record_directory_failure`); then another account is chosen next.
 
         :param full: see `sync`.
         :param max_loss: see `sync`.
+        :param own_error: the error code of the sync of the account's own sources just before; empty: none.
         :returns: whether the directory has changed.
         :raises GoogleError: as `sync`.
         :raises StoreError: when the database cannot be used.
         """
         tenant = self._tenants[account.tenant]
-        if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account):
+        if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account, own_error):
             return False
         stored = await self._write(account.tenant, _read, account.id)
         query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
@@ -310,8 +311,10 @@ class SyncJob:
             await self._write(tenant, directory_accounts.read_candidates, tenant), self._now()
         )
 
-    async def _is_directory_account(self, account: Account) -> bool:
-        candidates = await self._write(account.tenant, directory_accounts.read_candidates, account.tenant)
+    async def _is_directory_account(self, account: Account, own_error: str) -> bool:
+        stored = await self._write(account.tenant, directory_accounts.read_candidates, account.tenant)
+        # The store has the error of the sync before until this one ends.
+        candidates = [replace(one, account_error=own_error) if one.account_id == account.id else one for one in stored]
         requested_id = account.id if account.pending_sync is not None else None
         return choose_directory_account(candidates, self._now(), requested_id) == account.id
 

@@ -415,7 +415,8 @@ class SyncScheduler(Service):
         after = before.after_outcome(error, account.id, self._clock.seconds(), self._interval, self._random())
         self._circuits[account.tenant] = after
         if error is None or isinstance(error, SuspiciousShrink | BadResponse):
-            changed = await self._sync_directory(account, full=full) or changed
+            own_error = error.code if error is not None else ""
+            changed = await self._sync_directory(account, full=full, own_error=own_error) or changed
         is_closed = before.is_open and not after.is_open
         if is_closed:
             await self._restart_tenant(account.tenant)
@@ -473,10 +474,11 @@ class SyncScheduler(Service):
             _log_error("sync of account {account}", account, error)
             return error, False
 
-    async def _sync_directory(self, account: Account, *, full: bool) -> bool:
+    async def _sync_directory(self, account: Account, *, full: bool, own_error: str) -> bool:
         """Sync the tenant's directory, if the account is its directory account; whether it has changed."""
         try:
-            return await self._job.sync_directory(account, full=full, max_loss=account.max_loss("directory"))
+            max_loss = account.max_loss("directory")
+            return await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
         except (CancelledError, LeaseLost):
             raise
         except Exception as error:  # noqa: BLE001  likewise

@@ -207,6 +207,20 @@ def test_its_trouble_does_not_hurt_the_accounts_own_contacts(stage: Stage) -> No
     assert "Fred Fort" in stage.names("directory")
 
 
+def test_an_error_of_the_sync_before_leaves_nobody_without_it() -> None:
+    """The account that would bring it is well again, and the next one knows that: an empty directory is nobody's."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    round_of(stage)
+    alice = stage.account(ALICE)
+    with stage.database.begin() as connection:
+        sync_state.fail(connection, alice, "internal", NOW, NOW)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    round_of(stage, ALICE)
+    assert stage.names("directory") == ["Dora Dienst"]
+
+
 def test_trouble_is_forgotten_when_it_comes_again(stage: Stage) -> None:
     """Through whomever: nobody has to do anything any more."""
     stage.world.faults.inject("error_internal_500", path=COLLEAGUES, times=2)
