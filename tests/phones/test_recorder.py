@@ -124,6 +124,14 @@ class Desk:
             assert recordings.begin(connection, phone, now, now + seconds, is_plain=is_plain) is None
         self.refresh()
 
+    def lose_key(self) -> None:
+        """A restart with a key that opens nothing of what is stored."""
+        self.recorder.stopService()
+        self.secret_box = SecretBox([Fernet.generate_key()])
+        self.recorder = self.new_recorder()
+        self.recorder.startService()
+        self.refresh()
+
     def refresh(self) -> None:
         Deferred.fromCoroutine(self.recorder.refresh()).addErrback(lambda failure: failure.raiseException())
 
@@ -431,11 +439,7 @@ def test_a_gateway_without_the_key_leaves_the_file_to_another(desk: Desk, other:
     other.refresh()
     desk.client().ask(SEARCH, 2)
     desk.pass_time(1)
-    desk.recorder.stopService()
-    desk.secret_box = SecretBox([Fernet.generate_key()])
-    desk.recorder = desk.new_recorder()
-    desk.recorder.startService()
-    desk.refresh()
+    desk.lose_key()
     other.is_away = True
     desk.end()
     assert (desk.stored() is not None, desk.parts()) == (True, 1)
@@ -450,11 +454,7 @@ def test_parts_that_no_key_opens_wait(desk: Desk) -> None:
     desk.begin()
     desk.client()
     desk.pass_time(1)
-    desk.recorder.stopService()
-    desk.secret_box = SecretBox([Fernet.generate_key()])
-    desk.recorder = desk.new_recorder()
-    desk.recorder.startService()
-    desk.refresh()
+    desk.lose_key()
     desk.end()
     assert (desk.stored() is not None, desk.parts()) == (True, 1)
     desk.clock.advance(MAX_AGE_SECONDS)
