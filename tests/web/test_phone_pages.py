@@ -775,7 +775,7 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
     assert words_on(page).count("too long to keep, or unreadable") == 2
     assert "(administrative limit exceeded)" in words_on(page)
-    assert "(administratives Limit überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
+    assert "(Grenze des Gateways überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
 
 
 def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
