@@ -179,7 +179,8 @@ class SqliteDatabase(Database):
         if (left := _size(file)) >= self._log_bound:
             self._log_bound = 2 * left
             log.warn(
-                "{file}: has {size} MiB, because another program has been reading from the database; end that program",
+                "{file}: has grown to {size} MiB, because another program has been reading from the database; "
+                "end that program",
                 event="write_ahead_log_large",
                 file=str(file),
                 size=left >> 20,

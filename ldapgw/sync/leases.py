@@ -181,8 +181,8 @@ class TenantLeases(Service):
                 log.info("tenants that this gateway syncs: {names}", event="leases_changed", names=names)
             if leases.is_outdated and not self._is_outdated:
                 log.error(
-                    "this gateway does not sync any more, because a newer version of ldapgw has upgraded the database "
-                    "while this one was silent; upgrade this gateway, or stop it",
+                    "this gateway does not sync any more, because a newer version of ldapgw upgraded the database "
+                    "while this gateway sent no heartbeat; upgrade this gateway, or stop it",
                     event="gateway_outdated",
                 )
             self._is_outdated = leases.is_outdated

@@ -130,8 +130,8 @@ def test_a_gateway_that_missed_an_upgrade_says_so_once(database: Database, caplo
     assert caplog_twisted == [
         "tenants that this gateway syncs: acme, beta",
         "tenants that this gateway syncs: none",
-        "this gateway does not sync any more, because a newer version of ldapgw has upgraded the database "
-        "while this one was silent; upgrade this gateway, or stop it",
+        "this gateway does not sync any more, because a newer version of ldapgw upgraded the database "
+        "while this gateway sent no heartbeat; upgrade this gateway, or stop it",
     ]
     result_of(one.leases.stopService())
 
