@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -106,11 +106,13 @@ class Site:
         file = self.database_file
         missing = file is not None and is_missing(file)
         check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
-        database = database_at(_IN_MEMORY if missing else self.database_url)
-        if database.is_empty():
-            database.close()
-            database = database_at(_IN_MEMORY)
-        with _opened(database):
+        with closing(database_at(_IN_MEMORY if missing else self.database_url)) as database:
+            if not database.is_empty():
+                database.open()
+                yield database
+                return
+        with closing(database_at(_IN_MEMORY)) as database:
+            database.open()
             yield database
 
     @contextmanager
@@ -124,9 +126,9 @@ class Site:
         if file is not None and is_missing(file):
             self._refuse_files_of_root()
         prepare_state_dir(self.state_dir, create=self.config.new_store)
-        database = database_at(self.database_url)
-        check_server_not_empty(self.state_dir, database, new_store=self.config.new_store)
-        with _opened(database):
+        with closing(database_at(self.database_url)) as database:
+            check_server_not_empty(self.state_dir, database, new_store=self.config.new_store)
+            database.open()
             yield database
 
     def tenant(self, name: str | None) -> Tenant:
@@ -211,15 +213,6 @@ def now() -> float:
 
 def _owner(path: Path) -> int:
     return path.stat().st_uid
-
-
-@contextmanager
-def _opened(database: Database) -> Iterator[None]:
-    try:
-        database.open()
-        yield
-    finally:
-        database.close()
 
 
 pass_site = click.make_pass_decorator(Site)

@@ -200,12 +200,12 @@ class OpenStateDir:
         self.outage: UnreachableStore | None = None
         self.snapshot: LoginsSnapshot | None = None
         check_database_not_lost(state_dir, self.database.file, new_store=new_store)
-        with self._noting_outage():
-            check_server_not_empty(state_dir, self.database, new_store=new_store)
-        self.lock = StateDirLock(state_dir)
         with ExitStack() as undo:
-            undo.callback(self.lock.release)
             undo.callback(self.database.close)
+            with self._noting_outage():
+                check_server_not_empty(state_dir, self.database, new_store=new_store)
+            self.lock = StateDirLock(state_dir)
+            undo.callback(self.close)
             if self.outage is None:
                 with self._noting_outage():
                     self._open()

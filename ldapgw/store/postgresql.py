@@ -343,7 +343,10 @@ class PostgresqlDatabase(Database):
 
     def close(self) -> None:
         for engine in (self.engine, self._sync_engine, self.reading_engine):
+            pool = engine.pool
             engine.dispose()
+            # Connections that other threads still use.
+            event.listen(pool, "checkin", lambda _, record: record.invalidate())
 
     # --- changes ---
 

@@ -89,6 +89,22 @@ def count_vacuums(database: Database, table: str = "recording_part") -> int:
     return found
 
 
+def test_what_is_read_when_the_database_closes_keeps_no_connection(database: Database) -> None:
+    """A thread may read on for a moment."""
+    other = another(database)
+    with other.begin_read() as connection:
+        session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        other.close()
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    query = text("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)")
+
+    def is_gone() -> bool:
+        with database.begin_read() as looking:
+            return bool(looking.execute(query, {"pid": session}).scalar_one())
+
+    wait_until(is_gone, "the session ends")
+
+
 def test_what_commits_late_is_found(database: Database) -> None:
     """A transaction that began before others, and is committed after a look at what they wrote, is not skipped."""
     cursor = look(database, None).cursor
