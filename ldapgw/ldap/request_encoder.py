@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Encodes search requests into BER (RFC 4511 4.5.1), for `ldapgw.ldap.decoder` to decode.
+"""Encodes search requests that the gateway makes itself into BER (RFC 4511 4.5.1).
 
 What phones ask over HTTP is logged and explained as the search over LDAP that finds the same.
 """

@@ -63,7 +63,7 @@ def _index_lines() -> Iterator[str]:
             else (f"* `{vendor.title} <vendors/{vendor.key}.rst>`__")
         )
     yield ""
-    yield "`Phones <../reference/phones.rst#models>`__ compares the vendors in a table."
+    yield "A table in the reference compares the vendors: `Phones <../reference/phones.rst#models>`__."
     yield "Phones that can't search LDAP can load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
 
 
@@ -99,7 +99,8 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield from _section("If it doesn't work")
     yield "* Look at the last searches on the phone's page: if a setting is wrong, there is a hint next to the search."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
-    yield "* `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__ lists problems and fixes."
+    yield "* For problems of this and other vendors' phones, and their fixes, see"
+    yield "  `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__."
 
 
 def _screen(vendor: Vendor) -> Iterator[str]:
@@ -133,7 +134,7 @@ def _notes(vendor: Vendor) -> Iterator[str]:
         advice.append("Choose *one entry per number* when you add the phone: it can dial only one number per entry.")
     if vendor.unverified:
         settings = _plain("; ".join(vendor.unverified))
-        advice.append(f"Neither a vendor's document nor a real phone has confirmed these settings: {settings}.")
+        advice.append(f"Neither a vendor's document nor a real phone has confirmed the following: {settings}.")
     if advice:
         yield from _section("Good to know")
         yield from (f"* {line}" for line in advice)
