@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The form of all commands' help: examples at the end, commands in sections, a hint at a misspelled command."""
+"""The form of all commands' help: examples at the end, commands in sections, a hint if a command is misspelled."""
 
 from __future__ import annotations
 

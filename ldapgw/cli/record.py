@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``record`` and ``replay``: write what a phone sends and gets to a file, and repeat its searches."""
+"""``record`` and ``replay``: write a file with what a phone sends and gets, and repeat the phone's searches."""
 
 from __future__ import annotations
 

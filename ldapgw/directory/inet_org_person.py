@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A contact as inetOrgPerson entries (RFC 2798): its attributes with the best value first, and its entries.
+"""Makes a contact's entries, of the class inetOrgPerson (RFC 2798), with each attribute's best value first.
 
 An `EntryFactory` makes the entries of one book, and packs values that many contacts share (companies, towns) once.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Explains a phone's search for the pages, in the directory that the phone currently gets.
+"""Explains a phone's search on the pages, with the directory that the phone currently gets.
 
 An explanation searches the directory dozens of times, which is too long for the thread that serves phones, so each
 explanation runs on another thread.

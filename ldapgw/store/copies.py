@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Copies of the database that the gateway keeps beside it: from before upgrades and restores, and damaged files.
+"""Copies beside the database: the database before an upgrade or a restore, and damaged database files.
 
 The contacts and tokens of disconnected accounts are removed from the copies; a copy where that fails is deleted, and
 every copy is deleted after 30 days.  What there is to remove follows from the database and its copies alone, so a

@@ -133,8 +133,10 @@ def _notes(vendor: Vendor) -> Iterator[str]:
     if vendor.one_number:
         advice.append("Choose *one entry per number* when you add the phone: it can dial only one number per entry.")
     if vendor.unverified:
-        settings = _plain("; ".join(vendor.unverified))
-        advice.append(f"Neither a vendor's document nor a real phone has confirmed the following: {settings}.")
+        details = _plain("; ".join(vendor.unverified))
+        advice.append(
+            f"No vendor's document and no test with a real phone confirms this detail of the settings: {details}."
+        )
     if advice:
         yield from _section("Good to know")
         yield from (f"* {line}" for line in advice)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Damages replies according to a `Breakage`, in ways seen at Google.  Pure."""
+"""Damages the sandbox's replies as a `Breakage` says.  Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The world of the demo: the Workspace acme.example with two accounts, a consumer account and an OAuth client."""
+"""The world of the demo: two accounts of the Workspace acme.example, one consumer account, and an OAuth client."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The explanation of a search as values: query, books, matches with reasons, misses with advice, and who reads it."""
+"""An explanation as values: query, books, matches with reasons, misses with advice; and the person who reads it."""
 
 from __future__ import annotations
 

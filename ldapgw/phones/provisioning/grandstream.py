@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings for Grandstream phones, as XML with P-codes; GRP phones also have item names, but accept P-codes.
+"""Settings for Grandstream phones, as XML with P-codes; GRP phones have names for settings, but also accept P-codes.
 
 DP bases take attributes without percent signs as the name to show (DP750 template), all others with them.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes values into lines and XML elements, so that no value can end its line, its quotes or its element."""
+"""Writes values into lines and XML elements; a value can't add a line or an element, or end its quotes."""
 
 from __future__ import annotations
 
