@@ -65,8 +65,14 @@ def filters_for(placeholder: str) -> tuple[str, str]:
     return name_filter(name), number_filter(text.removesuffix("*"))
 
 
+_SECURITY = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: gettext_noop("None")}
+
+
 def _fields(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     for key, value in _values(settings, link).items():
+        if key == "security":
+            yield Field(_LABELS[key], _SECURITY[link.security], is_choice=True)
+            continue
         yield Field(_LABELS[key], " ".join(value) if isinstance(value, tuple) else str(value))
 
 

@@ -55,10 +55,14 @@ class Advice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value to enter by hand, with its label on the phone's web page, or our label."""
+    """A value to enter by hand, with its label on the phone's web page, or our label.
+
+    :ivar is_choice: whether the value is something to choose on the phone, in our words, which the page translates.
+    """
 
     label: str
     value: str
+    is_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
