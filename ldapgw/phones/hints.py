@@ -492,7 +492,7 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "callers, use %(number_filter)s"
     ),
     Hint.LETTERS: gettext_noop(
-        "The phone searched for letters only in the numbers: the name filter is missing. Use %(name_filter)s"
+        "The phone searched for letters, but only in the numbers: its name filter is missing. Use %(name_filter)s"
     ),
     Hint.NO_NAME: gettext_noop("The phone doesn’t ask for names. Set its name attributes to %(name_attributes)s"),
     Hint.NO_NUMBER: gettext_noop(

@@ -128,8 +128,8 @@ _MESSAGES: Mapping[str, str] = {
 }
 # An exceeded quota, if Google says which.
 _LIMIT_MESSAGE = gettext_noop(
-    "The gateway reached Google’s limit %(limit)s of %(metric)s, so the next sync is delayed. You don’t need to do "
-    "anything."
+    "The gateway reached one of Google’s limits (%(limit)s for %(metric)s), so the next sync is delayed. You don’t "
+    "need to do anything."
 )
 # More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
 _VARIANTS: Mapping[tuple[str, str], str] = {

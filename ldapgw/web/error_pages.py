@@ -124,7 +124,7 @@ EXPIRED = ErrorPage(
     gettext_noop("The sign-in took longer than ten minutes, was already completed, or was started in another browser."),
     (
         gettext_noop("If you’ve just connected, everything is fine. Open the page to check."),
-        gettext_noop("If not, start again."),
+        gettext_noop("If your account isn’t connected, start again."),
     ),
     (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
@@ -227,7 +227,12 @@ CLIENT_REJECTED = ErrorPage(
     gettext_noop(
         "The gateway’s OAuth client or redirect URI doesn’t match what is registered with Google. Nothing was saved."
     ),
-    (gettext_noop("Ask your administrator to check both in the Google console. You don’t need to do anything else."),),
+    (
+        gettext_noop(
+            "Ask your administrator to check the client and the redirect URI in the Google console. You don’t need to "
+            "do anything else."
+        ),
+    ),
     (_AGAIN, _BACK),
     names_administrator=True,
 )

@@ -63,8 +63,8 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
         "warn",
         Phrase(
             gettext_noop(
-                "Disconnected. Your contacts are no longer on the phones. The gateway couldn’t reach Google, so "
-                "please remove this app yourself at %(permissions)s."
+                "Disconnected. Your contacts are no longer on the phones. The gateway couldn’t revoke Google access "
+                "yet. If %(permissions)s still lists this app tomorrow, please remove the app there."
             ),
             {"permissions": GOOGLE_PERMISSIONS_URL.removeprefix("https://")},
         ),

@@ -39,7 +39,8 @@ ADVICE: Mapping[Advice, str] = {
         "The server is an IP address, but certificates are for names. A phone that checks certificates won’t connect."
     ),
     Advice.OLD_FIRMWARE: gettext_noop(
-        "Older firmware doesn’t support LDAPS (P8037). If the phone doesn’t connect, update it."
+        "Older firmware doesn’t support LDAPS and has no setting for it (P8037). If the phone doesn’t connect, update "
+        "the firmware."
     ),
     Advice.TRUST_LIST: gettext_noop(
         "Add the certificate’s file to TRUSTCERTS, too. Use the server’s name, not its IP address."
@@ -76,7 +77,10 @@ ADVICE: Mapping[Advice, str] = {
         "If you have many contacts, choose “search on demand”. Otherwise the softphone loads all of them each time "
         "it starts."
     ),
-    Advice.EXACT_NUMBER: gettext_noop("This phone compares callers’ complete numbers, as the gateway does."),
+    Advice.EXACT_NUMBER: gettext_noop(
+        "This phone compares callers’ complete numbers, not only the last digits. The gateway does the same, but it "
+        "also accepts a missing country code."
+    ),
 }
 # Advice that warns of a problem; all other advice is information.
 SERIOUS_ADVICE = frozenset(

@@ -141,7 +141,12 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
     stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "030 1234599"))
-    assert said.count("If that’s the caller’s company, add this number in Google Contacts.") == 1
+    assert (
+        said.count(
+            "If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too."
+        )
+        == 1
+    )
     assert f"Karin Meier {ALICE} The contact has the number +49 30 1234500" in said
     assert f"Without a name {ALICE} The contact has the number +49 30 1234501" in said
 

@@ -80,16 +80,16 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.CALLERS_BOOK: ReasonText(
         gettext_noop(
-            "The contact is in the address book of %(book)s. It gives other phones only callers’ names, by their "
-            "complete number."
+            "The contact is in the address book of %(book)s. From this address book, other phones get only callers’ "
+            "names, and only if they search for the complete number."
         ),
         gettext_noop("To share these contacts with all phones, run: ldapgw share %(book)s shared"),
     ),
     MissReason.OUTSIDE_BASE: ReasonText(
         gettext_noop("The contact matches, but it isn’t below the search base."),
         gettext_noop(
-            "Set the phone’s search base to %(base)s. If the current search base is a label, you can give the contact "
-            "that label in Google Contacts instead."
+            "Set the phone’s search base to %(base)s. If the phone should find only contacts with a certain label, "
+            "give the contact that label in Google Contacts instead."
         ),
     ),
     MissReason.SIZE_LIMIT: ReasonText(
@@ -177,7 +177,9 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.LAST_DIGITS: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s. The difference: %(digits)s."),
-        gettext_noop("If that’s the caller’s company, add this number in Google Contacts."),
+        gettext_noop(
+            "If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too."
+        ),
     ),
     MissReason.ONE_DIGIT: ReasonText(
         gettext_noop("The contact has %(attribute)s %(value)s. One digit is different."),
@@ -222,16 +224,17 @@ ACCESS_TEXTS: Mapping[MissReason, str] = {
 }
 
 MATCH_TEXTS: Mapping[MatchKind, str] = {
-    MatchKind.WORDS: gettext_noop("A word in %(attribute)s “%(value)s” begins with this."),
+    MatchKind.WORDS: gettext_noop("A word in %(attribute)s “%(value)s” begins with the search text."),
     MatchKind.KEYS: gettext_noop("These keys spell “%(form)s” in %(attribute)s “%(value)s”."),
-    MatchKind.ALSO: gettext_noop("Another form of %(attribute)s matches: “%(form)s”."),
+    MatchKind.ALSO: gettext_noop("Another name or spelling of the contact matches: “%(form)s” (%(attribute)s)."),
     MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same phone number."),
     MatchKind.OTHER_KIND: gettext_noop(
         "%(attribute)s %(value)s is the same phone number. A complete number is found whatever its type, such as "
         "mobile or fax."
     ),
     MatchKind.NUMBER_END: gettext_noop(
-        "%(attribute)s %(value)s ends with the same digits. One of the two numbers has no country code."
+        "%(attribute)s %(value)s ends with the same digits. That’s enough, because one of the two numbers has no "
+        "country code."
     ),
     MatchKind.DIGITS: gettext_noop("%(attribute)s %(value)s contains these digits."),
     MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” matches %(term)s."),
@@ -239,5 +242,5 @@ MATCH_TEXTS: Mapping[MatchKind, str] = {
 }
 # Replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
 WORD_VARIANT_TEXT = gettext_noop(
-    "A word in %(attribute)s “%(value)s” begins with this when it’s written as “%(form)s”."
+    "Written as “%(form)s”, the search text is the beginning of a word in %(attribute)s “%(value)s”."
 )

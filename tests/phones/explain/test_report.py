@@ -36,13 +36,14 @@ or other words that begin with "mueller" or "muller" (7); entries with the objec
 
 Found: 1.
   Hans Müller, in {ALICE}
-    A word in cn “Hans Müller” begins with this.
-    A word in sn “Müller” begins with this.
-    A word in o “Müller Maschinenbau” begins with this.
+    A word in cn “Hans Müller” begins with the search text.
+    A word in sn “Müller” begins with the search text.
+    A word in o “Müller Maschinenbau” begins with the search text.
 
 Similar contacts that were not found:
   Iwan Muller, in {CAROL}
-    The contact is in the address book of {CAROL}. It gives other phones only callers’ names, by their complete number.
+    The contact is in the address book of {CAROL}. From this address book, \
+other phones get only callers’ names, and only if they search for the complete number.
     → To share these contacts with all phones, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
     The contact matches, but {ALICE} has the same name with the same number or email, so it’s returned only once.
@@ -75,13 +76,13 @@ Found: nothing.
 Similar contacts that were not found:
   Hans Müller, in {ALICE}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
-    → If that’s the caller’s company, add this number in Google Contacts.
+    → If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too.
   Hans Müller, in {BOB}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits.
   Hans Müller, in {DAVE}
     The contact has telephoneNumber +49301234567. The difference: the last 2 digits. \
 In addition, the contact is in the private address book of {DAVE}, which this phone can’t see.
-    → If that’s the caller’s company, add this number in Google Contacts. \
+    → If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too. \
 To let all phones find the contact, run: ldapgw share {DAVE} callers
 
 Good to know:
@@ -110,13 +111,14 @@ Good to know:
          'Looked up  mail addresses that begin with "x", or the smallest set of (names that begin with "stumm"; '
          'names that begin with "karin") (1)'),
         ("(cn=685*)", "    These keys spell “mul” in cn “Ann Mulligan”."),
-        ("tanaka", "    Another form of cn, sn matches: “tanaka tarou”."),
+        ("tanaka", "    Another name or spelling of the contact matches: “tanaka tarou” (cn, sn)."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the prefix for an outside line)"),
         ("0171 7654321", "  Iwan Muller, as a caller"),
         ("(o=acme*)", "  acme, the tenant's own entry"),
         ("0171 7654321", "    telephoneNumber, mobile +491717654321 is the same phone number."),
         ("(telephoneNumber=1234567)",
-         "    telephoneNumber +49301234567 ends with the same digits. One of the two numbers has no country code."),
+         "    telephoneNumber +49301234567 ends with the same digits. "
+         "That’s enough, because one of the two numbers has no country code."),
         ("(mobile=*460*)", "    mobile +442079460123 contains these digits."),
         ("(cn>=zo)", "    cn “Zoë Adler” matches (cn>=zo)."),
         ("(facsimileTelephoneNumber=*)", "    The contact has facsimileTelephoneNumber."),
@@ -191,7 +193,8 @@ def test_the_object(desk: PhoneView) -> None:
                 "message": "The contact has mobile +491717654321. The difference: the last 2 digits. "
                 f"In addition, the contact is in the address book of {CAROL}, from which other phones get only "
                 "callers’ names.",
-                "advice": "If that’s the caller’s company, add this number in Google Contacts. "
+                "advice": "If the caller is from the same company as this contact, save the caller’s number in Google "
+                "Contacts, too. "
                 f"To share these contacts with all phones, run: ldapgw share {CAROL} shared",
             },
         ],
