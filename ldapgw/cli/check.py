@@ -226,7 +226,8 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
         warnings.append('allowed_users holds "*": everybody with a Google account may connect')
     if any(network.prefixlen == 0 for network in tenant.anonymous_networks):
         warnings.append(
-            "anonymous_networks contains every address: anyone who can reach the port can read the shared contacts"
+            "anonymous_networks contains every address: anyone who can reach the port can read the shared books "
+            "and the Workspace directory"
         )
     warnings += _unknown_names(site, tenant)
     yield from (CheckResult(CheckStatus.WARNING, item, warning) for warning in warnings)

@@ -90,7 +90,11 @@ def _consequence(account: Account, owned: Sequence[str], *, with_phones: bool) -
     revoked = "access is revoked at Google, " if account.is_connected else ""
     if not owned:
         return f"{revoked}{_contacts(account)} deleted here."
-    stays = "stop finding contacts immediately" if with_phones else "stay, and find only shared contacts"
+    stays = (
+        "stop finding contacts immediately"
+        if with_phones
+        else "stay, and find only the shared books and the Workspace directory"
+    )
     return f"{revoked}{_contacts(account)} deleted here. Its phones ({', '.join(owned)}) {stays}."
 
 

@@ -92,7 +92,11 @@ phones.add_command(import_phones)
 )
 @click.argument("name", callback=phone_name)
 @only_tenant
-@click.option("--account", metavar="ADDRESS", help="The phone's owner. Without one, it finds only shared contacts.")
+@click.option(
+    "--account",
+    metavar="ADDRESS",
+    help="The phone's owner. Without one, it finds only the shared books and the Workspace directory.",
+)
 @click.option(
     "--model",
     type=click.Choice([*MODELS, OTHER_MODEL], case_sensitive=False),
@@ -279,7 +283,11 @@ def rename(site: Site, name: str, new_name: str) -> None:
 )
 @click.argument("name")
 @click.option("--account", metavar="ADDRESS", help="The new owner.")
-@click.option("--nobody", is_flag=True, help="Remove the owner: the phone finds only shared contacts.")
+@click.option(
+    "--nobody",
+    is_flag=True,
+    help="Remove the owner: the phone finds only the shared books and the Workspace directory.",
+)
 @pass_site
 def move(site: Site, name: str, *, account: str | None, nobody: bool) -> None:
     """Give a phone to another account, or to nobody. Its login stays the same."""
@@ -290,7 +298,8 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool) -> None:
         owner = find_account(connection, account, login.tenant) if account is not None else None
         entry = act(login.tenant, Act.PHONE_MOVED, login.name, owner.address if owner else "")
         activity.recorded(connection, entry, stored.set_owner, login.name, owner.id if owner else None)
-    found = f"{owner.address}: it finds that account's contacts" if owner else "nobody: it finds only shared contacts"
+    nobody_finds = "it finds only the shared books and the Workspace directory"
+    found = f"{owner.address}: it finds that account's contacts" if owner else f"nobody: {nobody_finds}"
     print_line(f"{login.name} now belongs to {found}.")
 
 
@@ -495,10 +504,11 @@ def _print_login(
     if as_json:
         print_json({**told, "settings": _settings_json(sheet)})
         return
+    shared = "shared books, the Workspace directory"
     rows = (
         ("phone", login.name),
         *([("tenant", login.tenant)] if len(site.config.tenant) > 1 else []),
-        ("finds", f"contacts of {address}, shared contacts" if address else "shared contacts"),
+        ("finds", f"contacts of {address}, {shared}" if address else shared),
         *_numbers_row(login),
         *([("number format", login.number_format)] if login.number_format else []),
         ("server", told["ldap_url"]),

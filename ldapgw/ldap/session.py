@@ -459,7 +459,7 @@ class Session:
         directory = self._port.dit().directory(access.tenant)
         if logs is None or log is None or directory is None:
             # An empty refresh would empty the replica.
-            raise DirectoryError(ResultCode.BUSY, "the gateway is still loading contacts")
+            raise DirectoryError(ResultCode.BUSY, "the gateway has not read its database yet")
         check_whole(request, directory.context.base)
         if requested:
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication does not go with other controls")

@@ -161,7 +161,7 @@ class CertificateReloader(Service):
     def _report_restored(self) -> None:
         if self._reported is not None:
             log.info(
-                "tls.certificate = {file}: the certificate in the file is again the one that is in use",
+                "tls.certificate = {file}: the file again contains the certificate that is in use",
                 event="certificate_restored",
                 file=self._context_factory.tls.certificate,
             )

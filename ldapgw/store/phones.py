@@ -80,7 +80,8 @@ class Refusal:
 class PhoneLogin:
     """The login of a phone.  Times are seconds since the epoch.
 
-    :ivar account_id: the account that the phone belongs to; None: a phone for everybody, which sees only shared books.
+    :ivar account_id: the account that the phone belongs to; None: a phone for everybody, which sees only the
+        shared books and the Workspace directory.
     :ivar password: the hash of the password, which is shown only once.
     :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
     :ivar searched_at: when the phone last searched, to the minute.

@@ -72,7 +72,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
     told = {key: shown[key] for key in ("phone", "finds", "server", "user name", "base DN", "Name filter")}
     assert told == {
         "phone": "hall",
-        "finds": "shared contacts",
+        "finds": "shared books, the Workspace directory",
         "server": "ldap://phonebook.example.com:389",
         "user name": "hall  (as a DN: cn=hall,ou=phones,dc=acme,dc=example)",
         "base DN": "dc=acme,dc=example",

@@ -212,9 +212,7 @@ def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:
     shutil.copy(stage.folder / "key.pem", stage.folder / "cert.pem")
     assert len(stage.later(60)) == 1
     (stage.folder / "kept.pem").replace(stage.folder / "cert.pem")
-    assert stage.later(60) == [
-        "tls.certificate = cert.pem: the certificate in the file is again the one that is in use"
-    ]
+    assert stage.later(60) == ["tls.certificate = cert.pem: the file again contains the certificate that is in use"]
     assert stage.contexts.getContext() is before
 
 
