@@ -280,7 +280,7 @@ async def disconnect_account(dependencies: WebDependencies, account_id: int, ent
     try:
         await dependencies.changed()
     finally:
-        revoked = revocation_id is not None and await _revoke(dependencies, revocation_id)
+        revoked = revocation_id is None or await _revoke(dependencies, revocation_id)
     return revoked
 
 
