@@ -201,6 +201,8 @@ class SyncScheduler(Service):
         """Stop the syncs of tenants; the next refresh begins those that were gained, as after a start."""
         for account_id, loop in list(self._loops.items()):
             if loop.tenant in gained or loop.tenant in lost:
+                if loop.run is not None:
+                    _log_lost_lease(LeaseLost(loop.tenant), account_id, loop.tenant)
                 self._stop(account_id)
         for tenant in (*gained, *lost):
             self._circuits.pop(tenant, None)
@@ -317,13 +319,7 @@ class SyncScheduler(Service):
             )
             return
         except LeaseLost as error:
-            log.info(
-                "sync of account {account}: {problem}, nothing was written",
-                event="sync_lease_lost",
-                tenant=loop.tenant,
-                account=account_id,
-                problem=str(error),
-            )
+            _log_lost_lease(error, account_id, loop.tenant)
             return
         loop.is_tenant_wide = outcome.is_tenant_wide
         self._await_answer(account_id, loop, outcome.outage)
@@ -571,6 +567,16 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
         await place
     finally:
         loop.queued = None
+
+
+def _log_lost_lease(error: LeaseLost, account_id: int, tenant: str) -> None:
+    log.info(
+        "sync of account {account}: {problem}, nothing was written",
+        event="sync_lease_lost",
+        tenant=tenant,
+        account=account_id,
+        problem=str(error),
+    )
 
 
 def _log_error(what: str, account: Account, error: Exception) -> None:

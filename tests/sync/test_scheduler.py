@@ -468,6 +468,19 @@ def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
     assert stage.account().attempts == 1
 
 
+def test_a_sync_whose_lease_is_lost_ends_and_says_so(stage: Stage, log: list[dict[str, Any]]) -> None:
+    """Another gateway may sync the tenant now."""
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    stage.world.faults.inject("broken_silence", path=CONNECTIONS)
+    refresh(stage)
+    stage.scheduler.change_tenants([], ["acme"])
+    assert [(event["tenant"], event["account"]) for event in log if event.get("event") == "sync_lease_lost"] == [
+        ("acme", stage.account().id)
+    ]
+    assert stage.account().last_sync is None
+
+
 def test_a_tenant_that_is_gained_during_a_look_begins_with_the_next_one(stage: Stage) -> None:
     """A look at what has changed tells nothing of accounts that another gateway has synced so far."""
     held: list[str] = []
