@@ -480,8 +480,8 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "The filter asks for an object class that contacts don’t have. Use inetOrgPerson, or leave the class out."
     ),
     Hint.NO_CLASS: gettext_noop(
-        "The filter asks for neither a class nor a name, so address books show up among the people. Use "
-        "%(name_filter)s or (objectClass=person)."
+        "The filter asks for neither an object class nor a name, so it finds not only people, but also the entries of "
+        "the address books. Use %(name_filter)s or (objectClass=person)."
     ),
     Hint.NUMBER_ALONE: gettext_noop(
         "The number filter only checks telephoneNumber, so a search for part of a number doesn’t find mobile and home "
@@ -510,8 +510,8 @@ _HINT_TEXTS: Mapping[Hint, str] = {
     ),
     Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
     Hint.AFFIX: gettext_noop(
-        "“%(affix)s” doesn’t seem to belong to the number. Your administrator can have it removed with strip "
-        "under [[tenant]]."
+        "“%(affix)s” doesn’t seem to belong to the number. Your administrator can add it to the strip setting under "
+        "[[tenant]], so that the gateway removes it."
     ),
     Hint.WITHHELD: gettext_noop("The caller hid their number, so there is no name to show."),
     Hint.NOTHING: gettext_noop("Nobody was found."),

@@ -172,8 +172,9 @@ async def _secure(client: _Client, access: ConnectionSettings, results: list[Ste
         raise _StepFailed(Step.TLS, Phrase(message, {"host": access.endpoint.host})) from None
     except SSL.Error:
         message = gettext_noop(
-            "the certificate isn’t trusted: add the intermediate certificates to tls.certificate; if you use a "
-            "private CA, install its certificate on the phones and name it here with --ca-file"
+            "the certificate isn’t trusted: add the intermediate certificates to tls.certificate; if you use a private "
+            "CA, install its certificate on the phones, and name the certificate’s file in the option --ca-file of "
+            "ldapgw phones test"
         )
         raise _StepFailed(Step.TLS, message) from None
     except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):

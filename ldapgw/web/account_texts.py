@@ -311,7 +311,7 @@ def _group_option(sharing: Sharing, size: int | None) -> SharingOption:
     else:
         text = gettext_noop(
             "The phones of the accounts in the group (%(count)s) find your contacts, with all numbers and addresses. "
-            "Other phones show only the number."
+            "When one of your contacts calls, other phones show only the number."
         )
         sentence = Phrase(text, {"count": size})
     return SharingOption(
@@ -324,7 +324,10 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
         SharingOption(
             Sharing.PRIVATE,
             sharing_title(Sharing.PRIVATE),
-            gettext_noop("Only your own phones find your contacts. Colleagues’ phones show only the number."),
+            gettext_noop(
+                "Only your own phones find your contacts. When one of your contacts calls, other phones show only the "
+                "number."
+            ),
             shows_caller=False,
             is_searchable=False,
         ),

@@ -87,8 +87,8 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "phone-not-renamed": FlashMessage(
         "warn",
         gettext_noop(
-            "Nothing was changed. Another phone has this name, or the name doesn’t consist of 1 to 64 letters a–z, "
-            "digits, dots, underscores and hyphens."
+            "Nothing was changed. Another phone has this name, or the name isn’t allowed. A name has 1 to 64 "
+            "characters: letters a–z, digits, dots, underscores and hyphens."
         ),
     ),
     "phone-owner-unknown": FlashMessage(

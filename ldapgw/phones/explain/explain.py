@@ -65,14 +65,15 @@ _REGION = gettext_noop(
     "%(region)s: %(read)s."
 )
 _CALLER_FILTER = gettext_noop(
-    "With so few digits, this was treated as typed text. For an incoming call, the phone sends %(filter)s."
+    "The gateway takes so few digits for text that someone typed, not for a caller’s number. For an incoming call, the "
+    "phone sends %(filter)s."
 )
 _STRIPPED = gettext_noop(
     "The gateway searched for %(number)s instead of %(asked)s, because the strip setting removes the rest."
 )
 _AFFIX = gettext_noop(
-    "“%(affix)s” doesn’t seem to belong to the number. Your administrator can have it removed with strip "
-    "under [[tenant]]."
+    "“%(affix)s” doesn’t seem to belong to the number. Your administrator can add it to the strip setting under "
+    "[[tenant]], so that the gateway removes it."
 )
 _SYNC_ERROR = gettext_noop("The last sync of %(book)s failed. %(trouble)s")
 

@@ -89,7 +89,7 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
         gettext_noop("The contact matches, but it isn’t below the search base."),
         gettext_noop(
             "Set the phone’s search base to %(base)s. If the phone should find only contacts with a certain label, "
-            "give the contact that label in Google Contacts instead."
+            "keep the search base, and give this contact the label in Google Contacts."
         ),
     ),
     MissReason.SIZE_LIMIT: ReasonText(
@@ -101,8 +101,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.DUPLICATE: ReasonText(
         gettext_noop(
-            "The contact matches, but %(other)s has the same name with the same number or email, so it’s returned only "
-            "once."
+            "The contact matches, but another contact (%(other)s) has the same name and the same number or email, so "
+            "the phone gets only the other one."
         ),
         gettext_noop("There’s nothing to fix."),
     ),
@@ -116,12 +116,12 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.NUMBER_ENTRIES: ReasonText(
         gettext_noop(
-            "The contact matches, but this phone gets one entry per number, and each entry has the number only in "
-            "telephoneNumber."
+            "The contact matches, but this phone gets one entry per number. Each of these entries has its number in "
+            "telephoneNumber, but the phone’s filter asks for another attribute."
         ),
         gettext_noop(
-            "Set the phone to ask for telephoneNumber, or add it again with “One entry with all numbers” (ldapgw "
-            "phones add … --numbers values)."
+            "Set the phone to ask for telephoneNumber, or add the phone again with “One entry with all numbers” "
+            "(ldapgw phones add … --numbers values)."
         ),
         gettext_noop("Set the phone to ask for telephoneNumber."),
     ),
@@ -225,12 +225,14 @@ ACCESS_TEXTS: Mapping[MissReason, str] = {
 
 MATCH_TEXTS: Mapping[MatchKind, str] = {
     MatchKind.WORDS: gettext_noop("A word in %(attribute)s “%(value)s” begins with the search text."),
-    MatchKind.KEYS: gettext_noop("These keys spell “%(form)s” in %(attribute)s “%(value)s”."),
+    MatchKind.KEYS: gettext_noop(
+        "On the phone’s keys, the typed digits stand for “%(form)s”, which is in %(attribute)s “%(value)s”."
+    ),
     MatchKind.ALSO: gettext_noop("Another name or spelling of the contact matches: “%(form)s” (%(attribute)s)."),
     MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same phone number."),
     MatchKind.OTHER_KIND: gettext_noop(
-        "%(attribute)s %(value)s is the same phone number. A complete number is found whatever its type, such as "
-        "mobile or fax."
+        "%(attribute)s %(value)s is the same phone number. A search for a complete number checks numbers of every "
+        "type, such as mobile and fax."
     ),
     MatchKind.NUMBER_END: gettext_noop(
         "%(attribute)s %(value)s ends with the same digits. That’s enough, because one of the two numbers has no "
@@ -238,9 +240,9 @@ MATCH_TEXTS: Mapping[MatchKind, str] = {
     ),
     MatchKind.DIGITS: gettext_noop("%(attribute)s %(value)s contains these digits."),
     MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” matches %(term)s."),
-    MatchKind.PRESENT: gettext_noop("The contact has %(attribute)s."),
+    MatchKind.PRESENT: gettext_noop("The contact matches, because it has a value in this field: %(attribute)s."),
 }
 # Replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
 WORD_VARIANT_TEXT = gettext_noop(
-    "Written as “%(form)s”, the search text is the beginning of a word in %(attribute)s “%(value)s”."
+    "A word in %(attribute)s “%(value)s” begins with “%(form)s”, another spelling of the search text."
 )

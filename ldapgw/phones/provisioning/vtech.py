@@ -48,7 +48,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
 _STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
-    gettext_noop("Only for a Snom M100 or M500: delete remoteDir. at the start of each line of the downloaded file."),
+    gettext_noop("Only for a Snom M100 or M500: delete “remoteDir.” at the start of each line of the downloaded file."),
     gettext_noop(
         "Go to Servicing > Provisioning, and import the downloaded file under Import Configuration. Or enter the "
         "values under Contacts > LDAP."

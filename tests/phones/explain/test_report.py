@@ -46,7 +46,8 @@ Similar contacts that were not found:
 other phones get only callers’ names, and only if they search for the complete number.
     → To share these contacts with all phones, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
-    The contact matches, but {ALICE} has the same name with the same number or email, so it’s returned only once.
+    The contact matches, but another contact ({ALICE}) has the same name and the same number or email, \
+so the phone gets only the other one.
     → There’s nothing to fix."""
     )
 
@@ -110,7 +111,7 @@ Good to know:
         ("(|(mail=x*)(&(sn=stumm*)(cn=karin*)))",
          'Looked up  mail addresses that begin with "x", or the smallest set of (names that begin with "stumm"; '
          'names that begin with "karin") (1)'),
-        ("(cn=685*)", "    These keys spell “mul” in cn “Ann Mulligan”."),
+        ("(cn=685*)", "    On the phone’s keys, the typed digits stand for “mul”, which is in cn “Ann Mulligan”."),
         ("tanaka", "    Another name or spelling of the contact matches: “tanaka tarou” (cn, sn)."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the prefix for an outside line)"),
         ("0171 7654321", "  Iwan Muller, as a caller"),
@@ -121,7 +122,8 @@ Good to know:
          "That’s enough, because one of the two numbers has no country code."),
         ("(mobile=*460*)", "    mobile +442079460123 contains these digits."),
         ("(cn>=zo)", "    cn “Zoë Adler” matches (cn>=zo)."),
-        ("(facsimileTelephoneNumber=*)", "    The contact has facsimileTelephoneNumber."),
+        ("(facsimileTelephoneNumber=*)",
+         "    The contact matches, because it has a value in this field: facsimileTelephoneNumber."),
         ("(|(cn=x)(shoe=1))", "  (shoe=1) never matches: no entry has that attribute."),
     ],
 )  # fmt: skip
