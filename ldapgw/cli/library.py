@@ -16,11 +16,13 @@ from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features
 from ldapgw.server.config import Tenant
 from ldapgw.server.tenants import naming_context
+from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import StoredContacts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.account_state import AccountState
-from ldapgw.sync.book_builder import build_books, read_contacts
+from ldapgw.sync.book_builder import build_books
 from ldapgw.sync.publisher import make_login
 
 _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
@@ -90,11 +92,12 @@ class Library:
     def contacts(self, owner: int | None) -> Iterator[tuple[str, Sequence[Contact], Mapping[str, str]]]:
         """The contacts of the same books as `books`: a book's name, its contacts, and its label names."""
         for account in self._accounts_of(owner):
-            contacts, labels = self._read(account)
-            yield account.address, [contact for contact in contacts if contact.source is not Source.DIRECTORY], labels
+            stored = self._read(account)
+            own = [contact for contact in stored.contacts if contact.source is not Source.DIRECTORY]
+            yield account.address, own, stored.labels
         if owner is None and self._directory_source is not None:
-            contacts, _ = self._read(self._directory_source)
-            yield DIRECTORY, [contact for contact in contacts if contact.source is Source.DIRECTORY], {}
+            everybody = self._read(self._directory_source).contacts
+            yield DIRECTORY, [contact for contact in everybody if contact.source is Source.DIRECTORY], {}
 
     def _is_hidden(self, account: Account) -> bool:
         if account is self._phone_account:
@@ -110,10 +113,10 @@ class Library:
         return (self._build_books(account, feeds=False)[0] for account in accounts)
 
     def _build_books(self, account: Account, *, feeds: bool) -> tuple[Book, ...]:
-        contacts, labels = self._read(account)
-        return build_books(self.context, account, contacts, labels, self.viewer.per_number, feeds)
+        stored = self._read(account)
+        return build_books(self.context, account, stored.contacts, stored.labels, self.viewer.per_number, feeds)
 
-    def _read(self, account: Account) -> tuple[Sequence[Contact], Mapping[str, str]]:
+    def _read(self, account: Account) -> StoredContacts:
         with self._database.begin_read() as connection:
-            (contacts, _), labels = read_contacts(connection, account.id)
-        return contacts, labels
+            [stored] = contacts.read(connection, [account.id])
+        return stored

@@ -152,22 +152,34 @@ class SyncState:
     total: int | None = None
 
 
-def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], Counter[str]]:
-    """Read all served contacts of an account, of all sources; and count, by source, those that cannot be decoded.
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredContacts:
+    """All that phones find of an account.
 
-    Another version of ldapgw may have written the latter; see `fetch_anew`.
+    :ivar contacts: the served contacts, of all sources.
+    :ivar damaged: how many of which source cannot be decoded: another version of ldapgw may have written them; see
+        `fetch_anew`.
+    :ivar labels: the names of the account's labels by resource name.
     """
-    query = _with_photos(connection, account_id, contact.c.source, contact.c.content)
-    query = query.where(contact.c.content.is_not(None))
-    contacts: list[Contact] = []
-    damaged: Counter[str] = Counter()
-    for row in connection.execute(query):
-        decoded = _decode(row.content, row.jpeg)
+
+    contacts: list[Contact] = field(default_factory=list)
+    damaged: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredContacts]:
+    """Read what phones find of accounts, in the order of the ids."""
+    found = {account_id: StoredContacts() for account_id in account_ids}
+    query = _with_photos(connection, account_ids, contact.c.account_id, contact.c.source, contact.c.content)
+    for row in connection.execute(query.where(contact.c.content.is_not(None))):
+        stored, decoded = found[row.account_id], _decode(row.content, row.jpeg)
         if decoded is None:
-            damaged[row.source] += 1
+            stored.damaged[row.source] += 1
         else:
-            contacts.append(decoded)
-    return tuple(contacts), damaged
+            stored.contacts.append(decoded)
+    for row in connection.execute(_LABELS, {"account_ids": account_ids}):
+        found[row.account_id].labels[row.resource_name] = row.name
+    return list(found.values())
 
 
 def fetch_anew(connection: Connection, account_id: int, sources: Collection[str]) -> None:
@@ -183,7 +195,7 @@ def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
 
     :raises DamagedStore: when a contact cannot be decoded.
     """
-    query = _with_photos(connection, account_id, contact.c.content).where(contact.c.content.is_not(None))
+    query = _with_photos(connection, [account_id], contact.c.content).where(contact.c.content.is_not(None))
     with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
         for row in rows:
             decoded = _decode(row.content, row.jpeg)
@@ -223,6 +235,15 @@ def read_persons(
     return found
 
 
+def knows_changes(connection: Connection, since: Mapping[int, int]) -> set[int]:
+    """The accounts of whose contacts the changes since a generation are known.
+
+    :param since: the generations by account id.
+    """
+    query = select(account.c.id, account.c.generation, account.c.known_since).where(account.c.id.in_(since))
+    return {row.id for row in connection.execute(query) if row.known_since <= since[row.id] <= row.generation}
+
+
 def read_changes(
     connection: Connection, account_id: int, since: int, limit: int | None = None
 ) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
@@ -232,9 +253,7 @@ def read_changes(
     :returns: the new and changed contacts, and source and uid of persons who are not served any more (and maybe never
         were); None when the changes are unknown or exceed the limit, so that the caller has to read all contacts.
     """
-    bounds = select(account.c.generation, account.c.known_since).where(account.c.id == account_id)
-    generations = connection.execute(bounds).first()
-    if generations is None or not generations.known_since <= since <= generations.generation:
+    if account_id not in knows_changes(connection, {account_id: since}):
         return None
     is_written = contact.c.account_id == account_id, contact.c.generation > since
     if limit is not None and connection.execute(select(func.count()).where(*is_written)).scalar_one() > limit:
@@ -242,7 +261,7 @@ def read_changes(
     columns = removed_contact.c
     query = select(columns.source, columns.uid).where(columns.account_id == account_id, columns.generation > since)
     removed = {(Source(row.source), row.uid): None for row in connection.execute(query)}
-    written = _with_photos(connection, account_id, contact.c.source, contact.c.uid, contact.c.content)
+    written = _with_photos(connection, [account_id], contact.c.source, contact.c.uid, contact.c.content)
     changed: list[Contact] = []
     for row in connection.execute(written.where(contact.c.generation > since)):
         key = Source(row.source), row.uid
@@ -433,12 +452,14 @@ def delete_sources(connection: Connection, account_id: int, of: Collection[Sourc
     return None
 
 
-_LABELS = select(label.c.resource_name, label.c.name).where(label.c.account_id == bindparam("account_id"))
+_LABELS = select(label.c.account_id, label.c.resource_name, label.c.name).where(
+    label.c.account_id.in_(bindparam("account_ids", expanding=True))
+)
 
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
     """Read the account's labels: names by resource name."""
-    return {row.resource_name: row.name for row in connection.execute(_LABELS, {"account_id": account_id})}
+    return {row.resource_name: row.name for row in connection.execute(_LABELS, {"account_ids": [account_id]})}
 
 
 def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str]) -> None:
@@ -584,14 +605,14 @@ def _row(account_id: int, of: Source, record: ContactRecord, generation: int) ->
     )
 
 
-def _with_photos(connection: Connection, account_id: int, *columns: Column[Any]) -> Select[Any]:
-    """The query of an account's persons, with the column ``jpeg`` of their photos."""
-    of_account = contact.c.account_id == account_id
-    if not photos.has_any(connection, account_id):
-        return select(*columns, null().label("jpeg")).where(of_account)
+def _with_photos(connection: Connection, account_ids: Sequence[int], *columns: Column[Any]) -> Select[Any]:
+    """The query of accounts' persons, with the column ``jpeg`` of their photos."""
+    of_accounts = contact.c.account_id.in_(account_ids)
+    if not photos.has_any(connection, *account_ids):
+        return select(*columns, null().label("jpeg")).where(of_accounts)
     keys = ((contact.c[name], photo.c[name]) for name in ("account_id", "source", "uid"))
     is_same = and_(*(left == right for left, right in keys))
-    return select(*columns, photo.c.jpeg).select_from(contact.outerjoin(photo, is_same)).where(of_account)
+    return select(*columns, photo.c.jpeg).select_from(contact.outerjoin(photo, is_same)).where(of_accounts)
 
 
 def _decode(content: bytes | None, jpeg: bytes | None) -> Contact | None:

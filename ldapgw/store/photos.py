@@ -46,12 +46,12 @@ _OF_PERSON = and_(
 )
 _OF_PHOTO = and_(_OF_PERSON, photo.c.url == bindparam("of_url"))
 _COUNT = select(func.count()).where(photo.c.account_id == bindparam("account_id"))
-_HAS_ANY = select(exists().where(photo.c.account_id == bindparam("account_id")))
+_HAS_ANY = select(exists().where(photo.c.account_id.in_(bindparam("account_ids", expanding=True))))
 
 
-def has_any(connection: Connection, account_id: int) -> bool:
-    """Whether contacts of an account have photos, as most accounts' have not."""
-    return bool(connection.execute(_HAS_ANY, {"account_id": account_id}).scalar())
+def has_any(connection: Connection, *account_ids: int) -> bool:
+    """Whether contacts of an account have photos, as most accounts' have not; or of any of some accounts."""
+    return bool(connection.execute(_HAS_ANY, {"account_ids": account_ids}).scalar())
 
 
 def set_urls(connection: Connection, account_id: int, of: Source, urls: Mapping[str, str]) -> None:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +38,18 @@ class Delta:
     labels: Mapping[str, str]
 
 
-def read_contacts(
-    connection: Connection, account_id: int
-) -> tuple[tuple[tuple[Contact, ...], Counter[str]], Mapping[str, str]]:
-    """Read an account's contacts, how many of which source cannot be decoded, and the account's labels."""
-    return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
+def read_deltas(connection: Connection, asked: Collection[tuple[int, int, int]]) -> list[Delta | None]:
+    """Read the changes of accounts' contacts; None where they are unknown or too many.
 
-
-def read_delta(connection: Connection, account_id: int, since: int, limit: int) -> Delta | None:
-    """Read the changes of an account's contacts since a generation; None: the changes are unknown or exceed `limit`."""
-    changes = contacts.read_changes(connection, account_id, since, limit)
-    return changes and Delta(*changes, contacts.read_labels(connection, account_id))
+    :param asked: for each account its id, the generation since which, and how many changes at most.
+    """
+    # After a restore they are known of no account, and one question is quicker than many.
+    known = contacts.knows_changes(connection, {account_id: since for account_id, since, _ in asked})
+    deltas: list[Delta | None] = []
+    for account_id, since, limit in asked:
+        changes = contacts.read_changes(connection, account_id, since, limit) if account_id in known else None
+        deltas.append(changes and Delta(*changes, contacts.read_labels(connection, account_id)))
+    return deltas
 
 
 def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:

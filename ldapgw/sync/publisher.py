@@ -10,7 +10,8 @@ do not wait for other books.
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import is_
@@ -46,8 +47,7 @@ from ldapgw.sync.account_state import AccountState, StateUpdate, read_changes
 from ldapgw.sync.book_builder import (
     build_books,
     free_slowly,
-    read_contacts,
-    read_delta,
+    read_deltas,
     revise_books,
 )
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
@@ -62,6 +62,13 @@ _BuildKey = tuple[NamingContext, int, str, str, bool]
 
 # From this many contacts on, another process builds the book; in this process a build of them takes half a second.
 MIN_PROCESS_CONTACTS = 3000
+
+# Small accounts are read in one transaction; at most so many contacts, and so many accounts, are in memory at a time.
+_CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
+_ACCOUNTS_AT_ONCE = 50
+
+# How long a built book waits for others that are built with it.
+_PUBLISH_SECONDS = 0.5
 
 # How many books are published in one turn of the reactor, unless a tenant has more: a few milliseconds.
 _BOOKS_AT_ONCE = 400
@@ -95,6 +102,42 @@ class _BuiltBook:
         if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
             return False
         return self.generation - self.cached_generation <= _MAX_CACHE_LAG
+
+
+@dataclass(slots=True)
+class _Task:
+    """The books of an account that are to be brought up to date.
+
+    :ivar book_ids: which books the account has.
+    :ivar books: those that are there, maybe of an older generation; in the order of `book_ids` if it is all of them.
+    :ivar waits: whether another process has to build them first.
+    """
+
+    account: Account
+    build_key: _BuildKey
+    book_ids: Sequence[_BookId]
+    books: Sequence[_BuiltBook]
+    waits: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all books are there."""
+        return len(self.books) == len(self.book_ids)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all books are of the account's generation."""
+        return self.is_complete and all(built.generation == self.account.generation for built in self.books)
+
+    @property
+    def generation(self) -> int:
+        """The oldest generation of the books."""
+        return min(built.generation for built in self.books)
+
+    @property
+    def max_changes(self) -> int:
+        """How many changes are worth revising the books."""
+        return sum(max_changes(built.book) for built in self.books)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +206,7 @@ class Publisher:
         self._freshness = catalog.snapshot.freshness
         self._version = 0
         self._outdated_accounts: set[int] = set()  # whose books have to be built
+        self._claimed_accounts: set[int] = set()  # those whose turn comes in a `build` that is under way
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
@@ -286,12 +330,18 @@ class Publisher:
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         await self._prune_cache()
-        ids = sorted(self._outdated_accounts) if account_id is None else [account_id]
-        busy = [busy_id for busy_id in ids if busy_id in self._locks and self._locks[busy_id].locked]
-        await self._build_and_publish([idle_id for idle_id in ids if idle_id not in busy])
-        if busy:
-            await self._build_and_publish(busy)
-        if account_id is None and self._freshness is not Freshness.CURRENT and self._state.cursor is not None:
+        if account_id is not None:
+            await self._build_and_publish([account_id])
+            return
+        # With as many looks under way as there are changes, each account is in the line of one of them.
+        ids = self._outdated_accounts - self._claimed_accounts
+        self._claimed_accounts |= ids
+        try:
+            await self._build_and_publish(ids)
+        finally:
+            self._claimed_accounts -= ids
+        if self._freshness is not Freshness.CURRENT and self._state.cursor is not None:
+            await self._build_and_publish(set(self._outdated_accounts))
             self._freshness = Freshness.CURRENT
             self._replace_snapshot({}, loaded=self._catalog.snapshot.loaded)
 
@@ -368,19 +418,54 @@ class Publisher:
             for tenant in sorted(tenants)
         ]
 
-    async def _build_and_publish(self, ids: Iterable[int]) -> None:
+    async def _build_and_publish(self, ids: Collection[int]) -> None:
         """Build accounts' books and publish them; then save books to the cache and free replaced books."""
-        for account_id in ids:
-            async with self._locks.setdefault(account_id, DeferredLock()):
-                await self._build_account(account_id)
         # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
+        published_at = self._seconds()
+        for batch in self._batches(ids):
+            is_due = self._seconds() - published_at >= _PUBLISH_SECONDS or self._is_slow(batch)
+            if is_due and self._outdated_tenants and not is_start:
+                async with self._lock:
+                    await self._merge_and_publish()
+                published_at = self._seconds()
+            with ExitStack() as locks:
+                for account_id in batch:
+                    lock = self._locks.setdefault(account_id, DeferredLock())
+                    await lock.acquire()
+                    locks.callback(lock.release)
+                await self._build_accounts(batch)
         async with self._lock:
             await self._merge_and_publish()
             if self._replaced_books:
                 await self._run_off_thread(free_slowly, self._replaced_books)
         if not is_start:
             await self._save_to_cache()
+
+    def _batches(self, ids: Collection[int]) -> Iterator[list[int]]:
+        """Accounts to build together: those that take long come last, and alone."""
+        present = [account_id for account_id in sorted(ids) if account_id in self._state.accounts]
+        slow = [account_id for account_id in present if self._is_slow([account_id])]
+        batch: list[int] = []
+        count = 0
+        for account_id in sorted(set(present).difference(slow)):
+            contacts_more = self._state.accounts[account_id].contacts
+            if batch and (count + contacts_more > _CONTACTS_AT_ONCE or len(batch) == _ACCOUNTS_AT_ONCE):
+                yield batch
+                batch, count = [], 0
+            batch.append(account_id)
+            count += contacts_more
+        if batch:
+            yield batch
+        yield from ([account_id] for account_id in slow)
+
+    def _is_slow(self, batch: Iterable[int]) -> bool:
+        """Whether accounts have to wait for another build of theirs, or for a process that builds a large book."""
+        accounts = [self._state.accounts[account_id] for account_id in batch if account_id in self._state.accounts]
+        return any(
+            account.contacts >= MIN_PROCESS_CONTACTS or (account.id in self._locks and self._locks[account.id].locked)
+            for account in accounts
+        )
 
     async def _merge_and_publish(self) -> None:
         # Phones wait for the start: all is published at once, and work that only speeds up searches is done by the next
@@ -467,17 +552,32 @@ class Publisher:
         if built is not None:
             yield built.book
 
-    async def _build_account(self, account_id: int) -> None:
-        """Build the books of an account's contacts, if contacts or other inputs have changed."""
-        account = self._state.accounts.get(account_id)
-        if account is None:
-            return
-        self._outdated_accounts.discard(account_id)  # a change during the build makes it outdated again
+    async def _build_accounts(self, ids: Sequence[int]) -> None:
+        """Build the books of accounts whose contacts or other inputs have changed.
+
+        The contacts of one account must not keep those of others from phones.
+        """
+        # A change during the build makes an account outdated again.
+        self._outdated_accounts.difference_update(ids)
+        self._claimed_accounts.difference_update(ids)
+        accounts = [account for account_id in ids if (account := self._state.accounts.get(account_id)) is not None]
         try:
-            await self._build_books_of(account)
-        except BaseException:
-            self._outdated_accounts.add(account_id)
-            raise
+            await self._build_books_of(accounts)
+        except Exception as error:
+            if len(ids) > 1 and not isinstance(error, (CancelledError, StoreError)):
+                for account_id in ids:
+                    await self._build_accounts([account_id])
+                return
+            self._outdated_accounts.update(ids)
+            if isinstance(error, (CancelledError, StoreError)):
+                raise
+            [account] = accounts
+            log.failure(
+                "the book of account {account} cannot be built",
+                event="book_build_failed",
+                tenant=account.tenant,
+                account=account.id,
+            )
 
     def _inputs(self, account: Account) -> tuple[_BuildKey, list[_BookId]]:
         """What an account's books are built from besides contacts, and which books it has."""
@@ -490,38 +590,27 @@ class Publisher:
             book_ids.append((account.tenant, DIRECTORY))
         return build_key, book_ids
 
-    async def _build_books_of(self, account: Account) -> None:
+    async def _build_books_of(self, accounts: Iterable[Account]) -> None:
+        tasks = [await self._begin(account) for account in accounts]
+        await self._revise([task for task in tasks if task.is_complete and not task.is_done])
+        for task in tasks:
+            if task.account.contacts >= MIN_PROCESS_CONTACTS and not task.is_done:
+                await self._build_by_process(task)
+        await self._build_by_thread([task for task in tasks if not task.is_done and not task.waits])
+        for task in tasks:
+            if task.waits:
+                self._outdated_accounts.add(task.account.id)
+                continue
+            present = self._state.accounts.get(task.account.id)
+            for key, built in zip(task.book_ids, task.books, strict=True):
+                # The account may be gone, or the directory may have been built from another account meanwhile.
+                if present is not None and (key[1] != DIRECTORY or self._state.has_directory(present)):
+                    self._replace_book(key, built)
+
+    async def _begin(self, account: Account) -> _Task:
         build_key, book_ids = self._inputs(account)
-        try:
-            current = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
-            if len(current) < len(book_ids) or any(built.generation != account.generation for built in current):
-                revised = await self._revise_books(account, current) if len(current) == len(book_ids) else None
-                if revised is None and self._is_follower and account.contacts >= MIN_PROCESS_CONTACTS:
-                    revised = await self._load_current(account, build_key, book_ids)
-                    if revised is None:
-                        self._outdated_accounts.add(account.id)
-                        return
-                current = (
-                    revised
-                    or await self._build_by_process(account, build_key, book_ids)
-                    or await self._build_by_thread(account, build_key, book_ids)
-                )
-        except (CancelledError, StoreError):
-            raise
-        except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
-            log.failure(
-                "the book of account {account} cannot be built",
-                event="book_build_failed",
-                tenant=account.tenant,
-                account=account.id,
-            )
-            self._outdated_accounts.add(account.id)
-            return
-        present = self._state.accounts.get(account.id)
-        for key, built in zip(book_ids, current, strict=True):
-            # The account may be gone, or the directory may have been built from another account meanwhile.
-            if present is not None and (key[1] != DIRECTORY or self._state.has_directory(present)):
-                self._replace_book(key, built)
+        books = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
+        return _Task(account, build_key, book_ids, books)
 
     def _replace_book(self, key: _BookId, built: _BuiltBook | None) -> None:
         """Set or remove a built book, and note the replaced book, whose memory is to be freed."""
@@ -554,31 +643,36 @@ class Publisher:
         cached: CachedBook | None = await self._run_off_thread(self._book_cache.load, name, build_key, context, sharing)
         return None if cached is None else _BuiltBook(cached.generation, build_key, cached.book, cached.generation)
 
-    async def _revise_books(self, account: Account, current: Sequence[_BuiltBook]) -> list[_BuiltBook] | None:
-        """Revise books by the changes of the contacts; None when the changes are unknown or too many."""
-        limit = sum(max_changes(built.book) for built in current)
-        delta = await self._store.read(read_delta, account.id, min(built.generation for built in current), limit)
-        if delta is None:
-            return None
-        context, books = self._contexts[account.tenant], [built.book for built in current]
-        revised: tuple[Book, ...] | None = await self._run_off_thread(revise_books, context, books, delta)
-        if revised is None:
-            return None
-        changes = len(delta.changed) + len(delta.removed)
-        return [
-            replace(built, generation=account.generation, book=book, uncached_changes=built.uncached_changes + changes)
-            for built, book in zip(current, revised, strict=True)
-        ]
+    async def _revise(self, tasks: Sequence[_Task]) -> None:
+        """Revise books by the changes of the contacts, unless the changes are unknown or too many."""
+        if not tasks:
+            return
+        asked = [(task.account.id, task.generation, task.max_changes) for task in tasks]
+        deltas = await self._store.read(read_deltas, asked)
+        for task, delta in zip(tasks, deltas, strict=True):
+            if delta is None:
+                continue
+            context, books = self._contexts[task.account.tenant], [built.book for built in task.books]
+            revised: tuple[Book, ...] | None = await self._run_off_thread(revise_books, context, books, delta)
+            if revised is None:
+                continue
+            generation, changes = task.account.generation, len(delta.changed) + len(delta.removed)
+            task.books = [
+                replace(built, generation=generation, book=book, uncached_changes=built.uncached_changes + changes)
+                for built, book in zip(task.books, revised, strict=True)
+            ]
 
-    async def _build_by_process(
-        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
-    ) -> list[_BuiltBook] | None:
-        """Build large books in another process; None when the books are small or the process has failed."""
-        if self._build_in_process is None or account.contacts < MIN_PROCESS_CONTACTS:
-            return None
-        context, per_number = self._contexts[account.tenant], build_key[-1]
+    async def _build_by_process(self, task: _Task) -> None:
+        """Build large books in another process, unless it fails; a follower's are built for another publisher."""
+        account = task.account
+        if self._is_follower:
+            task.waits = not await self._load_current(task)
+            return
+        if self._build_in_process is None:
+            return
+        context, per_number = self._contexts[account.tenant], task.build_key[-1]
         try:
-            await self._build_in_process(context, account, build_key, per_number, len(book_ids) > 1)
+            await self._build_in_process(context, account, task.build_key, per_number, len(task.book_ids) > 1)
         except ProcessLost:
             log.warn(
                 "the process that builds the book of account {account} has ended unexpectedly",
@@ -586,47 +680,46 @@ class Publisher:
                 tenant=account.tenant,
                 account=account.id,
             )
-            return None
+            return
         if account.id not in self._state.accounts:
             # The account was removed meanwhile, and the process has written its books to the cache after that.
             await self._prune_cache(again=True)
-        return await self._load_current(account, build_key, book_ids)
+        await self._load_current(task)
 
-    async def _load_current(
-        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
-    ) -> list[_BuiltBook] | None:
-        """Load all books of an account from the cache; None: not all of them are there, or of another generation."""
-        loaded = [built for key in book_ids if (built := await self._load_cached(key, account, build_key))]
+    async def _load_current(self, task: _Task) -> bool:
+        """Load all books of an account from the cache; false: not all of them are there, or of another generation."""
+        keys = task.book_ids
+        loaded = [built for key in keys if (built := await self._load_cached(key, task.account, task.build_key))]
         # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
         gc.freeze()
-        is_complete = len(loaded) == len(book_ids) and all(built.generation == account.generation for built in loaded)
-        return loaded if is_complete else None
+        found = replace(task, books=loaded)
+        if found.is_done:
+            task.books = loaded
+        return found.is_done
 
-    async def _build_by_thread(
-        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
-    ) -> list[_BuiltBook]:
-        """Build books in this process, with the contacts of one account in memory at a time."""
-        async with self._contacts_lock:  # a coroutine of its own, which lets go of the contacts before the lock
-            return await self._build_books(account, build_key, book_ids)
+    async def _build_by_thread(self, tasks: Sequence[_Task]) -> None:
+        """Build books in this process, with the contacts of some small accounts or a large one in memory at a time."""
+        if tasks:
+            async with self._contacts_lock:  # a coroutine of its own, which lets go of the contacts before the lock
+                await self._build_books(tasks)
 
-    async def _build_books(
-        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
-    ) -> list[_BuiltBook]:
-        (all_contacts, damaged), labels = await self._store.read(read_contacts, account.id)
-        context, per_number = self._contexts[account.tenant], build_key[-1]
-        books: tuple[Book, ...] = await self._run_off_thread(
-            build_books, context, account, all_contacts, labels, per_number, len(book_ids) > 1
-        )
-        if damaged and not self._is_follower:
-            await self._store.run(contacts.fetch_anew, account.id, list(damaged))
-            log.error(
-                "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",
-                event="contacts_damaged",
-                tenant=account.tenant,
-                count=damaged.total(),
-                account=account.id,
+    async def _build_books(self, tasks: Sequence[_Task]) -> None:
+        found = await self._store.read(contacts.read, [task.account.id for task in tasks])
+        for task, stored in zip(tasks, found, strict=True):
+            account, context, per_number = task.account, self._contexts[task.account.tenant], task.build_key[-1]
+            books: tuple[Book, ...] = await self._run_off_thread(
+                build_books, context, account, stored.contacts, stored.labels, per_number, len(task.book_ids) > 1
             )
-        return [_BuiltBook(account.generation, build_key, book, None) for book in books]
+            if stored.damaged and not self._is_follower:
+                await self._store.run(contacts.fetch_anew, account.id, list(stored.damaged))
+                log.error(
+                    "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",
+                    event="contacts_damaged",
+                    tenant=account.tenant,
+                    count=stored.damaged.total(),
+                    account=account.id,
+                )
+            task.books = [_BuiltBook(account.generation, task.build_key, book, None) for book in books]
 
 
 def _shared_books(served: Directory | None) -> SharedBooks:

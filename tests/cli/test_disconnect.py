@@ -73,7 +73,7 @@ def left(gateway: Gateway) -> tuple[bool, int]:
     """Whether the account is connected, and how many contacts it has."""
     with gateway.begin() as connection:
         (account,) = accounts.find_by_address(connection, ALICE)
-        return account.is_connected, len(contacts.read(connection, account.id)[0])
+        return account.is_connected, len(contacts.read(connection, [account.id])[0].contacts)
 
 
 @pytest_twisted.ensureDeferred

@@ -52,7 +52,7 @@ def test_two_gateways_write_the_same_rows(database: Database, count: int) -> Non
     assert [writer.wait() for writer in writers] == [0, 0]
     with database.begin_read() as connection:
         written = {f"{name}-{number}" for name in names for number in range(count)}
-        assert {contact.uid for contact in contacts.read(connection, account_id)[0]} == written
+        assert {contact.uid for contact in contacts.read(connection, [account_id])[0].contacts} == written
         account = accounts.read(connection, account_id)
         assert account is not None
         assert (account.contacts, account.generation, account.attempts) == (2 * count, 2 * count, 2 * count)

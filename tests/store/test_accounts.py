@@ -401,7 +401,7 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
             accounts.disconnect(connection, account.id)
         reader.execute("ROLLBACK")
     with database.begin() as connection:
-        assert contacts.read(connection, account.id) == ((), {})
+        assert contacts.read(connection, [account.id]) == [contacts.StoredContacts()]
     assert b"Zyxwvuts" not in octets_on_disk(tmp_path)
     assert (tmp_path / "ldapgw.db-wal").stat().st_size == 0
     database.close()

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, select, update
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, sync_state, tables
-from ldapgw.store.contacts import ContactRecord, RecordSummary
+from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
 
@@ -55,7 +55,7 @@ def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int)
     contacts.apply_changes(
         connection, account_id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", ADA, unreadable=1)], []
     )
-    assert contacts.read(connection, account_id) == ((ADA,), {})
+    assert contacts.read(connection, [account_id]) == [StoredContacts([ADA])]
 
 
 def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, account_id: int) -> None:
@@ -71,7 +71,7 @@ def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, acc
     assert account is not None
     assert (account.contacts, account.numbers) == (1, 2)
     assert account.skipped == {"empty": 2, "label": 1, "unreadable_number": 2}
-    assert contacts.read(connection, account_id) == ((ADA,), {})
+    assert contacts.read(connection, [account_id]) == [StoredContacts([ADA])]
 
 
 def counters(connection: Connection, account_id: int) -> tuple[int, int, dict[str, int]]:
@@ -194,7 +194,7 @@ def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
     contacts.apply_changes(connection, account_id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", ADA)], [])
     assert contacts.delete_sources(connection, account_id, [Source.CONTACTS])
     assert not contacts.delete_sources(connection, account_id, [Source.CONTACTS])
-    assert contacts.read(connection, account_id) == ((), {})
+    assert contacts.read(connection, [account_id]) == [StoredContacts()]
 
 
 def write(connection: Connection, account_id: int, stored: list[ContactRecord], gone: list[str]) -> int:
@@ -311,7 +311,7 @@ def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: C
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, contacts.SyncState("token", "f", NOW))
     damage = update(tables.contact).where(tables.contact.c.uid == "c2")
     connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))
-    assert contacts.read(connection, account_id) == ((ADA,), {Source.CONTACTS: 1})
+    assert contacts.read(connection, [account_id]) == [StoredContacts([ADA], Counter({Source.CONTACTS: 1}))]
     contacts.fetch_anew(connection, account_id, [Source.CONTACTS])
     assert contacts.read_sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
     assert contacts.read_summaries(connection, account_id, Source.CONTACTS)["c2"] == RecordSummary(

@@ -46,10 +46,10 @@ def fetch(connection: Connection, account_id: int, picture: bytes = PICTURE) -> 
 
 
 def served(connection: Connection, account_id: int) -> dict[str, bytes]:
-    found, _ = contacts.read(connection, account_id)
+    [stored] = contacts.read(connection, [account_id])
     iterated = list(contacts.iterate(connection, account_id))
-    assert sorted(found, key=lambda one: one.uid) == sorted(iterated, key=lambda one: one.uid)
-    return {one.uid: one.photo for one in found}
+    assert sorted(stored.contacts, key=lambda one: one.uid) == sorted(iterated, key=lambda one: one.uid)
+    return {one.uid: one.photo for one in stored.contacts}
 
 
 def test_a_photo_comes_to_its_contact(connection: Connection, account_id: int) -> None:

@@ -27,7 +27,7 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
 from ldapgw.sync import book_cache, publisher
-from ldapgw.sync.book_builder import build_books, read_contacts, revise_books
+from ldapgw.sync.book_builder import build_books, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
@@ -322,10 +322,10 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
     """And read as at a start."""
     with large.stage.database.begin() as connection:
         [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
-        (everything, _), labels = read_contacts(connection, account.id)
+        [stored] = contacts.read(connection, [account.id])
 
     def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
-        for book in build_books(context, account, everything, labels, per_number, feeds):
+        for book in build_books(context, account, stored.contacts, stored.labels, per_number, feeds):
             name = cache_name(account.id, directory=book.key == DIRECTORY)
             BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book))
 
@@ -379,8 +379,8 @@ def test_a_book_from_an_image_is_the_same(site: Site) -> None:
     """As one that is built of what is stored."""
     site.start()
     with site.stage.database.begin() as connection:
-        (everything, _), labels = read_contacts(connection, 1)
-    [built] = build_books(CONTEXT, site.stage.account(ALICE), everything, labels, False, False)
+        [stored] = contacts.read(connection, [1])
+    [built] = build_books(CONTEXT, site.stage.account(ALICE), stored.contacts, stored.labels, False, False)
     [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
     assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)
     assert [entry.to_record() for entry in read.segments.contacts[0]] == [
