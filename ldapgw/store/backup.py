@@ -26,7 +26,7 @@ from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sqlite import BUSY_SECONDS
 from ldapgw.store.tables import account, consent_flow, recording, sign_in
-from ldapgw.store.transfer import copy_all
+from ldapgw.store.transfer import copy_all, restore_all
 
 _TRY_SECONDS = 0.25
 # Result codes of a database that is damaged or lacks the tables of ldapgw.
@@ -88,7 +88,7 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
             try:
                 with prepared.begin_read() as source, database.begin() as target:
                     mark_erased(target)
-                    copy_all(source, target)
+                    restore_all(source, target)
             finally:
                 prepared.close()
         finally:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     and_,
     bindparam,
     delete,
@@ -235,45 +236,92 @@ def read_persons(
     return found
 
 
-def knows_changes(connection: Connection, since: Mapping[int, int]) -> set[int]:
-    """The accounts of whose contacts the changes since a generation are known.
+@dataclass(frozen=True, slots=True, repr=False)
+class Delta:
+    """The changes of an account's contacts since a generation, and all labels of the account.
 
-    :param since: the generations by account id.
+    :ivar changed: new and changed contacts.
+    :ivar removed: source and uid of persons who are not served any more, and maybe never were.
+    :ivar labels: the names of the labels by resource name.
     """
-    query = select(account.c.id, account.c.generation, account.c.known_since).where(account.c.id.in_(since))
-    return {row.id for row in connection.execute(query) if row.known_since <= since[row.id] <= row.generation}
+
+    changed: list[Contact] = field(default_factory=list)
+    removed: dict[tuple[Source, str], None] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
-def read_changes(
-    connection: Connection, account_id: int, since: int, limit: int | None = None
-) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
-    """Read the changes of an account's contacts since a generation of the account.
+def read_changes(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[int, Delta]:
+    """Read the changes of accounts' contacts.
 
-    :param limit: maximum number of new and changed contacts; None: no limit.
-    :returns: the new and changed contacts, and source and uid of persons who are not served any more (and maybe never
-        were); None when the changes are unknown or exceed the limit, so that the caller has to read all contacts.
+    :param since: by account id, a generation of the account and how many new and changed contacts are wanted at most.
+    :returns: without the accounts of which the changes are unknown, or more than wanted: the caller has to read all of
+        their contacts.
     """
-    if account_id not in knows_changes(connection, {account_id: since}):
-        return None
-    is_written = contact.c.account_id == account_id, contact.c.generation > since
-    if limit is not None and connection.execute(select(func.count()).where(*is_written)).scalar_one() > limit:
-        return None
-    columns = removed_contact.c
-    query = select(columns.source, columns.uid).where(columns.account_id == account_id, columns.generation > since)
-    removed = {(Source(row.source), row.uid): None for row in connection.execute(query)}
-    written = _with_photos(connection, [account_id], contact.c.source, contact.c.uid, contact.c.content)
-    changed: list[Contact] = []
-    for row in connection.execute(written.where(contact.c.generation > since)):
-        key = Source(row.source), row.uid
-        decoded = _decode(row.content, row.jpeg)
+    of_accounts = account.c.id.in_(since)
+    known = {
+        row.id: since[row.id][0]
+        for row in connection.execute(
+            select(account.c.id, account.c.generation, account.c.known_since).where(of_accounts)
+        )
+        if row.known_since <= since[row.id][0] <= row.generation
+    }
+    if known:
+        count = select(contact.c.account_id, func.count()).where(_written_since(contact, known))
+        for account_id, written in connection.execute(count.group_by(contact.c.account_id)):
+            if written > since[account_id][1]:
+                del known[account_id]
+    if not known:
+        return {}
+    deltas = {account_id: Delta() for account_id in known}
+    for row in connection.execute(select(removed_contact).where(_written_since(removed_contact, known))):
+        deltas[row.account_id].removed[Source(row.source), row.uid] = None
+    columns = contact.c.account_id, contact.c.source, contact.c.uid, contact.c.content
+    query = _with_photos(connection, list(known), *columns).where(_written_since(contact, known))
+    damaged = set()
+    for row in connection.execute(query):
+        delta, key, decoded = deltas[row.account_id], (Source(row.source), row.uid), _decode(row.content, row.jpeg)
         if decoded is not None:
-            changed.append(decoded)
-            removed.pop(key, None)
+            delta.changed.append(decoded)
+            delta.removed.pop(key, None)
         elif row.content is None:
-            removed[key] = None
+            delta.removed[key] = None
         else:
-            return None
-    return tuple(changed), tuple(removed)
+            damaged.add(row.account_id)
+    for row in connection.execute(_LABELS, {"account_ids": list(known)}):
+        deltas[row.account_id].labels[row.resource_name] = row.name
+    return {account_id: delta for account_id, delta in deltas.items() if account_id not in damaged}
+
+
+def _written_since(table: Table, since: Mapping[int, int]) -> ColumnElement[bool]:
+    """The rows of accounts that were written after a generation of the account."""
+    return or_(*(and_(table.c.account_id == one, table.c.generation > after) for one, after in since.items()))
+
+
+def note_restored(
+    connection: Connection,
+    account_id: int,
+    known_since: int,
+    changed: Collection[tuple[Source, str]],
+    removed: Collection[tuple[Source, str]],
+) -> None:
+    """Have books of a former generation revised by what a restore has changed, rather than built anew.
+
+    :param known_since: the generation of the account before the restore.
+    :param changed: source and uid of persons that are not as they were.
+    :param removed: of those that are gone.
+    """
+    of_account = account.c.id == account_id
+    generation = connection.execute(select(account.c.generation).where(of_account)).scalar_one()
+    for of in Source:
+        where = contact.c.account_id == account_id, contact.c.source == of
+        for uids in chunks([uid for one, uid in changed if one == of]):
+            connection.execute(update(contact).where(*where, contact.c.uid.in_(uids)).values(generation=generation))
+        gone = [uid for one, uid in removed if one == of]
+        if len(gone) > MAX_REMOVED:
+            return
+        if gone:
+            _record_removed(connection, account_id, of, gone, generation)
+    connection.execute(update(account).where(of_account).values(known_since=known_since))
 
 
 def accounts_with_source(connection: Connection, of: Source, among: Collection[int] | None = None) -> frozenset[int]:

@@ -14,10 +14,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, delete, select, update
 
+from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.store import changes
+from ldapgw.store import changes, contacts
 from ldapgw.store.database import Database, database_of
-from ldapgw.store.tables import change, gateway, gateway_news, metadata, schema_version, sync_lease
+from ldapgw.store.tables import (
+    account,
+    change,
+    contact,
+    gateway,
+    gateway_news,
+    metadata,
+    photo,
+    schema_version,
+    sync_lease,
+)
 
 # What is true of the gateways that run on a database, and of no copy: a restore must not give a lease back to a former
 # holder.
@@ -27,6 +38,8 @@ TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
 )
 _CHUNK = 500
+# Of an account with more differences than these, a book is built anew.
+_MAX_NOTED = 10_000
 
 Row = tuple[Any, ...]
 
@@ -48,6 +61,34 @@ def copy_all(source: Connection, target: Connection) -> None:
         for rows in _chunks(_read(source, table)):
             _insert(target, table, rows)
     finish(target)
+
+
+def restore_all(source: Connection, target: Connection) -> None:
+    """As `copy_all`, and have gateways revise the books of accounts that both have, by what differs."""
+    database_of(target).lift_time_limit(target)
+    # No sync ends before this transaction does.
+    present = {row.id: row for row in target.execute(select(account).with_for_update())}
+    restored = {row.id: row for row in source.execute(select(account))}
+    same = {
+        account_id
+        for account_id, row in present.items()
+        if account_id in restored and (row.tenant, row.sub) == (restored[account_id].tenant, restored[account_id].sub)
+    }
+    changed: dict[int, set[tuple[Source, str]]] = {account_id: set() for account_id in same}
+    removed: dict[int, set[tuple[Source, str]]] = {account_id: set() for account_id in same}
+    for table in (contact, photo):
+        differing = (_key(table, row) for row, _ in _differences(source, target, table))
+        others = _others(source, target, table)
+        for keys, noted in ((differing, changed), (others, removed if table is contact else changed)):
+            for account_id, of, uid in keys:
+                if account_id in same:
+                    noted[account_id].add((Source(of), uid))
+                    if len(noted[account_id]) > _MAX_NOTED:
+                        same.discard(account_id)
+    copy_all(source, target)
+    for account_id in sorted(same):
+        generation = present[account_id].generation
+        contacts.note_restored(target, account_id, generation, changed[account_id], removed[account_id])
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
@@ -144,16 +185,21 @@ def _differences(source: Connection, target: Connection, table: Table) -> Iterat
             yield row, False
 
 
+def _others(source: Connection, target: Connection, table: Table) -> Iterator[Row]:
+    """The keys of the target's rows that the source does not have."""
+    ours = _read(source, table)
+    row = next(ours, None)
+    for other in _read(target, table):
+        while row is not None and _key(table, row) < _key(table, other):
+            row = next(ours, None)
+        if row is None or _key(table, row) != _key(table, other):
+            yield _key(table, other)
+
+
 def _delete_others(source: Connection, target: Database, table: Table) -> None:
     """Delete the target's rows whose keys the source does not have."""
     with target.begin_read() as present:
-        ours, gone = _read(source, table), []
-        row = next(ours, None)
-        for other in _read(present, table):
-            while row is not None and _key(table, row) < _key(table, other):
-                row = next(ours, None)
-            if row is None or _key(table, row) != _key(table, other):
-                gone.append(_key(table, other))
+        gone = list(_others(source, present, table))
     for keys in _chunks(gone):
         with target.begin() as connection:
             for key in keys:

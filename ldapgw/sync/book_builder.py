@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,39 +17,12 @@ from ldapgw.directory.entry import Entry
 from ldapgw.errors import StoreError
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import Delta
 from ldapgw.store.engines import database_at
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 # How many entries `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Delta:
-    """The changes of an account's contacts, and all labels of the account.
-
-    :ivar changed: new and changed contacts.
-    :ivar removed: source and uid of removed contacts.
-    :ivar labels: names of the labels by resource name.
-    """
-
-    changed: tuple[Contact, ...]
-    removed: tuple[tuple[Source, str], ...]
-    labels: Mapping[str, str]
-
-
-def read_deltas(connection: Connection, asked: Collection[tuple[int, int, int]]) -> list[Delta | None]:
-    """Read the changes of accounts' contacts; None where they are unknown or too many.
-
-    :param asked: for each account its id, the generation since which, and how many changes at most.
-    """
-    # After a restore they are known of no account, and one question is quicker than many.
-    known = contacts.knows_changes(connection, {account_id: since for account_id, since, _ in asked})
-    deltas: list[Delta | None] = []
-    for account_id, since, limit in asked:
-        changes = contacts.read_changes(connection, account_id, since, limit) if account_id in known else None
-        deltas.append(changes and Delta(*changes, contacts.read_labels(connection, account_id)))
-    return deltas
 
 
 def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:

@@ -47,7 +47,6 @@ from ldapgw.sync.account_state import AccountState, StateUpdate, read_changes
 from ldapgw.sync.book_builder import (
     build_books,
     free_slowly,
-    read_deltas,
     revise_books,
 )
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
@@ -647,9 +646,10 @@ class Publisher:
         """Revise books by the changes of the contacts, unless the changes are unknown or too many."""
         if not tasks:
             return
-        asked = [(task.account.id, task.generation, task.max_changes) for task in tasks]
-        deltas = await self._store.read(read_deltas, asked)
-        for task, delta in zip(tasks, deltas, strict=True):
+        since = {task.account.id: (task.generation, task.max_changes) for task in tasks}
+        deltas = await self._store.read(contacts.read_changes, since)
+        for task in tasks:
+            delta = deltas.get(task.account.id)
             if delta is None:
                 continue
             context, books = self._contexts[task.account.tenant], [built.book for built in task.books]

@@ -92,7 +92,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
         assert (account.syncing, account.is_connected) == (False, True)
         assert account.generation > 100
         # Nobody knows what differs from what was built before.
-        assert contacts.read_changes(connection, account.id, account.generation - 1) is None
+        assert contacts.read_changes(connection, {account.id: (account.generation - 1, 1000)}) == {}
         assert accounts.read_tokens(connection, site.secret_box, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []
         assert connection.execute(select(tables.consent_flow)).all() == []

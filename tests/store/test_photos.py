@@ -62,7 +62,8 @@ def test_a_photo_comes_to_its_contact(connection: Connection, account_id: int) -
     assert due(connection) == []
     assert served(connection, account_id) == {"c1": PICTURE, "c2": b""}
     # A book of the generation before lacks it.
-    assert contacts.read_changes(connection, account_id, before) == ((replace(ADA, photo=PICTURE),), ())
+    delta = contacts.read_changes(connection, {account_id: (before, 10)})[account_id]
+    assert (delta.changed, delta.removed) == ([replace(ADA, photo=PICTURE)], {})
     assert accounts.read_generation(connection, account_id) == before + 1
 
 
