@@ -44,6 +44,8 @@ class Proxy:
     def close(self) -> None:
         self._do("close")
         self._thread.join()
+        self._waker.close()
+        self._wakened.close()
 
     def _do(self, what: str) -> None:
         self._done.clear()

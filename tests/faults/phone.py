@@ -16,10 +16,14 @@ PATIENCE = 120.0
 class Phone:
     """A login on a connection of its own, kept open as a phone does."""
 
-    def __init__(self, port: int, name: str, password: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        [bound] = self._ask(pdu.message(1, pdu.bind(name, password.encode())))
-        assert bound.code == 0, bound
+    def __init__(self, port: int, name: str, password: str, address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (address, 0))
+        try:
+            [bound] = self._ask(pdu.message(1, pdu.bind(name, password.encode())))
+            assert bound.code == 0, bound
+        except BaseException:
+            self.socket.close()
+            raise
 
     def read(self, base: str) -> Entries:
         """All entries with a uid below a base; none where it does not exist."""
