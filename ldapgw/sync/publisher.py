@@ -30,7 +30,7 @@ from ldapgw.directory.access import (
     phone_dn,
     replica_dn,
 )
-from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
+from ldapgw.directory.book import DIRECTORY, Book, with_sharing
 from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import folded
@@ -45,6 +45,10 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate, read_changes
 from ldapgw.sync.book_builder import (
+    BookId,
+    BuildKey,
+    BuildTask,
+    BuiltBook,
     build_books,
     free_slowly,
     revise_books,
@@ -52,12 +56,6 @@ from ldapgw.sync.book_builder import (
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 log = Logger()
-
-# Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
-_BookId = tuple[int | str, str]
-
-# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
-_BuildKey = tuple[NamingContext, int, str, str, bool]
 
 # From this many contacts on, another process builds the book; in this process a build of them takes half a second.
 MIN_PROCESS_CONTACTS = 3000
@@ -75,69 +73,6 @@ _BOOKS_AT_ONCE = 400
 # How many accounts and phones are compared with the former ones in one turn: a few milliseconds.
 _CHANGES_AT_ONCE = 500
 
-# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
-_MAX_CACHE_LAG = contacts.KEPT_GENERATIONS // 2
-
-
-@dataclass(frozen=True, slots=True)
-class _BuiltBook:
-    """A book, and its inputs.
-
-    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
-    :ivar build_key: the other inputs; the book is built anew when they change.
-    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
-    :ivar uncached_changes: how many contacts have changed since the cached generation.
-    """
-
-    generation: int
-    build_key: _BuildKey
-    book: Book
-    cached_generation: int | None
-    uncached_changes: int = 0
-
-    @property
-    def is_cache_current(self) -> bool:
-        """Whether the next start can revise the cached book, even after many more syncs."""
-        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
-            return False
-        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
-
-
-@dataclass(slots=True)
-class _Task:
-    """The books of an account that are to be brought up to date.
-
-    :ivar book_ids: which books the account has.
-    :ivar books: those that are there, maybe of an older generation; in the order of `book_ids` if it is all of them.
-    :ivar waits: whether another process has to build them first.
-    """
-
-    account: Account
-    build_key: _BuildKey
-    book_ids: Sequence[_BookId]
-    books: Sequence[_BuiltBook]
-    waits: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all books are there."""
-        return len(self.books) == len(self.book_ids)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all books are of the account's generation."""
-        return self.is_complete and all(built.generation == self.account.generation for built in self.books)
-
-    @property
-    def generation(self) -> int:
-        """The oldest generation of the books."""
-        return min(built.generation for built in self.books)
-
-    @property
-    def max_changes(self) -> int:
-        """How many changes are worth revising the books."""
-        return sum(max_changes(built.book) for built in self.books)
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedBooks:
@@ -147,7 +82,7 @@ class LoadedBooks:
     """
 
     state: AccountState
-    built_books: Mapping[_BookId, _BuiltBook]
+    built_books: Mapping[BookId, BuiltBook]
     snapshot: Snapshot
 
 
@@ -209,8 +144,8 @@ class Publisher:
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
-        self._unsaved_books: set[_BookId] = set()  # which the cache does not have, or not for much longer
-        self._built_books: dict[_BookId, _BuiltBook] = dict(loaded.built_books) if loaded else {}
+        self._unsaved_books: set[BookId] = set()  # which the cache does not have, or not for much longer
+        self._built_books: dict[BookId, BuiltBook] = dict(loaded.built_books) if loaded else {}
         self._replaced_books: list[Book] = []
         self._reading = DeferredLock()
         self._lock = DeferredLock()
@@ -531,7 +466,7 @@ class Publisher:
             if self._built_books.get(key) is built:
                 self._built_books[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
 
-    def _cache_name(self, key: _BookId) -> str | None:
+    def _cache_name(self, key: BookId) -> str | None:
         """The name of a book in the cache; None: it is no account's any more."""
         if isinstance(key[0], int):
             return cache_name(key[0], directory=False)
@@ -578,13 +513,13 @@ class Publisher:
                 account=account.id,
             )
 
-    def _inputs(self, account: Account) -> tuple[_BuildKey, list[_BookId]]:
+    def _inputs(self, account: Account) -> tuple[BuildKey, list[BookId]]:
         """What an account's books are built from besides contacts, and which books it has."""
         context, per_number = self._contexts[account.tenant], self._state.needs_numbers(account.tenant)
         # Neither groups nor blocked contacts change what is in a book.
         built_from = replace(context, groups={}, block_label="")
         build_key = (built_from, account.id, account.sub, account.address, per_number)
-        book_ids: list[_BookId] = [(account.id, "")]
+        book_ids: list[BookId] = [(account.id, "")]
         if self._state.has_directory(account):
             book_ids.append((account.tenant, DIRECTORY))
         return build_key, book_ids
@@ -606,12 +541,12 @@ class Publisher:
                 if present is not None and (key[1] != DIRECTORY or self._state.has_directory(present)):
                     self._replace_book(key, built)
 
-    async def _begin(self, account: Account) -> _Task:
+    async def _begin(self, account: Account) -> BuildTask:
         build_key, book_ids = self._inputs(account)
         books = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
-        return _Task(account, build_key, book_ids, books)
+        return BuildTask(account, build_key, book_ids, books)
 
-    def _replace_book(self, key: _BookId, built: _BuiltBook | None) -> None:
+    def _replace_book(self, key: BookId, built: BuiltBook | None) -> None:
         """Set or remove a built book, and note the replaced book, whose memory is to be freed."""
         before = self._built_books.pop(key, None)
         changed = built or before
@@ -619,30 +554,30 @@ class Publisher:
             self._built_books[key] = built
         if changed is None or before is built:
             return
-        if before is not None and not _shares_entries(before, built):
+        if before is not None and not before.shares_entries(built):
             self._replaced_books.append(before.book)
         if built is not None and self._book_cache is not None and not built.is_cache_current:
             self._unsaved_books.add(key)
         context, *_ = changed.build_key
         self._outdated_tenants.add(context.name)
 
-    async def _current_book(self, key: _BookId, account: Account, build_key: _BuildKey) -> _BuiltBook | None:
+    async def _current_book(self, key: BookId, account: Account, build_key: BuildKey) -> BuiltBook | None:
         """The present book of a build key, maybe of an older generation: the served book, else the cached book."""
         built = self._built_books.get(key)
         if built is not None and built.build_key == build_key:
             return built
         return await self._load_cached(key, account, build_key)
 
-    async def _load_cached(self, key: _BookId, account: Account, build_key: _BuildKey) -> _BuiltBook | None:
+    async def _load_cached(self, key: BookId, account: Account, build_key: BuildKey) -> BuiltBook | None:
         if self._book_cache is None:
             return None
         directory = key[1] == DIRECTORY
         name, sharing = cache_name(account.id, directory=directory), Sharing.SHARED if directory else account.sharing
         context = self._contexts[account.tenant]
         cached: CachedBook | None = await self._run_off_thread(self._book_cache.load, name, build_key, context, sharing)
-        return None if cached is None else _BuiltBook(cached.generation, build_key, cached.book, cached.generation)
+        return None if cached is None else BuiltBook(cached.generation, build_key, cached.book, cached.generation)
 
-    async def _revise(self, tasks: Sequence[_Task]) -> None:
+    async def _revise(self, tasks: Sequence[BuildTask]) -> None:
         """Revise books by the changes of the contacts, unless the changes are unknown or too many."""
         if not tasks:
             return
@@ -662,7 +597,7 @@ class Publisher:
                 for built, book in zip(task.books, revised, strict=True)
             ]
 
-    async def _build_by_process(self, task: _Task) -> None:
+    async def _build_by_process(self, task: BuildTask) -> None:
         """Build large books in another process, unless it fails; a follower's are built for another publisher."""
         account = task.account
         if self._is_follower:
@@ -686,7 +621,7 @@ class Publisher:
             await self._prune_cache(again=True)
         await self._load_current(task)
 
-    async def _load_current(self, task: _Task) -> bool:
+    async def _load_current(self, task: BuildTask) -> bool:
         """Load all books of an account from the cache; false: not all of them are there, or of another generation."""
         keys = task.book_ids
         loaded = [built for key in keys if (built := await self._load_cached(key, task.account, task.build_key))]
@@ -697,13 +632,13 @@ class Publisher:
             task.books = loaded
         return found.is_done
 
-    async def _build_by_thread(self, tasks: Sequence[_Task]) -> None:
+    async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> None:
         """Build books in this process, with the contacts of some small accounts or a large one in memory at a time."""
         if tasks:
             async with self._contacts_lock:  # a coroutine of its own, which lets go of the contacts before the lock
                 await self._build_books(tasks)
 
-    async def _build_books(self, tasks: Sequence[_Task]) -> None:
+    async def _build_books(self, tasks: Sequence[BuildTask]) -> None:
         found = await self._store.read(contacts.read, [task.account.id for task in tasks])
         for task, stored in zip(tasks, found, strict=True):
             account, context, per_number = task.account, self._contexts[task.account.tenant], task.build_key[-1]
@@ -719,17 +654,11 @@ class Publisher:
                     count=stored.damaged.total(),
                     account=account.id,
                 )
-            task.books = [_BuiltBook(account.generation, task.build_key, book, None) for book in books]
+            task.books = [BuiltBook(account.generation, task.build_key, book, None) for book in books]
 
 
 def _shared_books(served: Directory | None) -> SharedBooks:
     return SharedBooks() if served is None else served.shared_books
-
-
-def _shares_entries(built: _BuiltBook, after: _BuiltBook | None) -> bool:
-    """Whether the book's successor shares a segment with it, and so most of its entries."""
-    kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
-    return any(id(segment.entries) in kept for segment in built.book.segments.contacts)
 
 
 def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:
