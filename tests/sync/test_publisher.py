@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -463,6 +464,87 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
     stage.publisher._run_off_thread = broken
     assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]
     assert caplog_twisted == ["the book of account 1 cannot be built"] * 2
+
+
+def restored(stage: Stage) -> list[int]:
+    """The ids of accounts that are served, whose books have to be built anew."""
+    ids = []
+    for address in (ALICE, BOB, CAROL):
+        stage.world.add_person(address, person("Ada Riese"))
+        ids.append(stage.connect(address).id)
+        stage.sync(address)
+    books(stage)
+    with stage.database.begin() as connection:
+        changes.skip_generations(connection, 7)
+    return ids
+
+
+def reads(stage: Stage) -> list[tuple[Any, ...]]:
+    """What is read from the store from now on, without the looks."""
+    seen: list[tuple[Any, ...]] = []
+    real = stage.store.read
+
+    def read(function: Any, *args: Any) -> Any:
+        if function in (contacts.read, contacts.read_changes):
+            seen.append((function, *args))
+        return real(function, *args)
+
+    stage.publisher._store = SimpleNamespace(read=read, run=stage.store.run)
+    return seen
+
+
+def test_small_accounts_are_read_together() -> None:
+    """Not one after the other: thousands of them would wait for as many answers of the database."""
+    stage = Stage()
+    ids = restored(stage)
+    seen = reads(stage)
+    books(stage)
+    assert [function for function, _ in seen] == [contacts.read_changes, contacts.read]
+    assert list(seen[0][1]) == seen[1][1] == ids
+
+
+def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that comes while they are built does not wait for them, and begins only what has changed since."""
+    monkeypatch.setattr("ldapgw.sync.publisher._ACCOUNTS_AT_ONCE", 1)
+    stage = Stage()
+    restored(stage)
+    seen = reads(stage)
+    waiting: list[Deferred[None]] = []
+    real = stage.publisher._run_off_thread
+
+    def slow(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is build_books and not waiting:
+            waiting.append(Deferred())
+            return waiting[0].addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = slow
+    first = Deferred.fromCoroutine(stage.publisher.refresh())
+    for _ in range(3):
+        result_of(stage.publisher.refresh())
+    assert not first.called
+    waiting[0].callback(None)
+    assert first.called
+    assert [function for function, _ in seen] == [contacts.read_changes, contacts.read] * 3
+    assert not stage.publisher.is_outdated
+
+
+def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is published after half a second."""
+    monkeypatch.setattr("ldapgw.sync.publisher._ACCOUNTS_AT_ONCE", 1)
+    stage = Stage()
+    restored(stage)
+    seconds = iter(range(100))
+    stage.publisher._seconds = lambda: float(next(seconds))
+    stage.published.clear()
+    before = {book.name: book for book in stage.catalog.dit().directories[0].books}
+    result_of(stage.publisher.refresh())
+    anew = [
+        [book.name for book in dit.directories[0].books if book is not before[book.name]] for dit, _ in stage.published
+    ]
+    assert [ALICE] in anew
+    assert [ALICE, BOB] in anew
+    assert anew[-1] == [ALICE, BOB, CAROL]
 
 
 def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]) -> None:
