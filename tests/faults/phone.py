@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 
@@ -36,6 +37,11 @@ class Phone:
         *entries, done = self._ask(pdu.message(3, pdu.search(base, 2, filter_, attributes)))
         assert done.code == 0, done
         return entries
+
+    def is_ended(self) -> bool:
+        """Whether the gateway has ended the connection, which has no request under way."""
+        ready, _, _ = select.select([self.socket], [], [], 0)
+        return bool(ready)
 
     def close(self) -> None:
         self.socket.close()
