@@ -83,6 +83,7 @@ def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) ->
     assert site.ldapsearch("-s", "base", phone="hall")[0] == 49
 
 
+@pytest.mark.long
 def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> None:
     """Logins, searches and refusals; the figures are those of all processes, those that died included."""
     group, gateway = world

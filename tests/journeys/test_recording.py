@@ -18,6 +18,8 @@ from ldapgw.phones.recording import BIND_RESPONSE, Response, exchanges, load
 from tests.journeys.test_serving import connected
 from tests.support.site.running import Process, Site, new_site, wait_until
 
+pytestmark = pytest.mark.long  # starts a gateway; tests/phones has recordings without
+
 WRONG = "wrong-secret"
 # What the names and numbers are made of, the login, and what was typed as a password.
 REAL = ("Jörg", "Müller", "Mueller", "23125", "desk1", "acme", "alice", WRONG)

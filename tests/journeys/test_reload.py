@@ -15,6 +15,8 @@ import pytest
 from tests.support import pdu
 from tests.support.site.running import Process, Site, free_ports, wait_until
 
+pytestmark = pytest.mark.long  # starts gateways; tests/server has a reload without
+
 BASES = ("dc=acme,dc=example", "dc=globex,dc=example")
 SECOND = '\n[[tenant]]\nname = "globex"\nbase_dn = "dc=globex,dc=example"\n'
 

@@ -62,6 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert WRONG not in gateway.said
 
 
+@pytest.mark.long  # tests/cli has it without a gateway
 def test_phones_test(served: Site, tmp_path: Path) -> None:
     """The command does what the phone does; it ends with 1 when a step fails, and names no password."""
     password = tmp_path / "password"
@@ -121,6 +122,7 @@ async def test_a_kill_loses_nothing_and_google_is_not_needed(site: Site) -> None
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.long
 async def test_connections_to_the_page_turn_no_phone_away(site: Site) -> None:
     """400 that say nothing, where the system gives 300 file descriptors; then fifty phones come at once."""
     with ExitStack() as stack:
@@ -146,6 +148,7 @@ async def test_connections_to_the_page_turn_no_phone_away(site: Site) -> None:
     assert "Traceback" not in gateway.said
 
 
+@pytest.mark.long  # waits for syncs
 def test_changes_reach_phones(served: Site) -> None:
     """At Google, by a sync; by a command, within two seconds and without one."""
     served.turn("add-person", account=ALICE, person=person("Ida Meier", "030 23125 101"))
@@ -206,6 +209,7 @@ async def test_who_is_not_allowed_is_told_and_not_stored(served: Site) -> None:
     assert CAROL not in [account["account"] for account in served.accounts()]
 
 
+@pytest.mark.long  # waits for delayed answers
 def test_a_wrong_password_is_refused_and_nothing_else_happens(served: Site) -> None:
     """One line from ldapsearch; the right one works afterwards."""
     right = served.phones["desk1"]
