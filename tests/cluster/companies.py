@@ -269,7 +269,7 @@ class Companies:
         revoked = now() - removed
         for phone in phones:
             phone.close()
-        assert not any(self._binds(gateway, name, password) for gateway in self.gateways)
+        assert not self._binds(at, name, password)
         return known, revoked
 
     def new_phone(self, name: str) -> PhoneLogin:
