@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -148,3 +149,19 @@ def test_no_import_cycles() -> None:
 
     for name in graph:
         visit(name)
+
+
+_IMPORT_ALL = """
+import importlib, sys
+from pathlib import Path
+sys.modules["psycopg"] = None
+for file in sorted(Path("tests").rglob("*.py")):
+    importlib.import_module(".".join(file.with_suffix("").parts))
+"""
+
+
+@pytest.mark.long  # it imports everything once more
+def test_only_the_tests_of_postgresql_need_psycopg() -> None:
+    """A small site installs none of it, and neither does who works on the rest."""
+    done = subprocess.run([sys.executable, "-c", _IMPORT_ALL], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

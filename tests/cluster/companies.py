@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import psycopg
-
 from ldapgw.directory.access import hash_password
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store.database import Database
@@ -301,10 +299,7 @@ class Companies:
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Execute a statement in a transaction of its own; its rows."""
-        url = self.server.url(DATABASE).set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(url) as connection:
-            found = connection.execute(statement.encode())
-            return found.fetchall() if found.description else []
+        return self.server.execute(statement, DATABASE)
 
     def wait_until_found(
         self, changes: Collection[Change], gateways: Collection[int] = (1, 2, 3)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from tests.support.postgresql import Server, as_ordinary_user
 from tests.support.site.running import PATIENCE, free_ports, wait_until
@@ -62,7 +63,7 @@ def pgbouncer(folder: Path, server: Server, mode: str, ignored: str) -> Iterator
 
 def _answers(url: URL) -> bool:
     try:
-        with psycopg.connect(host=url.host, port=url.port, dbname=url.database, user=url.username):
+        with create_engine(url, poolclass=NullPool).connect():
             return True
-    except psycopg.OperationalError:
+    except OperationalError:
         return False
