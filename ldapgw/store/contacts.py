@@ -264,6 +264,8 @@ def read_changes(connection: Connection, since: Mapping[int, tuple[int, int]]) -
             select(account.c.id, account.c.generation, account.c.known_since).where(of_accounts)
         )
         if row.known_since <= since[row.id][0] <= row.generation
+        # A restore has skipped generations, and knows the changes since one of the former generations alone.
+        and (since[row.id][0] == row.known_since or row.generation - since[row.id][0] <= KEPT_GENERATIONS)
     }
     if known:
         count = select(contact.c.account_id, func.count()).where(_written_since(contact, known))
@@ -299,29 +301,32 @@ def _written_since(table: Table, since: Mapping[int, int]) -> ColumnElement[bool
 
 def note_restored(
     connection: Connection,
-    account_id: int,
-    known_since: int,
-    changed: Collection[tuple[Source, str]],
-    removed: Collection[tuple[Source, str]],
+    known_since: Mapping[int, int],
+    changed: Mapping[int, Collection[tuple[Source, str]]],
+    removed: Mapping[int, Collection[tuple[Source, str]]],
 ) -> None:
-    """Have books of a former generation revised by what a restore has changed, rather than built anew.
+    """Have books of the generations before a restore revised by what it has changed.
 
-    :param known_since: the generation of the account before the restore.
-    :param changed: source and uid of persons that are not as they were.
-    :param removed: of those that are gone.
+    :param known_since: those generations by account id.
+    :param changed: by account id, source and uid of new and changed persons.
+    :param removed: the same of persons who are gone.
     """
-    of_account = account.c.id == account_id
-    generation = connection.execute(select(account.c.generation).where(of_account)).scalar_one()
-    for of in Source:
-        where = contact.c.account_id == account_id, contact.c.source == of
-        for uids in chunks([uid for one, uid in changed if one == of]):
-            connection.execute(update(contact).where(*where, contact.c.uid.in_(uids)).values(generation=generation))
-        gone = [uid for one, uid in removed if one == of]
-        if len(gone) > MAX_REMOVED:
-            return
-        if gone:
-            _record_removed(connection, account_id, of, gone, generation)
-    connection.execute(update(account).where(of_account).values(known_since=known_since))
+    present = connection.execute(select(account.c.id, account.c.generation)).all()
+    for account_id, generation in present:
+        if account_id not in known_since:
+            continue
+        for of in Source:
+            where = contact.c.account_id == account_id, contact.c.source == of
+            for uids in chunks([uid for one, uid in changed[account_id] if one is of], _WRITTEN_AT_ONCE):
+                connection.execute(update(contact).where(*where, contact.c.uid.in_(uids)).values(generation=generation))
+            gone = [uid for one, uid in removed[account_id] if one is of]
+            if gone:
+                _record_removed(connection, account_id, of, gone, generation)
+    many = [account_id for account_id in known_since if len(removed[account_id]) > MAX_REMOVED]
+    known = update(account).where(account.c.id == bindparam("of_account")).values(known_since=bindparam("since"))
+    rows = [{"of_account": one, "since": since} for one, since in known_since.items() if one not in many]
+    if rows:
+        connection.execute(known, rows)
 
 
 def accounts_with_source(connection: Connection, of: Source, among: Collection[int] | None = None) -> frozenset[int]:

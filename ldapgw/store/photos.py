@@ -128,7 +128,7 @@ def store(connection: Connection, account_id: int, fetched: Iterable[tuple[DuePh
     :returns: false: nothing is stored, because a sync of the account is running or the account is disconnected.
     """
     is_free = account.c.id == account_id, account.c.connected_at.is_not(None), ~account.c.syncing
-    generation = connection.execute(select(account.c.generation + 1).where(*is_free)).scalar()
+    generation = connection.execute(select(account.c.generation + 1).where(*is_free).with_for_update()).scalar()
     if generation is None:
         return False
     statement = update(photo).where(_OF_PHOTO).values(jpeg=bindparam("picture"), due_at=None, failures=0)

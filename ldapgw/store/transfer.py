@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, select, update
+from sqlalchemy import Column, Connection, Table, and_, delete, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
@@ -38,10 +38,12 @@ TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
 )
 _CHUNK = 500
-# Of an account with more differences than these, a book is built anew.
-_MAX_NOTED = 10_000
+# No book is revised by more changes.
+_MAX_NOTED = 4_000
 
 Row = tuple[Any, ...]
+# Source and uid.
+Person = tuple[Source, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +66,48 @@ def copy_all(source: Connection, target: Connection) -> None:
 
 
 def restore_all(source: Connection, target: Connection) -> None:
-    """As `copy_all`, and have gateways revise the books of accounts that both have, by what differs."""
+    """As `copy_all`, and have gateways revise the books of the accounts that both have: most contacts are the same."""
     database_of(target).lift_time_limit(target)
+    columns = account.c.id, account.c.tenant, account.c.sub
     # No sync ends before this transaction does.
-    present = {row.id: row for row in target.execute(select(account).with_for_update())}
-    restored = {row.id: row for row in source.execute(select(account))}
-    same = {
-        account_id
-        for account_id, row in present.items()
-        if account_id in restored and (row.tenant, row.sub) == (restored[account_id].tenant, restored[account_id].sub)
+    query = select(*columns, account.c.generation).with_for_update()
+    generations = {(row.id, row.tenant, row.sub): row.generation for row in target.execute(query)}
+    known_since = {
+        key[0]: generations[key] for key in map(tuple, source.execute(select(*columns))) if key in generations
     }
-    changed: dict[int, set[tuple[Source, str]]] = {account_id: set() for account_id in same}
-    removed: dict[int, set[tuple[Source, str]]] = {account_id: set() for account_id in same}
-    for table in (contact, photo):
-        differing = (_key(table, row) for row, _ in _differences(source, target, table))
-        others = _others(source, target, table)
-        for keys, noted in ((differing, changed), (others, removed if table is contact else changed)):
-            for account_id, of, uid in keys:
-                if account_id in same:
-                    noted[account_id].add((Source(of), uid))
-                    if len(noted[account_id]) > _MAX_NOTED:
-                        same.discard(account_id)
+    changed: dict[int, set[Person]] = {account_id: set() for account_id in known_since}
+    removed: dict[int, set[Person]] = {account_id: set() for account_id in known_since}
+    for column in (contact.c.content, photo.c.jpeg):
+        for (account_id, of, uid), is_gone in _differing(source, target, column):
+            if account_id in known_since:
+                # A person without a photo has changed.
+                noted = removed if is_gone and column is contact.c.content else changed
+                noted[account_id].add((Source(of), uid))
+                if len(noted[account_id]) > _MAX_NOTED:
+                    del known_since[account_id], changed[account_id], removed[account_id]
     copy_all(source, target)
-    for account_id in sorted(same):
-        generation = present[account_id].generation
-        contacts.note_restored(target, account_id, generation, changed[account_id], removed[account_id])
+    contacts.note_restored(target, known_since, changed, removed)
+
+
+def _differing(source: Connection, target: Connection, column: Column[Any]) -> Iterator[tuple[Row, bool]]:
+    """The keys of rows in one of which a column is not as in the other; and whether the source has no such row."""
+    query = select(*column.table.primary_key.columns, column).order_by(*column.table.primary_key.columns)
+    streams = [connection.execute(query, execution_options={"yield_per": _CHUNK}) for connection in (source, target)]
+    ours, theirs = streams
+    with ours, theirs:
+        other = next(theirs, None)
+        for row in ours:
+            while other is not None and other[:-1] < row[:-1]:
+                yield other[:-1], True
+                other = next(theirs, None)
+            is_same = other is not None and tuple(other) == tuple(row)
+            if other is not None and other[:-1] == row[:-1]:
+                other = next(theirs, None)
+            if not is_same:
+                yield row[:-1], False
+        while other is not None:
+            yield other[:-1], True
+            other = next(theirs, None)
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
@@ -185,21 +204,16 @@ def _differences(source: Connection, target: Connection, table: Table) -> Iterat
             yield row, False
 
 
-def _others(source: Connection, target: Connection, table: Table) -> Iterator[Row]:
-    """The keys of the target's rows that the source does not have."""
-    ours = _read(source, table)
-    row = next(ours, None)
-    for other in _read(target, table):
-        while row is not None and _key(table, row) < _key(table, other):
-            row = next(ours, None)
-        if row is None or _key(table, row) != _key(table, other):
-            yield _key(table, other)
-
-
 def _delete_others(source: Connection, target: Database, table: Table) -> None:
     """Delete the target's rows whose keys the source does not have."""
     with target.begin_read() as present:
-        gone = list(_others(source, present, table))
+        ours, gone = _read(source, table), []
+        row = next(ours, None)
+        for other in _read(present, table):
+            while row is not None and _key(table, row) < _key(table, other):
+                row = next(ours, None)
+            if row is None or _key(table, row) != _key(table, other):
+                gone.append(_key(table, other))
     for keys in _chunks(gone):
         with target.begin() as connection:
             for key in keys:

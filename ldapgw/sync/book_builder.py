@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Builds and updates books from the store for `ldapgw.sync.publisher`, on a thread or in another process."""
+"""Builds and updates books from the store for `ldapgw.sync.publisher`, on a thread or in another process.
+
+Mutable: `BuildTask` gets the books that are built.
+"""
 
 from __future__ import annotations
 
@@ -65,15 +68,15 @@ class BuildTask:
     """The books of an account that are to be brought up to date.
 
     :ivar book_ids: which books the account has.
-    :ivar books: those that are there, maybe of an older generation; in the order of `book_ids` if it is all of them.
-    :ivar waits: whether another process has to build them first.
+    :ivar books: those that are there, maybe of an older generation.
+    :ivar is_waiting: whether they stay outdated for now.
     """
 
     account: Account
     build_key: BuildKey
     book_ids: Sequence[BookId]
     books: Sequence[BuiltBook]
-    waits: bool = False
+    is_waiting: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -92,7 +95,7 @@ class BuildTask:
 
     @property
     def max_changes(self) -> int:
-        """How many changes are worth revising the books."""
+        """With more changes, a new build is quicker than to revise the books."""
         return sum(max_changes(built.book) for built in self.books)
 
 

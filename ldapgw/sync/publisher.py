@@ -140,7 +140,6 @@ class Publisher:
         self._freshness = catalog.snapshot.freshness
         self._version = 0
         self._outdated_accounts: set[int] = set()  # whose books have to be built
-        self._claimed_accounts: set[int] = set()  # those whose turn comes in a `build` that is under way
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._outdated_tenants = set() if loaded else set(contexts)  # whose books have to be published or merged
         self._outdated_phones: set[str] = set()
@@ -264,18 +263,23 @@ class Publisher:
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         await self._prune_cache()
-        if account_id is not None:
-            await self._build_and_publish([account_id])
-            return
-        # With as many looks under way as there are changes, each account is in the line of one of them.
-        ids = self._outdated_accounts - self._claimed_accounts
-        self._claimed_accounts |= ids
-        try:
-            await self._build_and_publish(ids)
-        finally:
-            self._claimed_accounts -= ids
-        if self._freshness is not Freshness.CURRENT and self._state.cursor is not None:
-            await self._build_and_publish(set(self._outdated_accounts))
+        is_whole = account_id is None
+        # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
+        is_start = not self._catalog.snapshot.loaded
+        await self._build(set(self._outdated_accounts) if account_id is None else {account_id}, is_whole=is_whole)
+        is_settled = is_whole and self._state.cursor is not None and self._freshness is not Freshness.CURRENT
+        if is_start or is_settled:
+            # What other builds have begun belongs to it.
+            for lock in list(self._locks.values()):
+                async with lock:
+                    pass
+        async with self._lock:
+            await self._merge_and_publish()
+            if self._replaced_books:
+                await self._run_off_thread(free_slowly, self._replaced_books)
+        if not is_start:
+            await self._save_to_cache()
+        if is_settled:
             self._freshness = Freshness.CURRENT
             self._replace_snapshot({}, loaded=self._catalog.snapshot.loaded)
 
@@ -352,54 +356,66 @@ class Publisher:
             for tenant in sorted(tenants)
         ]
 
-    async def _build_and_publish(self, ids: Collection[int]) -> None:
-        """Build accounts' books and publish them; then save books to the cache and free replaced books."""
-        # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
-        is_start = not self._catalog.snapshot.loaded
+    async def _build(self, ids: Collection[int], *, is_whole: bool) -> None:
+        """Build accounts' books, and publish them before those that take longer.
+
+        :param is_whole: leave out the accounts that another build has begun with.
+        """
         published_at = self._seconds()
-        for batch in self._batches(ids):
-            is_due = self._seconds() - published_at >= _PUBLISH_SECONDS or self._is_slow(batch)
-            if is_due and self._outdated_tenants and not is_start:
-                async with self._lock:
-                    await self._merge_and_publish()
-                published_at = self._seconds()
+        for batch, is_anew in self._batches(ids, is_whole=is_whole):
             with ExitStack() as locks:
                 for account_id in batch:
                     lock = self._locks.setdefault(account_id, DeferredLock())
                     await lock.acquire()
                     locks.callback(lock.release)
-                await self._build_accounts(batch)
-        async with self._lock:
-            await self._merge_and_publish()
-            if self._replaced_books:
-                await self._run_off_thread(free_slowly, self._replaced_books)
-        if not is_start:
-            await self._save_to_cache()
+                await self._build_accounts(batch, is_anew=is_anew)
+            is_due = not batch or self._seconds() - published_at >= _PUBLISH_SECONDS
+            if is_due and self._outdated_tenants and self._catalog.snapshot.loaded:
+                async with self._lock:
+                    await self._merge_and_publish()
+                published_at = self._seconds()
 
-    def _batches(self, ids: Collection[int]) -> Iterator[list[int]]:
-        """Accounts to build together: those that take long come last, and alone."""
-        present = [account_id for account_id in sorted(ids) if account_id in self._state.accounts]
-        slow = [account_id for account_id in present if self._is_slow([account_id])]
+    def _batches(self, ids: Collection[int], *, is_whole: bool) -> Iterator[tuple[list[int], bool]]:
+        """Accounts to build together, and whether large books may be built anew; before what takes long an empty batch.
+
+        What is asked for later is decided later: meanwhile another build may have begun with an account.
+        """
+        accounts = self._state.accounts
+        large = {one for one in ids if one in accounts and accounts[one].contacts >= MIN_PROCESS_CONTACTS}
+        busy: list[int] = []
+
+        def idle(among: Iterable[int]) -> Iterator[int]:
+            for account_id in sorted(among):
+                lock = self._locks.get(account_id)
+                if account_id not in accounts or (is_whole and account_id not in self._outdated_accounts):
+                    continue
+                if lock is not None and lock.locked:
+                    busy.append(account_id)
+                else:
+                    yield account_id
+
         batch: list[int] = []
         count = 0
-        for account_id in sorted(set(present).difference(slow)):
-            contacts_more = self._state.accounts[account_id].contacts
+        for account_id in idle(set(ids) - large):
+            contacts_more = accounts[account_id].contacts
             if batch and (count + contacts_more > _CONTACTS_AT_ONCE or len(batch) == _ACCOUNTS_AT_ONCE):
-                yield batch
+                yield batch, True
                 batch, count = [], 0
             batch.append(account_id)
             count += contacts_more
         if batch:
-            yield batch
-        yield from ([account_id] for account_id in slow)
-
-    def _is_slow(self, batch: Iterable[int]) -> bool:
-        """Whether accounts have to wait for another build of theirs, or for a process that builds a large book."""
-        accounts = [self._state.accounts[account_id] for account_id in batch if account_id in self._state.accounts]
-        return any(
-            account.contacts >= MIN_PROCESS_CONTACTS or (account.id in self._locks and self._locks[account.id].locked)
-            for account in accounts
-        )
+            yield batch, True
+        if busy or large:
+            yield [], True
+        yield from (([account_id], True) for account_id in busy)
+        busy.clear()
+        # To revise a large book takes milliseconds, to build one takes many seconds.
+        served = [account_id for account_id in large if (account_id, "") in self._built_books]
+        yield from (([account_id], False) for account_id in idle(served))
+        yield [], True
+        busy.clear()
+        yield from (([account_id], True) for account_id in idle(large))
+        yield from (([account_id], True) for account_id in busy)
 
     async def _merge_and_publish(self) -> None:
         # Phones wait for the start: all is published at once, and work that only speeds up searches is done by the next
@@ -486,31 +502,31 @@ class Publisher:
         if built is not None:
             yield built.book
 
-    async def _build_accounts(self, ids: Sequence[int]) -> None:
+    async def _build_accounts(self, ids: Sequence[int], *, is_anew: bool) -> None:
         """Build the books of accounts whose contacts or other inputs have changed.
 
         The contacts of one account must not keep those of others from phones.
+
+        :param is_anew: whether large books are built anew that cannot be revised; else they stay outdated.
         """
         # A change during the build makes an account outdated again.
         self._outdated_accounts.difference_update(ids)
-        self._claimed_accounts.difference_update(ids)
         accounts = [account for account_id in ids if (account := self._state.accounts.get(account_id)) is not None]
         try:
-            await self._build_books_of(accounts)
+            await self._build_books_of(accounts, is_anew=is_anew)
         except Exception as error:
-            if len(ids) > 1 and not isinstance(error, (CancelledError, StoreError)):
-                for account_id in ids:
-                    await self._build_accounts([account_id])
-                return
             self._outdated_accounts.update(ids)
             if isinstance(error, (CancelledError, StoreError)):
                 raise
-            [account] = accounts
+            if len(accounts) > 1:
+                for account_id in ids:
+                    await self._build_accounts([account_id], is_anew=is_anew)
+                return
             log.failure(
                 "the book of account {account} cannot be built",
                 event="book_build_failed",
-                tenant=account.tenant,
-                account=account.id,
+                tenant=accounts[0].tenant,
+                account=accounts[0].id,
             )
 
     def _inputs(self, account: Account) -> tuple[BuildKey, list[BookId]]:
@@ -524,15 +540,18 @@ class Publisher:
             book_ids.append((account.tenant, DIRECTORY))
         return build_key, book_ids
 
-    async def _build_books_of(self, accounts: Iterable[Account]) -> None:
+    async def _build_books_of(self, accounts: Iterable[Account], *, is_anew: bool) -> None:
         tasks = [await self._begin(account) for account in accounts]
         await self._revise([task for task in tasks if task.is_complete and not task.is_done])
         for task in tasks:
             if task.account.contacts >= MIN_PROCESS_CONTACTS and not task.is_done:
-                await self._build_by_process(task)
-        await self._build_by_thread([task for task in tasks if not task.is_done and not task.waits])
+                if is_anew:
+                    await self._build_by_process(task)
+                else:
+                    task.is_waiting = True
+        await self._build_by_thread([task for task in tasks if not task.is_done and not task.is_waiting])
         for task in tasks:
-            if task.waits:
+            if task.is_waiting:
                 self._outdated_accounts.add(task.account.id)
                 continue
             present = self._state.accounts.get(task.account.id)
@@ -601,7 +620,7 @@ class Publisher:
         """Build large books in another process, unless it fails; a follower's are built for another publisher."""
         account = task.account
         if self._is_follower:
-            task.waits = not await self._load_current(task)
+            task.is_waiting = not await self._load_current(task)
             return
         if self._build_in_process is None:
             return
@@ -640,7 +659,9 @@ class Publisher:
 
     async def _build_books(self, tasks: Sequence[BuildTask]) -> None:
         found = await self._store.read(contacts.read, [task.account.id for task in tasks])
-        for task, stored in zip(tasks, found, strict=True):
+        found.reverse()
+        for task in tasks:
+            stored = found.pop()
             account, context, per_number = task.account, self._contexts[task.account.tenant], task.build_key[-1]
             books: tuple[Book, ...] = await self._run_off_thread(
                 build_books, context, account, stored.contacts, stored.labels, per_number, len(task.book_ids) > 1

@@ -571,7 +571,7 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
 
 def _log_lost_lease(error: LeaseLost, account_id: int, tenant: str) -> None:
     log.info(
-        "sync of account {account}: {problem}, nothing was written",
+        "sync of account {account} ends: {problem}",
         event="sync_lease_lost",
         tenant=tenant,
         account=account_id,

@@ -175,20 +175,24 @@ def test_a_restore_tells_what_differs(server: Database, tmp_path: Path) -> None:
         connection.execute(insert(tables.photo).values(**photo, jpeg=b"one"))
     back_up_server(server, tmp_path / "monday.db")
     with server.begin() as connection:
-        write(connection, "c1", "new", gone=["c2"])
+        write(connection, "c1", "new", gone=["c2"], name="Eva")
         connection.execute(update(tables.photo).values(jpeg=b"another"))
         [before] = [one.generation for one in accounts.read_all(connection) if one.id == 1]
     restore_server(tmp_path / "monday.db", server, BOX, tmp_path / "ldapgw.db")
     with server.begin_read() as connection:
         assert contacts.read_changes(connection, {1: (before - 1, 100)}) == {}
         [delta] = contacts.read_changes(connection, {1: (before, 100), 4: (0, 100)}).values()
-    assert {contact.uid: contact.photo for contact in delta.changed} == {"c1": b"", "c2": b"", "c4": b"one"}
+    assert {(contact.uid, contact.name, contact.photo) for contact in delta.changed} == {
+        ("c1", "Ada c1", b""),
+        ("c2", "Ada c2", b""),
+        ("c4", "Ada c4", b"one"),
+    }
     assert list(delta.removed) == [(Source.CONTACTS, "new")]
 
 
-def write(connection: Connection, *uids: str, gone: Sequence[str] = ()) -> None:
+def write(connection: Connection, *uids: str, gone: Sequence[str] = (), name: str = "Ada") -> None:
     """Contacts of the first account, as a sync writes them."""
-    found = [Contact(uid, name=f"Ada {uid}") for uid in uids]
+    found = [Contact(uid, name=f"{name} {uid}") for uid in uids]
     records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in found]
     contacts.apply_changes(connection, 1, Source.CONTACTS, records, gone)
     sync_state.increment_generation(connection, 1)

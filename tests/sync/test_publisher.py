@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, Access, Viewer, number_formatter, phone_dn
 from ldapgw.directory.book import Book
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
+from ldapgw.errors import StoreError
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, changes, contacts, phones, revocations, sync_state, tables
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -504,10 +506,10 @@ def test_small_accounts_are_read_together() -> None:
 
 
 def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that comes while they are built does not wait for them, and begins only what has changed since."""
+    """Looks that come while it is built do not build it once more."""
     monkeypatch.setattr("ldapgw.sync.publisher._ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
-    restored(stage)
+    ids = restored(stage)
     seen = reads(stage)
     waiting: list[Deferred[None]] = []
     real = stage.publisher._run_off_thread
@@ -519,13 +521,76 @@ def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None
         return real(function, *args, **kw)
 
     stage.publisher._run_off_thread = slow
-    first = Deferred.fromCoroutine(stage.publisher.refresh())
-    for _ in range(3):
-        result_of(stage.publisher.refresh())
-    assert not first.called
+    looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(5)]
+    assert [look.called for look in looks] == [False, False, False, True, True]
     waiting[0].callback(None)
-    assert first.called
-    assert [function for function, _ in seen] == [contacts.read_changes, contacts.read] * 3
+    assert all(look.called for look in looks)
+    assert sorted(asked for function, [asked] in seen if function is contacts.read) == ids
+    assert not stage.publisher.is_outdated
+
+
+def test_after_one_accounts_trouble_the_database_goes_away(caplog_twisted: list[str]) -> None:
+    """Then all of them are built by the next look."""
+    stage = Stage()
+    restored(stage)
+    seen = reads(stage)
+    read, broken = stage.publisher._store.read, [ZeroDivisionError(), StoreError("away")]
+
+    def fail_twice(function: Any, *args: Any) -> Any:
+        return fail(broken.pop(0)) if function is contacts.read and broken else read(function, *args)
+
+    stage.publisher._store = SimpleNamespace(read=fail_twice, run=stage.store.run)
+    failed = Deferred.fromCoroutine(stage.publisher.refresh())
+    assert isinstance(failed.result, Failure)
+    failed.addErrback(lambda _: None)
+    assert stage.publisher.is_outdated
+    before = {book.name: book for book in stage.catalog.dit().directories[0].books}
+    assert all(book is not before[name] for name, book in books(stage).items())
+    assert not stage.publisher.is_outdated
+    assert (seen[-1][0], caplog_twisted) == (contacts.read, [])
+
+
+def test_a_second_look_does_not_end_the_start() -> None:
+    """Nothing is complete before the first one has built all books."""
+    stage = Stage()
+    stage.connect()
+    building: Deferred[Any] = Deferred()
+    real = stage.publisher._run_off_thread
+
+    def slow(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is build_books:
+            return building.addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = slow
+    looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(2)]
+    assert not stage.catalog.snapshot.loaded
+    building.callback(None)
+    assert all(look.called for look in looks)
+    assert stage.catalog.snapshot.loaded
+    assert [book.name for book in stage.catalog.dit().directories[0].books] == [ALICE]
+
+
+def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That may take minutes."""
+    stage = Stage()
+    alice = restored(stage)[0]
+    books(stage)
+    stage.world.add_person(BOB, person("Bo Weg"))
+    stage.sync(BOB)
+    with stage.database.begin() as connection:
+        later = tables.account.c.generation + 1000
+        of_alice = update(tables.account).where(tables.account.c.id == alice)
+        connection.execute(of_alice.values(generation=later, known_since=later))
+    monkeypatch.setattr("ldapgw.sync.publisher.MIN_PROCESS_CONTACTS", 1)
+    building: Deferred[None] = Deferred()
+    stage.publisher._build_in_process = lambda *_: building
+    before = {book.name: book for book in stage.catalog.dit().directories[0].books}
+    look = Deferred.fromCoroutine(stage.publisher.refresh())
+    assert not look.called
+    assert [book.name for book in stage.catalog.dit().directories[0].books if book is not before[book.name]] == [BOB]
+    building.callback(None)
+    assert look.called
     assert not stage.publisher.is_outdated
 
 
