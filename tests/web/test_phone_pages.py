@@ -478,6 +478,23 @@ def test_steps_into_the_phone(stage: Stage) -> None:
     assert "Import CFG" not in words_on(browser.get(f"{PHONE}?vendor=snom"))
 
 
+def test_manuals_of_the_manufacturer(stage: Stage) -> None:
+    """The page and the sheet link each document that has an address, by its own title; no word where none has."""
+    browser = owner(stage, model="yealink")
+    for language, words in (("en", "From the manufacturer:"), ("de", "Vom Hersteller:")):
+        for key, vendor in VENDORS.items():
+            manuals = [(one.url, one.title) for one in vendor.documents if one.url]
+            page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
+            found = re.findall('<a href="(.*?)" rel="noopener noreferrer" lang="en">(.*?)</a>', page)
+            assert [(html.unescape(url), html.unescape(title)) for url, title in found] == manuals, key
+            assert (words in page) is bool(manuals), key
+    assert VENDORS["avaya-b179"].documents
+    assert "Vom Hersteller:" not in browser.get(f"{PHONE}?vendor=avaya-b179&language=de").body
+    sheet = browser.get(f"{PHONE}/sheet").body
+    urls = [one.url for one in VENDORS["yealink"].documents if one.url]
+    assert (urls != [], [url for url in urls if f'href="{html.escape(url)}"' not in sheet]) == (True, [])
+
+
 @pytest.mark.parametrize(
     ("path", "question", "button"),
     [
