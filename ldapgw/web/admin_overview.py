@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -109,7 +110,8 @@ class AdminOverview:
         )
         alerts = [*self._alerts(overview, certificate)]
         connected = [account for account in overview.accounts if account.is_connected]
-        working = [login for login in overview.phones if phone_condition(login, now) is PhoneCondition.WORKING]
+        conditions = Counter(phone_condition(login, now) for login in overview.phones)
+        refused, wrong = conditions[PhoneCondition.REFUSED], conditions[PhoneCondition.PROBLEMS]
         left_out = self._dependencies.admin.left_out(tenant.name)
         all_live = all(one.is_alive for one in overview.gateways)
         return self._layout.page(
@@ -118,11 +120,13 @@ class AdminOverview:
             tenant=tenant,
             visitor=visitor,
             alerts=alerts,
-            problems=len(alerts) + bool(overview.needing_action) + bool(left_out) + (not all_live),
+            problems=len(alerts) + sum(map(bool, (overview.needing_action, refused, wrong, left_out, not all_live))),
             checklist=self._checklist(tenant, overview, now),
             connected=len(connected),
             people=len(overview.accounts),
-            working=len(working),
+            working=conditions[PhoneCondition.WORKING],
+            refused=refused,
+            wrong=wrong,
             phones=len(overview.phones),
             contacts=sum(account.contacts for account in connected),
             last_sync=max((account.last_sync for account in connected if account.last_sync), default=None),

@@ -76,6 +76,7 @@ _FILTERS: Mapping[str, Callable[[PhoneRow], bool]] = {
     "works": lambda row: row.works,
     "problems": lambda row: not row.works and not row.is_unused,
     "refused": lambda row: row.condition is PhoneCondition.REFUSED,
+    "settings": lambda row: row.condition is PhoneCondition.PROBLEMS,
     "unused": lambda row: row.is_unused,
     "nobody": lambda row: row.login.account_id is None,
 }
@@ -84,6 +85,7 @@ _FILTER_TITLES = (
     ("works", gettext_noop("Working")),
     ("problems", gettext_noop("Not working")),
     ("refused", gettext_noop("Wrong password")),
+    ("settings", gettext_noop("Settings to fix")),
     ("unused", gettext_noop("Not used yet")),
     ("nobody", gettext_noop("Without an owner")),
 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,9 +18,10 @@ from zope.interface import provider
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.caller_id import LeftOut
 from ldapgw.google.endpoints import Client
+from ldapgw.phones.hints import Hint
 from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
 from ldapgw.store.accounts import NewGrant, SyncRequest
-from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin, Refusal
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
@@ -498,6 +500,40 @@ def test_everything_works(stage: Stage) -> None:
     page = browser.get("/acme/admin")
     assert "Everything is working." not in page.body
     assert "<title>! 1 problem · Administration" in page.body
+
+
+def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
+    """Those with a wrong password and those with settings to fix, with links to them; one not used yet is none."""
+    stage.certificate_ends, stage.is_certificate_near_its_end = NOW + 90 * 86400, False
+    browser = signed_in(stage)
+    alice = connect(stage, ALICE)
+    for name in ("desk1", "desk2", "hall", "lobby", "new"):
+        add_phone(stage, name, alice)
+    add_phone(stage, "theirs", None, "globex")
+    hint = Hint.NUMBER_ALONE.value
+    searches = {"desk1": LastSearch(NOW, "", NOW), "hall": LastSearch(NOW, hint, NOW), "theirs": LastSearch(NOW, hint)}
+    stage.do(phones.store_last_searches, searches)
+    seen = words_on(browser.get("/acme/admin"))
+    assert "1 phone has settings to fix." in seen
+    stage.do(phones.store_last_searches, {"lobby": LastSearch(NOW, hint, NOW)})
+    stage.do(phones.store_refusals, {"desk2": (Refusal(NOW, "192.0.2.7", 3), UNKNOWN_LOGIN_HASH)})
+    page = browser.get("/acme/admin")
+    words = words_on(page)
+    assert "<title>! 2 problems · Administration" in page.body
+    assert "1 phone uses a wrong password. Show phones with a wrong password" in words
+    assert "2 phones have settings to fix. Show phones with settings to fix" in words
+    assert "Phones working 1 of 5" in words
+    assert "Everything is working." not in words
+    for show, names in (("refused", ["desk2"]), ("settings", ["hall", "lobby"])):
+        assert f'href="/acme/admin/phones?show={show}"' in page.body
+        assert re.findall('name="row-(.*?)"', browser.get(f"/acme/admin/phones?show={show}").body) == names
+    searches = {name: LastSearch(NOW + 1, "", NOW + 1) for name in ("hall", "lobby")}
+    stage.do(phones.store_last_searches, searches)
+    stage.do(phones.remove, "desk2")
+    page = browser.get("/acme/admin")
+    assert "<title>✓ Administration" in page.body
+    assert "You don’t need to do anything." in words_on(page)
+    assert "Everything is working." not in page.body
 
 
 def test_a_client_in_testing_is_told_here(stage: Stage) -> None:
