@@ -364,9 +364,19 @@ def code_message(
 def error_message(error: ErrorStatus, account: Account, page: Translatable, *, commands: bool = True) -> Phrase:
     """Explain an account's error in plain words, with advice."""
     facts = dict(error.facts)
-    if error.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, error.since):
-        facts["by"] = "testing"
+    if error.code == "consent_revoked":
+        facts["by"] = consent_ended_by(error, account)
     return code_message(error.code, account, page, error.link, facts, commands=commands)
+
+
+def consent_ended_by(error: ErrorStatus, account: Account) -> str:
+    """Who or what ended a consent: ``admin``, ``testing``, ``client``, ``disabled`` or ``session``; empty: not known.
+
+    :param error: an error ``consent_revoked``.
+    """
+    if "by" in error.facts:
+        return str(error.facts["by"])
+    return "testing" if _ended_by_testing(account, error.since) else ""
 
 
 def timestamp(seconds: float | None) -> str | None:

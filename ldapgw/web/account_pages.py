@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ldapgw.contact import Sharing
+from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, contacts, phones, revocations, sign_ins, sync_history, sync_state
@@ -51,6 +51,8 @@ class AccountPage:
             get("/<tenant>/", self.home, RequiredRole.TENANT),
             get("/<tenant>/status.json", self.status, RequiredRole.TENANT),
             post("/<tenant>/sync", self.sync),
+            get("/<tenant>/accept-shrink", self.ask_to_accept_shrink, RequiredRole.SIGNED_IN),
+            post("/<tenant>/accept-shrink", self.accept_shrink),
             post("/<tenant>/share", self.share),
             get("/<tenant>/disconnect", self.ask_to_disconnect, RequiredRole.SIGNED_IN),
             post("/<tenant>/disconnect", self.disconnect),
@@ -120,26 +122,67 @@ class AccountPage:
         return json_response({"error": _DATABASE_UNAVAILABLE, "stale": self._dependencies.is_stale()}, 503)
 
     async def sync(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/sync``: request a sync; ``accept_shrink`` accepts the removal that the page has reported."""
+        """``POST /{tenant}/sync``: request a sync."""
         account = _selected_account(request, tenant, visitor)
         # No sync can begin with a grant that Google no longer accepts.
         if account is None or not account.is_connected or account.revoked:
             return self._redirect_to_account(tenant, visitor, account)
-        if "accept_shrink" not in request.form:
-            entry = self._layout.entry(request, tenant, visitor, Act.SYNC_REQUESTED, account.address)
-            await self._dependencies.store.run(
-                activity.recorded, entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL
+        entry = self._layout.entry(request, tenant, visitor, Act.SYNC_REQUESTED, account.address)
+        await self._dependencies.store.run(
+            activity.recorded, entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL
+        )
+        await self._dependencies.changed()
+        # No message: the page says what becomes of the sync, as long as that is true.
+        return self._redirect_to_account(tenant, visitor, account)
+
+    async def ask_to_accept_shrink(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``GET /{tenant}/accept-shrink``: ask before a sync of account number ``account`` removes most contacts."""
+        account = visitor.account_by_number(request.query.get("account", "1"))
+        error = account.error if account is not None and account.is_connected else None
+        if account is None or error is None or error.code != "suspicious_shrink":
+            return self._redirect_to_account(tenant, visitor, account)
+        number = visitor.accounts.index(account) + 1
+        is_directory = error.facts.get("source") == Source.DIRECTORY
+        return self._layout.confirmation(
+            request,
+            tenant,
+            visitor,
+            action="accept-shrink",
+            title=Phrase(
+                gettext_noop("Remove %(lost)s of %(before)s entries of the company directory?")
+                if is_directory
+                else gettext_noop("Remove %(lost)s of %(before)s contacts?"),
+                {"lost": error.facts.get("lost", "?"), "before": error.facts.get("before", "?")},
+            ),
+            consequence=gettext_noop(
+                "Google no longer lists these entries. The next sync removes them from all phones, which can’t be "
+                "undone here. If they should still be there, ask the Google Workspace administrator first."
             )
-        elif not await self._dependencies.store.run(
+            if is_directory
+            else gettext_noop(
+                "Google no longer lists these contacts. The next sync removes them from all phones, which can’t be "
+                "undone here. If they were deleted by mistake, restore them in Google Contacts first."
+            ),
+            button=gettext_noop("Remove contacts"),
+            cancel=f"?account={number}" if number > 1 else "",
+            fields={"account": account.sub, "accept_shrink": error.shrink_key},
+            page_query=f"account={number}",
+        )
+
+    async def accept_shrink(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``POST /{tenant}/accept-shrink``: let a sync remove the contacts that the page has named."""
+        account = _selected_account(request, tenant, visitor)
+        if account is None or not account.is_connected or account.revoked:
+            return self._redirect_to_account(tenant, visitor, account)
+        if not await self._dependencies.store.run(
             activity.recorded,
             self._layout.entry(request, tenant, visitor, Act.SHRINK_ACCEPTED, account.address),
             sync_state.accept_shrink,
             account.id,
-            request.form["accept_shrink"],
+            request.form.get("accept_shrink", ""),
         ):
             return self._redirect_to_account(tenant, visitor, account, "not-accepted")
         await self._dependencies.changed()
-        # No message: the page says what becomes of the sync, as long as that is true.
         return self._redirect_to_account(tenant, visitor, account)
 
     async def share(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:

@@ -12,9 +12,9 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress
+from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress, consent_ended_by
 from ldapgw.store.accounts import Account
-from ldapgw.store.contacts import SyncState
+from ldapgw.store.contacts import DIRECTORY_SHRUNK, SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 
@@ -113,6 +113,7 @@ class AccountView:
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
     :ivar ended_at: when Google no longer accepted the consent, in seconds since the epoch; None: it lasts.
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
+    :ivar needs_administrator: whether a message on the page sends the person to an administrator.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar has_missing_source: whether a source was not granted.
     :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
@@ -128,6 +129,7 @@ class AccountView:
     reconnect: str = ""
     ended_at: float | None = None
     sync_is_next: bool = False
+    needs_administrator: bool = False
     is_testing: bool = False
     has_missing_source: bool = False
     progress: SyncProgress | None = None
@@ -169,6 +171,9 @@ _LABEL_STATES: Mapping[str, tuple[str, str]] = {
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; a sync then shows that they are gone.
 _FIXED_ELSEWHERE = frozenset({"client_rejected", "api_disabled", "google_refused", "internal"})
+# Warnings, and what ended a consent, whose messages send a person to an administrator.
+_ADMINISTRATOR_WARNINGS = frozenset({"testing_client", "certificate_expiry", DIRECTORY_SHRUNK})
+_ADMINISTRATOR_ENDS = frozenset({"admin", "testing", "disabled", "session"})
 # Warnings about a consent that ends at a known time.
 _EXPIRY_WARNINGS = frozenset({"testing_client", "consent_ends"})
 
@@ -201,7 +206,8 @@ def account_view(
         connected=account.is_connected,
         reconnect=_reconnect(status),
         ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
-        sync_is_next=status["state"] == "attention" and status["error"]["code"] in _FIXED_ELSEWHERE,
+        sync_is_next=_sync_is_next(status),
+        needs_administrator=_needs_administrator(account, status),
         is_testing=_is_testing(account),
         has_missing_source="not granted" in status["sources"].values(),
         progress=progress,
@@ -224,6 +230,19 @@ def _reconnect(status: Mapping[str, Any]) -> str:
         return "must"
     expires = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
     return "may" if expires or "not granted" in status["sources"].values() else ""
+
+
+def _sync_is_next(status: Mapping[str, Any]) -> bool:
+    return status["state"] == "attention" and status["error"]["code"] in _FIXED_ELSEWHERE
+
+
+def _needs_administrator(account: Account, status: Mapping[str, Any]) -> bool:
+    if _sync_is_next(status) or any(one["code"] in _ADMINISTRATOR_WARNINGS for one in status["warnings"]):
+        return True
+    error = account.error
+    if error is not None and error.code == "consent_revoked":
+        return consent_ended_by(error, account) in _ADMINISTRATOR_ENDS
+    return error is not None and error.code == "network"
 
 
 def _is_testing(account: Account) -> bool:

@@ -50,6 +50,10 @@ _REJECTED = gettext_noop(
     "Google doesn’t recognize this client, or the secret is wrong, so it wasn’t saved. Compare both with the Google "
     "console. A new client may take a few minutes to work."
 )
+_UNCONFIRMED = gettext_noop(
+    "This is a different client, so it wasn’t saved. Everyone would have to reconnect. To go on, enter the client "
+    "again and check the box below."
+)
 _UNVERIFIED = gettext_noop(
     "The gateway couldn’t reach Google to check this client, so it wasn’t saved. Try again in a minute."
 )
@@ -104,11 +108,15 @@ class AdminGoogle:
         return await self._page(request, tenant, visitor)
 
     async def enter(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret."""
+        """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret.
+
+        A client with another id than the present one needs ``replace``, the consent to what that means.
+        """
         if tenant.name in self._dependencies.admin.tenants_with_configured_client:
             raise PageError(error_pages.BAD_FORM, tenant)
         try:
             client, known_uris = _client_of(request.form)
+            _check_replacement(request.form, tenant.client, client)
             registered = await self._verify_client(tenant, client)
         except _InvalidClient as error:
             return await self._page(
@@ -236,6 +244,17 @@ def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
     if not (_CREDENTIAL.fullmatch(client_id) and _CREDENTIAL.fullmatch(secret)):
         raise _InvalidClient(_INCOMPLETE if not text else _NO_CLIENT_FILE)
     return Client(client_id, secret), uris
+
+
+def _check_replacement(form: Mapping[str, str], before: Client | None, client: Client) -> None:
+    """Ask for the tick with which an administrator accepts that everyone has to reconnect.
+
+    The form itself asks, because a page in between would have to keep the secret.
+
+    :raises _InvalidClient: when the client id differs from the present one, and the tick is missing.
+    """
+    if before is not None and before.client_id != client.client_id and "replace" not in form:
+        raise _InvalidClient(_UNCONFIRMED)
 
 
 def _facts(connection: Connection, tenant: str) -> _Facts:

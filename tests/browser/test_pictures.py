@@ -102,7 +102,7 @@ def shrink(here: Window) -> None:
         here.site.turn("delete-person", account=account, resourceName=name)
     here.site.turn("expire-sync-tokens", account=account)
     here.press("Sync now")
-    here.page.get_by_role("button", name=here.say("Remove contacts")).wait_for()
+    here.page.get_by_role("link", name=here.say("Remove contacts")).wait_for()
     assert here.page.locator(".note.good").count() == 0
 
 

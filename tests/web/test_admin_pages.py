@@ -437,12 +437,35 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     stage.do(tenants.raise_alarm, "acme", "client_rejected", NOW)
     enter(stage, OTHER)
     result_of(stage.clients.refresh())
-    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret, replace="1")
     troubles = {one.tenant: one.error.code if one.error else "" for one in stage.accounts()}
     assert troubles == {"acme": "consent_revoked", "globex": ""}
     assert stage.do(tenants.read_alarm, "acme") is None
     assert other
     assert "needs to reconnect" in words_on(browser.get("/acme/admin"))
+
+
+def test_another_client_asks_first(stage: Stage) -> None:
+    """The form names the consequence; without the tick, by hand or in a file, nothing is tried or stored."""
+    stage.certificate_ends = NOW + 90 * 86400
+    browser = by_link(stage)
+    assert 'name="replace"' not in browser.get("/acme/admin/google").body
+    enter(stage, OTHER)
+    result_of(stage.clients.refresh())
+    connect(stage, ALICE)
+    page = browser.get("/acme/admin/google")
+    assert "Replace the client ID. Everyone has to reconnect;" in words_on(page)
+    for seen in (
+        submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret),
+        upload(browser, file_of()),
+    ):
+        assert seen.status == 400
+        assert "This is a different client, so it wasn’t saved." in words_on(seen)
+        assert CLIENT.client_secret not in seen.body
+    assert stored(stage) == [("acme", OTHER.client_id, OTHER.client_secret)]
+    assert stage.accounts()[0].error is None
+    assert upload(browser, file_of(), replace="1").status == 303
+    assert stored(stage) == ENTERED
 
 
 def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: list[str]) -> None:

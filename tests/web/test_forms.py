@@ -26,7 +26,7 @@ from ldapgw.store.tables import account as account_table
 from ldapgw.web.dependencies import WebTenant
 from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
-FORMS = ("sync", "share", "disconnect", "signout")
+FORMS = ("sync", "accept-shrink", "share", "disconnect", "signout")
 
 
 @pytest.fixture
@@ -72,14 +72,36 @@ def test_no_sync_of_a_grant_that_is_revoked(stage: Stage, alice: Browser) -> Non
 
 
 def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
-    """The page offers it when the sync waits for it; then the next full sync may remove them."""
-    assert "accept_shrink" not in alice.get("/acme/").body
+    """When the sync waits for it, the page leads to one that asks; then the next full sync may remove them."""
+    assert "accept-shrink" not in alice.get("/acme/").body
+    assert alice.get("/acme/accept-shrink?account=1").location == "/acme/"
     trouble(stage, "suspicious_shrink", lost=35, before=60)
-    told = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/").body)
-    assert "confirm it on this page. Until then, the contacts stay" in alice.get("/acme/").body
-    alice.submit("/acme/sync", accept_shrink=told[0])
+    told = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/accept-shrink?account=1").body)
+    page = alice.get("/acme/").body
+    assert "confirm it on this page. Until then, the contacts stay" in page
+    assert 'href="/acme/accept-shrink?account=1">Remove contacts</a>' in page
+    asked = alice.get("/acme/accept-shrink?account=1").body
+    assert "<h1>Remove 35 of 60 contacts?</h1>" in asked
+    assert "The next sync removes them from all phones, which can’t be undone here." in asked
+    assert '<a class="button plain" href="/acme/">Cancel</a>' in asked
+    assert (stage.accounts()[0].requested_sync, stage.changes) == (None, 0)
+    alice.submit("/acme/accept-shrink", accept_shrink=told[0])
     (account,) = stage.accounts()
     assert (account.requested_sync, account.accepted_loss, stage.changes) == (SyncRequest.ACCEPT, {"book": 35}, 1)
+
+
+def test_accepting_a_shrunk_directory(stage: Stage, alice: Browser) -> None:
+    """The page says what it is, and whom to ask."""
+    (account,) = stage.accounts()
+    stage.do(sync_state.begin, account.id)
+    facts = {"source": "directory", "lost": 35, "before": 60}
+    stage.do(sync_state.fail, account, "suspicious_shrink", stage.clock.seconds(), None, "", facts)
+    asked = alice.get("/acme/accept-shrink?account=1").body
+    assert "<h1>Remove 35 of 60 entries of the company directory?</h1>" in asked
+    assert "ask the Google Workspace administrator first" in asked
+    (told,) = re.findall('name="accept_shrink" value="(.*?)"', asked)
+    alice.submit("/acme/accept-shrink", accept_shrink=told)
+    assert stage.accounts()[0].accepted_loss == {"directory": 35}
 
 
 @pytest.mark.parametrize(
@@ -95,10 +117,10 @@ def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
 def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Callable[[Stage], None]) -> None:
     """It is refused when something else holds by now; the page says so, and what."""
     trouble(stage, "suspicious_shrink", lost=35, before=60)
-    (told,) = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/").body)
+    (told,) = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/accept-shrink?account=1").body)
     now(stage)
     before = stage.accounts()
-    alice.submit("/acme/sync", accept_shrink=told)
+    alice.submit("/acme/accept-shrink", accept_shrink=told)
     assert (stage.accounts(), stage.changes) == (before, 0)
     page = alice.get("/acme/").body
     assert "Something changed since you opened this page, so your input wasn’t used." in page
@@ -109,7 +131,7 @@ def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Ca
 def test_accepting_what_nobody_told(stage: Stage, alice: Browser, told: str) -> None:
     """A form that is no page's accepts nothing."""
     trouble(stage, "suspicious_shrink", lost=35, before=60)
-    alice.submit("/acme/sync", accept_shrink=told)
+    alice.submit("/acme/accept-shrink", accept_shrink=told)
     (account,) = stage.accounts()
     assert (account.requested_sync is SyncRequest.ACCEPT, account.accepted_loss) == (False, None)
 
@@ -231,7 +253,7 @@ def test_disconnect_with_a_key_that_does_not_fit(stage: Stage, alice: Browser) -
     assert "The gateway couldn’t revoke Google access yet" in alice.get("/acme/").body
 
 
-@pytest.mark.parametrize("form", ["sync", "disconnect"])
+@pytest.mark.parametrize("form", ["sync", "accept-shrink", "disconnect"])
 def test_a_form_of_a_page_that_is_out_of_date(stage: Stage, alice: Browser, form: str) -> None:
     """Who is not connected any more gets the page as it is now."""
     token = alice.get("/acme/").token
@@ -338,7 +360,7 @@ def test_a_form_without_a_session(browser: Browser, form: str) -> None:
 # --- whose account it is --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["sync", "share", "disconnect"])
+@pytest.mark.parametrize("form", ["sync", "accept-shrink", "share", "disconnect"])
 def test_a_person_touches_their_own_account_alone(stage: Stage, alice: Browser, form: str) -> None:
     """Whatever a request says of another one's."""
     bob = stage.browser()

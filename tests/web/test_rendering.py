@@ -102,9 +102,11 @@ def render(template: str, language: str = "en", **values: Any) -> str:
     return Renderer("").render(language, template, **{"tenant": None, "visitor": None, "flash_message": None, **values})
 
 
-def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **more: Any) -> str:
+def account_page(
+    tenant: WebTenant, visitor: Visitor, language: str = "en", *, certificate_ends: float | None = None, **more: Any
+) -> str:
     account = visitor.account
-    status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
+    status = account_to_json(account, tuple(Source), "this page", NOW, certificate_ends) if account else None
     how = account_view(tenant, account, status, **more)
     history: dict[str, Any] = {"sync_rows": (), "sync_bars": (), "sync_outcome": "", "replicas": ()}
     return render(
@@ -390,6 +392,42 @@ def test_where_help_is_found(help_: str, url: str) -> None:
     assert f"Your administrator: {help_}" in asking.text
     assert url in asking.links() & other.links()
     assert "Your administrator:" not in other.text + Reader(ending_page(error_pages.MAY_NOT_SIGN_IN, ACME)).text
+
+
+TESTING_END = NOW - 7200 + 604800  # of a consent to a client in "Testing"
+
+
+@pytest.mark.parametrize(
+    ("account", "certificate_ends", "is_named"),
+    [
+        (ACCOUNT, None, False),
+        (ACCOUNT, NOW + 86400, True),
+        (replace(ACCOUNT, refresh_expires_at=TESTING_END), None, True),
+        (replace(ACCOUNT, refresh_expires_at=NOW + 86400), None, False),
+        (replace(ACCOUNT, error=ErrorStatus("consent_revoked", TESTING_END)), None, True),
+        *(
+            (replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW, facts={"by": by})), None, is_named)
+            for by, is_named in (("admin", True), ("disabled", True), ("session", True), ("client", False))
+        ),
+        (replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)), None, False),
+        (replace(ACCOUNT, error=ErrorStatus("client_rejected", NOW)), None, True),
+        (replace(ACCOUNT, error=ErrorStatus("network", NOW)), None, True),
+        (replace(ACCOUNT, error=ErrorStatus("quota", NOW)), None, False),
+        (replace(ACCOUNT, warnings={Source.DIRECTORY: {"directory_shrunk": {"lost": 5, "before": 6}}}), None, True),
+    ],
+    ids=[
+        *("fine", "certificate", "testing", "ends", "testing ended", "by admin", "disabled", "session", "by client"),
+        *("revoked", "client", "network", "quota", "directory"),
+    ],
+)
+def test_who_the_administrator_is(account: Account, certificate_ends: float | None, is_named: bool) -> None:
+    """The page says it once, wherever a message sends a person to the administrator; not to an administrator."""
+    tenant = replace(ACME, help="it@acme.example")
+    visitor = Visitor(SignIn("acme", "1", "alice@acme.example", hd="acme.example"), "A" * 43, account, (account,))
+    page = Reader(account_page(tenant, visitor, certificate_ends=certificate_ends)).text
+    assert page.count("Your administrator: it@acme.example") == int(is_named)
+    own = account_page(replace(tenant, admins=frozenset({"alice@acme.example"})), visitor)
+    assert "Your administrator:" not in own
 
 
 def test_a_revoked_access_is_over() -> None:
