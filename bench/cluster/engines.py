@@ -59,8 +59,8 @@ def gateways(folder: Path, count: int) -> list[Row]:
 
 
 def _transactions(folder: Path, url: str, stored: Sequence[ContactRecord], rounds: int) -> list[Row]:
-    """A sync's transaction, in turn on both engines: all contacts are new, then all are written anew, then deleted."""
-    kinds = ("new", "written anew", "deleted")
+    """A sync's transaction, in turn on both engines: all contacts are new, then all are rewritten, then deleted."""
+    kinds = ("new", "rewritten", "deleted")
     times: dict[tuple[str, str], list[float]] = {(kind, engine): [] for kind in kinds for engine in ("", url)}
     accounts_of: dict[str, tuple[Database, int]] = {}
     for engine in ("", url):
@@ -76,7 +76,7 @@ def _transactions(folder: Path, url: str, stored: Sequence[ContactRecord], round
         for kind in kinds:
             say(f"transaction of {len(stored):,} contacts, {kind}, round {number + 1} of {rounds}")
             for engine, (database, account_id) in accounts_of.items():
-                written = {"new": stored, "written anew": again, "deleted": ()}[kind]
+                written = {"new": stored, "rewritten": again, "deleted": ()}[kind]
                 gone = [record.uid for record in stored] if kind == "deleted" else []
                 begun = time.monotonic()
                 with database.begin(exclusively=False) as connection:

@@ -40,7 +40,9 @@ MAX_MINUTES = 60
 # Seconds for each answer.
 NETWORK_TIMEOUT = 30.0
 _REMOVED = "the recording of {phone} was removed, or could not be written; see the log"
-_STOPPED = "the gateway has stopped; the recording goes on when it starts, and its file will be on the page of {phone}"
+_STOPPED = (
+    "the gateway has stopped; the recording continues when it starts, and its file will be on the page of {phone}"
+)
 _PLAIN_STOPPED = "the gateway has stopped, and the recording was deleted"
 _PORTS = {"ldap": 389, "ldaps": 636}
 _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))

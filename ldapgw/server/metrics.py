@@ -269,7 +269,7 @@ class Metrics:
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.
-    :param stale: whether phones are served from a snapshot of logins of a former run.
+    :param stale: whether phones are served from an earlier run's snapshot of logins.
     :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
@@ -352,7 +352,7 @@ class _Collector:
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
-        help_text = "Whether phones are served from the snapshot of a former run."
+        help_text = "Whether phones are served from the snapshot of an earlier run."
         yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
         total = ProcessFigures()
         for figures in snapshot.processes.values():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Reads the configuration again at SIGHUP: the process executes itself again, and its TCP ports stay open meanwhile.
 
-What the new configuration needs is tried first; with a problem the gateway goes on as it is.  Then the gateway stops as
+What the new configuration needs is tried first; with a problem the gateway continues as is.  Then the gateway stops as
 at its end, which answers outstanding searches and writes what is to be stored, and the same process, with the same
 number, starts with the new configuration.  From the first moment on, new connections wait in the queues of the
 listening sockets, which the process keeps; a client that has just connected has a second to ask.
@@ -75,33 +75,33 @@ def execute_anew(ports: Mapping[str, Sequence[socket.socket]], manager: ServiceM
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
-def is_good(file: str, former: Config, read: Callable[[], Config]) -> bool:
+def is_good(file: str, current: Config, read: Callable[[], Config]) -> bool:
     """Try a changed configuration for a gateway of several processes, and log the outcome.
 
     :param file: the configuration file, for messages.
-    :param former: the configuration that is served.
+    :param current: the configuration that is served.
     :param read: reads the configuration again.
     """
     try:
         config = read()
         shared_endpoints(config)
-        examine(config, former)
-    except Exception:  # noqa: BLE001 - the gateway goes on
+        examine(config, current)
+    except Exception:  # noqa: BLE001 - the gateway continues
         _log_refusal(Failure(), file)
         return False
     _log_start()
     return True
 
 
-def examine(config: Config, former: Config) -> None:
+def examine(config: Config, current: Config) -> None:
     """Try what a changed configuration needs: what a start would fail for.
 
     :raises UserError: when the running gateway cannot go on with it.
     """
     for key in ("state_dir", "roles"):
-        if getattr(config, key) != getattr(former, key):
+        if getattr(config, key) != getattr(current, key):
             raise UserError(f"{key}: {_RESTART}", is_setting=True)
-    if _without_password(config) != _without_password(former):
+    if _without_password(config) != _without_password(current):
         raise UserError(f"database: {_RESTART}", is_setting=True)
     if config.tls:
         load_certificate(config.tls)
@@ -110,23 +110,23 @@ def examine(config: Config, former: Config) -> None:
     state_dir = Path(config.state_dir)
     with closing(database_at(database_url(state_dir, config.database))) as database:
         database.open_or_read(lambda _: None)
-        if config.encryption_key != former.encryption_key:
+        if config.encryption_key != current.encryption_key:
             source = KeySource(state_dir / KEY_FILE, config.encryption_key)
             with database.begin_read() as connection:
                 secret_box = open_secret_box(connection, source)
                 if database.runs_beside:
                     check_same_key(connection, secret_box, source)
-    _examine_ports(config, former)
+    _examine_ports(config, current)
 
 
 def _without_password(config: Config) -> str:
     return make_url(config.database).set(password=None).render_as_string() if config.database else ""
 
 
-def _examine_ports(config: Config, former: Config) -> None:
-    served = {endpoint for _, endpoint in configured_endpoints(former)}
+def _examine_ports(config: Config, current: Config) -> None:
+    served = {endpoint for _, endpoint in configured_endpoints(current)}
     own = {address.port for address in map(ListenAddress.parse, served) if address is not None}
-    changed = ipv6_only_endpoints(config) ^ ipv6_only_endpoints(former)
+    changed = ipv6_only_endpoints(config) ^ ipv6_only_endpoints(current)
     with ExitStack() as tried:
         for setting, endpoint in configured_endpoints(config):
             address = ListenAddress.parse(endpoint)
@@ -150,7 +150,7 @@ class Reload:
     end.
 
     :param file: the configuration file, for messages.
-    :param former: the configuration that is served.
+    :param current: the configuration that is served.
     :param read: reads the configuration again.
     :param keep_ports: accepts no more connections, and returns the listening sockets by endpoint.
     :param manager: is told how the reload goes.
@@ -160,14 +160,14 @@ class Reload:
         self,
         reactor: Any,
         file: str,
-        former: Config,
+        current: Config,
         read: Callable[[], Config],
         keep_ports: Callable[[], Mapping[str, socket.socket]],
         manager: ServiceManager,
     ) -> None:
         self._reactor = reactor
         self._file = file
-        self._former = former
+        self._current = current
         self._read = read
         self._keep_ports = keep_ports
         self._manager = manager
@@ -197,7 +197,7 @@ class Reload:
         execute_anew({endpoint: [port] for endpoint, port in self._ports.items()}, self._manager)
 
     def _try_to_read(self) -> None:
-        examine(self._read(), self._former)
+        examine(self._read(), self._current)
 
     def _stop(self, _result: None) -> None:
         self._is_reading = False
@@ -229,7 +229,7 @@ def _log_refusal(failure: Failure, file: str) -> None:
         return
     for line in error.lines(file):
         log.error(
-            "SIGHUP: {problem}; the gateway goes on with the former configuration",
+            "SIGHUP: {problem}; the gateway continues with the previous configuration",
             event="reload_refused",
             problem=line,
         )

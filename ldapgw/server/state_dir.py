@@ -128,17 +128,18 @@ def check_database_not_lost(state_dir: Path, file: Path | None, *, new_store: bo
         if file is not None and not new_store and not _has_content(file):
             raise StoreError(
                 f"{file}: there is no database, and new_store is false; mount the disk with it, restore a backup, or "
-                "set new_store = true to begin anew"
+                "set new_store = true to start with a new one"
             )
         return
     if not file.exists():
         raise StoreError(
             f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key to "
-            "begin anew"
+            "start with a new database"
         )
     if not _has_content(file):
         raise StoreError(
-            f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to begin anew"
+            f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to "
+            "start with a new database"
         )
 
 
@@ -153,12 +154,12 @@ def check_server_not_empty(state_dir: Path, database: Database, *, new_store: bo
     if former.exists() and _has_content(former):
         raise StoreError(
             f"{database.name}: is empty, and there is {former}; copy that with ldapgw database copy, or move it away "
-            "to begin anew"
+            "to start with the empty one"
         )
     if not new_store:
         raise StoreError(
-            f"{database.name}: is empty, and new_store is false; restore a backup, or set new_store = true to begin "
-            "anew"
+            f"{database.name}: is empty, and new_store is false; restore a backup, or set new_store = true to start "
+            "with the empty one"
         )
 
 

@@ -22,7 +22,7 @@ def prepare_state_dir(path: Path, *, create: bool = True) -> None:
     if not create and not os.path.lexists(path):
         raise StoreError(
             f"state_dir = {path}: is not there, and new_store is false; mount the disk with it, or set new_store = "
-            "true to begin anew",
+            "true to start with a new database",
             is_setting=True,
         )
     try:

@@ -81,7 +81,9 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if generation is None:
         return False
     if generation != result.generation:
-        raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
+        raise StoreError(
+            "a backup was restored while the account was syncing, or it got the directory; it is synced again"
+        )
     if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)
     plans = [_plan(connection, account, fetched, result.changed_queries) for fetched in result.fetched]

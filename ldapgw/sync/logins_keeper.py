@@ -94,7 +94,7 @@ class LoginsKeeper(Service):
         self._has_failed = True
         if failure.check(StoreError):
             log.warn(
-                "{problem}; a start without the database would use the former snapshot of logins",
+                "{problem}; a start without the database would use the previous snapshot of logins",
                 event="logins_snapshot_kept",
                 problem=str(failure.value),
             )

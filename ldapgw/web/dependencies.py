@@ -165,7 +165,7 @@ class WebDependencies:
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
     :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
     :ivar is_ready: whether the directory is loaded and LDAP listens.
-    :ivar is_stale: whether phones are served from the snapshot of a former run, because the database was not read yet.
+    :ivar is_stale: whether phones are served from an earlier run's snapshot, because the database was not read yet.
     :ivar database_fails_since: start of the database failure, in seconds since the epoch; None: the database works.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
         certificate.

@@ -16,7 +16,7 @@ from tests.support.postgresql import needs_postgresql
 @pytest.mark.parametrize(
     ("part", "row"),
     [
-        pytest.param("transactions", "transaction of 50, written anew", marks=pytest.mark.long),
+        pytest.param("transactions", "transaction of 50, rewritten", marks=pytest.mark.long),
         pytest.param("gateways", "found everywhere, p99", marks=pytest.mark.soak),
         pytest.param("engines", "start with the cached book", marks=pytest.mark.soak),
     ],

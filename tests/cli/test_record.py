@@ -165,7 +165,7 @@ def test_a_recording_that_comes_to_nothing(
 
     happens, said = {
         "removed": (remove, "the recording of desk1 was removed, or could not be written; see the log"),
-        "stopped": (stop, "the gateway has stopped; the recording goes on when it starts"),
+        "stopped": (stop, "the gateway has stopped; the recording continues when it starts"),
         "late": (late, "the recording of desk1 was not written; see the gateway's log"),
         "another kind": (write_another_kind, "the recording of desk1 was removed, or could not be written"),
     }[what]

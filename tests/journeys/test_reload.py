@@ -175,7 +175,7 @@ def test_what_cannot_be_served_changes_nothing(
         bad = good.replace(former, changed.replace("{taken}", str(taken.getsockname()[1])), 1)
         site.file.write_text(bad)
         gateway.send(signal.SIGHUP)
-        wait_until(lambda: "goes on with the former configuration" in gateway.said, "the problem is told")
+        wait_until(lambda: "continues with the previous configuration" in gateway.said, "the problem is told")
     (line,) = [line for line in gateway.said.splitlines() if "SIGHUP" in line]
     assert f"SIGHUP: {site.file}: " in line
     assert told in line

@@ -153,7 +153,7 @@ def test_a_write_that_fails_is_told_once(scene: Scene, caplog_twisted: list[str]
     scene.look()
     assert [line for line in caplog_twisted if "logins.sealed: cannot be written" in line] == [
         f"{scene.file.path}: cannot be written: Is a directory; a start without the database would use the "
-        "former snapshot of logins"
+        "previous snapshot of logins"
     ]
     scene.file.path.rmdir()
     scene.look()
