@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -42,12 +43,13 @@ _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
     metavar="N",
     help="Treat FILE as a folder: add a backup with the time in its name, and delete all but the last N.",
 )
+@yes_option
 @pass_site
-def backup(site: Site, file: Path, keep: int | None) -> None:
+def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
     """Copy the database to FILE, even while the gateway runs.
 
-    An existing FILE is replaced. FILE does not contain the key. It keeps the contacts of people who disconnect later,
-    so delete it when you no longer need it.
+    The command asks before it replaces an existing FILE; with --keep, it never asks. FILE does not contain the key. It
+    keeps the contacts of people who disconnect later, so delete it when you no longer need it.
     """
     database, folder = site.database_file, file
     if keep is not None:
@@ -56,6 +58,8 @@ def backup(site: Site, file: Path, keep: int | None) -> None:
         except OSError as error:
             raise UserError(f"{folder}: cannot be a folder for backups: {error.strerror}") from None
         file = folder / datetime.fromtimestamp(now(), UTC).strftime(_DATED_NAME)
+    elif os.path.lexists(file):
+        confirm(f"This replaces the existing file {file}.", yes=yes)
     if database is None:
         with site.open_store() as on_server:
             if not on_server.runs_beside:

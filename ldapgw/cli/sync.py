@@ -11,6 +11,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.help import examples
 from ldapgw.cli.history import attempt_json, figures_text
 from ldapgw.cli.output import console, print_json, print_line
@@ -38,6 +39,7 @@ WAIT_TIMEOUT_SECONDS = 600
 @click.option(
     "--accept-shrink", is_flag=True, help="Accept the removal of more than half of the contacts (implies --full)."
 )
+@yes_option
 @click.option("--wait", is_flag=True, help="Wait until the sync ends, and print the outcome.")
 @as_json
 @pass_site
@@ -48,6 +50,7 @@ def sync(
     *,
     full: bool,
     accept_shrink: bool,
+    yes: bool,
     wait: bool,
     as_json: bool,
 ) -> None:
@@ -59,6 +62,10 @@ def sync(
         raise click.UsageError("--json works only with --wait: without it, there is no outcome yet.")
     request = SyncRequest.ACCEPT if accept_shrink else SyncRequest.FULL if full else SyncRequest.INCREMENTAL
     with site.open_store() as database:
+        if accept_shrink and not yes:
+            with database.begin_read() as connection:
+                names = _names(_requested_accounts(site, connection, addresses, tenant))
+            confirm(f"This lets the next sync of {names} remove more than half of the contacts.", yes=yes)
         with database.begin() as connection:
             requested = _requested_accounts(site, connection, addresses, tenant)
             for account in requested.values():

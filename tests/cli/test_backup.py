@@ -85,6 +85,25 @@ def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatc
     )
 
 
+def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
+    """``--yes`` agrees; a folder with ``--keep`` gets another file, which replaces nothing and asks nobody."""
+    gateway.connect(ALICE)
+    monday = gateway.folder / "monday.db"
+    assert gateway.run("backup", str(monday)).exit_code == 0
+    monday.write_text("last week's")
+    assert gateway.refused("backup", str(monday)) == (
+        f"This replaces the existing file {monday}. To go ahead without a terminal, add --yes.\n"
+    )
+    assert monday.read_text() == "last week's"
+    link = gateway.folder / "latest.db"
+    link.symlink_to(gateway.folder / "gone.db")
+    assert "This replaces the existing file" in gateway.refused("backup", str(link))
+    assert gateway.run("backup", str(monday), "--yes").exit_code == 0
+    assert monday.read_bytes().startswith(b"SQLite format 3")
+    assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
+    assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
+
+
 def test_a_new_machine(gateway: Gateway) -> None:
     """The key file first: without it the consents in the backup cannot be read."""
     gateway.connect(ALICE)

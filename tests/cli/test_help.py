@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 from pathlib import Path
@@ -15,13 +14,6 @@ from click.testing import CliRunner
 from ldapgw.cli import main
 from tests.support.site.command_line import Gateway
 from tests.test_docs import commands
-
-
-class Terminal(io.BytesIO):
-    """What a person types at a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def groups() -> list[str]:
@@ -93,16 +85,11 @@ def test_a_misspelled_word_gets_a_hint(gateway: Gateway, words: list[str], hint:
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, hint)
 
 
-def ask(gateway: Gateway, answer: bytes, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["--config", str(gateway.file), *arguments], input=Terminal(answer))
-    return result.exit_code, result.stderr
-
-
 def test_what_cannot_be_undone_asks_on_a_terminal(gateway: Gateway) -> None:
     """With the consequence; everything but yes changes nothing."""
     gateway.run("phones", "add", "desk1")
     for answer in (b"n\n", b"\n"):
-        code, said = ask(gateway, answer, "phones", "remove", "desk1")
+        code, said = gateway.ask(answer, "phones", "remove", "desk1")
         assert (code, said.splitlines()) == (
             1,
             [
@@ -112,7 +99,7 @@ def test_what_cannot_be_undone_asks_on_a_terminal(gateway: Gateway) -> None:
             ],
         )
     assert [one["name"] for one in gateway.json("phones", "list")] == ["desk1"]
-    assert ask(gateway, b"y\n", "phones", "remove", "desk1")[0] == 0
+    assert gateway.ask(b"y\n", "phones", "remove", "desk1")[0] == 0
     assert gateway.json("phones", "list") == []
 
 
@@ -124,6 +111,8 @@ def test_what_cannot_be_undone_asks_on_a_terminal(gateway: Gateway) -> None:
         ["disconnect", "alice@acme.example"],
         ["accounts", "remove", "alice@acme.example"],
         ["restore", "some.db"],
+        ["backup", "kept.db"],
+        ["sync", "alice@acme.example", "--accept-shrink"],
     ],
     ids=" ".join,
 )
@@ -131,12 +120,15 @@ def test_nobody_to_ask(gateway: Gateway, arguments: list[str]) -> None:
     """Without a terminal and without ``--yes``, one line refuses, and nothing is changed."""
     gateway.connect("alice@acme.example")
     gateway.run("phones", "add", "desk1")
+    kept = gateway.folder / "kept.db"
+    kept.write_text("monday")
+    arguments = [str(kept) if word == "kept.db" else word for word in arguments]
     before = gateway.json("phones", "list"), gateway.json("accounts")
     line = gateway.refused(*arguments)
     assert line.startswith("This ")
     assert line.endswith(" To go ahead without a terminal, add --yes.\n")
     assert line.count("\n") == 1
-    assert (gateway.json("phones", "list"), gateway.json("accounts")) == before
+    assert (gateway.json("phones", "list"), gateway.json("accounts"), kept.read_text()) == (*before, "monday")
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

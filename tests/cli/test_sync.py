@@ -34,7 +34,7 @@ def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
         (["ALICE@acme.example"], {"alice@acme.example": SyncRequest.INCREMENTAL, "bob@acme.example": None}),
         (["bob@acme.example", "--full"], {"alice@acme.example": None, "bob@acme.example": SyncRequest.FULL}),
         (
-            ["bob@acme.example", "--accept-shrink"],
+            ["bob@acme.example", "--accept-shrink", "--yes"],
             {"alice@acme.example": None, "bob@acme.example": SyncRequest.ACCEPT},
         ),
     ],
@@ -49,6 +49,26 @@ def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[
     assert result.exit_code == 0
     assert result.stdout.startswith("Syncing ")
     assert wishes(gateway) == expected
+
+
+def test_losing_contacts_is_agreed_to(gateway: Gateway) -> None:
+    """On a terminal the command asks, and names whose contacts go; without one it needs ``--yes``."""
+    idle(gateway, "alice@acme.example")
+    idle(gateway, "bob@acme.example")
+    consequence = (
+        "This lets the next sync of alice@acme.example, bob@acme.example remove more than half of the contacts."
+    )
+    with gateway.running():
+        assert (
+            gateway.refused("sync", "--accept-shrink") == f"{consequence} To go ahead without a terminal, add --yes.\n"
+        )
+        assert gateway.ask(b"n\n", "sync", "--accept-shrink") == (
+            1,
+            f"{consequence}\nContinue? [y/N]: n\nldapgw: nothing was changed\n",
+        )
+        assert set(wishes(gateway).values()) == {None}
+        assert gateway.ask(b"y\n", "sync", "--accept-shrink")[0] == 0
+    assert set(wishes(gateway).values()) == {SyncRequest.ACCEPT}
 
 
 def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> None:

@@ -334,7 +334,7 @@ def test_a_backup_is_restored(companies: Companies) -> None:
     old = change_all()
     site = companies.sites[1]
     backup = companies.folder / "backup.db"
-    assert site.ldapgw("backup", str(backup)).returncode == 0
+    assert site.ldapgw("backup", str(backup), "--yes").returncode == 0
     new = change_all()
     companies.turn("inject-fault", {"name": "error_unavailable_503"})
     seen: list[tuple[float, int, int, tuple[int, ...]]] = []

@@ -190,7 +190,7 @@ LOSSES = {
 def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> None:
     """The backup is put back while the gateway runs: contacts, consent and phone are there."""
     office, backup = running.office, running.office.folder / "backup.db"
-    assert office.site.ldapgw("backup", str(backup)).returncode == 0
+    assert office.site.ldapgw("backup", str(backup), "--yes").returncode == 0
     with running.trouble("put"):
         checkpoint(office.database)
         lose(office.database)

@@ -84,7 +84,7 @@ def back_and_forth(office: Office, times: int) -> None:
     with office.running("restoring") as gateway:
         for _ in range(times):
             office.sync()
-            done = office.site.ldapgw("backup", str(backup))
+            done = office.site.ldapgw("backup", str(backup), "--yes")
             assert done.returncode == 0, done.stderr
             with sqlite3.connect(f"file:{backup}?mode=ro&immutable=1", uri=True) as copy:
                 assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -294,7 +294,7 @@ class Soak(Site):
     def back_up(self) -> None:
         """With everybody in it."""
         file = self.folder / "backup.db"
-        self.run("backup", str(file))
+        self.run("backup", str(file), "--yes")
         with closing(sqlite3.connect(file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("SELECT COUNT(*) FROM contact").fetchone() == (PEOPLE,)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,13 @@ public_url = "https://phonebook.example.com"
 THEN = 1769851800.0
 
 
+class _Terminal(io.BytesIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class Gateway:
     """The files of a gateway that may not have been started yet."""
 
@@ -72,6 +80,11 @@ class Gateway:
         result = CliRunner().invoke(main, ["--config", str(self.file), *arguments])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
+
+    def ask(self, answer: bytes, *arguments: str) -> tuple[int, str]:
+        """Run a command at a terminal, where a person answers; the exit status, and what it prints on stderr."""
+        result = CliRunner().invoke(main, ["--config", str(self.file), *arguments], input=_Terminal(answer))
+        return result.exit_code, result.stderr
 
     def json(self, *arguments: str) -> Any:
         """What a command prints with ``--json``, which is all that it prints on stdout."""
