@@ -11,7 +11,7 @@ import click
 
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json
-from ldapgw.cli.site import Site, pass_site
+from ldapgw.cli.site import Site, as_json, pass_site
 from ldapgw.store import activity as stored
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Entry
@@ -28,7 +28,7 @@ def activity() -> None:
 
 
 @activity.command(
-    epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv", "ldapgw activity export --format json")
+    epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv", "ldapgw activity export --json")
 )
 @click.option("--tenant", metavar="T", help="Only this tenant.")
 @click.option(
@@ -40,8 +40,9 @@ def activity() -> None:
 @click.option(
     "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="The format."
 )
+@as_json
 @pass_site
-def export(site: Site, tenant: str | None, since: datetime | None, form: str) -> None:
+def export(site: Site, tenant: str | None, since: datetime | None, form: str, *, as_json: bool) -> None:
     """Write the activity log to stdout, oldest first.
 
     The log has addresses of people and names of phones, and no names or numbers of contacts.
@@ -51,7 +52,7 @@ def export(site: Site, tenant: str | None, since: datetime | None, form: str) ->
     begin = since.replace(tzinfo=UTC).timestamp() if since else 0.0
     with site.open_store() as database, database.begin() as connection:
         entries = stored.read_since(connection, tenant, begin)
-    if form == "json":
+    if as_json or form == "json":
         print_json([dict(zip(_COLUMNS, _values(one), strict=True)) for one in entries])
         return
     text = io.StringIO()

@@ -101,3 +101,4 @@ def test_the_activity_log_is_exported(gateway: Gateway) -> None:
     ]
     exported = json.loads(gateway.run("activity", "export", "--format", "json", "--since", "2026-02-01").stdout)
     assert [one["act"] for one in exported] == ["phone_added", "sharing_changed", "phone_password", "phone_removed"]
+    assert gateway.json("activity", "export", "--since", "2026-02-01") == exported
