@@ -11,15 +11,20 @@ import pytest
 
 from ldapgw.directory.access import verify_password
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import ServerAddress, choose_endpoint
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.store import phones
+from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
+from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
+from tests.support.stage.databases import open_file
+from tests.support.stage.web import Stage, owner
 
 # A gateway with a port that phones can use.
 LISTENING = (HEAD + ACME).replace("tcp:0:interface=127.0.0.1", "tcp:389", 1)
+SERVER = ServerAddress("phonebook.example.com", 389)
 
 
 def stored(gateway: Gateway) -> dict[str, PhoneLogin]:
@@ -82,7 +87,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("model", [*MODELS, "other"])
 def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, model: str) -> None:
-    """Of the model's own, octet by octet: added, asked for later, as JSON, and as the page has them."""
+    """Of the model's own, octet by octet: added, asked for later, and as JSON."""
     gateway.write(LISTENING)
     file = tmp_path / "settings"
     added = gateway.run("phones", "add", "desk1", "--model", model, "--settings", str(file))
@@ -92,9 +97,8 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
     (tmp_path / "password").write_text(f"{password}\n")
     asked = gateway.run("phones", "settings", "desk1", "--password-file", str(tmp_path / "password"))
     login = stored(gateway)["desk1"]
-    server = ServerAddress("phonebook.example.com", 389)
     vendor = vendors_of(login.model)[0]
-    sheet = make_sheet(vendor, settings_of(login, server, "dc=acme,dc=example", "Acme GmbH", password))
+    sheet = make_sheet(vendor, settings_of(login, SERVER, "dc=acme,dc=example", "Acme GmbH", password))
     assert file.read_bytes() == asked.stdout_bytes == sheet.printed.encode()
     if sheet.link is None:
         return
@@ -105,6 +109,35 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
     assert content.replace(told["password"], password).replace("desk2", "desk1") == sheet.printed
     without = gateway.run("phones", "settings", "desk1").stdout
     assert without == sheet.printed.replace(password, "PASSWORD")
+
+
+# Of each model, and of any other phone: the vendors whose files its page offers, one test each.
+FILES = [(model, vendor.key) for model in (*MODELS, "other") for vendor in vendors_of(model)[:1] if vendor.file]
+
+
+@pytest.mark.parametrize(("model", "vendor"), FILES, ids=[model for model, _ in FILES])
+def test_the_page_has_the_file_that_the_command_prints(
+    gateway: Gateway, tmp_path: Path, model: str, vendor: str
+) -> None:
+    """Octet by octet: with the password while the page knows it, and with the word in its place after that."""
+    gateway.write(LISTENING)
+    path = f"/acme/phones/desk1/settings/{vendor}"
+    prepare_state_dir(gateway.state_dir)
+    stage = Stage(database=open_file(gateway.state_dir / "ldapgw.db"), server=SERVER)
+    browser = owner(stage, model=model)
+    page = browser.get("/acme/phones/desk1").body
+    password = page.partition('<code id="the-password">')[2].partition("<")[0]
+    (tmp_path / "password").write_text(f"{password}\n")
+    command = ("phones", "settings", "desk1")
+    with_password = gateway.run(*command, "--password-file", str(tmp_path / "password"))
+    answer = browser.get(path)
+    if choose_endpoint(SERVER, VENDORS[vendor].supported_security) is None:
+        assert (answer.status, with_password.exit_code) == (404, 1)
+        return
+    assert (answer.status, answer.body.encode()) == (200, with_password.stdout_bytes)
+    assert password in answer.body
+    stage.clock.advance(PASSWORD_SECONDS)
+    assert browser.get(path).body.encode() == gateway.run(*command).stdout_bytes
 
 
 def test_settings_go_to_standard_output_alone(gateway: Gateway) -> None:
