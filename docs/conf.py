@@ -8,12 +8,15 @@ directive or role that only Sphinx has.  ``pages`` turns these links into links 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent)]
 
 project = "ldapgw"
+# The package itself imports nothing but the standard library.
+version = release = import_module("ldapgw").__version__
 author = "the ldapgw authors"
 project_copyright = "the ldapgw authors, MIT license"
 extensions = ["pages", "sphinx_copybutton"]
@@ -25,7 +28,7 @@ smartquotes = False
 show_warning_types = True
 
 html_theme = "furo"
-html_title = "ldapgw"
+html_title = f"ldapgw {version}"
 html_static_path = ["_site/static"]
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -104,6 +105,15 @@ def test_the_site_is_built(tmp_path: Path) -> None:
     )
     assert (built.returncode, built.stderr) == (0, "")
     assert {path.name for path in tmp_path.iterdir()} >= {"index.html", "search.html", "searchindex.js"}
+    assert f'<span class="sidebar-brand-text">ldapgw {__version__}</span>' in (tmp_path / "index.html").read_text()
+
+
+def test_the_site_names_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On top of its menu and in the titles of its pages."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    configured = runpy.run_path(str(DOCS / "conf.py"))
+    assert (configured["version"], configured["release"]) == (__version__, __version__)
+    assert configured["html_title"] == f"ldapgw {__version__}"
 
 
 def test_vendor_pages_are_written_from_the_settings() -> None:
