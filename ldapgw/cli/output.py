@@ -10,13 +10,14 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,8 @@ from ldapgw.errors import UserError
 
 # Wider than any row, so that a table that a program reads is neither wrapped nor cut.
 _UNBOUNDED = 10_000
+# Columns of a table are so many characters apart.
+_GAP = 2
 
 # The colors of the signs at the beginning of a line or in a cell of their own, on a terminal.
 _COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
@@ -41,24 +44,35 @@ def print_json(value: object) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, keep: Collection[str] = (), wide: bool = False
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, keep: Sequence[str] = (), wide: bool = False
 ) -> None:
     """Print a table on stdout; a column whose name ends in ``#`` is aligned to the right.
 
-    :param keep: the columns whose values are never broken into lines, such as addresses.
+    :param keep: the columns whose values are not broken into lines, such as addresses, as far as the terminal has room
+        for them; the most important ones first.
     :param wide: whether lines may be longer than the terminal is wide.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    screen = console(wide=wide)
+    cells = [[clean(cell, keep="\n") for cell in row] for row in rows]
+    # Rich cuts values that it may not break where there is no room for all of them.
+    free, whole = screen.width - len(columns) * (1 + _GAP), set[str]()
+    for name in keep:
+        position = columns.index(name)
+        more = max(map(cell_len, (name, *(row[position] for row in cells)))) - 1
+        if more <= free:
+            free -= more
+            whole.add(name)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     for column in columns:
         table.add_column(
             column.removesuffix("#"),
             justify="right" if column.endswith("#") else "left",
             overflow="fold",
-            no_wrap=column in keep,
+            no_wrap=column in whole,
         )
-    for row in rows:
-        table.add_row(*(Text(clean(cell, keep="\n"), style=_COLORS.get(cell, "")) for cell in row))
-    console(wide=wide).print(table)
+    for row in cells:
+        table.add_row(*(Text(cell, style=_COLORS.get(cell, "")) for cell in row))
+    screen.print(table)
 
 
 def print_line(text: str) -> None:

@@ -634,7 +634,7 @@ def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[i
         )
         for login in logins
     )
-    print_table(columns, rows, keep=("", "phone", "account"), wide=wide)
+    print_table(columns, rows, keep=("", "account", "phone"), wide=wide)
     for login in logins:
         if text := _problem(site, login):
             sign = _sign(login)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
+from ldapgw.cli import output
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, contacts, sync_state, tenants
 from ldapgw.store.contacts import ContactRecord
@@ -250,3 +252,26 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
     assert (done.exit_code, done.stdout) == (0, f"Removed alice@acme.example{ending}\n")
     assert [one["account"] for one in gateway.json("accounts")] == ["bob@acme.example"]
     assert [one["account"] for one in gateway.json("phones", "list")] == ([] if with_phones else [None])
+
+
+LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"
+
+
+def test_long_addresses_stay_whole_at_80_columns(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other columns are broken into lines instead; a phone's name only where it is long too."""
+    monkeypatch.setattr(output, "_UNBOUNDED", 80)
+    gateway.write(HEAD + ACME + BETA)
+    account_id = gateway.connect(LONG, sharing=Sharing.SHARED)
+    gateway.fill(account_id, person("Jörg Müller", "030 1234567"))
+    gateway.connect("bob@beta.example", "beta")
+    with gateway.begin() as connection:
+        sync_state.fail(connection, accounts.find_by_address(connection, LONG)[0], "consent_revoked", THEN, None)
+    for name in ("desk1", "reception-desk-2nd-floor"):
+        gateway.run("phones", "add", name, "--account", LONG, "--tenant", "acme")
+        for command in ("accounts", "phones list"):
+            lines = gateway.run(*command.split()).stdout.splitlines()
+            table = [line for line in lines if not re.match(r"! \S", line)]
+            assert max(map(len, table)) <= 80, command
+            rows = [line for line in table if f" {LONG} " in line]
+            assert rows, command
+            assert command == "accounts" or name != "desk1" or " desk1 " in rows[0]
