@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -18,7 +19,7 @@ from ldapgw.store import accounts, changes, phones, recordings, tables
 from ldapgw.store.database import Database, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
-from tests.support.postgresql import Server, needs_postgresql, new_url, open_new
+from tests.support.postgresql import Server, find_postgres, needs_postgresql, new_url, open_new
 from tests.support.site.running import free_ports, wait_until
 from tests.support.stage.sync import DESK, GRANT, NOW
 
@@ -31,6 +32,17 @@ PATIENCE = 30.0
 def database() -> Iterator[Database]:
     with open_new() as database:
         yield database
+
+
+def test_another_version_can_be_tested(tmp_path: Path) -> None:
+    """By a folder that has both programs; the message for any other says what is missing."""
+    for program in ("postgres", "initdb"):
+        (tmp_path / program).touch(mode=0o755)
+    environment = {"PATH": "/nowhere", "POSTGRES_BIN": str(tmp_path)}
+    assert find_postgres(environment) == str(tmp_path / "postgres")
+    (tmp_path / "initdb").unlink()
+    with pytest.raises(pytest.UsageError, match=f"^POSTGRES_BIN: {tmp_path} has no program initdb; name a folder"):
+        find_postgres(environment)
 
 
 def another(database: Database) -> Database:

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -30,9 +30,27 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.tables import metadata
 
 PATIENCE = 60.0
+# Names a folder with the programs of another version.
+POSTGRES_BIN = "POSTGRES_BIN"
 # Debian keeps them out of the path.
 _FOLDERS = sorted((str(folder) for folder in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
-POSTGRES = shutil.which("postgres", path=os.pathsep.join((os.environ.get("PATH", ""), *_FOLDERS)))
+
+
+def find_postgres(environment: Mapping[str, str]) -> str | None:
+    """The server's program; None: there is none.
+
+    :raises pytest.UsageError: if the folder that the environment names does not have the programs.
+    """
+    chosen = environment.get(POSTGRES_BIN)
+    if not chosen:
+        return shutil.which("postgres", path=os.pathsep.join((environment.get("PATH", ""), *_FOLDERS)))
+    for program in ("postgres", "initdb"):
+        if not os.access(Path(chosen, program), os.X_OK):
+            raise pytest.UsageError(f"{POSTGRES_BIN}: {chosen} has no program {program}; name a folder that has both")
+    return str(Path(chosen, "postgres"))
+
+
+POSTGRES = find_postgres(os.environ)
 TEMPLATE = "template_of_ldapgw"
 
 _QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "max_connections=50")
