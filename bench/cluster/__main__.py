@@ -15,9 +15,10 @@ from math import nan
 from pathlib import Path
 from statistics import median
 
-from bench import written
 from bench.cluster import __doc__ as purpose
-from bench.cluster import engines, gateways
+from bench.cluster import engines, gateways, page
+from bench.cluster.page import SCRIPT
+from bench.cluster.plot import Rates
 from bench.cluster.starts import starts
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Load, Round
@@ -29,8 +30,8 @@ from bench.process import Server
 from bench.progress import say
 from bench.runs import Figure
 from bench.table import simple_table
+from bench.written import PAGE
 
-SCRIPT = "scripts/bench-cluster"
 PARTS = ("processes", "gateways", "transactions", "engines", "starts")
 # Connections that have one search outstanding each; the kernel spreads them over the processes.
 CONNECTIONS = 16
@@ -41,6 +42,9 @@ NAMES = ("prefix", "reverse", "substring", "list", "bind")
 MEMORY_GOAL = 0.75
 # The part of the book from which the words come that are asked for.
 _SAMPLE = 20_000
+
+# Searches a second by number of processes or gateways, by load; for a whole book, entries.
+ByLoad = Mapping[str, Mapping[int, float]]
 
 EXPLANATION = """\
 processes     each gateway has the same contacts, and is what "ldapgw run --processes N" starts
@@ -66,21 +70,23 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be given again")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
-    parser.add_argument("--docs", action="store_true", help=f"also write the tables into {written.PAGE.name}")
+    parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {PAGE.name}")
     parser.add_argument("--processes", default="1,2,3", metavar="LIST", help="of the gateways (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
     options = parser.parse_args()
     counts = [int(count) for count in options.processes.split(",")]
-    tables, are_met = [], True
+    tables, measured, are_met = [], list[Rates](), True
     with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as made:
         for part in options.only or PARTS:
             folder = Path(made) / part
             folder.mkdir()
             if part == "processes":
-                table, is_met = measure(folder, counts, options.contacts, options.rounds, options.seconds)
+                table, is_met, rates = measure(folder, counts, options.contacts, options.rounds, options.seconds)
+                measured.append(Rates("processes of one gateway", rates, GOALS))
             elif part == "gateways":
-                table, is_met = _gateways(folder, counts, options)
+                table, is_met, rates = _gateways(folder, counts, options)
+                measured.append(Rates("gateways on PostgreSQL", rates))
             elif part == "starts":
                 figures = list(starts(folder, options.contacts))
                 lines = _told(("Gateway on PostgreSQL", "", "Until the first right answer", "Goal", ""), figures)
@@ -91,12 +97,11 @@ def main() -> int:
             tables.append(table)
             are_met = are_met and is_met
     if options.docs:
-        head = f"\nMeasured with {machine()}; {options.contacts:,} contacts.\n"
-        written.put(SCRIPT, "".join([head, *tables, "\n"]))
+        page.write(options.contacts, tables, measured)
     return 0 if are_met else 1
 
 
-def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> tuple[str, bool]:
+def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> tuple[str, bool, ByLoad]:
     """Rates of one, two and three gateways together, then what all of them do with a change and without one of them."""
     found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in NAMES}
     people = [person(number) for number in range(min(options.contacts, _SAMPLE))]
@@ -110,10 +115,11 @@ def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> t
                 for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
                     found[name][count].append(loads.round(servers[:count], asked, options.seconds, CONNECTIONS))
         figures = [*gateways.changes(ours, options.changes), *gateways.failovers(ours, options.kills)]
-    rows, errors, _ = _rates(found, "gateway", {})
+    rates = _medians(found)
+    rows, errors, _ = _rates(found, rates, "gateway", {})
     head = ("Gateways on one PostgreSQL", "What", "", "Goal", "")
     lines = [*simple_table(rows), "", *_told(head, figures)]
-    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures)
+    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures), rates
 
 
 def _told(head: tuple[str, ...], figures: Sequence[Figure]) -> Sequence[str]:
@@ -131,8 +137,8 @@ def _engines(folder: Path, part: str, options: argparse.Namespace) -> tuple[str,
     return "\n".join(["", *simple_table([*engines.lines(found)]), ""]), is_met
 
 
-def measure(folder: Path, counts: list[int], contacts: int, rounds: int, seconds: float) -> tuple[str, bool]:
-    """The tables, and whether the goals are met."""
+def measure(folder: Path, counts: list[int], contacts: int, rounds: int, seconds: float) -> tuple[str, bool, ByLoad]:
+    """The tables, whether the goals are met, and the rates."""
     say(f"filling a store with {contacts:,} contacts")
     first = folder / "1"
     first.mkdir()
@@ -165,9 +171,10 @@ def _report(
     memory: dict[int, list[float]],
     started: dict[int, float],
     contacts: int,
-) -> tuple[str, bool]:
+) -> tuple[str, bool, ByLoad]:
     counts = list(memory)
-    rows, failed, is_met = _rates(found, "process", GOALS)
+    rates = _medians(found)
+    rows, failed, is_met = _rates(found, rates, "process", GOALS)
     shares = [["gateway", "start", "memory of its processes, MiB", "second : first", "goal"]]
     for count in counts:
         # The first of all is the one that syncs: it holds most.
@@ -180,11 +187,21 @@ def _report(
             [f"{count} process" + ("es" if count > 1 else ""), f"{started[count]:.1f} s", held, times, verdict]
         )
     lines = [*simple_table(rows), "", *simple_table(shares), "", f"{contacts:,} contacts. {machine()}"]
-    return "\n".join(["", *lines, *failed, ""]), is_met and not failed
+    return "\n".join(["", *lines, *failed, ""]), is_met and not failed, rates
+
+
+def _medians(found: dict[str, dict[int, list[Round]]]) -> ByLoad:
+    return {
+        name: {
+            count: median(one.entries_s if WORKLOADS[name].whole else one.searches_s for one in rounds)
+            for count, rounds in by_count.items()
+        }
+        for name, by_count in found.items()
+    }
 
 
 def _rates(
-    found: dict[str, dict[int, list[Round]]], what: str, goals: Mapping[str, float]
+    found: dict[str, dict[int, list[Round]]], by_load: ByLoad, what: str, goals: Mapping[str, float]
 ) -> tuple[list[list[str]], list[str], bool]:
     """The rows of a table; lines that tell of failed searches; and whether the goals are met."""
     counts = list(next(iter(found.values())))
@@ -192,11 +209,7 @@ def _rates(
     rows = [["load", "unit", *(f"{count} {what}{plural if count > 1 else ''}" for count in counts), "2 : 1", "goal"]]
     is_met = True
     for name, by_count in found.items():
-        workload = WORKLOADS[name]
-        rates = {
-            count: median(one.entries_s if workload.whole else one.searches_s for one in by_count[count])
-            for count in counts
-        }
+        workload, rates = WORKLOADS[name], by_load[name]
         p99 = {count: median(one.p99 for one in by_count[count]) for count in counts}
         ratio = rates[2] / rates[1] if {1, 2} <= rates.keys() else nan
         goal = goals.get(name)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from xml.etree import ElementTree as Tree
 
+from bench.bars import add
 from bench.dashboard.board import Panel, Row, Series, Span
 
 _COLORS = ("#3f8f37", "#c79a00", "#3274d9", "#e0752d", "#d62839", "#8f3bb8", "#0a9396", "#8a6d3b")
@@ -52,17 +53,17 @@ def plot(row: Row, answers: Mapping[str, Sequence[Series]], span: Span) -> str:
     """
     height = max(panel.y + panel.height for panel in row.panels) * _LINE
     svg = Tree.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {24 * _COLUMN} {height}", role="img")
-    _add(svg, "title", f"The row {row.title} of the dashboard")
-    _add(svg, "style", f"\n{_STYLE}\n")
+    add(svg, "title", f"The row {row.title} of the dashboard")
+    add(svg, "style", f"\n{_STYLE}\n")
     for panel in row.panels:
         width, inner = panel.width * _COLUMN - _GAP, panel.height * _LINE - _GAP
         place = f"translate({panel.x * _COLUMN + _GAP // 2} {panel.y * _LINE + _GAP // 2})"
         group = Tree.SubElement(svg, "g", transform=place)
-        _add(group, "rect", class_="panel", width=width, height=inner, rx=3)
-        _add(group, "text", panel.title, class_="title", x=_INSET, y=20)
+        add(group, "rect", class_="panel", width=width, height=inner, rx=3)
+        add(group, "text", panel.title, class_="title", x=_INSET, y=20)
         series = answers[panel.title]
         if not series:
-            _add(group, "text", "No data", class_="quiet", x=width / 2, y=inner / 2 + 8, text_anchor="middle")
+            add(group, "text", "No data", class_="quiet", x=width / 2, y=inner / 2 + 8, text_anchor="middle")
         else:
             {"stat": _stat, "timeseries": _timeseries, "heatmap": _heatmap, "table": _table}[panel.kind](
                 group, panel, series, span, width, inner
@@ -75,16 +76,16 @@ def _stat(group: Tree.Element, panel: Panel, series: Sequence[Series], span: Spa
     value = series[0].values[-1]
     color = [name for least, name in panel.thresholds if value >= least][-1]
     text = panel.texts.get(value) or number(value, panel.unit)
-    _add(group, "text", text, class_=f"big f{_NAMED[color]}", x=width / 2, y=height / 2 + 18, text_anchor="middle")
+    add(group, "text", text, class_=f"big f{_NAMED[color]}", x=width / 2, y=height / 2 + 18, text_anchor="middle")
 
 
 def _table(group: Tree.Element, panel: Panel, series: Sequence[Series], span: Span, width: int, height: int) -> None:
     names = [name for name in series[0].labels if name != "__name__"]
     for column, name in enumerate(names):
         x = _INSET + column * (width - 2 * _INSET) / len(names)
-        _add(group, "text", name, class_="quiet", x=round(x, 1), y=_TITLE + 14)
+        add(group, "text", name, class_="quiet", x=round(x, 1), y=_TITLE + 14)
         for line, one in enumerate(series):
-            _add(group, "text", one.labels.get(name, ""), x=round(x, 1), y=_TITLE + 34 + line * 18)
+            add(group, "text", one.labels.get(name, ""), x=round(x, 1), y=_TITLE + 34 + line * 18)
 
 
 def _timeseries(
@@ -111,8 +112,8 @@ def _timeseries(
             if panel.is_stacked:
                 below = {moment: sums[at - 1][place] if at else 0.0 for place, moment in enumerate(span.moments)}
                 base = [f"{x(moment)} {y(below[moment])}" for moment, _ in reversed(points)]
-                _add(group, "path", class_=f"f{color}", opacity=0.2, d="M" + "L".join(drawn + base) + "z")
-            _add(group, "path", class_=f"line s{color}", d="M" + "L".join(drawn))
+                add(group, "path", class_=f"f{color}", opacity=0.2, d="M" + "L".join(drawn + base) + "z")
+            add(group, "path", class_=f"line s{color}", d="M" + "L".join(drawn))
 
 
 def _heatmap(group: Tree.Element, panel: Panel, series: Sequence[Series], span: Span, width: int, height: int) -> None:
@@ -133,7 +134,7 @@ def _heatmap(group: Tree.Element, panel: Panel, series: Sequence[Series], span: 
         edge = float(buckets[at].labels["le"])
         if line % every == 0:
             text = "more" if math.isinf(edge) else f"≤ {number(edge, panel.unit)}"
-            _add(group, "text", text, class_="quiet", x=_AXIS + 4, y=round(top + tall / 2 + 4, 1), text_anchor="end")
+            add(group, "text", text, class_="quiet", x=_AXIS + 4, y=round(top + tall / 2 + 4, 1), text_anchor="end")
         # One path for each shade keeps the picture small.
         shades: dict[int, list[str]] = {}
         wide = x(span.moments[1]) - x(span.moments[0])
@@ -143,7 +144,7 @@ def _heatmap(group: Tree.Element, panel: Panel, series: Sequence[Series], span: 
                 cell = f"M{x(moment)} {top + 0.5:.1f}h{wide - 0.5:.1f}v{tall - 1:.1f}H{x(moment)}z"
                 shades.setdefault(shade, []).append(cell)
         for shade, cells in sorted(shades.items()):
-            _add(group, "path", class_="cell", opacity=shade / 8, d="".join(cells))
+            add(group, "path", class_="cell", opacity=shade / 8, d="".join(cells))
     _times(group, span, bottom, width)
 
 
@@ -189,10 +190,10 @@ def _legend(group: Tree.Element, names: Sequence[tuple[str, int]], width: int, h
     for line, entries in enumerate(lines):
         y = height - _INSET - (len(lines) - 1 - line) * _LEGEND_LINE
         for name, at, start in entries:
-            _add(group, "rect", class_=f"f{at % len(_COLORS)}", x=round(start, 1), y=y - 5, width=11, height=3, rx=1)
-            _add(group, "text", name, class_="quiet", x=round(start + 16, 1), y=y)
+            add(group, "rect", class_=f"f{at % len(_COLORS)}", x=round(start, 1), y=y - 5, width=11, height=3, rx=1)
+            add(group, "text", name, class_="quiet", x=round(start + 16, 1), y=y)
     if left:
-        _add(group, "text", f"and {left} more", class_="quiet", x=round(x, 1), y=height - _INSET)
+        add(group, "text", f"and {left} more", class_="quiet", x=round(x, 1), y=height - _INSET)
     return len(lines)
 
 
@@ -212,8 +213,8 @@ class _Scale:
 
 
 def _mark(group: Tree.Element, text: str, y: float, width: int) -> None:
-    _add(group, "line", class_="grid", x1=_AXIS + 8, x2=width - _INSET, y1=y, y2=y)
-    _add(group, "text", text, class_="quiet", x=_AXIS + 4, y=y + 4, text_anchor="end")
+    add(group, "line", class_="grid", x1=_AXIS + 8, x2=width - _INSET, y1=y, y2=y)
+    add(group, "text", text, class_="quiet", x=_AXIS + 4, y=y + 4, text_anchor="end")
 
 
 def _times(group: Tree.Element, span: Span, bottom: float, width: int) -> None:
@@ -222,7 +223,7 @@ def _times(group: Tree.Element, span: Span, bottom: float, width: int) -> None:
         moment = span.begin + (span.end - span.begin) * part / 6
         moment -= moment % 60
         text = time.strftime("%H:%M", time.gmtime(moment))
-        _add(group, "text", text, class_="quiet", x=x(moment), y=bottom + 15, text_anchor="middle")
+        add(group, "text", text, class_="quiet", x=x(moment), y=bottom + 15, text_anchor="middle")
 
 
 def _ceiling(value: float, unit: str) -> float:
@@ -250,9 +251,3 @@ def number(value: float, unit: str) -> str:
     size, name = _size(value, unit)
     value /= size
     return f"{value:,.0f} {name}".rstrip() if abs(value) >= 100 else f"{value:.3g} {name}".rstrip()
-
-
-def _add(svg: Tree.Element, name: str, text: str = "", /, **given: object) -> None:
-    """An element; Python's names of attributes become SVG's."""
-    attributes = {key.rstrip("_").replace("_", "-"): str(value) for key, value in given.items()}
-    Tree.SubElement(svg, name, attributes).text = text or None

@@ -1,15 +1,73 @@
 # SPDX-License-Identifier: MIT
-"""The bench of several gateways still runs, with tiny numbers."""
+"""The bench of several gateways still runs, with tiny numbers; its results in the documents."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree as Tree
 
 import pytest
+from docutils.core import publish_doctree
 
+from bench import written
+from bench.cluster import page
+from bench.cluster.plot import Rates, plot
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
+
+SVG = "{http://www.w3.org/2000/svg}"
+TABLE = "\n====  =====\nload  ratio\n====  =====\na     1.0\n====  =====\n"
+MEASURED = [
+    Rates("processes of one gateway", {"substring": {1: 3000.0, 2: 6000.0, 3: 7500.0}}, {"substring": 1.7}),
+    Rates("gateways on PostgreSQL", {"list": {1: 5_100_000.0, 2: 9_300_000.0, 3: 0.0}}),
+]
+
+
+def test_the_picture() -> None:
+    """A bar for each rate, as long as it is a multiple of that of one, and a description for who does not see it."""
+    svg = Tree.fromstring(plot(MEASURED))
+    assert svg.findtext(f"{SVG}title") == (
+        "Searches a second of several processes and gateways, as a multiple of those of one"
+    )
+    assert "processes of one gateway and gateways on PostgreSQL" in (svg.findtext(f"{SVG}desc") or "")
+    bars = [float(bar.get("width", "")) for bar in svg.iter(f"{SVG}rect") if bar.get("y") != "14"]
+    assert [round(width / bars[0], 2) for width in bars] == [1.0, 2.0, 2.5, 1.0, 1.82, 0.0]
+    texts = [text.text for text in svg.iter(f"{SVG}text")]
+    assert [text for text in texts if text and text[0].isdigit() and "×" not in text] == [
+        *("1 of them", "2 of them", "3 of them"),
+        *("3,000", "6,000", "7,500", "5,100,000", "9,300,000", "0"),
+    ]
+    goals = [line.get("x1") for line in svg.iter(f"{SVG}line") if line.get("class") == "goal"]
+    assert len(goals) == 2  # the legend's, and that of two processes
+    _, _, width, _ = map(float, svg.get("viewBox", "").split())
+    assert all(float(text.get("x", "")) + 8 * len(text.text or "") < width for text in svg.iter(f"{SVG}text"))
+
+
+def test_the_page_has_the_picture_only_with_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of other parts leaves none behind."""
+    monkeypatch.setattr(written, "PAGE", tmp_path / "performance.rst")
+    monkeypatch.setattr(page, "PICTURE", tmp_path / page.PICTURE.name)
+    first, last = written.comments(page.SCRIPT)
+    image = ".. image:: ../images/bench-cluster.svg\n   :alt: "
+    written.PAGE.write_text(f"before\n\n{first}\nold\n\n{last}")
+    page.write(1000, [TABLE], MEASURED)
+    assert written.PAGE.read_text().startswith(f"before\n\n{first}\n{image}")
+    assert written.PAGE.read_text().endswith(f"; 1,000 contacts.\n{TABLE}\n{last}")
+    assert page.PICTURE.read_text() == plot(MEASURED)
+    page.write(1000, [TABLE], [])
+    assert "image" not in written.PAGE.read_text()
+    assert not page.PICTURE.exists()
+
+
+def test_what_is_written_is_restructured_text() -> None:
+    """The parser has nothing to say of it, in the page that it goes into."""
+    complaints = StringIO()
+    text = written.between(written.PAGE.read_text(), page.SCRIPT, page.shown(1000, [TABLE], MEASURED))
+    publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
+    assert complaints.getvalue() == ""
 
 
 @needs_postgresql
