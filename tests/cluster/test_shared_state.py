@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import ldap3
 import pytest
 
 from ldapgw.phones.recording import exchanges, load
@@ -102,6 +103,25 @@ def test_guesses_at_both_are_limited_together(world: World) -> None:
         assert select.select(slow, [], [], 0)[0] == []
 
 
+def test_pages_go_on_at_the_other(world: World) -> None:
+    """Each entry once, although the second page is asked at another gateway than the first."""
+    cluster, _ = world
+    wait_until(cluster.all_find, "every gateway finds the contacts")
+    found: list[str] = []
+    cookie = None
+    for site, size in zip(cluster.sites, (2, 1000), strict=True):
+        server = ldap3.Server("127.0.0.1", site.ldap_port, get_info=ldap3.NONE)
+        phone = ldap3.Connection(server, "desk1", site.phones["desk1"], auto_bind=True)
+        phone.search("dc=acme,dc=example", "(uid=*)", attributes=["uid"], paged_size=size, paged_cookie=cookie)
+        result, entries = phone.result, [*phone.entries]
+        phone.unbind()
+        assert (result["description"], bool(entries)) == ("success", True)
+        found += [entry.uid.value for entry in entries]
+        cookie = result["controls"]["1.2.840.113556.1.4.319"]["value"]["cookie"]
+    assert cookie == b""
+    assert found == cluster.sites[0].names("(uid=*)")
+
+
 def test_a_recording_has_what_both_received(world: World, tmp_path: Path) -> None:
     """The command at one gateway gets it, and the page of either has the same file, which gives nobody away."""
     cluster, gateways = world
@@ -167,9 +187,11 @@ def test_a_new_key_waits_for_all_gateways(own: World) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Encrypted ")
     assert [read_keys(file) for file in key_files] == [[new], [new, old]]
+    assert states(cluster) == [{"ok"}, {"ok"}]
     cluster.office.edit()
     assert second.ldapgw("sync", ALICE, "--wait").returncode == 0
     wait_until(cluster.all_find, "every gateway finds the change")
+    assert states(cluster) == [{"ok"}, {"ok"}]
 
     position = syncing(gateways)
     gateways[position].end(signal.SIGKILL)
@@ -179,3 +201,9 @@ def test_a_new_key_waits_for_all_gateways(own: World) -> None:
     with cluster.start(cluster.sites[position]) as again:
         wait_until(cluster.all_find, "every gateway finds the change")
         assert not any("Traceback" in one.said for one in (*gateways, again))
+        assert states(cluster) == [{"ok"}, {"ok"}]
+
+
+def states(cluster: Cluster) -> list[set[str]]:
+    """Those of the accounts, as each gateway tells: none needs attention because of a token that it cannot read."""
+    return [{account["state"] for account in site.accounts()} for site in cluster.sites]

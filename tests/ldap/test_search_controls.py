@@ -23,6 +23,7 @@ from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.messages import Result
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
+from ldapgw.store.secrets import SecretBox, new_key
 from tests.support import asks, pdu, phonebook
 from tests.support.asks import controls_of
 from tests.support.examples import examples
@@ -221,11 +222,20 @@ def test_a_cookie_cannot_be_made(world, made):
         assert (found, done.code) == ([], 53)
 
 
-def test_a_restart_makes_cookies_invalid(fifty):
-    """The key is the process's own."""
-    before, after = World(fifty, key=b"before"), World(fifty, key=b"after")
-    cookie = asks.cookie(before.ask(asks.page(10))[1])
-    assert after.ask(asks.page(10, cookie))[1].code == 53
+@pytest.mark.parametrize("sorting", [(), (asks.sort("-sn"),)], ids=["", "sorted"])
+def test_pages_go_on_at_another_gateway(sorting):
+    """Each has its own books of the same contacts; what seals is made of the key file, which both have."""
+    shared, own = new_key(), new_key()
+    boxes = (SecretBox([key]) for key in (shared, shared, own))
+    here, there, foreign = (World(tree(contacts(50)), key=box.derive("cookies")) for box in boxes)
+    found, done = here.ask(asks.page(20), *sorting)
+    given = asks.cookie(done)
+    rest, done = there.ask(asks.page(50, given), *sorting)
+    assert uids([*found, *rest]) == (ALL[::-1] if sorting else ALL)
+    assert asks.cookie(done) == b""
+    refused, done = foreign.ask(asks.page(50, given), *sorting)
+    assert (refused, done.code, done.diagnostic) == ([], 53, "the cookie does not belong to this search")
+    assert done.controls == ()
 
 
 def test_a_page_of_the_root_dse(world):
