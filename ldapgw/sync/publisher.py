@@ -10,7 +10,8 @@ do not wait for other books.
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -359,63 +360,67 @@ class Publisher:
     async def _build(self, ids: Collection[int], *, is_whole: bool) -> None:
         """Build accounts' books, and publish them before those that take longer.
 
-        :param is_whole: leave out the accounts that another build has begun with.
-        """
-        published_at = self._seconds()
-        for batch, is_anew in self._batches(ids, is_whole=is_whole):
-            with ExitStack() as locks:
-                for account_id in batch:
-                    lock = self._locks.setdefault(account_id, DeferredLock())
-                    await lock.acquire()
-                    locks.callback(lock.release)
-                await self._build_accounts(batch, is_anew=is_anew)
-            is_due = not batch or self._seconds() - published_at >= _PUBLISH_SECONDS
-            if is_due and self._outdated_tenants and self._catalog.snapshot.loaded:
-                async with self._lock:
-                    await self._merge_and_publish()
-                published_at = self._seconds()
-
-    def _batches(self, ids: Collection[int], *, is_whole: bool) -> Iterator[tuple[list[int], bool]]:
-        """Accounts to build together, and whether large books may be built anew; before what takes long an empty batch.
-
-        What is asked for later is decided later: meanwhile another build may have begun with an account.
+        :param is_whole: leave out the accounts that another build has begun with, and that have not changed since.
         """
         accounts = self._state.accounts
         large = {one for one in ids if one in accounts and accounts[one].contacts >= MIN_PROCESS_CONTACTS}
-        busy: list[int] = []
-
-        def idle(among: Iterable[int]) -> Iterator[int]:
-            for account_id in sorted(among):
-                lock = self._locks.get(account_id)
-                if account_id not in accounts or (is_whole and account_id not in self._outdated_accounts):
-                    continue
-                if lock is not None and lock.locked:
-                    busy.append(account_id)
-                else:
-                    yield account_id
-
-        batch: list[int] = []
-        count = 0
-        for account_id in idle(set(ids) - large):
-            contacts_more = accounts[account_id].contacts
-            if batch and (count + contacts_more > _CONTACTS_AT_ONCE or len(batch) == _ACCOUNTS_AT_ONCE):
-                yield batch, True
-                batch, count = [], 0
-            batch.append(account_id)
-            count += contacts_more
-        if batch:
-            yield batch, True
+        busy = await self._build_idle(set(ids) - large, is_whole=is_whole)
         if busy or large:
-            yield [], True
-        yield from (([account_id], True) for account_id in busy)
-        busy.clear()
+            await self._publish_built()
+        for account_id in busy:
+            await self._build_locked([account_id])
         # To revise a large book takes milliseconds, to build one takes many seconds.
         served = [account_id for account_id in large if (account_id, "") in self._built_books]
-        yield from (([account_id], False) for account_id in idle(served))
-        yield [], True
-        busy.clear()
-        yield from (([account_id], True) for account_id in idle(large))
-        yield from (([account_id], True) for account_id in busy)
+        await self._build_idle(served, is_whole=is_whole, is_anew=False)
+        await self._publish_built()
+        for account_id in await self._build_idle(large, is_whole=is_whole):
+            await self._build_locked([account_id])
+
+    async def _build_idle(self, ids: Collection[int], *, is_whole: bool, is_anew: bool = True) -> list[int]:
+        """Build the books of accounts that no other build has begun with, small accounts together.
+
+        :returns: the other accounts.
+        """
+        busy: list[int] = []
+        waiting = deque(sorted(ids))
+        published_at = self._seconds()
+        while waiting:
+            await self._build_locked(self._take_batch(waiting, busy, is_whole=is_whole), is_anew=is_anew)
+            if self._seconds() - published_at >= _PUBLISH_SECONDS:
+                await self._publish_built()
+                published_at = self._seconds()
+        return busy
+
+    def _take_batch(self, waiting: deque[int], busy: list[int], *, is_whole: bool) -> list[int]:
+        """Take accounts to build together; only now is it known which of them another build has begun with."""
+        batch: list[int] = []
+        count = 0
+        while waiting and len(batch) < _ACCOUNTS_AT_ONCE:
+            account, lock = self._state.accounts.get(waiting[0]), self._locks.get(waiting[0])
+            if account is None or (is_whole and account.id not in self._outdated_accounts):
+                waiting.popleft()
+            elif lock is not None and lock.locked:
+                busy.append(waiting.popleft())
+            elif batch and count + account.contacts > _CONTACTS_AT_ONCE:
+                break
+            else:
+                batch.append(waiting.popleft())
+                count += account.contacts
+        return batch
+
+    async def _build_locked(self, ids: Sequence[int], *, is_anew: bool = True) -> None:
+        with ExitStack() as locks:
+            for account_id in ids:
+                lock = self._locks.setdefault(account_id, DeferredLock())
+                await lock.acquire()
+                locks.callback(lock.release)
+            await self._build_accounts(ids, is_anew=is_anew)
+
+    async def _publish_built(self) -> None:
+        """Publish what is built; a start is published as a whole."""
+        if self._outdated_tenants and self._catalog.snapshot.loaded:
+            async with self._lock:
+                await self._merge_and_publish()
 
     async def _merge_and_publish(self) -> None:
         # Phones wait for the start: all is published at once, and work that only speeds up searches is done by the next

@@ -331,6 +331,20 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     assert refreshed.called
 
 
+def held(stage: Stage, slow: Any) -> Deferred[Any]:
+    """Have a function wait off the reactor's thread until the result is called back."""
+    waiting: Deferred[Any] = Deferred()
+    real = stage.publisher._run_off_thread
+
+    def run(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is slow and not waiting.called:
+            return waiting.addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = run
+    return waiting
+
+
 def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
     """The one that is built of the former account's contacts comes too late."""
     stage = Stage(sources=ALL_SOURCES)
@@ -342,15 +356,7 @@ def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
     before = books(stage)
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync(ALICE)
-    building: Deferred[Any] = Deferred()
-    real = stage.publisher._run_off_thread
-
-    def slow(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is revise_books:
-            return building.addCallback(lambda _: function(*args, **kw))
-        return real(function, *args, **kw)
-
-    stage.publisher._run_off_thread = slow
+    building = held(stage, revise_books)
     alice, bob = stage.account(ALICE).id, stage.account(BOB).id
     Deferred.fromCoroutine(stage.publisher.refresh(alice))
     with stage.database.begin() as connection:
@@ -511,19 +517,10 @@ def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None
     stage = Stage()
     ids = restored(stage)
     seen = reads(stage)
-    waiting: list[Deferred[None]] = []
-    real = stage.publisher._run_off_thread
-
-    def slow(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is build_books and not waiting:
-            waiting.append(Deferred())
-            return waiting[0].addCallback(lambda _: function(*args, **kw))
-        return real(function, *args, **kw)
-
-    stage.publisher._run_off_thread = slow
+    building = held(stage, build_books)
     looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(5)]
     assert [look.called for look in looks] == [False, False, False, True, True]
-    waiting[0].callback(None)
+    building.callback(None)
     assert all(look.called for look in looks)
     assert sorted(asked for function, [asked] in seen if function is contacts.read) == ids
     assert not stage.publisher.is_outdated
@@ -554,15 +551,7 @@ def test_a_second_look_does_not_end_the_start() -> None:
     """Nothing is complete before the first one has built all books."""
     stage = Stage()
     stage.connect()
-    building: Deferred[Any] = Deferred()
-    real = stage.publisher._run_off_thread
-
-    def slow(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is build_books:
-            return building.addCallback(lambda _: function(*args, **kw))
-        return real(function, *args, **kw)
-
-    stage.publisher._run_off_thread = slow
+    building = held(stage, build_books)
     looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(2)]
     assert not stage.catalog.snapshot.loaded
     building.callback(None)
