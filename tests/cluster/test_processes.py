@@ -47,9 +47,9 @@ class Processes:
         done = self.site.ldapgw("sync", ALICE, "--wait")
         assert done.returncode == 0, done.stderr
 
-    def fails(self) -> int:
+    def fails(self, connections: int = CONNECTIONS // 3) -> int:
         """How many of many connections are refused, end, or find nothing."""
-        return sum(self.site.ldapsearch("(telephoneNumber=*)", "uid")[0] != 0 for _ in range(CONNECTIONS // 3))
+        return sum(self.site.ldapsearch("(telephoneNumber=*)", "uid")[0] != 0 for _ in range(connections))
 
 
 @pytest.fixture(scope="module", name="world")
@@ -57,6 +57,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Processes
     world = Processes(tmp_path_factory.mktemp("processes"))
     try:
         with world.office.running() as gateway:
+            wait_until(lambda: world.fails(CONNECTIONS) == 0, "every process knows the phone")
             yield world, gateway
     finally:
         world.office.end()
@@ -136,7 +137,7 @@ def test_all_end_together(tmp_path: Path) -> None:
         for how, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 0)):
             with group.office.running(how.name) as gateway:
                 pids = processes(gateway)
-                wait_until(lambda: group.fails() == 0, "every process knows the phone")
+                wait_until(lambda: group.fails(CONNECTIONS) == 0, "every process knows the phone")
                 assert gateway.end(how) == status
                 wait_until(lambda pids=pids: not any(map(is_alive, pids)), "all have ended")
             assert "Traceback" not in gateway.said
