@@ -473,15 +473,15 @@ _HINT_TEXTS: Mapping[Hint, str] = {
         "settings below."
     ),
     Hint.UNKNOWN_ATTRIBUTES: gettext_noop(
-        "The phone asks for attributes that only other systems have. Use %(name_filter)s for names and "
+        "The phone’s filter uses attributes that only other systems have. Use %(name_filter)s for names and "
         "%(number_filter)s for numbers."
     ),
     Hint.OBJECT_CLASS: gettext_noop(
         "The filter asks for an object class that contacts don’t have. Use inetOrgPerson, or leave the class out."
     ),
     Hint.NO_CLASS: gettext_noop(
-        "The filter asks for neither an object class nor a name, so it finds not only people, but also the entries of "
-        "the address books. Use %(name_filter)s or (objectClass=person)."
+        "The filter asks for neither an object class nor a name, so besides people it also finds the entries that "
+        "stand for the address books themselves. Use %(name_filter)s or (objectClass=person)."
     ),
     Hint.NUMBER_ALONE: gettext_noop(
         "The number filter only checks telephoneNumber, so a search for part of a number doesn’t find mobile and home "

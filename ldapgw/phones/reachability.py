@@ -137,8 +137,8 @@ async def _connect(access: ConnectionSettings, results: list[StepResult], reacto
     except (ConnectError, NoAnswer):
         results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_HAS_ADDRESS, {"host": endpoint.host})))
         message = gettext_noop(
-            "no answer on port %(port)s: check that the gateway is running, then ldap.listen, ldap.listen_tls and the "
-            "firewall"
+            "no answer on port %(port)s: check that the gateway is running, then check ldap.listen, ldap.listen_tls "
+            "and the firewall"
         )
         raise _StepFailed(Step.PORT, Phrase(message, {"port": endpoint.port})) from None
     address = client.transport.getPeer().host

@@ -114,12 +114,17 @@ def test_a_caller_is_found(alice: Browser) -> None:
         ),
         (
             "klinik",
-            "This is saved as the email address “theresa@klinik.example”, and the phone doesn’t ask for that field.",
+            "The text you searched for is saved as the email address “theresa@klinik.example”, and the phone doesn’t "
+            "search in that field.",
             ["/acme/phones/desk1#settings"],
         ),
         ("Maier", "The contact has the name “Karin Meier”, which is spelled differently.", []),
         ("Karin Qqqq", "The contact has “karin” (the name), but not “qqqq”.", []),
-        ("xyzzy", "! desk1 finds nobody No contact that this phone can see is similar.", []),
+        (
+            "xyzzy",
+            "! desk1 finds nobody This phone can’t see any contact that is similar to what you searched for.",
+            [],
+        ),
     ],
     ids=["direct-dial number", "filter", "attribute", "spelling", "one word", "nobody"],
 )

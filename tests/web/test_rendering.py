@@ -444,10 +444,10 @@ def test_what_google_counted_in_each_source() -> None:
     counted = {Source.CONTACTS: SyncState("token", "", NOW, total=4704), Source.DIRECTORY: SyncState("token", "", NOW)}
     account = replace(ACCOUNT, sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.ON})
     text = shown(account, sync_states=counted).text
-    assert "Your contacts Google counted 4,704 contacts on 21 September 2026 . on" in text
+    assert "Your contacts On 21 September 2026 , Google reported 4,704 contacts. on" in text
     assert "Company directory on" in text
     lost = replace(account, sources={Source.CONTACTS: SourceState.NOT_GRANTED})
-    assert "Google counted" not in shown(lost, sync_states=counted).text
+    assert "Google reported" not in shown(lost, sync_states=counted).text
 
 
 def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any], by_link: bool = False) -> Reader:

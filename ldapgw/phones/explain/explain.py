@@ -65,7 +65,7 @@ _REGION = gettext_noop(
     "%(region)s: %(read)s."
 )
 _CALLER_FILTER = gettext_noop(
-    "The gateway takes so few digits for text that someone typed, not for a caller’s number. For an incoming call, the "
+    "The gateway treats so few digits as text that someone typed, not as a caller’s number. For an incoming call, the "
     "phone sends %(filter)s."
 )
 _STRIPPED = gettext_noop(

@@ -80,8 +80,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.CALLERS_BOOK: ReasonText(
         gettext_noop(
-            "The contact is in the address book of %(book)s. From this address book, other phones get only callers’ "
-            "names, and only if they search for the complete number."
+            "The contact is in the address book of %(book)s. Phones that don’t belong to its owner get only callers’ "
+            "names from this address book, and only if they search for the complete number."
         ),
         gettext_noop("To share these contacts with all phones, run: ldapgw share %(book)s shared"),
     ),
@@ -127,8 +127,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.STRICT_MATCHING: ReasonText(
         gettext_noop(
-            "The contact has %(attribute)s “%(value)s”. People would call that a match, but the gateway is set to "
-            "accept only exact spelling."
+            "The contact has %(attribute)s “%(value)s”. A person would see a match, but the gateway is set to accept "
+            "only exact spelling."
         ),
         gettext_noop('Set matching = "lenient" for the tenant.'),
         gettext_noop("Type it exactly as it’s saved."),
@@ -138,7 +138,10 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
         gettext_noop("Change the filter in the phone’s settings, or the contact in Google Contacts."),
     ),
     MissReason.OTHER_ATTRIBUTE: ReasonText(
-        gettext_noop("This is saved as %(attribute)s “%(value)s”, and the phone doesn’t ask for that field."),
+        gettext_noop(
+            "The text you searched for is saved as %(attribute)s “%(value)s”, and the phone doesn’t search in that "
+            "field."
+        ),
         gettext_noop("Add %(attribute)s to the phone’s filter."),
     ),
     MissReason.WHOLE_VALUE: ReasonText(
@@ -219,7 +222,8 @@ ACCESS_TEXTS: Mapping[MissReason, str] = {
         "In addition, the contact is in the address book of %(book)s, which is shared only with the group %(group)s."
     ),
     MissReason.CALLERS_BOOK: gettext_noop(
-        "In addition, the contact is in the address book of %(book)s, from which other phones get only callers’ names."
+        "The contact is also in the address book of %(book)s, but phones that don’t belong to its owner get only "
+        "callers’ names from it."
     ),
 }
 
