@@ -96,6 +96,7 @@ def main() -> int:
             sys.stdout.write(table)
             tables.append(table)
             are_met = are_met and is_met
+    sys.stdout.write(f"\n{options.contacts:,} contacts. {machine()}\n")
     if options.docs:
         page.write(options.contacts, tables, measured)
     return 0 if are_met else 1
@@ -186,7 +187,7 @@ def _report(
         shares.append(
             [f"{count} process" + ("es" if count > 1 else ""), f"{started[count]:.1f} s", held, times, verdict]
         )
-    lines = [*simple_table(rows), "", *simple_table(shares), "", f"{contacts:,} contacts. {machine()}"]
+    lines = [*simple_table(rows), "", *simple_table(shares)]
     return "\n".join(["", *lines, *failed, ""]), is_met and not failed, rates
 
 
