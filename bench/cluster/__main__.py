@@ -164,14 +164,13 @@ def measure(folder: Path, counts: list[int], contacts: int, rounds: int, seconds
                     found[name][count].append(load.round(server, asked, seconds, CONNECTIONS))
         memory = {count: sorted(_private(server), reverse=True) for count, server in servers.items()}
         started = {count: server.started for count, server in servers.items()}
-    return _report(found, memory, started, contacts)
+    return _report(found, memory, started)
 
 
 def _report(
     found: dict[str, dict[int, list[Round]]],
     memory: dict[int, list[float]],
     started: dict[int, float],
-    contacts: int,
 ) -> tuple[str, bool, ByLoad]:
     counts = list(memory)
     rates = _medians(found)
@@ -218,7 +217,7 @@ def _rates(
         unit = "entries/s" if workload.whole else "/s"
         verdict = "" if goal is None else f"≥ {goal}" + (" ok" if ratio >= goal else " missed")
         rows.append([workload.title, unit, *(f"{rates[count]:,.0f}" for count in counts), f"{ratio:.2f}", verdict])
-        rows.append(["\\", "p99, ms", *(f"{p99[count]:.1f}" for count in counts), "", ""])
+        rows.append([workload.title, "p99, ms", *(f"{p99[count]:.1f}" for count in counts), "", ""])
     errors = sum(one.errors for by_count in found.values() for each in by_count.values() for one in each)
     return rows, ["", f"{errors} searches failed."] if errors else [], is_met
 
