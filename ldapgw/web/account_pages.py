@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The overview: the state of a person's accounts, and the forms to sync, share, disconnect and sign out.
+"""The overview and the account page, with the forms to sync, share, disconnect and sign out.
 
 Forms act only on accounts of the session.  A disconnect first deletes the account's data here, so that phones stop at
 once, and then revokes the grant at Google.
@@ -22,7 +22,14 @@ from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages, record_texts
-from ldapgw.web.account_texts import AccountView, account_view, shareable_labels, sharing_options
+from ldapgw.web.account_texts import (
+    AccountDetails,
+    AccountView,
+    account_details,
+    account_view,
+    shareable_labels,
+    sharing_options,
+)
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
 from ldapgw.web.http import Cookie, HttpRequest, HttpResponse, json_response, redirect
@@ -38,8 +45,8 @@ _PAGE_NAME = Phrase(gettext_noop("this page"))
 _DATABASE_UNAVAILABLE = "the database cannot be used; the gateway's log says more"
 
 
-class AccountPage:
-    """The account page, its forms, and the state of the accounts as JSON."""
+class AccountPages:
+    """The overview, the account page, their forms, and the state of the accounts as JSON."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -48,7 +55,8 @@ class AccountPage:
     def routes(self) -> tuple[Route, ...]:
         """The routes of this page."""
         return (
-            get("/<tenant>/", self.home, RequiredRole.TENANT),
+            get("/<tenant>/", self.overview, RequiredRole.TENANT),
+            get("/<tenant>/account", self.account, RequiredRole.SIGNED_IN),
             get("/<tenant>/status.json", self.status, RequiredRole.TENANT),
             post("/<tenant>/sync", self.sync),
             get("/<tenant>/accept-shrink", self.ask_to_accept_shrink, RequiredRole.SIGNED_IN),
@@ -59,29 +67,43 @@ class AccountPage:
             post("/<tenant>/signout", self.signout),
         )
 
-    async def home(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/``: the visitor's account number ``account``, counted from 1; the welcome page if signed out."""
+    async def overview(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+        """``/{tenant}/``: the state of account number ``account``, counted from 1; the welcome page if signed out."""
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None and request.is_live:
             raise PageError(error_pages.SESSION_ENDED, tenant)
         if visitor is None:
             boxes = [CONSENT_CHECKBOXES[source] for source in tenant.sources]
             return self._layout.page(request, "welcome.html", tenant=tenant, boxes=boxes)
-        account = visitor.account_by_number(request.query.get("account", "1")) or visitor.account_by_number("1")
+        account = _shown_account(request, visitor)
         values: dict[str, Any] = {}
-        for section in self._layout.account_sections:
+        for section in self._layout.overview_sections:
             values.update(await section(request, tenant, visitor))
+        return self._layout.page(
+            request,
+            "overview.html",
+            tenant=tenant,
+            visitor=visitor,
+            account=account,
+            view=self._view(request, tenant, account),
+            **await sync_history_values(self._layout, account),
+            **values,
+        )
+
+    async def account(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+        """``/{tenant}/account``: sharing, sources, access and syncs of account number ``account``, counted from 1."""
+        account = _shown_account(request, visitor)
+        view = self._view(request, tenant, account)
         return self._layout.page(
             request,
             "account.html",
             tenant=tenant,
             visitor=visitor,
             account=account,
-            now=self._layout.now(),
-            view=await self._account_view(request, tenant, account),
+            view=view,
+            details=await self._details(tenant, account, view),
             replicas=await self._replicas(tenant),
             **await sync_history_values(self._layout, account),
-            **values,
         )
 
     async def _replicas(self, tenant: WebTenant) -> list[PhoneLogin]:
@@ -141,7 +163,7 @@ class AccountPage:
         error = account.error if account is not None and account.is_connected else None
         if account is None or error is None or error.code != "suspicious_shrink":
             return self._redirect_to_account(tenant, visitor, account)
-        number = visitor.accounts.index(account) + 1
+        number = visitor.number_of(account)
         is_directory = error.facts.get("source") == Source.DIRECTORY
         return self._layout.confirmation(
             request,
@@ -204,14 +226,14 @@ class AccountPage:
             activity.recorded, entry, accounts.set_sharing, account.id, chosen, shared_label
         )
         await self._dependencies.changed()
-        return self._redirect_to_account(tenant, visitor, account, "shared")
+        return self._redirect_to_account(tenant, visitor, account, "shared", "account")
 
     async def ask_to_disconnect(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``GET /{tenant}/disconnect``: ask before account number ``account`` is disconnected."""
         account = visitor.account_by_number(request.query.get("account", "1"))
         if account is None or not account.is_connected:
             return self._redirect_to_account(tenant, visitor, account)
-        number = visitor.accounts.index(account) + 1
+        number = visitor.number_of(account)
         return self._layout.confirmation(
             request,
             tenant,
@@ -223,7 +245,7 @@ class AccountPage:
                 "contacts in Google don’t change."
             ),
             button=gettext_noop("Disconnect"),
-            cancel=f"?account={number}" if number > 1 else "",
+            cancel=f"account?account={number}" if number > 1 else "account",
             fields={"account": account.sub},
             page_query=f"account={number}",
         )
@@ -254,31 +276,37 @@ class AccountPage:
         )
         return redirect(self._layout.public_url.tenant_path(tenant.name), headers)
 
-    async def _account_view(self, request: HttpRequest, tenant: WebTenant, account: Account | None) -> AccountView:
+    def _view(self, request: HttpRequest, tenant: WebTenant, account: Account | None) -> AccountView:
         if account is None:
             return account_view(tenant, None, None)
         translate, expiry = self._layout.renderer.translator(request.language), self._dependencies.certificate_expiry()
-        now = self._layout.now()
         # The page has a button to the console, for administrators; nobody else can open that address.
         explained = replace(account, error=account.error and replace(account.error, link=""))
-        status = account_to_json(explained, tenant.sources, _PAGE_NAME, now, expiry, translate, commands=False)
-        if not account.is_connected:
-            return account_view(tenant, account, status)
-        return account_view(
+        status = account_to_json(
+            explained, tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
+        )
+        progress = self._dependencies.progress(account.id) if account.is_connected else None
+        return account_view(tenant, account, status, progress)
+
+    async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:
+        """What the account page shows of a connected account; None: it is not connected."""
+        if account is None or view.status is None or not view.connected:
+            return None
+        return account_details(
             tenant,
             account,
-            status,
-            progress=self._dependencies.progress(account.id),
+            view.status,
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
             sync_states=await self._dependencies.store.read(contacts.read_sync_states, account.id),
             example=await self._dependencies.finder.example(tenant.name, account.sub),
         )
 
     def _redirect_to_account(
-        self, tenant: WebTenant, visitor: Visitor, account: Account | None, message: str = ""
+        self, tenant: WebTenant, visitor: Visitor, account: Account | None, message: str = "", page: str = ""
     ) -> HttpResponse:
-        index = visitor.accounts.index(account) if account in visitor.accounts else 0
-        return self._layout.redirect_to_tenant(tenant, message, f"?account={index + 1}" if index else "")
+        """Redirect to the overview of an account, or to another `page` of the account."""
+        number = visitor.number_of(account) if account in visitor.accounts else 1
+        return self._layout.redirect_to_tenant(tenant, message, f"{page}?account={number}" if number > 1 else page)
 
     def _log(self, act: str, request: HttpRequest, visitor: Visitor) -> None:
         log.info(
@@ -347,6 +375,11 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int) -> bool:
             return False
     await dependencies.store.run(revocations.remove, revocation_id)
     return True
+
+
+def _shown_account(request: HttpRequest, visitor: Visitor) -> Account | None:
+    """The account that an address names; the visitor's first one if the address names none."""
+    return visitor.account_by_number(request.query.get("account", "1")) or visitor.account_by_number("1")
 
 
 def _selected_account(request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Account | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The texts of the account page: account states, sources, labels and sharing options."""
+"""The texts of the overview and the account page: account states, sources, labels and sharing options."""
 
 from __future__ import annotations
 
@@ -107,19 +107,13 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """The account page's view of an account.
+    """The state of an account, for the overview and the account page.
 
     :ivar status: the account object (`account_status`) in the reader's language; None for a person who never connected.
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
-    :ivar ended_at: when Google no longer accepted the consent, in seconds since the epoch; None: it lasts.
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar needs_administrator: whether a message on the page sends the person to an administrator.
-    :ivar is_testing: whether the consent ends because the Google client is in "Testing".
-    :ivar has_missing_source: whether a source was not granted.
-    :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
-    :ivar shared_labels: names of labels whose contacts alone can be shared.
-    :ivar shared_label: the one of them that is shared, or offered first; empty: all contacts are.
-    :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
+    :ivar missing_sources: labels of the sources that were not granted.
     :ivar boxes: the checkboxes that Google will show, for a person who never connected.
     """
 
@@ -127,19 +121,33 @@ class AccountView:
     status: Mapping[str, Any] | None = None
     connected: bool = False
     reconnect: str = ""
-    ended_at: float | None = None
     sync_is_next: bool = False
     needs_administrator: bool = False
-    is_testing: bool = False
-    has_missing_source: bool = False
+    missing_sources: tuple[str, ...] = ()
     progress: SyncProgress | None = None
-    sources: tuple[SourceRow, ...] = ()
-    labels: tuple[tuple[str, str, str], ...] = ()
-    choices: tuple[SharingOption, ...] = ()
-    shared_labels: tuple[str, ...] = ()
-    shared_label: str = ""
-    example: ContactSummary | None = None
     boxes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDetails:
+    """What only the account page shows of a connected account.
+
+    :ivar ended_at: when Google no longer accepted the consent, in seconds since the epoch; None: it lasts.
+    :ivar is_testing: whether the consent ends because the Google client is in "Testing".
+    :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
+    :ivar shared_labels: names of labels whose contacts alone can be shared.
+    :ivar shared_label: the one of them that is shared, or offered first; empty: all contacts are.
+    :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
+    """
+
+    ended_at: float | None
+    is_testing: bool
+    sources: tuple[SourceRow, ...]
+    labels: tuple[tuple[str, str, str], ...]
+    choices: tuple[SharingOption, ...]
+    shared_labels: tuple[str, ...]
+    shared_label: str
+    example: ContactSummary | None
 
 
 SOURCE_LABELS: Mapping[str, str] = {
@@ -147,9 +155,10 @@ SOURCE_LABELS: Mapping[str, str] = {
     Source.OTHER_CONTACTS: gettext_noop("Other contacts"),
     Source.DIRECTORY: gettext_noop("Company directory"),
 }
+_MISSING = "not granted"
 _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "on": ("good", gettext_noop("on")),
-    "not granted": ("warn", gettext_noop("not granted")),
+    _MISSING: ("warn", gettext_noop("not granted")),
     "unavailable": ("quiet", gettext_noop("not available for this account")),
 }
 _ACCESS_ENDED = ("bad", gettext_noop("access ended"))
@@ -182,35 +191,48 @@ def account_view(
     tenant: WebTenant,
     account: Account | None,
     status: Mapping[str, Any] | None,
-    *,
     progress: SyncProgress | None = None,
-    labels: Iterable[str] = (),
-    sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
-    example: ContactSummary | None = None,
 ) -> AccountView:
-    """The account page's view of an account.
+    """The state of an account.
 
     :param status: the account object; None for a person who never connected.
-    :param labels: the names of the account's labels at Google.
     """
     if account is None or status is None:
         return AccountView(
             ACCOUNT_STATE_TEXTS[""], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
         )
-    names = tuple(labels)
-    shared_labels = shareable_labels(names, account.shared_label)
-    shared_label = account.shared_label or (tenant.shared_label if account.sharing is Sharing.PRIVATE else "")
     return AccountView(
         state=_state(status),
         status=status,
         connected=account.is_connected,
         reconnect=_reconnect(status),
-        ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
         sync_is_next=_sync_is_next(status),
         needs_administrator=_needs_administrator(account, status),
-        is_testing=_is_testing(account),
-        has_missing_source="not granted" in status["sources"].values(),
+        missing_sources=tuple(SOURCE_LABELS[name] for name, state in status["sources"].items() if state == _MISSING),
         progress=progress,
+    )
+
+
+def account_details(
+    tenant: WebTenant,
+    account: Account,
+    status: Mapping[str, Any],
+    *,
+    labels: Iterable[str] = (),
+    sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
+    example: ContactSummary | None = None,
+) -> AccountDetails:
+    """What only the account page shows of a connected account.
+
+    :param status: the account object.
+    :param labels: the names of the account's labels at Google.
+    """
+    names = tuple(labels)
+    shared_labels = shareable_labels(names, account.shared_label)
+    shared_label = account.shared_label or (tenant.shared_label if account.sharing is Sharing.PRIVATE else "")
+    return AccountDetails(
+        ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
+        is_testing=_is_testing(account),
         sources=source_rows(status, sync_states),
         labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
@@ -229,7 +251,7 @@ def _reconnect(status: Mapping[str, Any]) -> str:
     if status["error"] and status["error"]["code"] in _CONSENT_ERRORS:
         return "must"
     expires = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
-    return "may" if expires or "not granted" in status["sources"].values() else ""
+    return "may" if expires or _MISSING in status["sources"].values() else ""
 
 
 def _sync_is_next(status: Mapping[str, Any]) -> bool:

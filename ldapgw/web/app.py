@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
 from ldapgw.web import error_pages
-from ldapgw.web.account_pages import AccountPage
+from ldapgw.web.account_pages import AccountPages
 from ldapgw.web.activity_page import ActivityPage
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_import import AdminImport
@@ -63,7 +63,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
     phones = PhonePages(layout)
     pages = (
         SignInPages(layout),
-        AccountPage(layout),
+        AccountPages(layout),
         ContactPages(layout),
         phones,
         PhoneForms(layout, phones),

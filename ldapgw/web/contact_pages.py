@@ -156,7 +156,7 @@ class ContactPages:
             "contacts.html",
             tenant=tenant,
             visitor=visitor,
-            accounts=[(visitor.accounts.index(one) + 1, one) for one in accounts],
+            accounts=accounts,
             account=account,
             page_number=number,
             found=found,

@@ -179,7 +179,7 @@ WRONG_ACCOUNT = ErrorPage(
     ),
     (
         gettext_noop("To connect the intended account, try again and choose that account."),
-        gettext_noop("If you want the contacts of the other account, too, add it to your page."),
+        gettext_noop("If you want the contacts of the other account, too, add that account."),
     ),
     (
         _AGAIN,
@@ -356,7 +356,7 @@ LINK_USED = ErrorPage(
 NO_SUCH_ACCOUNT = ErrorPage(
     404,
     gettext_noop("There’s no such account"),
-    gettext_noop("This account isn’t on your page, or no longer is. Nothing was changed."),
+    gettext_noop("This account isn’t one of your accounts, or no longer is. Nothing was changed."),
     (),
     (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )

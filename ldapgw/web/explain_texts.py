@@ -158,7 +158,7 @@ class PageContext:
     """The reader and the phone, for links.
 
     :ivar home: the path of the tenant's page.
-    :ivar accounts: the reader's accounts, in the order of the account page.
+    :ivar accounts: the reader's accounts, in the order of the overview.
     """
 
     home: str
@@ -227,9 +227,8 @@ def _grouped(rows: Iterable[ContactExplanation]) -> Iterator[ContactGroup]:
 def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
     own_account = context.own_account(miss.book)
     if own_account and own_account[1].id != context.phone.account_id and own_account[1].sharing is not Sharing.SHARED:
-        yield FixLink(
-            f"{context.home}?account={own_account[0]}#sharing", gettext_noop("Choose who sees these contacts")
-        )
+        address = f"{context.home}account?account={own_account[0]}#sharing"
+        yield FixLink(address, gettext_noop("Choose who sees these contacts"))
     if miss.reason in _FIXED_IN_SETTINGS:
         yield FixLink(f"{context.home}phones/{context.phone.name}#settings", gettext_noop("See the phone’s settings"))
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""

@@ -64,7 +64,9 @@ _SECURITY_HEADERS = (
 _HSTS = ("Strict-Transport-Security", "max-age=15768000")
 
 # Below a tenant's page: only what has no effect when a browser is sent there, and no address of anybody else.
-_PAGE_PATH = re.compile(r"(contacts|phones|troubleshoot|explain|admin)(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){0,2}")
+_PAGE_PATH = re.compile(
+    r"(account|contacts|phones|troubleshoot|explain|admin)(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){0,2}"
+)
 # 256 random bits in base64url.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}

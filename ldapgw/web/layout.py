@@ -207,8 +207,8 @@ def post(
     return Route("POST", path, handler, required_role, max_body_size=max_body_size)
 
 
-# Returns template values for a section of the visitor's account page.
-AccountSection = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Mapping[str, Any]]]
+# Returns template values for a section of the visitor's overview.
+OverviewSection = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Mapping[str, Any]]]
 # Returns topics (`ldapgw.web.live`) that the visitor's open pages subscribe to.
 TopicProvider = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Iterable[str]]]
 
@@ -217,9 +217,9 @@ TopicProvider = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Iterable[s
 class Layout:
     """The services that all page classes share.
 
-    Mutable while the routes are set up: `account_sections` and `topic_providers`.
+    Mutable while the routes are set up: `overview_sections` and `topic_providers`.
 
-    :ivar account_sections: sections that other page classes add to the account page.
+    :ivar overview_sections: sections that other page classes add to the overview.
     :ivar topic_providers: further topics for a visitor's open pages (`ldapgw.web.live`).
     """
 
@@ -227,7 +227,7 @@ class Layout:
     public_url: PublicUrl
     cookies: HttpCookies
     renderer: Renderer
-    account_sections: list[AccountSection] = field(default_factory=list)
+    overview_sections: list[OverviewSection] = field(default_factory=list)
     topic_providers: list[TopicProvider] = field(default_factory=list)
 
     @classmethod

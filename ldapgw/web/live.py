@@ -57,7 +57,7 @@ class ChangeNotifier:
 
 
 def person_topic(tenant: str, sub: str) -> str:
-    """The topic of all the person's accounts, as the account page shows them."""
+    """The topic of all the person's accounts, as the overview shows them."""
     return f"person {tenant} {sub}"
 
 

@@ -112,7 +112,7 @@ class PhonePages:
         self._layout = layout
         self._dependencies = layout.dependencies.phones
         self.one_time = self._dependencies.one_time
-        layout.account_sections.append(self.account_section)
+        layout.overview_sections.append(self.overview_section)
         layout.topic_providers.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
@@ -125,7 +125,7 @@ class PhonePages:
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
         )
 
-    async def account_section(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
+    async def overview_section(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
         """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
         logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
         return {
@@ -155,7 +155,7 @@ class PhonePages:
 
     async def list_phones(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/phones``: the visitor's phones, and the form that adds one."""
-        values = await self.account_section(request, tenant, visitor)
+        values = await self.overview_section(request, tenant, visitor)
         return self._layout.page(request, "phones.html", tenant=tenant, visitor=visitor, **values)
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:

@@ -77,6 +77,10 @@ class Visitor:
         numbered = enumerate(self.accounts, start=1)
         return next((account for position, account in numbered if str(position) == number), None)
 
+    def number_of(self, account: Account) -> int:
+        """The number of one of the visitor's accounts, counted from 1."""
+        return self.accounts.index(account) + 1
+
     def account_by_sub(self, sub: str) -> Account | None:
         """The visitor's account of a Google user; None when the visitor has no such account."""
         return next((account for account in self.accounts if account.sub == sub), None)

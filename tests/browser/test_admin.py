@@ -121,7 +121,7 @@ def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     here.page.reload()
     expect(here.page.locator("#remind")).to_contain_text("needs to reconnect")
     expect(here.page.locator("#remind-addresses")).to_have_text(BOB)
-    user.confirm("Disconnect")
+    user.disconnect()
     user.waits_for("Not connected")
 
 

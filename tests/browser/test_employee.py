@@ -18,8 +18,8 @@ from tests.browser.window import LANGUAGES, person
 from tests.support.site.running import Site, wait_until
 
 # Each journey that changes an account has one of its own.
-READER, NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER = (
-    f"{name}@acme.example" for name in ("anna", "nina", "paula", "theo", "lars", "rudi", "sybille")
+READER, NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER = (
+    f"{name}@acme.example" for name in ("anna", "nina", "paula", "theo", "lars", "rudi", "sybille", "sina")
 )
 FAMILY_NAMES = ("Ahrens", "Berg", "Classen", "Dorn", "Ehlers", "Frank", "Groth", "Hansen", "Jansen", "Kruse", "Lorenz")
 GIVEN_NAMES = ("Anna", "Boris", "Clara", "David", "Emma")
@@ -42,7 +42,7 @@ HELP = 'help = "help@acme.example"\n'
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     few = [person("Tom", "Zweimann", "+4930555100")]
-    people = dict.fromkeys((NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER), few)
+    people = dict.fromkeys((NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER), few)
     site = Site(
         tmp_path_factory.mktemp("site"),
         people={**people, READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]},
@@ -109,14 +109,18 @@ def connecting(here: Walk) -> None:
 
     here.remove_phone(name)
     here.go("")
+    here.follow("/acme/account")
     here.css("main a.danger").click()
     here.stop("confirm-disconnect")
     here.css("main .actions a").last.click()
-    assert here.css("#standing .state.good").count() == 1
+    here.css("#access").wait_for()
     here.css("main a.danger").click()
     here.send("disconnect")
     here.shows("#standing .state.bad")
     here.stop("overview-disconnected")
+    here.follow("/acme/account", ".user")
+    expect(here.css('main a.button[href$="/connect"]')).to_be_visible()
+    here.stop("account-disconnected")
 
 
 def refused_at_google(here: Walk) -> None:
@@ -136,13 +140,17 @@ def losing_access(here: Walk) -> None:
     here.site.turn("expire-access-tokens", account=LOSER)
     here.send("sync")
     here.shows("#standing .state.warn")
-    expect(here.css("#access .wrong")).to_be_visible()
     assert here.css('main form[action$="/sync"]').count() == 0
     here.stop("overview-revoked")
+    here.follow("/acme/account")
+    expect(here.css("#access .wrong")).to_be_visible()
+    here.stop("account-revoked")
     here.page.goto(f"{here.site.page}connect?account=1")
     here.consent(here.page, LOSER)
     here.page.wait_for_url(f"{here.site.page}*")
     here.shows("#standing .state.good")
+    here.follow("/acme/account")
+    expect(here.css("#access")).to_be_visible()
     assert here.css("#access .wrong").count() == 0
     here.crew.sessions["acme", LOSER] = here.context.cookies()
 
@@ -355,9 +363,31 @@ def syncing(here: Walk) -> None:
     here.shows("#standing dd.big", has_text=re.compile(f"^{before + 1}$"))
     here.shows(".outcome", has_text=re.compile(r"1"))
     here.stop("overview-synced")
+    here.follow("/acme/account")
     here.css("#history > summary").click()
     expect(here.css("#history tbody tr").first).to_be_visible()
-    here.stop("overview-history")
+    here.stop("account-history")
+
+
+def sharing(here: Walk) -> None:
+    """The address on top leads to who sees the contacts; what is saved is said there, and syncs go on to be told."""
+    here.sign_in(SHARER, "contacts")
+    here.follow("/acme/account", ".user")
+    expect(here.css(".user [aria-current=page]")).to_have_text(SHARER)
+    here.stop("account")
+    for choice in ("callers", "private"):
+        here.css(f"#sharing [value={choice}]").check()
+        here.send("share")
+        expect(here.css(".note.good")).to_be_visible()
+        expect(here.css(f"#sharing [value={choice}]")).to_be_checked()
+        assert here.page.url == f"{here.site.page}account"
+    here.stop("account-saved")
+    here.css("#history > summary").click()
+    rows = here.css("#history-rows tbody tr")
+    expect(rows.first).to_be_visible()
+    before = rows.count()
+    assert here.site.ldapgw("sync", SHARER, "--wait").returncode == 0
+    here.shows(f"#history-rows tbody tr:nth-child({before + 1})")
 
 
 def troubleshooting(here: Walk) -> None:
@@ -469,7 +499,7 @@ def errors(here: Walk) -> None:
 
 JOURNEYS = (
     *(connecting, refused_at_google, losing_access, contacts, searching, adding_a_phone, wrong_password, confirming),
-    *(syncing, troubleshooting, signed_out, getting_about, errors),
+    *(syncing, troubleshooting, signed_out, getting_about, errors, sharing),
 )
 
 

@@ -33,6 +33,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     }[language]
     here = window(language)
     here.connect(first)
+    here.press("Account and sharing")
     here.consent(here.popup("Add another Google account"), other)
     here.page.get_by_role("link", name=other).wait_for()
     name = f"desk-of-{first.partition('@')[0]}"

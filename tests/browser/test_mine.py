@@ -58,7 +58,7 @@ def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> 
         expect(bar).to_have_attribute("value", "1")
     finally:
         here.site.turn("clear-faults")
-    here.confirm("Disconnect")
+    here.disconnect()
     here.waits_for(here.say("Not connected"))
 
 
@@ -80,13 +80,14 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
 @pytest.mark.long  # tests/web has it without a browser
 @both
 def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> None:
-    """The page says on which day it ends."""
+    """The page of the account says on which day it ends."""
     here = window(language)
     here.site.turn("client", audience="testing")
     try:
         here.connect("georg@acme.example")
     finally:
         here.site.turn("client", audience="external")
+    here.press("Account and sharing")
     expect(here.page.locator("#access")).to_contain_text(here.say("because the Google client is in “Testing”"))
     here.confirm("Disconnect")
     here.waits_for(here.say("Not connected"))
@@ -130,7 +131,8 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
         _, said = site.ldapsearch(asked, "cn", phone=desk)
         return [line.removeprefix("cn: ") for line in said.splitlines() if line.startswith("cn: ")]
 
-    here.page.reload()
+    here.press("Account and sharing")
+    here.waits_for(here.say("Account and sharing"))
     for choice, calls, finds in (
         ("Private", [shown], [here.say("Nothing found")]),
         ("Callers’ names", [who, shown], [here.say("Nothing found")]),
@@ -197,6 +199,10 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     assert here.site.ldapgw("sync", "dora@acme.example", "--wait").returncode == 0
     expect(figures(here).first).not_to_have_text(before)
     expect(here.page.get_by_role("button", name="Sync now")).to_be_focused()
+    keys.press("Tab")
+    expect(here.page.get_by_role("link", name="Account and sharing")).to_be_focused()
+    keys.press("Enter")
+    here.waits_for("Account and sharing")
     private = here.page.get_by_role("radio", name="Private")
     for _ in range(20):
         keys.press("Tab")

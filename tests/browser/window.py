@@ -201,6 +201,11 @@ class Window:
         self.speaks(self.page)
         ask.click()
 
+    def disconnect(self) -> None:
+        """From the overview, on the page of the account."""
+        self.press("Account and sharing")
+        self.confirm("Disconnect")
+
     def popup(self, words: str = "Connect Google contacts") -> Any:
         """Press what opens a window, and that window."""
         with self.context.expect_page() as opened:

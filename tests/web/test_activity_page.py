@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The activity page, what pages record, and the history of syncs on the account page."""
+"""The activity page, what pages record, and the history of syncs on a person's pages."""
 
 from __future__ import annotations
 
@@ -103,10 +103,14 @@ def test_every_act_has_its_words() -> None:
     assert ACTS.keys() == {*Act}
 
 
-def test_the_account_page_says_how_a_sync_ended(stage: Stage) -> None:
-    """From the request on until the sync has ended, then what it changed; nothing says any more that it began."""
+def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
+    """From the request on until the sync has ended, then what it changed; nothing says any more that it began.
+
+    The page of the account has the syncs of before too.
+    """
     alice = connected(stage)
     (account,) = stage.accounts()
+    assert "Sync history You’ll see this after the first sync." in words_on(alice.get("/acme/account"))
     begun = stage.do(sync_state.begin, account.id)
     stage.do(sync_state.end, begun, NOW, NOW + 600)
     assert "Sync started" not in words_on(alice.get("/acme/"))
@@ -132,11 +136,15 @@ def test_the_account_page_says_how_a_sync_ended(stage: Stage) -> None:
     page = words_on(alice.get("/acme/"))
     assert "Sync failed: Google couldn’t be reached." in page
     assert "1 day with failed syncs" in page
-    assert alice.get("/acme/").body.count("<rect") == SUMMARY_DAYS
-    assert 'style="' not in alice.get("/acme/").body
+    assert "3 changed, 1 added" not in page
+    for path in ("/acme/", "/acme/account"):
+        assert alice.get(path).body.count("<rect") == SUMMARY_DAYS
+        assert 'style="' not in alice.get(path).body
+    history = words_on(alice.get("/acme/account"))
+    assert history.index("Sync failed: Google couldn’t be reached.") < history.index("Up to date: 3 changed, 1 added.")
     with stage.database.begin() as connection:
         accounts.disconnect(connection, account.id)
-    assert "<rect" not in alice.get("/acme/").body
+    assert "<rect" not in alice.get("/acme/").body + alice.get("/acme/account").body
 
 
 def test_the_overview_sums_up_the_days_of_all_accounts(stage: Stage) -> None:

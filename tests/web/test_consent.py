@@ -523,15 +523,16 @@ def _unrefreshable(stage: Stage, callback: str) -> str:
     return f"{parts.path}?{urlencode(query)}"
 
 
-def test_a_sign_in_leads_back(browser: Browser) -> None:
+@pytest.mark.parametrize("page", ["contacts", "account"])
+def test_a_sign_in_leads_back(browser: Browser, page: str) -> None:
     """To the page that asked for it, once."""
     browser.consent()
     browser.submit("/acme/signout")
-    seen = browser.get("/acme/contacts")
+    seen = browser.get(f"/acme/{page}")
     assert seen.status == 403
-    assert 'href="/acme/signin?to=contacts"' in seen.body
-    back = browser.get(browser.code("/acme/signin?to=contacts"))
-    assert (back.status, back.location) == (303, "/acme/contacts")
+    assert f'href="/acme/signin?to={page}"' in seen.body
+    back = browser.get(browser.code(f"/acme/signin?to={page}"))
+    assert (back.status, back.location) == (303, f"/acme/{page}")
     assert browser.get(browser.code("/acme/signin")).location == "/acme/"
 
 

@@ -216,7 +216,7 @@ def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
         page
     )
     assert "This contact is yours. If you share your contacts" in words_on(page)
-    assert links(page) == ["/acme/?account=2#sharing"]
+    assert links(page) == ["/acme/account?account=2#sharing"]
 
 
 def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
@@ -228,7 +228,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     serve(stage)
     seen = ask(alice, "xyzzy")
     said = words_on(seen)
-    assert 'href="/acme/?account=1#google"' in seen.body
+    assert 'href="/acme/account?account=1#google"' in seen.body
     assert "The last sync of alice@acme.example failed. Google has asked the gateway to slow down, so" in said
     assert "The first sync of bob@acme.example" not in said
     admin = stage.browser()

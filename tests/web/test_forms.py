@@ -138,12 +138,14 @@ def test_accepting_what_nobody_told(stage: Stage, alice: Browser, told: str) -> 
 
 @pytest.mark.parametrize("sharing", list(Sharing))
 def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
-    """Each choice is stored, phones are told, and the page shows it as chosen."""
+    """Each choice is stored, phones are told, and the page that it leads back to shows it as chosen."""
     seen = alice.submit("/acme/share", sharing=sharing.value)
-    assert (seen.status, seen.location) == (303, "/acme/")
+    assert (seen.status, seen.location) == (303, "/acme/account")
     assert [account.sharing for account in stage.accounts()] == [sharing]
     assert stage.changes == 1
-    assert f'value="{sharing.value}" checked' in alice.get("/acme/").body
+    page = alice.get("/acme/account").body
+    assert f'value="{sharing.value}" checked' in page
+    assert "Saved. The new sharing setting is now in effect." in page
 
 
 def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
@@ -157,12 +159,12 @@ def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
 def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
     """A group of the configuration is a choice; one that has left it stays one while the book is shared with it."""
     alice = revisited(stage, alice, replace(ACME, groups={"sales": 3}))
-    assert "The phones of the accounts in the group (3) find your contacts" in alice.get("/acme/").body
+    assert "The phones of the accounts in the group (3) find your contacts" in alice.get("/acme/account").body
     assert alice.submit("/acme/share", sharing="group:sales").status == 303
     assert [account.sharing for account in stage.accounts()] == [Sharing("group:sales")]
-    assert 'value="group:sales" checked' in alice.get("/acme/").body
+    assert 'value="group:sales" checked' in alice.get("/acme/account").body
     alice = revisited(stage, alice, ACME)
-    page = alice.get("/acme/")
+    page = alice.get("/acme/account")
     assert 'value="group:sales" checked' in page.body
     assert "The group “sales” no longer exists, so only your own phones find your contacts." in page.body
     assert alice.submit("/acme/share", sharing="private").status == 303
@@ -173,13 +175,13 @@ def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
 def test_share_a_label(stage: Stage, alice: Browser) -> None:
     """Of a book, a label's contacts alone; the choice stays when Google has the label no more."""
     (account,) = stage.accounts()
-    assert 'name="label"' not in alice.get("/acme/").body
+    assert 'name="label"' not in alice.get("/acme/account").body
     stage.do(contacts.set_labels, account.id, {"contactGroups/1": "Customers", "contactGroups/2": "CUSTOMERS"})
     assert alice.submit("/acme/share", sharing="shared", label="Customers").status == 303
     (account,) = stage.accounts()
     assert (account.sharing, account.shared_label) == (Sharing.SHARED, "Customers")
     stage.do(contacts.set_labels, account.id, {})
-    assert 'value="Customers" selected' in alice.get("/acme/").body
+    assert 'value="Customers" selected' in alice.get("/acme/account").body
     assert alice.submit("/acme/share", sharing="callers", label="Friends").status == 400
     assert alice.submit("/acme/share", sharing="callers", label="Customers").status == 303
     assert alice.submit("/acme/share", sharing="private", label="Customers").status == 303
@@ -207,17 +209,18 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
     assert (account.is_connected, account.scopes, stage.changes) == (False, frozenset(), 1)
     page = alice.get("/acme/").body
     assert "Google access is revoked" in page
-    assert "Not connected" in page
-    assert "/acme/disconnect" not in page
-    assert "Sign out" in page
-    assert "Reconnect" in page
+    for shown in (page, alice.get("/acme/account").body):
+        assert "Not connected" in shown
+        assert "/acme/disconnect" not in shown
+        assert "Sign out" in shown
+        assert "Reconnect" in shown
 
 
 def test_disconnect_asks_first(stage: Stage, alice: Browser) -> None:
     """A page names the account and the consequence; an account that is not connected needs none."""
     page = alice.get("/acme/disconnect?account=1")
     assert "<h1>Disconnect alice@acme.example?</h1>" in page.body
-    assert '<a class="button plain" href="/acme/">Cancel</a>' in page.body
+    assert '<a class="button plain" href="/acme/account">Cancel</a>' in page.body
     assert stage.accounts()[0].is_connected
     sub = stage.accounts()[0].sub
     assert f'name="account" value="{sub}"' in page.body
@@ -554,12 +557,14 @@ def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:
     login = PhoneLogin("vault", "acme", None, NumberMode.VALUES, "ssha256$00$00", 1.0, replica=ReplicaBooks.PRIVATE)
     stage.do(phones.add, replace(login, name="branch1", replica=ReplicaBooks.SHARED))
     stage.do(phones.add, replace(login, name="away", tenant="globex"))
-    assert "copy of all contacts" not in alice.get("/acme/").body
+    assert "copy of all contacts" not in alice.get("/acme/account").body
     stage.do(phones.add, login)
-    assert "is allowed to fetch a copy of all contacts, including private ones: vault." in alice.get("/acme/").body
+    assert (
+        "is allowed to fetch a copy of all contacts, including private ones: vault." in alice.get("/acme/account").body
+    )
     bind = LastBind(2.0, "192.0.2.7", login.password)
     stage.do(phones.store_last_binds, {"vault": bind})
-    body = alice.get("/acme/").body
+    body = alice.get("/acme/account").body
     assert "has a copy of all contacts, including private ones: vault, last seen at 192.0.2.7." in body
     assert "branch1" not in body
     # A replica is no phone: nowhere else is its name.

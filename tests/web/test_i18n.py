@@ -115,6 +115,7 @@ def test_the_switch(browser: Browser) -> None:
     [
         ("/acme/?account=2", "?account=2&amp;language=de"),
         ("/acme/?account=%22%3E&state=x", "?account=1&amp;language=de"),
+        ("/acme/account?account=2", "/acme/account?account=2&amp;language=de"),
         ("/acme/phones/desk1?vendor=snom", "/acme/phones/desk1?vendor=snom&amp;language=de"),
         ("/acme/explain?phone=desk1", "/acme/explain?phone=desk1&amp;language=de"),
     ],

@@ -19,7 +19,7 @@ from ldapgw.store.contacts import SyncState
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import error_pages
-from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_view
+from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_details, account_view
 from ldapgw.web.admin_people import PersonRow
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
@@ -91,27 +91,44 @@ class Reader(HTMLParser):
         return {link for link in found if "language=" not in link and not link.startswith("#")}
 
 
-def shown(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Reader:
-    visitor = Visitor(
-        SignIn("acme", "1", "alice@acme.example", hd="acme.example"), "A" * 43, account, (account,) if account else ()
-    )
-    return Reader(account_page(tenant, visitor, **more))
+def visitor_of(account: Account | None) -> Visitor:
+    sign_in = SignIn("acme", "1", "alice@acme.example", hd="acme.example")
+    return Visitor(sign_in, "A" * 43, account, (account,) if account else ())
+
+
+def shown(account: Account | None, tenant: WebTenant = ACME) -> Reader:
+    """The overview."""
+    return Reader(overview(tenant, visitor_of(account)))
+
+
+def shown_of_account(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Reader:
+    """The page of the account."""
+    return Reader(account_page(tenant, visitor_of(account), **more))
 
 
 def render(template: str, language: str = "en", **values: Any) -> str:
     return Renderer("").render(language, template, **{"tenant": None, "visitor": None, "flash_message": None, **values})
 
 
-def account_page(
-    tenant: WebTenant, visitor: Visitor, language: str = "en", *, certificate_ends: float | None = None, **more: Any
+def status_of(account: Account | None, certificate_ends: float | None = None) -> dict[str, Any] | None:
+    return account_to_json(account, tuple(Source), "this page", NOW, certificate_ends) if account else None
+
+
+def overview(
+    tenant: WebTenant, visitor: Visitor, language: str = "en", *, certificate_ends: float | None = None
 ) -> str:
     account = visitor.account
-    status = account_to_json(account, tuple(Source), "this page", NOW, certificate_ends) if account else None
-    how = account_view(tenant, account, status, **more)
-    history: dict[str, Any] = {"sync_rows": (), "sync_bars": (), "sync_outcome": "", "replicas": ()}
-    return render(
-        "account.html", language, tenant=tenant, visitor=visitor, account=account, view=how, phones=[], **history
-    )
+    view = account_view(tenant, account, status_of(account, certificate_ends))
+    values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view, "phones": []}
+    return render("overview.html", language, **values, sync_bars=(), sync_outcome="")
+
+
+def account_page(tenant: WebTenant, visitor: Visitor, **more: Any) -> str:
+    account, status = visitor.account, status_of(visitor.account)
+    view = account_view(tenant, account, status)
+    details = account_details(tenant, account, status, **more) if account and status and view.connected else None
+    values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view}
+    return render("account.html", **values, details=details, replicas=(), sync_bars=(), sync_rows=())
 
 
 def welcome(tenant: WebTenant) -> str:
@@ -124,54 +141,58 @@ def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("account", "sign", "title", "offers"),
+    ("account", "sign", "title", "offers", "offers_of_account"),
     [
-        (ACCOUNT, "✓", "Connected", {"connect?add", "search", "sync", "share", "disconnect?account=1"}),
-        (
-            replace(ACCOUNT, syncing=True),
-            "✓",
-            "Syncing now",
-            {"connect?add", "search", "sync", "share", "disconnect?account=1"},
-        ),
+        (ACCOUNT, "✓", "Connected", {"sync"}, {"share", "disconnect?account=1"}),
+        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"sync"}, {"share", "disconnect?account=1"}),
         (
             replace(ACCOUNT, last_sync=None),
             "✓",
             "Connected, first sync in progress",
-            {"connect?add", "search", "sync", "share", "disconnect?account=1"},
+            {"sync"},
+            {"share", "disconnect?account=1"},
         ),
         (
             replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)),
             "!",
             "Needs attention",
-            {"connect", "connect?add", "search", "share", "disconnect?account=1"},
+            {"connect"},
+            {"connect", "share", "disconnect?account=1"},
         ),
         (
             replace(ACCOUNT, error=ErrorStatus("client_rejected", NOW)),
             "!",
             "Needs attention",
-            {"connect?add", "search", "sync", "share", "disconnect?account=1"},
+            {"sync"},
+            {"share", "disconnect?account=1"},
         ),
         (
             replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799),
             "✓",
             "Connected",
-            {"connect", "connect?add", "search", "sync", "share", "disconnect?account=1"},
+            {"connect", "sync"},
+            {"connect", "share", "disconnect?account=1"},
         ),
-        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect", "connect?add", "search"}),
-        (None, "✗", "Not connected", {"connect"}),
+        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect"}, {"connect"}),
+        (None, "✗", "Not connected", {"connect"}, {"connect"}),
     ],
     ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
 )
-def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title: str, offers: set[str]) -> None:
-    """A sign and words for each state, and what can be done in it."""
-    page = shown(account)
-    assert f"{sign} {title}" in page.text
+def test_what_a_page_shows_and_offers(
+    account: Account | None, sign: str, title: str, offers: set[str], offers_of_account: set[str]
+) -> None:
+    """A sign and words for each state, and what can be done in it; the rest is done on the page of the account."""
+    page, of_account = shown(account), shown_of_account(account)
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
+    assert page.text.count(f"{sign} {title}") == 2
+    assert of_account.text.startswith("Account and sharing · Acme GmbH")
+    assert (title in of_account.text) is (title == "Not connected")
     asked = {error_pages.GOOGLE_PERMISSIONS_URL} if account is None else set()
-    pages = {"", "contacts", "phones", "troubleshoot", "privacy", "signout"} | (
-        {"phones#add-phone"} if account else set()
-    )
-    assert page.links() == {f"/acme/{name}" for name in pages | offers} | asked
+    pages = {"", "account", "contacts", "phones", "troubleshoot", "privacy", "signout"}
+    own = {"search", "phones#add-phone"} if account else set()
+    assert page.links() == {f"/acme/{name}" for name in pages | own | offers} | asked
+    added = {"connect?add"} if account else set()
+    assert of_account.links() == {f"/acme/{name}" for name in pages | added | offers_of_account}
 
 
 def test_who_never_connected_reads_what_is_asked_for() -> None:
@@ -226,7 +247,7 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
     """A configured label that Google does not have is said too, be it included or excluded."""
     there = ["Family", "friends", "PRIVATE"]
     tenant = replace(ACME, labels=("Friends", "Staff", "starred"), excluded_labels=("Private", "Secret"))
-    text = shown(ACCOUNT, tenant, labels=there).text
+    text = shown_of_account(ACCOUNT, tenant, labels=there).text
     for row in (
         "Family not among the chosen labels",
         "friends on the phones",
@@ -236,13 +257,13 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
     ):
         assert row in text
     assert "starred" not in text
-    assert "Family on the phones" in shown(ACCOUNT, replace(tenant, labels=()), labels=there).text
+    assert "Family on the phones" in shown_of_account(ACCOUNT, replace(tenant, labels=()), labels=there).text
 
 
 def test_what_was_left_out() -> None:
     """Each reason with its count, in words; one we have no words for is counted too."""
     skipped = {"empty": 3, "label": 1, "excluded_label": 2, "unreadable_number": 1200, "new_reason": 2}
-    text = shown(replace(ACCOUNT, skipped=skipped)).text
+    text = shown_of_account(replace(ACCOUNT, skipped=skipped)).text
     assert "3 contacts without a name, company, number or address" in text
     assert "1 contact without one of the chosen labels" in text
     assert "2 contacts with an excluded label" in text
@@ -251,22 +272,27 @@ def test_what_was_left_out() -> None:
 
 
 def test_the_sources() -> None:
-    """On, not granted (with a way to mend it), not offered; those that are off are not spoken of."""
+    """On, not granted (with a way to mend it), not offered; those that are off are not spoken of.
+
+    The overview names those that were not granted.
+    """
     sources = {
         Source.CONTACTS: SourceState.ON,
         Source.OTHER_CONTACTS: SourceState.NOT_GRANTED,
         Source.DIRECTORY: SourceState.UNAVAILABLE,
     }
-    page = shown(replace(ACCOUNT, sources=sources))
+    account = replace(ACCOUNT, sources=sources)
+    page = shown_of_account(account)
     assert "Your contacts on Other contacts not granted" in page.text
     assert "Company directory not available for this account" in page.text
-    assert "/acme/connect" in page.links()
-    assert "Other contacts" not in shown(ACCOUNT).text
+    assert "Not granted: Other contacts. If you want these too, reconnect" in shown(account).text
+    assert "/acme/connect" in page.links() & shown(account).links()
+    assert "Other contacts" not in shown_of_account(ACCOUNT).text + shown(ACCOUNT).text
 
 
 def test_sharing_is_explained() -> None:
     """Each of the three in a line, the present one chosen."""
-    page = shown(ACCOUNT)
+    page = shown_of_account(ACCOUNT)
     radios = [attrs for tag, attrs in page.tags if tag == "input" and attrs.get("type") == "radio"]
     assert [(attrs["value"], "checked" in attrs) for attrs in radios] == [
         ("private", False),
@@ -278,11 +304,11 @@ def test_sharing_is_explained() -> None:
 
 
 def test_every_form_has_the_token() -> None:
-    """Each one of them."""
-    page = shown(ACCOUNT)
-    forms = [attrs for tag, attrs in page.tags if tag == "form"]
-    tokens = [attrs["value"] for tag, attrs in page.tags if tag == "input" and attrs.get("name") == "token"]
-    assert len(forms) == len(tokens) == 4
+    """Each one of them: to sync, search and sign out; to share and sign out."""
+    tags = [*shown(ACCOUNT).tags, *shown_of_account(ACCOUNT).tags]
+    forms = [attrs for tag, attrs in tags if tag == "form"]
+    tokens = [attrs["value"] for tag, attrs in tags if tag == "input" and attrs.get("name") == "token"]
+    assert len(forms) == len(tokens) == 5
     assert set(tokens) == {Visitor(SignIn("acme", "1", ""), "A" * 43, None).token}
     assert {form["method"] for form in forms} == {"post"}
 
@@ -295,6 +321,7 @@ def test_hostile_texts_stay_text() -> None:
     hit = ContactSummary(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE)
     found = LookupResult((hit, replace(hit, numbers=())))
     for html in (
+        overview(tenant, visitor),
         account_page(tenant, visitor, labels=[HOSTILE], example=hit),
         render("search.html", tenant=tenant, visitor=visitor, query=HOSTILE, result=found),
         welcome(tenant),
@@ -423,17 +450,17 @@ TESTING_END = NOW - 7200 + 604800  # of a consent to a client in "Testing"
 def test_who_the_administrator_is(account: Account, certificate_ends: float | None, is_named: bool) -> None:
     """The page says it once, wherever a message sends a person to the administrator; not to an administrator."""
     tenant = replace(ACME, help="it@acme.example")
-    visitor = Visitor(SignIn("acme", "1", "alice@acme.example", hd="acme.example"), "A" * 43, account, (account,))
-    page = Reader(account_page(tenant, visitor, certificate_ends=certificate_ends)).text
+    visitor = visitor_of(account)
+    page = Reader(overview(tenant, visitor, certificate_ends=certificate_ends)).text
     assert page.count("Your administrator: it@acme.example") == int(is_named)
-    own = account_page(replace(tenant, admins=frozenset({"alice@acme.example"})), visitor)
+    own = overview(replace(tenant, admins=frozenset({"alice@acme.example"})), visitor)
     assert "Your administrator:" not in own
 
 
 def test_a_revoked_access_is_over() -> None:
     """No part of the page says that it lasts, or that a source is on."""
-    text = shown(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))).text
-    assert "until you disconnect" in shown(ACCOUNT).text
+    text = shown_of_account(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))).text
+    assert "until you disconnect" in shown_of_account(ACCOUNT).text
     assert [words for words in ("until you disconnect", "until you end it", "Your contacts on") if words in text] == []
     assert "Your contacts access ended" in text
     assert "Lasts ended on " in text
@@ -443,18 +470,17 @@ def test_what_google_counted_in_each_source() -> None:
     """Where Google said it, and for sources that are synced."""
     counted = {Source.CONTACTS: SyncState("token", "", NOW, total=4704), Source.DIRECTORY: SyncState("token", "", NOW)}
     account = replace(ACCOUNT, sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.ON})
-    text = shown(account, sync_states=counted).text
+    text = shown_of_account(account, sync_states=counted).text
     assert "Your contacts On 21 September 2026 , Google reported 4,704 contacts. on" in text
     assert "Company directory on" in text
     lost = replace(account, sources={Source.CONTACTS: SourceState.NOT_GRANTED})
-    assert "Google reported" not in shown(lost, sync_states=counted).text
+    assert "Google reported" not in shown_of_account(lost, sync_states=counted).text
 
 
 def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any], by_link: bool = False) -> Reader:
     accounts = (account,) if account else ()
     visitor = Visitor(SignIn("acme", "" if by_link else "1", "alice@acme.example"), "A" * 43, account, accounts)
-    status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
-    view = account_view(ACME, account, status)
+    view = account_view(ACME, account, status_of(account))
     return Reader(render("first_steps.html", visitor=visitor, account=account, view=view, phones=phones, tenant=ACME))
 
 

@@ -59,10 +59,16 @@ def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
     """They name it, do it to that one alone, and lead back to it."""
     add(alice)
     sub = of(stage, BOB).sub
+    assert 'href="/acme/account?account=2"' in alice.get("/acme/?account=2").body
+    page = alice.get("/acme/account?account=2").body
+    assert f'name="account" value="{sub}"' in page
+    assert 'href="/acme/disconnect?account=2"' in page
     seen = alice.submit("/acme/share", account=sub, sharing="shared")
-    assert (seen.status, seen.location) == (303, "/acme/?account=2")
+    assert (seen.status, seen.location) == (303, "/acme/account?account=2")
     assert [one.sharing for one in (of(stage, ALICE), of(stage, BOB))] == [Sharing.PRIVATE, Sharing.SHARED]
     assert alice.submit("/acme/sync", account=sub).location == "/acme/?account=2"
+    asked = alice.get("/acme/disconnect?account=2").body
+    assert '<a class="button plain" href="/acme/account?account=2">Cancel</a>' in asked
     assert alice.submit("/acme/disconnect", account=sub).location == "/acme/"
     assert (of(stage, ALICE).is_connected, of(stage, BOB).is_connected, of(stage, BOB).owner) == (True, False, None)
     assert BOB not in alice.get("/acme/").body
@@ -83,7 +89,8 @@ def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None
 def test_an_account_that_is_not_on_the_page(alice: Browser, number: str) -> None:
     """The first one is shown instead."""
     add(alice)
-    assert f'aria-current="page">{ALICE}</a>' in alice.get(f"/acme/?account={number}").body
+    for page in ("/acme/", "/acme/account"):
+        assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in alice.get(f"{page}?account={number}").body
 
 
 def test_adding_ones_own(stage: Stage, alice: Browser) -> None:
