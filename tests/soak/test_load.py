@@ -292,9 +292,9 @@ class Soak(Site):
         assert done.returncode == 0, done.stderr
 
     def back_up(self) -> None:
-        """With everybody in it."""
-        file = self.folder / "backup.db"
-        self.run("backup", str(file), "--yes")
+        """With everybody in it; into a new file, as the version before asks for no consent."""
+        file = self.folder / f"backup-{monotonic():.3f}.db"
+        self.run("backup", str(file))
         with closing(sqlite3.connect(file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("SELECT COUNT(*) FROM contact").fetchone() == (PEOPLE,)
