@@ -25,6 +25,8 @@ _FORMS = {
     **dict.fromkeys(("grandstream-dp", "gigaset", "gigaset-n510"), "handset"),
     **dict.fromkeys(("linphone", "bria"), "softphone"),
 }
+# The mark of a step, whose legend follows the steps.
+_UNVERIFIED = r" \*"
 _WIDTHS = {"desk": "60%", "handset": "34%", "softphone": "46%"}
 # What depends on a gateway's address and on a phone's name is no news on a page for everybody.
 _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERTIFICATE, Advice.FIELDS_ALONE}
@@ -85,14 +87,14 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield "The phone's page on the gateway then shows the settings, with the password filled in."
     yield from _section("Steps")
     for at, step in enumerate(vendor.steps, 1):
-        yield f"{at}. {_plain(step)}"
-    yield from _screen(vendor)
-    if not vendor.steps_verified:
+        yield f"{at}. {_plain(step)}{_UNVERIFIED if at in vendor.unverified_steps else ''}"
+    if vendor.unverified_steps:
         yield from (
             "",
-            "The menus of your phone may have other names: we haven't found all names in the vendor's documents.",
+            "\\* Not verified: we haven't found this step in the vendor's documents, so menus may have other names.",
         )
         yield "`Tell us how it went <../tell-us.rst>`__."
+    yield from _screen(vendor)
     yield from _notes(vendor)
     yield from _example(vendor)
     yield from _documents(vendor)
@@ -149,6 +151,9 @@ def _documents(vendor: Vendor) -> Iterator[str]:
         title = _plain(document.title)
         link = f"`{title} <{document.url}>`__" if document.url else title
         confirms = f": confirms {_plain(' and '.join(document.confirms))}" if document.confirms else ""
+        if document.steps:
+            numbers = " and ".join(str(number) for number in document.steps)
+            confirms += f" (step{'s' if len(document.steps) > 1 else ''} {numbers})"
         yield f"* {link}{confirms}"
 
 

@@ -36,7 +36,6 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Not verified.
 _STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),

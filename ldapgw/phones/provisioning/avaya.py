@@ -15,6 +15,11 @@ from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSet
 from ldapgw.phones.provisioning.sheet import Advice, Document, Field, Vendor
 from ldapgw.phrase import gettext_noop
 
+# The chapter on the LDAP directory.
+_J100_GUIDE = (
+    "https://dev-docs.avaya.com/us/en/bundle/installandadminj100seriesipphoner4-1-x0/"
+    "guid-c405f0a8-be68-42d9-9c10-b6d49a0f4913-en/guid-3da6d7f1-1285-48b2-85fd-e7b630baa28f-en"
+)
 _SECURE = {Security.STARTTLS: "1", Security.LDAPS: "2"}
 _UNVERIFIED = ("DIRAUTHTYPE",)
 
@@ -49,7 +54,6 @@ def _b179(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Number attributes", " ".join(NUMBER_ATTRIBUTES))
 
 
-# Not verified.
 _AVAYA_STEPS = (
     gettext_noop("Add the lines of the downloaded file to 46xxsettings.txt on your provisioning server."),
     gettext_noop(
@@ -73,9 +77,16 @@ AVAYA = Vendor(
     steps=_AVAYA_STEPS,
     documents=(
         Document(
-            "Installing and administering J100 phones, LDAP Directory configuration",
-            "",
+            "J100 series: LDAP Directory configuration",
+            f"{_J100_GUIDE}/guid-2afcfc96-465b-4916-ab88-e756121b7d77-en.html",
             ("46xxsettings.txt", "the names of the settings"),
+            (1,),
+        ),
+        Document(
+            "J100 series: LDAP Directory",
+            f"{_J100_GUIDE}.html",
+            ("Contacts, as the place of the search",),
+            (3,),
         ),
     ),
 )
@@ -97,6 +108,18 @@ B179 = Vendor(
     fields=_b179,
     advice=(Advice.FIELDS_ALONE, Advice.NO_CALLER_LOOKUP),
     steps=_B179_STEPS,
-    documents=(Document("Konftel 300IP user guide, p. 29", "", ("Settings > LDAP",)),),
-    steps_verified=True,
+    documents=(
+        Document(
+            "B179 administration: LDAP settings",
+            "https://documentation.avaya.com/en-us/home/bundle/ip-office/IPOfficeB179Admin/b179-settings-configuration/LDAPSettings.html",
+            ("Settings > LDAP", "the fields"),
+            (3,),
+        ),
+        Document(
+            "B179 user guide (a copy), p. 19",
+            "https://manualsdump.com/en/manuals/avaya-b179/256434/23",
+            ("the external phone book",),
+            (4,),
+        ),
+    ),
 )

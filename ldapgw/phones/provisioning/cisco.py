@@ -71,7 +71,6 @@ def _write(settings: PhoneSettings, server: Mapping[str, str], items: Mapping[st
 
 _cisco = partial(Vendor, name_filter=_LAST_NAME, max_hits=False, media_type=XML, makes=("cisco",))
 
-# Voice > Phone > LDAP: help.webex.com/article/nwblu9cb; the rest is not verified.
 _CISCO_MPP_STEPS = (
     gettext_noop("On the phone, press Applications and open Status > Network status to see its IP address."),
     gettext_noop("Open http:// followed by that address and /admin/advanced in a browser on the same network."),
@@ -95,18 +94,22 @@ CISCO_MPP = _cisco(
             "Enable LDAP directory service",
             "https://help.webex.com/en-us/article/nwblu9cb",
             ("Voice > Phone", "Submit All Changes"),
+            (3,),
         ),
         Document(
             "Configure profile settings for phones",
             "https://help.webex.com/en-us/article/xwj2cdb",
             ("/admin/advanced",),
+            (2,),
         ),
         Document(
-            "6800 series user guide (a copy), p. 114", "https://easymanua.ls/cisco/6841/manual?p=114", ("Contacts",)
+            "6800 series user guide (a copy), p. 115",
+            "https://easymanua.ls/cisco/6841/manual?p=115",
+            ("Contacts",),
+            (4,),
         ),
     ),
 )
-# Phone tab: SPA300 and SPA500 administration guide, p. 289; the rest is not verified.
 _CISCO_SPA_STEPS = (
     gettext_noop("On the phone, press Setup and open Network to see its IP address."),
     gettext_noop(

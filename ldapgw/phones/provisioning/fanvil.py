@@ -57,7 +57,6 @@ def _lines(settings: PhoneSettings, link: LdapEndpoint) -> str:
 
 _fanvil = partial(Vendor, supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN))
 
-# Not verified.
 _FANVIL_STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),

@@ -65,7 +65,6 @@ def _dect(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Phone (mobile)", "mobile")
 
 
-# Not verified.
 _MAXWELL_STEPS = (
     gettext_noop("On the phone, open Settings > System > System information to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
@@ -101,13 +100,12 @@ _dect_base = partial(
     advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER, Advice.NAME_LENGTH),
 )
 
-# Settings > Online directories > Corporate: teamwork.gigaset.com, page 665193859; the rest is not verified.
 _GIGASET_STEPS = (
     gettext_noop("Find the IP address of the base in the list of devices on your router."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
     gettext_noop(
-        "Go to Settings > Online directories > Corporate, edit one of the LDAP directories, enter the values below, "
-        "and enable the directory."
+        "Go to Settings > Online > Corporate, edit one of the LDAP directories, enter the values below, and select "
+        "Enable directory."
     ),
     gettext_noop("On a handset, open Contacts > Network directories, and search for someone."),
 )
@@ -118,16 +116,17 @@ GIGASET = _dect_base(
     series="N670, N870; Unify OpenScape Cordless IP",
     supported_security=(Security.LDAPS, Security.PLAIN),
     steps=_GIGASET_STEPS,
+    plain_steps=(1,),
     documents=(
         Document(
             "Online directories of N610, N670 and N870",
             "https://teamwork.gigaset.com/gigawiki/pages/viewpage.action?pageId=665193859",
-            ("Settings > Online > Corporate",),
+            ("Settings > Online > Corporate", "Enable directory"),
+            (3,),
         ),
     ),
 )
 # No source has a setting for TLS.
-# Not verified; teamwork.gigaset.com, page 616333797, has the fields.
 _GIGASET_N510_STEPS = (
     gettext_noop("Find the IP address of the base in the list of devices on your router."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in."),
@@ -143,6 +142,7 @@ GIGASET_N510 = _dect_base(
     series="N510, N720",
     supported_security=(Security.PLAIN,),
     steps=_GIGASET_N510_STEPS,
+    plain_steps=(1,),
     documents=(
         Document(
             "Directories of N510 and N720",

@@ -50,7 +50,6 @@ _grandstream = partial(
     media_type=XML,
 )
 
-# Not verified; Grandstream's LDAP guide (documentation.grandstream.com/knowledge-base/ldap-guide) has the fields.
 _GRANDSTREAM_STEPS = (
     gettext_noop("On the phone, open Menu > Status > Network Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
@@ -83,7 +82,6 @@ GRANDSTREAM = _grandstream(
         ),
     ),
 )
-# Not verified; the DP750 administration guide, p. 64, has the fields.
 _GRANDSTREAM_DP_STEPS = (
     gettext_noop(
         "Find the IP address of the base in the list of devices on your router, or on a handset under Menu > Status > "

@@ -63,7 +63,6 @@ def _section(name: str, values: Mapping[str, str]) -> Element:
     return nested_element("section", (element("entry", value, name=key) for key, value in values.items()), name=name)
 
 
-# Not verified.
 _STEPS = (
     gettext_noop("On this phone’s page in the gateway, create a provisioning address."),
     gettext_noop(
@@ -87,6 +86,7 @@ LINPHONE = Vendor(
     write=_write,
     unverified=_UNVERIFIED,
     steps=_STEPS,
+    plain_steps=(1,),
     documents=(
         Document(
             "Remote provisioning",

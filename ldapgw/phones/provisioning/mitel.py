@@ -33,7 +33,6 @@ def _value(value: str) -> str:
     return quoted(value) if "#" in value or '"' in value else one_line(value)
 
 
-# Not verified.
 _STEPS = (
     gettext_noop("On the phone, press Options and open Status > IP&MAC Addresses to see its IP address."),
     gettext_noop(
@@ -61,6 +60,7 @@ MITEL = Vendor(
             "6800 series administrator guide 4.2 (a copy), p. 46",
             "https://manualshive.com/ru/manual/mitel/6800-series/1807020?page=46",
             ("startup.cfg", "<mac>.cfg"),
+            (2,),
         ),
     ),
 )

@@ -124,6 +124,7 @@ OTHER = Vendor(
     write=_write,
     fields=_fields,
     steps=_OTHER_STEPS,
+    plain_steps=(1, 2, 3, 4),
 )
 
 
@@ -145,7 +146,6 @@ def _escene(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Protocol", "Version 3")
 
 
-# Not verified.
 _ESCENE_STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
@@ -191,7 +191,6 @@ def _ale(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("LDAP Call Query Enable", "on")
 
 
-# Contact Manager > LDAP: ALE's H3P manual, p. 40; the rest is not verified.
 _ALE_STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),
@@ -215,6 +214,7 @@ ALE = Vendor(
             "Halo H3P administrator manual (a copy), p. 41",
             "https://www.easymanua.ls/alcatel-lucent/halo-h3p/manual?p=41",
             ("Contact Manager > LDAP",),
+            (3,),
         ),
     ),
 )
@@ -240,7 +240,6 @@ def _bria(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Home phone", home)
 
 
-# Preferences > Directory: Bria's administrator guides; the rest is not verified.
 _BRIA_STEPS = (
     gettext_noop("In Bria, open Preferences > Directory."),
     gettext_noop("Choose LDAP as the type of the directory, enter the values below, and click OK."),
@@ -263,7 +262,8 @@ BRIA = Vendor(
         Document(
             "Bria for Linux administrator guide (a copy), p. 28",
             "https://azmanual.top/manuals/557058/counterpath-bria-for-linux-administrator-guide.html?page=28",
-            ("Preferences > Directory", "the fields"),
+            ("Preferences > Directory", "LDAP as the type", "the fields", "the directory tab"),
+            (1, 2, 3),
         ),
     ),
 )

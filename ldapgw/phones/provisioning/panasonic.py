@@ -43,7 +43,6 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Not verified.
 _STEPS = (
     gettext_noop("Add the lines of the downloaded file to the phone’s configuration file on your provisioning server."),
     gettext_noop("Restart the phone, so that it reads the file."),
@@ -61,11 +60,13 @@ PANASONIC = Vendor(
     unverified=_UNVERIFIED,
     advice=(Advice.TLS_UNVERIFIED, Advice.ROOT_CERTIFICATE),
     steps=_STEPS,
+    plain_steps=(2,),
     documents=(
         Document(
             "KX-HDV230 administrator guide (a copy), p. 51",
             "https://manualarchiveguide.com/manuals/Panasonic-KX-HDV230-Administrator-s-Manual-5434704?page=51",
             ("the format of the file",),
+            (1,),
         ),
         Document(
             "KX-UTG300 administrator guide (a copy)",

@@ -58,7 +58,6 @@ def _element(tag: str, prefix: str, values: dict[str, str]) -> Element:
     return element(tag, **{f"{prefix}.{name}": value for name, value in values.items()})
 
 
-# Not verified.
 _STEPS = (
     gettext_noop("On the phone, open Home > Settings > Status > Network > TCP/IP Parameters to see its IP address."),
     gettext_noop("Open https:// followed by that address in a browser on the same network, and sign in as Admin."),

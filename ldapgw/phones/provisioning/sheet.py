@@ -72,11 +72,13 @@ class Document:
     :ivar title: the title, and the page or section; not translated.
     :ivar url: where the document is, or a copy of it; empty if no address of it lasts.
     :ivar confirms: what of the steps and names of files the document has, in the words of the document.
+    :ivar steps: the numbers of the steps whose menus the document names; only if the document has an address.
     """
 
     title: str
     url: str = ""
     confirms: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Vendor:
     :ivar unverified: what we could not verify: keys, or a few words.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
     :ivar steps: how the settings get into a phone, in the words of its menus; the last step is a search on the phone.
-    :ivar steps_verified: whether documents of the vendor have all of the menus.
+    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that nothing has to be verified.
     :ivar documents: the documents of the vendor.
     """
 
@@ -116,13 +118,19 @@ class Vendor:
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
-    steps_verified: bool = False
+    plain_steps: tuple[int, ...] = ()
     documents: tuple[Document, ...] = ()
 
     @property
     def one_number(self) -> bool:
         """Whether one entry per number suits the phones better than an entry per contact."""
         return any(MODELS[make].per_number for make in self.makes)
+
+    @property
+    def unverified_steps(self) -> frozenset[int]:
+        """The numbers of the steps that no document of the vendor confirms."""
+        confirmed = {number for document in self.documents for number in document.steps}
+        return frozenset(range(1, len(self.steps) + 1)) - confirmed - set(self.plain_steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return xml_document(nested_element("settings", [nested_element("phone-settings", elements)]))
 
 
-# Not verified; the settings themselves are in Snom's wiki, "LDAP Directory".
 _STEPS = (
     gettext_noop("On the phone, open Settings > Information > System info to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in."),

@@ -44,7 +44,6 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return "".join(f"{f'remoteDir.ldap_{key} = {one_line(value)}'.rstrip()}\n" for key, value in values.items())
 
 
-# Contacts > LDAP: VSP735 administrator and provisioning manual, p. 65; the rest is not verified.
 _STEPS = (
     gettext_noop("On the phone, open Menu > Status to see its IP address."),
     gettext_noop("Open http:// followed by that address in a browser on the same network, and sign in as admin."),

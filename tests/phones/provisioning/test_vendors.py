@@ -84,6 +84,19 @@ def test_each_vendor_has_steps() -> None:
         assert "search for someone" in vendor.steps[-1], vendor.key
 
 
+def test_a_step_is_verified_by_a_document_that_can_be_read() -> None:
+    """Each step that counts as verified is in a document with an address, which says what it confirms."""
+    for vendor in VENDORS.values():
+        numbers = set(range(1, len(vendor.steps) + 1))
+        for document in vendor.documents:
+            assert set(document.steps) <= numbers, vendor.key
+            assert not document.steps or (document.url and document.confirms), vendor.key
+        for number in vendor.plain_steps:
+            assert vendor is OTHER or " > " not in vendor.steps[number - 1], vendor.key
+    assert (VENDORS["yealink"].unverified_steps, VENDORS["gigaset"].unverified_steps) == ({1, 2, 3, 4}, {2, 4})
+    assert OTHER.unverified_steps == VENDORS["bria"].unverified_steps == set()
+
+
 def test_files_are_as_they_are_known_to_be_right() -> None:
     """All of them, and no others lie there."""
     assert {file.name: file.read_text() for file in FOLDER.iterdir()} == dict(texts())
