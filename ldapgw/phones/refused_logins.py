@@ -6,7 +6,8 @@ notes are judged.  A refusal concerns a phone if the phone has not logged in fro
 network (`ldapgw.store.phones.same_network`).  Refusals from elsewhere may be somebody who tries passwords: only the
 administrator is told, and only memory has them (``docs/decisions/0081-a-wrong-password-is-a-state.rst``).
 
-A name that no phone has may be a password in the wrong field, so a name that does not look like one is masked.
+A name that no phone has may be a password in the wrong field, so a name is masked unless it looks like a name of this
+house (`shown_name`).
 
 Mutable: `RefusedLogins`, and `UnknownNames`.
 """
@@ -142,6 +143,8 @@ class RefusedLogins(Service):
         # Those stored within `WRITE_SECONDS`: a page may have read the phone just before.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
+        self._bases = bases
+        self._words: tuple[Mapping[str, PhoneAccess] | None, frozenset[str]] = None, frozenset()
         self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
         self._log = LogThrottle()
         self._timer = LoopingCall(self._run_logged)
@@ -240,7 +243,7 @@ class RefusedLogins(Service):
         for (name, address), (when, count) in noted.items():
             login = self._find_login(name)
             if login is None:
-                unknown.append(self._unknown.add(name, address, when, count))
+                unknown.append(self._unknown.add(name, address, when, count, self._house_words()))
             else:
                 known.append((login, Refusal(when, address, count)))
         if unknown and self._tells_others:
@@ -306,6 +309,13 @@ class RefusedLogins(Service):
             if self._unstored.get(name) is own:
                 del self._unstored[name]
 
+    def _house_words(self) -> frozenset[str]:
+        """The words of the names of all logins and bases, made anew when the logins have changed."""
+        logins = self._logins()
+        if logins is not self._words[0]:
+            self._words = logins, house_words([*logins, *self._bases.values()])
+        return self._words[1]
+
     def _is_network_of(self, tenant: str, address: str) -> bool:
         """Whether a phone of a tenant has logged in from the network of an address."""
         return any(
@@ -327,20 +337,22 @@ class UnknownNames:
 
     def __init__(self, bases: Mapping[str, Dn]) -> None:
         self._bases = {tenant: base.key for tenant, base in bases.items()}
-        self._names: OrderedDict[tuple[str, str], UnknownLogin] = OrderedDict()
+        self._names: OrderedDict[tuple[str, str, str], UnknownLogin] = OrderedDict()
 
-    def add(self, name: str, address: str, when: float, count: int) -> UnknownLogin:
+    def add(self, name: str, address: str, when: float, count: int, words: frozenset[str]) -> UnknownLogin:
         """Count refused logins with a name.
 
+        :param words: from `house_words`.
         :returns: these logins as they are shown.
         """
-        added = UnknownLogin(shown_name(name), self._tenant_of(name), address, count, when)
+        added = UnknownLogin(shown_name(name, words), self._tenant_of(name), address, count, when)
         self.add_shown(added)
         return added
 
     def add_shown(self, added: UnknownLogin) -> None:
         """Count refused logins as `add` returns them, here or at another gateway."""
-        key = added.name, added.tenant
+        # Masked names are different ones, as far as anybody knows; the address says which phone it is.
+        key = added.name, added.tenant, added.address if added.name == MASK else ""
         before = self._names.pop(key, None)
         self._names[key] = replace(added, count=added.count + (before.count if before else 0))
         if len(self._names) > MAX_UNKNOWN:
@@ -369,32 +381,77 @@ class UnknownNames:
         return max(below, key=lambda tenant: len(self._bases[tenant]), default="")
 
 
-# A part of a name: a word with a number of three digits at most, a short word with a longer number, or a number.
-_PART = re.compile(
-    r"[^\W\d_]{1,20}\d{0,3}"  # reception, Desk01
-    r"|[^\W\d_]{1,4}\d{1,6}"  # sip1001, room2041; summer2024 is no such name
-    r"|\d{1,2}[^\W\d_]{1,20}"  # 2nd
-    r"|\d{1,15}"  # 201, 4930123456
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+# Words that phones are usually named after.
+_USUAL_WORDS: Final = frozenset(
+    _WORD.findall("""
+    account admin base book cell conf conference contacts dect desk desktop device dial directory door ext
+    extension fax guest handset ip ldap line lobby login meeting mobile pbx phone phonebook phones sip
+    softphone tel telephone user users voip wifi basement building cafeteria canteen entrance floor
+    front garage gate hall headquarters kitchen lab main office people reception room shop stock store warehouse
+    workshop aastra akuvox alcatel avaya bria cisco escene fanvil gigaset grandstream htek konftel linphone
+    mitel panasonic poly polycom sangoma snom unify vtech yealink anschluss apparat aufzug benutzer besprechung
+    buchhaltung buero büro chef eingang einkauf empfang erdgeschoss etage flur foyer geschoss halle handy
+    hotline kantine kasse keller konferenz kueche küche labor laden lager leitung mobil nebenstelle personal
+    pforte platz raum rezeption saal sekretariat service support telefon telefonbuch theke tisch tuer tür
+    verkauf vertrieb werkstatt zentrale zimmer
+    """)
 )
-_MAC = re.compile(r"(?:SEP)?[0-9A-F]{2}(?::?[0-9A-F]{2}){5}", re.IGNORECASE)
-# What stands between the parts of a name, of an address, or of a DN.
-_BETWEEN = re.compile(r"[ ._@\\/,=+-]+")
-# A capital letter behind a small one, twice: no word is written so.
-_MIXED_CASE = re.compile(r"(?:[a-z][A-Z].*){2}")
+# A part of a name: a word with a number of five digits at most, or a number.
+_PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,5}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
+_EXTENSION_DIGITS: Final = 5
+# Without a meaning of their own, as in EG-Flur; with a number of three digits.
+_SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}")
+_MAC = re.compile(r"(?:SEP)?[0-9A-F]{2}(?:[:-]?[0-9A-F]{2}){5}", re.IGNORECASE)
+_E_MAIL = re.compile(r"[^\W\d_]+(?:[._-][^\W\d_]+)*\d{0,3}@(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
+# What stands between the parts of a name.
+_BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
-def looks_like_a_name(text: str) -> bool:
-    """Whether a text looks like the name of a phone; otherwise the text may be a password in the wrong field."""
-    return all(
-        _MAC.fullmatch(part) or (_PART.fullmatch(part) and not _MIXED_CASE.search(part))
-        for part in _BETWEEN.split(text.strip())
-        if part
+def house_words(names: Iterable[str]) -> frozenset[str]:
+    """The words of names that phones of a house have, without their numbers; a number alone is so many zeros."""
+    words = (_folded_word(word) for name in names for word in _WORD.findall(name))
+    return _USUAL_WORDS.union(words)
+
+
+def _folded_word(word: str) -> str:
+    return "0" * len(word) if word.isdecimal() else word.lower()
+
+
+def shown_name(name: str, words: frozenset[str]) -> str:
+    """An unknown name as the administrator may see it: cut, or masked if it may be a password.
+
+    Shown are names whose words are those of a house, each with a short number; extensions; MAC addresses and e-mail
+    addresses; and DNs whose first value is such a name.
+
+    :param words: from `house_words`.
+    """
+    text = name.strip()
+    return text[:MAX_SHOWN] if _is_of_the_house(text, words) else MASK
+
+
+def _is_of_the_house(text: str, words: frozenset[str]) -> bool:
+    if _MAC.fullmatch(text) or _E_MAIL.fullmatch(text):
+        return True
+    if "=" not in text:
+        return all(_is_known(part, words) for part in _BETWEEN.split(text) if part)
+    try:
+        leaf, *above = Dn.parse(text).rdns
+    except (InvalidDn, ValueError):
+        return False
+    # A login is entered as the first value; a server's tree is no secret.
+    return all("=" not in value and _is_of_the_house(value, words) for _, value in leaf) and all(
+        _PART.fullmatch(part) for rdn in above for _, value in rdn for part in _BETWEEN.split(value) if part
     )
 
 
-def shown_name(name: str) -> str:
-    """An unknown name as the administrator may see it: cut, or masked if it may be a password."""
-    return name.strip()[:MAX_SHOWN] if looks_like_a_name(name) else MASK
+def _is_known(part: str, words: frozenset[str]) -> bool:
+    found = _PART.fullmatch(part)
+    if found is None or _SHORT.fullmatch(part):
+        return found is not None
+    if number := found["number"]:
+        return len(number) <= _EXTENSION_DIGITS or _folded_word(number) in words
+    return (found["word"] or found["counted"]).lower() in words
 
 
 def _log_refusals(line: LogLine) -> None:

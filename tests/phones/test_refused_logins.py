@@ -28,6 +28,7 @@ from ldapgw.phones.refused_logins import (
     WRITE_SECONDS,
     RefusedLogins,
     UnknownLogin,
+    house_words,
     shown_name,
 )
 from ldapgw.store import phones
@@ -298,24 +299,51 @@ def test_a_flood_is_bounded(scene: Scene) -> None:
     assert [one.phone for one in scene.refused.elsewhere("acme")] == names[:0:-1]
 
 
+WORDS = house_words(["desk1", "Anna-Lab", "4930123450", "dc=acme,dc=example"])
 NAMES = (
-    *("desk1", "Desk01", "reception", "Empfang 2", "EG-Flur", "201", "4930123456", "sip1001", "room2041", "2nd-floor"),
-    *("alice.smith@acme.example", "ACME\\desk1", "805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56", "Büro3"),
-    *("cn=desk1,ou=people,dc=acme,dc=example", "", "McDonald"),
+    *("desk12", "Desk01", "reception", "Empfang 2", "EG-Flur", "201", "room2041", "2nd-floor", "Büro3"),
+    *("anna", "LAB-7", "4930123456", "p17", "ACME\\desk1", "snom D785"),
+    *("alice.smith@acme.example", "bob7@gmail.example", "805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56"),
+    *("80-5E-C0-12-34-56", "cn=desk7,ou=people,dc=acme,dc=example", "uid=anna,ou=staff,dc=elsewhere,dc=local", ""),
 )
 PASSWORDS = (
-    *("k3jd9sp2xw0a7v5mq1zt", "Hunter2!", "Summer2024", "sommer2024", "a1b2c3d4", "desk1:secret", "kJdPsX", "p%ss"),
-    *("correcthorsebatterystaple", "cn=k3jd9sp2xw,dc=acme", "<script>", "1234567890123456"),
+    *("hunter2", "monkey123", "password", "Passwort1", "anna1985!", "sunshine", "dragon", "McDonald", "qwerty1"),
+    *("k3jd9sp2xw0a7v5mq1zt", "Summer2024", "sommer2024", "a1b2c3d4", "desk1:secret", "kJdPsX", "p%ss", "P@ssw0rd"),
+    *("correcthorsebatterystaple", "correct horse", "desk1 hunter2", "<script>", "1234567890123456", "19851224"),
+    *("123456", "1234567", "cn=hunter2,ou=phones,dc=acme,dc=example", "cn=k3jd9sp2xw,dc=acme", "cn=broken,,", "a=b=c"),
+    *("desk123456", "ab1234", "hunter2@home", "hunter2@x.y"),
 )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_looks_like_a_name_is_shown(name: str) -> None:
-    """Words, numbers, MAC addresses, and what is made of them."""
-    assert shown_name(name) == name
+def test_what_looks_like_a_name_of_the_house_is_shown(name: str) -> None:
+    """Words of phones' names with short numbers, extensions, MAC and e-mail addresses, and DNs of these."""
+    assert shown_name(name, WORDS) == name
 
 
 @pytest.mark.parametrize("name", PASSWORDS)
 def test_what_may_be_a_password_is_masked(name: str) -> None:
-    """Whole: not even its length is shown."""
-    assert shown_name(name) == MASK
+    """Whole: not even its length is shown; also a word with a short number that no phone is named after."""
+    assert shown_name(name, WORDS) == MASK
+
+
+def test_the_words_of_a_house_are_those_of_its_phones(scene: Scene) -> None:
+    """A name like that of a phone that was added in the meantime is shown."""
+    scene.refuse("hunter2")
+    scene.refuse("annex2", AWAY)
+    names = ("desk1", "annex1")
+    scene.catalog.publish(replace(scene.catalog.snapshot, logins={name: access(name) for name in names}), ())
+    scene.refuse("annex3")
+    scene.bind("desk1", HERE)
+    scene.bind("annex1", AWAY)
+    assert [one.name for one in scene.refused.unknown("acme")] == ["annex3", MASK, MASK]
+
+
+@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
+def test_masked_names_are_apart_by_their_addresses(scene: Scene) -> None:
+    """The address is all that says which phone it is."""
+    scene.refuse("hunter2", HERE)
+    scene.refuse("monkey123", AWAY)
+    scene.refuse("hunter3", HERE, times=2)
+    found = [(one.name, one.address, one.count) for one in scene.refused.unknown("acme")]
+    assert found == [(MASK, HERE, 3), (MASK, AWAY, 1)]
