@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import html
 import importlib.util
 import json
 import os
@@ -121,6 +122,19 @@ def test_vendor_pages_are_written_from_the_settings() -> None:
     written = vendor_pages.pages()
     assert {path: path.read_text() for path in written} == written
     assert set((DOCS / "how-to" / "vendors").iterdir()) == {path for path in written if path.parent.name == "vendors"}
+
+
+def test_each_vendor_page_has_a_drawing_of_its_own() -> None:
+    """With words in its place that tell what is on it."""
+    pages = sorted((DOCS / "how-to" / "vendors").iterdir())
+    assert [rst.pictures(path) for path in pages] == [[DOCS / "images" / f"screen-{path.stem}.svg"] for path in pages]
+    for path in pages:
+        [image] = rst.read(path).findall(nodes.image)
+        drawing = (DOCS / "images" / f"screen-{path.stem}.svg").read_text()
+        assert f"<title>{html.escape(image['alt'])}</title>" in drawing
+    for vendor in VENDORS.values():
+        place = vendor_pages.place(vendor)
+        assert place == vendor_pages.TITLE or place.lower() in vendor.steps[-1].lower(), vendor.key
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)

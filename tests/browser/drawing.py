@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Drawings of what phones show: no vendor's phone, but a desk phone, a cordless handset and a softphone of our own."""
+"""Drawing of what a phone shows: no vendor's phone, but a desk phone of our own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +25,14 @@ class Shown:
     is_call: bool = False
 
 
-# Width, height and number of rows of a screen, in pixels.
-FORMS: Final = {"desk": (420, 210, 3), "handset": (220, 250, 3), "softphone": (340, 230, 3)}
-
+# How many fit on the screen.
+_ROWS = 3
 _STYLE = """
 * { box-sizing: border-box; margin: 0 }
 body { background: #fff; font: 15px/1.3 "DejaVu Sans", sans-serif; display: inline-block; padding: 8px }
 .body { background: #2b3038; border-radius: 18px; padding: 18px }
-.softphone .body { background: #d9dee5; border-radius: 8px; padding: 28px 1px 1px }
 .screen { background: #f4f7fb; color: #17202b; display: flex; flex-direction: column; border-radius: 4px }
+.screen { width: 420px; height: 210px }
 .screen, .top, .row { overflow: hidden; white-space: nowrap }
 .top { background: #12457f; color: #fff; padding: 6px 10px; font-weight: bold }
 .typed { padding: 6px 10px; border-bottom: 1px solid #b9c4d0; background: #fff }
@@ -43,23 +41,17 @@ body { background: #fff; font: 15px/1.3 "DejaVu Sans", sans-serif; display: inli
 .row span { color: #4a5868; font-size: 13px }
 .row.on { background: #1f6fc2; color: #fff }
 .row.on span { color: #fff }
-.handset .row { flex-direction: column; gap: 0 }
 .call { flex: 1; display: grid; place-content: center; gap: 8px; text-align: center }
 .call strong { font-size: 26px }
 .keys { margin-top: auto; display: flex; justify-content: space-between; background: #dfe6ee }
 .keys { padding: 5px 14px; font-size: 13px }
 .hard { display: flex; justify-content: space-around; padding-top: 12px }
 .hard i { width: 54px; height: 9px; border-radius: 4px; background: #5b6472 }
-.softphone .hard { display: none }
 """
 
 
-def page(form: str, shown: Shown) -> str:
-    """The HTML of a drawing, as small as the drawing itself.
-
-    :param form: a key of `FORMS`.
-    """
-    width, height, count = FORMS[form]
+def page(shown: Shown) -> str:
+    """The HTML of a drawing, as small as the drawing itself."""
     if shown.is_call:
         name, number = shown.rows[0]
         inner = f'<div class="call"><strong>{escape(name)}</strong><span>{escape(number)}</span></div>'
@@ -67,12 +59,11 @@ def page(form: str, shown: Shown) -> str:
         typed = f'<div class="typed">Search: <b>{escape(shown.typed)}</b></div>' if shown.typed else ""
         inner = typed + "".join(
             f'<div class="row{" on" if at == 0 else ""}">{escape(name)} <span>{escape(number)}</span></div>'
-            for at, (name, number) in enumerate(shown.rows[:count])
+            for at, (name, number) in enumerate(shown.rows[:_ROWS])
         )
     keys = "".join(f"<span>{escape(key)}</span>" for key in shown.keys)
     screen = f'<div class="top">{escape(shown.heading)}</div>{inner}<div class="keys">{keys}</div>'
     return (
-        f'<!doctype html><meta charset="utf-8"><style>{_STYLE}</style><body class="{form}"><div class="body">'
-        f'<div class="screen" style="width:{width}px;height:{height}px">{screen}</div>'
-        '<div class="hard"><i></i><i></i><i></i></div></div></body>'
+        f'<!doctype html><meta charset="utf-8"><style>{_STYLE}</style><body><div class="body">'
+        f'<div class="screen">{screen}</div><div class="hard"><i></i><i></i><i></i></div></div></body>'
     )

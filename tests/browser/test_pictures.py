@@ -23,14 +23,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.contact import Source
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
+from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe
 from tests.browser.axe import NODE
-from tests.browser.drawing import FORMS, Shown, page
+from tests.browser.drawing import Shown, page
 from tests.browser.looks import DOCUMENTS, IMAGES, SCHEMES, SIZES, fits
 from tests.browser.window import Window, person
-from tests.support import rst
+from tests.support import rst, vendor_screens
 from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
@@ -496,15 +497,28 @@ def test_what_a_phone_shows_is_drawn(window: OpenWindow, site: Site) -> None:
 
     sheet = here.context.new_page()
 
-    def draw(form: str, shown: Shown) -> Image.Image:
-        sheet.set_content(page(form, shown))
+    def draw(shown: Shown) -> Image.Image:
+        sheet.set_content(page(shown))
         return Image.open(BytesIO(sheet.locator("body").screenshot())).convert("RGB")
 
     screens = [Shown("Acme GmbH", keys=("Back", "", "Search")), *(Shown("Acme GmbH", *one) for one in typed.items())]
     rings = (Shown("Incoming call", rows=[row], keys=("Reject", "", "Answer"), is_call=True) for row in caller)
-    _keep_moving([(draw("desk", shown), 1400) for shown in (*screens, *rings)], "phone-search.gif")
-    for form in FORMS:
-        _keep_still(draw(form, screens[-1]), f"screen-{form}.png")
+    _keep_moving([(draw(shown), 1400) for shown in (*screens, *rings)], "phone-search.gif")
+
+
+@pytest.mark.long
+def test_the_vendors_drawings_show_what_their_filters_find(window: OpenWindow, site: Site) -> None:
+    """The people and numbers of ``docs/images/screen-*.svg`` are the gateway's answer to each vendor's own filter."""
+    window().connect("alice@acme.example")
+    site.add_phone("desk-vendors", "--tenant", "acme", "--account", "alice@acme.example")
+    wait_until(lambda: _found(site, "desk-vendors", "(cn=*)"), "the contacts")
+    drawn = [(f"{given} {family}", number) for given, family, number in vendor_screens.PEOPLE]
+    filters = {vendor.name_filter for vendor in VENDORS.values()}
+    asked = {vendor_screens.PLACEHOLDER.sub(f"{vendor_screens.TYPED}*", one) for one in filters} - filters
+    assert len(asked) > 3
+    # Cisco's has the attribute's name in front.
+    found = {one: _found(site, "desk-vendors", one[one.index("(") :])[: len(drawn)] for one in asked}
+    assert {one: people for one, people in found.items() if people != drawn} == {}
 
 
 LETTERS = ("mu", "mul")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The pages about the vendors' phones, written from the same data as the gateway's pages and files.
+"""The pages about the vendors' phones with their drawings, written from the same data as the gateway's pages and files.
 
-``scripts/vendor-pages`` writes them into ``docs/how-to/vendors``; a test compares.
+``scripts/vendor-pages`` writes them into ``docs/how-to/vendors`` and ``docs/images``; a test compares.
 """
 
 from __future__ import annotations
@@ -10,32 +10,37 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
-from ldapgw.phones.provisioning.sheet import Advice, Vendor, make_sheet
+from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.web.phone_texts import ADVICE
+from tests.support import vendor_screens
 from tests.support.checkout import ROOT
 
 FOLDER = ROOT / "docs" / "how-to" / "vendors"
+IMAGES = ROOT / "docs" / "images"
 INDEX = ROOT / "docs" / "how-to" / "vendors.rst"
 
 _SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
 _SECURITY = {Security.LDAPS: "by LDAPS", Security.STARTTLS: "by StartTLS", Security.PLAIN: "without encryption"}
-# Whose screens are those of handsets or programs; the width of a drawing.
-_FORMS = {
-    **dict.fromkeys(("grandstream-dp", "gigaset", "gigaset-n510"), "handset"),
-    **dict.fromkeys(("linphone", "bria"), "softphone"),
-}
+# The directory's name on the phones.
+TITLE = "Acme GmbH"
 # The mark of a step, whose legend follows the steps.
 _UNVERIFIED = r" \*"
-_WIDTHS = {"desk": "60%", "handset": "34%", "softphone": "46%"}
 # What depends on a gateway's address and on a phone's name is no news on a page for everybody.
 _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERTIFICATE, Advice.FIELDS_ALONE}
 
 
 def pages() -> Mapping[Path, str]:
-    """All pages with their texts: one for each vendor, and their list."""
+    """All pages with their texts: one for each vendor, and their list; and a drawing for each vendor."""
     texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in VENDORS.values()}
-    return {INDEX: _index(), **texts}
+    return {INDEX: _index(), **texts, **drawings()}
+
+
+def drawings() -> Mapping[Path, str]:
+    """What a phone of each vendor shows, in SVG."""
+    return {
+        IMAGES / f"screen-{vendor.key}.svg": vendor_screens.draw(vendor, place(vendor)) for vendor in VENDORS.values()
+    }
 
 
 def _title(text: str) -> Iterator[str]:
@@ -106,14 +111,14 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
 
 
 def _screen(vendor: Vendor) -> Iterator[str]:
-    form = _FORMS.get(vendor.key, "desk")
-    yield from ("", f".. image:: ../../images/screen-{form}.png")
-    yield "   :alt: Drawing of a phone's screen: somebody typed mul; the phone lists people called Müller."
-    yield from (
-        f"   :width: {_WIDTHS[form]}",
-        "",
-        "This is a drawing of the result. Your phone's screen may look different.",
-    )
+    yield from ("", f".. image:: ../../images/screen-{vendor.key}.svg")
+    yield f"   :alt: {vendor_screens.alternative(vendor, place(vendor))}"
+    yield from ("", "This is a drawing of the result. Your phone's screen may look different.")
+
+
+def place(vendor: Vendor) -> str:
+    """What stands in the head of the screen of a vendor's phone."""
+    return vendor_screens.heading(vendor, _example_sheet(vendor), TITLE)
 
 
 def _or(words: list[str]) -> str:
@@ -157,17 +162,21 @@ def _documents(vendor: Vendor) -> Iterator[str]:
         yield f"* {link}{confirms}"
 
 
-def _example(vendor: Vendor) -> Iterator[str]:
+def _example_sheet(vendor: Vendor) -> Sheet:
     settings = PhoneSettings(
         server=_SERVER,
         base_dn="dc=acme,dc=example",
         login="desk1",
         bind_dn="cn=desk1,ou=phones,dc=acme,dc=example",
         password="PASSWORD",
-        title="Acme GmbH",
+        title=TITLE,
         per_number=vendor.one_number,
     )
-    sheet = make_sheet(vendor, settings)
+    return make_sheet(vendor, settings)
+
+
+def _example(vendor: Vendor) -> Iterator[str]:
+    sheet = _example_sheet(vendor)
     yield from _section("Example")
     if sheet.text:
         yield "For the phone ``desk1`` of a gateway at ``phonebook.example.com``::"
