@@ -178,6 +178,13 @@ def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> No
     assert download.value.suggested_filename == "snom-ldap.xml"
     download.value.save_as(tmp_path / "file")
     assert (tmp_path / "file").read_text() == text
+    here.page.get_by_label("Which phone?").select_option("other")
+    here.press("Show")
+    here.press("Copy all")
+    expect(here.page.get_by_role("button", name="Copied")).to_be_visible()
+    lines = here.page.evaluate(copied).splitlines()
+    assert {f"Password: {password}", "User name: copied", "LDAP version: 3"} <= {*lines}
+    assert len(lines) == here.page.locator("#settings tbody tr").count()
 
 
 @pytest.mark.long  # tests/web/test_phone_pages has it without a browser

@@ -499,6 +499,21 @@ def test_steps_that_are_not_verified_are_marked(stage: Stage, language: str) -> 
     assert sheet.count(legend) == 1
 
 
+def test_all_values_to_copy_at_once(stage: Stage) -> None:
+    """A line for each field, as the table has them; short values have no button of their own."""
+    browser = owner(stage, model="yealink")
+    for key in ("other", "gigaset"):
+        page = browser.get(f"{PHONE}?vendor={key}&language=en").body
+        table = re.findall(r'<th scope="row"[^>]*>(.*?)</th><td>(.*?)</td>', page.partition("What to enter")[2])
+        rows = [(label, re.sub("<button.*?</button>|<.*?>", "", cell)) for label, cell in table if label != "name"]
+        lines = page.partition('<pre id="all-fields" hidden>')[2].partition("</pre>")[0].strip("\n").split("\n")
+        assert lines == [f"{label}: {value}" for label, value in rows]
+        assert [label for label, cell in table if "data-copy" in cell] == [
+            label for label, value in rows if len(html.unescape(value)) > 7
+        ]
+        assert page.count('data-copy="all-fields"') == 1
+
+
 def _steps_on(page: str) -> list[str]:
     return re.findall(r"<li>(.*?)</li>", page.partition('<ol class="numbered">')[2].partition("</ol>")[0])
 
