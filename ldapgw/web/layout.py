@@ -304,7 +304,7 @@ class Layout:
         """Render a page, with the pending flash message; 304 if the browser already shows the same content.
 
         :param template: a file of ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
-            ``flash_message`` and the values of `Renderer.render`.
+            ``flash_message``, ``is_form_answer`` and the values of `Renderer.render`.
         """
         # A look for news between a form and the page that it leads to would take the message from that page.
         message = "" if request.is_background else request.cookies.get(Cookie.FLASH_MESSAGE, "")
@@ -316,6 +316,7 @@ class Layout:
             tenant=tenant,
             visitor=visitor,
             flash_message=FLASH_MESSAGES.get(message),
+            is_form_answer=bool(request.form),
             **values,
         )
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'

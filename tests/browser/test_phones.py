@@ -114,6 +114,46 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     here.waits_for(f"{name}: {here.say('Works')}")
 
 
+@pytest.mark.long  # tests/web/test_phone_pages presses the button without a browser and a gateway
+@both
+def test_the_connection_is_tested(window: OpenWindow, site: Site, language: str) -> None:
+    """Each step tells how it ended: with the password at hand, with a wrong one, and without one."""
+    name = f"probe-{language}"
+    here, other = window(language), window(language)
+    here.connect(ALICE)
+    add(here, name)
+    printed = settings(here)
+    known(site, printed)
+    # The site has no TLS.
+    begun = {"name": "✓ ok", "port": "✓ ok", "TLS": "! warning"}
+    searched = ("search by name", "search by number")
+    good = begun | {"login": "✓ ok"} | dict.fromkeys(searched, "✓ ok")
+    assert outcome(here) == said(here, good)
+    # It stays up to date, though nothing can be fetched from where the form was sent to.
+    search(site, printed, printed["ldap.name_filter"].replace("%", "berg*"))
+    here.waits_for(f"{name}: {here.say('Works')}")
+    other.connect(ALICE)
+    other.open(f"phones/{name}")
+    assert outcome(other) == said(other, begun | dict.fromkeys(("login", *searched), "– skipped"))
+    assert outcome(other, "wrong") == said(other, begun | {"login": "✗ failed"})
+
+
+def said(here: Window, results: Mapping[str, str]) -> Mapping[str, str]:
+    """The steps of a connection test with their states, in the window's language."""
+    return {here.say(step): f"{state[0]} {here.say(state[2:])}" for step, state in results.items()}
+
+
+def outcome(here: Window, password: str = "") -> Mapping[str, str]:
+    """Press "Test connection", and read the state of each step from the page."""
+    if password:
+        here.page.locator("#test-password").fill(password)
+    with here.page.expect_navigation():
+        here.press("Test connection")
+    here.speaks(here.page)
+    rows = here.page.locator("#test tbody tr").all()
+    return {row.locator("th").inner_text(): row.locator("td").first.inner_text() for row in rows}
+
+
 @pytest.mark.long  # test_employee removes phones
 @both
 def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:

@@ -1019,6 +1019,8 @@ def test_trying_a_phone(stage: Stage) -> None:
     browser = owner(stage, model="yealink")
     known = password_on(browser.get(PHONE))
     page = browser.submit(f"{PHONE}/test")
+    # There is nothing to fetch where the form was sent to, so the page is kept up to date from its own address.
+    assert (f'data-look="{PHONE}"' in page.body, "data-look" in browser.get(PHONE).body) == (True, False)
     assert (page.status, "phonebook.example.com can be resolved" in words_on(page)) == (200, True)
     stage.clock.advance(PASSWORD_SECONDS)
     assert 'type="password"' in browser.get(PHONE).body

@@ -125,7 +125,8 @@ async function look() {
   try {
     // Only who arrives takes the message of the next page.
     const headers = { "Ldapgw-Live": arriving ? "arrival" : "look", ...(etag && { "If-None-Match": etag }) };
-    const answer = await fetch(location.href, { headers, cache: "no-store" });
+    // Where a form was sent to may be no page.
+    const answer = await fetch(document.body.dataset.look ?? location.href, { headers, cache: "no-store" });
     answered = answer.status < 500 && answer.status !== 429;
     if (leaving) {
       // What the form leads to is the news.
