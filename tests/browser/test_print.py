@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Setup sheets on paper: each model's is one page, with its longest steps, documents and fields."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.rollout import NewPhone, PrintSheet, Site, print_sheet
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.web.phone_pages import qr_code
+from ldapgw.web.rendering import Renderer
+
+SITE = Site(
+    ServerAddress("phonebook.acme-maschinenbau.example", 389, 636, start_tls=True),
+    "dc=acme-maschinenbau,dc=example",
+    "Acme Maschinenbau GmbH & Co. KG",
+)
+ADDRESS = "https://phonebook.acme-maschinenbau.example/acme/provision/0123456789abcdefghjkmnpqrs/"
+OWNER = "maximilian.mustermann@acme-maschinenbau.example"
+
+pytestmark = pytest.mark.long
+
+
+def sheet(model: str) -> PrintSheet:
+    login = PhoneLogin("desk-reception-2", "acme", None, NumberMode.VALUES, "hash", 0.0, model=model)
+    phone = NewPhone(login, "0123456789abcdefghjk", OWNER, "001565aabbcc")
+    return print_sheet(phone, SITE, "001565aabbcc.cfg", str(qr_code(f"{ADDRESS}{model}.cfg", "Address")))
+
+
+def pages(page: Any, html: str, paper: str) -> int:
+    page.set_content(html)
+    margin = dict.fromkeys(("top", "right", "bottom", "left"), "10mm")
+    return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format=paper, margin=margin)))
+
+
+@pytest.mark.parametrize("paper", ["A4", "A5"])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_sheet_is_one_page(browser: Any, language: str, paper: str) -> None:
+    """Of each model, with a code to scan; and a file of many has as many pages as phones."""
+    context = browser.new_context()
+    page, render = context.new_page(), Renderer("").print_sheets
+    sheets = {model: sheet(model) for model in (*MODELS, "other")}
+    counts = {model: pages(page, render(language, SITE.title, [one]), paper) for model, one in sheets.items()}
+    all_of_them = pages(page, render(language, SITE.title, [*sheets.values()]), paper)
+    context.close()
+    assert {model: count for model, count in counts.items() if count != 1} == {}
+    assert all_of_them == len(sheets)
