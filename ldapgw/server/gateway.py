@@ -36,7 +36,7 @@ from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.worker import Store
-from ldapgw.sync.publisher import LoadedBooks
+from ldapgw.sync.account_books import LoadedBooks
 
 log = Logger()
 

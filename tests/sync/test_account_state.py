@@ -7,14 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
-from twisted.internet.defer import succeed
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import NamingContext
@@ -22,7 +20,6 @@ from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
-from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
@@ -35,6 +32,7 @@ from ldapgw.sync.publisher import Publisher
 from tests.support.phonebook.trees import ADA
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
+from tests.support.stage.publishing import AT_ONCE, make_publisher
 from tests.support.stage.sync import CONTEXT, GRANT, NOW
 
 TENANTS = ("acme", "other")
@@ -146,22 +144,12 @@ def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Wri
 
 
 def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
-    at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
     features = Features("0", (), (), (), ())
     catalog = Catalog(Snapshot(Dit((), features)), {}, lambda: 0.0)
     contexts: dict[str, NamingContext] = {
         f"t{number}": replace(CONTEXT, name=f"t{number}", base=Dn.parse(f"dc=t{number}")) for number in range(tenants)
     }
-    made = Publisher(
-        store=StoreWorker(database, at_once, at_once),
-        catalog=catalog,
-        contexts=contexts,
-        features=features,
-        run_off_thread=at_once,
-        on_publish=lambda _: None,
-        next_turn=partial(succeed, None),
-    )
-    return made, catalog
+    return make_publisher(store=StoreWorker(database, AT_ONCE, AT_ONCE), catalog=catalog, contexts=contexts), catalog
 
 
 def steps_of(call: Callable[[], object]) -> int:

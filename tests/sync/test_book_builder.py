@@ -18,7 +18,8 @@ from ldapgw.store import accounts, contacts, sync_state, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
-from ldapgw.sync.book_builder import build_cached_books, free_slowly
+from ldapgw.sync.account_books import free_slowly
+from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import CONTEXT, GRANT, NOW

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import execute, succeed
+from twisted.internet.defer import execute
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory import book_file
@@ -26,11 +25,11 @@ from ldapgw.errors import ProcessLost
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
-from ldapgw.sync import book_cache, publisher
+from ldapgw.sync import book_cache
 from ldapgw.sync.book_builder import build_books, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
-from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
+from tests.support.stage.publishing import make_publisher
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
 
 MADE_OF = ("acme", 1)
@@ -188,15 +187,12 @@ class Site:
 
         features = Features("0", (), (), (), ())
         stage.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
-        stage.publisher = Publisher(
+        stage.publisher = make_publisher(
             store=stage.store,
             catalog=stage.catalog,
             contexts={"acme": CONTEXT},
-            features=features,
             run_off_thread=run,
-            on_publish=lambda ended: stage.published.append((stage.catalog.dit(), tuple(ended))),
-            next_turn=partial(succeed, None),
-            book_cache=BookCache(self.folder),
+            cache=BookCache(self.folder),
             build_in_process=apart,
         )
         return self.refresh()
@@ -310,7 +306,7 @@ def test_images_go_with_their_accounts(site: Site) -> None:
 @pytest.fixture
 def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """One whose books are large, and are to be built anew."""
-    monkeypatch.setattr(publisher, "MIN_PROCESS_CONTACTS", 1)
+    monkeypatch.setattr("ldapgw.sync.book_updater.MIN_PROCESS_CONTACTS", 1)
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
         connection.exec_driver_sql("UPDATE account SET generation = generation + 1, known_since = generation + 1")

@@ -184,14 +184,14 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     scene.world.add_person(ALICE, person("Ada Riese"))
     scene.clock.advance(POLL_SECONDS)
     assert scene.served(ALICE) == ["Ada Riese"]
-    real, held, built = scene.publisher._run_off_thread, [ALICE], Deferred[None]()
+    real, held, built = scene.on_books_thread, [ALICE], Deferred[None]()
 
     def run(function: Any, *args: Any, **kw: Any) -> Any:
         if function is revise_books and args[1][0].name in held:
             return built.addCallback(lambda _: function(*args, **kw))
         return real(function, *args, **kw)
 
-    scene.publisher._run_off_thread = run
+    scene.on_books_thread = run
     scene.world.add_person(ALICE, person("Bo Weg"))
     account_id = scene.account(ALICE).id
     with scene.database.begin() as connection:

@@ -7,27 +7,22 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from twisted.internet.defer import succeed
 
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
-from ldapgw.server.threads import WorkerThread
 from ldapgw.store import changes
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.sync.book_cache import BookCache
-from ldapgw.sync.publisher import Publisher
 from tests.support.postgresql import Server, needs_postgresql
 from tests.support.results import result_of
 from tests.support.site.running import free_ports, wait_until
+from tests.support.stage.publishing import make_publisher
 from tests.support.stage.sync import ALICE, CONTEXT, Stage, person
 
 pytestmark = [needs_postgresql, pytest.mark.long]
-
-AT_ONCE: Any = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
 
 
 class Gateway:
@@ -36,15 +31,8 @@ class Gateway:
     def __init__(self, stage: Stage, folder: Path) -> None:
         features = stage.catalog.dit().features
         self.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
-        self.publisher = Publisher(
-            store=stage.store,
-            catalog=self.catalog,
-            contexts={"acme": CONTEXT},
-            features=features,
-            run_off_thread=AT_ONCE,
-            on_publish=lambda _: None,
-            next_turn=lambda: succeed(None),
-            book_cache=BookCache(folder),
+        self.publisher = make_publisher(
+            store=stage.store, catalog=self.catalog, contexts={"acme": CONTEXT}, cache=BookCache(folder)
         )
 
     def names(self) -> list[str]:
@@ -185,7 +173,7 @@ def test_two_gateways_find_it(company: Company) -> None:
     two.names()
     fails()
     with company.database.begin_read() as connection:
-        found = changes.read_since(connection, two.publisher._state.cursor)
+        found = changes.read_since(connection, two.publisher._books.state.cursor)
     assert found.has_lost
     one.names()
     generation = company.account().generation

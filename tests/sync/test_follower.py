@@ -9,24 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 
 from ldapgw.directory.catalog import Catalog
 from ldapgw.errors import StoreError
-from ldapgw.server.threads import WorkerThread
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import StoreWorker
-from ldapgw.sync import publisher as publisher_module
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.change_watcher import FOLLOW_SECONDS, DirectoryFollower
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
 from tests.support.stage.databases import open_file
+from tests.support.stage.publishing import AT_ONCE, make_publisher
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, NOW, Stage, person
-
-AT_ONCE: Any = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
 
 
 class Group:
@@ -58,15 +55,11 @@ class Group:
         result_of(self.leader.refresh())
 
     def publisher(self, catalog: Catalog, store: Any = None, **more: Any) -> Publisher:
-        return Publisher(
+        return make_publisher(
             store=store or self.stage.store,
             catalog=catalog,
             contexts={"acme": CONTEXT},
-            features=self.stage.catalog.dit().features,
-            run_off_thread=AT_ONCE,
-            on_publish=lambda _: None,
-            next_turn=lambda: succeed(None),
-            book_cache=BookCache(self.cache),
+            cache=BookCache(self.cache),
             build_in_process=partial(AT_ONCE, build_cached_books, f"sqlite:///{self.file}", self.cache),
             **more,
         )
@@ -130,7 +123,7 @@ def test_it_follows_changes(group: Group) -> None:
 
 def test_a_large_book_is_built_once(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the first process; until then the former one is served, and the cache is the first one's alone."""
-    monkeypatch.setattr(publisher_module, "MIN_PROCESS_CONTACTS", 0)
+    monkeypatch.setattr("ldapgw.sync.book_updater.MIN_PROCESS_CONTACTS", 0)
     group.add("Bo Klein")
     account = group.stage.account()
     with group.stage.database.begin() as connection:  # another address: the book has to be built anew

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ReplicaAccess
@@ -16,7 +16,6 @@ from ldapgw.directory.catalog import Catalog, Freshness, Snapshot
 from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.errors import DirectoryError, ResultCode, UnreachableStore
-from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.logins_file import LoginsFile, LoginsSnapshot
 from ldapgw.store.worker import Store
@@ -24,11 +23,11 @@ from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.logins_keeper import CHECK_SECONDS, RENEW_SECONDS, LoginsKeeper, StaleLimit
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
+from tests.support.stage.publishing import make_publisher
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, NOW, Stage, person
 from tests.sync.test_publisher import add_phone
 
 DAY = 86400.0
-AT_ONCE: Any = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
 
 
 class AwayStore:
@@ -69,15 +68,12 @@ class Scene(Stage):
         self.writes = 0
 
     def new_publisher(self, catalog: Catalog) -> Publisher:
-        return Publisher(
+        return make_publisher(
             store=self.away,
             catalog=catalog,
             contexts={"acme": CONTEXT},
-            features=self.catalog.dit().features,
-            run_off_thread=AT_ONCE,
+            cache=BookCache(self.folder / "images"),
             on_publish=self.ended.extend,
-            next_turn=lambda: succeed(None),
-            book_cache=BookCache(self.folder / "images"),
         )
 
     def off_thread(self, function: Any, *args: Any) -> Deferred[Any]:

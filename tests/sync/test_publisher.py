@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -200,9 +199,10 @@ def test_another_group_builds_no_book() -> None:
         accounts.set_sharing(connection, account.id, Sharing("group:sales"))
     before = books(stage)[ALICE]
     assert before.sharing is Sharing("group:sales")
-    context = stage.publisher._contexts["acme"]
-    stage.publisher._contexts = {"acme": replace(context, groups={"sales": frozenset({BOB})})}
-    stage.publisher._outdated_accounts.add(account.id)
+    accounts_books = stage.publisher._books
+    context = accounts_books.contexts["acme"]
+    accounts_books.contexts = {"acme": replace(context, groups={"sales": frozenset({BOB})})}
+    accounts_books.outdated.add(account.id)
     assert books(stage)[ALICE].segments is before.segments
 
 
@@ -317,12 +317,12 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
         phones.remove(connection, "Desk1")
         accounts.disconnect(connection, account.id)
     building: Deferred[tuple[Book, ...]] = Deferred()
-    real = stage.publisher._run_off_thread
+    real = stage.on_books_thread
 
     def slow(function: Any, *args: Any, **kw: Any) -> Any:
         return building if function is revise_books else real(function, *args, **kw)
 
-    stage.publisher._run_off_thread = slow
+    stage.on_books_thread = slow
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
     assert ([book.name for book in directory.books], stage.catalog.snapshot.logins) == ([BOB], {})
@@ -334,14 +334,14 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
 def held(stage: Stage, slow: Any) -> Deferred[Any]:
     """Have a function wait off the reactor's thread until the result is called back."""
     waiting: Deferred[Any] = Deferred()
-    real = stage.publisher._run_off_thread
+    real = stage.on_books_thread
 
     def run(function: Any, *args: Any, **kw: Any) -> Any:
         if function is slow and not waiting.called:
             return waiting.addCallback(lambda _: function(*args, **kw))
         return real(function, *args, **kw)
 
-    stage.publisher._run_off_thread = run
+    stage.on_books_thread = run
     return waiting
 
 
@@ -373,13 +373,13 @@ def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
 def calls(stage: Stage) -> list[Any]:
     """What is called off the reactor's thread from now on."""
     called: list[Any] = []
-    real = stage.publisher._run_off_thread
+    real = stage.on_books_thread
 
     def noted(function: Any, *args: Any, **kw: Any) -> Any:
         called.append(function)
         return real(function, *args, **kw)
 
-    stage.publisher._run_off_thread = noted
+    stage.on_books_thread = noted
     return called
 
 
@@ -462,14 +462,14 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
     for address in (ALICE, BOB):
         stage.world.add_person(address, person("Bo Weg"))
         stage.sync(address)
-    real = stage.publisher._run_off_thread
+    real = stage.on_books_thread
 
     def broken(function: Any, *args: Any, **kw: Any) -> Any:
         if function is revise_books and args[1][0].name == ALICE:
             return fail(ZeroDivisionError())
         return real(function, *args, **kw)
 
-    stage.publisher._run_off_thread = broken
+    stage.on_books_thread = broken
     assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]
     assert caplog_twisted == ["the book of account 1 cannot be built"] * 2
 
@@ -487,7 +487,7 @@ def restored(stage: Stage) -> list[int]:
     return ids
 
 
-def reads(stage: Stage) -> list[tuple[Any, ...]]:
+def reads(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What is read from the store from now on, without the looks."""
     seen: list[tuple[Any, ...]] = []
     real = stage.store.read
@@ -497,15 +497,15 @@ def reads(stage: Stage) -> list[tuple[Any, ...]]:
             seen.append((function, *args))
         return real(function, *args)
 
-    stage.publisher._store = SimpleNamespace(read=read, run=stage.store.run)
+    monkeypatch.setattr(stage.store, "read", read)
     return seen
 
 
-def test_small_accounts_are_read_together() -> None:
+def test_small_accounts_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not one after the other: thousands of them would wait for as many answers of the database."""
     stage = Stage()
     ids = restored(stage)
-    seen = reads(stage)
+    seen = reads(stage, monkeypatch)
     books(stage)
     assert [function for function, _ in seen] == [contacts.read_changes, contacts.read]
     assert list(seen[0][1]) == seen[1][1] == ids
@@ -513,10 +513,10 @@ def test_small_accounts_are_read_together() -> None:
 
 def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks that come while it is built do not build it once more."""
-    monkeypatch.setattr("ldapgw.sync.publisher._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.book_updater._ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     ids = restored(stage)
-    seen = reads(stage)
+    seen = reads(stage, monkeypatch)
     building = held(stage, build_books)
     looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(5)]
     assert [look.called for look in looks] == [False, False, False, True, True]
@@ -526,17 +526,19 @@ def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None
     assert not stage.publisher.is_outdated
 
 
-def test_after_one_accounts_trouble_the_database_goes_away(caplog_twisted: list[str]) -> None:
+def test_after_one_accounts_trouble_the_database_goes_away(
+    caplog_twisted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then all of them are built by the next look."""
     stage = Stage()
     restored(stage)
-    seen = reads(stage)
-    read, broken = stage.publisher._store.read, [ZeroDivisionError(), StoreError("away")]
+    seen = reads(stage, monkeypatch)
+    read, broken = stage.store.read, [ZeroDivisionError(), StoreError("away")]
 
     def fail_twice(function: Any, *args: Any) -> Any:
         return fail(broken.pop(0)) if function is contacts.read and broken else read(function, *args)
 
-    stage.publisher._store = SimpleNamespace(read=fail_twice, run=stage.store.run)
+    monkeypatch.setattr(stage.store, "read", fail_twice)
     failed = Deferred.fromCoroutine(stage.publisher.refresh())
     assert isinstance(failed.result, Failure)
     failed.addErrback(lambda _: None)
@@ -571,9 +573,9 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkey
         later = tables.account.c.generation + 1000
         of_alice = update(tables.account).where(tables.account.c.id == alice)
         connection.execute(of_alice.values(generation=later, known_since=later))
-    monkeypatch.setattr("ldapgw.sync.publisher.MIN_PROCESS_CONTACTS", 1)
+    monkeypatch.setattr("ldapgw.sync.book_updater.MIN_PROCESS_CONTACTS", 1)
     building: Deferred[None] = Deferred()
-    stage.publisher._build_in_process = lambda *_: building
+    stage.build_in_process = lambda *_: building
     before = {book.name: book for book in stage.catalog.dit().directories[0].books}
     look = Deferred.fromCoroutine(stage.publisher.refresh())
     assert not look.called
@@ -585,11 +587,11 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkey
 
 def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is published after half a second."""
-    monkeypatch.setattr("ldapgw.sync.publisher._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.book_updater._ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     restored(stage)
     seconds = iter(range(100))
-    stage.publisher._seconds = lambda: float(next(seconds))
+    stage.seconds = lambda: float(next(seconds))
     stage.published.clear()
     before = {book.name: book for book in stage.catalog.dit().directories[0].books}
     result_of(stage.publisher.refresh())
@@ -644,8 +646,8 @@ def test_a_label_has_a_branch() -> None:
 
 def test_how_long_a_change_waits_is_told() -> None:
     """From when it is read until it is served; not what a start loads, nor what is gone meanwhile."""
-    stage, lags = Stage(), list[float]()
-    stage.publisher._seconds, stage.publisher._observe_lag = stage.clock.seconds, lags.append
+    stage = Stage()
+    stage.seconds, lags = stage.clock.seconds, stage.lags
     alice, bob = stage.connect(), stage.connect(BOB)
     assert (len(books(stage)), stage.publisher.unserved, lags) == (2, 0, [])
     with stage.database.begin() as connection:
@@ -665,23 +667,23 @@ def test_how_long_a_change_waits_is_told() -> None:
 
 def test_a_book_that_cannot_be_built_waits(caplog_twisted: list[str]) -> None:
     """Until it can."""
-    stage, lags = Stage(), list[float]()
-    stage.publisher._seconds, stage.publisher._observe_lag = stage.clock.seconds, lags.append
+    stage = Stage()
+    stage.seconds, lags = stage.clock.seconds, stage.lags
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.connect()
     stage.sync()
     books(stage)
     stage.world.add_person(ALICE, person("Bo Weg"))
     stage.sync()
-    real = stage.publisher._run_off_thread
+    real = stage.on_books_thread
 
     def broken(function: Any, *args: Any, **kw: Any) -> Any:
         return fail(ZeroDivisionError()) if function is revise_books else real(function, *args, **kw)
 
-    stage.publisher._run_off_thread = broken
+    stage.on_books_thread = broken
     books(stage)
     assert (stage.publisher.unserved, lags, len(caplog_twisted)) == (1, [], 1)
-    stage.publisher._run_off_thread = real
+    stage.on_books_thread = real
     stage.clock.advance(8.0)
     books(stage)
     assert (stage.publisher.unserved, lags) == (0, [8.0])

@@ -29,8 +29,9 @@ from ldapgw.server.reactor import LagMeter
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.supervisor import Seat
 from ldapgw.server.tls import TlsContextFactory
+from ldapgw.sync.account_books import LoadedBooks
 from ldapgw.sync.change_watcher import DirectoryFollower
-from ldapgw.sync.publisher import LoadedBooks, Publisher
+from ldapgw.sync.publisher import Publisher
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import Admission, WebSite
 

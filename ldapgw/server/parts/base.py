@@ -24,7 +24,7 @@ from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.provisioning import ProvisioningCleaner
 from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
-from ldapgw.sync.publisher import LoadedBooks
+from ldapgw.sync.account_books import LoadedBooks
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,10 @@ from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.database import revisions
 from ldapgw.store.gateways import GatewayInfo, Leases
 from ldapgw.store.worker import MonitoredStore
+from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
+from ldapgw.sync.book_updater import BookUpdater
 from ldapgw.sync.change_watcher import ChangeWatcher
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
@@ -272,24 +274,32 @@ def make_publisher(
     phones: PhoneParts,
     on_publish: Callable[[Sequence[str]], None],
 ) -> Publisher:
+    folder = env.state_dir / FOLDER
+    books = AccountBooks(
+        contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
+        run_off_thread=workers.books,
+        cache=BookCache(folder),
+        is_follower=env.only_reads,
+        loaded=env.books,
+    )
+    updater = BookUpdater(
+        store=store,
+        books=books,
+        run_off_thread=workers.books,
+        build_in_process=partial(
+            workers.build, workers.build_process, build_cached_books, env.state.database.url, folder
+        ),
+        seconds=env.reactor.seconds,
+    )
     return Publisher(
         store=store,
         catalog=phones.catalog,
-        contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
+        books=books,
+        updater=updater,
         features=features(tls=env.tls is not None),
         run_off_thread=workers.books,
         on_publish=on_publish,
         next_turn=partial(deferLater, env.reactor, 0.0),
-        book_cache=BookCache(env.state_dir / FOLDER),
-        build_in_process=partial(
-            workers.build,
-            workers.build_process,
-            build_cached_books,
-            env.state.database.url,
-            env.state_dir / FOLDER,
-        ),
-        is_follower=env.only_reads,
-        loaded=env.books,
         seconds=env.reactor.seconds,
         observe_lag=phones.counters.generation_lag.observe,
     )

@@ -34,7 +34,6 @@ from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, contacts
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
@@ -49,10 +48,10 @@ from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.leases import AllTenants, SyncRights
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
-from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
+from tests.support.stage.publishing import AT_ONCE, make_publisher
 
 NOW = 1_800_000_000.0
 ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@gmail.example"
@@ -135,7 +134,13 @@ class HeldStore:
 
 @dataclass
 class Stage:
-    """Everything that a test of the writing half needs."""
+    """Everything that a test of the writing half needs.
+
+    :ivar on_books_thread: calls what the publisher has called off the reactor's thread.
+    :ivar build_in_process: builds large books in another process; as long as nothing does, they are built here.
+    :ivar seconds: the publisher's clock.
+    :ivar lags: for how long changes have waited until they were served.
+    """
 
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[str, ...] = ()
@@ -148,6 +153,10 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     drawn: int = 0
     between_turns: Callable[[], object] = lambda: None
+    on_books_thread: Callable[..., Any] = AT_ONCE
+    build_in_process: Callable[..., Deferred[None]] = lambda *_: succeed(None)
+    seconds: Callable[[], float] = lambda: 0.0
+    lags: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -159,18 +168,19 @@ class Stage:
         self.database = self.new_database()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.secret_box = SecretBox([Fernet.generate_key()])
-        at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
-        self.store = self.new_store(at_once)
+        self.store = self.new_store(AT_ONCE)
         sync_store = SyncStore(self.store) if isinstance(self.store, StoreWorker | MonitoredStore) else self.store
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
         self.published: list[tuple[Dit, tuple[str, ...]]] = []
-        self.publisher = Publisher(
+        self.publisher = make_publisher(
             store=self.store,
             catalog=self.catalog,
             contexts={tenant: replace(CONTEXT, name=tenant, photos=self.photos) for tenant in self.tenants},
-            features=features,
-            run_off_thread=at_once,
+            run_off_thread=lambda *call, **kw: self.on_books_thread(*call, **kw),
+            build_in_process=lambda *call: self.build_in_process(*call),
+            seconds=lambda: self.seconds(),
+            observe_lag=self.lags.append,
             on_publish=lambda ended: self.published.append((self.catalog.dit(), tuple(ended))),
             next_turn=self._next_turn,
         )
@@ -187,12 +197,12 @@ class Stage:
             rights=rights,
             secret_box=self.secret_box,
             oauth=self.oauth,
-            people=People(http, ENDPOINTS, self.clock, at_once),
+            people=People(http, ENDPOINTS, self.clock, AT_ONCE),
             tenants=self.synced,
             interval=self.interval,
             pacer=pacer,
             full_syncs=self.full_syncs,
-            run_off_thread=at_once,
+            run_off_thread=AT_ONCE,
             folder=Path(gettempdir()),
             now=self.clock.seconds,
             on_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
@@ -205,14 +215,14 @@ class Stage:
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
             pacer=pacer,
-            scale_in_process=at_once,
+            scale_in_process=AT_ONCE,
             publish=self.publisher.refresh,
         )
 
     def new_database(self) -> Database:
         return open_in_memory()
 
-    def new_store(self, at_once: WorkerThread) -> Store:
+    def new_store(self, at_once: Any) -> Store:
         return StoreWorker(self.database, at_once, at_once)
 
     def new_scheduler(

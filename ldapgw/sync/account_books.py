@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: MIT
+"""The books of all accounts, in memory and in the cache, and what is left to build, publish and save of them.
+
+`BookUpdater` (`ldapgw.sync.book_updater`) builds what is outdated, and `Publisher` (`ldapgw.sync.publisher`) publishes
+what is built.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ldapgw.contact import Sharing
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
+from ldapgw.directory.catalog import Snapshot
+from ldapgw.directory.dn import folded
+from ldapgw.directory.entry import Entry
+from ldapgw.store.accounts import Account
+from ldapgw.store.changes import Changes
+from ldapgw.store.contacts import KEPT_GENERATIONS
+from ldapgw.sync.account_state import AccountState, StateUpdate
+from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+
+# Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
+BookId = tuple[int | str, str]
+
+# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
+BuildKey = tuple[NamingContext, int, str, str, bool]
+
+# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
+_MAX_CACHE_LAG = KEPT_GENERATIONS // 2
+
+# How many entries `free_slowly` frees at a time.
+_FREED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBook:
+    """A book, and its inputs.
+
+    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
+    :ivar build_key: the other inputs; the book is built anew when they change.
+    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
+    :ivar uncached_changes: how many contacts have changed since the cached generation.
+    """
+
+    generation: int
+    build_key: BuildKey
+    book: Book
+    cached_generation: int | None
+    uncached_changes: int = 0
+
+    @property
+    def is_cache_current(self) -> bool:
+        """Whether the next start can revise the cached book, even after many more syncs."""
+        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
+            return False
+        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
+
+    def shares_entries(self, after: BuiltBook | None) -> bool:
+        """Whether the book's successor shares a segment with it, and so most of its entries."""
+        kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
+        return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTask:
+    """The books of an account that are to be brought up to date.
+
+    :ivar book_ids: which books the account has.
+    :ivar books: those that are there, maybe of an older generation.
+    """
+
+    account: Account
+    context: NamingContext
+    build_key: BuildKey
+    book_ids: Sequence[BookId]
+    books: Sequence[BuiltBook] = ()
+
+    @property
+    def per_number(self) -> bool:
+        """Whether each number has an entry."""
+        return self.build_key[-1]
+
+    @property
+    def with_directory(self) -> bool:
+        """Whether one of the books is that of the Workspace directory."""
+        return len(self.book_ids) > 1
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all books are there."""
+        return len(self.books) == len(self.book_ids)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all books are of the account's generation."""
+        return self.is_complete and all(built.generation == self.account.generation for built in self.books)
+
+    @property
+    def generation(self) -> int:
+        """The oldest generation of the books."""
+        return min(built.generation for built in self.books)
+
+    @property
+    def max_changes(self) -> int:
+        """With more changes, a new build is quicker than to revise the books."""
+        return sum(max_changes(built.book) for built in self.books)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBooks:
+    """What a process has loaded, for the processes that are forked afterwards.
+
+    :ivar snapshot: what the catalog of such a process begins with.
+    """
+
+    state: AccountState
+    built_books: Mapping[BookId, BuiltBook]
+    snapshot: Snapshot
+
+
+class AccountBooks:
+    """The books of all accounts.
+
+    Mutable: the account state last read, the books last built, and what is left to build, publish, save and free.
+
+    :ivar contexts: the naming contexts by tenant.
+    :ivar is_follower: whether another process of the gateway builds large books and keeps the cache; this one loads
+        them from there, and serves the former ones until they are there.
+    :ivar state: the accounts and phones as they were last read from the store.
+    :ivar outdated: the ids of the accounts whose books are to be built.
+    :ivar unpublished: the tenants that have other books than those last published.
+    :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param cache: the cache of built books for the next start; None: no cache.
+    :param loaded: what the process has inherited, which its catalog serves already.
+    """
+
+    def __init__(
+        self,
+        *,
+        contexts: Mapping[str, NamingContext],
+        run_off_thread: Callable[..., Awaitable[Any]],
+        cache: BookCache | None = None,
+        is_follower: bool = False,
+        loaded: LoadedBooks | None = None,
+    ) -> None:
+        self.contexts = contexts
+        self.is_follower = is_follower
+        self.state = loaded.state if loaded else AccountState(contexts.keys())
+        self.outdated: set[int] = set()
+        self.unpublished = set() if loaded else set(contexts)
+        self._run_off_thread = run_off_thread
+        self._cache = cache
+        self._built: dict[BookId, BuiltBook] = dict(loaded.built_books) if loaded else {}
+        self._replaced: list[Book] = []
+        self._unsaved: set[BookId] = set()  # which the cache does not have, or not for much longer
+        self._is_cache_pruned = False
+
+    def loaded(self, snapshot: Snapshot) -> LoadedBooks:
+        """What is loaded now; these books must not be used any more."""
+        return LoadedBooks(self.state, self._built, snapshot)
+
+    def clear(self) -> None:
+        """Have no accounts and no books, as before the first look at the store."""
+        self.state = AccountState(self.contexts.keys())
+        self.outdated, self.unpublished = set(), set(self.contexts)
+        self._replaced += [built.book for built in self._built.values()]
+        self._built.clear()
+
+    # --- what the store says ------------------------------------------------------------------------------------------
+
+    def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
+        """Take what has changed in the store: note which books are outdated, and drop those of removed accounts.
+
+        :param with_directory: see `AccountState.apply`.
+        """
+        update = self.state.apply(news, with_directory)
+        present = self.state.accounts.keys()
+        self._is_cache_pruned = self._is_cache_pruned and not update.has_orphans
+        self.outdated = (self.outdated | update.accounts) & present
+        self.unpublished |= update.tenants
+        for account_id in update.accounts - present:
+            self._replace((account_id, ""), None)
+        for tenant in update.tenants - self.state.directory_accounts.keys():
+            self._replace((tenant, DIRECTORY), None)
+        return update
+
+    # --- the books in memory ------------------------------------------------------------------------------------------
+
+    def of_tenant(self, tenant: str) -> tuple[Book, ...]:
+        """The books of a tenant that are built, shared as their accounts are now."""
+        books = []
+        for account in self.state.accounts_of(tenant):
+            built = self._built.get((account.id, ""))
+            if built is not None:
+                sharing, shared_label = account.sharing, account.shared_label
+                if (built.book.sharing, built.book.shared_label) != (sharing, folded(shared_label)):
+                    built = replace(built, book=with_sharing(built.book, sharing, shared_label))
+                    self._built[account.id, ""] = built
+                books.append(built.book)
+        directory = self._built.get((tenant, DIRECTORY))
+        return (*books, directory.book) if directory is not None else tuple(books)
+
+    def has_book(self, account_id: int) -> bool:
+        return (account_id, "") in self._built
+
+    async def begin(self, account: Account) -> BuildTask:
+        """The task to bring an account's books up to date, with the books of memory, else of the cache."""
+        task = self._task(account)
+        return replace(task, books=[built for key in task.book_ids if (built := await self._current(task, key))])
+
+    def put(self, task: BuildTask) -> None:
+        """Take the books of a task that is done, unless they are no account's any more."""
+        present = self.state.accounts.get(task.account.id)
+        for key, built in zip(task.book_ids, task.books, strict=True):
+            # The account may be gone, or the directory may have been built from another account meanwhile.
+            if present is not None and (key[1] != DIRECTORY or self.state.has_directory(present)):
+                self._replace(key, built)
+
+    async def free_replaced(self) -> None:
+        """Free the memory of books that are not served any more."""
+        if self._replaced:
+            await self._run_off_thread(free_slowly, self._replaced)
+
+    def _task(self, account: Account) -> BuildTask:
+        """What an account's books are built from besides contacts, and which books it has."""
+        context = self.contexts[account.tenant]
+        # Neither groups nor blocked contacts change what is in a book.
+        built_from = replace(context, groups={}, block_label="")
+        per_number = self.state.needs_numbers(account.tenant)
+        book_ids: list[BookId] = [(account.id, "")]
+        if self.state.has_directory(account):
+            book_ids.append((account.tenant, DIRECTORY))
+        build_key = (built_from, account.id, account.sub, account.address, per_number)
+        return BuildTask(account, context, build_key, book_ids)
+
+    async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
+        """The present book of a build key, maybe of an older generation: the book in memory, else the cached book."""
+        built = self._built.get(key)
+        return built if built is not None and built.build_key == task.build_key else await self._load(task, key)
+
+    def _replace(self, key: BookId, built: BuiltBook | None) -> None:
+        """Set or remove a book, and note the replaced book, whose memory is to be freed."""
+        before = self._built.pop(key, None)
+        changed = built or before
+        if built is not None:
+            self._built[key] = built
+        if changed is None or before is built:
+            return
+        if before is not None and not before.shares_entries(built):
+            self._replaced.append(before.book)
+        if built is not None and self._cache is not None and not self.is_follower and not built.is_cache_current:
+            self._unsaved.add(key)
+        context, *_ = changed.build_key
+        self.unpublished.add(context.name)
+
+    # --- the books in the cache ---------------------------------------------------------------------------------------
+
+    async def load_all(self) -> None:
+        """Take all books from the cache, of whatever generation; without them, an account has none."""
+        for account in tuple(self.state.accounts.values()):
+            task = self._task(account)
+            for key in task.book_ids:
+                self._replace(key, await self._load(task, key))
+
+    async def load(self, task: BuildTask) -> BuildTask:
+        """A task with the books of the cache, if they are all there and of the account's generation."""
+        books = [built for key in task.book_ids if (built := await self._load(task, key))]
+        # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
+        gc.freeze()
+        loaded = replace(task, books=books)
+        return loaded if loaded.is_done else task
+
+    async def save(self) -> None:
+        """Save books that are not in the cache, or whose cached version will soon be too old to be revised.
+
+        Other books are published meanwhile: to save thousands takes a while.
+        """
+        while self._cache is not None and self._unsaved:
+            key = self._unsaved.pop()
+            built, name = self._built.get(key), self._cache_name(key)
+            if built is None or name is None or built.is_cache_current:
+                continue
+            await self._run_off_thread(
+                self._cache.save, name, built.build_key, CachedBook(built.generation, built.book)
+            )
+            if self._built.get(key) is built:
+                self._built[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
+
+    async def prune_cache(self, *, is_start: bool = False, again: bool = False) -> None:
+        """Delete the cached books of removed accounts.
+
+        :param is_start: delete also the unfinished files of an interrupted write.
+        :param again: a book of a removed account may have been saved since the account was removed.
+        """
+        if self._cache is None or self.is_follower or (self._is_cache_pruned and not again):
+            return
+        self._is_cache_pruned = True
+        ids, holders = list(self.state.accounts), [one.id for one in self.state.directory_accounts.values()]
+        await self._run_off_thread(self._cache.prune, ids, holders, unfinished=not is_start)
+
+    async def _load(self, task: BuildTask, key: BookId) -> BuiltBook | None:
+        if self._cache is None:
+            return None
+        account, directory = task.account, key[1] == DIRECTORY
+        name, sharing = cache_name(account.id, directory=directory), Sharing.SHARED if directory else account.sharing
+        cached: CachedBook | None = await self._run_off_thread(
+            self._cache.load, name, task.build_key, task.context, sharing
+        )
+        return None if cached is None else BuiltBook(cached.generation, task.build_key, cached.book, cached.generation)
+
+    def _cache_name(self, key: BookId) -> str | None:
+        """The name of a book in the cache; None: it is no account's any more."""
+        if isinstance(key[0], int):
+            return cache_name(key[0], directory=False)
+        holder = self.state.directory_accounts.get(key[0])
+        return None if holder is None else cache_name(holder.id, directory=True)
+
+
+def free_slowly(books: list[Book]) -> None:
+    """Free the memory of unused books in small steps; in one step it would stop all threads for 0.2 s.
+
+    :param books: the books, which are removed from the list.
+    """
+    entries: list[Entry] = []
+    while books:
+        book = books.pop()
+        for segments in (book.segments, *(label.segments for label in book.labels)):
+            for segment in (*segments.contacts, *segments.numbers):
+                entries += segment.entries
+        # `entries` must have the last references to the entries.
+        del book, segments, segment
+    while entries:
+        del entries[-_FREED_AT_ONCE:]

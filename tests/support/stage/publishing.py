@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""A publisher with its books and what builds them, as `ldapgw.server.parts` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import succeed
+
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.catalog import Catalog
+from ldapgw.server.threads import WorkerThread
+from ldapgw.store.worker import Store
+from ldapgw.sync.account_books import AccountBooks, LoadedBooks
+from ldapgw.sync.book_cache import BookCache
+from ldapgw.sync.book_updater import BookUpdater
+from ldapgw.sync.publisher import Publisher
+
+# A thread that was not started: its calls are made at once, on the caller's thread.
+AT_ONCE: Any = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
+
+
+def make_publisher(
+    *,
+    store: Store,
+    catalog: Catalog,
+    contexts: Mapping[str, NamingContext],
+    run_off_thread: Callable[..., Awaitable[Any]] = AT_ONCE,
+    cache: BookCache | None = None,
+    build_in_process: Callable[..., Awaitable[None]] | None = None,
+    is_follower: bool = False,
+    loaded: LoadedBooks | None = None,
+    seconds: Callable[[], float] = lambda: 0.0,
+    **more: Any,
+) -> Publisher:
+    """:param more: of the publisher alone."""
+    books = AccountBooks(
+        contexts=contexts, run_off_thread=run_off_thread, cache=cache, is_follower=is_follower, loaded=loaded
+    )
+    updater = BookUpdater(
+        store=store, books=books, run_off_thread=run_off_thread, build_in_process=build_in_process, seconds=seconds
+    )
+    parts: dict[str, Any] = {"on_publish": lambda _: None, "next_turn": partial(succeed, None)}
+    return Publisher(
+        store=store,
+        catalog=catalog,
+        books=books,
+        updater=updater,
+        features=catalog.dit().features,
+        run_off_thread=run_off_thread,
+        seconds=seconds,
+        **parts | more,
+    )
