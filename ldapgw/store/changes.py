@@ -16,8 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
-from ldapgw.store.contacts import chunks
-from ldapgw.store.database import database_of
+from ldapgw.store.database import chunks, database_of
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import account, change, phone
 

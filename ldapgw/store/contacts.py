@@ -3,9 +3,8 @@
 
 A skipped person has a row too, with the reason, so that no person is lost silently.
 
-Each write belongs to the account's next generation, with which the transaction ends
-(`ldapgw.store.sync_state.increment_generation`).  So `read_changes` can tell which changes a book of an earlier
-generation lacks.
+Each write belongs to the account's next generation (`ldapgw.store.generations`), so that
+`ldapgw.store.contact_changes` can tell which changes a book of an earlier generation lacks.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
@@ -24,7 +23,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Table,
     and_,
     bindparam,
     delete,
@@ -41,18 +39,13 @@ from sqlalchemy import (
 from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
 from ldapgw.store import photos
-from ldapgw.store.database import database_of, keeping_alive
-from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
+from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
+from ldapgw.store.generations import forget_changes, next_generation, record_removed
+from ldapgw.store.tables import account, contact, label, photo, source
 
-# SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
-CHUNK = 500
 # Records that are written at a time.  PostgreSQL may look through the whole account for each statement that deletes
 # persons: it has no statistics of rows that a first sync has just written.
-_WRITTEN_AT_ONCE = 5000
-
-# A served book is a generation or two behind its account, and a cached book for the next start a few more.
-KEPT_GENERATIONS = 64
-MAX_REMOVED = 1000
+WRITTEN_AT_ONCE = 5000
 
 # Warning codes of ``status.json`` for a listing: with fewer persons than Google counts, without a sync token, and of a
 # directory that lacks many persons.
@@ -60,8 +53,6 @@ INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "di
 
 # The figures of each warning, by warning code.
 ListingWarnings = Mapping[str, Mapping[str, int]]
-
-T = TypeVar("T")
 
 # The columns that the account's counters are made of.
 _COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable
@@ -170,16 +161,15 @@ class StoredContacts:
 
 def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredContacts]:
     """Read what phones find of accounts, in the order of the ids."""
-    found = {account_id: StoredContacts() for account_id in account_ids}
-    query = _with_photos(connection, account_ids, contact.c.account_id, contact.c.source, contact.c.content)
+    labels = read_labels_of(connection, account_ids)
+    found = {account_id: StoredContacts(labels=labels[account_id]) for account_id in account_ids}
+    query = select_with_photos(connection, account_ids, contact.c.account_id, contact.c.source, contact.c.content)
     for row in connection.execute(query.where(contact.c.content.is_not(None))):
-        stored, decoded = found[row.account_id], _decode(row.content, row.jpeg)
+        stored, decoded = found[row.account_id], decode_contact(row.content, row.jpeg)
         if decoded is None:
             stored.damaged[row.source] += 1
         else:
             stored.contacts.append(decoded)
-    for row in connection.execute(_LABELS, {"account_ids": account_ids}):
-        found[row.account_id].labels[row.resource_name] = row.name
     return list(found.values())
 
 
@@ -196,10 +186,10 @@ def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
 
     :raises DamagedStore: when a contact cannot be decoded.
     """
-    query = _with_photos(connection, [account_id], contact.c.content).where(contact.c.content.is_not(None))
+    query = select_with_photos(connection, [account_id], contact.c.content).where(contact.c.content.is_not(None))
     with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
         for row in rows:
-            decoded = _decode(row.content, row.jpeg)
+            decoded = decode_contact(row.content, row.jpeg)
             if decoded is None:
                 raise DamagedStore("a stored contact cannot be read")
             yield decoded
@@ -230,103 +220,10 @@ def read_persons(
         query = query.where(account.c.tenant == tenant, contact.c.uid.in_(wanted), *where)
         for row in connection.execute(query.where(contact.c.content.is_not(None))):
             key = ("" if row.source == Source.DIRECTORY else row.sub, row.uid)
-            decoded = _decode(row.content, None)
+            decoded = decode_contact(row.content, None)
             if decoded is not None and (not key[0] or key in persons):
                 found[key] = decoded
     return found
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Delta:
-    """The changes of an account's contacts since a generation, and all labels of the account.
-
-    :ivar changed: new and changed contacts.
-    :ivar removed: source and uid of persons who are not served any more, and maybe never were.
-    :ivar labels: the names of the labels by resource name.
-    """
-
-    changed: list[Contact] = field(default_factory=list)
-    removed: dict[tuple[Source, str], None] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-def read_changes(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[int, Delta]:
-    """Read the changes of accounts' contacts.
-
-    :param since: by account id, a generation of the account and how many new and changed contacts are wanted at most.
-    :returns: without the accounts of which the changes are unknown, or more than wanted: the caller has to read all of
-        their contacts.
-    """
-    of_accounts = account.c.id.in_(since)
-    known = {
-        row.id: since[row.id][0]
-        for row in connection.execute(
-            select(account.c.id, account.c.generation, account.c.known_since).where(of_accounts)
-        )
-        if row.known_since <= since[row.id][0] <= row.generation
-        # A restore has skipped generations, and knows the changes since one of the former generations alone.
-        and (since[row.id][0] == row.known_since or row.generation - since[row.id][0] <= KEPT_GENERATIONS)
-    }
-    if known:
-        count = select(contact.c.account_id, func.count()).where(_written_since(contact, known))
-        for account_id, written in connection.execute(count.group_by(contact.c.account_id)):
-            if written > since[account_id][1]:
-                del known[account_id]
-    if not known:
-        return {}
-    deltas = {account_id: Delta() for account_id in known}
-    for row in connection.execute(select(removed_contact).where(_written_since(removed_contact, known))):
-        deltas[row.account_id].removed[Source(row.source), row.uid] = None
-    columns = contact.c.account_id, contact.c.source, contact.c.uid, contact.c.content
-    query = _with_photos(connection, list(known), *columns).where(_written_since(contact, known))
-    damaged = set()
-    for row in connection.execute(query):
-        delta, key, decoded = deltas[row.account_id], (Source(row.source), row.uid), _decode(row.content, row.jpeg)
-        if decoded is not None:
-            delta.changed.append(decoded)
-            delta.removed.pop(key, None)
-        elif row.content is None:
-            delta.removed[key] = None
-        else:
-            damaged.add(row.account_id)
-    for row in connection.execute(_LABELS, {"account_ids": list(known)}):
-        deltas[row.account_id].labels[row.resource_name] = row.name
-    return {account_id: delta for account_id, delta in deltas.items() if account_id not in damaged}
-
-
-def _written_since(table: Table, since: Mapping[int, int]) -> ColumnElement[bool]:
-    """The rows of accounts that were written after a generation of the account."""
-    return or_(*(and_(table.c.account_id == one, table.c.generation > after) for one, after in since.items()))
-
-
-def note_restored(
-    connection: Connection,
-    known_since: Mapping[int, int],
-    changed: Mapping[int, Collection[tuple[Source, str]]],
-    removed: Mapping[int, Collection[tuple[Source, str]]],
-) -> None:
-    """Have books of the generations before a restore revised by what it has changed.
-
-    :param known_since: those generations by account id.
-    :param changed: by account id, source and uid of new and changed persons.
-    :param removed: the same of persons who are gone.
-    """
-    present = connection.execute(select(account.c.id, account.c.generation)).all()
-    for account_id, generation in present:
-        if account_id not in known_since:
-            continue
-        for of in Source:
-            where = contact.c.account_id == account_id, contact.c.source == of
-            for uids in chunks([uid for one, uid in changed[account_id] if one is of], _WRITTEN_AT_ONCE):
-                connection.execute(update(contact).where(*where, contact.c.uid.in_(uids)).values(generation=generation))
-            gone = [uid for one, uid in removed[account_id] if one is of]
-            if gone:
-                _record_removed(connection, account_id, of, gone, generation)
-    many = [account_id for account_id in known_since if len(removed[account_id]) > MAX_REMOVED]
-    known = update(account).where(account.c.id == bindparam("of_account")).values(known_since=bindparam("since"))
-    rows = [{"of_account": one, "since": since} for one, since in known_since.items() if one not in many]
-    if rows:
-        connection.execute(known, rows)
 
 
 def accounts_with_source(connection: Connection, of: Source, among: Collection[int] | None = None) -> frozenset[int]:
@@ -403,17 +300,17 @@ def apply_changes(
     :param stored: the records of new and changed persons.
     :param deleted: the uids of persons to delete.
     """
-    generation = _next_generation(connection, account_id)
+    generation = next_generation(connection, account_id)
     deleted_uids = list(deleted)
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
-    for uids in chunks(deleted_uids, _WRITTEN_AT_ONCE):
+    for uids in chunks(deleted_uids, WRITTEN_AT_ONCE):
         before += _delete(connection, account_id, of, uids)
         photos.delete_persons(connection, account_id, of, uids)
     may_be_stored = bool(connection.execute(_HAS_ANY, {"account_id": account_id, "source": of}).scalar())
     database = database_of(connection)
     records = iter(stored)
-    while chunk := list(islice(records, _WRITTEN_AT_ONCE)):
+    while chunk := list(islice(records, WRITTEN_AT_ONCE)):
         if may_be_stored:
             before += _delete(connection, account_id, of, [record.uid for record in chunk])
         rows = [_row(account_id, of, record, generation) for record in chunk]
@@ -421,7 +318,7 @@ def apply_changes(
         photos.set_urls(connection, account_id, of, {record.uid: record.photo_url for record in chunk})
         after += _count(chunk)
     _update_counters(connection, account_id, before, after)
-    _record_removed(connection, account_id, of, deleted_uids, generation)
+    record_removed(connection, account_id, of, deleted_uids, generation)
 
 
 def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
@@ -500,7 +397,7 @@ def delete_sources(connection: Connection, account_id: int, of: Collection[Sourc
         photos.delete_sources(connection, account_id, of)
         counts = _count(deleted)
         _update_counters(connection, account_id, counts, Counter())
-        _forget_changes(connection, account_id, _next_generation(connection, account_id))
+        forget_changes(connection, account_id, next_generation(connection, account_id))
         return counts["contacts"]
     return None
 
@@ -512,7 +409,15 @@ _LABELS = select(label.c.account_id, label.c.resource_name, label.c.name).where(
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
     """Read the account's labels: names by resource name."""
-    return {row.resource_name: row.name for row in connection.execute(_LABELS, {"account_ids": [account_id]})}
+    return read_labels_of(connection, [account_id])[account_id]
+
+
+def read_labels_of(connection: Connection, account_ids: Iterable[int]) -> dict[int, dict[str, str]]:
+    """Read the labels of accounts: names by account id and resource name."""
+    labels: dict[int, dict[str, str]] = {account_id: {} for account_id in account_ids}
+    for row in connection.execute(_LABELS, {"account_ids": list(labels)}):
+        labels[row.account_id][row.resource_name] = row.name
+    return labels
 
 
 def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str]) -> None:
@@ -538,8 +443,8 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
     stale = and_(source.c.account_id.in_((old, new)), source.c.source == of)
     connection.execute(update(source).where(stale).values(sync_token=None, warnings=None))
     for account_id in (old, new):
-        generation = _next_generation(connection, account_id)
-        _forget_changes(connection, account_id, generation)
+        generation = next_generation(connection, account_id)
+        forget_changes(connection, account_id, generation)
         connection.execute(update(account).where(account.c.id == account_id).values(generation=generation))
 
 
@@ -594,40 +499,6 @@ def _update_counters(connection: Connection, account_id: int, before: Counter[st
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
-def _next_generation(connection: Connection, account_id: int) -> int:
-    query = select(account.c.generation + 1).where(account.c.id == account_id)
-    generation: int = connection.execute(query).scalar_one()
-    return generation
-
-
-def _record_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
-    """Record removed persons for `KEPT_GENERATIONS`, so that books can be revised."""
-    if len(uids) > MAX_REMOVED:
-        _forget_changes(connection, account_id, generation)
-        return
-    columns = removed_contact.c
-    for chunk in chunks(uids):
-        former = delete(removed_contact).where(columns.account_id == account_id, columns.source == of)
-        connection.execute(former.where(columns.uid.in_(chunk)))
-        rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in chunk]
-        connection.execute(insert(removed_contact), rows)
-    kept_since = generation - KEPT_GENERATIONS
-    connection.execute(
-        delete(removed_contact).where(columns.account_id == account_id, columns.generation <= kept_since)
-    )
-    connection.execute(
-        update(account)
-        .where(account.c.id == account_id, account.c.known_since < kept_since)
-        .values(known_since=kept_since)
-    )
-
-
-def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
-    """Delete the record of removed persons: books of an earlier generation have to be built from all contacts."""
-    connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
-    connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
-
-
 # The columns of `_row`, in its order.
 _WRITTEN_COLUMNS = (
     "account_id",
@@ -658,7 +529,7 @@ def _row(account_id: int, of: Source, record: ContactRecord, generation: int) ->
     )
 
 
-def _with_photos(connection: Connection, account_ids: Sequence[int], *columns: Column[Any]) -> Select[Any]:
+def select_with_photos(connection: Connection, account_ids: Sequence[int], *columns: Column[Any]) -> Select[Any]:
     """The query of accounts' persons, with the column ``jpeg`` of their photos."""
     of_accounts = contact.c.account_id.in_(account_ids)
     if not photos.has_any(connection, *account_ids):
@@ -668,15 +539,10 @@ def _with_photos(connection: Connection, account_ids: Sequence[int], *columns: C
     return select(*columns, photo.c.jpeg).select_from(contact.outerjoin(photo, is_same)).where(of_accounts)
 
 
-def _decode(content: bytes | None, jpeg: bytes | None) -> Contact | None:
+def decode_contact(content: bytes | None, jpeg: bytes | None) -> Contact | None:
     """Decode a contact; None when the person is skipped or the content cannot be decoded."""
     try:
         decoded = _decoder.decode(content) if content is not None else None
     except msgspec.DecodeError:
         return None
     return replace(decoded, photo=jpeg) if decoded is not None and jpeg else decoded
-
-
-def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
-    """Some items at a time; by default as many as one statement may have parameters."""
-    return (items[start : start + size] for start in range(0, len(items), size))

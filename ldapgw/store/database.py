@@ -33,6 +33,9 @@ _ERASED = "erased"
 ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 _DATABASE = "ldapgw_database"
 
+# SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
+CHUNK = 500
+
 # After how many rows or persons a transaction tells that it goes on: a second or less.
 _ALIVE_EVERY = 2000
 
@@ -227,6 +230,11 @@ def keeping_alive(connection: Connection, items: Iterable[T]) -> Iterator[T]:
         yield item
         if not number % _ALIVE_EVERY:
             database.keep_alive(connection)
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
+    """Some items at a time; by default as many as one statement may have parameters."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def mark_erased(connection: Connection, erased: Collection[str] = ERASED) -> None:

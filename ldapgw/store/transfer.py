@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.store import changes, contacts
+from ldapgw.store import changes, contact_changes
 from ldapgw.store.database import Database, database_of
 from ldapgw.store.tables import (
     account,
@@ -86,7 +86,7 @@ def restore_all(source: Connection, target: Connection) -> None:
                 if len(noted[account_id]) > _MAX_NOTED:
                     del known_since[account_id], changed[account_id], removed[account_id]
     copy_all(source, target)
-    contacts.note_restored(target, known_since, changed, removed)
+    contact_changes.note_restored(target, known_since, changed, removed)
 
 
 def _differing(source: Connection, target: Connection, column: Column[Any]) -> Iterator[tuple[Row, bool]]:

@@ -20,7 +20,7 @@ from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes
-from ldapgw.store.contacts import KEPT_GENERATIONS
+from ldapgw.store.generations import KEPT_GENERATIONS
 from ldapgw.sync.account_state import AccountState, StateUpdate
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 

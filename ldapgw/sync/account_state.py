@@ -16,6 +16,7 @@ from ldapgw.contact import Source
 from ldapgw.store import changes, contacts
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import Changes, Cursor
+from ldapgw.store.database import chunks
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 
@@ -100,9 +101,9 @@ class AccountState:
             yield news
             return
         accounts, phones = self._with_removed(news)
-        for ids in contacts.chunks(list(accounts), size):
+        for ids in chunks(list(accounts), size):
             yield Changes(self.cursor, is_whole=False, accounts={each: accounts[each] for each in ids})
-        for names in contacts.chunks(list(phones), size):
+        for names in chunks(list(phones), size):
             yield Changes(self.cursor, is_whole=False, phones={each: phones[each] for each in names})
         yield Changes(news.cursor, is_whole=False)
 

@@ -16,7 +16,7 @@ from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, updat
 from ldapgw.errors import StoreError
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
-from ldapgw.store.contacts import Delta
+from ldapgw.store.contact_changes import Delta
 from ldapgw.store.engines import database_at
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 

@@ -19,8 +19,9 @@ from twisted.logger import Logger
 
 from ldapgw.directory.book import Book
 from ldapgw.errors import ProcessLost, StoreError
-from ldapgw.store import contacts
+from ldapgw.store import contact_changes, contacts
 from ldapgw.store.accounts import Account
+from ldapgw.store.contact_changes import Delta
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks, BuildTask, BuiltBook
 from ldapgw.sync.book_builder import build_books, revise_books
@@ -205,13 +206,13 @@ class BookUpdater:
         if not revisable:
             return list(tasks)
         since = {task.account.id: (task.generation, task.max_changes) for task in revisable}
-        deltas = await self._store.read(contacts.read_changes, since)
+        deltas = await self._store.read(contact_changes.read, since)
         return [
             await self._revise_by(task, delta) if (delta := deltas.get(task.account.id)) is not None else task
             for task in tasks
         ]
 
-    async def _revise_by(self, task: BuildTask, delta: contacts.Delta) -> BuildTask:
+    async def _revise_by(self, task: BuildTask, delta: Delta) -> BuildTask:
         books = [built.book for built in task.books]
         revised: tuple[Book, ...] | None = await self._run_off_thread(revise_books, task.context, books, delta)
         if revised is None:

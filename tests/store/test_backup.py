@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones, recordings, sign_ins, sync_state, tables
+from ldapgw.store import accounts, contact_changes, phones, recordings, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
@@ -92,7 +92,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
         assert (account.syncing, account.is_connected) == (False, True)
         assert account.generation > 100
         # Nobody knows what differs from what was built before.
-        assert contacts.read_changes(connection, {account.id: (account.generation - 1, 1000)}) == {}
+        assert contact_changes.read(connection, {account.id: (account.generation - 1, 1000)}) == {}
         assert accounts.read_tokens(connection, site.secret_box, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []
         assert connection.execute(select(tables.consent_flow)).all() == []

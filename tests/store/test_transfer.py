@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, changes, contacts, gateways, phones, sync_state, tables, transfer
+from ldapgw.store import accounts, changes, contact_changes, contacts, gateways, phones, sync_state, tables, transfer
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
@@ -180,8 +180,8 @@ def test_a_restore_tells_what_differs(server: Database, tmp_path: Path) -> None:
         [before] = [one.generation for one in accounts.read_all(connection) if one.id == 1]
     restore_server(tmp_path / "monday.db", server, BOX, tmp_path / "ldapgw.db")
     with server.begin_read() as connection:
-        assert contacts.read_changes(connection, {1: (before - 1, 100)}) == {}
-        [delta] = contacts.read_changes(connection, {1: (before, 100), 4: (0, 100)}).values()
+        assert contact_changes.read(connection, {1: (before - 1, 100)}) == {}
+        [delta] = contact_changes.read(connection, {1: (before, 100), 4: (0, 100)}).values()
     assert {(contact.uid, contact.name, contact.photo) for contact in delta.changed} == {
         ("c1", "Ada c1", b""),
         ("c2", "Ada c2", b""),

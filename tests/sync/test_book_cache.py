@@ -25,6 +25,7 @@ from ldapgw.errors import ProcessLost
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
+from ldapgw.store.generations import KEPT_GENERATIONS
 from ldapgw.sync import book_cache
 from ldapgw.sync.book_builder import build_books, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
@@ -246,7 +247,7 @@ def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
     """Before nobody knows any more what has changed since."""
     account = site.stage.account(ALICE)
     saved = 0
-    for at in range(2 * contacts.KEPT_GENERATIONS):
+    for at in range(2 * KEPT_GENERATIONS):
         with site.stage.database.begin() as connection:
             contacts.apply_changes(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
             sync_state.increment_generation(connection, account.id)

@@ -18,7 +18,7 @@ from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.errors import StoreError
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, changes, contacts, phones, revocations, sync_state, tables
+from ldapgw.store import accounts, changes, contact_changes, contacts, phones, revocations, sync_state, tables
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
@@ -493,7 +493,7 @@ def reads(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
     real = stage.store.read
 
     def read(function: Any, *args: Any) -> Any:
-        if function in (contacts.read, contacts.read_changes):
+        if function in (contacts.read, contact_changes.read):
             seen.append((function, *args))
         return real(function, *args)
 
@@ -507,7 +507,7 @@ def test_small_accounts_are_read_together(monkeypatch: pytest.MonkeyPatch) -> No
     ids = restored(stage)
     seen = reads(stage, monkeypatch)
     books(stage)
-    assert [function for function, _ in seen] == [contacts.read_changes, contacts.read]
+    assert [function for function, _ in seen] == [contact_changes.read, contacts.read]
     assert list(seen[0][1]) == seen[1][1] == ids
 
 
