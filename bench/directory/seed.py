@@ -22,11 +22,12 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.server.state_dir import OpenStateDir
-from ldapgw.store import accounts, contacts, phones, sync_state
+from ldapgw.store import accounts, contacts, phones, sync_state, sync_tokens
 from ldapgw.store.accounts import NewGrant, SourceState
-from ldapgw.store.contacts import ContactRecord, SyncState
+from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_tokens import SyncState
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
 
@@ -128,6 +129,6 @@ def _account(connection: Connection, secret_box: SecretBox, at: int, made: Accou
     assert begun is not None
     sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
     state = SyncState(SYNC_TOKEN, SourceQuery(Source.CONTACTS, REGION).fingerprint, later)
-    contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
+    sync_tokens.set_sync_state(connection, account_id, Source.CONTACTS, state)
     sync_state.end(connection, begun, now, later)
     return account_id

@@ -16,8 +16,8 @@ from typing import Any
 from ldapgw.contact import Source
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
-from ldapgw.store.contacts import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
+from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ from sqlalchemy import (
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import recordings
-from ldapgw.store.contacts import ListingWarnings, decode_warnings
 from ldapgw.store.database import database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
 from ldapgw.store.tables import (
     account,
     alarm,

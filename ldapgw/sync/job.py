@@ -37,12 +37,12 @@ from ldapgw.errors import (
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
-from ldapgw.store import accounts, contacts, directory_accounts, sync_state
+from ldapgw.store import accounts, directory_accounts, sync_state, sync_tokens
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, SourceState
-from ldapgw.store.contacts import SyncState
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import LabelState
+from ldapgw.store.sync_tokens import SyncState
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.directory_account import choose_directory_account, is_resting
 from ldapgw.sync.fetch import (
@@ -487,7 +487,7 @@ def _read(connection: Connection, account_id: int) -> _StoredState:
         raise ConsentRevoked("the account is gone")
     return _StoredState(
         generation,
-        contacts.read_sync_states(connection, account_id),
+        sync_tokens.read_sync_states(connection, account_id),
         sync_state.read_label_state(connection, account_id),
     )
 
@@ -535,6 +535,6 @@ def _record_directory_failure(
     if refusal_state is None:
         directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
         return
-    contacts.set_asked_at(connection, account.id, [Source.DIRECTORY], now)
+    sync_tokens.set_asked_at(connection, account.id, [Source.DIRECTORY], now)
     directory_accounts.clear_failure(connection, account.id, Source.DIRECTORY)
     directory_accounts.hand_over_directory(connection, account.id)

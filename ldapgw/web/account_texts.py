@@ -14,7 +14,7 @@ from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress, consent_ended_by
 from ldapgw.store.accounts import Account
-from ldapgw.store.contacts import DIRECTORY_SHRUNK, SyncState
+from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
-from ldapgw.store import accounts, contacts, sync_state, tables
+from ldapgw.store import accounts, contacts, sync_state, sync_tokens, tables
 from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
@@ -213,12 +213,12 @@ def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: C
     ]
     contacts.apply_changes(connection, account_id, Source.CONTACTS, whole, [])
     sync_state.write_source_states(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
-    contacts.set_sync_state(connection, account_id, Source.CONTACTS, contacts.SyncState("token", "f", NOW))
+    sync_tokens.set_sync_state(connection, account_id, Source.CONTACTS, sync_tokens.SyncState("token", "f", NOW))
     damage = update(tables.contact).where(tables.contact.c.uid == "c2")
     connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))
     assert contacts.read(connection, [account_id]) == [StoredContacts([ADA], Counter({Source.CONTACTS: 1}))]
     contacts.fetch_anew(connection, account_id, [Source.CONTACTS])
-    assert contacts.read_sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
+    assert sync_tokens.read_sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
     assert contacts.read_summaries(connection, account_id, Source.CONTACTS)["c2"] == RecordSummary(
         "s2", None, is_served=True
     )

@@ -15,9 +15,9 @@ from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.lookup import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
-from ldapgw.store.contacts import SyncState
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
+from ldapgw.store.sync_tokens import SyncState
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_details, account_view
 from ldapgw.web.admin_people import PersonRow

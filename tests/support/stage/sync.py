@@ -34,13 +34,13 @@ from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, contacts, sync_tokens
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
-from ldapgw.store.contacts import SyncState
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_tokens import SyncState
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
@@ -284,7 +284,7 @@ class Stage:
         """The sync tokens and what they are bound to."""
         account = self.account(address)
         with self.database.begin() as connection:
-            return contacts.read_sync_states(connection, account.id)
+            return sync_tokens.read_sync_states(connection, account.id)
 
     def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
         """All persons of a source of the account, as stored, by uid."""
