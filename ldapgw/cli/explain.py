@@ -11,8 +11,8 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.lookup import read_filter
 from ldapgw.cli.output import print_json, print_line
-from ldapgw.cli.phones import find_phone, refusal_json, refusal_line
-from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.cli.phone_output import refusal_json, refusal_line
+from ldapgw.cli.site import Site, as_json, find_phone, now, pass_site
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
 from ldapgw.phones.explain.model import BookSyncState, Explanation

@@ -12,8 +12,7 @@ import click
 from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.output import hint, print_json, print_table
-from ldapgw.cli.phones import find_phone
-from ldapgw.cli.site import Site, as_json, only_tenant, pass_site
+from ldapgw.cli.site import Site, as_json, find_phone, only_tenant, pass_site
 from ldapgw.contact import Sharing
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 from sqlalchemy import Connection
@@ -20,29 +20,34 @@ from sqlalchemy import Connection
 from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.help import examples
-from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
+from ldapgw.cli.output import hint, new_file, print_json, print_line, print_table
+from ldapgw.cli.phone_output import (
+    bind_dn,
+    no_protection,
+    phone_json,
+    print_login,
+    print_phones,
+    settings_json,
+    tenant_of,
+)
 from ldapgw.cli.phones_import import import_phones
 from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_replicas, replica_json
-from ldapgw.cli.site import Site, act, as_json, find_account, now, only_tenant, pass_site, phone_name
-from ldapgw.directory.access import generate_password, hash_password, phone_dn
-from ldapgw.directory.dn import Dn
+from ldapgw.cli.site import Site, act, as_json, find_account, find_phone, now, only_tenant, pass_site, phone_name
+from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import UserError
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
-from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.other import OTHER
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
-from ldapgw.server.config import Tenant
-from ldapgw.server.listener import ldap_url, phone_server
+from ldapgw.server.listener import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
-from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
-from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
+from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # What is no text is no password and no certificate, and is said to be none.
 _TEXT_FILE = click.File(encoding="utf-8", errors="replace")
@@ -178,7 +183,7 @@ def add(
         sheet = _sheet(site, login, vendors_of(model)[0], password)
         if file is not None:
             os.write(file, sheet.printed.encode())
-    _print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
+    print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
 
 
 @phones.command(name="list", epilog=examples("ldapgw phones list", "ldapgw phones list --wide"))
@@ -196,13 +201,13 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
     logins = [login for login in found if login.replica is None]
     replicas = [login for login in found if login.replica is not None]
     if as_json:
-        listed = [_json_object(site, login, addresses) for login in logins]
-        print_json([*listed, *(replica_json(_tenant_of(site, login), login) for login in replicas)])
+        listed = [phone_json(site, login, addresses) for login in logins]
+        print_json([*listed, *(replica_json(tenant_of(site, login), login) for login in replicas)])
         return
     if not logins:
         hint("There are no phones yet. Add one with: ldapgw phones add NAME")
     else:
-        _print_phones(site, logins, addresses, wide=wide)
+        print_phones(site, logins, addresses, wide=wide)
     if replicas:
         print_replicas(replicas)
 
@@ -250,9 +255,9 @@ def settings(
     login = login if placeholder is None else replace(login, placeholder=placeholder)
     sheet = _sheet(site, login, vendor, password_file.readline().strip() if password_file else "")
     if sheet.link is None:
-        raise UserError(f"{login.name} can't connect: {_no_protection(vendor)}")
+        raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     if as_json:
-        print_json(_settings_json(sheet))
+        print_json(settings_json(sheet))
         return
     with _target_file(target) as file:
         if file is None:
@@ -355,7 +360,7 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
         print_replica(site, replica, password, as_json=as_json)
         return
     sheet = _sheet(site, login, vendors_of(login.model)[0], password)
-    _print_login(site, login, address, password, sheet, as_json=as_json)
+    print_login(site, login, address, password, sheet, as_json=as_json)
 
 
 @phones.command(
@@ -384,8 +389,8 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     vendor, *_ = vendors_of(login.model)
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
-        raise UserError(f"{login.name} can't connect: {_no_protection(vendor)}")
-    access = ConnectionSettings(endpoint, _bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
+        raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
+    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
         steps = [{"step": one.step.value, "state": one.status.value, "message": str(one.message)} for one in results]
@@ -406,17 +411,6 @@ def _password(file: TextIO | None) -> str:
         return ""
     question = "The phone's password (leave empty to skip the login)"
     return str(click.prompt(question, "", hide_input=True, err=True)).strip()
-
-
-def find_phone(connection: Connection, name: str) -> PhoneLogin:
-    """Find a phone by its name, ignoring case.
-
-    :raises UserError: when there is no phone of that name.
-    """
-    login = stored.read_by_name(connection, name)
-    if login is None:
-        raise UserError(f"there is no phone named {name}; see ldapgw phones list")
-    return login
 
 
 def _numbers_for(model: str) -> NumberMode:
@@ -455,187 +449,5 @@ def _sheet(site: Site, login: PhoneLogin, vendor: Vendor, password: str) -> Shee
     return make_sheet(vendor, settings_of(login, phone_server(site.config), tenant.base_dn, title, password))
 
 
-def _settings_json(sheet: Sheet) -> dict[str, Any] | None:
-    if sheet.link is None:
-        return None
-    return {"vendor": sheet.vendor.key, "file": sheet.vendor.file or None, "content": sheet.printed}
-
-
-def _no_protection(vendor: Vendor) -> str:
-    return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen and [tls]"
-
-
 def _addresses(connection: Connection) -> Mapping[int | None, str]:
     return {account.id: account.address for account in accounts.read_all(connection)}
-
-
-def _bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
-    return str(phone_dn(login.name, Dn.parse(tenant.base_dn)))
-
-
-def _print_login(
-    site: Site,
-    login: PhoneLogin,
-    address: str | None,
-    password: str,
-    sheet: Sheet,
-    *,
-    target: str | None = None,
-    as_json: bool,
-) -> None:
-    """Print the login and the settings of a phone as JSON, or as lines for a person who enters them in the phone.
-
-    :param target: where the settings are written, if anywhere; with ``-``, standard output has nothing else.
-    """
-    tenant = site.tenant(login.tenant)
-    told = {
-        "name": login.name,
-        "tenant": login.tenant,
-        "account": address,
-        "bind_dn": _bind_dn(tenant, login),
-        "password": password,
-        "base_dn": tenant.base_dn,
-        "ldap_url": ldap_url(site.config),
-    }
-    if phone_server(site.config).is_loopback:
-        hint("! Phones can't reach this server: set [web] public_url to a host name that they can reach.")
-    if sheet.link is None:
-        hint(f"! {login.name} can't connect: {_no_protection(sheet.vendor)}")
-    if as_json:
-        print_json({**told, "settings": _settings_json(sheet)})
-        return
-    shared = "shared books, the Workspace directory"
-    rows = (
-        ("phone", login.name),
-        *([("tenant", login.tenant)] if len(site.config.tenant) > 1 else []),
-        ("finds", f"contacts of {address}, {shared}" if address else shared),
-        *_numbers_row(login),
-        *([("number format", login.number_format)] if login.number_format else []),
-        ("server", told["ldap_url"]),
-        ("user name", f"{login.name}  (as a DN: {told['bind_dn']})"),
-        ("password", f"{password}  (shown only once)"),
-        ("base DN", tenant.base_dn),
-    )
-    write = hint if target == "-" else print_line
-    for label, value in rows:
-        write(f"{label:<18} {value}")
-    if target == "-":
-        click.echo(sheet.printed.encode(), nl=False)
-    elif target is not None:
-        print_line(f"{'settings':<18} {target}")
-    elif sheet.link is not None:
-        print_line("")
-        print_line(f"Settings for {sheet.vendor.title}" + (f", {sheet.vendor.file}:" if not sheet.fields else ":"))
-        if sheet.fields:
-            width = max(len(field.label) for field in sheet.fields)
-            for field in sheet.fields:
-                print_line(f"  {field.label:<{width}}  {field.value}")
-        else:
-            click.echo(sheet.text.encode(), nl=False)
-
-
-def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
-    """The row about several numbers, for a phone that gets one entry per number."""
-    model = MODELS.get(login.model)
-    reason = f", because {model.reason}" if model and model.per_number else ""
-    return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []
-
-
-def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
-    tenant = _tenant_of(site, login)
-    return {
-        "name": login.name,
-        "tenant": login.tenant,
-        "account": addresses.get(login.account_id),
-        "model": login.model or None,
-        "placeholder": login.placeholder or None,
-        "numbers": login.numbers.value,
-        "number_format": login.number_format,
-        "bind_dn": _bind_dn(tenant, login) if tenant else None,
-        "created": timestamp(login.created_at),
-        "last_seen": timestamp(login.last_seen),
-        "last_address": login.last_address,
-        "last_search": timestamp(login.searched_at),
-        "worked": timestamp(login.worked_at),
-        "hint": {"code": login.search_hint, "message": _hint(site, login)} if login.search_hint else None,
-        "refused": refusal_json(wrong_password(login, now())),
-    }
-
-
-def refusal_json(refused: Refusal | None) -> dict[str, Any] | None:
-    """A wrong password in JSON; None: the phone has none."""
-    if refused is None:
-        return None
-    return {
-        "code": "wrong_password",
-        "last": timestamp(refused.when),
-        "address": refused.address,
-        "count": refused.count,
-    }
-
-
-def refusal_line(refused: Refusal) -> str:
-    """When, from where and how often a phone had a wrong password, and what to do."""
-    times = "once" if refused.count == 1 else f"{refused.count} times"
-    return (
-        f"refused {times}, last {local_time(refused.when, now())} from {refused.address}; "
-        "enter the password again, or give the phone a new one (ldapgw phones reset)"
-    )
-
-
-def _problem(site: Site, login: PhoneLogin) -> str:
-    """A wrong password, else the hint about the last search; empty: no problem."""
-    refused = wrong_password(login, now())
-    return f"wrong password: {refusal_line(refused)}" if refused is not None else _hint(site, login)
-
-
-def _hint(site: Site, login: PhoneLogin) -> str:
-    """The hint about the last search; empty: no hint, or the hint of another version of ldapgw."""
-    if login.search_hint not in {*Hint}:
-        return ""
-    tenant = _tenant_of(site, login)
-    profile = PhoneProfile.for_login(tenant.base_dn if tenant else "", login)
-    return str(hint_text(Hint(login.search_hint), profile))
-
-
-def _tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
-    """The phone's tenant; None when the tenant is no longer in the configuration."""
-    return next((tenant for tenant in site.config.tenant if tenant.name == login.tenant), None)
-
-
-_SIGNS = {
-    PhoneCondition.WORKING: "✓",
-    PhoneCondition.PROBLEMS: "!",
-    PhoneCondition.REFUSED: "✗",
-    PhoneCondition.WAITING: "…",
-}
-
-
-def _sign(login: PhoneLogin) -> str:
-    """Whether a phone works: yes, with settings to change, not used yet, or refused."""
-    return _SIGNS[phone_condition(login, now())]
-
-
-def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:
-    """Print the table of phones, and a line for each hint."""
-    several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
-    tenant_column, all_columns = ("tenant",) if several else (), ("numbers", "format", "from") if wide else ()
-    columns = ("", "phone", *tenant_column, "account", "model", *all_columns, "last seen", "last search")
-    rows = (
-        (
-            _sign(login),
-            login.name,
-            *([login.tenant] if several else []),
-            addresses.get(login.account_id, NEVER),
-            login.model or NEVER,
-            *([login.numbers.value, login.number_format or NEVER, login.last_address or NEVER] if wide else []),
-            local_time(login.last_seen, now()),
-            local_time(login.searched_at, now()),
-        )
-        for login in logins
-    )
-    print_table(columns, rows, keep=("", "account", "phone"), wide=wide)
-    for login in logins:
-        if text := _problem(site, login):
-            sign = _sign(login)
-            print_line(f"{sign if sign in '!✗' else ' '} {login.name}: {text}")

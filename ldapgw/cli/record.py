@@ -17,8 +17,7 @@ import click
 from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import console, hint, new_file, print_json, print_line
-from ldapgw.cli.phones import find_phone
-from ldapgw.cli.site import Site, act, as_json, now, pass_site
+from ldapgw.cli.site import Site, act, as_json, find_phone, now, pass_site
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.framing import Framer

@@ -24,13 +24,13 @@ from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, check_server_not_empty, database_url
 from ldapgw.server.tenants import configure_aliases
-from ldapgw.store import accounts, activity, tenants
+from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
-from ldapgw.store.phones import is_valid_name
+from ldapgw.store.phones import PhoneLogin, is_valid_name
 from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.tenants import EnteredClient
 
@@ -188,6 +188,17 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     if len(names) > 1:
         raise UserError(f"{address} is an account of {' and '.join(names)}; say which with --tenant")
     return max(candidates, key=lambda account: (account.is_connected, account.id))
+
+
+def find_phone(connection: Connection, name: str) -> PhoneLogin:
+    """Find a phone by its name, ignoring case.
+
+    :raises UserError: when there is no phone of that name.
+    """
+    login = phones.read_by_name(connection, name)
+    if login is None:
+        raise UserError(f"there is no phone named {name}; see ldapgw phones list")
+    return login
 
 
 def is_missing(path: Path) -> bool:

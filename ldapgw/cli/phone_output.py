@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""What commands print about phones: the list of them, a login with its settings, hints and refused passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.site import Site, now
+from ldapgw.directory.access import phone_dn
+from ldapgw.directory.dn import Dn
+from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
+from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.sheet import Sheet, Vendor
+from ldapgw.server.config import Tenant
+from ldapgw.server.listener import ldap_url, phone_server
+from ldapgw.store.account_status import timestamp
+from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
+
+
+def settings_json(sheet: Sheet) -> dict[str, Any] | None:
+    """A phone's settings in JSON; None: the phone can't connect."""
+    if sheet.link is None:
+        return None
+    return {"vendor": sheet.vendor.key, "file": sheet.vendor.file or None, "content": sheet.printed}
+
+
+def no_protection(vendor: Vendor) -> str:
+    """Why the phones of a vendor can't connect, and which settings to change."""
+    return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen and [tls]"
+
+
+def bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
+    return str(phone_dn(login.name, Dn.parse(tenant.base_dn)))
+
+
+def print_login(
+    site: Site,
+    login: PhoneLogin,
+    address: str | None,
+    password: str,
+    sheet: Sheet,
+    *,
+    target: str | None = None,
+    as_json: bool,
+) -> None:
+    """Print the login and the settings of a phone as JSON, or as lines for a person who enters them in the phone.
+
+    :param target: where the settings are written, if anywhere; with ``-``, standard output has nothing else.
+    """
+    tenant = site.tenant(login.tenant)
+    told = {
+        "name": login.name,
+        "tenant": login.tenant,
+        "account": address,
+        "bind_dn": bind_dn(tenant, login),
+        "password": password,
+        "base_dn": tenant.base_dn,
+        "ldap_url": ldap_url(site.config),
+    }
+    if phone_server(site.config).is_loopback:
+        hint("! Phones can't reach this server: set [web] public_url to a host name that they can reach.")
+    if sheet.link is None:
+        hint(f"! {login.name} can't connect: {no_protection(sheet.vendor)}")
+    if as_json:
+        print_json({**told, "settings": settings_json(sheet)})
+        return
+    shared = "shared books, the Workspace directory"
+    rows = (
+        ("phone", login.name),
+        *([("tenant", login.tenant)] if len(site.config.tenant) > 1 else []),
+        ("finds", f"contacts of {address}, {shared}" if address else shared),
+        *_numbers_row(login),
+        *([("number format", login.number_format)] if login.number_format else []),
+        ("server", told["ldap_url"]),
+        ("user name", f"{login.name}  (as a DN: {told['bind_dn']})"),
+        ("password", f"{password}  (shown only once)"),
+        ("base DN", tenant.base_dn),
+    )
+    write = hint if target == "-" else print_line
+    for label, value in rows:
+        write(f"{label:<18} {value}")
+    if target == "-":
+        click.echo(sheet.printed.encode(), nl=False)
+    elif target is not None:
+        print_line(f"{'settings':<18} {target}")
+    elif sheet.link is not None:
+        print_line("")
+        print_line(f"Settings for {sheet.vendor.title}" + (f", {sheet.vendor.file}:" if not sheet.fields else ":"))
+        if sheet.fields:
+            width = max(len(field.label) for field in sheet.fields)
+            for field in sheet.fields:
+                print_line(f"  {field.label:<{width}}  {field.value}")
+        else:
+            click.echo(sheet.text.encode(), nl=False)
+
+
+def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
+    """The row about several numbers, for a phone that gets one entry per number."""
+    model = MODELS.get(login.model)
+    reason = f", because {model.reason}" if model and model.per_number else ""
+    return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []
+
+
+def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
+    tenant = tenant_of(site, login)
+    return {
+        "name": login.name,
+        "tenant": login.tenant,
+        "account": addresses.get(login.account_id),
+        "model": login.model or None,
+        "placeholder": login.placeholder or None,
+        "numbers": login.numbers.value,
+        "number_format": login.number_format,
+        "bind_dn": bind_dn(tenant, login) if tenant else None,
+        "created": timestamp(login.created_at),
+        "last_seen": timestamp(login.last_seen),
+        "last_address": login.last_address,
+        "last_search": timestamp(login.searched_at),
+        "worked": timestamp(login.worked_at),
+        "hint": {"code": login.search_hint, "message": _hint(site, login)} if login.search_hint else None,
+        "refused": refusal_json(wrong_password(login, now())),
+    }
+
+
+def refusal_json(refused: Refusal | None) -> dict[str, Any] | None:
+    """A wrong password in JSON; None: the phone has none."""
+    if refused is None:
+        return None
+    return {
+        "code": "wrong_password",
+        "last": timestamp(refused.when),
+        "address": refused.address,
+        "count": refused.count,
+    }
+
+
+def refusal_line(refused: Refusal) -> str:
+    """When, from where and how often a phone had a wrong password, and what to do."""
+    times = "once" if refused.count == 1 else f"{refused.count} times"
+    return (
+        f"refused {times}, last {local_time(refused.when, now())} from {refused.address}; "
+        "enter the password again, or give the phone a new one (ldapgw phones reset)"
+    )
+
+
+def _problem(site: Site, login: PhoneLogin) -> str:
+    """A wrong password, else the hint about the last search; empty: no problem."""
+    refused = wrong_password(login, now())
+    return f"wrong password: {refusal_line(refused)}" if refused is not None else _hint(site, login)
+
+
+def _hint(site: Site, login: PhoneLogin) -> str:
+    """The hint about the last search; empty: no hint, or the hint of another version of ldapgw."""
+    if login.search_hint not in {*Hint}:
+        return ""
+    tenant = tenant_of(site, login)
+    profile = PhoneProfile.for_login(tenant.base_dn if tenant else "", login)
+    return str(hint_text(Hint(login.search_hint), profile))
+
+
+def tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
+    """The phone's tenant; None when the tenant is no longer in the configuration."""
+    return next((tenant for tenant in site.config.tenant if tenant.name == login.tenant), None)
+
+
+_SIGNS = {
+    PhoneCondition.WORKING: "✓",
+    PhoneCondition.PROBLEMS: "!",
+    PhoneCondition.REFUSED: "✗",
+    PhoneCondition.WAITING: "…",
+}
+
+
+def _sign(login: PhoneLogin) -> str:
+    """Whether a phone works: yes, with settings to change, not used yet, or refused."""
+    return _SIGNS[phone_condition(login, now())]
+
+
+def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:
+    """Print the table of phones, and a line for each hint."""
+    several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
+    tenant_column, all_columns = ("tenant",) if several else (), ("numbers", "format", "from") if wide else ()
+    columns = ("", "phone", *tenant_column, "account", "model", *all_columns, "last seen", "last search")
+    rows = (
+        (
+            _sign(login),
+            login.name,
+            *([login.tenant] if several else []),
+            addresses.get(login.account_id, NEVER),
+            login.model or NEVER,
+            *([login.numbers.value, login.number_format or NEVER, login.last_address or NEVER] if wide else []),
+            local_time(login.last_seen, now()),
+            local_time(login.searched_at, now()),
+        )
+        for login in logins
+    )
+    print_table(columns, rows, keep=("", "account", "phone"), wide=wide)
+    for login in logins:
+        if text := _problem(site, login):
+            sign = _sign(login)
+            print_line(f"{sign if sign in '!✗' else ' '} {login.name}: {text}")
