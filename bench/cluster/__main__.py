@@ -15,10 +15,10 @@ from math import nan
 from pathlib import Path
 from statistics import median
 
+from bench import written
 from bench.cluster import __doc__ as purpose
-from bench.cluster import engines, gateways, page
-from bench.cluster.page import SCRIPT
-from bench.cluster.plot import Rates
+from bench.cluster import engines, gateways
+from bench.cluster.plot import Rates, plot
 from bench.cluster.starts import starts
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Load, Round
@@ -30,7 +30,10 @@ from bench.process import Server
 from bench.progress import say
 from bench.runs import Figure
 from bench.table import simple_table
-from bench.written import PAGE
+from tests.support.checkout import ROOT
+
+SCRIPT = "scripts/bench-cluster"
+PICTURE = ROOT / "docs" / "images" / "bench-cluster.svg"
 
 PARTS = ("processes", "gateways", "transactions", "engines", "starts")
 # Connections that have one search outstanding each; the kernel spreads them over the processes.
@@ -70,7 +73,7 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be given again")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
-    parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {PAGE.name}")
+    parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {written.PAGE.name}")
     parser.add_argument("--processes", default="1,2,3", metavar="LIST", help="of the gateways (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
@@ -98,8 +101,27 @@ def main() -> int:
             are_met = are_met and is_met
     sys.stdout.write(f"\n{options.contacts:,} contacts. {machine()}\n")
     if options.docs:
-        page.write(options.contacts, tables, measured)
+        write_page(options.contacts, tables, measured)
     return 0 if are_met else 1
+
+
+def write_page(contacts: int, tables: Sequence[str], measured: Sequence[Rates]) -> None:
+    """Put the results into the documents; a picture that they have no rates for goes."""
+    written.put(SCRIPT, page_text(contacts, tables, measured))
+    if measured:
+        PICTURE.write_text(plot(measured), encoding="utf-8")
+    else:
+        PICTURE.unlink(missing_ok=True)
+
+
+def page_text(contacts: int, tables: Sequence[str], measured: Sequence[Rates]) -> str:
+    """What stands between the comments."""
+    picture = [
+        f"\n.. image:: ../images/{PICTURE.name}\n",
+        "   :alt: How many times the rate of one process or gateway two and three of them have, by load\n",
+    ]
+    head = f"\nMeasured with {machine()}; {contacts:,} contacts.\n"
+    return "".join([*(picture if measured else ()), head, *tables, "\n"])
 
 
 def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> tuple[str, bool, ByLoad]:

@@ -13,7 +13,7 @@ import pytest
 from docutils.core import publish_doctree
 
 from bench import written
-from bench.cluster import page
+from bench.cluster import __main__ as main
 from bench.cluster.plot import Rates, plot
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
@@ -49,23 +49,23 @@ def test_the_picture() -> None:
 def test_the_page_has_the_picture_only_with_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of other parts leaves none behind."""
     monkeypatch.setattr(written, "PAGE", tmp_path / "performance.rst")
-    monkeypatch.setattr(page, "PICTURE", tmp_path / page.PICTURE.name)
-    first, last = written.comments(page.SCRIPT)
+    monkeypatch.setattr(main, "PICTURE", tmp_path / main.PICTURE.name)
+    first, last = written.comments(main.SCRIPT)
     image = ".. image:: ../images/bench-cluster.svg\n   :alt: "
     written.PAGE.write_text(f"before\n\n{first}\nold\n\n{last}")
-    page.write(1000, [TABLE], MEASURED)
+    main.write_page(1000, [TABLE], MEASURED)
     assert written.PAGE.read_text().startswith(f"before\n\n{first}\n{image}")
     assert written.PAGE.read_text().endswith(f"; 1,000 contacts.\n{TABLE}\n{last}")
-    assert page.PICTURE.read_text() == plot(MEASURED)
-    page.write(1000, [TABLE], [])
+    assert main.PICTURE.read_text() == plot(MEASURED)
+    main.write_page(1000, [TABLE], [])
     assert "image" not in written.PAGE.read_text()
-    assert not page.PICTURE.exists()
+    assert not main.PICTURE.exists()
 
 
 def test_what_is_written_is_restructured_text() -> None:
     """The parser has nothing to say of it, in the page that it goes into."""
     complaints = StringIO()
-    text = written.between(written.PAGE.read_text(), page.SCRIPT, page.shown(1000, [TABLE], MEASURED))
+    text = written.between(written.PAGE.read_text(), main.SCRIPT, main.page_text(1000, [TABLE], MEASURED))
     publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
     assert complaints.getvalue() == ""
 
