@@ -69,6 +69,20 @@ class SyncParts:
     logins_keeper: LoginsKeeper | None
 
 
+@dataclass(frozen=True, slots=True)
+class _GoogleAccess:
+    """What whoever fetches from Google shares.
+
+    :ivar rights: which tenants this gateway may sync.
+    """
+
+    rights: SyncRights
+    google: GoogleClients
+    tenants: LazyTenants[SyncedTenant]
+    pacer: CallPacer
+    observe_call: CallObserver
+
+
 def make_sync_parts(
     env: Environment,
     workers: Workers,
@@ -77,66 +91,128 @@ def make_sync_parts(
     leader: GroupLeader,
     counters: LeaderCounters,
 ) -> SyncParts:
-    config, store, clients, notifier = env.config, storage.store, storage.clients, phones.notifier
-
     def on_publish(ended_logins: Sequence[str]) -> None:
         phones.end_logins(ended_logins)
         leader.changed()
-
-    publisher = make_publisher(env, workers, store, phones, on_publish)
 
     def tenants_changed(gained: Collection[str], lost: Collection[str]) -> None:
         scheduler.change_tenants(gained, lost)
         if gained:
             change_watcher.refresh_now()
 
-    progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
+    publisher = make_publisher(env, workers, storage.store, phones, on_publish)
+    progress = ProgressBoard(lambda account_id: phones.notifier.notify(account_topic(account_id)))
     exchange = _exchange(env, workers, storage, phones, leader, progress)
     leases = _leases(env, workers, storage, publisher, phones, exchange, tenants_changed)
-    rights: SyncRights = leases or AllTenants(storage.sync_store)
-    observe_call = counters.google.observe
-    google = GoogleClients(config.google, env.reactor, env.wall_clock, observe_call)
+    access = _google_access(env, storage, leases or AllTenants(storage.sync_store), counters)
+    scheduler = _scheduler(env, workers, storage, access, publisher, progress, counters)
+    logins_keeper = _logins_keeper(env, workers, publisher)
+    change_watcher = _change_watcher(env, storage, phones, publisher, scheduler, logins_keeper)
+    return SyncParts(
+        google=access.google,
+        publisher=publisher,
+        progress=progress,
+        scheduler=scheduler,
+        photo_fetcher=_photo_fetcher(env, workers, storage, access, publisher),
+        revoker=TokenRevoker(
+            clock=env.wall_clock,
+            store=storage.store,
+            rights=access.rights,
+            secret_box=env.state.secret_box,
+            oauth=access.google.oauth,
+            clients=storage.clients,
+        ),
+        change_watcher=change_watcher,
+        leases=leases,
+        exchange=exchange,
+        logins_keeper=logins_keeper,
+    )
+
+
+def _google_access(env: Environment, storage: Storage, rights: SyncRights, counters: LeaderCounters) -> _GoogleAccess:
+    config, observe_call = env.config, counters.google.observe
     synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
     tenants = LazyTenants(
         synced_tenants,
-        lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
+        lambda name: dataclasses.replace(synced_tenants[name], client=storage.clients.get(name, MISSING_CLIENT)),
     )
 
     def share(project: str) -> float:
         return rights.share([name for name, tenant in tenants.items() if tenant.client.project == project])
 
-    pacer = CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute, share=share)
-    scheduler = SyncScheduler(
+    return _GoogleAccess(
+        rights,
+        GoogleClients(config.google, env.reactor, env.wall_clock, observe_call),
+        tenants,
+        CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute, share=share),
+        observe_call,
+    )
+
+
+def _scheduler(
+    env: Environment,
+    workers: Workers,
+    storage: Storage,
+    access: _GoogleAccess,
+    publisher: Publisher,
+    progress: ProgressBoard,
+    counters: LeaderCounters,
+) -> SyncScheduler:
+    google, config = access.google, env.config
+    offload = SizeBasedOffload(workers.work, workers.work_process)
+    job = SyncJob(
+        rights=access.rights,
+        secret_box=env.state.secret_box,
+        oauth=google.oauth,
+        people=People(google.http, google.endpoints, env.wall_clock, offload, access.observe_call),
+        tenants=access.tenants,
+        interval=config.sync.interval,
+        pacer=access.pacer,
+        full_syncs=UNLIMITED if config.google.is_on_loopback else FullSyncLimits(),
+        run_off_thread=storage.store.monitor(workers.work),
+        folder=env.state_dir,
+        now=env.now,
+        on_progress=progress.update,
+    )
+    return SyncScheduler(
         clock=env.wall_clock,
         store=storage.sync_store,
-        rights=rights,
-        job=_sync_job(env, workers, storage, rights, google, tenants, pacer, progress, observe_call),
+        rights=access.rights,
+        job=job,
         publish=publisher.refresh,
         interval=config.sync.interval,
         concurrency=config.sync.concurrency,
         random=SystemRandom().random,
         observe=counters.syncs.observe,
     )
-    photo_fetcher = PhotoFetcher(
+
+
+def _photo_fetcher(
+    env: Environment, workers: Workers, storage: Storage, access: _GoogleAccess, publisher: Publisher
+) -> PhotoFetcher:
+    google = access.google
+    return PhotoFetcher(
         clock=env.wall_clock,
         store=storage.sync_store,
-        rights=rights,
-        client=PhotoClient(google.http, google.endpoints, env.wall_clock, observe_call),
-        tenants=tenants,
-        pacer=pacer,
+        rights=access.rights,
+        client=PhotoClient(google.http, google.endpoints, env.wall_clock, access.observe_call),
+        tenants=access.tenants,
+        pacer=access.pacer,
         scale_in_process=workers.work_process,
         publish=publisher.refresh,
     )
-    revoker = TokenRevoker(
-        clock=env.wall_clock,
-        store=store,
-        rights=rights,
-        secret_box=env.state.secret_box,
-        oauth=google.oauth,
-        clients=clients,
-    )
-    logins_keeper = _logins_keeper(env, workers, publisher)
-    change_watcher = ChangeWatcher(
+
+
+def _change_watcher(
+    env: Environment,
+    storage: Storage,
+    phones: PhoneParts,
+    publisher: Publisher,
+    scheduler: SyncScheduler,
+    logins_keeper: LoginsKeeper | None,
+) -> ChangeWatcher:
+    store = storage.store
+    return ChangeWatcher(
         clock=env.wall_clock,
         store=store,
         change_detector=env.state.database.change_detector(),
@@ -145,22 +221,10 @@ def make_sync_parts(
         scheduler=scheduler,
         take_binds=phones.catalog.take_seen_phones,
         converted_hashes=phones.catalog.converted_hashes,
-        read_clients=clients.refresh,
-        notify_pages=AccountWatcher(store, notifier, lambda: store.recoveries).check,
+        read_clients=storage.clients.refresh,
+        notify_pages=AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
         read_recordings=phones.phone_recorder.refresh,
         looked=logins_keeper.looked if logins_keeper else lambda _: None,
-    )
-    return SyncParts(
-        google,
-        publisher,
-        progress,
-        scheduler,
-        photo_fetcher,
-        revoker,
-        change_watcher,
-        leases,
-        exchange,
-        logins_keeper,
     )
 
 
@@ -302,32 +366,4 @@ def make_publisher(
         next_turn=partial(deferLater, env.reactor, 0.0),
         seconds=env.reactor.seconds,
         observe_lag=phones.counters.generation_lag.observe,
-    )
-
-
-def _sync_job(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    rights: SyncRights,
-    google: GoogleClients,
-    tenants: LazyTenants[SyncedTenant],
-    pacer: CallPacer,
-    progress: ProgressBoard,
-    observe_call: CallObserver,
-) -> SyncJob:
-    offload = SizeBasedOffload(workers.work, workers.work_process)
-    return SyncJob(
-        rights=rights,
-        secret_box=env.state.secret_box,
-        oauth=google.oauth,
-        people=People(google.http, google.endpoints, env.wall_clock, offload, observe_call),
-        tenants=tenants,
-        interval=env.config.sync.interval,
-        pacer=pacer,
-        full_syncs=UNLIMITED if env.config.google.is_on_loopback else FullSyncLimits(),
-        run_off_thread=storage.store.monitor(workers.work),
-        folder=env.state_dir,
-        now=env.now,
-        on_progress=progress.update,
     )
