@@ -107,7 +107,7 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
     with database.begin() as connection:
         entry = act(account.tenant, Act.DISCONNECTED, account.address)
         activity.recorded(connection, entry, revocations.disconnect_account, account.id, now(), revoked=not error)
-    site.book_cache.delete(account.id)
+    site.book_cache.delete_account(account.id)
     disconnected = None if database.file else database.run(accounts.read_disconnected)
     for line in clean_copies(database.file or site.state_dir / DATABASE_FILE, now(), disconnected):
         hint(f"! {line}")

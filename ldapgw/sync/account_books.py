@@ -135,6 +135,7 @@ class AccountBooks:
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants that have other books than those last published.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param delete_off_thread: the same on another thread, so that deleting a removed account's books waits for no build.
     :param cache: the cache of built books for the next start; None: no cache.
     :param loaded: what the process has inherited, which its catalog serves already.
     """
@@ -144,6 +145,7 @@ class AccountBooks:
         *,
         contexts: Mapping[str, NamingContext],
         run_off_thread: Callable[..., Awaitable[Any]],
+        delete_off_thread: Callable[..., Awaitable[Any]],
         cache: BookCache | None = None,
         is_follower: bool = False,
         loaded: LoadedBooks | None = None,
@@ -154,10 +156,13 @@ class AccountBooks:
         self.outdated: set[int] = set()
         self.unpublished = set() if loaded else set(contexts)
         self._run_off_thread = run_off_thread
+        self._delete_off_thread = delete_off_thread
         self._cache = cache
+        self._own_cache = None if is_follower else cache
         self._built: dict[BookId, BuiltBook] = dict(loaded.built_books) if loaded else {}
         self._replaced: list[Book] = []
         self._unsaved: set[BookId] = set()  # which the cache does not have, or not for much longer
+        self._orphans: set[str] = set()  # names of cached books that are no account's any more
         self._is_cache_pruned = False
 
     def loaded(self, snapshot: Snapshot) -> LoadedBooks:
@@ -168,6 +173,7 @@ class AccountBooks:
         """Have no accounts and no books, as before the first look at the store."""
         self.state = AccountState(self.contexts.keys())
         self.outdated, self.unpublished = set(), set(self.contexts)
+        self._is_cache_pruned = False
         self._replaced += [built.book for built in self._built.values()]
         self._built.clear()
 
@@ -178,15 +184,20 @@ class AccountBooks:
 
         :param with_directory: see `AccountState.apply`.
         """
+        holders = dict(self.state.directory_accounts)
         update = self.state.apply(news, with_directory)
         present = self.state.accounts.keys()
-        self._is_cache_pruned = self._is_cache_pruned and not update.has_orphans
         self.outdated = (self.outdated | update.accounts) & present
         self.unpublished |= update.tenants
         for account_id in update.accounts - present:
             self._replace((account_id, ""), None)
-        for tenant in update.tenants - self.state.directory_accounts.keys():
-            self._replace((tenant, DIRECTORY), None)
+            self._orphans.add(cache_name(account_id, directory=False))
+        for tenant in update.tenants:
+            before, holder = holders.get(tenant), self.state.directory_accounts.get(tenant)
+            if holder is None:
+                self._replace((tenant, DIRECTORY), None)
+            if before is not None and (holder is None or holder.id != before.id):
+                self._orphans.add(cache_name(before.id, directory=True))
         return update
 
     # --- the books in memory ------------------------------------------------------------------------------------------
@@ -253,7 +264,7 @@ class AccountBooks:
             return
         if before is not None and not before.shares_entries(built):
             self._replaced.append(before.book)
-        if built is not None and self._cache is not None and not self.is_follower and not built.is_cache_current:
+        if built is not None and self._own_cache is not None and not built.is_cache_current:
             self._unsaved.add(key)
         context, *_ = changed.build_key
         self.unpublished.add(context.name)
@@ -280,34 +291,48 @@ class AccountBooks:
 
         Other books are published meanwhile: to save thousands takes a while.
         """
-        while self._cache is not None and self._unsaved:
+        while self._own_cache is not None and self._unsaved:
             key = self._unsaved.pop()
             built, name = self._built.get(key), self._cache_name(key)
             if built is None or name is None or built.is_cache_current:
                 continue
-            await self._run_off_thread(
-                self._cache.save, name, built.build_key, CachedBook(built.generation, built.book)
-            )
+            cached = CachedBook(built.generation, built.book)
+            await self._run_off_thread(self._own_cache.save, name, built.build_key, cached)
             if self._built.get(key) is built:
                 self._built[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
+            await self._delete_if_orphaned(key, name)
 
-    async def prune_cache(self, *, is_start: bool = False, again: bool = False) -> None:
-        """Delete the cached books of removed accounts.
+    async def delete_orphans(self, *, is_start: bool = False) -> None:
+        """Delete the cached books of removed accounts; the first time, all that are no account's.
 
-        :param is_start: delete also the unfinished files of an interrupted write.
-        :param again: a book of a removed account may have been saved since the account was removed.
+        :param is_start: whether the first time also deletes the unfinished files of an interrupted write.
         """
-        if self._cache is None or self.is_follower or (self._is_cache_pruned and not again):
+        names, self._orphans = self._orphans, set()
+        if self._own_cache is None:
             return
-        self._is_cache_pruned = True
-        ids, holders = list(self.state.accounts), [one.id for one in self.state.directory_accounts.values()]
-        await self._run_off_thread(self._cache.prune, ids, holders, unfinished=not is_start)
+        if not self._is_cache_pruned:
+            self._is_cache_pruned = True
+            ids, holders = list(self.state.accounts), [one.id for one in self.state.directory_accounts.values()]
+            await self._run_off_thread(self._own_cache.prune, ids, holders, unfinished=not is_start)
+        if names:
+            await self._delete_off_thread(self._own_cache.delete, names)
+
+    async def delete_if_orphaned(self, task: BuildTask) -> None:
+        """Delete the books of a task that another process has saved, if their account has been removed meanwhile."""
+        for key in task.book_ids:
+            await self._delete_if_orphaned(key, _cache_name(key, task.account.id))
+
+    async def _delete_if_orphaned(self, key: BookId, name: str) -> None:
+        """Delete a book that was saved under a name, if the name is not the book's any more."""
+        if self._cache_name(key) != name:
+            self._orphans.add(name)
+            await self.delete_orphans()
 
     async def _load(self, task: BuildTask, key: BookId) -> BuiltBook | None:
         if self._cache is None:
             return None
-        account, directory = task.account, key[1] == DIRECTORY
-        name, sharing = cache_name(account.id, directory=directory), Sharing.SHARED if directory else account.sharing
+        account = task.account
+        name, sharing = _cache_name(key, account.id), Sharing.SHARED if key[1] == DIRECTORY else account.sharing
         cached: CachedBook | None = await self._run_off_thread(
             self._cache.load, name, task.build_key, task.context, sharing
         )
@@ -315,10 +340,15 @@ class AccountBooks:
 
     def _cache_name(self, key: BookId) -> str | None:
         """The name of a book in the cache; None: it is no account's any more."""
-        if isinstance(key[0], int):
-            return cache_name(key[0], directory=False)
-        holder = self.state.directory_accounts.get(key[0])
-        return None if holder is None else cache_name(holder.id, directory=True)
+        account = (
+            self.state.accounts.get(key[0]) if isinstance(key[0], int) else self.state.directory_accounts.get(key[0])
+        )
+        return None if account is None else _cache_name(key, account.id)
+
+
+def _cache_name(key: BookId, account_id: int) -> str:
+    """The name in the cache of a book that is stored with an account."""
+    return cache_name(account_id, directory=key[1] == DIRECTORY)
 
 
 def free_slowly(books: list[Book]) -> None:

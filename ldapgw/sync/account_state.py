@@ -27,13 +27,11 @@ class StateUpdate:
     :ivar accounts: the ids of accounts that have another book, or none any more.
     :ivar tenants: the tenants that have other books.
     :ivar phones: the names of phones that have another login, or none any more.
-    :ivar has_orphans: whether an account is gone, or a directory is stored with another account.
     """
 
     accounts: frozenset[int]
     tenants: frozenset[str]
     phones: frozenset[str]
-    has_orphans: bool = False
 
 
 class AccountState:
@@ -128,9 +126,7 @@ class AccountState:
             self._set_account(account_id, account if is_served else None, account_id in with_directory, update)
         for name, login in phones.items():
             self._set_phone(name, login if login is not None and login.tenant in self._tenants else None, update)
-        return StateUpdate(
-            frozenset(update.accounts), frozenset(update.tenants), frozenset(update.phones), update.has_orphans
-        )
+        return StateUpdate(frozenset(update.accounts), frozenset(update.tenants), frozenset(update.phones))
 
     def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: _Update) -> None:  # noqa: FBT001
         before = self._stored.get(account_id)
@@ -140,7 +136,6 @@ class AccountState:
             del self._stored[account_id], self.accounts[account_id]
             self._by_tenant[before.tenant].discard(account_id)
             update.add(before)
-            update.has_orphans = True
             self._ordered.pop(before.tenant, None)
         else:
             self._stored[account_id] = account
@@ -186,7 +181,6 @@ class AccountState:
         if holder is not None:
             self.directory_accounts[account.tenant] = holder
         if (before and before.id) != (holder and holder.id):
-            update.has_orphans = True
             for each in filter(None, (before, holder)):
                 update.add(each)
 
@@ -217,7 +211,6 @@ class _Update:
     accounts: set[int] = field(default_factory=set)
     tenants: set[str] = field(default_factory=set)
     phones: set[str] = field(default_factory=set)
-    has_orphans: bool = False
 
     def add(self, account: Account) -> None:
         self.accounts.add(account.id)

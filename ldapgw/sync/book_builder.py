@@ -14,7 +14,7 @@ from ldapgw.contact import STARRED, Contact, Sharing, Source
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, update_book, with_sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import contacts
+from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.contact_changes import Delta
 from ldapgw.store.engines import database_at
@@ -88,7 +88,8 @@ def build_cached_books(
 ) -> None:
     """Build an account's books from the stored contacts and write them to the book cache; called in another process.
 
-    On an error of the database nothing is written, and the caller has to build the books itself.
+    On an error of the database nothing is written, and the caller has to build the books itself.  Nothing is written
+    either when the account was disconnected during the build.
 
     :param url: URL of the database.
     :param folder: folder of the book cache.
@@ -99,13 +100,15 @@ def build_cached_books(
         with database.begin_read() as connection:
             stored, labels = _StoredContacts(connection, account.id), contacts.read_labels(connection, account.id)
             books = build_books(context, account, stored, labels, per_number, with_directory)
+        book_cache = BookCache(folder)
+        for book in books:
+            with database.begin_read() as connection:
+                present = accounts.read(connection, account.id)
+            # After the gateway's end nobody would delete the file when the account goes.
+            if os.getppid() == gateway and present is not None and present.is_connected:
+                name = cache_name(account.id, directory=book.key == DIRECTORY)
+                book_cache.save(name, build_key, CachedBook(account.generation, book))
     except StoreError:
         return
     finally:
         database.close()
-    book_cache = BookCache(folder)
-    for book in books:
-        # After the gateway's end nobody would delete the file when the account goes.
-        if os.getppid() == gateway:
-            name = cache_name(account.id, directory=book.key == DIRECTORY)
-            book_cache.save(name, build_key, CachedBook(account.generation, book))

@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -95,7 +95,8 @@ class BookCache:
                 # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
                 opened.flush()
                 os.fsync(opened.fileno())
-            new.replace(file)
+            with suppress(FileNotFoundError):  # deleted while it was written, because its account is gone
+                new.replace(file)
         except OSError as error:
             log.warn(
                 "the cached book {name} cannot be written: {kind}; nothing is lost: the next start rebuilds it",
@@ -130,10 +131,18 @@ class BookCache:
         for file in found - kept:
             self._delete(file)
 
-    def delete(self, account_id: int) -> None:
+    def delete_account(self, account_id: int) -> None:
         """Delete the cached books of an account."""
-        for directory in (False, True):
-            self._delete(self._file(cache_name(account_id, directory=directory)))
+        self.delete(cache_name(account_id, directory=directory) for directory in (False, True))
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete cached books, even while they are being written."""
+        for name in names:
+            file = self._file(name)
+            # The unfinished file comes first: it is renamed when it is complete.
+            with suppress(OSError):
+                file.with_suffix(_UNFINISHED).unlink(missing_ok=True)
+            self._delete(file)
 
     def _delete(self, file: Path) -> None:
         try:

@@ -242,10 +242,9 @@ class BookUpdater:
                 tenant=account.tenant,
                 account=account.id,
             )
+            await self._books.delete_if_orphaned(task)
             return task
-        if account.id not in self._books.state.accounts:
-            # The account was removed meanwhile, and the process has written its books to the cache after that.
-            await self._books.prune_cache(again=True)
+        await self._books.delete_if_orphaned(task)
         return await self._books.load(task)
 
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:

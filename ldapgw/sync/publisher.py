@@ -165,7 +165,7 @@ class Publisher:
         """
         # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
-        await self._books.prune_cache(is_start=is_start)
+        await self._books.delete_orphans(is_start=is_start)
         await self._updater.update(account_id, self._publish_built)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT

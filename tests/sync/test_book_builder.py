@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,12 +15,12 @@ from sqlalchemy import update
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.store import accounts, contacts, sync_state, tables
+from ldapgw.store import accounts, contacts, revocations, sync_state, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.account_books import free_slowly
-from ldapgw.sync.book_builder import build_cached_books
+from ldapgw.sync.book_builder import build_books, build_cached_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import CONTEXT, GRANT, NOW
@@ -98,6 +99,20 @@ def test_nothing_is_written_for_a_gateway_that_has_ended(site: Site, monkeypatch
     """It could not delete it when the account is disconnected."""
     pids = iter((1, 2, 2))
     monkeypatch.setattr(os, "getppid", lambda: next(pids))
+    assert site.build() == {}
+    assert not site.folder.exists()
+
+
+def test_nothing_is_written_of_an_account_that_has_gone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To write a large book takes seconds, and no file is to be left two seconds after the end of the account."""
+
+    def build(*args: Any) -> Any:
+        books = build_books(*args)
+        with site.database.begin() as connection:
+            revocations.disconnect_account(connection, site.account.id, NOW)
+        return books
+
+    monkeypatch.setattr("ldapgw.sync.book_builder.build_books", build)
     assert site.build() == {}
     assert not site.folder.exists()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import execute
+from twisted.internet.defer import Deferred, DeferredLock, execute
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory import book_file
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
     folder = BookCache(tmp_path / "images")
     folder.save("1", MADE_OF, book("Ada"))
     assert load(folder) is None
-    folder.delete(1)
+    folder.delete_account(1)
     folder.prune()
     assert [line.partition(": ")[0] for line in caplog_twisted] == [
         "the cached book 1 cannot be written",
@@ -154,7 +154,7 @@ def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None
     for name in ("1", "2", cache_name(2, directory=True), "12"):
         folder.save(name, MADE_OF, book("Ada"))
     (tmp_path / "images" / "3.new").touch()
-    folder.delete(2)
+    folder.delete_account(2)
     assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]
     (tmp_path / "images" / "12.new").touch()
     folder.prune([12], unfinished=True)
@@ -173,6 +173,7 @@ class Site:
         self.folder = folder
         self.stage = Stage(sources=ALL_SOURCES)
         self.called: list[Any] = []
+        self.on_books_thread: Callable[..., Any] = execute
 
     def start(self) -> list[str]:
         """What is called to build the books, and to write them down."""
@@ -180,7 +181,7 @@ class Site:
 
         def run(function: Any, *args: Any, **kw: Any) -> Any:
             self.called.append(function)
-            return stage.store.run(lambda _: function(*args, **kw))
+            return self.on_books_thread(function, *args, **kw)
 
         def apart(*args: Any) -> Any:
             self.called.append(self.build_apart)
@@ -304,6 +305,61 @@ def test_images_go_with_their_accounts(site: Site) -> None:
         assert site.files() == left
 
 
+def disconnect(site: Site) -> None:
+    account_id = site.stage.account(ALICE).id
+    with site.stage.database.begin() as connection:
+        revocations.disconnect_account(connection, account_id, NOW)
+
+
+def test_images_go_while_a_book_is_being_built(site: Site) -> None:
+    """A build may take longer than the two seconds after which no file of the account is left."""
+    thread = DeferredLock()
+    result_of(thread.acquire())
+    site.on_books_thread = thread.run
+    disconnect(site)
+    refreshed = Deferred.fromCoroutine(site.stage.publisher.refresh())
+    assert (site.files(), refreshed.called) == ([], False)
+    thread.release()
+    assert (site.files(), refreshed.called) == ([], True)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_account_that_goes_while_its_images_are_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str], when: str
+) -> None:
+    """None of them stays, and there is nothing to complain about."""
+    for file in site.folder.iterdir():
+        file.unlink()
+    site.start()
+    events = [disconnect, lambda site: result_of(site.stage.publisher.refresh())]
+
+    def go() -> None:
+        while events:
+            events.pop(0)(site)
+
+    def run(function: Any, *args: Any, **kw: Any) -> Any:
+        if function.__name__ == "save":
+            go()
+        return execute(function, *args, **kw)
+
+    if when == "before":
+        site.on_books_thread = run
+    else:
+        monkeypatch.setattr(os, "fsync", lambda _: go())
+    site.refresh()
+    assert (site.files(), events, caplog_twisted) == ([], [], [])
+
+
+def test_the_image_of_a_directory_goes_with_its_source(site: Site) -> None:
+    """The account's own stays."""
+    account_id = site.stage.account(ALICE).id
+    with site.stage.database.begin() as connection:
+        states = {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED}
+        sync_state.write_source_states(connection, account_id, states)
+    site.refresh()
+    assert site.files() == ["1.image"]
+
+
 @pytest.fixture
 def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """One whose books are large, and are to be built anew."""
@@ -331,8 +387,15 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
 
 
-def test_an_account_that_goes_while_its_book_is_built(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its images were written behind its end, and do not stay."""
+def dies(*_: Any) -> None:
+    raise ProcessLost("the process has ended")
+
+
+@pytest.mark.parametrize("ends", [lambda: None, dies], ids=["ends", "dies"])
+def test_an_account_that_goes_while_its_book_is_built(
+    large: Site, monkeypatch: pytest.MonkeyPatch, ends: Callable[[], None]
+) -> None:
+    """Its images were written behind its end, and do not stay, even when the process dies afterwards."""
     account = large.stage.account(ALICE)
 
     def built(*_: Any) -> None:
@@ -340,15 +403,12 @@ def test_an_account_that_goes_while_its_book_is_built(large: Site, monkeypatch: 
             revocations.disconnect_account(connection, account.id, NOW)
         result_of(large.stage.publisher.publish_accounts())
         BookCache(large.folder).save("1", MADE_OF, book("Ada"))
+        ends()
 
     monkeypatch.setattr(large, "build_apart", built)
     large.start()
     assert large.files() == []
     assert large.stage.catalog.dit().directories[0].books == ()
-
-
-def dies(*_: Any) -> None:
-    raise ProcessLost("the process has ended")
 
 
 def idles(*_: Any) -> None:

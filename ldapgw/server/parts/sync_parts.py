@@ -342,6 +342,7 @@ def make_publisher(
     books = AccountBooks(
         contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
         run_off_thread=workers.books,
+        delete_off_thread=workers.work,
         cache=BookCache(folder),
         is_follower=env.only_reads,
         loaded=env.books,

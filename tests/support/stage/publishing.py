@@ -28,6 +28,7 @@ def make_publisher(
     catalog: Catalog,
     contexts: Mapping[str, NamingContext],
     run_off_thread: Callable[..., Awaitable[Any]] = AT_ONCE,
+    delete_off_thread: Callable[..., Awaitable[Any]] = AT_ONCE,
     cache: BookCache | None = None,
     build_in_process: Callable[..., Awaitable[None]] | None = None,
     is_follower: bool = False,
@@ -37,7 +38,12 @@ def make_publisher(
 ) -> Publisher:
     """:param more: of the publisher alone."""
     books = AccountBooks(
-        contexts=contexts, run_off_thread=run_off_thread, cache=cache, is_follower=is_follower, loaded=loaded
+        contexts=contexts,
+        run_off_thread=run_off_thread,
+        delete_off_thread=delete_off_thread,
+        cache=cache,
+        is_follower=is_follower,
+        loaded=loaded,
     )
     updater = BookUpdater(
         store=store, books=books, run_off_thread=run_off_thread, build_in_process=build_in_process, seconds=seconds
