@@ -22,7 +22,8 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
-from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges, load
+from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges
+from ldapgw.phones.recording_file import load
 from ldapgw.phones.replay import MAX_RESPONSE, Answers, Difference, RecordedGateway
 from ldapgw.phones.replay import replay as replay_recording
 from ldapgw.server.state_dir import lock_holder_pid

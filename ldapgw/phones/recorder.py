@@ -37,16 +37,8 @@ from ldapgw.directory.dit import Dit
 from ldapgw.errors import ProcessLost, ProtocolViolation, StoreError, UnfitKey
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.framing import Framer
-from ldapgw.phones.recording import (
-    RecordedMessage,
-    Recording,
-    bind_name,
-    collect_entries,
-    dump,
-    exchanges,
-    load,
-    storable,
-)
+from ldapgw.phones.recording import RecordedMessage, Recording, bind_name, collect_entries, exchanges, storable
+from ldapgw.phones.recording_file import dump, load
 from ldapgw.phones.replay import MAX_RESPONSE
 from ldapgw.phones.stand_ins import stand_in_text
 from ldapgw.store import phones, recordings

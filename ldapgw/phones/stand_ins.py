@@ -67,12 +67,11 @@ from ldapgw.phones.recording import (
     Recording,
     Response,
     dn_key,
-    dump,
     encode_bind,
     exchanges,
-    load,
     message_of,
 )
+from ldapgw.phones.recording_file import dump, load
 from ldapgw.phones.replay import RecordedGateway, difference, replay
 
 # For each try, how many first digits of national numbers stay: a numbering plan may know a number by these.

@@ -18,7 +18,8 @@ import pytest
 from ldapgw.cli import record as record_module
 from ldapgw.cli.record import WRITE_TIMEOUT_SECONDS
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
-from ldapgw.phones.recording import RecordedMessage, dump
+from ldapgw.phones.recording import RecordedMessage
+from ldapgw.phones.recording_file import dump
 from ldapgw.server.state_dir import KEY_FILE
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin

@@ -14,7 +14,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from ldapgw.phones.recording import BIND_RESPONSE, Response, exchanges, load
+from ldapgw.phones.recording import BIND_RESPONSE, Response, exchanges
+from ldapgw.phones.recording_file import load
 from tests.journeys.test_serving import connected
 from tests.support.site.running import Process, Site, new_site, wait_until
 

@@ -30,7 +30,8 @@ from ldapgw.phones.recorder import (
     Captures,
     PhoneRecorder,
 )
-from ldapgw.phones.recording import RecordedMessage, Recording, Response, exchanges, load
+from ldapgw.phones.recording import RecordedMessage, Recording, Response, exchanges
+from ldapgw.phones.recording_file import load
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox

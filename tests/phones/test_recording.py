@@ -19,16 +19,8 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProtocolViolation, UserError
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, Sasl, Simple
-from ldapgw.phones.recording import (
-    RecordedEntry,
-    RecordedMessage,
-    Response,
-    bind_name,
-    dump,
-    exchanges,
-    load,
-    storable,
-)
+from ldapgw.phones.recording import RecordedEntry, RecordedMessage, Response, bind_name, exchanges, storable
+from ldapgw.phones.recording_file import dump, load
 from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter

@@ -9,7 +9,8 @@ import pytest
 
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.ldap.messages import BindRequest, Sasl, Simple
-from ldapgw.phones.recording import exchanges, load, message_of
+from ldapgw.phones.recording import exchanges, message_of
+from ldapgw.phones.recording_file import load
 from ldapgw.phones.replay import RecordedGateway, replay
 from tests.support.recordings import FOLDER, SHEETS
 

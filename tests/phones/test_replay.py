@@ -18,7 +18,8 @@ from ldapgw.directory.filter import Equality, Present, Scope, SearchRequest, Sub
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import ProtocolViolation
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.recording import Recording, Response, dump, exchanges, is_of_number, load
+from ldapgw.phones.recording import Recording, Response, exchanges, is_of_number
+from ldapgw.phones.recording_file import dump, load
 from ldapgw.phones.replay import Difference, RecordedGateway, replay
 from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support import asks, pdu

@@ -19,7 +19,8 @@ from ldapgw.errors import UserError
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, CompareRequest, Simple
 from ldapgw.numbers.phone_number import parse
-from ldapgw.phones.recording import RecordedEntry, RecordedMessage, Response, dump, encode_bind, exchanges, load
+from ldapgw.phones.recording import RecordedEntry, RecordedMessage, Response, encode_bind, exchanges
+from ldapgw.phones.recording_file import dump, load
 from ldapgw.phones.stand_ins import StandIns, stand_in_text, with_stand_ins
 from tests.support import asks, pdu
 from tests.support.filter_text import encode, read_filter

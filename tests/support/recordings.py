@@ -24,7 +24,8 @@ from ldapgw.google.sandbox.tenant import ALICE, demo_world
 from ldapgw.ldap.encoder import features
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
-from ldapgw.phones.recording import Recording, dump
+from ldapgw.phones.recording import Recording
+from ldapgw.phones.recording_file import dump
 from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
