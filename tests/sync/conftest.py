@@ -14,7 +14,7 @@ from tests.support.stage.databases import on_postgresql
 # longer, so only some of them run there each time.
 QUICK = {"test_account_state", "test_labels"}
 ALL = QUICK | {"test_directory_account", "test_job", "test_job_faults", "test_odd_listings", "test_photos"}
-ALL |= {"test_publisher", "test_scheduler", "test_sync_history", "test_tokens"}
+ALL |= {"test_book_updater", "test_publisher", "test_scheduler", "test_sync_history", "test_tokens"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ from cryptography.fernet import Fernet
 from sqlalchemy import update
 
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.book import DIRECTORY
 from ldapgw.store import accounts, contacts, revocations, sync_state, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
-from ldapgw.sync.account_books import free_slowly
 from ldapgw.sync.book_builder import build_books, build_cached_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
@@ -115,16 +113,3 @@ def test_nothing_is_written_of_an_account_that_has_gone(site: Site, monkeypatch:
     monkeypatch.setattr("ldapgw.sync.book_builder.build_books", build)
     assert site.build() == {}
     assert not site.folder.exists()
-
-
-def test_books_are_let_go() -> None:
-    """All of their entries; whoever looks at one keeps that."""
-    people = [Contact(f"c{at}", name=f"Person {at}", labels=("g",)) for at in range(1200)]
-    book = build_book(CONTEXT, "0", "a", Sharing.PRIVATE, people, {"g": "Label"}, per_number=True)
-    [segment] = book.segments.contacts
-    books = [book]
-    entry = segment.entries[7]
-    del book, segment
-    free_slowly(books)
-    assert books == []
-    assert sys.getrefcount(entry) == 2

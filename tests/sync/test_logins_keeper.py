@@ -25,7 +25,6 @@ from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
 from tests.support.stage.publishing import make_publisher
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, NOW, Stage, person
-from tests.sync.test_publisher import add_phone
 
 DAY = 86400.0
 
@@ -54,7 +53,7 @@ class Scene(Stage):
         self.ended: list[str] = []
         self.connect(ALICE)
         self.connect(BOB, sharing=Sharing.SHARED)
-        add_phone(self, "desk1", owner=ALICE)
+        self.add_phone("desk1", owner=ALICE)
         for address, name in ((ALICE, "Ada Riese"), (BOB, "Bo Zeh")):
             self.world.add_person(address, person(name))
             self.sync(address)
@@ -114,7 +113,7 @@ def test_it_is_written_when_logins_have_changed(scene: Scene) -> None:
     """At once, however new it is; contacts alone are no reason."""
     scene.look()
     assert [login.name for login in scene.written().saved.logins] == ["desk1"]
-    add_phone(scene, "hall")
+    scene.add_phone("hall")
     scene.look()
     assert sorted(login.name for login in scene.written().saved.logins) == ["desk1", "hall"]
     scene.database.run(accounts.disconnect, scene.account(BOB).id)

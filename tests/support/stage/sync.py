@@ -20,7 +20,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import NamingContext
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, NamingContext
+from ldapgw.directory.book import Book
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
@@ -34,7 +35,7 @@ from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, contacts, sync_tokens
+from ldapgw.store import accounts, contacts, phones, sync_tokens
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database
@@ -316,6 +317,33 @@ class Stage:
             result_of(self.job.record_directory_failure(account, error, self.clock.seconds() + 30))
             return False
         return changed
+
+    def add_phone(
+        self, name: str, tenant: str = "acme", owner: str = "", numbers: NumberMode = NumberMode.VALUES
+    ) -> None:
+        account_id = self.account(owner).id if owner else None
+        with self.database.begin() as connection:
+            login = PhoneLogin(name, tenant, account_id, numbers, UNKNOWN_LOGIN_HASH, NOW)
+            assert phones.add(connection, login)
+
+    def hold(self, function: Any) -> Deferred[Any]:
+        """Have a function wait on the books thread until the result is called back."""
+        waiting: Deferred[Any] = Deferred()
+        real = self.on_books_thread
+
+        def run(called: Any, *args: Any, **kw: Any) -> Any:
+            if called is function and not waiting.called:
+                return waiting.addCallback(lambda _: called(*args, **kw))
+            return real(called, *args, **kw)
+
+        self.on_books_thread = run
+        return waiting
+
+    def books(self) -> dict[str, Book]:
+        """The books of the first tenant after a look at the database, by name."""
+        result_of(self.publisher.refresh())
+        directory, *_ = self.catalog.dit().directories
+        return {book.name: book for book in directory.books}
 
     def names(self, book: str = ALICE) -> list[str]:
         """What phones are served of a book, by name."""

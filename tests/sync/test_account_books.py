@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: MIT
+"""Books from the cache at a start, saved for the next one, and deleted with their accounts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, DeferredLock, execute
+
+from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.special_entries import Features
+from ldapgw.errors import ProcessLost
+from ldapgw.store import accounts, contacts, revocations, sync_state
+from ldapgw.store.accounts import Account
+from ldapgw.store.generations import KEPT_GENERATIONS
+from ldapgw.sync.account_books import free_slowly
+from ldapgw.sync.book_builder import build_books, revise_books
+from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+from tests.support.results import result_of
+from tests.support.stage.publishing import make_publisher
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
+
+MADE_OF = ("acme", 1)
+PEOPLE = [Contact("c0", name="Ada")]
+CACHED = CachedBook(7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, PEOPLE, {}, per_number=False))
+
+
+class Site:
+    """A gateway with a state_dir, which is started again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stage = Stage(sources=ALL_SOURCES)
+        self.called: list[Any] = []
+        self.on_books_thread: Callable[..., Any] = execute
+
+    def start(self) -> list[str]:
+        """What is called to build the books, and to write them down."""
+        stage = self.stage
+
+        def run(function: Any, *args: Any, **kw: Any) -> Any:
+            self.called.append(function)
+            return self.on_books_thread(function, *args, **kw)
+
+        def apart(*args: Any) -> Any:
+            self.called.append(self.build_apart)
+            return execute(self.build_apart, *args)
+
+        features = Features("0", (), (), (), ())
+        stage.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
+        stage.publisher = make_publisher(
+            store=stage.store,
+            catalog=stage.catalog,
+            contexts={"acme": CONTEXT},
+            run_off_thread=run,
+            cache=BookCache(self.folder),
+            build_in_process=apart,
+        )
+        return self.refresh()
+
+    def build_apart(self, *args: Any) -> None:
+        """What another process would do, and now and then does not."""
+        raise AssertionError
+
+    def refresh(self) -> list[str]:
+        self.called.clear()
+        result_of(self.stage.publisher.refresh())
+        kinds = {build_books: "build", revise_books: "revise"}
+        return [kinds.get(one, getattr(one, "__name__", "")) for one in self.called]
+
+    def files(self) -> list[str]:
+        return sorted(file.name for file in self.folder.iterdir())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = Site(tmp_path / "images")
+    for name in ("Ada Riese", "Bo Weg"):
+        site.stage.world.add_person(ALICE, person(name))
+    site.stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    site.stage.connect()
+    site.stage.sync()
+    assert site.start() == ["prune", "load", "load", "build", "Directory"]
+    # Phones do not wait for the disk.
+    assert site.refresh() == ["save", "save"]
+    return site
+
+
+def test_a_start_reads_books(site: Site) -> None:
+    """Nothing is built; the next refresh does not read them again."""
+    assert site.start() == ["prune", "load", "load", "Directory"]
+    assert site.stage.served() == ["Ada Riese", "Bo Weg"]
+    assert site.stage.served("directory") == ["Dora Dienst"]
+    assert site.refresh() == []
+
+
+def test_what_changed_since_is_built_into_them(site: Site) -> None:
+    """Whether the gateway ran meanwhile or not; it is not written down each time."""
+    site.stage.world.add_person(ALICE, person("Cem Ak"))
+    site.stage.sync()
+    assert site.refresh() == ["revise", "Directory", "free_slowly"]
+    assert site.start() == ["prune", "load", "load", "revise", "Directory"]
+    assert site.stage.served() == ["Ada Riese", "Bo Weg", "Cem Ak"]
+
+
+def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
+    """Before nobody knows any more what has changed since."""
+    account = site.stage.account(ALICE)
+    saved = 0
+    for at in range(2 * KEPT_GENERATIONS):
+        with site.stage.database.begin() as connection:
+            contacts.apply_changes(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
+            sync_state.increment_generation(connection, account.id)
+        saved += site.refresh().count("save")
+    assert saved == 2 * 3
+    assert "build" not in site.start()
+
+
+def test_an_image_is_written_anew_before_too_much_has_changed(site: Site) -> None:
+    """So much that the next start would rather build the book."""
+    saved = []
+    for at in range(3):
+        for one in range(33):
+            site.stage.world.add_person(ALICE, person(f"Neu {at} {one}"))
+        site.stage.sync()
+        saved.append(site.refresh().count("save"))
+    assert saved == [0, 2, 0]
+    assert "build" not in site.start()
+
+
+def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
+    """The book is built of the stored contacts, and written down."""
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        contacts.delete_sources(connection, account.id, [Source.CONTACTS])
+        sync_state.increment_generation(connection, account.id)
+    assert site.start() == ["prune", "load", "load", "build", "Directory"]
+    assert site.refresh() == ["save", "save"]
+    assert site.stage.served() == []
+
+
+def test_a_database_of_an_earlier_time(site: Site) -> None:
+    """An image that is ahead of it does not count."""
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET generation = generation - 1, known_since = 0")
+    assert account.generation > 1
+    assert "build" in site.start()
+
+
+def test_images_go_with_their_accounts(site: Site) -> None:
+    """As soon as it is known, and at the start; so does that of a directory which another one brings now."""
+    assert site.files() == ["1-directory.image", "1.image"]
+    site.stage.connect(BOB)
+    site.stage.sync(BOB)
+    site.refresh()
+    assert site.files() == ["1-directory.image", "1.image", "2.image"]
+    for address, left in ((ALICE, ["2-directory.image", "2.image"]), (BOB, [])):
+        account = site.stage.account(address)
+        with site.stage.database.begin() as connection:
+            revocations.disconnect_account(connection, account.id, NOW)
+        site.start()
+        site.refresh()
+        assert site.files() == left
+
+
+def disconnect(site: Site) -> None:
+    account_id = site.stage.account(ALICE).id
+    with site.stage.database.begin() as connection:
+        revocations.disconnect_account(connection, account_id, NOW)
+
+
+def test_images_go_while_a_book_is_being_built(site: Site) -> None:
+    """A build may take longer than the two seconds after which no file of the account is left."""
+    thread = DeferredLock()
+    result_of(thread.acquire())
+    site.on_books_thread = thread.run
+    disconnect(site)
+    refreshed = Deferred.fromCoroutine(site.stage.publisher.refresh())
+    assert (site.files(), refreshed.called) == ([], False)
+    thread.release()
+    assert (site.files(), refreshed.called) == ([], True)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_account_that_goes_while_its_images_are_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str], when: str
+) -> None:
+    """None of them stays, and there is nothing to complain about."""
+    for file in site.folder.iterdir():
+        file.unlink()
+    site.start()
+    events = [disconnect, lambda site: result_of(site.stage.publisher.refresh())]
+
+    def go() -> None:
+        while events:
+            events.pop(0)(site)
+
+    def run(function: Any, *args: Any, **kw: Any) -> Any:
+        if function.__name__ == "save":
+            go()
+        return execute(function, *args, **kw)
+
+    if when == "before":
+        site.on_books_thread = run
+    else:
+        monkeypatch.setattr(os, "fsync", lambda _: go())
+    site.refresh()
+    assert (site.files(), events, caplog_twisted) == ([], [], [])
+
+
+def test_the_image_of_a_directory_goes_with_its_source(site: Site) -> None:
+    """The account's own stays."""
+    account_id = site.stage.account(ALICE).id
+    with site.stage.database.begin() as connection:
+        states = {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED}
+        sync_state.write_source_states(connection, account_id, states)
+    site.refresh()
+    assert site.files() == ["1.image"]
+
+
+@pytest.fixture
+def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """One whose books are large, and are to be built anew."""
+    monkeypatch.setattr("ldapgw.sync.book_updater.MIN_PROCESS_CONTACTS", 1)
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET generation = generation + 1, known_since = generation + 1")
+    assert account.generation > 1
+    return site
+
+
+def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And read as at a start."""
+    with large.stage.database.begin() as connection:
+        [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
+        [stored] = contacts.read(connection, [account.id])
+
+    def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
+        for book in build_books(context, account, stored.contacts, stored.labels, per_number, feeds):
+            name = cache_name(account.id, directory=book.key == DIRECTORY)
+            BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book))
+
+    monkeypatch.setattr(large, "build_apart", built)
+    assert large.start() == ["prune", "load", "load", "built", "load", "load", "Directory"]
+    assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+
+
+def dies(*_: Any) -> None:
+    raise ProcessLost("the process has ended")
+
+
+@pytest.mark.parametrize("ends", [lambda: None, dies], ids=["ends", "dies"])
+def test_an_account_that_goes_while_its_book_is_built(
+    large: Site, monkeypatch: pytest.MonkeyPatch, ends: Callable[[], None]
+) -> None:
+    """Its images were written behind its end, and do not stay, even when the process dies afterwards."""
+    account = large.stage.account(ALICE)
+
+    def built(*_: Any) -> None:
+        with large.stage.database.begin() as connection:
+            revocations.disconnect_account(connection, account.id, NOW)
+        result_of(large.stage.publisher.publish_accounts())
+        BookCache(large.folder).save("1", MADE_OF, CACHED)
+        ends()
+
+    monkeypatch.setattr(large, "build_apart", built)
+    large.start()
+    assert large.files() == []
+    assert large.stage.catalog.dit().directories[0].books == ()
+
+
+def idles(*_: Any) -> None:
+    """There are no images, or older ones."""
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [(dies, ["the process that builds the book of account 1 has ended unexpectedly"]), (idles, [])],
+    ids=["dies", "nothing"],
+)
+def test_what_no_process_can_do_is_done_here(
+    large: Site, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str], work: Any, said: list[str]
+) -> None:
+    """Phones are served all the same."""
+    monkeypatch.setattr(large, "build_apart", work)
+    found = large.start()
+    assert (found[:4], found[-2:]) == (["prune", "load", "load", work.__name__], ["build", "Directory"])
+    assert large.refresh() == ["save", "save"]
+    assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+    assert caplog_twisted == said
+
+
+def test_a_book_from_an_image_is_the_same(site: Site) -> None:
+    """As one that is built of what is stored."""
+    site.start()
+    with site.stage.database.begin() as connection:
+        [stored] = contacts.read(connection, [1])
+    [built] = build_books(CONTEXT, site.stage.account(ALICE), stored.contacts, stored.labels, False, False)
+    [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
+    assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)
+    assert [entry.to_record() for entry in read.segments.contacts[0]] == [
+        entry.to_record() for entry in built.segments.contacts[0]
+    ]
+
+
+def test_books_are_let_go() -> None:
+    """All of their entries; whoever looks at one keeps that."""
+    people = [Contact(f"c{at}", name=f"Person {at}", labels=("g",)) for at in range(1200)]
+    book = build_book(CONTEXT, "0", "a", Sharing.PRIVATE, people, {"g": "Label"}, per_number=True)
+    [segment] = book.segments.contacts
+    books = [book]
+    entry = segment.entries[7]
+    del book, segment
+    free_slowly(books)
+    assert books == []
+    assert sys.getrefcount(entry) == 2
