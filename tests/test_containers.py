@@ -64,6 +64,7 @@ def test_the_containerfile() -> None:
     run(BIN / "hadolint", "Containerfile")
 
 
+@pytest.mark.long  # a validator
 def test_the_compose_file(tmp_path: Path) -> None:
     """It is one by the Compose Specification's schema, and one with a slip in it would not be."""
     schema = ("--builtin-schema", "vendor.compose-spec")
@@ -74,6 +75,7 @@ def test_the_compose_file(tmp_path: Path) -> None:
         run(BIN / "check-jsonschema", *schema, wrong)
 
 
+@pytest.mark.long  # three validators
 @pytest.mark.parametrize("file", KUBERNETES, ids=lambda file: file.name)
 def test_the_manifests(file: Path) -> None:
     """By Kubernetes' schemas, where unknown keys are refused too."""

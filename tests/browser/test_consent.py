@@ -20,6 +20,7 @@ OpenWindow = Callable[..., Window]
 NARROW = {"viewport": {"width": 390, "height": 844}}
 
 
+@pytest.mark.long  # test_phones connects in a window
 @both
 def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) -> None:
     """It closes itself, and the page that opened it shows the account without having been loaded again."""
@@ -51,6 +52,7 @@ def test_connecting_in_the_same_window(window: OpenWindow, language: str) -> Non
     assert here.page.url == here.site.page
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     """The link leads there itself."""
     here = window()

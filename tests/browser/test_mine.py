@@ -24,6 +24,7 @@ def figures(here: Window) -> Any:
 
 
 # Without events a page asks every few seconds, and has to be waited for.
+@pytest.mark.long  # tests/web/test_live has what is sent
 @pytest.mark.parametrize(
     "events", [pytest.param(True, id="by events"), pytest.param(False, id="by asking again", marks=pytest.mark.long)]
 )

@@ -209,6 +209,7 @@ async def test_a_ca_file_that_cannot_be_used(gateway: Gateway) -> None:
     assert found["online"][1].endswith("none.pem: cannot be read: No such file or directory")
 
 
+@pytest.mark.long  # a proxy of its own
 @pytest_twisted.ensureDeferred
 async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
     """Through it all is well; a wrong password, and a proxy that is not there, are told as the proxy's."""

@@ -126,6 +126,7 @@ def test_run_needs_its_ports(gateway: Gateway) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.long  # a sandbox, a gateway and a consent
 def test_demo(tmp_path: Path) -> None:
     """It prints a page, a login and a search, and leaves nothing behind."""
     folder = tmp_path / "demo"

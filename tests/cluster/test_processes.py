@@ -63,6 +63,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Processes
         world.office.end()
 
 
+@pytest.mark.long  # three processes; tests/sync/test_follower has the change
 def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) -> None:
     """Of contacts and of phones: a new one, one that is gone."""
     group, gateway = world

@@ -85,6 +85,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]
         assert "Traceback" not in gateway.said
 
 
+@pytest.mark.long  # real proxies; tests/web has the addresses below a path
 @pytest.mark.parametrize("proxy", PROXIES)
 @pytest_twisted.ensureDeferred
 async def test_the_page_works_below_a_path(site: tuple[Site, int], tmp_path: Path, proxy: str) -> None:

@@ -63,6 +63,7 @@ def test_what_twisted_says_can_be_had(site: Site) -> None:
     ]
 
 
+@pytest.mark.long  # tests/server/test_logging has the levels
 def test_a_reload_takes_other_levels(site: Site) -> None:
     """And other levels for parts."""
     with site.running(command(site, "run")) as gateway:

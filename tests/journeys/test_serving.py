@@ -164,6 +164,7 @@ def test_changes_reach_phones(served: Site) -> None:
     wait_until(lambda: served.ldapsearch(phone="hall")[0] == 49, "the removed phone is refused")
 
 
+@pytest.mark.long  # tests/server/test_metrics has the figures
 def test_figures_for_prometheus(served: Site) -> None:
     """They are of what has happened."""
     assert found(served) == NUMBER
@@ -334,6 +335,7 @@ def other_site(served: Site, folder: Path) -> Site:
     return other
 
 
+@pytest.mark.long  # test_both_front_doors_serve starts twistd
 def test_a_daemon_whose_port_is_taken_ends(served: Site, tmp_path: Path) -> None:
     """Its parent is told, and does not wait for ever."""
     other = other_site(served, tmp_path)
@@ -346,6 +348,7 @@ def test_a_daemon_whose_port_is_taken_ends(served: Site, tmp_path: Path) -> None
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
 
 
+@pytest.mark.long  # test_both_front_doors_serve starts twistd
 def test_a_daemon_serves_until_it_is_ended(bare: Site) -> None:
     """Its process is the one that the lock file names."""
     pidfile, logfile = bare.folder / "twistd.pid", bare.folder / "twistd.log"
@@ -361,6 +364,7 @@ def test_a_daemon_serves_until_it_is_ended(bare: Site) -> None:
     assert "Traceback" not in logfile.read_text()
 
 
+@pytest.mark.long  # tests/server/test_listener has it
 def test_a_port_that_is_taken_is_one_line(served: Site, tmp_path: Path) -> None:
     """By whichever front door."""
     other = other_site(served, tmp_path)

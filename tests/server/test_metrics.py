@@ -432,6 +432,7 @@ def test_each_alert_is_explained_and_tested() -> None:
     assert set(re.findall(r"alertname: (\w+)", TESTS_OF_RULES.read_text())) == set(alerts)
 
 
+@pytest.mark.long  # a program of its own
 def test_promtool_accepts_the_alerts() -> None:
     """And each of them fires when it should, and not before."""
     status, said = promtool("check", "rules", RULES)

@@ -219,6 +219,7 @@ def test_a_place_that_cannot_be_written_to(site: Site) -> None:
         back_up(site.path, site.path.with_name("none") / "x.db")
 
 
+@pytest.mark.long  # waits five seconds
 def test_a_lock_is_waited_for_and_not_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is one line."""
     back_up(site.path, site.backup)
@@ -243,6 +244,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(site: Site) -> None:
     assert site.files() == {"ldapgw.db", "ldapgw.db.before-restore"}
 
 
+@pytest.mark.long  # killed many times
 @pytest.mark.parametrize("lost", [False, True], ids=["whole", "damaged"])
 def test_a_killed_restore_leaves_the_one_or_the_other(tmp_path: Path, lost: bool) -> None:
     """At whichever step; done again, it is done.  A damaged database may be gone in between: it is never begun anew."""

@@ -128,6 +128,7 @@ def test_a_secret_that_does_not_fit_stops_it(site: Site) -> None:
     assert site.key_file.read_bytes() == before
 
 
+@pytest.mark.long  # killed many times
 def test_a_killed_rotation_loses_nothing(tmp_path: Path) -> None:
     """At whichever step; a gateway goes on with what it finds, and the next rotation leaves one key."""
     (tmp_path / "first").mkdir()

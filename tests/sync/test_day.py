@@ -104,6 +104,7 @@ class Day(Stage):
         return self.clock.seconds() - asked
 
 
+@pytest.mark.long  # a virtual day
 @pytest.mark.parametrize(
     ("count", "outage", "end"),
     [

@@ -52,6 +52,7 @@ def crowd(count: int) -> list[str]:
 # --- labels ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long  # a virtual day
 def test_labels_are_listed_once_a_day() -> None:
     """And not in each round; also where the configuration names labels."""
     for labels in ((), ("Kunden",)):

@@ -124,6 +124,7 @@ def book() -> Stage:
     return stage
 
 
+@pytest.mark.long  # test_job has a failure of each call
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
     """A failure changes nothing, tokens included; the next sync brings what this one should have brought."""

@@ -193,6 +193,7 @@ def test_they_do_not_come_back_at_the_same_moment(stage: Stage) -> None:
     assert [code(stage, address) for address in addresses] == [""] * 12
 
 
+@pytest.mark.long  # thousands of virtual calls
 def test_they_come_back_below_the_projects_limit() -> None:
     """Thirty accounts and ten calls a minute: as long as that takes, and never more in a minute."""
     stage = Stage(calls_per_minute=10)

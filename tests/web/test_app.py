@@ -62,7 +62,9 @@ def ask(browser: Browser, method: str, path: str) -> Seen:
     return browser.post(path) if method == "POST" else browser.get(path, method=method)
 
 
-@pytest.mark.parametrize("signed_in", [False, True], ids=["signed out", "signed in"])
+@pytest.mark.parametrize(
+    "signed_in", [pytest.param(False, id="signed out"), pytest.param(True, id="signed in", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(("method", "path"), ROUTES + NONE)
 def test_headers_of_every_answer(browser: Browser, method: str, path: str, signed_in: bool) -> None:
     """Pages, redirects, errors: all carry the same guards, and none says what serves it."""

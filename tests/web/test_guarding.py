@@ -98,6 +98,7 @@ def test_get_changes_nothing(unchanged: Browser, route: Route) -> None:
     assert (dump(stage), stage.changes) == (before, 0)
 
 
+@pytest.mark.long  # each page's own tests have the ids that it takes
 @pytest.mark.parametrize("route", ROUTES, ids=by_path)
 def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route) -> None:
     """Neither shown nor touched: by sub, address, our own id, place on a page."""
@@ -113,6 +114,7 @@ def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route
     assert next(one for one in stage.accounts() if one.address == ALICE) == alice
 
 
+@pytest.mark.long  # test_consent has the addresses that a sign-in may lead to
 @pytest.mark.parametrize("route", ROUTES, ids=by_path)
 def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) -> None:
     """Whatever a request suggests."""
