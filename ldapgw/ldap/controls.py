@@ -294,10 +294,10 @@ def check_controls(controls: tuple[Control, ...], operation: Operation) -> tuple
     """The values of the controls of a request that apply to its operation.
 
     RFC 4511 4.1.11: a control that is not supported or not appropriate fails the operation if it is critical, and is
-    ignored otherwise.
+    ignored otherwise; a control with a malformed value likewise.
 
-    :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value, and for a control that
-        occurs twice, because its meaning is unclear; adminLimitExceeded for too many controls.
+    :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value of a critical control, and
+        for a control that occurs twice, because its meaning is unclear; adminLimitExceeded for too many controls.
     """
     if len(controls) > CONTROLS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "controls: too many")
@@ -315,5 +315,6 @@ def check_controls(controls: tuple[Control, ...], operation: Operation) -> tuple
         try:
             values.append(supported.read(control))
         except ProtocolViolation as violation:
-            raise DirectoryError(ResultCode.PROTOCOL_ERROR, violation.diagnostic) from None
+            if control.critical:
+                raise DirectoryError(ResultCode.PROTOCOL_ERROR, violation.diagnostic) from None
     return tuple(values)

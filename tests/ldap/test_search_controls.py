@@ -411,6 +411,16 @@ def test_what_is_given_up_says_nothing_about_controls(fifty, request_):
     assert state.advance().reply.controls == ()
 
 
+@pytest.mark.parametrize("kind", [asks.PAGED, asks.SORT, asks.VIEW])
+def test_a_broken_control_that_is_not_critical_is_ignored(world, kind):
+    """The phone gets its list; RFC 4511 4.1.11 lets only critical controls fail an operation."""
+    for value in (None, b"junk"):
+        found, done = world.ask(pdu.control(kind, value=value))
+        assert (uids(found), done.code, done.controls) == (ALL, 0, ())
+        found, done = world.ask(pdu.control(kind, critical=True, value=value))
+        assert (found, done.code, done.controls) == ([], 2, ())
+
+
 # --- windows --------------------------------------------------------------------------------------------------------
 
 
