@@ -16,13 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from ldapgw.errors import UserError
 from ldapgw.server.config.forms import read_form
-from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import Config, Table, Tenant
 
 PREFIX = "LDAPGW__"
 _FROM_FILE = "__FROM_FILE"
@@ -30,13 +30,15 @@ _FROM_FILE = "__FROM_FILE"
 _OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
 # Kubernetes and Docker set these for a service that is named ldapgw.
 _OF_A_SERVICE = ("LDAPGW_SERVICE_", "LDAPGW_PORT")
+# The file's tables by their place; those of tenants are found by the tenants' names.
 _TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
-    ("google",): Google,
-    ("ldap",): Ldap,
-    ("sync",): Sync,
-    ("tls",): Tls,
-    ("web",): Web,
+    **{
+        (name,): part
+        for name, hint in get_type_hints(Config).items()
+        for part in (hint, *get_args(hint))
+        if isinstance(part, type) and issubclass(part, Table)
+    },
 }
 
 

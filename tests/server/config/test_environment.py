@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
-from ldapgw.server.config.environment import read_settings
+from ldapgw.server.config.environment import merge, read_settings
+from ldapgw.server.config.tables import Table
 
 FILE = """
 state_dir = "state"
@@ -73,6 +75,23 @@ def test_every_kind_of_value(file: Path) -> None:
     acme = found.tenant[0]
     assert (acme.title, acme.sources) == ("true", (Source.CONTACTS, Source.DIRECTORY))
     assert acme.group == (("sales", ("alice@acme.example",)),)
+
+
+def test_every_key_has_its_variable() -> None:
+    """Messages name the variable: each key of the reference has one, whose name follows from the key's table."""
+    keys = [
+        (("tenant[1]", "tenant__acme") if name == "tenant" else (name, name), key)
+        for name, hint in get_type_hints(Config).items()
+        for table in (hint, *get_args(hint))
+        if isinstance(table, type) and issubclass(table, Table)
+        for key in get_type_hints(table)
+        if (name, key) != ("tenant", "name")
+    ]
+    expected = {f"{place}.{key}": f"LDAPGW__{named}__{key}".upper() for (place, named), key in keys}
+    settings = read_settings(dict.fromkeys(expected.values(), "x"))
+    _, names = merge({"tenant": [{"name": "acme"}]}, settings)
+    assert {place: name for place, name in names.items() if place != "tenant[1].name"} == expected
+    assert {place.partition(".")[0] for place in names} >= {"google", "ldap", "serve", "sync", "tls", "web"}
 
 
 def test_a_tenant_by_its_name(file: Path) -> None:
@@ -222,6 +241,7 @@ def test_values_that_do_not_fit(file: Path) -> None:
             "LDAPGW__LDAP__SIZELIMIT": "5",
             "LDAPGW__LDAPS__SIZE_LIMIT": "5",
             "LDAPGW__NEW_STORE": "maybe",
+            "LDAPGW__SERVE__STALE_START": "soon",
             "LDAPGW__TENANT__BIG_CORP__REGION": "XX",
             "LDAPGW__GOOGLE__PROXY": "sesame",
         },
@@ -232,6 +252,7 @@ def test_values_that_do_not_fit(file: Path) -> None:
         "LDAPGW__LDAP__SIZELIMIT: is not a key of this table",
         'LDAPGW__LDAP__SIZE_LIMIT = "many"',
         'LDAPGW__NEW_STORE = "maybe"',
+        'LDAPGW__SERVE__STALE_START = "soon"',
         'LDAPGW__TENANT__BIG_CORP__REGION = "XX"',
     ]
     assert "sesame" not in " ".join(told)
