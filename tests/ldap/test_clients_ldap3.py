@@ -58,6 +58,18 @@ def test_binds(awkward_server: Server, login: str, tls: str) -> None:
     talk(awkward_server, conversation, tls=tls, login=login)
 
 
+def test_a_login_before_starttls_does_not_count(awkward_server: Server) -> None:
+    """Where a program makes it sign in first, another sign-in over TLS is all that it needs."""
+
+    def conversation(connection: Any) -> None:
+        assert connection.extend.standard.who_am_i() is None
+        assert not connection.search(BASE, PERSONS, attributes=["cn"])
+        assert connection.bind()
+        assert connection.extend.standard.who_am_i() == f"dn:{DESK1}"
+
+    talk(awkward_server, conversation, tls="starttls", auto_bind=ldap3.AUTO_BIND_TLS_AFTER_BIND)
+
+
 @pytest.mark.parametrize(
     ("login", "password", "error"),
     [(DESK1, "guess", LDAPInvalidCredentialsResult), (f"cn=nobody,{BASE}", "x", LDAPInvalidCredentialsResult)],
