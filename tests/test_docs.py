@@ -157,7 +157,7 @@ def test_changelog_fragments_have_their_names() -> None:
     wrong = [
         path.name
         for path in (ROOT / "changes").iterdir()
-        if not re.fullmatch(r"README\.rst|[0-9]{4}\.(feature|bugfix|phone|security|removal)\.rst", path.name)
+        if not re.fullmatch(r"README\.rst|[0-9]{4}\.(upgrade|feature|bugfix|phone|security|removal)\.rst", path.name)
     ]
     assert wrong == []
 

@@ -17,6 +17,8 @@ from ldapgw.store.sign_ins import IDLE_SECONDS
 from ldapgw.web.app import routes, web_resource
 from ldapgw.web.layout import Layout
 from ldapgw.web.site import WebSite
+from tests.support import rst
+from tests.support.checkout import ROOT
 from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connection, Seen, Stage
 
 ROUTES = [
@@ -262,6 +264,14 @@ def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
     assert counted == {"unknown": 1, "public": 1, "tenant": 2, "signed_in": 1, "admin": 0, "phone": 1}
     known = {(method, path) for method, path, _ in stage.requests.requests} - {("unknown", "unknown")}
     assert known == {(route.method, route.template) for route in routes(Layout.of(stage.gate))}
+
+
+def test_addresses_that_are_promised_are_there() -> None:
+    """Those that all versions 1.x keep."""
+    promised = rst.table(ROOT / "docs" / "reference" / "compatibility.rst", "Addresses that stay")
+    addresses = {literal for row in promised for literal in row[0].literals}
+    assert len(addresses) >= 12
+    assert addresses <= {route.template for route in routes(Layout.of(Stage().gate))}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("style.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")])
