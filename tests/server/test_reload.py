@@ -54,18 +54,26 @@ def test_what_can_change(tmp_path: Path, former: Config) -> None:
     second = '[[tenant]]\nname = "beta"\nbase_dn = "dc=beta,dc=example"\n[[tenant]]'
     examine(changed(tmp_path, "[[tenant]]", second), former)
     examine(changed(tmp_path, former.ldap.listen[0], f"tcp:{free_port()}:interface=127.0.0.1"), former)
+    more = 'allowed_users = ["@acme.example"]\nregion = "AT"\n[sync]\ninterval = "5m"'
+    examine(changed(tmp_path, 'base_dn = "dc=acme,dc=example"', f'base_dn = "dc=acme,dc=example"\n{more}'), former)
+    examine(changed(tmp_path, "[ldap]", 'log_level = ["debug"]\n[ldap]\nsize_limit = 5'), former)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ("/state", "/other", "state_dir: cannot change"),
+        (
+            "state_dir",
+            'database = "postgresql+psycopg://ldapgw@127.0.0.1/x"\nroles = ["serve"]\nstate_dir',
+            "roles: cannot change",
+        ),
         ("state_dir", 'database = "sqlite:////nowhere"\nstate_dir', "database: cannot change"),
         (":interface=127.0.0.1", "", "the address of a port cannot change"),
         ("[web]", '[google]\nca_file = "missing.pem"\n[web]', "google.ca_file"),
         ("[web]", '[tls]\ncertificate = "a.pem"\nprivate_key = "b.pem"\n[web]', "tls.certificate"),
     ],
-    ids=["state_dir", "database", "address", "authorities", "certificate"],
+    ids=["state_dir", "roles", "database", "address", "authorities", "certificate"],
 )
 def test_what_a_start_would_fail_for(tmp_path: Path, former: Config, old: str, new: str, told: str) -> None:
     """And what would serve other contacts."""
