@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -117,6 +118,21 @@ def test_the_log_names_the_client(front: Front, version: str) -> None:
     assert front.ask(f"ldap-{version}", source, pdu.bind("desk9", b"wrong")) == WRONG_LOGIN
     wait_until(lambda: f"wrong login from {source}" in front.gateway.said, "a line in the log")
     assert f"wrong login from {ADDRESS}" not in front.gateway.said
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_list_of_phones_names_the_client(front: Front, version: str) -> None:
+    """As the address from which a phone was last seen, once its search is written down."""
+    name, source = f"desk-{version}", {"v1": "127.0.1.31", "v2": "127.0.1.32"}[version]
+    password = front.site.add_phone(name, "--tenant", "acme")["password"]
+
+    def address() -> str | None:
+        listed = json.loads(front.site.ldapgw("phones", "list", "--json").stdout)
+        found: str | None = next(one["last_address"] for one in listed if one["name"] == name)
+        return found
+
+    assert front.ask(f"ldap-{version}", source, pdu.bind(name, password.encode())) == SUCCESS
+    wait_until(lambda: address() == source, "the list has the address")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import threading
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import pdu
+from tests.support.phonebook.listening import contexts_in
 from tests.support.site.running import Process, Site, free_ports, wait_until
 
 pytestmark = pytest.mark.long  # starts gateways; tests/server has a reload without
 
+NO_ACCESS = 50
 BASES = ("dc=acme,dc=example", "dc=globex,dc=example")
 SECOND = '\n[[tenant]]\nname = "globex"\nbase_dn = "dc=globex,dc=example"\n'
 
@@ -118,6 +121,25 @@ def is_answered_in_a_reload(site: Site, gateway: Process, number: int) -> bool:
         wait_until(ask, "the connection is answered, or ends")
     wait_until(lambda: gateway.said.count("LDAP ldap://") == number + 1, "the gateway has started again")
     return answers == [True] * 7
+
+
+def test_settings_are_changed(tmp_path: Path) -> None:
+    """All at once: TLS, the log, networks that need no login, the interval of syncs."""
+    contexts_in(tmp_path)
+    site = Site(tmp_path)
+    start_tls = "supportedExtension: 1.3.6.1.4.1.1466.20037"
+    with site.running() as gateway:
+        assert start_tls not in site.ldapsearch("-s", "base", "+", phone="", base="")[1]
+        assert site.ldapsearch("-s", "base", phone="")[0] == NO_ACCESS
+        text = site.file.read_text().replace("[ldap]", 'log_level = ["debug"]\n[ldap]', 1)
+        text = re.sub(r'interval = ".*"', 'interval = "7m"', text) + 'anonymous_networks = ["127.0.0.0/8"]\n'
+        site.file.write_text(f'{text}[tls]\ncertificate = "certificate.pem"\nprivate_key = "key.pem"\n')
+        gateway.send(signal.SIGHUP)
+        wait_until(lambda: site.ldapsearch("-s", "base", phone="")[0] == 0, "networks are let in")
+        assert start_tls in site.ldapsearch("-s", "base", "+", phone="", base="")[1]
+        assert site.figure("ldapgw_sync_interval_seconds") == 420
+        assert "from 127.0.0.1 is open" in gateway.said
+    assert "Traceback" not in gateway.said
 
 
 def test_an_end_during_a_reload_is_the_end(served: tuple[Site, Process]) -> None:
