@@ -288,9 +288,8 @@ def prepare_checkout(folder: Path) -> None:
     # What is compiled already is not compiled again.
     command = ("setup.py", "--quiet", "bdist_wheel", "--dist-dir", wheels)
     run(BIN / "python", *command, cwd=built, LDAPGW_COMPILE="1")
-    (wheel,) = wheels.iterdir()
     pip = (BIN / "python", "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", wheels)
-    run(*pip, "--constraint", "constraints.txt", "--python-version", base_python(), f"{wheel}[postgresql]")
+    run(*pip, "--python-version", base_python(), "--require-hashes", "--requirement", "requirements.txt")
 
 
 def base_python() -> str:

@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -28,6 +29,7 @@ from urllib.request import urlopen
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ldapgw import __version__
 from tests.support.checkout import ROOT, project_files
@@ -106,8 +108,8 @@ def test_the_sdist_is_the_project(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     assert sdist.name == f"ldapgw-{__version__}.tar.gz"
-    left_out = project_names() - held
-    assert {name for name in left_out if not name.startswith("docs/images/")} <= {".gitignore"}
+    pictures = {name for name in project_names() if name.startswith("docs/images/")}
+    assert project_names() - held - {".gitignore"} == pictures
 
 
 def test_the_wheel_has_the_packages_and_no_more(wheel: Path) -> None:
@@ -150,25 +152,41 @@ def requirements(of: list[str], extras: set[str]) -> Iterator[tuple[str, frozens
             yield needed.name.lower().replace("_", "-"), frozenset(needed.extras)
 
 
-def test_everything_that_is_imported_is_required(wheel: Path) -> None:
-    """An installation without the extra "test" has every package that is imported, by name or through another.
-
-    The database's other engine, and its driver, are the one exception.
-    """
+def needed_by(wheel: Path) -> set[str]:
+    """The distributions that an installation with PostgreSQL has besides."""
     written = zipfile.ZipFile(wheel).read(f"ldapgw-{__version__}.dist-info/METADATA").decode()
-    about = message_from_string(written)
     found: set[tuple[str, frozenset[str]]] = set()
-    todo = list(requirements(about.get_all("Requires-Dist", []), {"postgresql"}))
+    todo = list(requirements(message_from_string(written).get_all("Requires-Dist", []), {"postgresql"}))
     while todo:
         name, extras = one = todo.pop()
         if one not in found:
             found.add(one)
             todo += requirements(metadata.requires(name) or [], set(extras))
-    installed = {name for name, _ in found}
+    return {name for name, _ in found}
+
+
+def test_everything_that_is_imported_is_required(wheel: Path) -> None:
+    """An installation without the extra "test" has every package that is imported, by name or through another.
+
+    The database's other engine, and its driver, are the one exception.
+    """
+    installed = needed_by(wheel)
     homes = metadata.packages_distributions()
     for package in {name.partition(".")[0] for path in (ROOT / "ldapgw").rglob("*.py") for name in imports(path)}:
         if package not in sys.stdlib_module_names and package != "ldapgw":
             assert {home.lower().replace("_", "-") for home in homes[package]} & installed, package
+
+
+def test_what_is_installed_has_checksums(wheel: Path) -> None:
+    """Each library that is needed, in the version that CI uses; run scripts/lock if one is missing or another one."""
+    constrained = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]]
+    versions = {canonicalize_name(name): version for name, version in constrained}
+    lines = (ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()[2:]
+    pinned = [Requirement(line.partition(" --hash")[0]) for line in lines]
+    assert {one.name: str(one.specifier) for one in pinned if one.marker is None or one.marker.evaluate()} == {
+        name: f"=={versions[name]}" for name in map(canonicalize_name, needed_by(wheel))
+    }
+    assert [line for line in lines if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", line)] == []
 
 
 def imports(path: Path) -> Iterator[str]:
