@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -18,8 +17,11 @@ from typing import Any
 
 import pytest
 import yaml
+from docutils import nodes
 
 from ldapgw.server.config import Config, load
+from tests.support import rst
+from tests.support.base_image import NAME, make_base
 from tests.support.checkout import ROOT, project_files
 
 BIN = Path(sys.executable).parent
@@ -113,6 +115,41 @@ def test_the_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
     assert found.database.is_on_server == (kind == "cluster")
     (folder,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "state")
     assert folder == "/var/lib/ldapgw"
+
+
+@pytest.mark.long  # clones a repository
+@pytest.mark.skipif(os.geteuid() != 0 and "CI" not in os.environ, reason="only root can give files to the image's user")
+def test_the_steps_of_the_installation_page(tmp_path: Path) -> None:
+    """Up to the start, as they are written: the services have secrets, for the user of the image alone."""
+    blocks = rst.section(ROOT / "docs/how-to/install.rst", "Container image").findall(nodes.literal_block)
+    prepare, start = [block.astext() for block in blocks]
+    remote = tmp_path / "remote"
+    for file in (ROOT / "compose.yaml", *(ROOT / "etc/container").iterdir()):
+        copy = remote / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    run("git", "init", "--quiet", cwd=remote)
+    run("git", "add", "--all", cwd=remote)
+    run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All", cwd=remote)
+    sudo = tmp_path / "bin" / "sudo"
+    sudo.parent.mkdir()
+    sudo.write_text('#!/bin/sh\nexec "$@"\n')
+    sudo.chmod(0o755)
+    path = f"{sudo.parent}:{os.environ['PATH']}"
+    run("sh", "-ec", prepare.replace("URL", str(remote)), cwd=tmp_path, PATH=path)
+
+    checkout = tmp_path / "ldapgw"
+    compose = yaml.safe_load((checkout / "compose.yaml").read_text())
+    gateway = compose["services"]["gateway"]
+    secrets = [checkout / compose["secrets"][name]["file"] for name in gateway["secrets"]]
+    assert [(one.stat().st_uid, one.stat().st_mode & 0o777) for one in secrets] == [(10389, 0o400)] * 2
+    named = dict(re.findall(r"(?m)^(\w+)=(.*)$", (checkout / gateway["env_file"][0]).read_text()))
+    environment = {**gateway["environment"], **named}
+    inside = {name: text.replace("/run/secrets", str(checkout / "secrets")) for name, text in environment.items()}
+    assert load(str(checkout / "etc/container/ldapgw.toml"), inside).encryption_key == secrets[0].read_text().strip()
+    up, *others = start.splitlines()
+    assert up == "sudo docker compose up --detach --build"
+    assert [line.rpartition(" ")[0] for line in others] == ["sudo docker compose exec gateway ldapgw"] * 2
 
 
 KEY = "0123456789-0123456789_0123456789-0123456789="
@@ -254,17 +291,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     (folder / "secrets").mkdir()
     (folder / "secrets" / "encryption_key").write_text(KEY)
-    base = folder / "base"
-    base.mkdir()
-    without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    run("mmdebstrap", "--variant=minbase", *without, suite, base / "base.tar")
-    (base / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
     storage = ("buildah", "--root", folder / "storage", "--runroot", folder / "run")
-    run(*storage, "build", "--isolation", "chroot", "--quiet", "--tag", "localhost/base", cwd=base)
+    make_base(folder / "base", storage)
     prepare_checkout(folder / "checkout")
     made = ("--format", "docker", "--isolation", "chroot", "--file", "Containerfile", "--tag", "localhost/ldapgw")
-    run(*storage, "build", *made, "--build-arg", "BASE=localhost/base", cwd=folder / "checkout")
+    run(*storage, "build", *made, "--build-arg", f"BASE={NAME}", cwd=folder / "checkout")
     containers = {name: run(*storage, "from", f"localhost/{name}").strip() for name in ("base", "ldapgw")}
     roots = {name: Path(run(*storage, "mount", container).strip()) for name, container in containers.items()}
     described = json.loads(run(*storage, "inspect", "--type", "image", "localhost/ldapgw"))

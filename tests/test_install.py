@@ -39,9 +39,9 @@ def commands(*titles: str) -> list[str]:
 
 
 def packages(blocks: list[str]) -> tuple[str, ...]:
-    """Debian's packages that commands install."""
+    """Debian's packages that commands install; files are none."""
     lines = re.findall(r"^sudo apt-get install (.*)$", "\n".join(blocks), re.MULTILINE)
-    return tuple(name for line in lines for name in line.split())
+    return tuple(name for line in lines for name in line.split() if "/" not in name)
 
 
 def repository(folder: Path) -> Path:
@@ -65,29 +65,36 @@ def wheel_of(checkout: Path, folder: Path) -> Path:
     return wheel
 
 
-def prepare(machine: Machine, wheel: Path) -> None:
+def prepare(machine: Machine) -> None:
     """An administrator, and what the commands would download: the machine reaches no network."""
     machine.run("useradd", "--create-home", "--shell=/bin/bash", "admin")
     (machine.root / "etc/sudoers.d/admin").write_text("admin ALL=(ALL) NOPASSWD: ALL\n")
     (machine.root / "etc/hosts").write_text("127.0.0.1 localhost phonebook.example.com\n")
     version = machine.run("python3", "-c", "import sys; print('%s.%s' % sys.version_info[:2])").strip()
     wheels = machine.root / "srv/wheels"
-    chosen = ("--only-binary", ":all:", "--python-version", version, "--constraint", ROOT / "constraints.txt")
-    wanted = (wheel, "setuptools", "wheel")
-    run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, *chosen, *wanted)
-    (wheels / wheel.name).unlink()
+    download = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels)
+    chosen = ("--only-binary", ":all:", "--python-version", version)
+    run(*download, *chosen, "--require-hashes", "--requirement", ROOT / "requirements.txt")
+    # What a wheel is built and compiled with, and the man pages of the Debian package.
+    builders = ("setuptools", "wheel", "mypy[mypyc]", "docutils")
+    run(*download, *chosen, "--constraint", ROOT / "constraints.txt", *builders)
+    (machine.root / "etc/apt/apt.conf.d/99recommends").write_text('APT::Install-Recommends "false";\n')
     (machine.root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
 
 
-@pytest.mark.parametrize("way", ["pip", "Checkout"])
+@pytest.mark.parametrize("way", ["Debian package", "pip", "Checkout"])
 def test_from_an_empty_machine_to_a_search(tmp_path: Path, way: str) -> None:
-    """Each command succeeds, from the first one to a search as a phone does it."""
-    install = [*commands(way), *commands("User and folders")]
+    """Each command succeeds, from the first one to a search as a phone does it.
+
+    The Debian package is built where it is installed; tests/test_containers.py has the fourth way.
+    """
+    is_deb = way == "Debian package"
+    install = [*commands(way), *(() if is_deb else commands("User and folders"))]
     machine = Machine(tmp_path / "root", (*BOOTED, *packages(install)))
     checkout = repository(tmp_path / "checkout")
     wheel = wheel_of(checkout, tmp_path / "wheels")
     with machine.booted():
-        prepare(machine, wheel)
+        prepare(machine)
         if way == "pip":
             run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", machine.root / HOME, checkout)
             shutil.copy(wheel, machine.root / HOME)
@@ -97,22 +104,24 @@ def test_from_an_empty_machine_to_a_search(tmp_path: Path, way: str) -> None:
             machine.run("chown", "--recursive", "admin", "/srv/ldapgw")
             folder = f"/{HOME}/ldapgw"
 
-        def typed(block: str, start: str = folder, stdin: str = "") -> str:
+        def typed(block: str, start: str, stdin: str = "") -> str:
             """What an administrator's shell prints for a block of commands."""
             return machine.run("bash", "-ec", f"cd {start}\n{block}", user="admin", stdin=stdin)
 
         first, *others = install
         typed(first.replace("URL", "/srv/ldapgw"), f"/{HOME}")
+        if is_deb:
+            typed("cp dist/ldapgw_*.deb ..", folder)
+            folder = f"/{HOME}"
         for block in others:
-            typed(block)
-        assert typed("ldapgw --version").endswith("(not compiled)\n")
+            typed(block, folder)
+        assert typed("ldapgw --version", folder).endswith("(compiled)\n" if is_deb else "(not compiled)\n")
         (init,) = commands("2. Create the configuration")
-        typed(init, stdin=ANSWERS)
+        typed(init, folder, stdin=ANSWERS)
         (check,) = commands("5. Check the installation")
-        typed(check)
-        _, start = commands("6. Start the gateway")
-        typed(start)
+        typed(check, folder)
+        typed(commands("6. Start the gateway")[0 if is_deb else 1], folder)
         add, search = commands("7. Add the first phone")
-        added = typed(add.replace("--account alice@acme.example", "--tenant acme"))
+        added = typed(add.replace("--account alice@acme.example", "--tenant acme"), folder)
         (password,) = re.findall(r"^password +(\w+)", added, re.MULTILINE)
-        assert "result: 0 Success\n" in typed(search.replace("-W", f"-w {password}"))
+        assert "result: 0 Success\n" in typed(search.replace("-W", f"-w {password}"), folder)

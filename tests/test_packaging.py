@@ -32,6 +32,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ldapgw import __version__
+from tests.support import base_image
 from tests.support.checkout import ROOT, project_files
 
 PLUGIN = "twisted/plugins/ldapgw_plugin.py"
@@ -366,6 +367,7 @@ SIGNER = "releaser@example.com"
 # Seconds: it compiles, twice where Debian's Python is another one than ours.
 RELEASE_PATIENCE = 3600
 _missing = [name for name in ("dh", "dpkg-buildpackage") if shutil.which(name) is None]
+_missing_for_image = [name for name in base_image.NEEDED if shutil.which(name) is None]
 
 
 def release(copy: Path, *more: str) -> Path:
@@ -380,13 +382,15 @@ def release(copy: Path, *more: str) -> Path:
     run("git", "init", "--quiet", cwd=copy)
     run("git", "add", "--all", cwd=copy)
     run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All of it", cwd=copy)
+    for version in ("1.9.0", "1.10.0"):
+        run("git", "tag", f"v{version}", cwd=copy)
     run("env", *more, "scripts/release", "--dry-run", RELEASED, cwd=copy, timeout=RELEASE_PATIENCE)
     return copy / "dist" / RELEASED
 
 
 def test_a_release_is_whole(tmp_path: Path) -> None:
     """Packages, documentation, components, checksums, and its notes; the checkout itself is left as it was."""
-    made = release(tmp_path, "PYTHONS=", "DEB=no")
+    made = release(tmp_path, "PYTHONS=", "DEB=no", "IMAGE=no")
     names = {path.name.replace(RELEASED, "V") for path in made.iterdir()}
     packages = {"ldapgw-V-py3-none-any.whl", "ldapgw-V.tar.gz"}
     assert names == packages | {"SHA256SUMS", "ldapgw-V-docs.tar.gz", "ldapgw-V.cdx.json"}
@@ -397,6 +401,9 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
     assert {"twisted", "sqlalchemy", "phonenumbers"} < versions.keys()
     with tarfile.open(made / f"ldapgw-{RELEASED}-docs.tar.gz") as docs:
         assert f"docs-{RELEASED}/index.html" in docs.getnames()
+        beside = {name: docs.extractfile(name).read().decode() for name in ("index.html", "versions.js")}  # type: ignore[union-attr]
+    assert f"url=docs-{RELEASED}/" in beside["index.html"]
+    assert beside["versions.js"] == f'globalThis.versions = ["{RELEASED}","1.10.0","1.9.0"];\n'
     with tarfile.open(made / f"ldapgw-{RELEASED}.tar.gz") as archive:
         notes = archive.extractfile(f"ldapgw-{RELEASED}/CHANGES.rst")
         assert notes is not None
@@ -409,17 +416,47 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def compiled_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A signed release with a wheel for this Python, and a Debian package where its tools are."""
+    """A signed release with a wheel for this Python; with a Debian package and an image where their tools are."""
     folder = tmp_path_factory.mktemp("released")
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
     key = ("--passphrase", "", "--quick-generate-key", SIGNER, "default", "default", "never")
     run("gpg", "--homedir", home, "--batch", "--quiet", *key, cwd=folder)
     deb = f"DEB={'no' if _missing else 'yes'}"
-    made = release(folder, f"PYTHONS={sys.executable}", deb, f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}")
+    more = ("IMAGE=no",) if _missing_for_image else prepare_image(tmp_path_factory.mktemp("image"))
+    made = release(folder, f"PYTHONS={sys.executable}", deb, *more, f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}")
     run("gpg", "--homedir", home, "--quiet", "--verify", made / "SHA256SUMS.asc", made / "SHA256SUMS", cwd=made)
     yield made
     run("gpgconf", "--homedir", home, "--kill", "all", cwd=folder)
+
+
+def prepare_image(folder: Path) -> tuple[str, ...]:
+    """The variables with which a release makes its image: of a base of ours, and from wheels."""
+    storage = folder / "storage.conf"
+    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n')
+    variables = (f"CONTAINERS_STORAGE_CONF={storage}", "BUILDAH_ISOLATION=chroot")
+    base_image.make_base(folder / "base", ("env", *variables, "buildah"))
+    wheels = folder / "wheels"
+    # Debian's Python runs the image.
+    version = run("/usr/bin/python3", "-c", "import sys; print('%s.%s' % sys.version_info[:2])", cwd=folder).strip()
+    chosen = ("--only-binary", ":all:", "--python-version", version, "--require-hashes")
+    command = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, *chosen)
+    run(*command, "--requirement", ROOT / "requirements.txt", cwd=folder, timeout=RELEASE_PATIENCE)
+    return (*variables, "IMAGE=yes", f"IMAGE_BASE={base_image.NAME}", f"IMAGE_WHEELS={wheels}")
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(
+    bool(_missing_for_image) and "CI" not in os.environ, reason=f"needs {', '.join(_missing_for_image)}"
+)
+def test_the_image_is_released(compiled_release: Path) -> None:
+    """As a file that ``docker load`` reads, with a checksum; ``tests/test_containers.py`` runs one."""
+    image = compiled_release / f"ldapgw-{RELEASED}-image.tar"
+    with tarfile.open(image) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        assert [one["RepoTags"] for one in json.load(manifest)] == [[f"localhost/ldapgw:{RELEASED}"]]
+    assert f"{image.name}: OK\n" in run("sha256sum", "--check", "SHA256SUMS", cwd=compiled_release)
 
 
 @pytest.mark.soak
