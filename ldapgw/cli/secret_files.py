@@ -17,7 +17,7 @@ from ldapgw.server.config import Config, read_settings
 
 
 def check_secret_files(site: Site) -> Iterator[CheckResult]:
-    """Check the configuration file, the environment, and the files with secrets that the configuration names.
+    """Check the configuration file, the environment, and the files with secrets that either of them names.
 
     The key files of the state directory and of ``[tls]`` are checked where their content is.
     """
@@ -33,8 +33,9 @@ def check_secret_files(site: Site) -> Iterator[CheckResult]:
     if settings:
         names = ", ".join(setting.name for setting in settings)
         yield CheckResult(CheckStatus.OK, "environment", f"sets {names}")
-    for name in (config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant)):
-        if name and (problem := readable_for_others(Path(name), site.state_dir)):
+    named = [config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant)]
+    for name in filter(None, [*named, *(setting.file for setting in settings if setting.is_secret)]):
+        if problem := readable_for_others(Path(name), site.state_dir):
             yield CheckResult(CheckStatus.WARNING, f"secret {name}", problem)
 
 

@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -393,6 +394,34 @@ def test_settings_of_the_environment(gateway: Gateway, monkeypatch: pytest.Monke
     assert found(gateway)["configuration ldapgw.toml"] == ("ok", "")
     names = "LDAPGW__TENANT__ACME__CLIENT_ID, LDAPGW__TENANT__ACME__CLIENT_SECRET"
     assert found(gateway)["environment"] == ("ok", f"sets {names}")
+
+
+def test_files_of_secrets_that_variables_name(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key, a client's secret and a credential that everybody may read; what is no secret may be read."""
+    gateway.write(HEAD + ACME.partition("client_id")[0])
+    (tmp_path / "key").write_text("0123456789-0123456789_0123456789-0123456789=")
+    (tmp_path / "secret").write_text("sesame")
+    (tmp_path / "region").write_text("AT")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    proxy = credentials / "LDAPGW__GOOGLE__PROXY"
+    proxy.write_text("http://max:secret@127.0.0.1:1")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY__FROM_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("LDAPGW__TENANT__ACME__CLIENT_ID", "1-a.apps.googleusercontent.com")
+    monkeypatch.setenv("LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("LDAPGW__TENANT__ACME__REGION__FROM_FILE", str(tmp_path / "region"))
+    files = [tmp_path / "key", tmp_path / "secret", tmp_path / "region", proxy]
+    for mode in (0o644, 0o600):
+        for file in files:
+            file.chmod(mode)
+        told = {item: (state, message.partition(";")[0]) for item, (state, message) in found(gateway).items()}
+        assert [one for item, one in told.items() if item.startswith("secret ")] == (
+            [("warning", "everybody can read it")] * 3 if mode == 0o644 else []
+        )
+    assert not any("region" in item for item in told)
 
 
 def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:

@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from ldapgw.errors import UserError
-from ldapgw.server.config.forms import read_form
+from ldapgw.server.config.forms import Secret, read_form
 from ldapgw.server.config.tables import Config, Table, Tenant
 
 PREFIX = "LDAPGW__"
@@ -48,11 +48,20 @@ class Setting:
 
     :ivar name: the variable, or the credential.
     :ivar path: the table, if any; the tenant's name with underscores, if it is a tenant's setting; and the key.
+    :ivar file: the file that has the value; None: the variable has it.
     """
 
     name: str
     path: tuple[str, ...]
     text: str = field(repr=False)
+    file: Path | None = field(default=None, repr=False)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nobody else may read the value."""
+        table = _TABLES.get(self.path[:1] if len(self.path) > 1 else ())
+        hint = get_type_hints(table).get(self.path[-1]) if table else None
+        return isinstance(hint, type) and issubclass(hint, Secret)
 
 
 def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
@@ -76,7 +85,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
             try:
                 text = Path(read).read_text("utf-8").rstrip("\r\n") if isinstance(read, Path) else read
                 text.encode()
-                settings[path] = Setting(name, path, text)
+                settings[path] = Setting(name, path, text, read if isinstance(read, Path) else None)
             # The name of the file is left out: it may be the secret itself.
             except OSError as error:
                 problems.append(f"{name}: the file cannot be read: {error.strerror}")
