@@ -23,6 +23,7 @@ from tests.browser import axe
 from tests.support.checkout import ROOT
 
 PAGES = ("index", "how-to/vendors/yealink", "employees", "employees-de", "reference/phones")
+VERSION = "2.0.0"
 SIZES = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
 # What people look for, and the page that has to stand among the first three.
 SEARCHES = {
@@ -53,17 +54,22 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as scripts/release lays it beside that of another version."""
     folder = tmp_path_factory.mktemp("site")
-    subprocess.run([sys.executable, "-m", "sphinx", "--quiet", "--jobs", "auto", ROOT / "docs", folder], check=True)
-    return folder
+    (folder / "versions.js").write_text(f'globalThis.versions = ["{VERSION}", "1.0.0"];\n')
+    (folder / "docs-1.0.0").mkdir()
+    (folder / "docs-1.0.0" / "index.html").write_text("<!DOCTYPE html><title>1.0.0</title><link rel=icon href=data:,>")
+    built = folder / f"docs-{VERSION}"
+    subprocess.run([sys.executable, "-m", "sphinx", "--quiet", "--jobs", "auto", ROOT / "docs", built], check=True)
+    return built
 
 
 @pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(built))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(built.parent))) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}/{built.name}/"
         server.shutdown()
         thread.join()
 
@@ -74,7 +80,8 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     context = browser.new_context()
     context.set_default_timeout(60_000)
     troubles: list[str] = []
-    context.on("request", lambda request: request.url.startswith(address) or troubles.append(request.url))
+    host = address.removesuffix(f"docs-{VERSION}/")
+    context.on("request", lambda request: request.url.startswith(host) or troubles.append(request.url))
     context.on("console", lambda said: said.type in ("error", "warning") and troubles.append(said.text))
     context.on("weberror", lambda error: troubles.append(str(error.error)))
     yield context.new_page()
@@ -113,6 +120,17 @@ def test_the_search_finds_what_helps(page: Any, address: str, words: str) -> Non
         one.split("?")[0].split("#")[0] for one in first.evaluate_all("all => all.map(a => a.getAttribute('href'))")
     ]
     assert f"{SEARCHES[words]}.html" in list(dict.fromkeys(hrefs))[:3]
+
+
+def test_a_menu_leads_to_other_versions(page: Any, address: str) -> None:
+    """Those of versions.js, from any page."""
+    page.goto(f"{address}how-to/install.html")
+    menu = page.get_by_label("Version")
+    assert menu.locator("option").all_inner_texts() == [VERSION, "1.0.0"]
+    assert menu.input_value() == VERSION
+    menu.select_option("1.0.0")
+    page.wait_for_url("**/docs-1.0.0/")
+    assert page.title() == "1.0.0"
 
 
 def test_no_page_of_the_site_asks_anybody_else(built: Path) -> None:
