@@ -33,10 +33,11 @@ def check_secret_files(site: Site) -> Iterator[CheckResult]:
     if settings:
         names = ", ".join(setting.name for setting in settings)
         yield CheckResult(CheckStatus.OK, "environment", f"sets {names}")
-    named = [config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant)]
-    for name in filter(None, [*named, *(setting.file for setting in settings if setting.is_secret)]):
-        if problem := readable_for_others(Path(name), site.state_dir):
-            yield CheckResult(CheckStatus.WARNING, f"secret {name}", problem)
+    named = (config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant))
+    by_variables = (setting.file for setting in settings if setting.is_secret and setting.file)
+    for secret in (*(Path(name) for name in named if name), *by_variables):
+        if problem := readable_for_others(secret, site.state_dir):
+            yield CheckResult(CheckStatus.WARNING, f"secret {secret}", problem)
 
 
 def readable_for_others(file: Path, state_dir: Path) -> str:
