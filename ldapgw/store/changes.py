@@ -24,6 +24,8 @@ _EPOCH = "epoch"
 _HISTORY = "history"
 # How far a skipped generation is above the highest one that is known: a sync may end meanwhile.
 GENERATION_MARGIN = 1000
+# How far the server's clock may have been set back by who replaced its files.
+CLOCK_MARGIN_SECONDS = 5.0
 # How long the mark of a removed phone is kept where other gateways may not have read it yet.
 KEPT_SECONDS = 86400.0
 
@@ -36,12 +38,14 @@ class Cursor:
     :ivar next: the number from which changes were not read yet.
     :ivar at: the time of the look, in seconds since the epoch, where marks are kept for a limited time; else 0.
     :ivar epoch: another one after a backup was restored into the same file, whose numbers are of an earlier time.
+    :ivar tables: another value after the tables were replaced by those of a dump.
     """
 
     identity: object
     next: int
     epoch: str | None = None
     at: float = 0.0
+    tables: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,15 @@ class Changes:
     :ivar is_whole: whether all accounts and phones are here; what is not here does not exist then.
     :ivar accounts: by id; None: the account does not exist any more.  Contacts are not counted.
     :ivar phones: by name; None: the phone does not exist any more.
-    :ivar has_lost: whether the database may have lost commits that somebody has read (`begin_history`).
+    :ivar lost_since: the time, by the server's clock, after which the database may have lost commits that somebody has
+        read (`begin_history`); 0: at any time; None: it has lost none.
     """
 
     cursor: Cursor | None
     is_whole: bool
     accounts: Mapping[int, Account | None] = field(default_factory=dict)
     phones: Mapping[str, PhoneLogin | None] = field(default_factory=dict)
-    has_lost: bool = False
+    lost_since: float | None = None
 
 
 def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
@@ -69,14 +74,14 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     """
     position = database_of(connection).position(connection)
     epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
-    now = Cursor(position.identity, position.next, epoch, position.at)
+    now = Cursor(position.identity, position.next, epoch, position.at, position.tables)
     if cursor is None or not _continues(cursor, now):
         return Changes(
             now,
             is_whole=True,
             accounts={one.id: one for one in accounts.read_all(connection)},
             phones={one.name: one for one in phones.read_logins(connection)},
-            has_lost=_has_lost(connection, cursor, now, position.history),
+            lost_since=_lost_since(connection, cursor, now, position.history),
         )
     # Asked for one kind, SQLite would go through all marks of that kind.
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
@@ -91,22 +96,25 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
 
 def _continues(cursor: Cursor, now: Cursor) -> bool:
     """Whether the marks tell all that has changed between two looks."""
-    is_same = (cursor.identity, cursor.epoch) == (now.identity, now.epoch)
+    is_same = (cursor.identity, cursor.epoch, cursor.tables) == (now.identity, now.epoch, now.tables)
     return is_same and cursor.next <= now.next and now.at - cursor.at < KEPT_SECONDS / 2
 
 
-def _has_lost(connection: Connection, cursor: Cursor | None, now: Cursor, history: str) -> bool:
-    """Whether commits that were read, here or by another gateway, may not be in the database any more.
+def _lost_since(connection: Connection, cursor: Cursor | None, now: Cursor, history: str) -> float | None:
+    """Since when commits that were read, here or by another gateway, may not be in the database any more; 0: ever.
 
     A standby that takes over has another line of history; a server whose files were replaced by a copy has the same one
-    and lower numbers.
+    and lower numbers; tables of a dump that was restored are others.
     """
     if not history:
-        return False
+        return None
     stored = _read_history(connection)
     if stored is not None and stored != history:
-        return True
-    return cursor is not None and cursor.epoch == now.epoch and now.next < cursor.next
+        return 0.0
+    if cursor is None or cursor.epoch != now.epoch or (now.next >= cursor.next and now.tables == cursor.tables):
+        return None
+    # The same server: what it has marked before the last look was there at that look.
+    return cursor.at - CLOCK_MARGIN_SECONDS
 
 
 def note_history(connection: Connection) -> None:
@@ -116,20 +124,27 @@ def note_history(connection: Connection) -> None:
         connection.execute(insert(change).values(kind=_HISTORY, key=history, number=0))
 
 
-def begin_history(connection: Connection, found: Cursor | None) -> None:
+def begin_history(connection: Connection, found: Cursor | None, lost_since: float = 0.0) -> None:
     """Have nothing count any more that was built from commits which the database may have lost; as after a restore.
 
     Each account gets a generation that nobody has seen, and its changes until then are unknown, so that every gateway
-    builds every book anew.  Whoever comes second changes nothing.
+    builds the account's book anew; except that who serves the generation of an account that has not changed since the
+    loss goes on with it.  Whoever comes second changes nothing.
 
-    :param found: the cursor of the look that has found it (`Changes.has_lost`).
+    :param found: the cursor of the look that has found it.
+    :param lost_since: see `Changes.lost_since`.
     """
     position = database_of(connection).position(connection)
     epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
     if found is None or epoch != found.epoch:
         return
     latest = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
+    kept = select(change.c.key).where(change.c.kind == "account", change.c.marked_at <= lost_since)
+    kept_ids = [int(key) for key in connection.execute(kept).scalars()]
     skip_generations(connection, latest)
+    for ids in chunks(kept_ids):
+        former = account.c.generation - latest - GENERATION_MARGIN
+        connection.execute(update(account).where(account.c.id.in_(ids)).values(known_since=former))
     connection.execute(delete(change).where(change.c.kind == _HISTORY))
     connection.execute(insert(change).values(kind=_HISTORY, key=position.history, number=0))
     begin_epoch(connection)

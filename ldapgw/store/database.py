@@ -62,12 +62,14 @@ class Position:
     :ivar at: the time of the snapshot, in seconds since the epoch, where marks are kept for a limited time; else 0.
     :ivar history: the name of the server's line of history, another one after a standby took over or the server was
         restored; empty: the engine has none.
+    :ivar tables: another value after the tables were replaced by those of a dump; None: the engine has none.
     """
 
     identity: object
     next: int
     at: float = 0.0
     history: str = ""
+    tables: object = None
 
 
 class Database(ABC):

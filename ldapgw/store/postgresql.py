@@ -356,14 +356,15 @@ class PostgresqlDatabase(Database):
     def position(self, connection: Connection) -> Position:
         """Another server, a restart and a standby that became the primary have another identity, and all is read.
 
-        The history is the timeline, which a standby and a server that is restored to a point in time raise.
+        The history is the timeline, which a standby and a server that is restored to a point in time raise.  The tables
+        are known by the number of one of them, which a restore of a dump creates anew.
         """
         row = connection.exec_driver_sql(
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
             "extract(epoch FROM pg_postmaster_start_time())::float8, extract(epoch FROM now())::float8, "
-            "(SELECT timeline_id FROM pg_control_checkpoint())"
+            "(SELECT timeline_id FROM pg_control_checkpoint()), 'change'::regclass::oid::bigint"
         ).one()
-        return Position((row[1], row[3]), row[0], row[2], str(row[3]))
+        return Position((row[1], row[3]), row[0], row[2], str(row[3]), row[4])
 
     def lift_time_limit(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")

@@ -216,12 +216,12 @@ class Publisher:
         """Read what has changed in the store; false when `expire` was called meanwhile, so that all is to be read."""
         state = self._books.state
         news, with_directory = await self._store.read(read_changes, state.cursor)
-        if news.has_lost and not self._books.is_follower:
+        if news.lost_since is not None and not self._books.is_follower:
             log.warn(
                 "the database may have lost the latest changes; the gateway rebuilds all books",
                 event="database_lost_commits",
             )
-            await self._store.run(changes.begin_history, news.cursor)
+            await self._store.run(changes.begin_history, news.cursor, news.lost_since)
             news, with_directory = await self._store.read(read_changes, None)
         # A start completes without waiting for a turn; nobody is served before its end.
         parts = state.parts(news, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (news,)

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -153,6 +153,13 @@ class Server:
             found = connection.exec_driver_sql(statement)
             return [tuple(row) for row in found] if found.returns_rows else []
 
+    def run_program(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own programs for clients."""
+        assert POSTGRES is not None
+        where = "127.0.0.1" if self.listens else str(self.folder)
+        command = [str(Path(POSTGRES).resolve().with_name(program)), f"--host={where}", f"--port={self.port}"]
+        subprocess.run([*command, "--username=ldapgw", *arguments], check=True)
+
 
 @cache
 def shared() -> Server:
@@ -193,19 +200,66 @@ def open_new() -> Iterator[Database]:
 
 def open_reused(number: int) -> Database:
     """One of the databases that tests of this process use one after the other; open, and as the last test left it."""
-    database = database_at(_reused(number))
+    database = database_at(reused_url(number))
     database.open()
     return database
 
 
 def empty(number: int) -> None:
     """Delete all that is in a database that is used again."""
-    shared().execute(_EMPTY, _reused(number).database or "")
+    shared().execute(_EMPTY, reused_url(number).database or "")
 
 
 @cache
-def _reused(_number: int) -> URL:
+def reused_url(_number: int) -> URL:
+    """One of the databases that tests of this process use one after the other."""
     return new_url()
+
+
+class Notices:
+    """Tells at each look whether the server has told of a change: as `ChangeListener` does, but on no thread.
+
+    For tests with a clock of their own, for which a thread that is told a moment later would be told at any time.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._line: Any = None
+        self._told: list[object] = []
+
+    def has_changed(self) -> bool:
+        import psycopg
+
+        try:
+            if self._line is None:
+                self._listen()
+            # The server sends all notices of earlier commits before the answer.
+            self._line.execute("SELECT 1")
+        except psycopg.Error:
+            self.close()
+            return True
+        has_changed = bool(self._told)
+        self._told.clear()
+        return has_changed
+
+    def listen(self, on_change: Callable[[], object]) -> None:
+        """Nothing is told between two looks."""
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _listen(self) -> None:
+        import psycopg
+
+        query = {key: str(value) for key, value in self._url.query.items()}
+        given = {"host": self._url.host, "port": str(self._url.port or ""), "user": self._url.username, **query}
+        arguments = {key: value for key, value in given.items() if value}
+        self._line = psycopg.connect("", dbname=self._url.database, autocommit=True, **arguments)
+        self._line.add_notify_handler(self._told.append)
+        self._line.execute("LISTEN ldapgw")
+        self._told.append("a new connection may have missed something")
 
 
 _TABLES = [table.name for table in reversed(metadata.sorted_tables) if table.name not in {"change", "schema_version"}]
@@ -215,7 +269,7 @@ _EMPTY = "; ".join(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid()",
         *(f"DELETE FROM {table}" for table in [*_TABLES, "change"]),
-        "UPDATE schema_version SET copied_from = NULL",
+        "UPDATE schema_version SET copied_from = NULL, key = NULL",
         *(f"ALTER SEQUENCE {table}_id_seq RESTART" for table in ("account", "activity", "revocation")),
     ]
 )

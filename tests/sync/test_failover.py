@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.store import changes
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
+from ldapgw.store.tables import change
 from ldapgw.sync.book_cache import BookCache
 from tests.support.postgresql import Server, needs_postgresql
 from tests.support.results import result_of
 from tests.support.site.running import free_ports, wait_until
 from tests.support.stage.publishing import make_publisher
-from tests.support.stage.sync import ALICE, CONTEXT, Stage, person
+from tests.support.stage.sync import ALICE, BOB, CONTEXT, Stage, person
 
 pytestmark = [needs_postgresql, pytest.mark.long]
 
@@ -42,6 +44,11 @@ class Gateway:
         [directory] = self.catalog.dit().directories
         entries = [entry for book in directory.books for segment in book.segments.contacts for entry in segment]
         return sorted(entry.attribute("cn")[0].decode() for entry in entries)
+
+    def books(self) -> list[object]:
+        """The contacts of each account as they are served."""
+        [directory] = self.catalog.dit().directories
+        return [book.segments.contacts[0] for book in directory.books]
 
 
 class Company(Stage):
@@ -120,7 +127,19 @@ def promoted(company: Company) -> Callable[[], None]:
     return take_over
 
 
-@pytest.mark.parametrize("loses", [copied_back, promoted])
+def dumped(company: Company) -> Callable[[], None]:
+    """Dump the database; returns what restores the dump on the same server, which runs on."""
+    dump = company.folder / "dump"
+    company.server.run_program("pg_dump", "--format=custom", f"--file={dump}", "company")
+
+    def come_back() -> None:
+        options = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
+        company.server.run_program("pg_restore", *options, "--dbname=company", str(dump))
+
+    return come_back
+
+
+@pytest.mark.parametrize("loses", [copied_back, promoted, dumped])
 def test_what_was_lost_is_served_no_more(company: Company, loses: Callable[[Company], Callable[[], None]]) -> None:
     """By nobody: neither by who has read it nor from a cached book, whatever has been synced since."""
     fails = loses(company)
@@ -174,9 +193,50 @@ def test_two_gateways_find_it(company: Company) -> None:
     fails()
     with company.database.begin_read() as connection:
         found = changes.read_since(connection, two.publisher._books.state.cursor)
-    assert found.has_lost
+    assert found.lost_since is not None
     one.names()
     generation = company.account().generation
-    company.database.run(changes.begin_history, found.cursor)
+    company.database.run(changes.begin_history, found.cursor, found.lost_since)
     assert two.names() == ["Ada Riese"]
     assert company.account().generation == generation
+
+
+@pytest.mark.parametrize("loses", [copied_back, dumped])
+def test_what_was_not_lost_stays(company: Company, loses: Callable[[Company], Callable[[], None]]) -> None:
+    """A running gateway builds the books anew of the accounts that have changed, and no others."""
+    company.connect(BOB)
+    company.sync(BOB)
+    pass_time(company)
+    fails = loses(company)
+    company.add("Bo Zeh")
+    gateway = company.gateway("running")
+    assert gateway.names() == ["Ada Riese", "Bo Zeh"]
+    alice, bob = gateway.books()
+    fails()
+    assert gateway.names() == ["Ada Riese"]
+    assert gateway.books()[0] is not alice
+    assert gateway.books()[1] is bob
+    generations = {one: company.account(one).generation for one in (ALICE, BOB)}
+    assert gateway.names() == ["Ada Riese"]
+    assert {one: company.account(one).generation for one in (ALICE, BOB)} == generations
+
+
+def test_who_changed_just_before_is_built_anew(company: Company) -> None:
+    """The server's clock may have been set back by who replaced its files."""
+    company.connect(BOB)
+    company.sync(BOB)
+    fails = copied_back(company)
+    gateway = company.gateway("running")
+    gateway.names()
+    _, bob = gateway.books()
+    company.add("Bo Zeh")
+    gateway.names()
+    fails()
+    gateway.names()
+    assert gateway.books()[1] is not bob
+
+
+def pass_time(company: Company) -> None:
+    """Have the marks be older, by the server's clock, than it may be set back."""
+    with company.database.begin() as connection:
+        connection.execute(update(change).values(marked_at=change.c.marked_at - 2 * changes.CLOCK_MARGIN_SECONDS))
