@@ -9,11 +9,12 @@ from __future__ import annotations
 import gc
 import sqlite3
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event, make_url
 from sqlalchemy.exc import OperationalError
 from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
@@ -27,14 +28,19 @@ from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.reactor import WallClock
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
+from ldapgw.store.backup import back_up, back_up_server, restore, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
+from ldapgw.store.key_rotation import find_unready, prepare, rotate
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.sync.change_watcher import ChangeWatcher
+from ldapgw.sync.leases import BEAT_SECONDS
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.phone import taken
-from tests.support import pdu
+from tests.support import pdu, postgresql
 from tests.support.kill import Kill
+from tests.support.postgresql import Notices
 
 NOW = 1_800_000_000.0
 GOOGLE = "http://127.0.0.1:1"
@@ -43,9 +49,13 @@ PASSWORD = "secret"
 HASHED = hash_password(PASSWORD, lambda count: bytes(count))
 
 
-def settings(folder: Path, interval: str = "1h") -> Config:
-    """A tenant with all sources."""
+def settings(folder: Path, interval: str = "1h", database: str = "") -> Config:
+    """A tenant with all sources.
+
+    :param database: the URL of a database on a server; empty: it is a file.
+    """
     document = {
+        **({"database": database} if database else {}),
         "state_dir": str(folder / "state"),
         "ldap": {"listen": ["tcp:3389"]},
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
@@ -102,12 +112,15 @@ class Line:
 class Machine:
     """A machine with a disk and a clock, on which a gateway runs or not.
 
+    :param server: the URL of the gateway's database on a PostgreSQL server; empty: the machine has it in a file.
     :ivar ahead: what its clock is wrong by, in seconds.
     """
 
-    def __init__(self, folder: Path, world: World, reactor: MemoryReactorClock) -> None:
+    def __init__(self, folder: Path, world: World, reactor: MemoryReactorClock, server: str = "") -> None:
         self.folder = folder
-        self.settings = settings(folder)
+        self._server = server
+        self._notices: list[Notices] = []
+        self.settings = settings(folder, database=server)
         self.reactor = reactor
         self.wall = WallClock(reactor, lambda: NOW + reactor.seconds() + self.ahead)
         self.ahead = 0.0
@@ -123,11 +136,17 @@ class Machine:
         self.kill = self.line.kill = Kill()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("ldapgw.server.google.http_client", lambda *_args, **_named: self.line)
+            if self._server:
+                patch.setattr(
+                    "ldapgw.store.postgresql.PostgresqlDatabase.change_detector",
+                    lambda database: self._notice(database),
+                )
             gc.freeze()  # it collects what it makes, and need not look at all the tests
             self.gateway = makeService(self.settings, self.reactor, self.wall)
         self.gateway._threads = ()  # all happens here and now
         self.database = self.gateway._state.database
-        self.kill.watch_database(self.database.engine)
+        for engine in self._engines():
+            self.kill.watch_database(engine)
         self.gateway.begin()
         self.just_started = True
 
@@ -148,6 +167,10 @@ class Machine:
             self.kill.left, self.kill.dead = None, True
             for call in list(self.reactor.getDelayedCalls()):
                 call.cancel()
+            if self._server:
+                gateway._state.close()
+                self._let_server_forget()
+                return
             # A dead process does not tidy up its database when it goes: the files are as they are now.
             files = {file: file.read_bytes() for file in (self.folder / "state").glob("ldapgw.db*")}
             gateway._state.close()
@@ -155,6 +178,27 @@ class Machine:
                 file.unlink()
             for file, octets in files.items():
                 file.write_bytes(octets)
+
+    def _let_server_forget(self) -> None:
+        """Have the server notice that the gateway is no more, and end its lease, for which it waits by its clock."""
+        for notices in self._notices:
+            notices.close()
+        self._notices.clear()
+        postgresql.shared().execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{make_url(self._server).database}' AND application_name = 'ldapgw'"
+        )
+        for table, column in (("sync_lease", "expires_at"), ("gateway", "seen_at")):
+            postgresql.shared().execute(f"UPDATE {table} SET {column} = 0", make_url(self._server).database or "")
+
+    def _notice(self, database: Database) -> Notices:
+        self._notices.append(Notices(database.url))
+        return self._notices[-1]
+
+    def _engines(self) -> list[Engine]:
+        """Those that the gateway writes with."""
+        syncing = [self.database._sync_engine] if self._server else []  # type: ignore[attr-defined]
+        return [self.database.engine, *syncing]
 
     def _nothing_is_left(self) -> None:
         left = self.reactor.getDelayedCalls()
@@ -182,7 +226,7 @@ class Machine:
     def transact(self, function: Callable[..., Any], *args: object, **kw: object) -> Any:
         """One transaction of another process."""
         if self.commands is None:
-            self.commands = database_at(f"sqlite:///{self.folder / 'state' / 'ldapgw.db'}")
+            self.commands = database_at(self._server or f"sqlite:///{self._file}")
             self.commands.open()
         with self.commands.begin() as connection:
             return function(connection, *args, **kw)
@@ -199,6 +243,41 @@ class Machine:
         login = PhoneLogin(name, "acme", self.account(owner).id, NumberMode.VALUES, HASHED, NOW)
         assert self.transact(phones.add, login)
 
+    def back_up(self, file: Path) -> None:
+        """``ldapgw backup FILE``."""
+        if self._server:
+            assert self.commands is not None
+            back_up_server(self.commands, file)
+        else:
+            back_up(self._file, file)
+
+    def restore(self, file: Path) -> None:
+        """``ldapgw restore FILE``."""
+        secret_box = SecretBox.open(KeySource(self.key_file), create=False)
+        if self._server:
+            assert self.commands is not None
+            restore_server(file, self.commands, secret_box, self._file)
+        else:
+            restore(file, self._file, secret_box)
+
+    def rotate_key(self, key: bytes) -> None:
+        """``ldapgw rotate-key``, which waits until a gateway that shares the database knows the key."""
+        assert self.commands is not None
+        if self._server and self.gateway is not None:
+            key = prepare(self.commands, self.key_file)
+            for _ in range(5):
+                self.run(BEAT_SECONDS)
+            assert not self.transact(find_unready, key)
+        rotate(self.commands, self.key_file, key, date(2027, 1, 15))
+
+    @property
+    def key_file(self) -> Path:
+        return self.folder / "state" / "ldapgw.key"
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "state" / "ldapgw.db"
+
     # --- trouble with the disk ---
 
     def fail_at(self, statement: int, count: int, reason: str) -> Callable[[], None]:
@@ -207,23 +286,37 @@ class Machine:
         :param count: how many; a disk that is nearly full has room for a little.
         :returns: mends it.
         """
-        engine = self.database.engine
         seen = 0
 
         def broken(*_: object) -> None:
             nonlocal seen
             seen += 1
             if statement <= seen < statement + count:
-                raise OperationalError("", {}, sqlite3.OperationalError(reason))
+                raise OperationalError("", {}, self._trouble(reason))
 
-        for name in ("before_cursor_execute", "commit"):
+        watched = [(engine, name) for engine in self._engines() for name in ("before_cursor_execute", "commit")]
+        for engine, name in watched:
             event.listen(engine, name, broken)
 
         def mend() -> None:
-            for name in ("before_cursor_execute", "commit"):
+            for engine, name in watched:
                 event.remove(engine, name, broken)
 
         return mend
+
+    def _trouble(self, reason: str) -> Exception:
+        """What the driver of the database raises for a reason of SQLite's."""
+        if not self._server:
+            return sqlite3.OperationalError(reason)
+        import psycopg
+
+        kinds = {
+            "database or disk is full": psycopg.errors.DiskFull,
+            "disk I/O error": psycopg.errors.IoError,
+            "database is locked": psycopg.errors.LockNotAvailable,
+            "attempt to write a readonly database": psycopg.errors.ReadOnlySqlTransaction,
+        }
+        return kinds[reason](reason)
 
     # --- a phone ---
 

@@ -13,7 +13,6 @@ import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,10 @@ from ldapgw.google.sandbox.people import METHODS
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
-from ldapgw.store.backup import back_up, restore
-from ldapgw.store.key_rotation import rotate
 from ldapgw.store.secrets import KeySource, SecretBox
 from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
+from tests.support import postgresql
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 PHONES = {ALICE: "desk1", BOB: "desk2"}
@@ -92,7 +90,7 @@ class Books(RuleBasedStateMachine):
         self.world = World(now=lambda: NOW + reactor.seconds(), random=self._random, issuer=GOOGLE)
         self.world.register(RegisteredClient("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
         self.company = Company(self.world)
-        self.machine = Machine(Path(self._folder.name), self.world, reactor)
+        self.machine = Machine(Path(self._folder.name), self.world, reactor, self.server())
         self.log: list[str] = []
         self.faults_of_ours: list[str] = []
         globalLogPublisher.addObserver(self._observe)
@@ -104,6 +102,10 @@ class Books(RuleBasedStateMachine):
         self.synced_at: dict[str, float | None] = {}
         self.blurred = False
         self.backup: tuple[dict[str, Book], Entries] | None = None
+
+    def server(self) -> str:
+        """The URL of the gateway's database, where a server has it."""
+        return ""
 
     @initialize()
     def begin(self) -> None:
@@ -331,14 +333,14 @@ class Books(RuleBasedStateMachine):
     @rule()
     def rotate_key(self) -> None:
         """Beside the running gateway."""
-        rotate(self.machine.commands, self._key_file, urlsafe_b64encode(self._random(32)), date(2027, 1, 15))
+        self.machine.rotate_key(urlsafe_b64encode(self._random(32)))
 
     @rule()
     def make_backup(self) -> None:
         """Of what is served now; a sync that was due meanwhile has its turn first."""
         with self._watched():
             self._settle()
-        back_up(self._state / "ldapgw.db", self._state.parent / "backup.db")
+        self.machine.back_up(self._backup)
         self.backup = {address: self._book(address) for address in PHONES}, self._directory()
 
     @precondition(lambda self: self.backup is not None)
@@ -348,11 +350,7 @@ class Books(RuleBasedStateMachine):
         with self._watched():
             self._settle()
         try:
-            restore(
-                self._state.parent / "backup.db",
-                self._state / "ldapgw.db",
-                SecretBox.open(KeySource(self._key_file), create=False),
-            )
+            self.machine.restore(self._backup)
         except StoreError:
             return  # the key was replaced meanwhile
         self.machine.line.before = unreachable
@@ -505,16 +503,12 @@ class Books(RuleBasedStateMachine):
             refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
             refresh_expires_at=None,
         )
-        secret_box = SecretBox.open(KeySource(self._key_file), create=False)
+        secret_box = SecretBox.open(KeySource(self.machine.key_file), create=False)
         self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now)
 
     @property
-    def _state(self) -> Path:
-        return self.machine.folder / "state"
-
-    @property
-    def _key_file(self) -> Path:
-        return self._state / "ldapgw.key"
+    def _backup(self) -> Path:
+        return self.machine.folder / "backup.db"
 
     def _turn_pages(self) -> None:
         """Google gives three persons a page, whatever it was asked for."""
@@ -532,6 +526,19 @@ class Books(RuleBasedStateMachine):
             self.log.append(formatEvent(logged))
         if logged["log_level"] is LogLevel.critical and not self.machine.kill.dead:
             self.faults_of_ours.append(formatEvent(logged) + str(logged.get("log_failure", "")))
+
+
+class BooksOnPostgresql(Books):
+    """The same, with the database on a server."""
+
+    def server(self) -> str:
+        return postgresql.reused_url(1).render_as_string(hide_password=False)
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            postgresql.empty(1)
 
 
 def _with_members(book: Book) -> Book:

@@ -3,24 +3,31 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.company import CONTACTS, Company, Entries, Person, present
 from tests.faults.phone import Phone
 from tests.support.checkout import ROOT
+from tests.support.postgresql import Server
 from tests.support.site.running import PATIENCE, Process, Site, wait_until
 
 BOOK = f"ou={ALICE},dc=acme,dc=example"
 TYPES = ("work", "mobile", "home")
+# The name of the database, where a server has it.
+ON_SERVER = "office"
 
 
 @dataclass
@@ -47,6 +54,7 @@ class RemoteWorld:
 class Office:
     """Alice's book at the sandbox, her gateway and her phone.
 
+    :ivar server: that has the gateway's database; None: the database is a file.
     :ivar states: all that the book ever was, in order, each as a digest of its entries.
     :ivar now: what it is now.
     :ivar cookie: what Alice is signed in to the page with.
@@ -56,6 +64,7 @@ class Office:
     random: Random
     interval: str = "1h"
     people: int = 20
+    server: Server | None = None
     states: list[int] = field(default_factory=list)
     now: Entries = field(default_factory=dict)
     cookie: str = ""
@@ -65,6 +74,10 @@ class Office:
         everybody = {person.family: person for person in map(self._person, range(self.people))}
         typed = [present(person.typed(CONTACTS)) for person in everybody.values()]
         self.site = Site(self.folder, self.interval, people={ALICE: typed}, size_limit=2 * self.people + 1000)
+        if self.server is not None:
+            self.server.execute(f"DROP DATABASE IF EXISTS {ON_SERVER} WITH (FORCE)")
+            self.server.execute(f"CREATE DATABASE {ON_SERVER}")
+            self.site.file.write_text(f'database = "{self.url}"\n{self.site.file.read_text()}')
         self.site.start_sandbox()
         self.site.empty_sandbox()
         self.company = Company(RemoteWorld(self.site))  # type: ignore[arg-type]
@@ -80,7 +93,33 @@ class Office:
 
     @property
     def database(self) -> Path:
+        """The file of the database, where it is one."""
         return self.state / "ldapgw.db"
+
+    @property
+    def url(self) -> str:
+        """The URL of the database."""
+        if self.server is None:
+            return f"sqlite:///{self.database}"
+        return self.server.url(ON_SERVER).render_as_string(hide_password=False)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program keeps the database locked; what others only read can be read."""
+        if self.server is None:
+            with closing(sqlite3.connect(self.database, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                yield
+                other.execute("ROLLBACK")
+        else:
+            with create_engine(self.url, poolclass=NullPool).begin() as other:
+                other.exec_driver_sql("LOCK TABLE account, schema_version IN EXCLUSIVE MODE")
+                yield
+
+    def expire_leases(self) -> None:
+        """Have a gateway that was killed be replaced at once; how long others wait, tests/cluster shows."""
+        if self.server is not None:
+            self.server.execute("UPDATE sync_lease SET expires_at = 0", ON_SERVER)
 
     @contextmanager
     def running(self, name: str = "gateway") -> Iterator[Process]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.machine import ALICE, BOB, DAY, NOW, PHONES, Books
+from tests.faults.machine import ALICE, BOB, DAY, NOW, PHONES, Books, BooksOnPostgresql
+from tests.support.postgresql import needs_postgresql
 
 HOUR = 3600.0
 LIST = "/v1/people/me/connections"
@@ -16,9 +17,12 @@ JUMPS = {"a day on": DAY, "a day back": -DAY, "to 1970": -NOW, "ten years on": 3
 jumps = pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
 
 
-@pytest.fixture
-def books() -> Iterator[Books]:
-    books = Books()
+@pytest.fixture(
+    params=[Books, pytest.param(BooksOnPostgresql, marks=[needs_postgresql, pytest.mark.soak])],
+    ids=["sqlite", "postgresql"],
+)
+def books(request: pytest.FixtureRequest) -> Iterator[Books]:
+    books: Books = request.param()
     books.begin()
     yield books
     books.patch.undo()

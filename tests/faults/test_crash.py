@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from tests.faults.office import Office
+from tests.faults.office import ON_SERVER, Office
+from tests.support.postgresql import Server, needs_postgresql
 from tests.support.site.running import Process, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
@@ -42,10 +43,10 @@ ENTRIES = PhoneLogin("desk2", "acme", None, NumberMode.ENTRIES, UNKNOWN_LOGIN_HA
 
 
 @contextmanager
-def office_of(people: int, folder: Path) -> Iterator[Office]:
+def office_of(people: int, folder: Path, server: Server | None) -> Iterator[Office]:
     """A book of so many."""
     folder.mkdir(exist_ok=True)
-    office = Office(folder / "office", Random(5), INTERVAL, people)
+    office = Office(folder / "office", Random(5), INTERVAL, people, server=server)
     try:
         yield office
     finally:
@@ -63,8 +64,12 @@ class Hits:
 def is_sound(office: Office, copies: Path) -> bool:
     """The database as the killed process has left it, looked at in a copy so that the gateway finds it so too.
 
+    A server goes on without the process, and checks what refers to what itself.
+
     :returns: whether a sync was running.
     """
+    if office.server is not None:
+        return is_syncing(office)
     shutil.rmtree(copies, ignore_errors=True)
     copies.mkdir()
     for file in office.state.glob("ldapgw.db*"):
@@ -73,14 +78,20 @@ def is_sound(office: Office, copies: Path) -> bool:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
-    return is_syncing(copies / "ldapgw.db")
+    return is_syncing(office, copies / "ldapgw.db")
 
 
-def is_syncing(database: Path) -> bool:
-    """Whether a sync is running, or was."""
-    with sqlite3.connect(database) as connection:
-        [[syncing]] = connection.execute("SELECT syncing FROM account").fetchall()
-    connection.close()
+def is_syncing(office: Office, copy: Path | None = None) -> bool:
+    """Whether a sync is running, or was.
+
+    :param copy: of the database's file, to look at instead.
+    """
+    statement = "SELECT syncing FROM account"
+    if office.server is not None:
+        [[syncing]] = office.server.execute(statement, ON_SERVER)
+    else:
+        with closing(sqlite3.connect(copy or office.database)) as connection:
+            [[syncing]] = connection.execute(statement).fetchall()
     return bool(syncing)
 
 
@@ -122,18 +133,18 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
     if time % 9 == 3:
         transact(office, sync_state.request_sync, 1, SyncRequest.FULL)
     if not has_news(time):
-        wait_until(lambda: is_syncing(office.database), "a sync begins")
+        wait_until(lambda: is_syncing(office), "a sync begins")
     if time % 3 == 1:
         # For a phone that shows one number alone, all of the tenant's books are built anew.
         change = (phones.add, ENTRIES) if time % 2 else (phones.remove, ENTRIES.name)
         transact(office, *change)
-        if office.people == MANY:
+        if office.people == MANY and office.server is None:
             wait_until(lambda: is_building(office, gateway), "a process builds the book")
 
 
 def transact(office: Office, function: Callable[..., object], *args: object) -> None:
     """What a command does, without its start."""
-    database = database_at(f"sqlite:///{office.database}")
+    database = database_at(office.url)
     with database.begin() as connection:
         function(connection, *args)
     database.close()
@@ -149,6 +160,7 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
     with office.running() as gateway:
         before = consents(office)
         gateway.end(signal.SIGKILL)
+    office.expire_leases()
     served = []
     for time in range(times):
         with office.running(f"gateway-{time}") as gateway:
@@ -164,6 +176,7 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
             hits.builds += is_building(office, gateway)
             assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
         hits.syncs += is_sound(office, copies)
+        office.expire_leases()
         for _ in range(office.random.randrange(1, 8)):
             office.edit()
     with office.running("last"):
@@ -176,22 +189,32 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
     return served, hits
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param((10, 5), id="15"), pytest.param((35, 15), id="50", marks=pytest.mark.soak)]
-)
-def test_killed_again_and_again(tmp_path: Path, kills: tuple[int, int]) -> None:
-    """Time does not go back.
-
-    Many of the lives were long enough to bring something new, and many of the kills hit a sync, some a build.
+def kill(kills: tuple[int, int], folder: Path, server: Server | None) -> Hits:
+    """Time does not go back, and many of the lives are long enough to bring something new.
 
     :param kills: of a gateway with few contacts, and of one with many.
     """
     hits = Hits()
     for people, times in zip((FEW, MANY), kills, strict=True):
-        with office_of(people, tmp_path / str(people)) as office:
-            served, hit = crash(office, times, tmp_path / "copies")
+        with office_of(people, folder / str(people), server) as office:
+            served, hit = crash(office, times, folder / "copies")
         assert served == sorted(served)
         assert len(set(served)) > times // 4
         hits = Hits(hits.syncs + hit.syncs, hits.builds + hit.builds)
     assert hits.syncs >= sum(kills) * 2 // 5, hits
-    assert hits.builds >= sum(kills) // 15, hits
+    return hits
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param((10, 5), id="15"), pytest.param((35, 15), id="50", marks=pytest.mark.soak)]
+)
+def test_killed_again_and_again(tmp_path: Path, kills: tuple[int, int]) -> None:
+    """Many of the kills hit a sync, some a build."""
+    assert kill(kills, tmp_path, None).builds >= sum(kills) // 15
+
+
+@needs_postgresql
+@pytest.mark.soak
+def test_killed_with_the_database_on_a_server(tmp_path: Path, server: Server) -> None:
+    """Many of the kills hit a sync."""
+    kill((10, 5), tmp_path, server)

@@ -152,14 +152,11 @@ def test_full(running: Running) -> None:
 
 def test_locked_by_another_program(running: Running) -> None:
     """It may read, and waits for its turn; a command gives up after ten seconds with a line."""
-    with running.trouble("database is locked; another program keeps it locked; end that one"):
-        other = sqlite3.connect(running.office.database, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
+    reason = "database is locked; another program keeps it locked; end that one"
+    with running.trouble(reason), running.office.locked():
         assert "database is locked" in running.refused("sync", ALICE)
         assert running.page("/acme/")[0] == 200
         running.is_told()
-        other.execute("ROLLBACK")
-        other.close()
 
 
 def test_gone_and_back(running: Running) -> None:

@@ -9,7 +9,6 @@ import select
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
 from tests.support import pdu
 from tests.support.checkout import ROOT
+from tests.support.postgresql import Server
 from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
@@ -37,11 +37,11 @@ State = Callable[[Office, ExitStack], object]
 
 
 @pytest.fixture(scope="module", name="office")
-def _office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def _office(tmp_path_factory: pytest.TempPathFactory, engine_server: Server | None) -> Iterator[Office]:
     """One office; each state is met by a gateway that was just started."""
     if shutil.which("ldapsearch") is None and "CI" not in os.environ:
         pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
-    office = Office(tmp_path_factory.mktemp("office"), Random(11), people=300)
+    office = Office(tmp_path_factory.mktemp("office"), Random(11), people=300, server=engine_server)
     try:
         with office.running("first"):
             pass
@@ -76,10 +76,7 @@ def token_endpoint_says_nothing(office: Office, stack: ExitStack) -> None:
 
 def database_is_locked(office: Office, stack: ExitStack) -> None:
     """Everything waits for its turn, a page among it."""
-    other = sqlite3.connect(office.database, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    stack.callback(other.close)
-    stack.callback(other.execute, "ROLLBACK")
+    stack.enter_context(office.locked())
     page = stack.enter_context(socket.create_connection(("127.0.0.1", office.site.web_port)))
     page.sendall(b"GET /acme/connect HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.faults.machine import Books
+from tests.faults.machine import Books, BooksOnPostgresql
+from tests.support.postgresql import needs_postgresql
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long
@@ -15,9 +16,19 @@ pytestmark = pytest.mark.long
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
+def run(books: type[Books], examples: int) -> None:
+    chosen = settings(
+        max_examples=examples, stateful_step_count=40, deadline=None, database=None, suppress_health_check=QUIET
+    )
+    run_state_machine_as_test(books, settings=chosen)
+
+
 def test_whatever_happens_phones_find_what_was_synced_last() -> None:
     """Whole: what the books hold when a sync went well, and what was there before when it did not."""
-    chosen = settings(
-        max_examples=40, stateful_step_count=40, deadline=None, database=None, suppress_health_check=QUIET
-    )
-    run_state_machine_as_test(Books, settings=chosen)
+    run(Books, 40)
+
+
+@needs_postgresql
+@pytest.mark.parametrize("examples", [pytest.param(2, id="2"), pytest.param(40, id="40", marks=pytest.mark.soak)])
+def test_it_does_so_with_the_database_on_a_server(examples: int) -> None:
+    run(BooksOnPostgresql, examples)

@@ -12,32 +12,18 @@ from random import Random
 
 import pytest
 
-from tests.faults.office import Office
+from ldapgw.google.sandbox.tenant import ALICE
+from tests.faults.office import ON_SERVER, Office
 from tests.faults.test_disk import Running
 from tests.support.postgresql import Server, needs_postgresql
-from tests.support.site.running import free_ports
 
 pytestmark = [needs_postgresql, pytest.mark.long]
-
-
-@pytest.fixture(scope="module", name="server")
-def _server() -> Iterator[Server]:
-    [port] = free_ports(1)
-    server = Server.create(port=port, listens=True, settings=("fsync=off",))
-    server.start()
-    try:
-        server.execute("CREATE DATABASE office")
-        yield server
-    finally:
-        server.delete()
 
 
 @pytest.fixture(scope="module", name="running")
 def _running(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Running]:
     """One gateway for all of it, whose database is on the server; its folder has no database."""
-    office = Office(tmp_path_factory.mktemp("office"), Random(7))
-    url = server.url("office").render_as_string()
-    office.site.file.write_text(f'database = "{url}"\n{office.site.file.read_text()}')
+    office = Office(tmp_path_factory.mktemp("office"), Random(7), server=server)
     try:
         with office.running() as gateway:
             running = Running(office, gateway)
@@ -68,3 +54,24 @@ def test_connections_that_are_broken_off(running: Running, server: Server) -> No
     running.serves()
     assert "Traceback" not in running.gateway.said[said:]
     assert "from memory" not in running.gateway.said[said:]
+
+
+@pytest.mark.soak
+def test_locked_by_another_session(running: Running) -> None:
+    """What is only read can be read; a command gives up after ten seconds with a line."""
+    with running.trouble("canceling statement due to lock timeout"), running.office.locked():
+        assert "lock timeout" in running.refused("sync", ALICE)
+        running.is_told()
+
+
+def test_dropped_and_restored(running: Running, server: Server) -> None:
+    """A backup is put into a new database while the gateway runs: contacts, consent and phone are there."""
+    office, backup = running.office, running.office.folder / "backup.db"
+    assert office.site.ldapgw("backup", str(backup), "--yes").returncode == 0
+    with running.trouble("does not exist"):
+        server.execute(f"DROP DATABASE {ON_SERVER} WITH (FORCE)")
+        running.is_told()
+        assert "does not exist" in running.refused("accounts")
+        server.execute(f"CREATE DATABASE {ON_SERVER}")
+        done = office.site.ldapgw("restore", str(backup), "--yes")
+        assert done.returncode == 0, done.stderr

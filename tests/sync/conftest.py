@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tests that write to the store run on each engine."""
+"""Tests that use the store run on each engine (docs/decisions/0106)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import pytest
 from tests.support.postgresql import needs_postgresql
 from tests.support.stage.databases import on_postgresql
 
-# The modules whose tests write as syncs do.  What they tell of syncs is quick to see on SQLite; on PostgreSQL it takes
-# longer, so only some of them run there each time.
+# The modules whose tests use a database.  What they tell of syncs is quick to see on SQLite; on PostgreSQL it takes
+# longer, so only some of them run there each time.  The rest use none (backoff, fetch, pacing, plan, records), or are
+# about PostgreSQL alone (failover, leases).
 QUICK = {"test_account_state", "test_labels"}
-ALL = QUICK | {"test_directory_account", "test_job", "test_job_faults", "test_odd_listings", "test_photos"}
-ALL |= {"test_book_updater", "test_publisher", "test_scheduler", "test_sync_history", "test_tokens"}
+SLOW = {"test_day"}
+ALL = QUICK | SLOW | {"test_account_books", "test_book_builder", "test_book_cache", "test_book_updater"}
+ALL |= {"test_change_watcher", "test_directory_account"}
+ALL |= {"test_fewer_calls", "test_follower", "test_job", "test_job_faults", "test_logins_keeper", "test_odd_listings"}
+ALL |= {"test_outage", "test_own_trouble", "test_photos", "test_publisher", "test_scheduler", "test_sync_history"}
+ALL |= {"test_tokens"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,6 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # What Hypothesis calls a hundred times would make a hundred databases.
     if module in ALL and not getattr(metafunc.function, "is_hypothesis_test", False):
         marks = [needs_postgresql, *([] if module in QUICK else [pytest.mark.long])]
+        marks += [pytest.mark.soak] if module in SLOW else []
         metafunc.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=marks)], indirect=True)
 
 

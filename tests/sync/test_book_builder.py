@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Books of what a database file holds, as another process builds them."""
+"""Books of what a database holds, as another process builds them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ MADE_OF = ("of this",)
 
 
 class Site:
-    """A database file with one account, which has contacts and colleagues."""
+    """A database with one account, which has contacts and colleagues."""
 
     def __init__(self, folder: Path) -> None:
-        self.url, self.folder = f"sqlite:///{folder / 'x.db'}", folder / "images"
+        self.folder = folder / "images"
         self.database = open_file(folder / "x.db")
+        self.url = self.database.url.render_as_string(hide_password=False)
         with self.database.begin() as connection:
             secret_box = SecretBox([Fernet.generate_key()])
             account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
@@ -87,9 +88,9 @@ def test_a_contact_that_cannot_be_read(site: Site) -> None:
 
 def test_a_database_that_is_gone(site: Site, tmp_path: Path) -> None:
     """The gateway, which has it open, says what is wrong."""
-    site.database.close()
-    (tmp_path / "x.db").unlink()
-    (tmp_path / "x.db").mkdir()
+    (tmp_path / "gone").mkdir()
+    url = site.database.url
+    site.url = url.set(database=str(tmp_path / "gone") if site.database.file else "gone").render_as_string()
     assert site.build() == {}
 
 

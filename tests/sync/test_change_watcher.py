@@ -23,7 +23,9 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import revise_books
 from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
-from tests.support.stage.databases import open_file
+from tests.support.postgresql import shared
+from tests.support.site.running import wait_until
+from tests.support.stage.databases import change_detector, open_file
 from tests.support.stage.sync import ALICE, BOB, NOW, HeldStore, Stage, person
 
 
@@ -42,7 +44,7 @@ class Scene(Stage):
         self.refresher = ChangeWatcher(
             clock=self.clock,
             store=self.store,
-            change_detector=self.database.change_detector(),
+            change_detector=change_detector(self.database),
             call_from_thread=lambda function: function(),
             publisher=self.publisher,
             scheduler=self.scheduler,
@@ -55,6 +57,30 @@ class Scene(Stage):
 
     def new_database(self) -> Database:
         return open_file(self.path)
+
+    def go_away(self) -> str:
+        """Have the database be gone; what messages say then."""
+        self.database.close()
+        if self.database.file is not None:
+            self.path.rename(self.path.with_name("away.db"))
+            return "cannot be used: No such file or directory; put it back"
+        name = self.database.url.database
+        shared().execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        shared().execute(f"ALTER DATABASE {name} RENAME TO away")
+        return f'cannot be reached: database "{name}" does not exist'
+
+    def come_back(self) -> None:
+        """Undo `go_away`."""
+        if self.database.file is not None:
+            self.path.with_name("away.db").rename(self.path)
+        else:
+            shared().execute(f"ALTER DATABASE away RENAME TO {self.database.url.database}")
+
+    def has_told_more(self) -> bool:
+        """Whether the log has got a line within a minute; the machine's own clock goes on too."""
+        before = len(self.logged)
+        self.clock.pump([POLL_SECONDS] * 60)
+        return len(self.logged) > before
 
     def new_store(self, at_once: WorkerThread) -> MonitoredStore:
         return MonitoredStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
@@ -162,18 +188,15 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     """However long it lasts; what was seen meanwhile is not lost, and what was served stays."""
     add_phone(scene)
     scene.clock.advance(POLL_SECONDS)
-    away = scene.path.with_name("away.db")
-    scene.database.close()
-    scene.path.rename(away)
+    reason = scene.go_away()
     scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0)}
     for _ in range(100):
         scene.clock.advance(POLL_SECONDS)
-    trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
+    trouble = f"{scene.database.name}: {reason}; phones are served from memory"
     assert scene.logged == [trouble]
     assert "desk1" in scene.catalog.snapshot.logins
-    away.rename(scene.path)
-    for _ in range(60):
-        scene.clock.advance(POLL_SECONDS)
+    scene.come_back()
+    wait_until(scene.has_told_more, "the log says that it is back")
     assert scene.logged == [trouble, "the database can be used again"]
     assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
 
@@ -263,7 +286,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     refresher = ChangeWatcher(
         clock=scene.clock,
         store=store,  # type: ignore[arg-type]
-        change_detector=scene.database.change_detector(),
+        change_detector=change_detector(scene.database),
         call_from_thread=lambda function: function(),
         publisher=scene.publisher,
         scheduler=scene.scheduler,
@@ -306,14 +329,24 @@ def test_a_consent_during_a_sync_is_synced_by_the_next_look(scene: Scene) -> Non
     assert scene.account().requested_sync is None
 
 
-def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
+def disk_error(engine: str) -> Exception:
+    """What the driver of an engine raises where the disk cannot be read."""
+    if engine == "sqlite":
+        return sqlite3.OperationalError("disk I/O error")
+    import psycopg
+
+    return psycopg.errors.IoError("disk I/O error")
+
+
+def test_what_could_not_be_carried_over_is_tried_again(scene: Scene, engine: str) -> None:
     """A change is not forgotten because the database was in trouble just then."""
     failed: list[int] = []
+    error = disk_error(engine)
 
     def broken(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "FROM phone" in statement:
             failed.append(1)
-            raise OperationalError(statement, {}, sqlite3.OperationalError("disk I/O error"))
+            raise OperationalError(statement, {}, error)
 
     event.listen(scene.database.reading_engine, "before_cursor_execute", broken)
     add_phone(scene)
@@ -324,6 +357,6 @@ def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
     assert scene.logged == [
-        f"{scene.path}: cannot be used: disk I/O error; phones are served from memory",
+        f"{scene.database.name}: cannot be used: disk I/O error; phones are served from memory",
         "the database can be used again",
     ]

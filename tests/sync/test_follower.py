@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 
 from ldapgw.directory.catalog import Catalog
 from ldapgw.errors import StoreError
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.tables import account as account_table
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import BookCache
@@ -38,6 +40,7 @@ class Group:
                 return open_file(group.file)
 
         self.stage = FileStage()
+        self.url = self.stage.database.url.render_as_string(hide_password=False)
         for address in (ALICE, BOB):
             self.stage.connect(address)
             self.stage.world.add_person(address, person("Ada Riese"))
@@ -60,7 +63,7 @@ class Group:
             catalog=catalog,
             contexts={"acme": CONTEXT},
             cache=BookCache(self.cache),
-            build_in_process=partial(AT_ONCE, build_cached_books, f"sqlite:///{self.file}", self.cache),
+            build_in_process=partial(AT_ONCE, build_cached_books, self.url, self.cache),
             **more,
         )
 
@@ -127,7 +130,7 @@ def test_a_large_book_is_built_once(group: Group, monkeypatch: pytest.MonkeyPatc
     group.add("Bo Klein")
     account = group.stage.account()
     with group.stage.database.begin() as connection:  # another address: the book has to be built anew
-        connection.exec_driver_sql("UPDATE account SET address = ? WHERE id = ?", ("alice@new.example", account.id))
+        connection.execute(update(account_table).values(address="alice@new.example").filter_by(id=account.id))
     files = {file: file.stat().st_mtime_ns for file in group.cache.iterdir()} if group.cache.exists() else {}
     result_of(group.follower.refresh())
     assert group.follower.is_outdated

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
+from sqlalchemy import update
 
 from ldapgw.google.endpoints import Client
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store import sync_history, sync_state
 from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.tables import account as account_table
 from ldapgw.sync.job import SyncedTenant
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person
@@ -85,8 +87,8 @@ def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> N
         stage.world.add_account(address, "U", "U", hd="acme.example")
         stage.connect(address, client=other if address == strange else CLIENT)
     with stage.database.begin() as connection:
-        connection.exec_driver_sql("UPDATE account SET tenant = 'same'")
-        connection.exec_driver_sql("UPDATE account SET tenant = 'other' WHERE address = ?", (strange,))
+        connection.execute(update(account_table).values(tenant="same"))
+        connection.execute(update(account_table).values(tenant="other").filter_by(address=strange))
     begin_outage(stage, ALICE)
     assert stage.scheduler._circuits["same"].is_open
     pass_time_until_called(stage, strange)

@@ -12,9 +12,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 
-from ldapgw.store.database import Database
+from ldapgw.store.database import ChangeDetector, Database
 from ldapgw.store.engines import database_at
 from tests.support import postgresql
 
@@ -33,29 +34,54 @@ def _template() -> sqlite3.Connection:
     return template
 
 
-# The databases that a test on PostgreSQL has opened; None: the test is on SQLite.
-_opened: list[Database] | None = None
+class _OnPostgresql:
+    """The databases of a test on PostgreSQL: those that tests use one after the other, by number.
+
+    :ivar files: the numbers of those that stand for a file.
+    """
+
+    def __init__(self) -> None:
+        self.opened: list[Database] = []
+        self.files: dict[Path, int] = {}
+        self.numbers = count(1)
+
+    def open(self, file: Path | None = None) -> Database:
+        if file is None:
+            number = next(self.numbers)
+        elif (known := self.files.get(file)) is None:
+            number = self.files[file] = next(self.numbers)
+        else:
+            number = known
+        self.opened.append(postgresql.open_reused(number))
+        return self.opened[-1]
+
+    def close(self) -> None:
+        for database in self.opened:
+            database.close()
+        for number in range(1, next(self.numbers)):
+            postgresql.empty(number)
+
+
+# None: the test is on SQLite.
+_on_postgresql: _OnPostgresql | None = None
 
 
 @contextmanager
 def on_postgresql() -> Iterator[None]:
-    """Have `open_in_memory` open databases of PostgreSQL."""
-    global _opened
-    _opened = []
+    """Have `open_in_memory` and `open_file` open databases of PostgreSQL."""
+    global _on_postgresql
+    _on_postgresql = databases = _OnPostgresql()
     try:
         yield
     finally:
-        opened, _opened = _opened, None
-        for number, database in enumerate(opened, 1):
-            database.close()
-            postgresql.empty(number)
+        _on_postgresql = None
+        databases.close()
 
 
 def open_in_memory() -> Database:
     """A new database in memory, or of the engine that the test is on; open."""
-    if _opened is not None:
-        _opened.append(postgresql.open_reused(len(_opened) + 1))
-        return _opened[-1]
+    if _on_postgresql is not None:
+        return _on_postgresql.open()
     database = database_at("sqlite://")
     borrowed = database.engine.raw_connection()
     assert isinstance(borrowed.driver_connection, sqlite3.Connection)
@@ -65,8 +91,18 @@ def open_in_memory() -> Database:
     return database
 
 
+def change_detector(database: Database) -> ChangeDetector:
+    """What notices the changes of a database for a test with a clock of its own."""
+    return database.change_detector() if _on_postgresql is None else postgresql.Notices(database.url)
+
+
 def open_file(path: Path) -> Database:
-    """The database in a file, open; a new one where there is none."""
+    """The database in a file, open; a new one where there is none.
+
+    On PostgreSQL a database of the server stands for the file.
+    """
+    if _on_postgresql is not None:
+        return _on_postgresql.open(path)
     if not path.exists():
         file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         os.write(file, _template().serialize())

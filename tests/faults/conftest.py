@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""The engines that a gateway's database is tried on, and a PostgreSQL for the tests of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.postgresql import Server, needs_postgresql
+from tests.support.site.running import free_ports
+
+
+@pytest.fixture(scope="module", name="server")
+def _server() -> Iterator[Server]:
+    """Tests of the module may stop it; it listens, so that it is found again at the same address."""
+    [port] = free_ports(1)
+    server = Server.create(port=port, listens=True, settings=("fsync=off",))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.delete()
+
+
+# These start gateways for each test, which CI has time for once.
+ENGINES = ("sqlite", pytest.param("postgresql", marks=[needs_postgresql, pytest.mark.soak]))
+
+
+@pytest.fixture(scope="module", params=ENGINES, name="engine_server")
+def _engine_server(request: pytest.FixtureRequest) -> Server | None:
+    """The server of a test that runs on each engine; None: the test is on SQLite."""
+    if request.param == "sqlite":
+        return None
+    server: Server = request.getfixturevalue("server")
+    return server
