@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""A phone that searches all the time, and remembers each search that did not find who was asked for."""
+"""Phones that search all the time, or bind once; the first remember each search that did not find who was asked for."""
 
 from __future__ import annotations
 
 import itertools
+import select
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 
 from ldapgw.ber import octets, tlv
-from tests.faults.phone import Phone
+from tests.faults.phone import PATIENCE, Phone
+from tests.support import pdu
 
 PERIOD = 0.01  # seconds between two searches
 SEARCHES = 10  # on each connection
@@ -74,6 +77,43 @@ class Caller(Thread):
         self.join()
 
 
+class Attempt:
+    """A bind, whose answer need not be waited for.
+
+    :param address: from which it comes.
+    """
+
+    def __init__(self, port: int, name: str, password: str, address: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (address, 0))
+        self._socket.sendall(pdu.message(1, pdu.bind(name, password.encode())))
+        self._code: int | None = None
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def answer(self) -> int | None:
+        """The result code, once it has come."""
+        if self._code is None and select.select([self], [], [], 0)[0]:
+            [answer] = pdu.responses(self._socket.recv(1 << 16))
+            self._code = answer.code
+        return self._code
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def first_answers(attempts: Sequence[Attempt], seconds: float) -> set[int]:
+    """The result codes of those attempts that are answered first; empty: none is within some seconds."""
+    if all(one.answer() is None for one in attempts):
+        select.select(attempts, [], [], seconds)
+    return {code for one in attempts if (code := one.answer()) is not None}
+
+
 def equal(attribute: str, value: str) -> bytes:
     """An equality filter (RFC 4511 4.5.1)."""
     return tlv(0xA3, octets(attribute.encode()) + octets(value.encode()))
+
+
+def begins(attribute: str, value: str) -> bytes:
+    """A filter for values with a beginning (RFC 4511 4.5.1)."""
+    return tlv(0xA4, octets(attribute.encode()) + tlv(0x30, tlv(0x80, value.encode())))

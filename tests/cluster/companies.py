@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -25,25 +25,28 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from ldapgw.ber import tlv
 from ldapgw.directory.access import hash_password
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import HANDOVER_SECONDS
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from tests.cluster.caller import Caller, Login, equal
+from tests.cluster.caller import Attempt, Caller, Login, begins, equal, first_answers
 from tests.cluster.google import Call, Watch
 from tests.cluster.proxy import Proxy
 from tests.faults.phone import Phone
 from tests.support.checkout import ROOT
 from tests.support.postgresql import Server
-from tests.support.site.running import Process, Site, fetch, free_ports, wait_until
+from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
 
 DATABASE = "companies"
 TENANTS = ("acme", "bolt", "crow")
 SETTINGS = ("fsync=on", "max_connections=100")
 CONNECTIONS = "/v1/people/me/connections"
 SHOWN = ("cn", "telephoneNumber")
+# Seconds between two binds of a login that is not known yet.
+GLANCE = 0.02
 
 _TENANT = """
 [[tenant]]
@@ -212,9 +215,14 @@ class Companies:
         site.file.write_text(database_line + head + tenants)
         return site
 
-    def start_gateway(self, at: int) -> Process:
+    def start_gateway(self, at: int, place: Path | None = None) -> Process:
+        """Start a gateway.
+
+        :param place: a folder with another version of the package; None: this one.
+        """
         site = self.sites[at]
-        gateway = Process(site.command("run"), site.folder / "gateway.log", site.folder)
+        version = ["env", f"PYTHONPATH={place}"] if place else []
+        gateway = Process([*version, *site.command("run")], site.folder / "gateway.log", site.folder)
         self.gateways[at] = gateway
         wait_until(lambda: site.is_ready() or gateway.status is not None, "the gateway is ready")
         assert gateway.status is None, gateway.said
@@ -250,25 +258,70 @@ class Companies:
             self.callers.append(caller)
             caller.start()
 
-    def add_and_remove(self, name: str, at: int) -> tuple[float, float]:
-        """Add a phone by a command at a gateway, and remove it; how long until all gateways know either."""
+    def add_phone(self, name: str, at: int) -> str:
+        """Add a phone by a command at a gateway; its password."""
         done = self.sites[at].ldapgw("phones", "add", name, "--tenant", TENANTS[0], "--json")
-        added = now()
         assert done.returncode == 0, done.stderr
-        password = json.loads(done.stdout)["password"]
-        wait_until(lambda: all(self._binds(gateway, name, password) for gateway in self.gateways), "all know the phone")
-        known = now() - added
-        # A new login that is refused waits for its answer, longer each time.
-        phones = [Phone(self.sites[gateway].ldap_port, name, password) for gateway in self.gateways]
+        return str(json.loads(done.stdout)["password"])
+
+    def remove_phone(self, name: str, at: int) -> None:
+        """Remove a phone by a command at a gateway."""
         done = self.sites[at].ldapgw("phones", "remove", name, "--yes")
-        removed = now()
         assert done.returncode == 0, done.stderr
-        wait_until(lambda: all(phone.is_ended() for phone in phones), "all have ended its connections")
-        revoked = now() - removed
-        for phone in phones:
+
+    def wait_until_accepted(self, name: str, password: str) -> float:
+        """Bind at all gateways until each has accepted the login; when the last one did."""
+        address = self._new_address()
+        tried: dict[int, list[Attempt]] = {at: [] for at in self.gateways}
+        accepted: dict[int, float] = {}
+
+        def is_accepted() -> bool:
+            for at in tried.keys() - accepted.keys():
+                tried[at].append(Attempt(self.sites[at].ldap_port, name, password, address))
+                # The answer to a bind that is refused comes later; the next one does not wait for it.
+                if 0 in first_answers(tried[at], GLANCE):
+                    accepted[at] = now()
+            return accepted.keys() == tried.keys()
+
+        try:
+            wait_until(is_accepted, "all gateways accept the login")
+        finally:
+            for attempts in tried.values():
+                for one in attempts:
+                    one.close()
+        return max(accepted.values())
+
+    def wait_until_refused(self, name: str, password: str) -> float:
+        """Bind at all gateways until each has refused the login; when that bind began at the last one."""
+        refused: dict[int, float] = {}
+
+        def is_refused() -> bool:
+            address = self._new_address()
+            for at in self.gateways.keys() - refused.keys():
+                began = now()
+                # Of two binds that are refused, the gateway answers one at once.
+                attempts = [Attempt(self.sites[at].ldap_port, name, password, address) for _ in range(2)]
+                codes = first_answers(attempts, PATIENCE)
+                for one in attempts:
+                    one.close()
+                if codes == {49}:
+                    refused[at] = began
+            return refused.keys() == self.gateways.keys()
+
+        wait_until(is_refused, "all gateways refuse the login")
+        return max(refused.values())
+
+    def connect(self, name: str, password: str) -> list[Phone]:
+        """A connection to each gateway."""
+        return [Phone(self.sites[at].ldap_port, name, password) for at in self.gateways]
+
+    def wait_until_ended(self, connections: Sequence[Phone]) -> float:
+        """Wait until the gateways have ended connections; when the last one was."""
+        wait_until(lambda: all(phone.is_ended() for phone in connections), "all have ended its connections")
+        ended = now()
+        for phone in connections:
             phone.close()
-        assert not self._binds(at, name, password)
-        return known, revoked
+        return ended
 
     def new_phone(self, name: str) -> PhoneLogin:
         """A login of the first tenant whose password is its name."""
@@ -279,21 +332,18 @@ class Companies:
         return all(self.binds(at, name) for at in self.gateways for name in names)
 
     def binds(self, at: int, name: str) -> bool:
-        return self._binds(at, name, name)
+        """Whether a gateway knows a login, whose password is its name."""
+        with closing(Attempt(self.sites[at].ldap_port, name, name, self._new_address())) as attempt:
+            return first_answers([attempt], PATIENCE) == {0}
 
     def open_database(self) -> Database:
         """The database, as another gateway opens it."""
         return database_at(self.server.url(DATABASE))
 
-    def _binds(self, at: int, name: str, password: str) -> bool:
-        # From a network of its own each time: the gateway answers later where logins were refused before.
+    def _new_address(self) -> str:
+        """An address in a network of its own: a gateway answers later where logins were refused before."""
         number = next(self._networks)
-        address = f"127.{1 + number // 250 % 250}.{number % 250}.1"
-        try:
-            Phone(self.sites[at].ldap_port, name, password, address).close()
-        except AssertionError:
-            return False
-        return True
+        return f"127.{1 + number // 250 % 250}.{number % 250}.1"
 
     # --- what is found ---
 
@@ -353,18 +403,20 @@ class Companies:
         found = (dict(entry.attributes) for entry in entries)
         return Counter((one["cn"][0].decode(), one["telephoneNumber"][0].decode()) for one in found)
 
-    def versions(self, at: int, account: int, contacts: Collection[int]) -> tuple[int, ...]:
-        """How often contacts of an account were changed, as a gateway serves them all at once."""
-        tenant = TENANTS[account % len(TENANTS)]
+    def versions(self, at: int, tenant: str, accounts: Collection[int], contacts: Collection[int]) -> tuple[int, ...]:
+        """How often contacts of accounts of a tenant were changed, as a gateway serves them all at once."""
+        sought = [(account, contact) for account in accounts for contact in contacts]
         phone = self._phone(at, tenant)
         try:
-            base = f"ou={self.addresses[account]},{self.logins[tenant].base}"
-            entries = phone.find(base, equal("objectClass", "inetOrgPerson"))
+            filters = (begins("sn", f"Person {account}-{contact}-") for account, contact in sought)
+            entries = phone.find(self.logins[tenant].base, tlv(0xA1, b"".join(filters)))
         finally:
             phone.close()
-        names = [dict(entry.attributes)["cn"][0].decode() for entry in entries]
-        found = {int(name.split("-")[1]): int(name.split("-")[2]) for name in names}
-        return tuple(found[contact] for contact in contacts)
+        names = [dict(entry.attributes)["cn"][0].decode().removeprefix("Ida Person ") for entry in entries]
+        found = {
+            (int(account), int(contact)): int(change) for account, contact, change in (one.split("-") for one in names)
+        }
+        return tuple(found[each] for each in sought)
 
     def expected(self, tenant: str) -> Counter[tuple[str, str]]:
         """The same, as Google has them."""

@@ -8,11 +8,10 @@ machines that are busy with something else may miss them.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import sys
-import time
-from collections import Counter
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import cycle, islice
@@ -22,20 +21,22 @@ import pytest
 
 from ldapgw.store import phones
 from ldapgw.store.gateways import LEASE_SECONDS
-from tests.cluster.companies import CONNECTIONS, TENANTS, Companies, now
+from tests.cluster.companies import DATABASE, TENANTS, Companies, now
+from tests.cluster.promises import (
+    REPLACED_SECONDS,
+    VISIBLE_SECONDS,
+    begin_anew,
+    check_changes,
+    check_steady,
+    is_right,
+    let_run,
+    serve,
+    tell,
+)
 from tests.support.postgresql import needs_postgresql
 from tests.support.site.running import Process, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.soak]
-
-# A change is found at all gateways within this time after its commit.
-VISIBLE_SECONDS = 2.0
-# The tenants of a gateway that is gone are synced by others within this time.
-REPLACED_SECONDS = 20.0
-
-
-# How often each of some contacts was changed, as a gateway serves them.
-Versions = dict[int, tuple[int, ...]]
 
 
 @pytest.fixture(scope="module", name="companies")
@@ -57,41 +58,6 @@ def _anew(companies: Companies) -> None:
         begin_anew(companies, at)
 
 
-def tell(what: str, seconds: list[float]) -> None:
-    """A figure of the report (pytest -s)."""
-    ordered = sorted(seconds)
-    sys.stdout.write(
-        f"\n{what}: {len(ordered)}, median {ordered[len(ordered) // 2]:.3f} s, longest {ordered[-1]:.3f} s\n"
-    )
-
-
-def let_run(seconds: float) -> None:
-    """Let the callers and the gateways go on for a time."""
-    until = time.monotonic() + max(seconds, 0.0)
-    wait_until(lambda: time.monotonic() >= until, "the time is over", max(seconds, 0.0) + 10)
-
-
-def serve(companies: Companies, without: int = 0) -> None:
-    """No search has failed since the last call, at all gateways but one."""
-    for at, caller in enumerate(companies.callers, 1):
-        failures, durations = caller.take()
-        if at != without:
-            assert failures == []
-            assert durations
-
-
-def begin_anew(companies: Companies, at: int) -> None:
-    """Forget the failures of one caller, whose gateway was away."""
-    caller = companies.callers[at - 1]
-    caller.take()
-    wait_until(lambda: caller.take()[1], "the caller finds something")
-
-
-def is_balanced(companies: Companies) -> bool:
-    """Whether each gateway has one tenant of three."""
-    return sorted(companies.holders().values()) == [1, 2, 3]
-
-
 def wait_for_takeover(companies: Companies, tenants: list[str], former: int, at: float) -> list[float]:
     """Wait until other gateways have synced all accounts of tenants; how long each account has waited."""
     orphans = {companies.addresses[account] for account in companies.accounts_of(tenants)}
@@ -107,28 +73,9 @@ def wait_for_takeover(companies: Companies, tenants: list[str], former: int, at:
     return [begun - at for begun in first_calls().values()]
 
 
-def is_right(companies: Companies) -> None:
-    """Google has seen one call of an account at a time, by the gateway with the lease, which alone has written."""
-    assert companies.calls_at_once() == []
-    assert companies.without_lease() == []
-    wait_until(companies.all_know, "all gateways serve what Google has")
-
-
 def test_steady(companies: Companies) -> None:
     """For a minute each account is synced every four seconds or more often, each tenant by one gateway of its own."""
-    wait_until(partial(is_balanced, companies), "each gateway has a tenant", 200)
-    serve(companies)
-    began = now()
-    let_run(60)
-    durations = [each for caller in companies.callers for each in caller.take()[1]]
-    synced = Counter(call.account for call in companies.calls(began) if call.is_answered and call.path == CONNECTIONS)
-    sys.stdout.write(f"\nsyncs of an account: {min(synced.values())} to {max(synced.values())}\n")
-    tell("searches", durations)
-    assert synced.keys() == set(companies.addresses)
-    assert min(synced.values()) >= 15
-    assert is_balanced(companies)
-    serve(companies)
-    is_right(companies)
+    check_steady(companies, 60)
 
 
 def test_gateways_are_killed(companies: Companies) -> None:
@@ -222,22 +169,8 @@ def stop_in_transaction(companies: Companies, gateway: Process) -> None:
 
 
 def test_changes_are_found(companies: Companies) -> None:
-    """A hundred of them, at all gateways, within two seconds after their commit."""
-    waited: list[float] = []
-    for round_ in range(8):
-        changes = [companies.change(account, 2) for account in range(round_ % 5, len(companies.addresses), 5)]
-        found = companies.wait_until_found(changes)
-        committed = companies.committed(changes)
-        waited += [found[change] - committed[change] for change in changes]
-    tell("contacts found after", waited)
-    logins: list[float] = []
-    for number in range(10):
-        logins += [companies.add_and_remove(f"hall{number}", number % 3 + 1)[at] for at in (0, 1)]
-    tell("logins found after", logins)
-    assert len(waited + logins) == 100
-    assert max(waited + logins) <= VISIBLE_SECONDS
-    serve(companies)
-    is_right(companies)
+    """A hundred each of contacts, new logins and revoked logins, at all gateways, within two seconds."""
+    check_changes(companies)
 
 
 def outages(gateway: Process, begun_at: int) -> tuple[int, int]:
@@ -321,49 +254,110 @@ def test_a_transaction_is_held_open(companies: Companies) -> None:
     is_right(companies)
 
 
-def test_a_backup_is_restored(companies: Companies) -> None:
-    """While the gateways run: each of them serves the former contacts in time, and never a mixture of both."""
-    accounts = range(len(TENANTS))
+# How often contacts of two accounts of a tenant were changed, as one search finds them at a gateway.
+Versions = tuple[int, ...]
+# Takes a copy of the database; returns what puts the copy back.
+Way = Callable[[Companies], Callable[[], None]]
+
+
+def backed_up(companies: Companies) -> Callable[[], None]:
+    """With our own commands."""
+    backup = str(companies.folder / "backup.db")
+
+    def run(command: str) -> None:
+        done = companies.sites[1].ldapgw(command, backup, "--yes")
+        assert done.returncode == 0, done.stderr
+
+    run("backup")
+    return lambda: run("restore")
+
+
+def dumped(companies: Companies) -> Callable[[], None]:
+    """With PostgreSQL's, into a new database that takes the place of the other one."""
+    dump = str(companies.folder / "companies.dump")
+    companies.server.run_program("pg_dump", "--format=custom", f"--file={dump}", DATABASE)
+
+    def come_back() -> None:
+        companies.server.execute("CREATE DATABASE restored")
+        companies.server.run_program("pg_restore", "--exit-on-error", "--dbname=restored", dump)
+        companies.server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+        companies.server.execute(f"ALTER DATABASE restored RENAME TO {DATABASE}")
+
+    return come_back
+
+
+def copied(companies: Companies) -> Callable[[], None]:
+    """The files of the server, which does not run meanwhile."""
+    data, copy = companies.server.folder / "data", companies.server.folder / "copy"
+    companies.server.stop()
+    subprocess.run(["cp", "--archive", data, copy], check=True)
+    companies.server.start()
+
+    def come_back() -> None:
+        companies.server.stop()
+        shutil.rmtree(data)
+        copy.rename(data)
+        companies.server.start()
+
+    return come_back
+
+
+@pytest.mark.parametrize("way", [backed_up, dumped, copied])
+def test_an_older_database_comes_back(companies: Companies, way: Way) -> None:
+    """While the gateways run: each of them serves the former contacts and logins in time, and never a mixture."""
+    # Of each tenant two accounts, whose books are built one after the other.
+    accounts = {tenant: (at, at + len(TENANTS)) for at, tenant in enumerate(TENANTS)}
     contacts = (1, 2, 3, 4)
 
-    def change_all() -> Versions:
-        changes = [companies.change(account, contact) for contact in contacts for account in accounts]
-        companies.wait_until_found(changes)
-        return {account: companies.versions(1, account, contacts) for account in accounts}
+    def versions(at: int, tenant: str) -> Versions:
+        return companies.versions(at, tenant, accounts[tenant], contacts)
 
-    old = change_all()
-    site = companies.sites[1]
-    backup = companies.folder / "backup.db"
-    assert site.ldapgw("backup", str(backup), "--yes").returncode == 0
-    new = change_all()
+    def change_all() -> dict[str, Versions]:
+        changes = [
+            companies.change(account, contact) for pair in accounts.values() for account in pair for contact in contacts
+        ]
+        companies.wait_until_found(changes)
+        return {tenant: versions(1, tenant) for tenant in TENANTS}
+
+    with closing(companies.open_database()) as database:
+        database.run_beside(phones.add, companies.new_phone("before"))
+        old = change_all()
+        come_back = way(companies)
+        new = change_all()
+        database.run_beside(phones.add, companies.new_phone("after"))
+        database.run_beside(phones.remove, "before")
+    companies.wait_until_accepted("after", "after")
+    companies.wait_until_refused("before", "before")
     companies.turn("inject-fault", {"name": "error_unavailable_503"})
-    seen: list[tuple[float, int, int, tuple[int, ...]]] = []
+    seen: list[tuple[float, int, str, Versions]] = []
     over = Event()
 
     def look() -> None:
         while not over.is_set():
-            for account in accounts:
-                seen.extend(
-                    (now(), at, account, companies.versions(at, account, contacts)) for at in companies.gateways
-                )
+            for tenant in TENANTS:
+                seen.extend((now(), at, tenant, versions(at, tenant)) for at in companies.gateways)
 
     looking = Thread(target=look)
     looking.start()
     try:
-        done = site.ldapgw("restore", str(backup), "--yes")
+        come_back()
         restored = now()
-        assert done.returncode == 0, done.stderr
+        known = companies.wait_until_accepted("before", "before"), companies.wait_until_refused("after", "after")
         let_run(10)
     finally:
         over.set()
         looking.join()
+    tell("logins restored after", [each - restored for each in known])
+    assert max(known) <= restored + VISIBLE_SECONDS
     late = [each for each in seen if each[0] > restored + VISIBLE_SECONDS]
-    assert {versions == old[account] for _, _, account, versions in late} == {True}
+    assert {versions == old[tenant] for _, _, tenant, versions in late} == {True}
     assert [each for each in seen if each[3] not in (old[each[2]], new[each[2]])] == []
-    last = max(when for when, _, account, versions in seen if versions == new[account])
-    tell("restored after", [last - restored])
+    last = max(when for when, _, tenant, versions in seen if versions == new[tenant])
+    tell("contacts restored after", [last - restored])
     companies.turn("clear-faults", {})
     serve(companies)
     for address in companies.addresses:
-        assert site.ldapgw("sync", address).returncode == 0
-    is_right(companies)
+        assert companies.sites[1].ldapgw("sync", address).returncode == 0
+    wait_until(companies.all_know, "all gateways serve what Google has")
+    for gateway in companies.gateways.values():
+        assert "Traceback" not in gateway.said

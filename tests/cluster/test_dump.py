@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.cluster import DATABASE, Cluster
-from tests.support.postgresql import POSTGRES, needs_postgresql
+from tests.support.postgresql import needs_postgresql
 
 pytestmark = [needs_postgresql, pytest.mark.soak]
 
@@ -19,11 +18,7 @@ def test_a_dump_is_restored_into_a_new_database(tmp_path: Path) -> None:
     """Phones find what the dump has, then the next sync brings what has changed since."""
     cluster = Cluster(tmp_path, 1)
     office, dump = cluster.office, str(tmp_path / "ldapgw.dump")
-
-    def run(program: str, *arguments: str) -> None:
-        assert POSTGRES is not None
-        command = [str(Path(POSTGRES).resolve().with_name(program)), "--host=127.0.0.1", "--username=ldapgw"]
-        subprocess.run([*command, f"--port={cluster.server.port}", *arguments], check=True)
+    run = cluster.server.run_program
 
     try:
         with cluster.running():

@@ -7,14 +7,18 @@ import json
 import os
 import shutil
 import signal
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ldapgw.contact import Contact, Sharing
+from tests.cluster.caller import equal
+from tests.faults.phone import Phone
 from tests.support import slapd
 from tests.support.haproxy import ADDRESS, haproxy
 from tests.support.postgresql import Server, needs_postgresql
@@ -34,6 +38,8 @@ pytestmark = [
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 DATABASE = "replicas"
 COUNT = 10_000
+# A first copy of all entries takes no longer.
+COPIED_SECONDS = 10.0
 # Seconds that a copy of all entries may take on a machine that does other work too.
 _COPY_PATIENCE = 600.0
 
@@ -217,6 +223,48 @@ def test_replica_of_gateways_that_die(world: World, tmp_path: Path, kind: str) -
         check_copy(world, replica)
         for gateway in world.gateways:
             assert "Traceback" not in gateway.said
+
+
+@pytest.mark.parametrize(
+    ("kind", "visible_seconds"),
+    [("refreshAndPersist", 1.0), ("refreshOnly interval=00:00:00:01", 1.0 + 1.0)],
+    ids=["persist", "poll"],
+)
+def test_replica_is_quick(world: World, tmp_path: Path, kind: str, visible_seconds: float) -> None:
+    """It has all entries within ten seconds, and 99 of 100 changes a second after their commit; one that polls, later.
+
+    It polls once a second.
+    """
+    (tmp_path / "proxy").mkdir()
+    replica = make_replica(world, tmp_path / "replica", kind)
+    hall = world.logins["hall"]
+    with ended(replica), world.running(tmp_path / "proxy"):
+        began = time.monotonic()
+        replica.start()
+        wait_until(partial(is_complete, replica, hall), "the replica has all entries", _COPY_PATIENCE)
+        copied = time.monotonic() - began
+        check_copy(world, replica)
+        waited = []
+        with closing(Phone(replica.port, hall["bind_dn"], hall["password"])) as phone:
+            for number in range(100):
+                name = f"Karl Single{number:03}"
+                world.office.write(ALICE, [contact(number, name)])
+                committed = time.monotonic()
+                found = partial(phone.find, BASE, equal("cn", name), ("uid",))
+                wait_until(found, "the change is at the replica")
+                waited.append(time.monotonic() - committed)
+        waited.sort()
+        sys.stdout.write(
+            f"\ncopied in {copied:.1f} s; visible after {waited[50]:.3f} s, 99 of 100 after {waited[98]:.3f} s\n"
+        )
+        assert copied <= COPIED_SECONDS
+        assert waited[98] <= visible_seconds
+
+
+def is_complete(replica: Replica, login: dict[str, str]) -> bool:
+    """Whether the replica has the cookie, which comes behind the last entry."""
+    found = replica.search("contextCSN", login=login["bind_dn"], password=login["password"], scope="base")
+    return "contextCSN: " in found[1]
 
 
 def test_replica_resumes_at_another_gateway(world: World, tmp_path: Path) -> None:
