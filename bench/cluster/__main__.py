@@ -17,7 +17,7 @@ from statistics import median
 
 from bench import written
 from bench.cluster import __doc__ as purpose
-from bench.cluster import engines, gateways
+from bench.cluster import engines, gateways, locks
 from bench.cluster.plot import Rates, plot
 from bench.cluster.starts import starts
 from bench.directory.asking import WORKLOADS
@@ -36,6 +36,8 @@ SCRIPT = "scripts/bench-cluster"
 PICTURE = ROOT / "docs" / "images" / "bench-cluster.svg"
 
 PARTS = ("processes", "gateways", "transactions", "engines", "starts")
+# Only if it is asked for: its figures are in a decision, not in the page.
+LOCKS = "locks"
 # Connections that have one search outstanding each; the kernel spreads them over the processes.
 CONNECTIONS = 16
 # How many times the rate of one process two should have, on two cores with the load beside them.
@@ -57,6 +59,8 @@ gateways      on one PostgreSQL, with a state directory each; the load is spread
 transactions  what a sync does to the database, on both engines in turn, each round; no gateway runs
 engines       how long a full sync takes with each engine, and how long a gateway takes to start
 starts        of a gateway on PostgreSQL, until the first right answer: the median of three
+locks         only with --only locks, and not written by --docs: what the lock costs that pages and commands take on
+              PostgreSQL (docs/decisions/0086)
 A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs
 on the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a
 machine with two processors.  Memory of processes is what no other process shares (Private in smaps_rollup), in MiB,
@@ -70,7 +74,7 @@ def main() -> int:
         prog=SCRIPT, description=purpose, epilog=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: 100000)")
-    parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be given again")
+    parser.add_argument("--only", choices=(*PARTS, LOCKS), action="append", help="one of the parts; may be given again")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
     parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {written.PAGE.name}")
@@ -94,6 +98,10 @@ def main() -> int:
                 figures = list(starts(folder, options.contacts))
                 lines = _told(("Gateway on PostgreSQL", "", "Until the first right answer", "Goal", ""), figures)
                 table, is_met = "\n".join(["", *lines, ""]), all(one.met for one in figures)
+            elif part == LOCKS:
+                for rows in locks.tables(folder, options.contacts, options.rounds, options.seconds):
+                    sys.stdout.write("\n".join(["", *simple_table(rows), ""]))
+                continue
             else:
                 table, is_met = _engines(folder, part, options)
             sys.stdout.write(table)

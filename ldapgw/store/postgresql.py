@@ -65,6 +65,11 @@ CONNECT_SECONDS = 5
 AWAY_SECONDS = 1.0
 # How often a transaction is tried that another one has come between.
 TRIES = 5
+# How long a page's transaction waits for a row, which a sync may keep for seconds, before it lets the other pages write
+# and tries again ...
+ROW_SECONDS = 0.2
+# ... after this time.
+ROW_PAUSE_SECONDS = 0.2
 # For the tables' locks of an upgrade: whoever waits for one keeps all others waiting behind it.
 UPGRADE_LOCK_SECONDS = 2
 UPGRADE_TRIES = 10
@@ -279,33 +284,45 @@ class PostgresqlDatabase(Database):
     def _run(self, function: Callable[..., T], args: Any, kw: Mapping[str, Any], *, exclusively: bool) -> T:
         """Call a function in a transaction, and again when another transaction came between, or the connection ended.
 
-        What was lost while it was committed may be stored, so that is not tried again.
+        What was lost while it was committed may be stored, so that is not tried again.  A transaction that excludes
+        others waits for a sync's row without keeping them waiting, for `LOCK_SECONDS` in all.
         """
+        until, tries_left = time.monotonic() + LOCK_SECONDS, TRIES
         with self._errors():
-            for tries_left in reversed(range(TRIES)):
+            while True:
                 is_complete = False
                 try:
-                    with self._transaction(exclusively=exclusively) as connection:
+                    with self._transaction(exclusively=exclusively, row_seconds=ROW_SECONDS) as connection:
                         result = function(connection, *args, **kw)
                         erased = take_erased(connection)
                         is_complete = True
                     break
                 except DBAPIError as error:
-                    is_conflict = _state(error) in _CONFLICTS
-                    if not tries_left or not (is_conflict or (error.connection_invalidated and not is_complete)):
+                    state = _state(error)
+                    if exclusively and state == _LOCKED and time.monotonic() < until:
+                        time.sleep(ROW_PAUSE_SECONDS)
+                        continue
+                    tries_left -= 1
+                    is_lost = error.connection_invalidated and not is_complete
+                    if not tries_left or not (state in _CONFLICTS or is_lost):
                         raise
             if erased:
                 self._vacuum_beside(erased)
             return result
 
     @contextmanager
-    def _transaction(self, *, exclusively: bool) -> Iterator[Connection]:
+    def _transaction(self, *, exclusively: bool, row_seconds: float = LOCK_SECONDS) -> Iterator[Connection]:
+        """Begin one.
+
+        :param row_seconds: how long one that excludes others waits for a row.
+        """
         self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
         # PgBouncer drops the settings of a connection, and this one lets leases pass on in time.
         first = f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
         if exclusively:
             first += f", pg_advisory_xact_lock({_WRITERS})"
+            first += f", set_config('lock_timeout', '{1000 * row_seconds:.0f}ms', true)"
         with engine.begin() as connection:
             connection.exec_driver_sql(first)
             yield connection

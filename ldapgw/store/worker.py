@@ -87,6 +87,15 @@ class StoreWorker:
 
         return self._read_in_thread(in_transaction)
 
+    def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        """Call ``function(connection, …)``, which only reads, in a transaction that could write.
+
+        The transaction fails if the database cannot be written.  Where transactions run side by side, it waits for
+        none of them, whichever gateway has begun them.
+        """
+        in_thread = self._read_in_thread if self._database.runs_beside else self._run_in_thread
+        return in_thread(self._database.run_beside, function, *args, **kw)
+
 
 class ReadOnlyStore(StoreWorker):
     """The `Store` of a process that leaves writing to another process of the gateway."""
@@ -97,6 +106,9 @@ class ReadOnlyStore(StoreWorker):
     def run_beside(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> Deferred[T]:
+        return self.read(function, *args, **kw)
+
+    def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self.read(function, *args, **kw)
 
 
@@ -149,6 +161,9 @@ class MonitoredStore:
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> Deferred[T]:
         return self._store.run_beside(function, *args, **kw).addErrback(self._failed)
+
+    def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        return self._store.probe(function, *args, **kw).addErrback(self._failed)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self._store.read(function, *args, **kw).addErrback(self._failed)

@@ -183,7 +183,7 @@ class ChangeWatcher(Service):
         # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
         # may write, because it fails when another program keeps the database locked.
         self._is_outdated = (
-            await self._store.run(lambda _: self._change_detector.has_changed()) or self._is_outdated or is_forced
+            await self._store.probe(lambda _: self._change_detector.has_changed()) or self._is_outdated or is_forced
         )
         if self._store.is_failing and not await self._is_recovered():
             return

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from random import Random
 from xml.etree import ElementTree as Tree
 
 import pytest
@@ -15,6 +16,7 @@ from docutils.core import publish_doctree
 from bench import written
 from bench.cluster import __main__ as main
 from bench.cluster.plot import Rates, plot
+from bench.cluster.spread import busiest
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
 
@@ -70,11 +72,18 @@ def test_what_is_written_is_restructured_text() -> None:
     assert complaints.getvalue() == ""
 
 
+def test_connections_are_spread_at_random() -> None:
+    """Two of them meet at one of two processes half of the time, and one of two processes then has both."""
+    assert busiest(1, 2, 10, Random(1)) == 1.0
+    assert busiest(2, 2, 4000, Random(1)) == pytest.approx(1.5, abs=0.05)
+
+
 @needs_postgresql
 @pytest.mark.parametrize(
     ("part", "row"),
     [
         pytest.param("transactions", "transaction of 50, rewritten", marks=pytest.mark.long),
+        pytest.param("locks", "an account of 50 contacts is disconnected", marks=pytest.mark.soak),
         pytest.param("gateways", "found everywhere, p99", marks=pytest.mark.soak),
         pytest.param("engines", "start with the cached book", marks=pytest.mark.soak),
     ],

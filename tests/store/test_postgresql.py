@@ -171,6 +171,30 @@ def test_a_page_does_not_wait_for_a_sync(database: Database, secret_box: SecretB
         assert connection.execute(tables.label.select()).all() == []
 
 
+def test_a_page_that_waits_for_a_sync_keeps_no_other_page_waiting(database: Database, secret_box: SecretBox) -> None:
+    """It waits for the row of its account; pages of other accounts, at all gateways, write meanwhile."""
+    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    assert account_id is not None
+    with closing(another(database)) as other, ThreadPoolExecutor(1) as thread:
+        with database.begin(exclusively=False) as sync:
+            accounts.lock(sync, account_id)
+            waiting = thread.submit(database.run, accounts.set_sharing, account_id, Sharing.SHARED)
+            wait_until(lambda: count_waiting(other), "the page waits for the sync")
+            assert other.run(phones.add, DESK)
+            assert not waiting.done()
+            accounts.set_sharing(sync, account_id, Sharing.CALLERS)
+        waiting.result(PATIENCE)
+    with database.begin_read() as connection:
+        assert [one.sharing for one in accounts.read_all(connection)] == [Sharing.SHARED]
+
+
+def count_waiting(database: Database) -> int:
+    """How many transactions wait for a lock, on the server of this test process."""
+    with database.begin_read() as connection:
+        found: int = connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one()
+    return found
+
+
 def test_transactions_that_meet_are_tried_again(database: Database, secret_box: SecretBox) -> None:
     """A deadlock ends one of the two; its function is called once more."""
     first, second = (

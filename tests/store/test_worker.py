@@ -19,6 +19,7 @@ from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
+from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
 from tests.support.stage.sync import DESK
@@ -60,6 +61,14 @@ def test_what_is_returned_and_what_is_raised_comes_back(store: MonitoredStore) -
     assert result_of(store.run(lambda _, number, *, more: number + more, 1, more=2)) == 3
     fail(store, ZeroDivisionError())
     assert not store.is_failing
+
+
+@needs_postgresql
+def test_a_probe_does_not_wait_for_the_transactions_of_other_gateways() -> None:
+    """Else a change would be found late at all gateways while one of them writes for long."""
+    with open_new() as database, database.begin():
+        store = StoreWorker(database, execute, execute)
+        assert result_of(store.probe(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())) == 1
 
 
 def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
