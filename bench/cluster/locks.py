@@ -26,6 +26,8 @@ from ldapgw.store.engines import database_at
 WRITERS = (1, 2, 4, 8)
 # While other transactions run, a page writes this often (seconds).
 _PAUSE = 0.02
+# Of a transaction that holds a row, before the one that waits for it.
+_HEAD_START = 0.2
 _CHUNK = 2000
 _NOW = 1_800_000_000.0
 # How long the transaction of a sync is, for which a page waits; below the limit on waiting for a lock.
@@ -109,14 +111,15 @@ def _waits(pool: ProcessPoolExecutor, url: str, ids: Sequence[int], count: int) 
             say(f"locks, while {what}")
             jobs: list[Future[float]] = []
             for one in others:
+                if jobs:
+                    time.sleep(_HEAD_START)
                 jobs.append(pool.submit(_timed, url, one))
-                time.sleep(0.2)
-            took = []
-            while not all(job.done() for job in jobs):
+            took: list[float] = []
+            while not took or not all(job.done() for job in jobs):
+                time.sleep(_PAUSE)
                 begun = time.monotonic()
                 database.run(change_log, mine)
                 took.append(time.monotonic() - begun)
-                time.sleep(_PAUSE)
             took.sort()
             figures = (percentile(took, 50), percentile(took, 99), took[-1])
             longest = max(job.result() for job in jobs)

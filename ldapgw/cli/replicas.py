@@ -152,6 +152,9 @@ def replica_config(
 
     The gateway doesn't know the password: without --password-file, it is the word PASSWORD.
     """
+    password = password_file.readline().strip() if password_file else "PASSWORD"
+    if not password:
+        raise UserError("--password-file: the first line is empty; it must be the replica's password")
     with site.open_store() as database, database.begin() as connection:
         login = find_replica(connection, name)
     if login is None or (tenant is not None and login.tenant != site.tenant(tenant).name):
@@ -165,7 +168,7 @@ def replica_config(
         start_tls=endpoint.security is Security.STARTTLS,
         ca_file=ca_file,
         bind_dn=str(replica_dn(login.name, Dn.parse(served.base_dn))),
-        password=(password_file.readline().strip() if password_file else "") or "PASSWORD",
+        password=password,
         private=is_private(login),
         pass_through=pass_through,
         size_limit=site.config.ldap.size_limit,

@@ -479,3 +479,6 @@ def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
     assert "olcModuleLoad: remoteauth" in passing
     assert "back_mdb" not in passing
     assert gateway.run("replica-config", "nobody").exit_code == 1
+    (tmp_path / "secret").write_text("\n")
+    said = gateway.refused("replica-config", "branch1", "--password-file", str(tmp_path / "secret"))
+    assert "--password-file: the first line is empty" in said
