@@ -126,7 +126,7 @@ class HeldStore:
         self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
         return done
 
-    read = run
+    read = probe = run
 
     def go_on(self) -> None:
         while self._waiting:
