@@ -69,6 +69,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 def caplog_twisted() -> Iterator[list[str]]:
     """What our own loggers say during the test, from the level on that is logged without a setting."""
     said: list[str] = []
+    # What earlier tests have left unfinished may say something when it is collected.
+    gc.collect()
 
     def observe(event: dict[str, Any]) -> None:
         if event.get("log_namespace", "").startswith("ldapgw") and event["log_level"] >= LogLevel.info:
