@@ -126,7 +126,7 @@ def page_text(contacts: int, tables: Sequence[str], measured: Sequence[Rates]) -
     """What stands between the comments."""
     picture = [
         f"\n.. image:: ../images/{PICTURE.name}\n",
-        "   :alt: How many times the rate of one process or gateway two and three of them have, by load\n",
+        "   :alt: Search rates of two and three processes or gateways, relative to one, by load\n",
     ]
     head = f"\nMeasured with {machine()}; {contacts:,} contacts.\n"
     return "".join([*(picture if measured else ()), head, *tables, "\n"])

@@ -11,7 +11,7 @@ from bench import bars
 from bench.bars import Bar
 from bench.directory.asking import WORKLOADS
 
-_TITLE = "Searches a second of several processes and gateways, as a multiple of those of one"
+_TITLE = "Searches per second of several processes or gateways, compared with one"
 _HEAD = 24
 
 
@@ -56,7 +56,7 @@ def plot(measured: Sequence[Rates]) -> str:
     counts = sorted({count for rates in measured for by_count in rates.by_load.values() for count in by_count})
     titles = " and ".join(title for title, _ in drawn)
     description = (
-        f"Bars for {titles}: their length is the rate as a multiple of that of one.  "
+        f"Bars for {titles}: the length of each shows how many times as fast as one they are.  "
         "The numbers are searches a second; for the whole book, entries a second."
     )
     legend = [f"{count} of them" for count in counts]

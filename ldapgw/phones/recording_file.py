@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The file of a recording: lines of JSON, a header, the entries, then the messages in order, each with its time."""
+"""The file of a recording: lines of JSON, first a header, then the entries, then the messages, each with its time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The books of all accounts, in memory and in the cache, and what is left to build, publish and save of them.
+"""The books of all accounts, in memory and in the cache, and which of them still have to be built, published or saved.
 
 `BookUpdater` (`ldapgw.sync.book_updater`) builds what is outdated, and `Publisher` (`ldapgw.sync.publisher`) publishes
 what is built.

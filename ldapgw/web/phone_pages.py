@@ -53,7 +53,7 @@ NO_OWNER = "shared"
 # Pixels of a module of a QR code.
 _SCALE = 4
 
-_NOBODYS = gettext_noop("Nobody (finds only shared contacts and the company directory)")
+_NOBODYS = gettext_noop("Nobody (the phone finds only shared contacts and people in the company directory)")
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
 

@@ -99,7 +99,8 @@ class ProvisioningPages:
             action=f"phones/{login.name}/provision/end",
             title=Phrase(gettext_noop("Revoke the provisioning address of %(phone)s?"), {"phone": login.name}),
             consequence=gettext_noop(
-                "The phone can no longer fetch its settings from the address. The settings that it has already "
+                "The phone will no longer be able to fetch its settings from the address. The settings that it has "
+                "already "
                 "fetched keep working. You "
                 "can’t restore the address."
             ),

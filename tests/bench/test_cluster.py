@@ -31,9 +31,7 @@ MEASURED = [
 def test_the_picture() -> None:
     """A bar for each rate, as long as it is a multiple of that of one, and a description for who does not see it."""
     svg = Tree.fromstring(plot(MEASURED))
-    assert svg.findtext(f"{SVG}title") == (
-        "Searches a second of several processes and gateways, as a multiple of those of one"
-    )
+    assert svg.findtext(f"{SVG}title") == ("Searches per second of several processes or gateways, compared with one")
     assert "processes of one gateway and gateways on PostgreSQL" in (svg.findtext(f"{SVG}desc") or "")
     bars = [float(bar.get("width", "")) for bar in svg.iter(f"{SVG}rect") if bar.get("y") != "14"]
     assert [round(width / bars[0], 2) for width in bars] == [1.0, 2.0, 2.5, 1.0, 1.82, 0.0]

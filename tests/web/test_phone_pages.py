@@ -483,7 +483,7 @@ def test_steps_that_are_not_verified_are_marked(stage: Stage, language: str) -> 
     """Each of them on the page and on the sheet, and no others; one line below says what the mark means."""
     browser = owner(stage, model="yealink")
     said, legend = {
-        "en": ("(unverified)", "* Not verified with the manufacturer’s documents: menus may have other names."),
+        "en": ("(unverified)", "* Not checked against the manufacturer’s documents: menus may have different names."),
         "de": (
             "(nicht geprüft)",
             "* Nicht anhand der Dokumentation des Herstellers geprüft: Menüs können anders heißen.",

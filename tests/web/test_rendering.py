@@ -285,7 +285,7 @@ def test_the_sources() -> None:
     page = shown_of_account(account)
     assert "Your contacts on Other contacts not granted" in page.text
     assert "Company directory not available for this account" in page.text
-    assert "Not granted: Other contacts. If you want these too, reconnect" in shown(account).text
+    assert "No access to: Other contacts. If your phones should find these too, reconnect" in shown(account).text
     assert "/acme/connect" in page.links() & shown(account).links()
     assert "Other contacts" not in shown_of_account(ACCOUNT).text + shown(ACCOUNT).text
 

@@ -65,7 +65,8 @@ _REGION = gettext_noop(
     "%(region)s: %(read)s."
 )
 _CALLER_FILTER = gettext_noop(
-    "The gateway treats so few digits as text that someone typed, not as a caller’s number. For an incoming call, the "
+    "If a search has so few digits, the gateway assumes that someone typed them, and that they aren’t a caller’s "
+    "number. For an incoming call, the "
     "phone sends %(filter)s."
 )
 _STRIPPED = gettext_noop(

@@ -80,8 +80,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.CALLERS_BOOK: ReasonText(
         gettext_noop(
-            "The contact is in the address book of %(book)s. Phones that don’t belong to its owner get only callers’ "
-            "names from this address book, and only if they search for the complete number."
+            "The contact is in the address book of %(book)s. From this address book, other people’s phones get only "
+            "callers’ names, and only if they search for the complete number."
         ),
         gettext_noop("To share these contacts with all phones, run: ldapgw share %(book)s shared"),
     ),
@@ -222,8 +222,8 @@ ACCESS_TEXTS: Mapping[MissReason, str] = {
         "In addition, the contact is in the address book of %(book)s, which is shared only with the group %(group)s."
     ),
     MissReason.CALLERS_BOOK: gettext_noop(
-        "The contact is also in the address book of %(book)s, but phones that don’t belong to its owner get only "
-        "callers’ names from it."
+        "The contact is also in the address book of %(book)s, but from that address book, other people’s phones get "
+        "only callers’ names."
     ),
 }
 

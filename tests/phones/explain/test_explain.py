@@ -123,7 +123,8 @@ def test_few_digits_may_be_typed(desk: PhoneView, asked: str, uids_found: list[s
     assert found(told) == uids_found
     ringing = f"(|(telephoneNumber={asked})(mobile={asked})(homePhone={asked}))"
     message = (
-        "The gateway treats so few digits as text that someone typed, not as a caller’s number. "
+        "If a search has so few digits, the gateway assumes that someone typed them, and that they aren’t a caller’s "
+        "number. "
         f"For an incoming call, the phone sends {ringing}."
     )
     assert [(note.code, str(note.message)) for note in told.notes] == [("ringing", message)] * bool(uids_found)

@@ -42,8 +42,8 @@ Found: 1.
 
 Similar contacts that were not found:
   Iwan Muller, in {CAROL}
-    The contact is in the address book of {CAROL}. Phones that don’t belong to its owner get only \
-callers’ names from this address book, and only if they search for the complete number.
+    The contact is in the address book of {CAROL}. From this address book, other people’s phones \
+get only callers’ names, and only if they search for the complete number.
     → To share these contacts with all phones, run: ldapgw share {CAROL} shared
   Hans Müller, in {BOB}
     The contact matches, but another contact ({ALICE}) has the same name and the same number or email, \
@@ -193,8 +193,8 @@ def test_the_object(desk: PhoneView) -> None:
                 "dn": f"uid=iwan,ou={CAROL},{BASE}",
                 "book": CAROL,
                 "message": "The contact has mobile +491717654321. The difference: the last 2 digits. "
-                f"The contact is also in the address book of {CAROL}, but phones that don’t belong to its owner get "
-                "only callers’ names from it.",
+                f"The contact is also in the address book of {CAROL}, but from that address book, "
+                "other people’s phones get only callers’ names.",
                 "advice": "If the caller is from the same company as this contact, save the caller’s number in Google "
                 "Contacts, too. "
                 f"To share these contacts with all phones, run: ldapgw share {CAROL} shared",
