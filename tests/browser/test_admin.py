@@ -138,6 +138,7 @@ def test_a_table_follows_what_changes(window: Callable[..., Window]) -> None:
     here.page.get_by_role("searchbox").fill("ali")
     row.get_by_role("link").focus()
     expect(row).not_to_contain_text("Shared")
+    user.press("Account and sharing")
     user.page.get_by_role("radio", name="Shared").check()
     user.press("Save")
     expect(row).to_contain_text("Shared")
