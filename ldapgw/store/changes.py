@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, String, and_, bindparam, cast, delete, func, insert, select, update
 
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
@@ -22,8 +22,8 @@ from ldapgw.store.tables import account, change, phone
 
 _EPOCH = "epoch"
 _HISTORY = "history"
-# How far a skipped generation is above the highest one that is known: a sync may end meanwhile.
-GENERATION_MARGIN = 1000
+# How far a skipped generation is above the highest one that is known: more syncs than may have been lost.
+GENERATION_MARGIN = 100_000
 # How far the server's clock may have been set back by who replaced its files.
 CLOCK_MARGIN_SECONDS = 5.0
 # How long the mark of a removed phone is kept where other gateways may not have read it yet.
@@ -39,6 +39,7 @@ class Cursor:
     :ivar at: the time of the look, in seconds since the epoch, where marks are kept for a limited time; else 0.
     :ivar epoch: another one after a backup was restored into the same file, whose numbers are of an earlier time.
     :ivar tables: another value after the tables were replaced by those of a dump.
+    :ivar started: when the server has started, in seconds since the epoch; 0: the engine has no server.
     """
 
     identity: object
@@ -46,6 +47,7 @@ class Cursor:
     epoch: str | None = None
     at: float = 0.0
     tables: object = None
+    started: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     """
     position = database_of(connection).position(connection)
     epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
-    now = Cursor(position.identity, position.next, epoch, position.at, position.tables)
+    now = Cursor(position.identity, position.next, epoch, position.at, position.tables, position.started)
     if cursor is None or not _continues(cursor, now):
         return Changes(
             now,
@@ -113,8 +115,10 @@ def _lost_since(connection: Connection, cursor: Cursor | None, now: Cursor, hist
         return 0.0
     if cursor is None or cursor.epoch != now.epoch or (now.next >= cursor.next and now.tables == cursor.tables):
         return None
-    # The same server: what it has marked before the last look was there at that look.
-    return cursor.at - CLOCK_MARGIN_SECONDS
+    if now.identity != cursor.identity and now.tables != cursor.tables:
+        return 0.0
+    # What the server marked before the last look, and before it started with other files, was there at that look.
+    return min(cursor.at, now.started) - CLOCK_MARGIN_SECONDS
 
 
 def note_history(connection: Connection) -> None:
@@ -138,25 +142,30 @@ def begin_history(connection: Connection, found: Cursor | None, lost_since: floa
     epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
     if found is None or epoch != found.epoch:
         return
-    latest = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
-    kept = select(change.c.key).where(change.c.kind == "account", change.c.marked_at <= lost_since)
-    kept_ids = [int(key) for key in connection.execute(kept).scalars()]
-    skip_generations(connection, latest)
-    for ids in chunks(kept_ids):
-        former = account.c.generation - latest - GENERATION_MARGIN
-        connection.execute(update(account).where(account.c.id.in_(ids)).values(known_since=former))
+    # One statement, so that no sync changes the generation of an account that counts as unchanged.
+    marked = and_(change.c.kind == "account", change.c.key == cast(account.c.id, String))
+    query = select(account.c.id, account.c.generation).join(change, marked).where(change.c.marked_at <= lost_since)
+    kept = {row.id: row.generation for row in connection.execute(query)}
+    skip_generations(connection, kept=kept)
     connection.execute(delete(change).where(change.c.kind == _HISTORY))
     connection.execute(insert(change).values(kind=_HISTORY, key=position.history, number=0))
     begin_epoch(connection)
 
 
-def skip_generations(connection: Connection, latest: int) -> None:
-    """Give each account a generation above all that may have been published, with unknown changes until then.
+def skip_generations(connection: Connection, latest: int = 0, kept: Mapping[int, int] | None = None) -> None:
+    """Give all accounts a generation above all that may have been published, with unknown changes until then.
 
-    :param latest: the highest generation that is known to have been published.
+    :param latest: the highest generation that is known to have been published elsewhere.
+    :param kept: the generations, by account id, since which all changes are known unless the account has a newer one.
     """
-    generation = account.c.generation + latest + GENERATION_MARGIN
-    connection.execute(update(account).values(syncing=False, generation=generation, known_since=generation))
+    present = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
+    skipped = max(latest, present) + GENERATION_MARGIN
+    if kept:
+        same = and_(account.c.id == bindparam("of_account"), account.c.generation == bindparam("since"))
+        known = update(account).where(same).values(syncing=False, generation=skipped, known_since=bindparam("since"))
+        connection.execute(known, [{"of_account": one, "since": since} for one, since in kept.items()])
+    others = update(account).where(account.c.generation < skipped)
+    connection.execute(others.values(syncing=False, generation=skipped, known_since=skipped))
 
 
 def _read_history(connection: Connection) -> str | None:

@@ -63,6 +63,7 @@ class Position:
     :ivar history: the name of the server's line of history, another one after a standby took over or the server was
         restored; empty: the engine has none.
     :ivar tables: another value after the tables were replaced by those of a dump; None: the engine has none.
+    :ivar started: when the server has started, in seconds since the epoch; 0: the engine has no server.
     """
 
     identity: object
@@ -70,6 +71,7 @@ class Position:
     at: float = 0.0
     history: str = ""
     tables: object = None
+    started: float = 0.0
 
 
 class Database(ABC):

@@ -285,14 +285,17 @@ class PostgresqlDatabase(Database):
         """Call a function in a transaction, and again when another transaction came between, or the connection ended.
 
         What was lost while it was committed may be stored, so that is not tried again.  A transaction that excludes
-        others waits for a sync's row without keeping them waiting, for `LOCK_SECONDS` in all.
+        others waits for a sync's row without keeping them waiting, for half of `LOCK_SECONDS`, and then with the lock.
         """
         until, tries_left = time.monotonic() + LOCK_SECONDS, TRIES
         with self._errors():
             while True:
                 is_complete = False
+                left = until - time.monotonic()
+                # One that needs many rows would meet another sync each time, so that at last it waits for all of them.
+                row_seconds = ROW_SECONDS if left > LOCK_SECONDS / 2 else max(left, ROW_SECONDS)
                 try:
-                    with self._transaction(exclusively=exclusively, row_seconds=ROW_SECONDS) as connection:
+                    with self._transaction(exclusively=exclusively, row_seconds=row_seconds) as connection:
                         result = function(connection, *args, **kw)
                         erased = take_erased(connection)
                         is_complete = True
@@ -381,7 +384,7 @@ class PostgresqlDatabase(Database):
             "extract(epoch FROM pg_postmaster_start_time())::float8, extract(epoch FROM now())::float8, "
             "(SELECT timeline_id FROM pg_control_checkpoint()), 'change'::regclass::oid::bigint"
         ).one()
-        return Position((row[1], row[3]), row[0], row[2], str(row[3]), row[4])
+        return Position((row[1], row[3]), row[0], row[2], str(row[3]), row[4], row[1])
 
     def lift_time_limit(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")

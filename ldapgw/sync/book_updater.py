@@ -242,9 +242,9 @@ class BookUpdater:
                 tenant=account.tenant,
                 account=account.id,
             )
-            await self._books.delete_if_orphaned(task)
             return task
-        await self._books.delete_if_orphaned(task)
+        finally:
+            await self._books.delete_if_orphaned(task)
         return await self._books.load(task)
 
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:

@@ -218,7 +218,7 @@ class Publisher:
         news, with_directory = await self._store.read(read_changes, state.cursor)
         if news.lost_since is not None and not self._books.is_follower:
             log.warn(
-                "the database may have lost the latest changes; the gateway rebuilds all books",
+                "the database may have lost the latest changes; the gateway rebuilds books",
                 event="database_lost_commits",
             )
             await self._store.run(changes.begin_history, news.cursor, news.lost_since)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,35 @@ def test_a_removed_account_is_found_with_its_phones(database: Database, account_
         connection.execute(tables.account.delete())
     found = look(database, before)
     assert (found.accounts, found.phones) == ({account_id: None}, {"desk1": None})
+
+
+def test_generations_last_for_any_number_of_losses(database: Database, account_id: int) -> None:
+    """They grow by as much each time, and stay below what the column holds."""
+    seen = []
+    for _ in range(40):
+        database.run(changes.skip_generations)
+        seen.append(generations(database))
+    steps = {after[0] - before[0] for before, after in pairwise(seen)}
+    assert steps == {changes.GENERATION_MARGIN}
+    assert all(generation == known_since for generation, known_since in seen)
+
+
+def test_who_has_changed_meanwhile_is_not_kept(database: Database, account_id: int) -> None:
+    """A sync may end between the look for accounts that have not changed, and the new generations."""
+    [former, _] = generations(database)
+    database.run(changes.skip_generations, kept={account_id: former})
+    [skipped, known_since] = generations(database)
+    assert (skipped, known_since) == (former + changes.GENERATION_MARGIN, former)
+    database.run(changes.skip_generations, kept={account_id: former})
+    assert generations(database) == [skipped + changes.GENERATION_MARGIN] * 2
+
+
+def generations(database: Database) -> list[int]:
+    """The account's generation, and the one since which all changes are known."""
+    columns = select(tables.account.c.generation, tables.account.c.known_since)
+    with database.begin_read() as connection:
+        [row] = connection.execute(columns)
+    return list(row)
 
 
 def marks(connection: Connection) -> set[tuple[str, str]]:
