@@ -161,7 +161,8 @@ class AccountBooks:
         self._own_cache = None if is_follower else cache
         self._built: dict[BookId, BuiltBook] = dict(loaded.built_books) if loaded else {}
         self._replaced: list[Book] = []
-        self._unsaved: set[BookId] = set()  # which the cache does not have, or not for much longer
+        # Which the cache does not have, or not for much longer.
+        self._unsaved = {key for key, built in self._built.items() if self._own_cache and not built.is_cache_current}
         self._orphans: set[str] = set()  # names of cached books that are no account's any more
         self._is_cache_pruned = False
 

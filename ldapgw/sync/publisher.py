@@ -87,6 +87,7 @@ class Publisher:
         self._observe_lag = observe_lag
         self._freshness = catalog.snapshot.freshness
         self._version = 0
+        self._has_built = False
         self._outdated_phones: set[str] = set()
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._reading = DeferredLock()
@@ -163,8 +164,10 @@ class Publisher:
         :param account_id: the account whose books to build; None: all accounts.
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
+        # Phones wait for the start, also for that of a process which was forked with its books: these are saved to the
+        # cache by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
+        is_first, self._has_built = not self._has_built, True
         await self._books.delete_orphans(is_start=is_start)
         await self._updater.update(account_id, self._publish_built)
         has_read_all = account_id is None and self._books.state.cursor is not None
@@ -175,7 +178,7 @@ class Publisher:
         async with self._publishing:
             await self._merge_and_publish()
             await self._books.free_replaced()
-        if not is_start:
+        if not is_start and not is_first:
             await self._books.save()
         if is_settled:
             self._freshness = Freshness.CURRENT
