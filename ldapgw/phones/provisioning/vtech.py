@@ -65,6 +65,7 @@ VTECH = Vendor(
     file="vtech-ldap.cfg",
     write=_write,
     steps=_STEPS,
+    plain_steps=(3,),
     documents=(
         Document(
             "VSP735 administrator and provisioning manual (a copy), p. 65",

@@ -94,6 +94,7 @@ def test_a_step_is_verified_by_a_document_that_can_be_read() -> None:
         for number in vendor.plain_steps:
             assert vendor is OTHER or " > " not in vendor.steps[number - 1], vendor.key
     assert (VENDORS["yealink"].unverified_steps, VENDORS["gigaset"].unverified_steps) == ({1, 2, 3, 4}, {2, 4})
+    assert VENDORS["vtech"].unverified_steps == {1, 2, 4, 5}
     assert OTHER.unverified_steps == VENDORS["bria"].unverified_steps == set()
 
 
