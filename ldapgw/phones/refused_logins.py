@@ -23,13 +23,14 @@ from typing import Any, Final, NamedTuple
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.directory.access import phone_name
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.store import phones
@@ -42,6 +43,8 @@ POLL_SECONDS: Final = 1.0
 WRITE_SECONDS: Final = 60.0
 # Names and addresses between two judgements; a flood of others is not counted.
 MAX_NOTED: Final = 1000
+# Names looked at in one turn of the reactor: each takes up to a millisecond.
+_NAMES_A_TURN: Final = 5
 # A bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
 # Unknown names, and characters of a name, that the administrator sees.
@@ -235,19 +238,27 @@ class RefusedLogins(Service):
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
         """Judge the refusals since the last call, and store those that are due.
 
+        Of the names that no phone has, the last `MAX_UNKNOWN` are judged: no more can be shown.  The others are masked.
+
         :param interval: seconds between two writes of a phone.
         """
         noted, self._noted = self._noted, {}
         known: list[tuple[PhoneAccess, Refusal]] = []
-        unknown: list[UnknownLogin] = []
-        for (name, address), (when, count) in noted.items():
+        unknown: list[tuple[str, Refusal]] = []
+        for number, ((name, address), (when, count)) in enumerate(noted.items(), 1):
+            refused = Refusal(when, address, count)
             login = self._find_login(name)
             if login is None:
-                unknown.append(self._unknown.add(name, address, when, count, self._house_words()))
+                unknown.append((name, refused))
             else:
-                known.append((login, Refusal(when, address, count)))
-        if unknown and self._tells_others:
-            self._news = replace(self._news, unknown=(*self._news.unknown, *unknown)[-MAX_TOLD:])
+                known.append((login, refused))
+            await self._end_turn(number)
+        added = [self._unknown.add_masked(refused) for _, refused in unknown[:-MAX_UNKNOWN]]
+        for number, (name, refused) in enumerate(unknown[-MAX_UNKNOWN:], 1):
+            added.append(self._unknown.add(name, refused, self._house_words()))
+            await self._end_turn(number)
+        if added and self._tells_others:
+            self._news = replace(self._news, unknown=(*self._news.unknown, *added)[-MAX_TOLD:])
         if known:
             stored = await self._read({login.name for login, _ in known})
             for login, refused in sorted(known, key=lambda pair: pair[1].when):
@@ -255,6 +266,11 @@ class RefusedLogins(Service):
         for line in self._log.due(self._clock.seconds()):
             _log_refusals(line)
         await self._write(interval)
+
+    async def _end_turn(self, number: int) -> None:
+        """Go on in another turn of the reactor after each `_NAMES_A_TURN` names."""
+        if number % _NAMES_A_TURN == 0:
+            await deferLater(self._clock, 0.0)
 
     async def _read(self, names: Iterable[str]) -> Mapping[str, PhoneLogin]:
         """The stored phones; none while the database fails, which the store reports."""
@@ -339,13 +355,24 @@ class UnknownNames:
         self._bases = {tenant: base.key for tenant, base in bases.items()}
         self._names: OrderedDict[tuple[str, str, str], UnknownLogin] = OrderedDict()
 
-    def add(self, name: str, address: str, when: float, count: int, words: frozenset[str]) -> UnknownLogin:
+    def add(self, name: str, refused: Refusal, words: frozenset[str]) -> UnknownLogin:
         """Count refused logins with a name.
 
         :param words: from `house_words`.
         :returns: these logins as they are shown.
         """
-        added = UnknownLogin(shown_name(name, words), self._tenant_of(name), address, count, when)
+        added = UnknownLogin(
+            shown_name(name, words), self._tenant_of(name), refused.address, refused.count, refused.when
+        )
+        self.add_shown(added)
+        return added
+
+    def add_masked(self, refused: Refusal) -> UnknownLogin:
+        """Count refused logins whose name is not judged.
+
+        :returns: these logins as they are shown.
+        """
+        added = UnknownLogin(MASK, "", refused.address, refused.count, refused.when)
         self.add_shown(added)
         return added
 
@@ -381,7 +408,7 @@ class UnknownNames:
         return max(below, key=lambda tenant: len(self._bases[tenant]), default="")
 
 
-_WORD = re.compile(r"[^\W\d_]+|\d+")
+_WORD = re.compile(r"[^\W\d_]+")
 # Words that phones are usually named after.
 _USUAL_WORDS: Final = frozenset(
     _WORD.findall("""
@@ -391,67 +418,84 @@ _USUAL_WORDS: Final = frozenset(
     front garage gate hall headquarters kitchen lab main office people reception room shop stock store warehouse
     workshop aastra akuvox alcatel avaya bria cisco escene fanvil gigaset grandstream htek konftel linphone
     mitel panasonic poly polycom sangoma snom unify vtech yealink anschluss apparat aufzug benutzer besprechung
-    buchhaltung buero büro chef eingang einkauf empfang erdgeschoss etage flur foyer geschoss halle handy
-    hotline kantine kasse keller konferenz kueche küche labor laden lager leitung mobil nebenstelle personal
-    pforte platz raum rezeption saal sekretariat service support telefon telefonbuch theke tisch tuer tür
+    besprechungsraum besprechungszimmer buchhaltung buero büro chef eingang einkauf empfang erdgeschoss etage
+    flur foyer geschoss halle handy hotline kantine kasse keller konferenz konferenzraum konferenzzimmer kueche
+    küche labor laden lager leitung mobil nebenstelle pausenraum personal pforte platz raum rezeption saal
+    sekretariat serverraum service sitzungssaal sitzungszimmer support telefon telefonbuch theke tisch tuer tür
     verkauf vertrieb werkstatt zentrale zimmer
     """)
 )
-# A part of a name: a word with a number of five digits at most, or a number.
-_PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,5}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
+# A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
+_PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
-# Without a meaning of their own, as in EG-Flur; with a number of three digits.
-_SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}")
-_MAC = re.compile(r"(?:SEP)?[0-9A-F]{2}(?:[:-]?[0-9A-F]{2}){5}", re.IGNORECASE)
+# Without a meaning of their own, as in EG-Flur; with a number of three digits; or a phone's model, as T46S.
+_SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}|[^\W\d_]\d\d[^\W\d_]")
+# Twelve decimal digits are a number.
+_MAC = re.compile(r"(?!\d{12}\Z)(?:SEP)?[0-9A-F]{2}(?:[:-]?[0-9A-F]{2}){5}", re.IGNORECASE)
 _E_MAIL = re.compile(r"[^\W\d_]+(?:[._-][^\W\d_]+)*\d{0,3}@(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 # What stands between the parts of a name.
 _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
 def house_words(names: Iterable[str]) -> frozenset[str]:
-    """The words of names that phones of a house have, without their numbers; a number alone is so many zeros."""
-    words = (_folded_word(word) for name in names for word in _WORD.findall(name))
-    return _USUAL_WORDS.union(words)
+    """The words of names that phones of a house have, without their numbers; a number alone is so many zeros.
 
-
-def _folded_word(word: str) -> str:
-    return "0" * len(word) if word.isdecimal() else word.lower()
+    A MAC address has no words.
+    """
+    parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
+    parts = {part for part in parts if not _MAC.fullmatch(part)}
+    numbers = {"0" * len(part) for part in parts if part.isdecimal()}
+    return _USUAL_WORDS.union(numbers, _WORD.findall(" ".join(parts).lower()))
 
 
 def shown_name(name: str, words: frozenset[str]) -> str:
     """An unknown name as the administrator may see it: cut, or masked if it may be a password.
 
     Shown are names whose words are those of a house, each with a short number; extensions; MAC addresses and e-mail
-    addresses; and DNs whose first value is such a name.
+    addresses; and DNs of known attribute types whose first value is such a name.
 
     :param words: from `house_words`.
     """
     text = name.strip()
-    return text[:MAX_SHOWN] if _is_of_the_house(text, words) else MASK
+    return text[:MAX_SHOWN] if not text or _is_of_the_house(text, words) else MASK
 
 
 def _is_of_the_house(text: str, words: frozenset[str]) -> bool:
     if _MAC.fullmatch(text) or _E_MAIL.fullmatch(text):
         return True
-    if "=" not in text:
-        return all(_is_known(part, words) for part in _BETWEEN.split(text) if part)
+    if "=" in text:
+        return _is_dn_of_the_house(text, words)
+    parts = _parts(text)
+    return bool(parts) and all(_is_known(part, words) for part in parts)
+
+
+def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
     try:
         leaf, *above = Dn.parse(text).rdns
-    except (InvalidDn, ValueError):
+    except InvalidDn:
+        return False
+    # Dn.parse takes any word for an attribute type.
+    if not all(attribute_type(kind) for rdn in (leaf, *above) for kind, _ in rdn):
         return False
     # A login is entered as the first value; a server's tree is no secret.
     return all("=" not in value and _is_of_the_house(value, words) for _, value in leaf) and all(
-        _PART.fullmatch(part) for rdn in above for _, value in rdn for part in _BETWEEN.split(value) if part
+        (parts := _parts(value)) and all(map(_PART.fullmatch, parts)) for rdn in above for _, value in rdn
     )
 
 
 def _is_known(part: str, words: frozenset[str]) -> bool:
+    if _SHORT.fullmatch(part):
+        return True
     found = _PART.fullmatch(part)
-    if found is None or _SHORT.fullmatch(part):
-        return found is not None
+    if found is None:
+        return False
     if number := found["number"]:
-        return len(number) <= _EXTENSION_DIGITS or _folded_word(number) in words
+        return len(number) <= _EXTENSION_DIGITS or "0" * len(number) in words
     return (found["word"] or found["counted"]).lower() in words
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in _BETWEEN.split(text) if part]
 
 
 def _log_refusals(line: LogLine) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
 from ldapgw.store.worker import StoreWorker
 from tests.support.stage.databases import open_in_memory
+from tests.support.work import calls
 
 NOW = 1790000000.0
 BASES = {"acme": "dc=acme,dc=example", "globex": "dc=globex,dc=example"}
@@ -299,19 +300,56 @@ def test_a_flood_is_bounded(scene: Scene) -> None:
     assert [one.phone for one in scene.refused.elsewhere("acme")] == names[:0:-1]
 
 
+@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
+def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few names in each turn of the reactor; those that can't be shown in the end are not judged at all."""
+    names = [f"cn=room{number},{'ou=a+ou=b+' * 8}ou=c,dc=acme,dc=example" for number in range(6 * MAX_UNKNOWN)]
+    in_turn: list[int] = []
+    call_later = scene.clock.callLater
+
+    def count(delay: float, work: Callable[..., Any], *args: Any) -> Any:
+        return call_later(delay, lambda: in_turn.append(calls(lambda: work(*args))))
+
+    monkeypatch.setattr(scene.clock, "callLater", count)
+    scene.wait()
+    in_turn.clear()
+    for name in names:
+        scene.refused.note(name, HERE)
+    scene.wait()
+    assert [one.name for one in scene.refused.unknown("acme")] == [name[:MAX_SHOWN] for name in names[:-21:-1]]
+    one = calls(lambda: shown_name(names[0], WORDS))
+    assert max(in_turn) < 20 * one
+    assert sum(in_turn) < (len(names) + 3 * MAX_UNKNOWN) * one
+
+
+@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
+def test_names_of_a_flood_that_are_not_judged_are_masked(scene: Scene) -> None:
+    """They are counted by address."""
+    scene.refused.note("desk01", AWAY)
+    for number in range(4 * MAX_UNKNOWN):
+        scene.refused.note(f"hunter{number}", HERE)
+    scene.wait()
+    found = [(one.name, one.address, one.count) for one in scene.refused.unknown("acme")]
+    assert found == [(MASK, HERE, 4 * MAX_UNKNOWN), (MASK, AWAY, 1)]
+
+
 WORDS = house_words(["desk1", "Anna-Lab", "4930123450", "dc=acme,dc=example"])
 NAMES = (
-    *("desk12", "Desk01", "reception", "Empfang 2", "EG-Flur", "201", "room2041", "2nd-floor", "Büro3"),
+    *("desk12", "Desk01", "desk101", "reception", "Empfang 2", "EG-Flur", "201", "room 2041", "2nd-floor", "Büro3"),
+    *("Konferenzraum", "Besprechungsraum 2", "serverraum", "Pausenraum1", "Sitzungszimmer EG", "T46S", "Yealink W52P"),
     *("anna", "LAB-7", "4930123456", "p17", "ACME\\desk1", "snom D785"),
     *("alice.smith@acme.example", "bob7@gmail.example", "805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56"),
-    *("80-5E-C0-12-34-56", "cn=desk7,ou=people,dc=acme,dc=example", "uid=anna,ou=staff,dc=elsewhere,dc=local", ""),
+    *("80-5E-C0-12-34-56", "SEP001565123456", "00-15-65-12-34-56"),
+    *("cn=desk7,ou=people,dc=acme,dc=example", "uid=anna,ou=staff,dc=elsewhere,dc=local", ""),
 )
 PASSWORDS = (
     *("hunter2", "monkey123", "password", "Passwort1", "anna1985!", "sunshine", "dragon", "McDonald", "qwerty1"),
     *("k3jd9sp2xw0a7v5mq1zt", "Summer2024", "sommer2024", "a1b2c3d4", "desk1:secret", "kJdPsX", "p%ss", "P@ssw0rd"),
     *("correcthorsebatterystaple", "correct horse", "desk1 hunter2", "<script>", "1234567890123456", "19851224"),
     *("123456", "1234567", "cn=hunter2,ou=phones,dc=acme,dc=example", "cn=k3jd9sp2xw,dc=acme", "cn=broken,,", "a=b=c"),
-    *("desk123456", "ab1234", "hunter2@home", "hunter2@x.y"),
+    *("desk123456", "ab1234", "hunter2@home", "hunter2@x.y", "Acme2024", "anna1985", "room2041", "123456789012"),
+    *("Summer2024=", "aGVsbG8tMTIzNDU=", "hunter2=1", "Passw0rd=ok", "hunter2=desk1", "cn=desk1,hunter2=phones"),
+    *("cn=", "cn=desk1,ou=", "cn=desk1+hunter2=1,ou=phones", "cn=-", "--------", "T4S6"),
 )
 
 
@@ -325,6 +363,14 @@ def test_what_looks_like_a_name_of_the_house_is_shown(name: str) -> None:
 def test_what_may_be_a_password_is_masked(name: str) -> None:
     """Whole: not even its length is shown; also a word with a short number that no phone is named after."""
     assert shown_name(name, WORDS) == MASK
+
+
+def test_the_digits_of_a_house_are_those_of_whole_parts() -> None:
+    """A MAC address is no word, and neither is its end; a phone that is named by a number allows others as long."""
+    macs = ("805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56", "80-5E-C0-12-34-56", "lab 805ec0123457")
+    words = house_words([*macs, "anna1234567", "4930 123450"])
+    assert words - house_words(()) == {"anna", "0000", "000000"}
+    assert [shown_name(name, words) for name in ("1234567", "eca2024", "123456")] == [MASK, MASK, "123456"]
 
 
 def test_the_words_of_a_house_are_those_of_its_phones(scene: Scene) -> None:
