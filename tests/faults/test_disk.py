@@ -12,7 +12,7 @@ import os
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -53,14 +53,19 @@ class Running:
         return "".join(line for line in lines if "wrong login" not in line)
 
     @contextmanager
-    def trouble(self, line: str) -> Iterator[None]:
-        """What is done in it makes the database unusable; at its end that was undone."""
+    def trouble(self, line: str, also: Sequence[str] = ()) -> Iterator[None]:
+        """What is done in it makes the database unusable; at its end that was undone.
+
+        :param line: what the log says of it.
+        :param also: what the log may say beside this.
+        """
         self._said = len(self.gateway.said)
         self.office.edit()
         yield
         wait_until(lambda: BACK in self.said(), "the log says that it is back")
-        assert self.said().count("\n") == 2, self.said()
-        trouble, back = self.said().splitlines()
+        lines = [said for said in self.said().splitlines() if not any(words in said for words in also)]
+        assert len(lines) == 2, self.said()
+        trouble, back = lines
         assert trouble.endswith(FROM_MEMORY)
         assert line in trouble
         assert back.endswith(BACK)
