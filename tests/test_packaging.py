@@ -363,6 +363,7 @@ def test_both_doors_serve(installation: Installation, site: Site, door: str) -> 
 # --- released ---------------------------------------------------------------------------------------------------------
 
 RELEASED = "98.7.6"
+NEWER = "99.0.0"
 SIGNER = "releaser@example.com"
 # Seconds: it compiles, twice where Debian's Python is another one than ours.
 RELEASE_PATIENCE = 3600
@@ -373,6 +374,8 @@ _missing_for_image = [name for name in base_image.NEEDED if shutil.which(name) i
 def release(copy: Path, *more: str) -> Path:
     """Make a release in a copy of the checkout, as a dry run; the folder of what was made.
 
+    It is a maintenance release: there is a newer version already.
+
     :param more: variables for it.
     """
     copy_checkout(copy)
@@ -382,7 +385,7 @@ def release(copy: Path, *more: str) -> Path:
     run("git", "init", "--quiet", cwd=copy)
     run("git", "add", "--all", cwd=copy)
     run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All of it", cwd=copy)
-    for version in ("1.9.0", "1.10.0"):
+    for version in ("1.9.0", "1.10.0", NEWER):
         run("git", "tag", f"v{version}", cwd=copy)
     run("env", *more, "scripts/release", "--dry-run", RELEASED, cwd=copy, timeout=RELEASE_PATIENCE)
     return copy / "dist" / RELEASED
@@ -402,8 +405,8 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
     with tarfile.open(made / f"ldapgw-{RELEASED}-docs.tar.gz") as docs:
         assert f"docs-{RELEASED}/index.html" in docs.getnames()
         beside = {name: docs.extractfile(name).read().decode() for name in ("index.html", "versions.js")}  # type: ignore[union-attr]
-    assert f"url=docs-{RELEASED}/" in beside["index.html"]
-    assert beside["versions.js"] == f'globalThis.versions = ["{RELEASED}","1.10.0","1.9.0"];\n'
+    assert f"url=docs-{NEWER}/" in beside["index.html"]
+    assert beside["versions.js"] == f'globalThis.versions = ["{NEWER}","{RELEASED}","1.10.0","1.9.0"];\n'
     with tarfile.open(made / f"ldapgw-{RELEASED}.tar.gz") as archive:
         notes = archive.extractfile(f"ldapgw-{RELEASED}/CHANGES.rst")
         assert notes is not None
@@ -505,3 +508,66 @@ def test_a_release_that_is_refused(tmp_path: Path, arguments: tuple[str, ...], t
     run("git", "init", "--quiet", cwd=copy)
     done = subprocess.run([copy / "scripts/release", *arguments], cwd=copy, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"release: {told}\n")
+
+
+def test_a_release_without_a_wheel_for_its_image(tmp_path: Path) -> None:
+    """The release ends before its tests if no wheel that it makes fits the image."""
+    copy = copy_checkout(tmp_path / "checkout")
+    run("git", "init", "--quiet", cwd=copy)
+    (copy / "scripts/setup").write_text("#!/bin/sh\n")  # what it installs is not needed
+    (tmp_path / "buildah").symlink_to("/bin/false")  # it is only looked for
+    done = subprocess.run(
+        ["scripts/release", "--dry-run", RELEASED],
+        cwd=copy,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONS": "", "DEB": "no", "IMAGE_WHEELS": "wheels"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = "the container image needs a wheel for cp3[0-9]+; name such a Python in PYTHONS, or leave IMAGE_WHEELS unset"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(f"release: {told}\n", done.stderr)
+
+
+def try_to_start(folder: Path, tries: int, *command: object) -> subprocess.CompletedProcess[str]:
+    """Start a program as a release does, where the environment names a proxy that is not there.
+
+    :param tries: how often the release asks whether the program is ready.
+    """
+    text = (ROOT / "scripts/release").read_text()
+    functions = re.findall(r"^(?:say|fail|start)\(\) \{(?: .* \}|\n(?:.*\n)*?\})$", text, re.MULTILINE)
+    assert len(functions) == 3
+    values = f"bin={Path(sys.executable).parent} version={__version__} tries={tries}"
+    script = "\n".join(["set -eu", values, *functions, 'start "the program" "not compiled" "$@"'])
+    return subprocess.run(
+        ["sh", "-c", script, "sh", *map(str, command)],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "http_proxy": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+def test_a_release_asks_its_gateway_without_a_proxy(tmp_path: Path) -> None:
+    """The proxy of the environment is for downloads."""
+    done = try_to_start(tmp_path, 100, sys.executable, "-m", "ldapgw")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_release_does_not_wait_forever(tmp_path: Path) -> None:
+    """If a gateway never gets ready, the release ends it, and fails with the gateway's log and a line."""
+    program = tmp_path / "program"
+    program.write_text(f"""#!/bin/sh
+[ "$1" != --version ] || {{ echo "ldapgw {__version__} (not compiled)"; exit; }}
+echo "still starting"
+echo $$ >pid
+exec sleep 600
+""")
+    program.chmod(0o755)
+    done = try_to_start(tmp_path, 2, program)
+    told = "still starting\nrelease: the program is not ready after 2 tries\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
