@@ -4,9 +4,9 @@
 A `ChangeLog` compares the content of each published snapshot with the content before: by segments, which books share
 from one snapshot to the next, so that the work depends on what has changed.  Changes that a single comparison finds
 have one CSN.  The log keeps the last change of each entry, for a limited number of entries, in memory.  A cookie is
-known if this log has given it out and the log still has every later change.  A cookie is known too if it names just the
-content that there is now, whoever has given it out: another gateway, or this gateway before a restart.  A replica with
-any other cookie gets the whole content.
+known if the log has had the content that the cookie names and still has every later change, whoever has given out the
+cookie: this log, another gateway, or this gateway before a restart.  A replica with any other cookie gets the whole
+content.
 
 All work is done in slices: a generator that yields None is to be continued in a later turn of the reactor.
 
@@ -101,7 +101,7 @@ class ChangeLog:
     :ivar csn: of the content.
     """
 
-    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "content", "csn")
+    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "content", "csn")
 
     def __init__(self, access: ReplicaAccess) -> None:
         self._access = access
@@ -112,6 +112,8 @@ class ChangeLog:
         self._changes: dict[bytes, Change] = {}
         # Given out, in their order.
         self._csns: dict[Csn, None] = {}
+        # The latest of them by content.
+        self._latest: dict[int, Csn] = {}
 
     def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:
         """Take over the content of a snapshot.
@@ -131,14 +133,16 @@ class ChangeLog:
             if changes:
                 yield from self._add(changes, now)
 
-    def knows(self, csn: Csn) -> bool:
-        """Whether the log has all changes after a CSN."""
-        return csn.state == self.csn.state or (csn in self._csns and csn >= self._floor)
+    def find(self, csn: Csn) -> Csn | None:
+        """The log's own CSN of the content that a CSN names; None: the log does not have all changes after it.
+
+        :param csn: of this log, or of another gateway that has had the same content.
+        """
+        own = csn if csn in self._csns and csn >= self._floor else self._latest.get(csn.state)
+        return own if own is not None and own >= self._floor else None
 
     def changes_after(self, csn: Csn) -> list[Change]:
-        """The last changes of entries since a CSN that the log knows, in no useful order."""
-        if csn.state == self.csn.state and csn not in self._csns:
-            return []
+        """The last changes of entries since a CSN of this log (`find`), in no useful order."""
         found: list[Change] = []
         for change in reversed(self._changes.values()):
             if change.csn <= csn:
@@ -158,8 +162,12 @@ class ChangeLog:
         last = max(self.csn.microseconds, above.microseconds)
         csn = Csn(max(int(now * _MICROSECONDS), last + 1), self._digest)
         self._csns[csn] = None
+        self._latest[csn.state] = csn
         if len(self._csns) > _MAX_CSNS:
-            del self._csns[next(iter(self._csns))]
+            oldest = next(iter(self._csns))
+            del self._csns[oldest]
+            if self._latest[oldest.state] == oldest:
+                del self._latest[oldest.state]
         return csn
 
     def _begin(self, content: ReplicaContent, now: float) -> Iterator[None]:

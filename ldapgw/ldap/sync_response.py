@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The server's answer to a request for content synchronization (RFC 4533).
 
-A replica whose cookie the change log knows gets the changes since then, deleted entries by their UUIDs.  Every other
-replica gets all entries, and deletes whatever was not among them.  In the persist stage, the changes of each published
-snapshot follow; the last one has the cookie, so that a replica which was interrupted gets all of them again.
+A replica with a cookie that the change log finds gets the changes since then, deleted entries by their UUIDs.  Every
+other replica gets all entries, and deletes whatever was not among them.  In the persist stage, the changes of each
+published snapshot follow; the last one has the cookie, so that a replica which was interrupted gets all of them again.
 
 Messages are made only while the client takes them, as in `ldapgw.ldap.search_response`.
 """
@@ -144,7 +144,8 @@ class SynchronizationResponse:
 
     def _refresh(self, content: ReplicaContent, encoding: ReplicaEncoding) -> Iterator[bytes]:
         log, csn = self._log, self._cookie.csn
-        if csn is None or not log.knows(csn):
+        known = log.find(csn) if csn is not None else None
+        if csn is None or known is None:
             self._seen = self._logs.renew(log, csn or _NOTHING)
             self._note(f"whole content, {content.size} entries")
             for entry in content.entries():
@@ -153,9 +154,10 @@ class SynchronizationResponse:
                 yield sync_entry(self._message_id, encoded, SyncState.ADD, entry.entry_uuid(), None)
             return
         self._is_delta = True
-        changes = log.changes_after(csn)
-        # Another gateway's numbers may be ahead of ours.
-        self._seen = self._logs.renew(log, csn) if csn > log.csn else log.csn
+        changes = log.changes_after(known)
+        # slapd takes no entry whose number is not later than its own, and another gateway's may be ahead of ours.
+        is_foreign = known != csn
+        self._seen = self._logs.renew(log, csn) if csn > log.csn or (is_foreign and changes) else log.csn
         self._note(f"resumed, {len(changes)} changes")
         deleted, stored = ordered(changes)
         # slapd deletes the entries of one message in an order of its own, and keeps a parent that still has children.
@@ -164,13 +166,14 @@ class SynchronizationResponse:
             for start in range(0, len(uuids), MAX_DELETED):
                 yield deleted_entries(self._message_id, uuids[start : start + MAX_DELETED])
         for change in stored:
-            yield self._changed(encoding, change, SyncState.ADD, None)
+            numbered = change._replace(csn=self._seen) if is_foreign else change
+            yield self._changed(encoding, numbered, SyncState.ADD, None)
 
     def _changes(self, encoding: ReplicaEncoding) -> Iterator[bytes | None]:
         """The persist stage; ends when the log has not kept all changes that are to be sent."""
         log = self._log
-        while log.knows(self._seen):
-            changes, seen, until = log.changes_after(self._seen), self._seen, log.csn
+        while (known := log.find(self._seen)) is not None:
+            changes, seen, until = log.changes_after(known), self._seen, log.csn
             if not changes:
                 self._seen = until
                 self.is_waiting = True

@@ -46,7 +46,7 @@ def marks(site: Site) -> dict[str, bytes]:
 
 
 def changes_since(log: ChangeLog, csn: Csn) -> list[tuple[str, bool]]:
-    assert log.knows(csn)
+    assert log.find(csn) == csn
     return sorted((change.entry.dn().decode(), change.is_deleted) for change in log.changes_after(csn))
 
 
@@ -167,14 +167,15 @@ def test_content_that_comes_back() -> None:
     assert elsewhere is not None
     assert (log.csn.state, log.csn) != (0, elsewhere.csn)
     assert log.csn.state == elsewhere.csn.state
-    assert (log.knows(elsewhere.csn), log.changes_after(elsewhere.csn)) == (True, [])
     first = log.csn
+    assert (log.find(elsewhere.csn), log.changes_after(first)) == (first, [])
     site.change("alice", [contact(2)])
     site.catch_up()
-    assert (log.knows(first), log.knows(elsewhere.csn)) == (True, False)
+    assert (log.find(first), log.find(elsewhere.csn)) == (first, first)
+    assert changes_since(log, first) == [(f"uid=c2,{ALICE}", False)]
     site.change("alice", [], ["c2"])
     site.catch_up()
-    assert (log.csn.state, log.knows(elsewhere.csn)) == (first.state, True)
+    assert (log.csn.state, log.find(elsewhere.csn)) == (first.state, log.csn)
     assert changes_since(log, first) == [(f"uid=c2,{ALICE}", True)]
 
 
@@ -204,9 +205,13 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         site.catch_up()
         csns.append(log.csn)
     # Six changes: the first comparison's two are gone, so the first number is unknown.
-    assert [log.knows(csn) for csn in csns] == [False, True, True, True]
+    assert [log.find(csn) for csn in csns] == [None, *csns[1:]]
     assert site.logs.renew(log, Csn(10**17, 0)) == Csn(10**17 + 1, log.csn.state)
-    assert [log.knows(csn) for csn in csns] == [False, False, True, True]
+    assert [log.find(csn) for csn in csns] == [None, None, *csns[2:]]
+    for _ in range(2):
+        site.logs.renew(log, log.csn)
+    # The content of the last number has a later one.
+    assert [log.find(csn) for csn in csns] == [None, None, None, log.csn]
 
 
 def test_work_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,29 @@ def test_cookie_of_another_gateway(gateway: Gateway, is_ahead: bool) -> None:
     assert copy.dns() == expected(gateway)
 
 
+@pytest.mark.parametrize("is_ahead", [False, True], ids=["earlier", "later"])
+def test_cookie_of_another_gateway_from_before_changes(gateway: Gateway, is_ahead: bool) -> None:
+    """Both have had the content that the replica has, so either sends what has changed since, by later numbers."""
+    other = Gateway(Site(now=gateway.site.now + (3600.0 if is_ahead else -3600.0)))
+    copy = Copy()
+    for made in (other, gateway):
+        made.site.set("alice", Sharing.SHARED, [contact(at) for at in range(5)])
+        made.sync(made.client(), ONLY)  # begins the log
+    copy.take(gateway.sync(gateway.client(), ONLY))
+    for asked in (other, gateway, other):
+        for made in (other, gateway):
+            made.site.change("alice", [contact(1, f"At {id(asked)}")], ["c2"])
+            made.publish()
+        said = copy.take(asked.sync(asked.client(), ONLY, copy.cookie))
+        assert said[-2:] == ["add", "done 0"]
+        assert len(said) <= 3
+        assert copy.dns() == expected(asked)
+        for made in (other, gateway):
+            made.site.change("alice", [contact(2)])
+            made.publish()
+        assert copy.take(other.sync(other.client(), ONLY, copy.cookie)) == ["add", "done 0"]
+
+
 def test_unknown_cookie_gets_everything(gateway: Gateway) -> None:
     """A cookie that the log does not reach back to: the replica deletes what does not come."""
     copy = Copy(cookie=b"rid=001,csn=" + str(Csn(1, 1)).encode())
