@@ -8,9 +8,7 @@ machines that are busy with something else may miss them.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -288,18 +286,7 @@ def dumped(companies: Companies) -> Callable[[], None]:
 
 def copied(companies: Companies) -> Callable[[], None]:
     """The files of the server, which does not run meanwhile."""
-    data, copy = companies.server.folder / "data", companies.server.folder / "copy"
-    companies.server.stop()
-    subprocess.run(["cp", "--archive", data, copy], check=True)
-    companies.server.start()
-
-    def come_back() -> None:
-        companies.server.stop()
-        shutil.rmtree(data)
-        copy.rename(data)
-        companies.server.start()
-
-    return come_back
+    return companies.server.copy()
 
 
 @pytest.mark.parametrize("way", [backed_up, dumped, copied])

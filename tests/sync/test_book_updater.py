@@ -17,7 +17,7 @@ from ldapgw.store import accounts, changes, contact_changes, contacts, revocatio
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, NOW, Stage, person, with_directory
 
 
 def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
@@ -57,12 +57,7 @@ def test_another_group_builds_no_book() -> None:
 
 def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
     """The one that is built of the former account's contacts comes too late."""
-    stage = Stage(sources=ALL_SOURCES)
-    for address in (ALICE, BOB):
-        stage.connect(address)
-    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
-    for address in (ALICE, BOB):
-        stage.sync(address)
+    stage = with_directory()
     before = stage.books()
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync(ALICE)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,18 +95,7 @@ def _company(tmp_path: Path) -> Iterator[Company]:
 
 def copied_back(company: Company) -> Callable[[], None]:
     """Copy the server's files; returns what puts the copy in their place."""
-    data, copy = company.server.folder / "data", company.server.folder / "copy"
-    company.server.stop()
-    subprocess.run(["cp", "--archive", data, copy], check=True)
-    company.server.start()
-
-    def come_back() -> None:
-        company.server.stop()
-        shutil.rmtree(data)
-        copy.rename(data)
-        company.server.start()
-
-    return come_back
+    return company.server.copy()
 
 
 def promoted(company: Company) -> Callable[[], None]:

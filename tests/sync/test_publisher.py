@@ -19,7 +19,7 @@ from ldapgw.store import accounts, changes, phones, revocations, sync_state, tab
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
+from tests.support.stage.sync import ALICE, BOB, CAROL, CONTEXT, NOW, Stage, person, with_directory
 
 
 def test_nothing_is_there_before_anybody_connects() -> None:
@@ -44,12 +44,7 @@ def test_a_connected_account_has_a_book_even_before_its_first_sync() -> None:
 
 def test_one_directory_a_tenant() -> None:
     """Of two accounts that bring one, the first feeds it; when it goes, the next one does."""
-    stage = Stage(sources=ALL_SOURCES)
-    for address in (ALICE, BOB):
-        stage.connect(address)
-    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
-    for address in (ALICE, BOB):
-        stage.sync(address)
+    stage = with_directory()
     found = stage.books()
     assert found.keys() == {ALICE, BOB, "directory"}
     assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)

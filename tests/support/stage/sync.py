@@ -392,3 +392,14 @@ def given(uid: str, **more: Any) -> dict[str, Any]:
     metadata = {"sources": [{"type": "CONTACT", "id": f"s{uid}", "updateTime": "2026-01-31T09:30:00Z"}]}
     known = {"resourceName": f"people/{uid}", "metadata": metadata, "memberships": [member, starred]}
     return {**person("Ada Riese", "030 23125 100"), **known, **more}
+
+
+def with_directory() -> Stage:
+    """Two accounts that bring one Workspace directory, synced."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for address in (ALICE, BOB):
+        stage.sync(address)
+    return stage
