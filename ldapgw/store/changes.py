@@ -9,11 +9,13 @@ there are.  How the numbers are compared depends on the engine (`ldapgw.store.da
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, String, and_, bindparam, cast, delete, func, insert, select, update
 
+from ldapgw.errors import StoreError
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import chunks, database_of
@@ -22,8 +24,12 @@ from ldapgw.store.tables import account, change, phone
 
 _EPOCH = "epoch"
 _HISTORY = "history"
-# How far a skipped generation is above the highest one that is known: more syncs than may have been lost.
+_TABLES = "tables"
+# How far a skipped generation is above the highest one that is known: more syncs than may have been lost ...
 GENERATION_MARGIN = 100_000
+# ... and up to how much more, by chance: else a copy that comes back twice would have the same generations twice, and a
+# gateway that was down in between would take its cached books for the present ones.
+GENERATION_SPREAD = 900_000
 # How far the server's clock may have been set back by who replaced its files.
 CLOCK_MARGIN_SECONDS = 5.0
 # How long the mark of a removed phone is kept where other gateways may not have read it yet.
@@ -46,7 +52,7 @@ class Cursor:
     next: int
     epoch: str | None = None
     at: float = 0.0
-    tables: object = None
+    tables: str = ""
     started: float = 0.0
 
 
@@ -73,9 +79,10 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     """Read the accounts and phones that have changed.
 
     :param cursor: of the last look; None: read all.  After the database was replaced all are read too.
+    :raises StoreError: when the database was replaced by one that holds nothing yet.
     """
     position = database_of(connection).position(connection)
-    epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
+    epoch = _read_mark(connection, _EPOCH)
     now = Cursor(position.identity, position.next, epoch, position.at, position.tables, position.started)
     if cursor is None or not _continues(cursor, now):
         return Changes(
@@ -83,7 +90,7 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
             is_whole=True,
             accounts={one.id: one for one in accounts.read_all(connection)},
             phones={one.name: one for one in phones.read_logins(connection)},
-            lost_since=_lost_since(connection, cursor, now, position.history),
+            lost_since=_lost_since(connection, cursor, now, position.history) if position.history else None,
         )
     # Asked for one kind, SQLite would go through all marks of that kind.
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
@@ -108,24 +115,30 @@ def _lost_since(connection: Connection, cursor: Cursor | None, now: Cursor, hist
     A standby that takes over has another line of history; a server whose files were replaced by a copy has the same one
     and lower numbers; tables of a dump that was restored are others.
     """
-    if not history:
-        return None
-    stored = _read_history(connection)
+    stored, tables = _read_mark(connection, _HISTORY), _read_mark(connection, _TABLES)
     if stored is not None and stored != history:
         return 0.0
-    if cursor is None or cursor.epoch != now.epoch or (now.next >= cursor.next and now.tables == cursor.tables):
+    is_other = cursor is not None and cursor.tables != now.tables
+    if is_other and now.epoch is None and stored is None:
+        raise StoreError(f"{database_of(connection).name}: is empty, and was not before; restore a backup")
+    is_of_dump = tables is not None and tables != now.tables
+    if cursor is None:
+        return 0.0 if is_of_dump else None
+    if is_of_dump or (is_other and cursor.epoch == now.epoch):
+        # The server's clock has gone on: what it marked before the last look was there at that look.
+        return cursor.at - CLOCK_MARGIN_SECONDS if cursor.identity == now.identity else 0.0
+    if cursor.epoch != now.epoch or now.next >= cursor.next:
         return None
-    if now.identity != cursor.identity and now.tables != cursor.tables:
-        return 0.0
-    # What the server marked before the last look, and before it started with other files, was there at that look.
+    # The same, but what it marked after it started with other files says nothing.
     return min(cursor.at, now.started) - CLOCK_MARGIN_SECONDS
 
 
 def note_history(connection: Connection) -> None:
-    """Store the server's line of history, if none is stored yet."""
-    history = database_of(connection).position(connection).history
-    if history and _read_history(connection) is None:
-        connection.execute(insert(change).values(kind=_HISTORY, key=history, number=0))
+    """Store the server's line of history and which tables there are, if none are stored yet."""
+    position = database_of(connection).position(connection)
+    for kind, key in ((_HISTORY, position.history), (_TABLES, position.tables)):
+        if key and _read_mark(connection, kind) is None:
+            connection.execute(insert(change).values(kind=kind, key=key, number=0))
 
 
 def begin_history(connection: Connection, found: Cursor | None, lost_since: float = 0.0) -> None:
@@ -138,17 +151,15 @@ def begin_history(connection: Connection, found: Cursor | None, lost_since: floa
     :param found: the cursor of the look that has found it.
     :param lost_since: see `Changes.lost_since`.
     """
-    position = database_of(connection).position(connection)
-    epoch = connection.execute(select(change.c.key).where(change.c.kind == _EPOCH)).scalar_one_or_none()
-    if found is None or epoch != found.epoch:
+    if found is None or _read_mark(connection, _EPOCH) != found.epoch:
         return
     # One statement, so that no sync changes the generation of an account that counts as unchanged.
     marked = and_(change.c.kind == "account", change.c.key == cast(account.c.id, String))
     query = select(account.c.id, account.c.generation).join(change, marked).where(change.c.marked_at <= lost_since)
     kept = {row.id: row.generation for row in connection.execute(query)}
     skip_generations(connection, kept=kept)
-    connection.execute(delete(change).where(change.c.kind == _HISTORY))
-    connection.execute(insert(change).values(kind=_HISTORY, key=position.history, number=0))
+    connection.execute(delete(change).where(change.c.kind.in_((_HISTORY, _TABLES))))
+    note_history(connection)
     begin_epoch(connection)
 
 
@@ -159,7 +170,7 @@ def skip_generations(connection: Connection, latest: int = 0, kept: Mapping[int,
     :param kept: the generations, by account id, since which all changes are known unless the account has a newer one.
     """
     present = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
-    skipped = max(latest, present) + GENERATION_MARGIN
+    skipped = max(latest, present) + GENERATION_MARGIN + random.randrange(GENERATION_SPREAD)  # noqa: S311  no secret
     if kept:
         same = and_(account.c.id == bindparam("of_account"), account.c.generation == bindparam("since"))
         known = update(account).where(same).values(syncing=False, generation=skipped, known_since=bindparam("since"))
@@ -168,9 +179,9 @@ def skip_generations(connection: Connection, latest: int = 0, kept: Mapping[int,
     connection.execute(others.values(syncing=False, generation=skipped, known_since=skipped))
 
 
-def _read_history(connection: Connection) -> str | None:
-    query = select(change.c.key).where(change.c.kind == _HISTORY)
-    found: str | None = connection.execute(query).scalar_one_or_none()
+def _read_mark(connection: Connection, kind: str) -> str | None:
+    """The key of the only mark of a kind."""
+    found: str | None = connection.execute(select(change.c.key).where(change.c.kind == kind)).scalar_one_or_none()
     return found
 
 

@@ -62,7 +62,7 @@ class Position:
     :ivar at: the time of the snapshot, in seconds since the epoch, where marks are kept for a limited time; else 0.
     :ivar history: the name of the server's line of history, another one after a standby took over or the server was
         restored; empty: the engine has none.
-    :ivar tables: another value after the tables were replaced by those of a dump; None: the engine has none.
+    :ivar tables: another value after the tables were replaced by those of a dump; empty: the engine has none.
     :ivar started: when the server has started, in seconds since the epoch; 0: the engine has no server.
     """
 
@@ -70,7 +70,7 @@ class Position:
     next: int
     at: float = 0.0
     history: str = ""
-    tables: object = None
+    tables: str = ""
     started: float = 0.0
 
 

@@ -80,7 +80,7 @@ LOOK_SECONDS = 5.0
 RING_SECONDS = 0.05
 # How often a silent connection is tried.
 SILENCE_SECONDS = 30.0
-RECONNECT_SECONDS = 1.0
+RECONNECT_SECONDS = 0.25
 
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
@@ -371,19 +371,24 @@ class PostgresqlDatabase(Database):
     # --- changes ---
 
     def change_detector(self) -> ChangeListener:
-        return ChangeListener(self.url)
+        return ChangeListener(self.url, connected=self._note_answer)
 
     def position(self, connection: Connection) -> Position:
         """Another server, a restart and a standby that became the primary have another identity, and all is read.
 
         The history is the timeline, which a standby and a server that is restored to a point in time raise.  The tables
-        are known by the number of one of them, which a restore of a dump creates anew.
+        are known by the numbers of one of them and of the database, which a restore of a dump creates anew.
         """
         row = connection.exec_driver_sql(
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
             "extract(epoch FROM pg_postmaster_start_time())::float8, extract(epoch FROM now())::float8, "
-            "(SELECT timeline_id FROM pg_control_checkpoint()), 'change'::regclass::oid::bigint"
+            "(SELECT timeline_id FROM pg_control_checkpoint()), "
+            "(SELECT pg_database.oid || '/' || 'change'::regclass::oid FROM pg_trigger, pg_database "
+            "WHERE tgrelid = 'account'::regclass AND tgname = 'ldapgw_mark_account' AND datname = current_database())"
         ).one()
+        # pg_restore makes the triggers last: without this one, contacts may still be missing.
+        if row[4] is None:
+            raise StoreError(f"{self.name}: is not restored whole; let pg_restore end, or restore a backup")
         return Position((row[1], row[3]), row[0], row[2], str(row[3]), row[4], row[1])
 
     def lift_time_limit(self, connection: Connection) -> None:
@@ -418,6 +423,10 @@ class PostgresqlDatabase(Database):
         if time.monotonic() < until:
             raise UnreachableStore(reason)
 
+    def _note_answer(self) -> None:
+        """Let the next transaction try to connect: the server has answered somebody."""
+        self._away = (0.0, "")
+
     @contextmanager
     def _errors(self, *, reads: bool = False) -> Iterator[None]:
         try:
@@ -446,8 +455,15 @@ class ChangeListener:
     `LOOK_SECONDS`.
     """
 
-    def __init__(self, url: URL, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        connected: Callable[[], object] = lambda: None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._url = url
+        self._connected = connected
         self._seconds = seconds
         self._looked_at: float | None = None
         self._on_change: Callable[[], object] = lambda: None
@@ -490,6 +506,7 @@ class ChangeListener:
             while not self._stopped.is_set():
                 with suppress(psycopg.Error), psycopg.connect(**_connect_arguments(self._url), autocommit=True) as line:
                     line.execute("LISTEN ldapgw")
+                    self._connected()
                     self._ring()
                     self._wait(line, wakened)
                 self._stopped.wait(RECONNECT_SECONDS)

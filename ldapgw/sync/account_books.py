@@ -316,6 +316,8 @@ class AccountBooks:
             ids, holders = list(self.state.accounts), [one.id for one in self.state.directory_accounts.values()]
             await self._run_off_thread(self._own_cache.prune, ids, holders, unfinished=not is_start)
         if names:
+            # Meanwhile a directory may be fetched through a former account again.
+            names -= {cache_name(one.id, directory=True) for one in self.state.directory_accounts.values()}
             await self._delete_off_thread(self._own_cache.delete, names)
 
     async def delete_if_orphaned(self, task: BuildTask) -> None:

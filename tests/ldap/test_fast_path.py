@@ -270,7 +270,7 @@ def _longer(element: bytes) -> bytes:
         b"",
         b"0",
         pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0x81, b""))),
-        message_of(Or(tuple(Equality("cn", b"%d" % at + b"x" * 20) for at in range(30)))),
+        message_of(Or(tuple(Equality("mobile", b"+4930123456%d" % at) for at in range(30)))),
     ],
     ids=[
         "no search",

@@ -127,13 +127,15 @@ def test_a_removed_account_is_found_with_its_phones(database: Database, account_
 
 
 def test_generations_last_for_any_number_of_losses(database: Database, account_id: int) -> None:
-    """They grow by as much each time, and stay below what the column holds."""
+    """They grow by a limited number each time, and stay below what the column holds."""
     seen = []
-    for _ in range(40):
+    for _ in range(400):
         database.run(changes.skip_generations)
         seen.append(generations(database))
-    steps = {after[0] - before[0] for before, after in pairwise(seen)}
-    assert steps == {changes.GENERATION_MARGIN}
+    steps = [after[0] - before[0] for before, after in pairwise(seen)]
+    assert min(steps) >= changes.GENERATION_MARGIN
+    assert max(steps) < changes.GENERATION_MARGIN + changes.GENERATION_SPREAD
+    assert len(set(steps)) > 300
     assert all(generation == known_since for generation, known_since in seen)
 
 
@@ -142,9 +144,11 @@ def test_who_has_changed_meanwhile_is_not_kept(database: Database, account_id: i
     [former, _] = generations(database)
     database.run(changes.skip_generations, kept={account_id: former})
     [skipped, known_since] = generations(database)
-    assert (skipped, known_since) == (former + changes.GENERATION_MARGIN, former)
+    assert skipped >= former + changes.GENERATION_MARGIN
+    assert known_since == former
     database.run(changes.skip_generations, kept={account_id: former})
-    assert generations(database) == [skipped + changes.GENERATION_MARGIN] * 2
+    [again, known_since] = generations(database)
+    assert again == known_since >= skipped + changes.GENERATION_MARGIN
 
 
 def generations(database: Database) -> list[int]:

@@ -131,6 +131,36 @@ def test_what_commits_late_is_found(database: Database) -> None:
     assert look(database, again.cursor).phones == {}
 
 
+def test_tables_of_a_dump_on_the_same_server(database: Database) -> None:
+    """What was marked some seconds before the last look was there at that look; whoever starts does not know."""
+    database.run(changes.note_history)
+    before = look(database, None).cursor
+    assert before is not None
+    other = "UPDATE change SET key = 'others' WHERE kind = 'tables'"
+    with database.begin() as connection:
+        connection.execute(text(other))
+    after = replace(before, tables="others", at=before.at + 3600)
+    assert look(database, after).lost_since == after.at - changes.CLOCK_MARGIN_SECONDS
+    assert look(database, replace(after, identity="another server")).lost_since == 0.0
+    found = look(database, None)
+    assert found.lost_since == 0.0
+    database.run(changes.begin_history, found.cursor, 0.0)
+    assert [look(database, cursor).lost_since for cursor in (before, after, None)] == [None] * 3
+
+
+def test_a_restore_that_has_not_ended_is_not_read(database: Database) -> None:
+    """Neither tables without rows, where others were before, nor what pg_restore has not ended."""
+    other = changes.Cursor("another", 1, epoch="1", tables="others")
+    with pytest.raises(StoreError, match=": is empty, and was not before; restore a backup"):
+        look(database, other)
+    database.run(changes.begin_epoch)
+    assert look(database, other).is_whole
+    with database.begin() as connection:
+        connection.execute(text("DROP TRIGGER ldapgw_mark_account ON account"))
+    with pytest.raises(StoreError, match=": is not restored whole; let pg_restore end, or restore a backup"):
+        look(database, None)
+
+
 def test_a_change_is_told(database: Database) -> None:
     """To who listens, of any gateway; a phone's bind is not told."""
     told = Event()
@@ -300,8 +330,12 @@ def test_a_server_that_goes_and_comes_back() -> None:
                 pass
             assert told.value.problems[0].startswith(f"postgresql://127.0.0.1:{port}/postgres: cannot be reached: ")
             assert "secret" not in str(told.value)
-        server.start()
-        database._away = (0.0, "")  # type: ignore[attr-defined]
+        with closing(database.change_detector()) as detector:
+            assert detector.has_changed()
+            heard = Event()
+            detector.listen(heard.set)
+            server.start()
+            assert heard.wait(PATIENCE)  # from then on, transactions try to connect
         assert database.run(phones.read_all) == (DESK,)
         assert look(database, cursor).is_whole
         database.close()

@@ -159,8 +159,7 @@ def test_a_backup_of_postgresql_is_one_of_sqlite(server: Database, tmp_path: Pat
     with server.begin_read() as connection:
         found = changes.read_since(connection, cursor)
         assert found.is_whole
-        generations = {account.generation for account in found.accounts.values() if account}
-        assert generations == {changes.GENERATION_MARGIN}
+        assert min(one.generation for one in found.accounts.values() if one) >= changes.GENERATION_MARGIN
     assert {path.name for path in tmp_path.iterdir()} == {"monday.db", "ldapgw.db.before-restore"}
     with closing(database_at(f"sqlite:///{tmp_path / 'ldapgw.db.before-restore'}")) as kept:
         kept.open()

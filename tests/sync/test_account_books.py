@@ -244,6 +244,17 @@ def test_the_image_of_a_directory_goes_with_its_source(site: Site) -> None:
     assert site.files() == ["1.image"]
 
 
+def test_the_image_of_a_directory_that_comes_back_stays(site: Site) -> None:
+    """The account had no directory only between two builds."""
+    account_id = site.stage.account(ALICE).id
+    for state in (accounts.SourceState.NOT_GRANTED, accounts.SourceState.ON):
+        with site.stage.database.begin() as connection:
+            sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: state})
+        result_of(site.stage.publisher.publish_accounts())
+    assert "build" not in site.refresh()
+    assert site.files() == ["1-directory.image", "1.image"]
+
+
 @pytest.fixture
 def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """One whose books are large, and are to be built anew."""

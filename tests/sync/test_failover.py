@@ -145,9 +145,10 @@ def test_what_was_lost_is_served_no_more(company: Company, loses: Callable[[Comp
     assert company.gateway("stopped").names() == ["Ada Riese", "Bo Zeh"]
 
 
-def test_a_book_of_a_lost_generation(company: Company) -> None:
-    """The numbers of generations come again after a failover; a cached book is not taken for another one's."""
-    fails = promoted(company)
+@pytest.mark.parametrize("loses", [promoted, dumped])
+def test_a_book_of_a_lost_generation(company: Company, loses: Callable[[Company], Callable[[], None]]) -> None:
+    """The numbers of generations come again; a gateway that starts does not take its cached book for another one's."""
+    fails = loses(company)
     gone = company.add("Bo Zeh")
     lost = company.account().generation
     assert company.gateway("stopped").names() == ["Ada Riese", "Bo Zeh"]
@@ -156,6 +157,22 @@ def test_a_book_of_a_lost_generation(company: Company) -> None:
     company.add("Cy Tor")
     assert company.account().generation == lost
     assert company.gateway("stopped").names() == ["Ada Riese", "Cy Tor"]
+
+
+def test_a_dump_that_is_restored_twice(company: Company) -> None:
+    """A gateway that was down for the second time does not take its cached book for one of the present ones."""
+    fails = dumped(company)
+    running = company.gateway("running")
+    running.names()
+    fails()
+    running.names()
+    gone = company.add("Bo Zeh")
+    assert company.gateway("stopped").names() == ["Ada Riese", "Bo Zeh"]
+    fails()
+    running.names()
+    company.world.delete_person(ALICE, gone)
+    company.add("Cy Tor")
+    assert running.names() == company.gateway("stopped").names() == ["Ada Riese", "Cy Tor"]
 
 
 def test_a_restart_is_no_failover(company: Company) -> None:
