@@ -125,8 +125,8 @@ def _lost_since(connection: Connection, cursor: Cursor | None, now: Cursor, hist
     if cursor is None:
         return 0.0 if is_of_dump else None
     if is_of_dump or (is_other and cursor.epoch == now.epoch):
-        # The server's clock has gone on: what it marked before the last look was there at that look.
-        return cursor.at - CLOCK_MARGIN_SECONDS if cursor.identity == now.identity else 0.0
+        # The clock has gone on: what the server marks since it uses these tables has a later time than the last look.
+        return cursor.at if cursor.identity == now.identity else 0.0
     if cursor.epoch != now.epoch or now.next >= cursor.next:
         return None
     # The same, but what it marked after it started with other files says nothing.
