@@ -39,8 +39,8 @@ _NEW_STORE = Alert(
     "warn",
     gettext_noop("The gateway’s database is new"),
     gettext_noop(
-        "The gateway found no database when it started. If phones were using it before, stop the gateway, then "
-        "mount the disk or restore a backup."
+        "The gateway found no database when it started. If this gateway already had phones, stop it. Then mount the "
+        "disk with its database, or restore a backup."
     ),
 )
 _CERTIFICATE = gettext_noop("The certificate of the LDAP port must be renewed")

@@ -43,7 +43,7 @@ ADVICE: Mapping[Advice, str] = {
         "the firmware."
     ),
     Advice.TRUST_LIST: gettext_noop(
-        "Add the certificate’s file to TRUSTCERTS, too. Use the server’s name, not its IP address."
+        "Add the certificate’s file to TRUSTCERTS, too. In DIRSRVR, enter the gateway’s host name, not its IP address."
     ),
     Advice.NAME_CHARACTERS: gettext_noop(
         "This phone only accepts letters and digits in a user name. Rename it so that the name has no dots, "
@@ -78,8 +78,8 @@ ADVICE: Mapping[Advice, str] = {
         "it starts."
     ),
     Advice.EXACT_NUMBER: gettext_noop(
-        "This phone compares callers’ complete numbers, not only the last digits. The gateway does the same, but it "
-        "also accepts a missing country code."
+        "This phone shows a caller’s name only if the contact has the complete number, not just its last digits. The "
+        "country code can be missing."
     ),
 }
 # Advice that warns of a problem; all other advice is information.

@@ -120,7 +120,7 @@ def test_the_page_in_german(shared: Stage) -> None:
         beat(shared.database, name)
     age(shared.database, "south", seen=LEASE_SECONDS + 5, started=60)
     words = words_on(browser.get("/acme/admin?language=de"))
-    assert "Ein Gateway antwortet nicht. Die anderen bedienen seine Telefone" in words
+    assert "Ein Gateway antwortet nicht. Die anderen Gateways beantworten die Anfragen" in words
     assert "Gateway Version Gestartet Zuletzt gemeldet Kontakte Rückstand Führt Abgleiche aus für" in words
 
 

@@ -127,8 +127,8 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
     MissReason.STRICT_MATCHING: ReasonText(
         gettext_noop(
-            "The contact has %(attribute)s “%(value)s”. A person would see a match, but the gateway is set to accept "
-            "only exact spelling."
+            "The contact has %(attribute)s “%(value)s”. This is similar to the search text, but the gateway is set to "
+            "accept only exact spelling."
         ),
         gettext_noop('Set matching = "lenient" for the tenant.'),
         gettext_noop("Type it exactly as it’s saved."),

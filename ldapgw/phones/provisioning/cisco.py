@@ -75,7 +75,7 @@ _CISCO_MPP_STEPS = (
     gettext_noop("On the phone, press Applications and open Status > Network status to see its IP address."),
     gettext_noop("Open http:// followed by that address and /admin/advanced in a browser on the same network."),
     gettext_noop(
-        "Go to Voice > Phone, enter the values from the file in the section LDAP, and click Submit All Changes."
+        "Go to Voice > Phone, find the section LDAP, enter the values from the file, and click Submit All Changes."
     ),
     gettext_noop("On the phone, press Contacts, open the directory, and search for someone."),
 )
@@ -116,8 +116,8 @@ _CISCO_SPA_STEPS = (
         "Open http:// followed by that address in a browser on the same network, then Admin Login and Advanced."
     ),
     gettext_noop(
-        "Go to Phone, enter the values from the file in the section LDAP Corporate Directory Search, and click Submit "
-        "All Changes."
+        "Go to Phone, find the section LDAP Corporate Directory Search, enter the values from the file, and click "
+        "Submit All Changes."
     ),
     gettext_noop("On the phone, open Directories, choose the directory, and search for someone."),
 )
