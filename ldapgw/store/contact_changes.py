@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which contacts of an account have changed since a generation, so that a book can be revised by them."""
+"""Which contacts of an account have changed since a generation: with these alone, a book can be updated."""
 
 from __future__ import annotations
 

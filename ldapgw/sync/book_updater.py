@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decides in which order outdated books are updated, which of them together, and on a thread or in a process.
+"""Decides in which order outdated books are updated, which of them are updated together, and by which process.
 
 A book is revised by the changes of its account's contacts.  When the changes are unknown, or the account's address has
 changed, the book is built anew.  Small accounts are built together; a large book is built in another process, and

@@ -148,6 +148,11 @@ def test_tables_of_a_dump_on_the_same_server(database: Database) -> None:
     assert [look(database, cursor).lost_since for cursor in (before, after, None)] == [None] * 3
 
 
+def look_without_trigger(connection: Connection) -> None:
+    connection.execute(text("DROP TRIGGER ldapgw_mark_account ON account"))
+    changes.read_since(connection, None)
+
+
 def test_a_restore_that_has_not_ended_is_not_read(database: Database) -> None:
     """Neither tables without rows, where others were before, nor what pg_restore has not ended."""
     other = changes.Cursor("another", 1, epoch="1", tables="others")
@@ -156,9 +161,8 @@ def test_a_restore_that_has_not_ended_is_not_read(database: Database) -> None:
     database.run(changes.begin_epoch)
     assert look(database, other).is_whole
     whole = ": is not restored whole; let pg_restore end, or restore a backup"
-    with pytest.raises(StoreError, match=whole), database.begin() as connection:
-        connection.execute(text("DROP TRIGGER ldapgw_mark_account ON account"))
-        changes.read_since(connection, None)
+    with pytest.raises(StoreError, match=whole):
+        database.run(look_without_trigger)
 
 
 def test_a_change_is_told(database: Database) -> None:
