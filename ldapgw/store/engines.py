@@ -31,8 +31,10 @@ def database_at(url: str | URL, *, keeps_copies: bool = True) -> Database:
         raise StoreError(_EXPECTED, is_setting=True)
     try:
         from ldapgw.store.postgresql import DRIVER, PostgresqlDatabase
-    except ImportError:
+    except ModuleNotFoundError:
         raise StoreError(
             "database: PostgreSQL needs psycopg; run: pip install 'ldapgw[postgresql]'", is_setting=True
         ) from None
+    except ImportError:
+        raise StoreError("database: psycopg finds no libpq; install it (on Debian: libpq5)", is_setting=True) from None
     return PostgresqlDatabase(parsed.set(drivername=DRIVER))

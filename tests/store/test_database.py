@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -441,3 +444,29 @@ def test_what_is_looked_up_by_itself_has_an_index(tmp_path: Path, query: str, in
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
     assert not any(step.startswith("SCAN") for step in plan), plan
     assert any(f"INDEX {index} " in step for step in plan) or not index, plan
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ("psycopg", "PostgreSQL needs psycopg; run: pip install 'ldapgw[postgresql]'"),
+        ("psycopg_c", "psycopg finds no libpq; install it (on Debian: libpq5)"),
+    ],
+    ids=["the driver", "its library"],
+)
+def test_what_postgresql_needs(missing: str, told: str) -> None:
+    """Where it is not installed, one line says so."""
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None
+from ldapgw.errors import StoreError
+from ldapgw.store.engines import database_at
+try:
+    database_at("postgresql+psycopg://gw@localhost/gw")
+except StoreError as error:
+    print(*error.problems, sep="\\n")
+"""
+    # Of the three ways to reach libpq, this is the only one.
+    only = os.environ | {"PSYCOPG_IMPL": "c"}
+    done = subprocess.run((sys.executable, "-c", program), env=only, check=True, capture_output=True, text=True)
+    assert done.stdout == f"database: {told}\n"
