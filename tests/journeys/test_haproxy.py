@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -118,6 +119,22 @@ def test_the_log_names_the_client(front: Front, version: str) -> None:
     assert front.ask(f"ldap-{version}", source, pdu.bind("desk9", b"wrong")) == WRONG_LOGIN
     wait_until(lambda: f"wrong login from {source}" in front.gateway.said, "a line in the log")
     assert f"wrong login from {ADDRESS}" not in front.gateway.said
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_whoever_guesses_slows_down_nobody_else(front: Front, version: str) -> None:
+    """Behind the same proxy; the answer to another guess of theirs is held for seconds."""
+    name = f"ldap-{version}"
+    guesser = {"v1": "127.1.1.41", "v2": "127.1.2.42"}[version]
+    with ExitStack() as guesses:
+        clients = [guesses.enter_context(front.connection(name, guesser)) for _ in range(12)]
+        for client in clients:
+            client.sendall(pdu.message(1, pdu.bind(f"desk8-{version}", b"wrong")))
+        assert [pdu.responses(client.recv(1 << 16))[-1].code for client in clients] == 12 * [WRONG_LOGIN]
+        held = guesses.enter_context(front.connection(name, guesser))
+        held.sendall(pdu.message(1, pdu.bind(f"desk7-{version}", b"wrong")))
+        assert front.ask(name, "127.1.3.43", pdu.bind(f"desk6-{version}", b"wrong")) == WRONG_LOGIN
+        assert select.select([held], [], [], 0) == ([], [], [])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
