@@ -344,7 +344,7 @@ def is_same(one: Path, other: Path) -> bool:
     )
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_what_is_in_the_image(image: Image, tmp_path: Path) -> None:
     """A compiled gateway, and not much more: no compiler, one volume, a user who is not root."""
     assert octets_beyond(image.base, image.root) <= MOST_OCTETS
@@ -360,7 +360,7 @@ def test_what_is_in_the_image(image: Image, tmp_path: Path) -> None:
         assert container.log.splitlines()[-1].endswith("(compiled)")
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_container(image: Image) -> None:
     """It serves from a read-only file system, with a key from a secret, and ends within five seconds of SIGTERM."""
     volume = owned(image.folder / "state", image)
@@ -386,7 +386,7 @@ def test_a_container(image: Image) -> None:
     assert not (volume / "ldapgw.key").exists()
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_container_without_settings(image: Image) -> None:
     """It says what is missing, and ends."""
     with image.container(owned(image.folder / "nothing", image)) as container:

@@ -448,7 +448,6 @@ def prepare_image(folder: Path) -> tuple[str, ...]:
     return (*variables, "IMAGE=yes", f"IMAGE_BASE={base_image.NAME}", f"IMAGE_WHEELS={wheels}")
 
 
-@pytest.mark.soak
 @pytest.mark.skipif(
     bool(_missing_for_image) and "CI" not in os.environ, reason=f"needs {', '.join(_missing_for_image)}"
 )
@@ -463,7 +462,6 @@ def test_the_image_is_released(compiled_release: Path) -> None:
     assert f"{image.name}: OK\n" in run("sha256sum", "--check", "SHA256SUMS", cwd=compiled_release)
 
 
-@pytest.mark.soak
 @pytest.mark.skipif(bool(_missing) and "CI" not in os.environ, reason=f"needs {', '.join(_missing)}")
 def test_the_debian_package_is_released(compiled_release: Path) -> None:
     """With the release's version and this Debian's, and with a checksum."""
@@ -476,7 +474,6 @@ def test_the_debian_package_is_released(compiled_release: Path) -> None:
     assert f"{package.name}: OK\n" in run("sha256sum", "--check", "SHA256SUMS", cwd=compiled_release)
 
 
-@pytest.mark.soak  # compiling takes minutes, and test-compiled tests what is compiled
 @needs_ldapsearch
 def test_a_compiled_wheel_serves(compiled_release: Path, tmp_path: Path, site: Site) -> None:
     """Without a compiler; ``check`` has nothing to say of it."""

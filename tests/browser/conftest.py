@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,13 @@ from tests.support.site.running import Site
 
 # Without a browser there are no journeys; in CI there has to be one.
 collect_ignore_glob = ["test_*.py"] if chromium.missing() and "CI" not in os.environ else []
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """All of them take long; tests/web asks for the same pages without a browser."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,6 @@ def client_file(secret: str = CLIENT_SECRET) -> dict[str, Any]:
     return {"name": "client_secret.json", "mimeType": "application/json", "buffer": json.dumps({"web": web}).encode()}
 
 
-@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 @both
 def test_the_first_visit(window: Callable[..., Window], site: Site, language: str) -> None:
     """By the link from the terminal; a wrong file is refused, the right one is tried and used; then people connect."""
@@ -106,7 +105,6 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     expect(main).to_contain_text(here.say("Google recognizes this client."))
 
 
-@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     """Somebody has revoked their access: the open page shows it, and a text to copy when it is loaded anew."""
     user = window()
@@ -125,7 +123,6 @@ def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     user.waits_for("Not connected")
 
 
-@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_a_table_follows_what_changes(window: Callable[..., Window]) -> None:
     """While somebody works with it: what is selected, focused or typed stays."""
     user = window()
@@ -147,7 +144,6 @@ def test_a_table_follows_what_changes(window: Callable[..., Window]) -> None:
     expect(here.page.get_by_role("searchbox")).to_have_value("ali")
 
 
-@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
     """Anywhere on the form: it is chosen then; dropped beside it, it opens nothing."""
     here = window()
@@ -168,7 +164,6 @@ _DROP = """([target, text]) => {
 }"""
 
 
-@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_without_scripts(window: Callable[..., Window]) -> None:
     """The link, the form, the lists: all of it is there."""
     here = window(java_script_enabled=False)

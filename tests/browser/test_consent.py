@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.contact import Source
@@ -20,7 +19,6 @@ OpenWindow = Callable[..., Window]
 NARROW = {"viewport": {"width": 390, "height": 844}}
 
 
-@pytest.mark.long  # test_phones connects in a window
 @both
 def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) -> None:
     """It closes itself, and the page that opened it shows the account without having been loaded again."""
@@ -39,7 +37,6 @@ def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) ->
     assert here.page.title() == f"✓ {here.say('Connected')} · Acme GmbH"
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_connecting_in_the_same_window(window: OpenWindow, language: str) -> None:
     """Where there is no room for another, as on a phone."""
@@ -52,7 +49,6 @@ def test_connecting_in_the_same_window(window: OpenWindow, language: str) -> Non
     assert here.page.url == here.site.page
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     """The link leads there itself."""
     here = window()
@@ -64,7 +60,6 @@ def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     assert len(here.context.pages) == 1
 
 
-@pytest.mark.long  # the page waits two seconds
 def test_connecting_while_the_gateway_is_busy(window: OpenWindow) -> None:
     """The page that opened the window asks again until it is answered: nobody else tells it of the consent."""
     here = window()
@@ -84,7 +79,6 @@ def test_connecting_while_the_gateway_is_busy(window: OpenWindow) -> None:
     expect(here.page.locator("main")).to_contain_text("Google contacts are connected.")
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_signing_in(window: OpenWindow, language: str) -> None:
     """It asks for no access, and shows what there is."""
@@ -97,7 +91,6 @@ def test_signing_in(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Connected"))
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
     """The page says so, and another one can be chosen."""
@@ -112,7 +105,6 @@ def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, lang
     here.waits_for(here.say("Connected"))
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_refusing(window: OpenWindow, language: str) -> None:
     """The page says so, and offers another try; whoever goes back has changed nothing."""
@@ -131,7 +123,6 @@ def test_refusing(window: OpenWindow, language: str) -> None:
     assert here.heading == here.say("Your Google contacts on your desk phone")
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     """The page names it in Google's words; the second try may tick it."""
@@ -152,7 +143,6 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     """Whoever is signed in with one and chooses another is asked what they meant; both can be had."""
@@ -173,7 +163,6 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
-@pytest.mark.long  # tests/web/test_several has it without a browser
 @both
 def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> None:
     """Each has its place on the page, and its own sharing and end."""
@@ -204,7 +193,6 @@ def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Not connected"))
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
     """The page says so, and another one can be chosen."""
@@ -219,7 +207,6 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Connected"))
 
 
-@pytest.mark.long  # the callbacks of two consents at a time are tests/web/test_consent's
 @both
 def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> None:
     """In two tabs: each ends for itself, and the one that comes later is no error."""
@@ -233,7 +220,6 @@ def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> Non
         here.waits_for(here.say("Connected"), tab)
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -> None:
     """The answer of Google's counts once."""
@@ -251,7 +237,6 @@ def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -
     here.waits_for(here.say("Connected"))
 
 
-@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_googles_error(window: OpenWindow, language: str) -> None:
     """Google does not answer when the code is exchanged."""
@@ -267,7 +252,6 @@ def test_googles_error(window: OpenWindow, language: str) -> None:
         here.site.turn("clear-faults")
 
 
-@pytest.mark.long  # test_employee goes most of it
 def test_without_scripts(window: OpenWindow) -> None:
     """Connect, search, share, sync, disconnect, sign out: all of it goes on."""
     here = window(java_script_enabled=False)

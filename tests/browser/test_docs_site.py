@@ -39,7 +39,6 @@ SEARCHES = {
 _ASKS_OTHERS = re.compile(r'<(?:img|script|iframe|source)[^>]*\ssrc="(?:https?:)?//|<link[^>]*\shref="(?:https?:)?//')
 
 pytestmark = [
-    pytest.mark.long,
     pytest.mark.skipif(
         "CI" not in os.environ and (find_spec("furo") is None or not axe.PROGRAM.exists() or not shutil.which("node")),
         reason="needs Sphinx, Furo and axe: scripts/setup",

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
@@ -23,7 +22,6 @@ def ask(here: Window, asked: str) -> None:
     here.press("Explain")
 
 
-@pytest.mark.long  # tests/web/test_explain_pages has it without a browser
 @both
 def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> None:
     """The caller is in the private book of one's other account: a click leads to who sees it."""
@@ -59,7 +57,6 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     expect(answer.locator(".good .sign")).to_be_visible()
 
 
-@pytest.mark.long  # tests/web/test_explain_pages has it without a browser
 @both
 def test_a_search_in_vain_on_the_phones_page(window: OpenWindow, site: Site, language: str) -> None:
     """Its button asks with the very filter of the phone."""

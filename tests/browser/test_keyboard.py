@@ -59,13 +59,7 @@ def consent(google: Any, account: str) -> None:
 
 
 # In German it is the same way once more.
-@pytest.mark.parametrize(
-    ("language", "account"),
-    [
-        pytest.param("en", "rosa@acme.example", marks=pytest.mark.long),
-        pytest.param("de", "sara@acme.example", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize(("language", "account"), [("en", "rosa@acme.example"), ("de", "sara@acme.example")])
 def test_from_the_front_page_to_a_phones_settings(window: OpenWindow, language: str, account: str) -> None:
     """Connect, add a phone, choose its vendor, copy what it needs; then back, and out again."""
     here = window(language, permissions=["clipboard-read", "clipboard-write"])

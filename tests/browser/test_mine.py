@@ -24,10 +24,7 @@ def figures(here: Window) -> Any:
 
 
 # Without events a page asks every few seconds, and has to be waited for.
-@pytest.mark.long  # tests/web/test_live has what is sent
-@pytest.mark.parametrize(
-    "events", [pytest.param(True, id="by events"), pytest.param(False, id="by asking again", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("events", [True, False], ids=["by events", "by asking again"])
 def test_what_changes_is_shown_without_a_reload(window: OpenWindow, events: bool) -> None:
     """Somebody syncs from elsewhere; where no events get through, the page asks now and then."""
     here = window()
@@ -43,7 +40,6 @@ def test_what_changes_is_shown_without_a_reload(window: OpenWindow, events: bool
     assert here.page.evaluate("window.marked") is True
 
 
-@pytest.mark.long  # tests/web has it without a browser
 @both
 def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> None:
     """While Google is slow."""
@@ -63,7 +59,6 @@ def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> 
     here.waits_for(here.say("Not connected"))
 
 
-@pytest.mark.long  # tests/web has it without a browser
 def test_the_end_of_a_consent(window: OpenWindow) -> None:
     """Google no longer accepts it: the page says so by itself, and how it is mended."""
     here = window()
@@ -78,7 +73,6 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
     here.waits_for("Connected")
 
 
-@pytest.mark.long  # tests/web has it without a browser
 @both
 def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> None:
     """The page of the account says on which day it ends."""
@@ -94,7 +88,6 @@ def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> 
     here.waits_for(here.say("Not connected"))
 
 
-@pytest.mark.long  # test_employee searches, too
 @both
 def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     """Names and numbers, as phones find them; nothing of it gets into the address."""
@@ -112,7 +105,6 @@ def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     assert here.page.url == here.site.page
 
 
-@pytest.mark.long  # tests/journeys/test_serving has it by the command
 @both
 def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: str) -> None:
     """Private: nothing; callers: the name of who calls; shared: everything; disconnected: nothing again.
@@ -163,7 +155,6 @@ def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: s
     assert here.page.get_by_role("button", name=here.say("Disconnect")).count() == 0
 
 
-@pytest.mark.long  # tests/web has it without a browser
 def test_choosing_a_language(window: OpenWindow) -> None:
     """The switch is remembered, whatever the browser asks for; the address stays clean."""
     here = window("en")
@@ -180,7 +171,6 @@ def test_choosing_a_language(window: OpenWindow) -> None:
     here.waits_for("Your Google contacts on your desk phone")
 
 
-@pytest.mark.long  # test_keyboard goes further without a mouse
 def test_by_keyboard_alone(window: OpenWindow) -> None:
     """From the top of the page to a saved choice; the focus can be seen, and stays where it was when parts change."""
     here = window()
@@ -217,7 +207,6 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     expect(here.page.locator("main")).to_contain_text("Saved. The new sharing setting is now in effect.")
 
 
-@pytest.mark.long  # test_what_changes_is_shown_without_a_reload goes the usual way
 @pytest.mark.parametrize("by", ["mouse", "key"])
 def test_what_changes_while_a_button_is_pressed(window: OpenWindow, by: str) -> None:
     """Waits until it is let go of: a button that is replaced between press and release would do nothing."""
@@ -254,7 +243,6 @@ def test_what_changes_while_a_button_is_pressed(window: OpenWindow, by: str) -> 
     expect(here.page.locator(".outcome")).to_have_text("Up to date: no changes.")
 
 
-@pytest.mark.long  # tests/web has it without a browser
 def test_signing_out_in_one_window_is_seen_in_the_other(window: OpenWindow) -> None:
     """The other keeps nothing but its frame as soon as it looks again, and offers to sign in."""
     here = window()

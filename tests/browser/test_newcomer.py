@@ -63,7 +63,6 @@ def signed_in(browser: Any, demo: str, hand: Hand) -> Any:
     return page
 
 
-@pytest.mark.long  # test_employee counts the clicks of somebody who connects
 def test_from_the_demo_to_a_phones_settings(browser: Any, demo: str) -> None:
     """Four clicks to the phone that is there; six to a new one with all of its settings, and nothing to type."""
     hand = Hand()

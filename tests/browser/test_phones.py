@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
@@ -87,7 +86,6 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
     assert "cn: Bob Bergmann\n" in search(site, printed, printed["ldap.number_filter"].replace("%", "03023125502"))[1]
 
 
-@pytest.mark.long  # tests/web/test_phone_pages has a new password, without a browser
 @both
 def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     """The old one is refused, the new one is let in; the phone has to show again that it works."""
@@ -114,7 +112,6 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     here.waits_for(f"{name}: {here.say('Works')}")
 
 
-@pytest.mark.long  # tests/web/test_phone_pages presses the button without a browser and a gateway
 @both
 def test_the_connection_is_tested(window: OpenWindow, site: Site, language: str) -> None:
     """Each step tells how it ended: with the password at hand, with a wrong one, and without one."""
@@ -154,7 +151,6 @@ def outcome(here: Window, password: str = "") -> Mapping[str, str]:
     return {row.locator("th").inner_text(): row.locator("td").first.inner_text() for row in rows}
 
 
-@pytest.mark.long  # test_employee removes phones
 @both
 def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:
     """Its login is refused, and its page is gone; who has the page open elsewhere is led to the list."""
@@ -180,7 +176,6 @@ def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> No
     assert here.heading == here.say("There’s no such page")
 
 
-@pytest.mark.long  # test_mine has the same of a person's own page
 def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> None:
     """At its next look it is gone, with the password, the names and the numbers that were on it."""
     here = window()
@@ -197,7 +192,6 @@ def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> No
     assert password not in here.page.content()
 
 
-@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> None:
     """Is what the page shows, for the phone that was chosen."""
     here = window(permissions=["clipboard-read", "clipboard-write"])
@@ -227,7 +221,6 @@ def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> No
     assert len(lines) == here.page.locator("#settings tbody tr").count()
 
 
-@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 def test_without_scripts(window: OpenWindow, site: Site) -> None:
     """A phone is added, set up for another vendor and downloaded all the same."""
     here = window(java_script_enabled=False)
@@ -243,7 +236,6 @@ def test_without_scripts(window: OpenWindow, site: Site) -> None:
     assert answer.json()["password"] == password
 
 
-@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 def test_other_peoples_phones(window: OpenWindow, site: Site) -> None:
     """Are not there, whatever is typed into the address."""
     here, other = window(), window()

@@ -379,12 +379,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("html")
 
 
-# The pages that most people see.  The others are pages of fewer people, in other states, and in the other language.
-QUICK = ("front", "overview")
-OTHERS = tuple(name for name in PAGES if name not in QUICK)
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in PAGES])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_for_everybody(window: OpenWindow, html: Path, name: str) -> None:
     """Axe finds nothing in any scheme and size, and nothing has to be scrolled sideways."""
     language, visit = PAGES[name]
@@ -402,12 +397,9 @@ def test_a_page_is_for_everybody(window: OpenWindow, html: Path, name: str) -> N
     assert {key: found for key, found in violations.items() if found} == {}
 
 
-@pytest.mark.parametrize(
-    "names", [pytest.param(QUICK, id="of most people"), pytest.param(OTHERS, id="all others", marks=pytest.mark.long)]
-)
-def test_the_html_is_valid(html: Path, names: tuple[str, ...]) -> None:
+def test_the_html_is_valid(html: Path) -> None:
     """Every page that was just visited, by html-validate's recommended and accessibility rules."""
-    assert {page.stem for page in html.iterdir()} >= set(names)
+    assert {page.stem for page in html.iterdir()} >= PAGES.keys()
     rules = {
         "extends": ["html-validate:recommended", "html-validate:a11y"],
         "rules": {
@@ -444,7 +436,6 @@ XML_BOOKS = {
 }
 
 
-@pytest.mark.long
 def test_xml_phone_books_are_shown_by_a_browser(window: OpenWindow, site: Site) -> None:
     """As a tree, for whoever wants to see what a phone gets; with the phone's login, as phones send it."""
     window().connect("alice@acme.example")
@@ -483,7 +474,6 @@ def _found(site: Site, phone: str, filter_text: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.long
 def test_what_a_phone_shows_is_drawn(window: OpenWindow, site: Site) -> None:
     """While somebody types, and when somebody calls: each screen has what the gateway answers to that search."""
     here = window()
@@ -506,7 +496,6 @@ def test_what_a_phone_shows_is_drawn(window: OpenWindow, site: Site) -> None:
     _keep_moving([(draw(shown), 1400) for shown in (*screens, *rings)], "phone-search.gif")
 
 
-@pytest.mark.long
 def test_the_vendors_drawings_show_what_their_filters_find(window: OpenWindow, site: Site) -> None:
     """The people and numbers of ``docs/images/screen-*.svg`` are the gateway's answer to each vendor's own filter."""
     window().connect("alice@acme.example")
@@ -525,7 +514,6 @@ LETTERS = ("mu", "mul")
 CALLER = "+493023125100"
 
 
-@pytest.mark.long
 def test_the_way_to_the_first_phone_is_filmed(window: OpenWindow) -> None:
     """From the front page over Google's consent to a phone that finds somebody."""
     size = {"width": 860, "height": 560}

@@ -23,8 +23,6 @@ SITE = Site(
 ADDRESS = "https://phonebook.acme-maschinenbau.example/acme/provision/0123456789abcdefghjkmnpqrs/"
 OWNER = "maximilian.mustermann@acme-maschinenbau.example"
 
-pytestmark = pytest.mark.long
-
 
 def sheet(model: str) -> PrintSheet:
     login = PhoneLogin("desk-reception-2", "acme", None, NumberMode.VALUES, "hash", 0.0, model=model)

@@ -59,13 +59,12 @@ Journey = Callable[["Walk"], None]
 
 
 def journeys(*them: Journey) -> Any:
-    """A parametrization by `journey` and `way`: for the quick tests the first journey, in one way."""
+    """A parametrization by `journey` and `way`; CI goes half of the ways."""
     cases: list[Any] = []
     for place, journey in enumerate(them):
         first = WAYS[(place * _STRIDE) % len(WAYS)]
         for way in WAYS:
-            kind = pytest.mark.long if way.parity == first.parity else pytest.mark.soak
-            marks = () if way is first and not place else (kind,)
+            marks = () if way.parity == first.parity else (pytest.mark.soak,)
             cases.append(pytest.param(journey, way, id=f"{journey.__name__}-{way}", marks=marks))
     return pytest.mark.parametrize(("journey", "way"), cases)
 

@@ -20,8 +20,7 @@ from tests.support.foreign import english_in
 from tests.support.site.running import Site
 
 EVE = "eve@elsewhere.example"
-# German is the same journey once more, in other words, which tests/web holds to be whole (test_i18n).
-both = pytest.mark.parametrize("language", ["en", pytest.param("de", marks=pytest.mark.long)])
+both = pytest.mark.parametrize("language", ["en", "de"])
 # Milliseconds; an idle machine needs a fiftieth of them.
 PATIENCE_MS = 60_000
 LANGUAGES = languages()

@@ -202,6 +202,7 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
     assert (told.exit_code, "encryption_key: a stored secret does not fit encryption_key" in told.output) == (1, True)
 
 
+@pytest.mark.long
 @needs_postgresql
 def test_a_new_key_of_the_setting_on_several_gateways(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sealed with a key that a living gateway lacks."""

@@ -94,7 +94,8 @@ class Attempt:
     def answer(self) -> int | None:
         """The result code, once it has come."""
         if self._code is None and select.select([self], [], [], 0)[0]:
-            [answer] = pdu.responses(self._socket.recv(1 << 16))
+            # After a login that ends at this moment, a notice of disconnection may follow.
+            answer, *_ = pdu.responses(self._socket.recv(1 << 16))
             self._code = answer.code
         return self._code
 

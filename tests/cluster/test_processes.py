@@ -18,6 +18,8 @@ from tests.faults.office import Office
 from tests.faults.phone import Phone
 from tests.support.site.running import Process, Site, wait_until
 
+pytestmark = pytest.mark.long  # starts gateways; tests/server and tests/sync have the parts
+
 COUNT = 3
 # The kernel spreads connections by their ports: so many reach all of three processes but once in a million times.
 CONNECTIONS = 36
@@ -63,7 +65,6 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Processes
         world.office.end()
 
 
-@pytest.mark.long  # three processes; tests/sync/test_follower has the change
 def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) -> None:
     """Of contacts and of phones: a new one, one that is gone."""
     group, gateway = world
@@ -85,7 +86,6 @@ def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) ->
     assert site.ldapsearch("-s", "base", phone="hall")[0] == 49
 
 
-@pytest.mark.long
 def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> None:
     """Logins, searches and refusals; the figures are those of all processes, those that died included."""
     group, gateway = world
@@ -113,7 +113,6 @@ def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> N
     wait_until(lambda: "wrong password" not in site.ldapgw("phones", "list").stdout, "the good login is noted")
 
 
-@pytest.mark.long
 def test_no_search_fails_while_processes_are_killed(world: tuple[Processes, Process]) -> None:
     """A connection to one that is dead waits for the next one in its place."""
     group, gateway = world
@@ -130,7 +129,6 @@ def test_no_search_fails_while_processes_are_killed(world: tuple[Processes, Proc
     assert "Traceback" not in gateway.said
 
 
-@pytest.mark.long
 def test_all_end_together(tmp_path: Path) -> None:
     """By a signal, and with the supervisor, however that ends; then another gateway may begin."""
     group = Processes(tmp_path)

@@ -11,6 +11,8 @@ import pytest
 from tests.faults.machine import ALICE, BOB, DAY, NOW, PHONES, Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
 
+pytestmark = pytest.mark.long  # starts gateways
+
 HOUR = 3600.0
 LIST = "/v1/people/me/connections"
 JUMPS = {"a day on": DAY, "a day back": -DAY, "to 1970": -NOW, "ten years on": 3650 * DAY}

@@ -29,6 +29,8 @@ from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support.checkout import ROOT
 from tests.support.disk import Disk, crash, small_disk
 
+pytestmark = pytest.mark.long  # starts gateways
+
 ALICE, PHONE = "alice@acme.example", "desk1"
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 5)
 BACK = "the database can be used again"

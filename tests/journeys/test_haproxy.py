@@ -18,6 +18,8 @@ from tests.support.haproxy import ADDRESS, Haproxy, haproxy
 from tests.support.phonebook.listening import contexts_in
 from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
 
+pytestmark = pytest.mark.long  # a real HAProxy; tests/server/test_proxy_protocol has the headers
+
 OFFICE, STRANGER = "127.0.1.7", "127.0.1.8"
 SUCCESS, NO_ACCESS, WRONG_LOGIN = 0, 50, 49
 

@@ -15,6 +15,8 @@ import pytest
 from ldapgw.server.logging import FIELDS
 from tests.support.site.running import Process, Site, wait_until
 
+pytestmark = pytest.mark.long  # starts gateways; tests/server/test_logging has the lines
+
 TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw"]
 MEMBERS = {"time", "level", "part", "event", "message", "exception", *FIELDS}
 START = ["database_new", "books_loaded", "gateway_started"]
@@ -51,7 +53,6 @@ def test_only_our_events_are_logged(site: Site, door: str) -> None:
     assert [line["event"] for line in lines(gateway)] == START
 
 
-@pytest.mark.long
 def test_what_twisted_says_can_be_had(site: Site) -> None:
     """With a level of its own, and then also what it says of its plugins; an option counts more than the setting."""
     with site.running(command(site, "twistd", "--log-level", "error", "--log-level=twisted=info")) as gateway:
@@ -63,7 +64,6 @@ def test_what_twisted_says_can_be_had(site: Site) -> None:
     ]
 
 
-@pytest.mark.long  # tests/server/test_logging has the levels
 def test_a_reload_takes_other_levels(site: Site) -> None:
     """And other levels for parts."""
     with site.running(command(site, "run")) as gateway:

@@ -106,6 +106,7 @@ def test_who_is_one_too_many_does_not_fill_the_log(clock, logged):
 # --- the reactor's time -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_many_that_want_everything_at_once_hold_nobody_up():
     """The first has its 5 ms, the others 1 ms each until their turn comes; who wants little has it at once."""
     clock = SteppingClock()
