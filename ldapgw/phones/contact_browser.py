@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Gets the contacts that the pages show: all that a phone finds, page by page in its order, or one by its ID.
+"""Gets the contacts that the pages show: the list of all that a phone finds, page by page, or one contact by its ID.
 
 A list is the search of a phone for everybody, with the phone's rights, order and duplicates; its sections are the
 letters that names begin with.  Like a phone's search, a list gives way to the reactor at each yield point.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which contacts of an account have changed since a generation: with these alone, a book can be updated."""
+"""Which contacts of an account have changed since a generation, so that a book can be updated by these changes only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Disconnects accounts: deletes the tokens at once, and has the grant revoked at Google as soon as possible."""
+"""Disconnects accounts: deletes contacts and tokens, but keeps the refresh token until Google has revoked the grant.
+
+After a day, the refresh token is deleted even if Google could not be reached.
+"""
 
 from __future__ import annotations
 

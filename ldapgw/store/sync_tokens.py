@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The sync tokens of accounts' sources, each of which belongs to exactly the contacts that are stored with it."""
+"""The sync tokens of accounts' sources; a token is stored in the same transaction as the contacts of its listing."""
 
 from __future__ import annotations
 

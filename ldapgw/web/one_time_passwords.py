@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""New passwords and secret addresses of phones, in memory for minutes, for the session that made them (decision 0034).
+"""Keeps new passwords and secret addresses of phones for ten minutes; only the session that made them can show them.
+
+They are only in memory (decision 0034).
 
 Where several gateways share a database, the one that shows a phone's page may be another than the one that made the
 password, so that each tells the others (`OneTimeSecrets.take_news`).
