@@ -239,7 +239,9 @@ CLIENT_REJECTED = ErrorPage(
 UNREACHABLE = ErrorPage(
     502,
     gettext_noop("Google couldn’t be reached"),
-    gettext_noop("You granted access, but this gateway couldn’t reach Google to pick it up. Nothing was saved."),
+    gettext_noop(
+        "You granted access, but this gateway then couldn’t reach Google to complete the connection. Nothing was saved."
+    ),
     (
         gettext_noop("Try again in a minute."),
         gettext_noop("If this lasts, your administrator has to check the gateway’s network and DNS."),
@@ -300,7 +302,9 @@ WRONG_METHOD = ErrorPage(
     405, gettext_noop("This doesn’t work here"), gettext_noop("This address doesn’t support that kind of request.")
 )
 TOO_LARGE = ErrorPage(
-    413, gettext_noop("The request is too large"), gettext_noop("No form on these pages sends that much data.")
+    413,
+    gettext_noop("The request is too large"),
+    gettext_noop("Your browser sent more data than any form on these pages needs."),
 )
 TOO_MANY = ErrorPage(
     429,
@@ -313,7 +317,8 @@ FOREIGN_FORM = ErrorPage(
     403,
     gettext_noop("This form wasn’t accepted"),
     gettext_noop(
-        "The form didn’t come from your own page, or you’ve signed in again since you opened it. Nothing was changed."
+        "The form wasn’t sent from a page of this gateway, or you’ve signed in again since you opened the page. "
+        "Nothing was changed."
     ),
     (gettext_noop("Open the page again, then try again."),),
     (ErrorPageLink(gettext_noop("Open the page"), ""),),

@@ -39,8 +39,8 @@ ADVICE: Mapping[Advice, str] = {
         "The server is an IP address, but certificates are for names. A phone that checks certificates won’t connect."
     ),
     Advice.OLD_FIRMWARE: gettext_noop(
-        "Older firmware doesn’t support LDAPS and has no setting for it (P8037). If the phone doesn’t connect, update "
-        "the firmware."
+        "Older firmware doesn’t support LDAPS, so the setting for it (P8037) is missing. If the phone doesn’t "
+        "connect, update the firmware."
     ),
     Advice.TRUST_LIST: gettext_noop(
         "Add the certificate’s file to TRUSTCERTS, too. In DIRSRVR, enter the gateway’s host name, not its IP address."

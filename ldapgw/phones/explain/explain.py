@@ -66,11 +66,11 @@ _REGION = gettext_noop(
 )
 _CALLER_FILTER = gettext_noop(
     "If a search has so few digits, the gateway assumes that someone typed them, and that they aren’t a caller’s "
-    "number. For an incoming call, the "
-    "phone sends %(filter)s."
+    "number. For an incoming call, the phone sends a different filter: %(filter)s."
 )
 _STRIPPED = gettext_noop(
-    "The gateway searched for %(number)s instead of %(asked)s, because the strip setting removes the rest."
+    "The gateway searched for %(number)s instead of %(asked)s, because the strip setting removes text that the "
+    "telephone system adds to numbers."
 )
 _AFFIX = gettext_noop(
     "“%(affix)s” doesn’t seem to belong to the number. Your administrator can add it to the strip setting under "

@@ -134,7 +134,7 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
         gettext_noop("Type it exactly as it’s saved."),
     ),
     MissReason.FILTER_TERM: ReasonText(
-        gettext_noop("The contact has what the phone asked for, but doesn’t match this part of the filter: %(terms)s."),
+        gettext_noop("The contact matches the search text, but doesn’t match this part of the filter: %(terms)s."),
         gettext_noop("Change the filter in the phone’s settings, or the contact in Google Contacts."),
     ),
     MissReason.OTHER_ATTRIBUTE: ReasonText(
@@ -159,7 +159,7 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
         gettext_noop("Type the word from its beginning."),
     ),
     MissReason.WORDS_APART: ReasonText(
-        gettext_noop("The contact has all these words, but not next to each other in one field: %(value)s."),
+        gettext_noop("The contact has all the words, but they aren’t next to each other in one field: %(value)s."),
         gettext_noop("Type only one of the words."),
     ),
     MissReason.SOME_WORDS: ReasonText(

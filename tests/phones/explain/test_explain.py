@@ -82,7 +82,8 @@ def test_what_a_pbx_puts_around_a_number() -> None:
     assert [(note.code, str(note.message)) for note in told.notes if note.code != "region"] == [
         (
             "stripped",
-            "The gateway searched for 0301234567 instead of L0#0301234567, because the strip setting removes the rest.",
+            "The gateway searched for 0301234567 instead of L0#0301234567, because the strip setting removes text "
+            "that the telephone system adds to numbers.",
         )
     ]
     assert found(told) == found(explained("0301234567", sight()))
@@ -125,7 +126,7 @@ def test_few_digits_may_be_typed(desk: PhoneView, asked: str, uids_found: list[s
     message = (
         "If a search has so few digits, the gateway assumes that someone typed them, and that they aren’t a caller’s "
         "number. "
-        f"For an incoming call, the phone sends {ringing}."
+        f"For an incoming call, the phone sends a different filter: {ringing}."
     )
     assert [(note.code, str(note.message)) for note in told.notes] == [("ringing", message)] * bool(uids_found)
 
