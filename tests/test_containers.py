@@ -24,6 +24,8 @@ from tests.support import rst
 from tests.support.base_image import NAME, make_base
 from tests.support.checkout import ROOT, project_files
 
+pytestmark = pytest.mark.long  # validators of the field, and an image
+
 BIN = Path(sys.executable).parent
 KUBERNETES = sorted((ROOT / "etc" / "kubernetes").glob("*.yaml"))
 
@@ -66,7 +68,6 @@ def test_the_containerfile() -> None:
     run(BIN / "hadolint", "Containerfile")
 
 
-@pytest.mark.long  # a validator
 def test_the_compose_file(tmp_path: Path) -> None:
     """It is one by the Compose Specification's schema, and one with a slip in it would not be."""
     schema = ("--builtin-schema", "vendor.compose-spec")
@@ -77,7 +78,6 @@ def test_the_compose_file(tmp_path: Path) -> None:
         run(BIN / "check-jsonschema", *schema, wrong)
 
 
-@pytest.mark.long  # three validators
 @pytest.mark.parametrize("file", KUBERNETES, ids=lambda file: file.name)
 def test_the_manifests(file: Path) -> None:
     """By Kubernetes' schemas, where unknown keys are refused too."""
@@ -117,7 +117,6 @@ def test_the_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
     assert folder == "/var/lib/ldapgw"
 
 
-@pytest.mark.long  # clones a repository
 @pytest.mark.skipif(os.geteuid() != 0 and "CI" not in os.environ, reason="only root can give files to the image's user")
 def test_the_steps_of_the_installation_page(tmp_path: Path) -> None:
     """Up to the start, as they are written: the services have secrets, for the user of the image alone."""
@@ -344,7 +343,6 @@ def is_same(one: Path, other: Path) -> bool:
     )
 
 
-@pytest.mark.long
 def test_what_is_in_the_image(image: Image, tmp_path: Path) -> None:
     """A compiled gateway, and not much more: no compiler, one volume, a user who is not root."""
     assert octets_beyond(image.base, image.root) <= MOST_OCTETS
@@ -360,7 +358,6 @@ def test_what_is_in_the_image(image: Image, tmp_path: Path) -> None:
         assert container.log.splitlines()[-1].endswith("(compiled)")
 
 
-@pytest.mark.long
 def test_a_container(image: Image) -> None:
     """It serves from a read-only file system, with a key from a secret, and ends within five seconds of SIGTERM."""
     volume = owned(image.folder / "state", image)
@@ -386,7 +383,6 @@ def test_a_container(image: Image) -> None:
     assert not (volume / "ldapgw.key").exists()
 
 
-@pytest.mark.long
 def test_a_container_without_settings(image: Image) -> None:
     """It says what is missing, and ends."""
     with image.container(owned(image.folder / "nothing", image)) as container:

@@ -78,7 +78,9 @@ def prepare(machine: Machine) -> None:
     # What a wheel is built and compiled with, and the man pages of the Debian package.
     builders = ("setuptools", "wheel", "mypy[mypyc]", "docutils")
     run(*download, *chosen, "--constraint", ROOT / "constraints.txt", *builders)
-    (machine.root / "etc/apt/apt.conf.d/99recommends").write_text('APT::Install-Recommends "false";\n')
+    (machine.root / "etc/apt/apt.conf.d/99recommends").write_text(
+        'APT::Install-Recommends "false";\nAPT::Get::Assume-Yes "true";\n'  # an administrator says so
+    )
     (machine.root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
 
 

@@ -133,6 +133,7 @@ async def test_by_pasting(site: Site, port: int) -> None:
     assert [one["account"] for one in site.accounts()] == [ALICE]
 
 
+@pytest.mark.long
 def test_a_port_in_use(tmp_path: Path) -> None:
     """By default it is that of the page, where the page is on localhost; a gateway that runs has it.
 

@@ -317,6 +317,7 @@ def test_a_database_that_is_lost_is_not_begun_anew(bare: Site) -> None:
         assert bare.accounts() == []
 
 
+@pytest.mark.long
 def test_impatience_changes_nothing(bare: Site) -> None:
     """A second signal is no reason for a traceback."""
     with bare.running() as gateway:
@@ -377,6 +378,7 @@ def test_a_port_that_is_taken_is_one_line(served: Site, tmp_path: Path) -> None:
         assert refused.said.count("cannot listen") == 1
 
 
+@pytest.mark.long  # tests/server/config has the lines
 def test_a_bad_configuration_is_a_line_a_problem(bare: Site) -> None:
     """By whichever front door; nothing is created."""
     bare.file.write_text(

@@ -79,6 +79,7 @@ class Killed(BaseException):
     """The copy ends in the middle."""
 
 
+@pytest.mark.long  # tests/cli/test_database has it by the command
 def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tmp_path: Path) -> None:
     """Killed after any table, gone on with; the target can be used when all is there, and not before."""
     before = held(file)
