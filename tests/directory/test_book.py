@@ -209,7 +209,6 @@ def names(book: Book, text: str, base: str = BASE) -> list[str]:
 VIEWER = Viewer("cn=desk1", (Access("acme", "alice"),))
 
 
-@pytest.mark.no_cover
 def test_a_change_shares_what_has_not_changed(large: Both) -> None:
     """The large segment keeps its entries and the encodings of them; what is new is on a small one."""
     both = copy(large)
@@ -238,7 +237,6 @@ def test_changed_entries_share_their_parent(large: Both) -> None:
     assert both.anew == 0
 
 
-@pytest.mark.no_cover
 @pytest.mark.no_cover
 def test_segments_stay_few(large: Both) -> None:
     """However often a book changes; and its entries are put together again now and then."""
@@ -288,7 +286,6 @@ def test_a_label_is_renamed(large: Both) -> None:
         pytest.param({GROUPS[0]: " ", GROUPS[1]: "VIP", GROUPS[2]: "vip"}, 0, {"VIP": 500}, id="without a name"),
     ],
 )
-@pytest.mark.no_cover
 def test_labels_change(large: Both, labels: Labels, anew: int, held: Mapping[str, int]) -> None:
     """A book is built anew where it cannot know who is in a label."""
     both = copy(large)
@@ -317,7 +314,6 @@ def test_a_book_knows_who_came_for_a_label_that_it_did_not_know(large: Both) -> 
     assert [label.name for label in both.revised.labels] == ["Kunden", "Late", "VIP"]
 
 
-@pytest.mark.no_cover
 def test_too_many_changes_are_a_new_book(large: Both) -> None:
     """Beyond an eighth it is no dearer, and has one segment."""
     both = copy(large)
