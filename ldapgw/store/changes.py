@@ -85,6 +85,8 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     epoch = _read_mark(connection, _EPOCH)
     now = Cursor(position.identity, position.next, epoch, position.at, position.tables, position.started)
     if cursor is None or not _continues(cursor, now):
+        if cursor is not None and cursor.tables != now.tables and not epoch and not _read_mark(connection, _HISTORY):
+            raise StoreError(f"{database_of(connection).name}: is empty, and was not before; restore a backup")
         return Changes(
             now,
             is_whole=True,
@@ -118,13 +120,10 @@ def _lost_since(connection: Connection, cursor: Cursor | None, now: Cursor, hist
     stored, tables = _read_mark(connection, _HISTORY), _read_mark(connection, _TABLES)
     if stored is not None and stored != history:
         return 0.0
-    is_other = cursor is not None and cursor.tables != now.tables
-    if is_other and now.epoch is None and stored is None:
-        raise StoreError(f"{database_of(connection).name}: is empty, and was not before; restore a backup")
     is_of_dump = tables is not None and tables != now.tables
     if cursor is None:
         return 0.0 if is_of_dump else None
-    if is_of_dump or (is_other and cursor.epoch == now.epoch):
+    if is_of_dump or (cursor.tables != now.tables and cursor.epoch == now.epoch):
         # The clock has gone on: what the server marks since it uses these tables has a later time than the last look.
         return cursor.at if cursor.identity == now.identity else 0.0
     if cursor.epoch != now.epoch or now.next >= cursor.next:
