@@ -19,7 +19,7 @@ from ldapgw.cli import main
 from tests.support import debian_machine
 from tests.support.checkout import ROOT, project_files
 from tests.support.debian_machine import BOOTED, Machine, init, run
-from tests.support.site.running import PATIENCE, free_ports
+from tests.support.site.running import PATIENCE, free_ports, wait_until
 
 NEWER = "99.0"
 
@@ -197,6 +197,14 @@ def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
         assert 'ldap.listen "tcp:389": port 389 answers' in machine.run("ldapgw", "check", user="ldapgw")
 
         process = property_of_service("MainPID")
+        machine.run("systemctl", "start", "ldapgw-backup")
+        (backup,) = machine.run("ls", "/var/backups/ldapgw").split()
+        assert re.fullmatch(r"ldapgw-\d{8}T\d{6}Z\.db", backup)
+        assert machine.modes("/var/backups/ldapgw", f"/var/backups/ldapgw/{backup}") == [
+            "700 root:root",
+            "600 root:root",
+        ]
+
         file = machine.root / "etc/ldapgw/ldapgw.toml"
         good = file.read_text()
         file.write_text(good.replace('"dc=acme,dc=example"', '"dc=acme,dc=test"'))
@@ -218,6 +226,27 @@ def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
         script = "source /usr/share/bash-completion/completions/ldapgw; COMP_WORDS=(ldapgw ph); COMP_CWORD=1"
         completed = machine.run("bash", "-c", f"{script}; _ldapgw_completion ldapgw; echo ${{COMPREPLY[@]}}")
         assert completed == "phones\n"
+
+        # Under the same restrictions, with contacts: a process of its own parses what Google answers.
+        (machine.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        override = machine.root / "etc/systemd/system/ldapgw.service.d/demo.conf"
+        override.parent.mkdir(parents=True)
+        demo = "/usr/bin/ldapgw demo --state /var/lib/ldapgw/demo --ldap-port 3389 --port 8081 --sandbox-port 8090"
+        override.write_text(f"[Service]\nType=simple\nRestart=no\nExecStart=\nExecStart={demo}\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "ldapgw")
+        searches: list[str] = []
+
+        def is_over() -> bool:
+            searches[:] = re.findall(r"ldapsearch .*", machine.run("journalctl", "--unit=ldapgw", "--output=cat"))
+            return bool(searches) or property_of_service("ActiveState") == "failed"
+
+        wait_until(is_over, "the demo has begun or ended", PATIENCE)
+        assert "\ntelephoneNumber: " in machine.run("sh", "-c", searches[0])
+        shutil.rmtree(override.parent)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "ldapgw")
+        process = property_of_service("MainPID")
 
         machine.dpkg("--install", newer(package, tmp_path / "newer"))
         assert property_of_service("ActiveState") == "active"
