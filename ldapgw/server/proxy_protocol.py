@@ -25,6 +25,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ldapgw.ldap.admission import normalize_address
+
 # 2.1: the longest line, with its end.
 MAX_V1_OCTETS: Final = 107
 # Addresses take 36 octets at most; what follows them, such as a client's certificate, is not read.
@@ -157,7 +159,7 @@ class ProxyProtocolFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """The protocol of a connection, or one that waits for the header; None closes the connection."""
-        host = getattr(addr, "host", "")
+        host = normalize_address(getattr(addr, "host", ""))
         if addr is None or not host or not self._is_proxy(host):
             return self._factory.buildProtocol(cast("IAddress", addr))
         return HeaderReader(self._factory, addr, self._clock, lambda problem: self._count_misuse(problem, host))

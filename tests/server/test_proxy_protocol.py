@@ -26,6 +26,7 @@ from ldapgw.server.proxy_protocol import (
     ProxyProtocolFactory,
     read_header,
 )
+from tests.support.phonebook.wire import make_factory
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 LOCAL, PROXY = 0x20, 0x21
@@ -221,9 +222,30 @@ def test_a_header_of_anybody_else_is_not_read(connect, address):
 
 
 def test_a_proxy_in_a_listed_network_is_found_on_an_ipv6_socket(connect):
-    transport, *_ = connect(IPv6Address("TCP", "::ffff:10.0.0.9", 40000))
+    """And is named as on an IPv4 one when it is refused."""
+    mapped = IPv6Address("TCP", "::ffff:10.0.0.9", 40000)
+    transport, *_ = connect(mapped)
     transport.send(HEADERS["v1 ipv4"][0])
     assert transport.value() == b"192.0.2.7|"
+    transport, _, refused = connect(mapped)
+    transport.send(b"0")
+    assert refused == [("no PROXY header", "10.0.0.9")]
+
+
+def test_connections_are_counted_by_client():
+    """One client of the proxy that has too many leaves the others theirs."""
+    factory = make_factory(max_connections_per_address=1)
+    proxied = ProxyProtocolFactory(factory, lambda _: True, factory.clock, factory.count_misuse)
+
+    def connect(client):
+        transport = Transport()
+        transport.protocol = proxied.buildProtocol(LISTED)
+        transport.protocol.makeConnection(transport)
+        transport.send(f"PROXY TCP4 {client} 192.0.2.1 5555 389\r\n".encode())
+        return transport
+
+    clients = ["192.0.2.7", "192.0.2.7", "192.0.2.8"]
+    assert [connect(client).disconnected for client in clients] == [False, True, False]
 
 
 def test_a_listed_proxy_without_a_header_is_refused(connect):
