@@ -203,6 +203,12 @@ def _use_page(
     if (status, text) == (200, b"degraded"):
         message = f"{listening} answers, but the gateway cannot use its database; its log says why"
         return CheckResult(CheckStatus.FAILED, item, message)
+    if (status, text) == (200, b"stale"):
+        message = (
+            f"{listening} answers, but the gateway serves the contacts that it cached, because it has not reached its "
+            "database since it started; its log says why"
+        )
+        return CheckResult(CheckStatus.FAILED, item, message)
     if (status, text) == (503, b"not ready"):
         message = f"{listening} answers, but the gateway is not ready: it loads contacts, or its log says what is wrong"
         return CheckResult(CheckStatus.WARNING, item, message)

@@ -148,6 +148,12 @@ def test_another_program_on_the_ldap_port(gateway: Gateway, answer: bytes, why: 
             "PORT answers, but the gateway cannot use its database; its log says why",
         ),
         (
+            b"HTTP/1.0 200 OK\r\n\r\nstale",
+            "failed",
+            "PORT answers, but the gateway serves the contacts that it cached, because it has not reached its database "
+            "since it started; its log says why",
+        ),
+        (
             b"HTTP/1.0 503 Service Unavailable\r\n\r\nnot ready",
             "warning",
             "PORT answers, but the gateway is not ready: it loads contacts, or its log says what is wrong",
@@ -163,7 +169,7 @@ def test_another_program_on_the_ldap_port(gateway: Gateway, answer: bytes, why: 
             "PORT does not answer as the gateway does (not HTTP); look for another program on this port",
         ),
     ],
-    ids=["ready", "degraded", "not ready", "another page", "mail"],
+    ids=["ready", "degraded", "stale", "not ready", "another page", "mail"],
 )
 def test_what_the_page_answers(gateway: Gateway, answer: bytes, state: str, message: str) -> None:
     """The gateway says itself whether phones are served, and whether the database works."""
