@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ldapgw.cli.check_result import CheckResult, CheckStatus
-from ldapgw.cli.site import Site, is_missing
+from ldapgw.cli.site import Site, is_missing, now
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
 from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
 from ldapgw.store.key_rotation import kept_key_files
+from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.secrets import KeySource, SecretBox, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
 
@@ -26,6 +27,8 @@ from ldapgw.store.sqlite import LOG_LIMIT
 MIN_FREE = 200_000_000
 # A gateway has some dozens of files, and a cached book for each account.
 MIN_INODES = 1000
+# Seconds that this machine's clock may be behind the last sync, which another gateway may have ended.
+MAX_CLOCK_SECONDS = 120.0
 
 
 def check_state_dir(site: Site) -> Iterator[CheckResult]:
@@ -41,10 +44,11 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
         yield _missing("database", file, may_create=may_create)
     else:
         result, sealed = _database(file)
-        yield result
+        yield result if file.parent == site.state_dir else _unless_open(result, file)
     yield _key(site.key_source, sealed)
     yield from map(_kept_key, kept_key_files(site.key_source.file))
     yield from _disks(site)
+    yield from _clock(site)
 
 
 def _kept_key(file: Path) -> CheckResult:
@@ -87,6 +91,17 @@ def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
         message = f"{found}; make room: an upgrade may need {needed / 1e6:.0f} MB and {MIN_INODES} inodes"
         return CheckResult(CheckStatus.WARNING, item, message)
     return CheckResult(CheckStatus.OK, item, found)
+
+
+def _clock(site: Site) -> Iterator[CheckResult]:
+    """Name a clock that is behind the last sync, as after a start without a battery or a network."""
+    for (last_sync,) in _rows(site, "SELECT max(last_sync) FROM account"):
+        behind = (last_sync or 0) - now()
+        if behind > MAX_CLOCK_SECONDS:
+            message = (
+                f"is {age_in_words(behind)} behind the last sync; synchronize it, such as with timedatectl set-ntp true"
+            )
+            yield CheckResult(CheckStatus.WARNING, "clock", message)
 
 
 def _size(file: Path) -> int:
@@ -223,6 +238,13 @@ def _database(file: Path) -> tuple[CheckResult, bytes | None]:
     if not os.access(file, os.R_OK | os.W_OK):
         return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user"), sealed
     return _version(item, revision, usable=readable_from in revisions()), sealed
+
+
+def _unless_open(result: CheckResult, file: Path) -> CheckResult:
+    """The result for a database file, unless everybody can read the file where it is."""
+    if result.status is CheckStatus.FAILED or not (file.stat().st_mode & 0o007 and file.parent.stat().st_mode & 0o001):
+        return result
+    return CheckResult(CheckStatus.FAILED, result.item, f"everybody can read it; run: chmod 600 {file}")
 
 
 def _read_only_uri(file: Path) -> str:

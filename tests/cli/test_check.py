@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -204,6 +205,42 @@ def test_the_state(gateway: Gateway, trouble, item: str, state: str, message: st
     trouble(gateway)
     told, text = found(gateway, code=state == "failed")[item]
     assert (told, text[: len(message)]) == (state, message)
+
+
+def test_a_database_file_that_everybody_may_read(gateway: Gateway) -> None:
+    """One outside the state directory, whose folder lets others in."""
+    folder = gateway.folder / "data"
+    folder.mkdir(mode=0o755)
+    file = folder / "contacts.db"
+    gateway.connect("alice@acme.example")
+    shutil.copy(gateway.state_dir / "ldapgw.db", file)
+    gateway.write(f'database = "sqlite:///{file}"\n' + HEAD + ACME)
+    told = ("ok", f"version {revisions()[0]}")
+    assert found(gateway)["database data/contacts.db"] == told
+    file.chmod(0o644)
+    assert found(gateway, code=1)["database data/contacts.db"] == (
+        "failed",
+        "everybody can read it; run: chmod 600 data/contacts.db",
+    )
+    folder.chmod(0o750)
+    assert found(gateway)["database data/contacts.db"] == told
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [
+        (-1, None),
+        (3, ("warning", "is 2 hours behind the last sync; synchronize it, such as with timedatectl set-ntp true")),
+    ],
+    ids=["right", "behind"],
+)
+def test_a_clock_that_is_behind(gateway: Gateway, hours: float, told: tuple[str, str] | None) -> None:
+    """What the database has from the future is from before the clock was set back."""
+    gateway.connect("alice@acme.example")
+    moment = datetime.now(UTC) + timedelta(hours=hours)
+    with gateway.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET last_sync = ?", (moment.timestamp(),))
+    assert found(gateway).get("clock") == told
 
 
 def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
