@@ -33,6 +33,9 @@ from ldapgw.store.secrets import new_key
 # A backup in a folder, named after the time, in UTC; the last one by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
 _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
+# A backup that was ended before it was complete; no backup takes so long (seconds).
+_INCOMPLETE_PATTERN = re.compile(_DATED_PATTERN.pattern + r"\.new")
+_INCOMPLETE_SECONDS = 24 * 3600
 
 
 @click.command(epilog=examples("ldapgw backup /var/backups/ldapgw.db", "ldapgw backup /var/backups/ldapgw --keep 14"))
@@ -41,7 +44,8 @@ _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
     "--keep",
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="Treat FILE as a folder: add a backup with the time in its name, and delete all but the last N.",
+    help="Treat FILE as a folder of this gateway alone: add a backup with the time in its name, and delete all but the "
+    "last N.",
 )
 @yes_option
 @pass_site
@@ -81,13 +85,18 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
     dated = (path for path in folder.iterdir() if _DATED_PATTERN.fullmatch(path.name))
     former = sorted(path for path in dated if path != file)
     surplus = former[: max(len(former) - keep + 1, 0)]
-    for path in surplus:
+    for path in (*surplus, *filter(_is_left_incomplete, folder.iterdir())):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{path}: cannot be deleted: {error.strerror}") from None
     left = len(former) - len(surplus) + 1
     print_line(f"{folder} has {left} backup{'' if left == 1 else 's'}; deleted: {len(surplus)}.")
+
+
+def _is_left_incomplete(path: Path) -> bool:
+    """Whether a file is what a backup left that was killed."""
+    return bool(_INCOMPLETE_PATTERN.fullmatch(path.name)) and now() - path.stat().st_mtime > _INCOMPLETE_SECONDS
 
 
 @click.command(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -59,22 +60,29 @@ def test_there_and_back(gateway: Gateway) -> None:
 
 
 def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder that the command makes; nothing else in it is deleted, and a failed backup deletes nothing."""
+    """Nothing else in the folder is deleted but what a killed backup left; a failed backup deletes nothing."""
     gateway.connect(ALICE)
     folder = gateway.folder / "backups"
+    folder.mkdir(mode=0o700)
+    killed, running = (folder / f"ldapgw-20260101T00000{number}Z.db.new" for number in (0, 1))
+    for file, age in ((killed, 25), (running, 23)):
+        file.touch()
+        os.utime(file, (THEN - age * 3600, THEN - age * 3600))
     seconds = [THEN + 86400 * day for day in range(4)]
     for number, second in enumerate(seconds):
         monkeypatch.setattr(backup, "now", lambda second=second: second)
         said = gateway.run("backup", str(folder), "--keep", "2")
         assert said.exit_code == 0, said.output
         (folder / "ldapgw.db").touch()
+        if not number:
+            assert [killed.exists(), running.exists()] == [False, True]
+            running.unlink()
         kept, deleted = min(number + 1, 2), max(number - 1, 0) and 1
         assert said.stdout.splitlines()[-1] == (
             f"{folder} has {kept} backup{'' if kept == 1 else 's'}; deleted: {deleted}."
         )
     names = [datetime.fromtimestamp(second, UTC).strftime("ldapgw-%Y%m%dT%H%M%SZ.db") for second in seconds[2:]]
     assert sorted(path.name for path in folder.iterdir()) == [*names, "ldapgw.db"]
-    assert folder.stat().st_mode & 0o777 == 0o700
     assert gateway.run("restore", str(folder / names[-1]), "--yes").exit_code == 0
     (gateway.state_dir / "ldapgw.db").unlink()
     assert "there is no database yet" in gateway.refused("backup", str(folder), "--keep", "1")
@@ -100,8 +108,9 @@ def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
     assert "This replaces the existing file" in gateway.refused("backup", str(link))
     assert gateway.run("backup", str(monday), "--yes").exit_code == 0
     assert monday.read_bytes().startswith(b"SQLite format 3")
-    assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
-    assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
+    for _ in range(2):
+        assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
+    assert (gateway.folder / "backups").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_new_machine(gateway: Gateway) -> None:
