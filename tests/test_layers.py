@@ -58,7 +58,7 @@ DOORS = {
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.secrets", "server.tls", "cli.certificate", "google.sandbox.oauth"},
     "jwt": {"google.keys"},
-    "psycopg": {"store.postgresql"},
+    "psycopg": {"store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
 }
 

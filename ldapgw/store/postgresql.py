@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""PostgreSQL, the engine for several gateways on one database; the only module that needs psycopg.
+"""PostgreSQL, the engine for several gateways on one database.
 
 A transaction is READ COMMITTED.  Transactions that a page or a command begins exclude each other by an advisory lock of
 the transaction, as those of SQLite do by its lock; syncs lock the row of their account alone, so that they run beside
@@ -14,7 +14,6 @@ Mutable: `PostgresqlDatabase` knows until when it need not try to connect again,
 
 from __future__ import annotations
 
-import re
 import select as selectors
 import socket
 import time
@@ -24,10 +23,8 @@ from threading import Event, Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from psycopg.types.string import StrDumper
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, text
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Table, event, inspect
+from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
@@ -42,6 +39,20 @@ from ldapgw.store.database import (
     take_erased,
     upgrade,
 )
+from ldapgw.store.postgresql_connection import (
+    CONNECT_SECONDS,
+    COPY,
+    IDLE_SECONDS,
+    LOCK_SECONDS,
+    PAGE_SECONDS,
+    SYNC_SECONDS,
+    connect_arguments,
+    engine_for,
+    is_away,
+    reason_of,
+    sql_state,
+)
+from ldapgw.store.postgresql_schema import finishing_statements
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,17 +61,6 @@ DRIVER = "postgresql+psycopg"
 # The first version with xid8 and pg_current_snapshot.
 OLDEST_SERVER = 130000
 
-# A page's statements; those of a sync or of a reader, which may be about a million contacts.
-PAGE_SECONDS = 30
-SYNC_SECONDS = 600
-# As long as with SQLite: whoever writes does so for milliseconds.
-LOCK_SECONDS = 10
-# A gateway that was stopped in a transaction must not keep its locks: shorter than a lease, which passes on only then.
-# What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
-IDLE_SECONDS = 12
-# A reader keeps no lock that others wait for, and may build a large book between two statements.
-READER_IDLE_SECONDS = 60
-CONNECT_SECONDS = 5
 # After a failed connection, how long transactions fail without another attempt: pages queue behind each attempt.
 AWAY_SECONDS = 1.0
 # How often a transaction is tried that another one has come between.
@@ -82,12 +82,12 @@ RING_SECONDS = 0.05
 SILENCE_SECONDS = 30.0
 RECONNECT_SECONDS = 0.25
 
+# Their rows get numbers from a sequence.
+_NUMBERED = ("account", "activity", "revocation")
+
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
 _UPGRADES = "1818522736, 2"
-
-# The beginning of a statement that gets its rows beside it.
-_COPY = "COPY"
 
 # The SQLSTATE of errors (appendix A of the documentation of PostgreSQL).
 _CONFLICTS = {"40001", "40P01", "23505"}
@@ -105,20 +105,8 @@ _ADVICE = {
 }
 _UNWRITABLE = {_READ_ONLY, "53100"}
 _DAMAGE = {"XX001", "XX002"}
-# The server ends, starts, or has ended the connection; class 08 is the connection itself.
-_AWAY = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
 
 log = Logger()
-
-
-class _TextDumper(StrDumper):
-    """Writes text without NUL, which PostgreSQL does not store and nobody reads."""
-
-    def dump(self, obj: str) -> Any:
-        return super().dump(obj.replace("\0", ""))
-
-
-psycopg.adapters.register_dumper(str, _TextDumper)
 
 
 class PostgresqlDatabase(Database):
@@ -137,9 +125,9 @@ class PostgresqlDatabase(Database):
         where = f"{url.host or ''}:{url.port}" if url.port else url.host or ""
         self.name = f"postgresql://{where}/{url.database or ''}"
         # One connection for the thread of pages and one for a command's or a test's second transaction.
-        self.engine = self.register(_engine(url, PAGE_SECONDS))
-        self._sync_engine = self.register(_engine(url, SYNC_SECONDS))
-        self.reading_engine = self.register(_engine(url, SYNC_SECONDS, reads=True))
+        self.engine = self.register(engine_for(url, PAGE_SECONDS))
+        self._sync_engine = self.register(engine_for(url, SYNC_SECONDS))
+        self.reading_engine = self.register(engine_for(url, SYNC_SECONDS, reads=True))
         self._away: tuple[float, str] = (0.0, "")
         self._first_write: Callable[[Connection], None] | None = None
         self._opening = Lock()
@@ -169,7 +157,7 @@ class PostgresqlDatabase(Database):
                 try:
                     self._upgrade()
                 except DBAPIError as error:
-                    if _state(error) != _LOCKED or not tries_left:
+                    if sql_state(error) != _LOCKED or not tries_left:
                         raise
                 else:
                     return
@@ -182,7 +170,7 @@ class PostgresqlDatabase(Database):
             if not is_current(connection, self):
                 self._check_older_gateways(connection)
                 upgrade(connection)
-                for statement in _finishing_statements(connection):
+                for statement in finishing_statements(connection):
                     connection.exec_driver_sql(statement)
 
     def _check_older_gateways(self, connection: Connection) -> None:
@@ -218,7 +206,7 @@ class PostgresqlDatabase(Database):
         self._first_write = first_write
 
     def answers(self) -> bool:
-        conninfo = psycopg.conninfo.make_conninfo("", **_connect_arguments(self.url))
+        conninfo = psycopg.conninfo.make_conninfo("", **connect_arguments(self.url))
         # A server that starts or stops does not count: libpq tells that from other refusals.
         return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
 
@@ -301,7 +289,7 @@ class PostgresqlDatabase(Database):
                         is_complete = True
                     break
                 except DBAPIError as error:
-                    state = _state(error)
+                    state = sql_state(error)
                     if exclusively and state == _LOCKED and time.monotonic() < until:
                         time.sleep(ROW_PAUSE_SECONDS)
                         continue
@@ -332,7 +320,7 @@ class PostgresqlDatabase(Database):
 
     def _vacuum(self, erased: Collection[str]) -> None:
         """Overwrite what was deleted; where somebody still reads, the server's own vacuum does that later."""
-        with suppress(psycopg.Error), psycopg.connect(**_connect_arguments(self.url), autocommit=True) as connection:
+        with suppress(psycopg.Error), psycopg.connect(**connect_arguments(self.url), autocommit=True) as connection:
             connection.execute("SET statement_timeout = 0")
             connection.execute(f"SET lock_timeout = '{SYNC_SECONDS}s'")  # another gateway may be at it
             connection.execute(f"VACUUM {', '.join(table for table in ERASED if table in erased)}")
@@ -409,7 +397,7 @@ class PostgresqlDatabase(Database):
         """With ``COPY``, which takes a third of the time of an INSERT for each row."""
         if len(rows) > 1:
             names = ", ".join(f'"{name}"' for name in columns)
-            connection.exec_driver_sql(f'{_COPY} "{table.name}" ({names}) FROM STDIN', [tuple(row) for row in rows])
+            connection.exec_driver_sql(f'{COPY} "{table.name}" ({names}) FROM STDIN', [tuple(row) for row in rows])
         else:
             super().insert_rows(connection, table, columns, rows)
 
@@ -438,14 +426,14 @@ class PostgresqlDatabase(Database):
             raise found from None
 
     def _store_error(self, error: DBAPIError, *, reads: bool) -> StoreError:
-        state = _state(error)
+        state = sql_state(error)
         if is_away(error):
-            return UnreachableStore(f"{self.name}: cannot be reached: {_reason(error)}")
+            return UnreachableStore(f"{self.name}: cannot be reached: {reason_of(error)}")
         kind: type[StoreError] = DamagedStore if state in _DAMAGE else StoreError
         if state in _UNWRITABLE and not reads:
             kind = UnwritableStore
         advice = None if reads and state == _READ_ONLY else _ADVICE.get(state)
-        return kind(f"{self.name}: cannot be used: {_reason(error)}" + (f"; {advice}" if advice else ""))
+        return kind(f"{self.name}: cannot be used: {reason_of(error)}" + (f"; {advice}" if advice else ""))
 
 
 class ChangeListener:
@@ -504,7 +492,7 @@ class ChangeListener:
     def _listen(self, wakened: socket.socket) -> None:
         with wakened:
             while not self._stopped.is_set():
-                with suppress(psycopg.Error), psycopg.connect(**_connect_arguments(self._url), autocommit=True) as line:
+                with suppress(psycopg.Error), psycopg.connect(**connect_arguments(self._url), autocommit=True) as line:
                     line.execute("LISTEN ldapgw")
                     self._connected()
                     self._ring()
@@ -526,174 +514,3 @@ class ChangeListener:
     def _ring(self) -> None:
         self._rung.set()
         self._on_change()
-
-
-def is_away(error: DBAPIError) -> bool:
-    """Whether the server cannot be reached, ends, or has ended the connection."""
-    state = _state(error)
-    if state.startswith("08") or state in _AWAY:
-        return True
-    return not state and isinstance(error, (OperationalError, InterfaceError))
-
-
-def _state(error: DBAPIError) -> str:
-    """The SQLSTATE; empty: the error does not come from the server."""
-    return getattr(error.orig, "sqlstate", None) or ""
-
-
-def _reason(error: DBAPIError) -> str:
-    """The first line of the message, which has no values; that of a failed connection without its preface."""
-    diagnosis = getattr(error.orig, "diag", None)
-    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
-    line: str = message.strip().partition("\n")[0]
-    return re.sub(r"^.*failed: (?:FATAL: +)?", "", line)
-
-
-def _copy_rows(
-    cursor: psycopg.Cursor[Any], statement: str, rows: Sequence[tuple[object, ...]], _context: object
-) -> bool:
-    """Execute ``COPY`` with its rows, where SQLAlchemy would send a statement for each row; true: it is done.
-
-    SQLAlchemy so reports errors and lost connections as for any other statement.
-    """
-    if not statement.startswith(_COPY):
-        return False
-    with cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
-    return True
-
-
-def _engine(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
-    # Not by a setting of the connection: PgBouncer may drop those.
-    reading: dict[str, Any] = (
-        {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}} if reads else {}
-    )
-    engine = create_engine(
-        url,
-        connect_args=_options(url, statement_seconds, reads=reads),
-        hide_parameters=True,  # the text of an error must not contain stored values
-        pool_pre_ping=True,
-        pool_size=2,
-        max_overflow=2,
-        **reading,
-    )
-    event.listen(engine, "do_executemany", _copy_rows)
-    return engine
-
-
-def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[str, Any]:
-    """Arguments for libpq: time limits, so that neither a silent server nor a stopped gateway holds up the others."""
-    settings = {
-        "statement_timeout": f"{statement_seconds}s",
-        "lock_timeout": f"{LOCK_SECONDS}s",
-        "idle_in_transaction_session_timeout": f"{READER_IDLE_SECONDS if reads else IDLE_SECONDS}s",
-        # Of 500 keys a plan for any value looks at each of them for each row of the account: a sync that stores
-        # 50,000 contacts anew took two minutes.
-        "plan_cache_mode": "force_custom_plan",
-    }
-    given = url.query.get("options", "")
-    options = [given] if isinstance(given, str) else [*given]
-    options += [f"-c {name}={value}" for name, value in settings.items()]
-    arguments: dict[str, Any] = {
-        "options": " ".join(options).strip(),
-        "connect_timeout": CONNECT_SECONDS,
-        "tcp_user_timeout": 1000 * LOCK_SECONDS,
-        "keepalives_idle": LOCK_SECONDS,
-        "keepalives_interval": 5,
-        "keepalives_count": 2,
-        "application_name": "ldapgw",
-    }
-    return {name: value for name, value in arguments.items() if name == "options" or name not in url.query}
-
-
-def _connect_arguments(url: URL) -> dict[str, Any]:
-    """What SQLAlchemy gives psycopg for the URL, which may name several hosts."""
-    _, arguments = PGDialect_psycopg().create_connect_args(url)
-    return {**arguments, **_options(url, PAGE_SECONDS)}
-
-
-# --- what the migrations leave to the engine ---
-
-_PHONE_COLUMNS = ("name", "tenant", "account_id", "numbers", "model", "password", "book_secret", "number_format")
-# Table, kind of mark, the column with its key, the columns whose change counts (empty: all).
-_MARKED = (
-    ("account", "account", "id", ()),
-    ("source", "account", "account_id", ("state",)),
-    ("phone", "phone", "name", _PHONE_COLUMNS),
-)
-# Their rows get numbers from a sequence.
-_NUMBERED = ("account", "activity", "revocation")
-# A change of these is told too; "change" has the marks.
-_TOLD = ("change", "recording", "alarm", "oauth_client")
-# What lasts for seconds: no commit waits for the disk, and a crash may take it away.
-_UNLOGGED = ("gateway_news",)
-
-_UPSERT = """
-    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number, marked_at = excluded.marked_at
-    WHERE change.number <> excluded.number;
-"""
-_VALUES = "pg_current_xact_id()::text::bigint, extract(epoch FROM clock_timestamp())"
-_MARK = """
-CREATE OR REPLACE FUNCTION ldapgw_mark_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR OLD.{key} IS DISTINCT FROM NEW.{key}) THEN
-        INSERT INTO change (kind, key, number, marked_at) VALUES ('{kind}', OLD.{key}::text, {values}) {upsert}
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-        INSERT INTO change (kind, key, number, marked_at) VALUES ('{kind}', NEW.{key}::text, {values}) {upsert}
-    END IF;
-    RETURN NULL;
-END $$
-"""
-_MARK_TENANT = """
-CREATE OR REPLACE FUNCTION ldapgw_mark_tenant() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO change (kind, key, number, marked_at)
-    SELECT 'account', id::text, {values} FROM account
-    WHERE tenant = CASE TG_OP WHEN 'DELETE' THEN OLD.tenant ELSE NEW.tenant END ORDER BY id {upsert}
-    RETURN NULL;
-END $$
-"""
-_TELL = """
-CREATE OR REPLACE FUNCTION ldapgw_tell() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('ldapgw', '');
-    RETURN NULL;
-END $$
-"""
-_COLUMNS = text("""
-SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables USING (table_name)
-WHERE columns.table_schema = current_schema() AND tables.table_schema = current_schema() AND table_type = 'BASE TABLE'
-AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'
-""")
-
-
-def _finishing_statements(connection: Connection) -> Iterator[str]:
-    """Statements after an upgrade: triggers, and text that is compared and ordered as SQLite does, by code points."""
-    for table, column in connection.execute(_COLUMNS).all():
-        yield f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'
-    for table, kind, key, columns in _MARKED:
-        yield _MARK.format(table=table, kind=kind, key=key, values=_VALUES, upsert=_UPSERT)
-        yield from _trigger(f"ldapgw_mark_{table}", table, "AFTER INSERT OR DELETE", "ROW", f"ldapgw_mark_{table}")
-        old, new = (
-            ", ".join(f"{row}.{column}" for column in columns) if columns else f"{row}.*" for row in ("OLD", "NEW")
-        )
-        when = f"({old}) IS DISTINCT FROM ({new})" if len(columns) > 1 else f"{old} IS DISTINCT FROM {new}"
-        yield from _trigger(
-            f"ldapgw_mark_{table}_update", table, "AFTER UPDATE", "ROW", f"ldapgw_mark_{table}", f"WHEN ({when})"
-        )
-    yield _MARK_TENANT.format(values=_VALUES, upsert=_UPSERT)
-    yield from _trigger(
-        "ldapgw_mark_tenant", "oauth_client", "AFTER INSERT OR UPDATE OR DELETE", "ROW", "ldapgw_mark_tenant"
-    )
-    yield _TELL
-    for table in _UNLOGGED:
-        yield f"ALTER TABLE {table} SET UNLOGGED"
-    for table in _TOLD:
-        yield from _trigger("ldapgw_tell", table, "AFTER INSERT OR UPDATE OR DELETE", "STATEMENT", "ldapgw_tell")
-
-
-def _trigger(name: str, table: str, event_: str, level: str, function: str, when: str = "") -> Iterator[str]:
-    yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
-    yield f"CREATE TRIGGER {name} {event_} ON {table} FOR EACH {level} {when} EXECUTE FUNCTION {function}()"

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Connections to PostgreSQL: their time limits, how rows are sent, and what an error of one says.
+
+Only this module and `ldapgw.store.postgresql` need psycopg.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg.types.string import StrDumper
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+# A page's statements; those of a sync or of a reader, which may be about a million contacts.
+PAGE_SECONDS = 30
+SYNC_SECONDS = 600
+# As long as with SQLite: whoever writes does so for milliseconds.
+LOCK_SECONDS = 10
+# A gateway that was stopped in a transaction must not keep its locks: shorter than a lease, which passes on only then.
+# What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
+IDLE_SECONDS = 12
+# A reader keeps no lock that others wait for, and may build a large book between two statements.
+READER_IDLE_SECONDS = 60
+CONNECT_SECONDS = 5
+
+# The beginning of a statement that gets its rows beside it.
+COPY = "COPY"
+
+# The server ends, starts, or has ended the connection; class 08 is the connection itself.
+_AWAY = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
+
+
+class _TextDumper(StrDumper):
+    """Writes text without NUL, which PostgreSQL does not store and nobody reads."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", ""))
+
+
+psycopg.adapters.register_dumper(str, _TextDumper)
+
+
+def _copy_rows(
+    cursor: psycopg.Cursor[Any], statement: str, rows: Sequence[tuple[object, ...]], _context: object
+) -> bool:
+    """Execute ``COPY`` with its rows, where SQLAlchemy would send a statement for each row; true: it is done.
+
+    SQLAlchemy so reports errors and lost connections as for any other statement.
+    """
+    if not statement.startswith(COPY):
+        return False
+    with cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+    return True
+
+
+def engine_for(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
+    """An engine with a pool of two connections, and two more for moments.
+
+    :param statement_seconds: after which a statement is cancelled.
+    :param reads: whether its transactions only read, each one snapshot.
+    """
+    # Not by a setting of the connection: PgBouncer may drop those.
+    reading: dict[str, Any] = (
+        {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}} if reads else {}
+    )
+    engine = create_engine(
+        url,
+        connect_args=_options(url, statement_seconds, reads=reads),
+        hide_parameters=True,  # the text of an error must not contain stored values
+        pool_pre_ping=True,
+        pool_size=2,
+        max_overflow=2,
+        **reading,
+    )
+    event.listen(engine, "do_executemany", _copy_rows)
+    return engine
+
+
+def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[str, Any]:
+    """Arguments for libpq: time limits, so that neither a silent server nor a stopped gateway holds up the others."""
+    settings = {
+        "statement_timeout": f"{statement_seconds}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{READER_IDLE_SECONDS if reads else IDLE_SECONDS}s",
+        # Of 500 keys a plan for any value looks at each of them for each row of the account: a sync that stores
+        # 50,000 contacts anew took two minutes.
+        "plan_cache_mode": "force_custom_plan",
+    }
+    given = url.query.get("options", "")
+    options = [given] if isinstance(given, str) else [*given]
+    options += [f"-c {name}={value}" for name, value in settings.items()]
+    arguments: dict[str, Any] = {
+        "options": " ".join(options).strip(),
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": 1000 * LOCK_SECONDS,
+        "keepalives_idle": LOCK_SECONDS,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "application_name": "ldapgw",
+    }
+    return {name: value for name, value in arguments.items() if name == "options" or name not in url.query}
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """What SQLAlchemy gives psycopg for the URL, which may name several hosts."""
+    _, arguments = PGDialect_psycopg().create_connect_args(url)
+    return {**arguments, **_options(url, PAGE_SECONDS)}
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the server cannot be reached, ends, or has ended the connection."""
+    state = sql_state(error)
+    if state.startswith("08") or state in _AWAY:
+        return True
+    return not state and isinstance(error, (OperationalError, InterfaceError))
+
+
+def sql_state(error: DBAPIError) -> str:
+    """The SQLSTATE; empty: the error does not come from the server."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def reason_of(error: DBAPIError) -> str:
+    """The first line of the message, which has no values; that of a failed connection without its preface."""
+    diagnosis = getattr(error.orig, "diag", None)
+    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    line: str = message.strip().partition("\n")[0]
+    return re.sub(r"^.*failed: (?:FATAL: +)?", "", line)

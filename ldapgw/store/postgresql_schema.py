@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""What the migrations leave to PostgreSQL: triggers that mark and tell changes, the order of text, unlogged tables.
+
+`ldapgw.store.changes` reads the marks, and a `ldapgw.store.postgresql.ChangeListener` hears what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, text
+
+_PHONE_COLUMNS = ("name", "tenant", "account_id", "numbers", "model", "password", "book_secret", "number_format")
+# Table, kind of mark, the column with its key, the columns whose change counts (empty: all).
+_MARKED = (
+    ("account", "account", "id", ()),
+    ("source", "account", "account_id", ("state",)),
+    ("phone", "phone", "name", _PHONE_COLUMNS),
+)
+# A change of these is told too; "change" has the marks.
+_TOLD = ("change", "recording", "alarm", "oauth_client")
+# What lasts for seconds: no commit waits for the disk, and a crash may take it away.
+_UNLOGGED = ("gateway_news",)
+
+_UPSERT = """
+    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number, marked_at = excluded.marked_at
+    WHERE change.number <> excluded.number;
+"""
+_VALUES = "pg_current_xact_id()::text::bigint, extract(epoch FROM clock_timestamp())"
+_MARK = """
+CREATE OR REPLACE FUNCTION ldapgw_mark_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR OLD.{key} IS DISTINCT FROM NEW.{key}) THEN
+        INSERT INTO change (kind, key, number, marked_at) VALUES ('{kind}', OLD.{key}::text, {values}) {upsert}
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO change (kind, key, number, marked_at) VALUES ('{kind}', NEW.{key}::text, {values}) {upsert}
+    END IF;
+    RETURN NULL;
+END $$
+"""
+_MARK_TENANT = """
+CREATE OR REPLACE FUNCTION ldapgw_mark_tenant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO change (kind, key, number, marked_at)
+    SELECT 'account', id::text, {values} FROM account
+    WHERE tenant = CASE TG_OP WHEN 'DELETE' THEN OLD.tenant ELSE NEW.tenant END ORDER BY id {upsert}
+    RETURN NULL;
+END $$
+"""
+_TELL = """
+CREATE OR REPLACE FUNCTION ldapgw_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('ldapgw', '');
+    RETURN NULL;
+END $$
+"""
+_COLUMNS = text("""
+SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables USING (table_name)
+WHERE columns.table_schema = current_schema() AND tables.table_schema = current_schema() AND table_type = 'BASE TABLE'
+AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'
+""")
+
+
+def finishing_statements(connection: Connection) -> Iterator[str]:
+    """Statements after an upgrade: triggers, and text that is compared and ordered as SQLite does, by code points."""
+    for table, column in connection.execute(_COLUMNS).all():
+        yield f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'
+    for table, kind, key, columns in _MARKED:
+        yield _MARK.format(table=table, kind=kind, key=key, values=_VALUES, upsert=_UPSERT)
+        yield from _trigger(f"ldapgw_mark_{table}", table, "AFTER INSERT OR DELETE", "ROW", f"ldapgw_mark_{table}")
+        old, new = (
+            ", ".join(f"{row}.{column}" for column in columns) if columns else f"{row}.*" for row in ("OLD", "NEW")
+        )
+        when = f"({old}) IS DISTINCT FROM ({new})" if len(columns) > 1 else f"{old} IS DISTINCT FROM {new}"
+        yield from _trigger(
+            f"ldapgw_mark_{table}_update", table, "AFTER UPDATE", "ROW", f"ldapgw_mark_{table}", f"WHEN ({when})"
+        )
+    yield _MARK_TENANT.format(values=_VALUES, upsert=_UPSERT)
+    yield from _trigger(
+        "ldapgw_mark_tenant", "oauth_client", "AFTER INSERT OR UPDATE OR DELETE", "ROW", "ldapgw_mark_tenant"
+    )
+    yield _TELL
+    for table in _UNLOGGED:
+        yield f"ALTER TABLE {table} SET UNLOGGED"
+    for table in _TOLD:
+        yield from _trigger("ldapgw_tell", table, "AFTER INSERT OR UPDATE OR DELETE", "STATEMENT", "ldapgw_tell")
+
+
+def _trigger(name: str, table: str, event_: str, level: str, function: str, when: str = "") -> Iterator[str]:
+    yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
+    yield f"CREATE TRIGGER {name} {event_} ON {table} FOR EACH {level} {when} EXECUTE FUNCTION {function}()"
