@@ -47,6 +47,7 @@ from ldapgw.store.secrets import KeySource
 log = Logger()
 
 _RESTART = "cannot change while the gateway runs; restart the gateway"
+_NOT_TRIED = "only TCP ports can be added while the gateway runs; restart the gateway"
 
 # The variable that names the kept sockets to the process that is executed: descriptors by endpoint, as JSON.
 _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
@@ -84,7 +85,7 @@ def is_good(file: str, current: Config, read: Callable[[], Config]) -> bool:
     """
     try:
         config = read()
-        shared_endpoints(config)
+        examine_shared(config, current)
         examine(config, current)
     except Exception:  # noqa: BLE001 - the gateway continues
         _log_refusal(Failure(), file)
@@ -119,6 +120,20 @@ def examine(config: Config, current: Config) -> None:
     _examine_ports(config, current)
 
 
+def examine_shared(config: Config, current: Config) -> None:
+    """Try what several processes need besides.
+
+    :raises UserError: when an LDAP endpoint is no TCP port, or a port would have more or fewer sockets than it has.
+    """
+    served = {(endpoint, setting == "web.listen") for setting, endpoint, _ in shared_endpoints(current)}
+    for setting, endpoint, _ in shared_endpoints(config):
+        is_page = setting == "web.listen"
+        # All processes serve LDAP, and one serves the page.
+        if (endpoint, is_page) not in served and (endpoint, not is_page) in served:
+            problem = f'{setting} "{endpoint}": whether a port is for LDAP or for the page {_RESTART}'
+            raise UserError(problem, is_setting=True)
+
+
 def _without_password(config: Config) -> str:
     return make_url(config.database).set(password=None).render_as_string() if config.database else ""
 
@@ -130,9 +145,11 @@ def _examine_ports(config: Config, current: Config) -> None:
     with ExitStack() as tried:
         for setting, endpoint in configured_endpoints(config):
             address = ListenAddress.parse(endpoint)
+            if endpoint.startswith("systemd:"):
+                raise UserError(f'{setting} "{endpoint}": the sockets of systemd {_RESTART}', is_setting=True)
             if address is None:
-                if endpoint.startswith("systemd:"):
-                    raise UserError(f'{setting} "{endpoint}": the sockets of systemd {_RESTART}', is_setting=True)
+                if endpoint not in served:
+                    raise UserError(f'{setting} "{endpoint}": {_NOT_TRIED}', is_setting=True)
             elif (endpoint in changed and endpoint in served) or (endpoint not in served and address.port in own - {0}):
                 raise UserError(f'{setting} "{endpoint}": the address of a port {_RESTART}', is_setting=True)
             elif endpoint not in served:

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import ServerEndpoints
-from ldapgw.server.reload import examine
+from ldapgw.server.reload import examine, examine_shared
 from ldapgw.server.state_dir import create_state_dir
 
 FILE = """
@@ -70,10 +70,11 @@ def test_what_can_change(tmp_path: Path, former: Config) -> None:
         ),
         ("state_dir", 'database = "sqlite:////nowhere"\nstate_dir', "database: cannot change"),
         (":interface=127.0.0.1", "", "the address of a port cannot change"),
+        ("listen = [", 'listen = ["unix:/none/s", ', 'ldap.listen "unix:/none/s": only TCP ports can be added'),
         ("[web]", '[google]\nca_file = "missing.pem"\n[web]', "google.ca_file"),
         ("[web]", '[tls]\ncertificate = "a.pem"\nprivate_key = "b.pem"\n[web]', "tls.certificate"),
     ],
-    ids=["state_dir", "roles", "database", "address", "authorities", "certificate"],
+    ids=["state_dir", "roles", "database", "address", "unix", "authorities", "certificate"],
 )
 def test_what_a_start_would_fail_for(tmp_path: Path, former: Config, old: str, new: str, told: str) -> None:
     """And what would serve other contacts."""
@@ -87,6 +88,28 @@ def test_a_socket_of_systemd(former: Config) -> None:
     given = msgspec.structs.replace(former, ldap=msgspec.structs.replace(former.ldap, listen=endpoints))
     with pytest.raises(UserError, match="the sockets of systemd cannot change"):
         examine(given, given)
+
+
+def test_a_port_between_phones_and_browsers(former: Config) -> None:
+    """It can move where one process serves both, and where several share it between LDAP and LDAP over TLS."""
+    port, other = former.ldap.listen[0], "tcp:0"
+
+    def with_ports(*, ldap: str = other, tls: str = other, web: str = other) -> Config:
+        return msgspec.structs.replace(
+            former,
+            ldap=msgspec.structs.replace(
+                former.ldap, listen=ServerEndpoints([ldap]), listen_tls=ServerEndpoints([tls])
+            ),
+            web=msgspec.structs.replace(former.web, listen=ServerEndpoints([web])),
+        )
+
+    ldap, tls, web = with_ports(ldap=port), with_ports(tls=port), with_ports(web=port)
+    for config, current in ((web, ldap), (ldap, web)):
+        examine(config, current)
+        with pytest.raises(UserError, match="for LDAP or for the page cannot change"):
+            examine_shared(config, current)
+    for config, current in ((tls, ldap), (ldap, tls), (ldap, ldap), (web, web)):
+        examine_shared(config, current)
 
 
 def test_a_database_that_cannot_be_used(tmp_path: Path, former: Config) -> None:
