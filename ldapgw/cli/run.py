@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint
 from ldapgw.cli.site import Site, now, pass_site
 from ldapgw.server.config import LogLevels, load
+from ldapgw.server.config.kept import take_config
 
 # More processes than the largest machines have cores.
 MAX_PROCESSES = 128
@@ -46,6 +48,9 @@ def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels) -
 
     SIGHUP makes the gateway read its configuration again.
     """
+    kept = take_config(os.environ)
+    if kept is not None:
+        site.config = kept
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
     # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:

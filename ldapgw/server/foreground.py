@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
+from ldapgw.server.config.kept import KeptConfig
 from ldapgw.server.gateway import Gateway, load_gateway, make_process, makeService
 from ldapgw.server.listener import open_shared_ports
 from ldapgw.server.logging import begin_logging
@@ -82,7 +83,7 @@ def _show_life(alive: Callable[[], None], watchdog_seconds: float | None) -> Non
 
 def _run_processes(
     config: Config,
-    examine: Callable[[], bool],
+    examine: Callable[[KeptConfig], bool],
     begun: Callable[[], None],
     count: int,
     kept: Mapping[str, Sequence[socket]],
@@ -111,7 +112,7 @@ def _run_processes(
         if supervisor.is_reload:
             opened = {endpoint for process in sockets for endpoint in process}
             kept = {name: [process[name] for process in sockets if name in process] for name in opened}
-            execute_anew(kept, manager)
+            execute_anew(kept, supervisor.kept, manager, is_asked=supervisor.is_asked)
         return seat
     reactor.renew()
     gateway = make_process(loaded, reactor, clock, seat)
@@ -200,7 +201,7 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
             # The terminal was closed.
             signal.signal(signal.SIGHUP, lambda number, _: reactor.callFromThread(stop, number))
         elif reload is not None:
-            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload.begin))
+            signal.signal(signal.SIGHUP, lambda *_: reload.ask())
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def exit_process(status: int) -> None:

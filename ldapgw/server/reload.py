@@ -3,8 +3,12 @@
 
 What the new configuration needs is tried first; with a problem the gateway continues as is.  Then the gateway stops as
 at its end, which answers outstanding searches and writes what is to be stored, and the same process, with the same
-number, starts with the new configuration.  From the first moment on, new connections wait in the queues of the
-listening sockets, which the process keeps; a client that has just connected has a second to ask.
+number, starts with the configuration that was tried, whatever its file contains by then.  From the first moment on, new
+connections wait in the queues of the listening sockets, which the process keeps; a client that has just connected has a
+second to ask.
+
+Each SIGHUP has the file read that is there then: what has been read is dropped for it, and one that comes too late for
+that is left to the program that is executed.
 
 Of a gateway of several processes, the supervisor does this (`ldapgw.server.supervisor`), with `is_good` and
 `execute_anew`.
@@ -29,6 +33,7 @@ from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
+from ldapgw.server.config.kept import KeptConfig
 from ldapgw.server.google import read_authorities
 from ldapgw.server.listener import (
     ListenAddress,
@@ -39,7 +44,7 @@ from ldapgw.server.listener import (
 )
 from ldapgw.server.service_manager import ServiceManager
 from ldapgw.server.state_dir import KEY_FILE, check_same_key, database_url, open_secret_box
-from ldapgw.server.supervisor import GRACE_SECONDS
+from ldapgw.server.supervisor import GRACE_SECONDS, log_start
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import KeySource
@@ -62,10 +67,19 @@ def take_ports(environment: MutableMapping[str, str]) -> dict[str, list[socket.s
     return ports
 
 
-def execute_anew(ports: Mapping[str, Sequence[socket.socket]], manager: ServiceManager) -> NoReturn:
-    """Execute the program with the same arguments in this process, which keeps the listening sockets."""
-    # Another SIGHUP waits until the program has set a handler.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+def execute_anew(
+    ports: Mapping[str, Sequence[socket.socket]], config: KeptConfig, manager: ServiceManager, *, is_asked: bool
+) -> NoReturn:
+    """Execute the program with the same arguments in this process, which keeps the listening sockets.
+
+    SIGHUP is blocked, and waits until the program has set a handler.
+
+    :param config: the configuration that was tried.
+    :param is_asked: whether another SIGHUP has come since.
+    """
+    config.hand_over(os.environ)
+    if is_asked:
+        signal.raise_signal(signal.SIGHUP)
     for port in (one for sockets in ports.values() for one in sockets):
         port.set_inheritable(True)
     kept = {endpoint: [one.fileno() for one in sockets] for endpoint, sockets in ports.items()}
@@ -76,21 +90,22 @@ def execute_anew(ports: Mapping[str, Sequence[socket.socket]], manager: ServiceM
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
-def is_good(file: str, current: Config, read: Callable[[], Config]) -> bool:
-    """Try a changed configuration for a gateway of several processes, and log the outcome.
+def is_good(file: str, current: Config, read: Callable[[], Config], kept: KeptConfig) -> bool:
+    """Try a changed configuration for a gateway of several processes, and log its problems.
 
     :param file: the configuration file, for messages.
     :param current: the configuration that is served.
     :param read: reads the configuration again.
+    :param kept: where to write it.
     """
     try:
         config = read()
         examine_shared(config, current)
         examine(config, current)
+        kept.write(config)
     except Exception:  # noqa: BLE001 - the gateway continues
         _log_refusal(Failure(), file)
         return False
-    _log_start()
     return True
 
 
@@ -163,8 +178,8 @@ def _examine_ports(config: Config, current: Config) -> None:
 class Reload:
     """What SIGHUP asks for.
 
-    Mutable: whether the configuration is being read, the sockets to keep once it is good, and whether the gateway is to
-    end.
+    Mutable: whether SIGHUP has come, whether the configuration is being read, what to keep once it is good, and whether
+    the gateway is to end.
 
     :param file: the configuration file, for messages.
     :param current: the configuration that is served.
@@ -188,9 +203,10 @@ class Reload:
         self._read = read
         self._keep_ports = keep_ports
         self._manager = manager
+        self._is_asked = False
         self._is_reading = False
         self._is_over = False
-        self._ports: Mapping[str, socket.socket] | None = None
+        self._kept: tuple[Mapping[str, socket.socket], KeptConfig] | None = None
 
     def cancel(self) -> None:
         """The gateway is to end: nothing is read or executed any more."""
@@ -198,45 +214,59 @@ class Reload:
             self._manager.stopping()
         self._is_over = True
 
-    def begin(self) -> None:
-        """Read the configuration, and stop the reactor if it is good; `finish` comes then.  The reactor calls it."""
-        if self._is_reading or self._is_over or self._ports is not None:
-            return
-        self._is_reading = True
-        self._manager.reloading(self._reactor.seconds())
-        reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._try_to_read)
-        reading.addCallbacks(self._stop, self._refuse)
+    def ask(self) -> None:
+        """Have the configuration read, and the reactor stopped if it is good; `finish` comes then.
+
+        The handler of SIGHUP calls it.
+        """
+        self._is_asked = True
+        self._reactor.callFromThread(self._begin)
 
     def finish(self) -> None:
         """Execute the program anew, if the configuration was read and is good; else do nothing."""
-        if self._ports is None or self._is_over:
+        if self._kept is None or self._is_over:
             return
-        execute_anew({endpoint: [port] for endpoint, port in self._ports.items()}, self._manager)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        ports, config = self._kept
+        kept = {endpoint: [port] for endpoint, port in ports.items()}
+        execute_anew(kept, config, self._manager, is_asked=self._is_asked)
 
-    def _try_to_read(self) -> None:
-        examine(self._read(), self._current)
+    def _begin(self) -> None:
+        if not self._is_asked or self._is_reading or self._is_over or self._kept is not None:
+            return
+        self._is_asked = False
+        self._is_reading = True
+        self._manager.reloading(self._reactor.seconds())
+        reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._try_to_read)
+        reading.addBoth(self._end_reading)
 
-    def _stop(self, _result: None) -> None:
+    def _try_to_read(self) -> KeptConfig:
+        config = self._read()
+        examine(config, self._current)
+        kept = KeptConfig()
+        kept.write(config)
+        return kept
+
+    def _end_reading(self, result: KeptConfig | Failure) -> None:
         self._is_reading = False
+        if isinstance(result, Failure):
+            _log_refusal(result, self._file)
         if self._is_over:
             return
-        self._ports = self._keep_ports()
-        _log_start()
-        self._reactor.callLater(GRACE_SECONDS, self._end_grace)
+        if self._is_asked:
+            if isinstance(result, KeptConfig):
+                result.close()
+            self._begin()
+        elif isinstance(result, Failure):
+            self._manager.ready()
+        else:
+            self._kept = self._keep_ports(), result
+            log_start()
+            self._reactor.callLater(GRACE_SECONDS, self._end_grace)
 
     def _end_grace(self) -> None:
         if not self._is_over:
             self._reactor.stop()
-
-    def _refuse(self, failure: Failure) -> None:
-        self._is_reading = False
-        if not self._is_over:
-            self._manager.ready()
-        _log_refusal(failure, self._file)
-
-
-def _log_start() -> None:
-    log.info("SIGHUP: the configuration is read again", event="reload_started")
 
 
 def _log_refusal(failure: Failure, file: str) -> None:

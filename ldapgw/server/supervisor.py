@@ -8,6 +8,7 @@ connections wait for the process that takes the place of one that has died.
 
 At SIGHUP a process of its own tries the changed configuration.  If it is good, all processes of the gateway stop
 accepting connections and end; the sockets stay open, so that the supervisor can execute the program anew with them.
+After another SIGHUP meanwhile, the configuration is tried once more.
 
 Where systemd watches over the service (``WatchdogSec=``), the processes show signs of life to the supervisor, which
 ends one that hangs, and itself tells systemd that the service is alive.
@@ -30,6 +31,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from ldapgw.server.config.kept import KeptConfig
 from ldapgw.server.process_link import make_pair
 from ldapgw.server.service_manager import ServiceManager
 
@@ -106,17 +108,20 @@ class Supervisor:
 
     :param sockets: for each process, the sockets that listen on LDAP ports, by endpoint.
     :param seconds: a monotonic clock, in seconds.
-    :param examine: tries the changed configuration, and returns whether it is good; called in a process of its own.
+    :param examine: tries the changed configuration, and returns whether it is good, and therefore kept; called in a
+        process of its own.
     :param manager: is told how the service is.
     :param ends_at_hangup: whether SIGHUP says that a terminal was closed.
     :ivar is_reload: whether the processes have ended so that the program can be executed anew.
+    :ivar kept: the configuration that was tried last.
+    :ivar is_asked: whether SIGHUP has come since.
     """
 
     def __init__(
         self,
         sockets: Sequence[Mapping[str, socket.socket]],
         seconds: Callable[[], float],
-        examine: Callable[[], bool],
+        examine: Callable[[KeptConfig], bool],
         manager: ServiceManager,
         *,
         ends_at_hangup: bool,
@@ -124,7 +129,8 @@ class Supervisor:
         self._examine = examine
         self._ends_at_hangup = ends_at_hangup
         self._examiner = 0
-        self.is_reload = False
+        self.is_reload = self.is_asked = False
+        self.kept = KeptConfig()
         self._count = count = len(sockets)
         self._sockets = sockets
         self._seconds = seconds
@@ -217,6 +223,7 @@ class Supervisor:
         else:
             received = signal.sigtimedwait(_SIGNALS, seconds) if seconds is not None else signal.sigwaitinfo(_SIGNALS)
         if received is not None and received.si_signo == signal.SIGHUP and not self._ends_at_hangup:
+            self.is_asked = True
             self._start_examiner()
         elif received is not None and received.si_signo != signal.SIGCHLD:
             self._end()
@@ -268,11 +275,12 @@ class Supervisor:
                 return
             if pid == self._examiner:
                 self._examiner = 0
-                if self._ends_at is None:
-                    if status == 0:
-                        self._drain()
-                    else:
-                        self._manager.ready()
+                if self.is_asked:
+                    self._start_examiner()
+                elif self._ends_at is None and status == 0:
+                    self._drain()
+                elif self._ends_at is None:
+                    self._manager.ready()
             place = next((one for one in self._places if one.pid == pid), None)
             if place is not None:
                 self._ended(place, os.waitstatus_to_exitcode(status))
@@ -305,14 +313,18 @@ class Supervisor:
             return
         sys.stdout.flush()
         sys.stderr.flush()
+        self.is_asked = False
+        self.kept.close()
+        self.kept = KeptConfig()
         self._manager.reloading(self._seconds())
         self._examiner = os.fork()
         if not self._examiner:
             os.close(self._lifeline_end)
-            os._exit(0 if self._examine() else 1)
+            os._exit(0 if self._examine(self.kept) else 1)
 
     def _drain(self) -> None:
         """End the processes so that none of their clients notices, but those that are connected for long."""
+        log_start()
         self.is_reload = True
         self._ends_at = self._seconds() + GRACE_SECONDS + KILL_SECONDS
         self._signal_all(DRAIN_SIGNAL)
@@ -330,3 +342,8 @@ class Supervisor:
         for place in self._places:
             if place.pid:
                 os.kill(place.pid, number)
+
+
+def log_start() -> None:
+    """Say that a reload begins."""
+    log.info("SIGHUP: the configuration is read again", event="reload_started")

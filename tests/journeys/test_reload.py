@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -92,6 +93,30 @@ def test_a_tenant_is_added_and_removed(served: tuple[Site, Process]) -> None:
         wait_until(lambda callers=callers, before=before: callers.asked > before, "somebody was answered")
         assert callers.end() == []
     assert gateway.said.count("SIGHUP: the configuration is read again") == 2
+
+
+@pytest.mark.long
+def test_each_signal_has_the_newest_file_tried(served: tuple[Site, Process]) -> None:
+    """Also while another file is tried, or given way to; what was tried is served, whatever becomes of the file."""
+    site, gateway = served
+    good = site.file.read_text()
+    mended, slow = site.folder / "mended.toml", site.folder / "slow.toml"
+    mended.write_text(good + SECOND)
+    os.mkfifo(slow)
+    slow.replace(site.file)
+    gateway.send(signal.SIGHUP)
+    with site.file.open("w") as held:  # somebody reads it
+        gateway.send(signal.SIGHUP)
+        mended.replace(site.file)
+        held.write("nonsense")
+    wait_until(lambda: "SIGHUP: the configuration is read again" in gateway.said, "the mended file is good")
+    site.file.write_text("neither this")
+    gateway.send(signal.SIGHUP)
+    wait_until(lambda: gateway.said.count("is not TOML") == 2, "what came in the meantime is tried")
+    assert gateway.status is None
+    assert naming_contexts(site) == list(BASES)
+    told = re.findall("SIGHUP: .*?(is not TOML|is read again)", gateway.said)
+    assert told == ["is not TOML", "is read again", "is not TOML"]
 
 
 @pytest.mark.long

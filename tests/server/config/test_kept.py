@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""The configuration that the program which is executed starts with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ldapgw.server.config import Config, kept, load
+from ldapgw.server.config.kept import KeptConfig, take_config
+
+# Each type of a value that is no text, number or table.
+FILE = """
+state_dir = "state"
+database = "postgresql+psycopg://ldapgw:hush@db.example/ldapgw"
+encryption_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+roles = ["serve", "web"]
+log_level = ["debug", "sync=error"]
+[ldap]
+listen = ["tcp:389:interface=127.0.0.1"]
+idle_timeout = "2h"
+max_message = "1MiB"
+[tls]
+certificate = "fullchain.pem"
+private_key = "key.pem"
+[web]
+public_url = "https://phonebook.example.com"
+trusted_proxies = ["10.0.0.0/8", "::1"]
+[serve]
+stale_start = "0s"
+[google]
+proxy = "http://user:hush@proxy:3128"
+calls_per_minute = 5
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+client_id = "id"
+client_secret = "hush"
+allowed_users = ["@acme.example", "*"]
+admins = ["root@acme.example"]
+strip = ["L0#"]
+outside_line = "0"
+sources = ["contacts", "directory"]
+book_order = ["directory", "alice@acme.example"]
+help = "it@acme.example"
+attribute_aliases = { "Ext" = "phone" }
+sharing = "group:sales"
+number_format = "dial"
+[[tenant.group]]
+name = "sales"
+accounts = ["a@acme.example"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "ldapgw.toml").write_text(FILE)
+    return load(str(tmp_path / "ldapgw.toml"), {})
+
+
+def handed_over(config: Config) -> dict[str, str]:
+    """The environment of the program that is executed."""
+    file = KeptConfig()
+    file.write(config)
+    environment = {"HOME": "/"}
+    file.hand_over(environment)
+    return environment
+
+
+def test_it_is_what_was_kept(config: Config) -> None:
+    """Once; no secret is in the environment, and no file has a name."""
+    environment = handed_over(config)
+    [descriptor] = {int(value) for name, value in environment.items() if name != "HOME"}
+    assert os.get_inheritable(descriptor)
+    assert os.fstat(descriptor).st_nlink == 0
+    taken = take_config(environment)
+    assert (taken, repr(taken)) == (config, repr(config))
+    assert environment == {"HOME": "/"}
+    assert take_config(environment) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_another_version_reads_the_file(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tables may be others."""
+    environment = handed_over(config)
+    monkeypatch.setattr(kept, "__version__", "2.0")
+    assert take_config(environment) is None
+    assert environment == {"HOME": "/"}
