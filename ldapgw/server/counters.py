@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from mmap import mmap
 from typing import Final
 
 from ldapgw.directory.filter import SearchKind
@@ -192,3 +193,26 @@ class PageCounters:
     def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
         self.requests[method, route, f"{status // 100}xx"] += 1
         self.durations[role].observe(seconds)
+
+
+class ReloadStatus:
+    """Whether the last reload was good; all processes of a gateway share it, as they are forked after it was made.
+
+    :ivar succeeded_at: when the configuration that is served was read, in seconds since the epoch.
+    """
+
+    __slots__ = ("_is_good", "succeeded_at")
+
+    def __init__(self, succeeded_at: float) -> None:
+        self.succeeded_at = succeeded_at
+        self._is_good = mmap(-1, 1)
+        self.note(is_good=True)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it was; true before the first one."""
+        return self._is_good[0] == 1
+
+    def note(self, *, is_good: bool) -> None:
+        """Note the outcome of a reload."""
+        self._is_good[0] = int(is_good)

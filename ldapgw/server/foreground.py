@@ -22,6 +22,7 @@ from twisted.internet.task import LoopingCall
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
 from ldapgw.server.config.kept import KeptConfig
+from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.gateway import Gateway, load_gateway, make_process, makeService
 from ldapgw.server.listener import open_shared_ports
 from ldapgw.server.logging import begin_logging
@@ -59,12 +60,14 @@ def run(
         # A process that hangs is ended by SIGABRT; the log then says where it hung.
         faulthandler.enable()
     kept = take_ports(os.environ)
+    status = ReloadStatus(time.time())
     if processes > 1:
-        return _run_processes(config, partial(is_good, file, config, read), begun, processes, kept, manager)
+        examine = partial(is_good, file, config, read, status)
+        return _run_processes(config, examine, begun, processes, kept, manager, status)
     ports = {endpoint: sockets[0] for endpoint, sockets in kept.items()}
-    gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports)
+    gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports, status)
     begin_logging(sys.stderr, config.log_format, config.log_level)
-    reload = Reload(reactor, file, config, read, gateway.keep_ports, manager)
+    reload = Reload(reactor, file, config, read, status, gateway.keep_ports, manager)
 
     def serving() -> None:
         manager.ready()
@@ -88,11 +91,13 @@ def _run_processes(
     count: int,
     kept: Mapping[str, Sequence[socket]],
     manager: ServiceManager,
+    status: ReloadStatus,
 ) -> int:
     """Load the gateway and fork its processes; returns in each of them, and here when all have ended.
 
     :param examine: see `Supervisor`.
     :param kept: sockets that listen already, by endpoint.
+    :param status: how the last reload has gone.
     """
     if not isinstance(reactor, PhoneReactor):
         raise UserError("--processes: only Linux can spread connections over processes; leave it out")
@@ -115,7 +120,7 @@ def _run_processes(
             execute_anew(kept, supervisor.kept, manager, is_asked=supervisor.is_asked)
         return seat
     reactor.renew()
-    gateway = make_process(loaded, reactor, clock, seat)
+    gateway = make_process(loaded, reactor, clock, seat, status)
 
     def started() -> None:
         Lifeline(reactor, seat.lifeline, _stop)

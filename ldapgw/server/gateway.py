@@ -26,6 +26,7 @@ from ldapgw.directory.catalog import Freshness
 from ldapgw.errors import StoreError, UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
+from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
@@ -139,17 +140,22 @@ class Gateway(MultiService):
 
 
 def makeService(
-    config: Config, reactor: Any, wall_clock: IReactorTime, ports: Mapping[str, socket] = MappingProxyType({})
+    config: Config,
+    reactor: Any,
+    wall_clock: IReactorTime,
+    ports: Mapping[str, socket] = MappingProxyType({}),
+    reloads: ReloadStatus | None = None,
 ) -> Gateway:
     """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
 
     :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
     :param ports: sockets of this process that listen already, by endpoint.
+    :param reloads: how the last reload has gone; None: nothing is read again.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     state = _open_state_dir(config, wall_clock)
     try:
-        return _assemble(config, reactor, wall_clock, state, ports)
+        return _assemble(config, reactor, wall_clock, state, ports, reloads)
     except BaseException:
         state.close()
         raise
@@ -180,9 +186,12 @@ def load_gateway(config: Config, reactor: Any, wall_clock: IReactorTime) -> Load
     return LoadedGateway(config, state, parts.publisher.loaded())
 
 
-def make_process(loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, seat: Seat) -> Gateway:
+def make_process(
+    loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, seat: Seat, reloads: ReloadStatus
+) -> Gateway:
     """Build one process of a gateway, forked from the process that has loaded it.
 
+    :param reloads: how the last reload has gone.
     :raises UserError: when the certificate or an endpoint cannot be used.
     """
     config, state = loaded.config, loaded.state
@@ -196,6 +205,7 @@ def make_process(loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, 
         max_web_connections,
         seat,
         loaded.books,
+        reloads=reloads,
     )
     summary = _summary(config, state) if seat.is_first and seat.is_first_start else None
     gateway = Gateway(state, parts.threads, summary, is_only_process=False)
@@ -216,10 +226,24 @@ def make_process(loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, 
 
 
 def _assemble(
-    config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir, ports: Mapping[str, socket]
+    config: Config,
+    reactor: Any,
+    wall_clock: IReactorTime,
+    state: OpenStateDir,
+    ports: Mapping[str, socket],
+    reloads: ReloadStatus | None,
 ) -> Gateway:
     max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
-    parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running), max_web_connections, ports=ports)
+    parts = Parts(
+        config,
+        reactor,
+        wall_clock,
+        state,
+        lambda: bool(gateway.running),
+        max_web_connections,
+        ports=ports,
+        reloads=reloads,
+    )
     gateway = Gateway(state, parts.threads, _summary(config, state))
     for service in parts.services:
         service.setServiceParent(gateway)

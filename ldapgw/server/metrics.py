@@ -30,7 +30,7 @@ from sqlalchemy import Connection
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ApiDisabled, ClientRejected, GoogleError, ResultCode, StoreError
 from ldapgw.google.http import CallSource
-from ldapgw.server.counters import GoogleCounters, Histogram, PageCounters, ProcessCounters, SyncCounters
+from ldapgw.server.counters import GoogleCounters, Histogram, PageCounters, ProcessCounters, ReloadStatus, SyncCounters
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, tenants
 from ldapgw.store.account_status import STATES, state
@@ -232,6 +232,8 @@ class MetricsSnapshot:
     contacts: Mapping[str, int]
     certificate_ends: float | None
     counted: LeaderFigures
+    reload_is_good: bool
+    reload_succeeded_at: float
     stale: bool = False
 
 
@@ -271,6 +273,7 @@ class Metrics:
     :param database_fails: whether the last use of the database failed.
     :param stale: whether phones are served from an earlier run's snapshot of logins.
     :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
+    :param reloads: how the last reload has gone.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
@@ -288,6 +291,7 @@ class Metrics:
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
         certificate_ends: Callable[[], float | None],
+        reloads: ReloadStatus,
         run_off_thread: Callable[..., Awaitable[bytes]],
         stale: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -303,6 +307,7 @@ class Metrics:
         self._database_fails = database_fails
         self._stored = StoredMetrics()
         self._certificate_ends = certificate_ends
+        self._reloads = reloads
         self._stale = stale
         self._run_off_thread = run_off_thread
 
@@ -328,6 +333,8 @@ class Metrics:
             self._contacts(),
             self._certificate_ends(),
             LeaderFigures.of(self._counters),
+            self._reloads.is_good,
+            self._reloads.succeeded_at,
             self._stale(),
         )
         return await self._run_off_thread(_render, snapshot), CONTENT_TYPE_LATEST
@@ -354,6 +361,12 @@ class _Collector:
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
         help_text = "Whether phones are served from the snapshot of an earlier run."
         yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
+        help_text = "Whether the last reload of the configuration was good."
+        yield GaugeMetricFamily("ldapgw_config_last_reload_successful", help_text, snapshot.reload_is_good)
+        help_text = "When the configuration that is served was read."
+        yield GaugeMetricFamily(
+            "ldapgw_config_last_reload_success_timestamp_seconds", help_text, snapshot.reload_succeeded_at
+        )
         total = ProcessFigures()
         for figures in snapshot.processes.values():
             total = figures.beside(total)

@@ -34,6 +34,7 @@ from twisted.python.failure import Failure
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config
 from ldapgw.server.config.kept import KeptConfig
+from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.google import read_authorities
 from ldapgw.server.listener import (
     ListenAddress,
@@ -90,12 +91,13 @@ def execute_anew(
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
-def is_good(file: str, current: Config, read: Callable[[], Config], kept: KeptConfig) -> bool:
-    """Try a changed configuration for a gateway of several processes, and log its problems.
+def is_good(file: str, current: Config, read: Callable[[], Config], status: ReloadStatus, kept: KeptConfig) -> bool:
+    """Try a changed configuration for a gateway of several processes; note the outcome, and log problems.
 
     :param file: the configuration file, for messages.
     :param current: the configuration that is served.
     :param read: reads the configuration again.
+    :param status: where to note the outcome.
     :param kept: where to write it.
     """
     try:
@@ -104,8 +106,10 @@ def is_good(file: str, current: Config, read: Callable[[], Config], kept: KeptCo
         examine(config, current)
         kept.write(config)
     except Exception:  # noqa: BLE001 - the gateway continues
+        status.note(is_good=False)
         _log_refusal(Failure(), file)
         return False
+    status.note(is_good=True)
     return True
 
 
@@ -184,6 +188,7 @@ class Reload:
     :param file: the configuration file, for messages.
     :param current: the configuration that is served.
     :param read: reads the configuration again.
+    :param status: where to note the outcome.
     :param keep_ports: accepts no more connections, and returns the listening sockets by endpoint.
     :param manager: is told how the reload goes.
     """
@@ -194,6 +199,7 @@ class Reload:
         file: str,
         current: Config,
         read: Callable[[], Config],
+        status: ReloadStatus,
         keep_ports: Callable[[], Mapping[str, socket.socket]],
         manager: ServiceManager,
     ) -> None:
@@ -201,6 +207,7 @@ class Reload:
         self._file = file
         self._current = current
         self._read = read
+        self._status = status
         self._keep_ports = keep_ports
         self._manager = manager
         self._is_asked = False
@@ -249,6 +256,7 @@ class Reload:
 
     def _end_reading(self, result: KeptConfig | Failure) -> None:
         self._is_reading = False
+        self._status.note(is_good=isinstance(result, KeptConfig))
         if isinstance(result, Failure):
             _log_refusal(result, self._file)
         if self._is_over:

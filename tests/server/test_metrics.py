@@ -20,7 +20,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
-from ldapgw.server.counters import ProcessCounters
+from ldapgw.server.counters import ProcessCounters, ReloadStatus
 from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes
 from ldapgw.server.parts.base import Workers
 from ldapgw.server.threads import WorkerThread
@@ -36,8 +36,15 @@ from tests.support.results import result_of
 from tests.support.stage.web import NOW, Stage
 
 ACME = ("tenant", "acme")
+READ_AT = NOW - 5
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+# What there is of the configuration before a reload.
+NO_RELOAD: Samples = {
+    ("ldapgw_config_last_reload_successful", ()): 1,
+    ("ldapgw_config_last_reload_success_timestamp_seconds", ()): READ_AT,
+}
 
 NO_REACTOR: Any = None
 
@@ -72,6 +79,7 @@ def metrics_of(
     ends: float | None = None,
     fails: bool = False,
     contacts: int = 812,
+    reloads: ReloadStatus | None = None,
 ) -> Metrics:
     return Metrics(
         store=stage.store,
@@ -85,6 +93,7 @@ def metrics_of(
         contacts=lambda: {"acme": contacts},
         database_fails=lambda: fails,
         certificate_ends=lambda: ends,
+        reloads=reloads or ReloadStatus(READ_AT),
         run_off_thread=maybeDeferred,
     )
 
@@ -106,6 +115,7 @@ def test_before_anything_has_happened(stage: Stage) -> None:
     """Nothing is made up, and every series that is known beforehand is there: a first failure is a rise."""
     metrics = metrics_of(stage, ready=False)
     assert rises(metrics) == {
+        **NO_RELOAD,
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_database_ok", ()): 1,
         ("ldapgw_contacts", (ACME,)): 812,
@@ -145,7 +155,7 @@ def test_before_anything_has_happened(stage: Stage) -> None:
         ("ldapgw_sync_duration_seconds_count", (("outcome", "failed"),)),
     }
     # When nobody was synced is no time, and zero would be a very old one.
-    assert not any(name.endswith("_timestamp_seconds") for name, _ in there)
+    assert not any(name.endswith("_sync_timestamp_seconds") for name, _ in there)
 
 
 def test_what_is_told(stage: Stage) -> None:
@@ -171,6 +181,7 @@ def test_what_is_told(stage: Stage) -> None:
     figures = figures_of(tally, connections=3, unserved=2)
     found = rises(metrics_of(stage, figures, counters=counters, ends=NOW + 5))
     assert found == {
+        **NO_RELOAD,
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
         ("ldapgw_database_ok", ()): 1,
@@ -243,6 +254,7 @@ def test_the_figures_of_all_processes_are_added_up(stage: Stage) -> None:
         "ldapgw_process_resident_memory_bytes",
     }
     assert {key: value for key, value in found.items() if key not in process} == {
+        **NO_RELOAD,
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
         ("ldapgw_database_ok", ()): 1,
@@ -275,6 +287,17 @@ def test_a_database_in_trouble(stage: Stage) -> None:
     with stage.database.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE account RENAME TO gone")
     assert told(metrics) == before | {("ldapgw_database_ok", ()): 0}
+
+
+def test_a_reload_that_was_refused(stage: Stage) -> None:
+    """Until another one is good."""
+    reloads = ReloadStatus(READ_AT)
+    metrics = metrics_of(stage, reloads=reloads)
+    before = told(metrics)
+    reloads.note(is_good=False)
+    assert told(metrics) == before | {("ldapgw_config_last_reload_successful", ()): 0}
+    reloads.note(is_good=True)
+    assert told(metrics) == before
 
 
 def test_nobody_is_named(stage: Stage) -> None:

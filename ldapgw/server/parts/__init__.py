@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import Config
+from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import LeaderCounters, ProcessFigures
@@ -47,6 +48,7 @@ class Parts:
     :param seat: the place of this process in a gateway of several; None: it is the only one.
     :param books: what this process has inherited.
     :param ports: sockets of the only process that listen already, by endpoint.
+    :param reloads: how the last reload has gone; None: nothing is read again.
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
     :ivar threads: the worker threads, in the order in which they stop.
@@ -65,9 +67,20 @@ class Parts:
         seat: Seat | None = None,
         books: LoadedBooks | None = None,
         ports: Mapping[str, socket] = MappingProxyType({}),
+        reloads: ReloadStatus | None = None,
     ) -> None:
         tls = TlsContextFactory(config.tls) if config.tls else None
-        env = Environment(config, reactor, wall_clock, state, tls, seat, books, ports if seat is None else seat.sockets)
+        env = Environment(
+            config,
+            reactor,
+            wall_clock,
+            state,
+            tls,
+            seat,
+            books,
+            ports if seat is None else seat.sockets,
+            reloads or ReloadStatus(wall_clock.seconds()),
+        )
         workers = Workers(reactor, syncs_beside=state.database.runs_beside)
         storage = make_storage(env, workers)
         phones = make_phone_parts(env, workers, storage)

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.server.config import Config
+from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.oauth_clients import TenantClients, configured_clients
 from ldapgw.server.processes import OneShotProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
@@ -35,6 +36,7 @@ class Environment:
     :ivar seat: None: this process is the only one of the gateway.
     :ivar books: None: no books were loaded before.
     :ivar ports: sockets of this process that listen already, by endpoint.
+    :ivar reloads: how the last reload has gone.
     """
 
     config: Config
@@ -45,6 +47,7 @@ class Environment:
     seat: Seat | None
     books: LoadedBooks | None
     ports: Mapping[str, socket]
+    reloads: ReloadStatus
 
     @property
     def only_reads(self) -> bool:

@@ -107,6 +107,7 @@ def _admin_dependencies(
         },
         database_fails=lambda: storage.store.is_failing,
         certificate_ends=env.certificate_expiry,
+        reloads=env.reloads,
         stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         run_off_thread=workers.read,
     )
