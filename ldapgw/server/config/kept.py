@@ -2,14 +2,13 @@
 """Hands a configuration over to the program that this process executes next.
 
 The program starts with the configuration that was tried, whatever its file contains by then.  The file that carries it
-has no name, and is in memory on Linux: the configuration has secrets.
+has no name, and is in memory where that can be had: the configuration has secrets.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import sys
 import tempfile
 from collections.abc import MutableMapping
 
@@ -24,9 +23,9 @@ class KeptConfig:
     """A file for one configuration; a process that is forked can write it too."""
 
     def __init__(self) -> None:
-        if sys.platform == "linux":
+        try:
             self._file = os.memfd_create("ldapgw-config")
-        else:
+        except (AttributeError, OSError):  # only Linux has it, and may forbid it
             with tempfile.TemporaryFile() as file:
                 self._file = os.dup(file.fileno())
 

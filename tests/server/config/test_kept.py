@@ -69,8 +69,11 @@ def handed_over(config: Config) -> dict[str, str]:
     return environment
 
 
-def test_it_is_what_was_kept(config: Config) -> None:
+@pytest.mark.parametrize("is_in_memory", [True, False])
+def test_it_is_what_was_kept(config: Config, monkeypatch: pytest.MonkeyPatch, *, is_in_memory: bool) -> None:
     """Once; no secret is in the environment, and no file has a name."""
+    if not is_in_memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
     environment = handed_over(config)
     [descriptor] = {int(value) for name, value in environment.items() if name != "HOME"}
     assert os.get_inheritable(descriptor)
