@@ -30,11 +30,14 @@ def compiled_modules() -> list[str]:
 
 
 class BuildPackages(build_py):
-    """Builds the packages without the modules of an earlier build, which may be of another commit."""
+    """Builds the packages without what an earlier build left, which may be of another commit."""
 
     def run(self) -> None:
-        for name in () if self.editable_mode else ("ldapgw", "twisted"):
-            shutil.rmtree(Path(self.build_lib, name), ignore_errors=True)
+        if not self.editable_mode:
+            # An earlier build may have compiled other modules, or have ended while it packed its wheel.
+            unfinished = Path(self.get_finalized_command("build").build_base).glob("bdist.*")
+            for left in (self.build_lib, *unfinished):
+                shutil.rmtree(left, ignore_errors=True)
         super().run()
 
 

@@ -120,12 +120,14 @@ def test_the_wheel_has_the_packages_and_no_more(wheel: Path) -> None:
 
 
 def test_modules_of_an_earlier_build_are_not_packed(sdist: Path, tmp_path: Path) -> None:
-    """A checkout that was used has the modules of other commits in its folder ``build``."""
+    """A checkout that was used has the modules of other commits in its folder ``build``, compiled ones too."""
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     checkout = tmp_path / sdist.name.removesuffix(".tar.gz")
-    for stale in ("ldapgw/left_over.py", "ldapgw/store/migrations/versions/9999_newer.py", "twisted/plugins/former.py"):
-        path = checkout / "build" / "lib" / stale
+    modules = ("ldapgw/left_over.py", "ldapgw/store/migrations/versions/9999_newer.py", "twisted/plugins/former.py")
+    unfinished = f"bdist.{sysconfig.get_platform()}/wheel/ldapgw/left_over.py"
+    for stale in (*(f"lib/{module}" for module in modules), "lib/0123abcd__mypyc.so", unfinished):
+        path = checkout / "build" / stale
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
