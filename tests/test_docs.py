@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -363,6 +364,27 @@ def test_the_backup_s_unit() -> None:
     folder = words[words.index("backup") + 1]
     assert folder.startswith(unit["Service"]["ReadWritePaths"].split()[0].removeprefix("-"))
     assert f"``{folder}``" in (DOCS / "how-to" / "upgrade.rst").read_text()
+
+
+def installing(name: str, title: str) -> list[str]:
+    """The lines of a section that unpack the source distribution or install with pip."""
+    lines = rst.shell_lines(rst.section(DOCS / "how-to" / name, title))
+    return [line for line in lines if line.startswith(("tar ", "sudo /opt/ldapgw/bin/pip "))]
+
+
+def test_units_are_unpacked_for_pip() -> None:
+    """Who installs with pip has no checkout, but each unit that a page tells to install."""
+    lines = [line for path in rst.documents() for line in rst.shell_lines(rst.read(path)) if "/systemd/system" in line]
+    told = {word for line in lines for word in shlex.split(line, comments=True) if word.startswith("etc/")}
+    patterns = [word for word in shlex.split(installing("install.rst", "pip")[0]) if word.startswith("*")]
+    assert told == {name_of(unit) for ending in ("service", "timer") for unit in UNIT.parent.glob(f"*.{ending}")}
+    assert {name for name in told if not any(fnmatch(f"ldapgw-1.0.0/{name}", one) for one in patterns)} == set()
+
+
+def test_an_upgrade_has_the_commands_of_the_installation() -> None:
+    """Wheels stay wheels, and a checkout a checkout."""
+    wanted = [line for way in ("pip", "Checkout") for line in installing("install.rst", way)]
+    assert installing("upgrade.rst", "Upgrade")[: len(wanted)] == wanted
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
