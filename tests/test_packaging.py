@@ -420,19 +420,31 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def compiled_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A signed release with a wheel for this Python; with a Debian package and an image where their tools are."""
-    folder = tmp_path_factory.mktemp("released")
+def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The variables with which a release is signed."""
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
     key = ("--passphrase", "", "--quick-generate-key", SIGNER, "default", "default", "never")
-    run("gpg", "--homedir", home, "--batch", "--quiet", *key, cwd=folder)
+    run("gpg", "--homedir", home, "--batch", "--quiet", *key, cwd=home)
+    yield f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}"
+    run("gpgconf", "--homedir", home, "--kill", "all", cwd=home)
+
+
+def verify(made: Path, signing: tuple[str, str]) -> str:
+    """Check the signature and the checksums of a release; what ``sha256sum`` says."""
+    run("env", *signing, "gpg", "--quiet", "--verify", "SHA256SUMS.asc", "SHA256SUMS", cwd=made)
+    return run("sha256sum", "--check", "SHA256SUMS", cwd=made)
+
+
+@pytest.fixture(scope="module")
+def compiled_release(tmp_path_factory: pytest.TempPathFactory, signing: tuple[str, str]) -> Path:
+    """A signed release with a wheel for this Python; with a Debian package and an image where their tools are."""
+    folder = tmp_path_factory.mktemp("released")
     deb = f"DEB={'no' if _missing else 'yes'}"
     more = ("IMAGE=no",) if _missing_for_image else prepare_image(tmp_path_factory.mktemp("image"))
-    made = release(folder, f"PYTHONS={sys.executable}", deb, *more, f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}")
-    run("gpg", "--homedir", home, "--quiet", "--verify", made / "SHA256SUMS.asc", made / "SHA256SUMS", cwd=made)
-    yield made
-    run("gpgconf", "--homedir", home, "--kill", "all", cwd=folder)
+    made = release(folder, f"PYTHONS={sys.executable}", deb, *more, *signing)
+    verify(made, signing)
+    return made
 
 
 def prepare_image(folder: Path) -> tuple[str, ...]:
@@ -490,6 +502,93 @@ def test_a_compiled_wheel_serves(compiled_release: Path, tmp_path: Path, site: S
     search = ("ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{site.ldap}", "-s", "base", "-b", "", "+")
     with serving(installation, site, ldapgw, "--config", site.file, "run"):
         assert f"vendorVersion: {RELEASED}\n" in run(*search, cwd=tmp_path)
+
+
+OTHER_WHEEL = "ldapgw-{}-cp314-cp314-manylinux_2_28_aarch64.whl"
+
+
+def released(wheel: Path, checkout: Path) -> Path:
+    """What ``scripts/release --add`` reads of a checkout in which a release has been made; the release's folder."""
+    made = checkout / "dist" / __version__
+    made.mkdir(parents=True)
+    (checkout / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/release", checkout / "scripts")
+    shutil.copy(wheel, made)
+    return made
+
+
+def add(checkout: Path, folder: Path, *variables: str) -> subprocess.CompletedProcess[str]:
+    command = ("env", *variables, checkout / "scripts/release", "--add", folder.name, __version__)
+    return subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
+
+
+def test_wheels_of_other_machines_are_added(wheel: Path, signing: tuple[str, str], tmp_path: Path) -> None:
+    """The signed checksums of a release then have those that were compiled for other Pythons and processors."""
+    made = released(wheel, tmp_path / "checkout")
+    other = tmp_path / "compiled" / OTHER_WHEEL.format(__version__)
+    other.parent.mkdir()
+    shutil.copy(wheel, other)
+    for _ in range(2):
+        done = add(tmp_path / "checkout", other.parent, *signing)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {path.name for path in made.iterdir()} == {wheel.name, other.name, "SHA256SUMS", "SHA256SUMS.asc"}
+        assert set(verify(made, signing).splitlines()) == {f"{wheel.name}: OK", f"{other.name}: OK"}
+    unsigned = add(tmp_path / "checkout", other.parent)
+    told = "release: RELEASE_KEY names no key of gpg to sign with\n"
+    assert (unsigned.returncode, unsigned.stdout, unsigned.stderr) == (1, "", told)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (None, "there are no wheels in {folder}"),
+        (OTHER_WHEEL.format(RELEASED), "{folder}/{name} is no compiled wheel of {version}"),
+        ("ldapgw-{version}-py3-none-any.whl", "{folder}/{name} is no compiled wheel of {version}"),
+        (OTHER_WHEEL, "{folder}/{name} is not compiled from {made}/ldapgw-{version}.tar.gz"),
+    ],
+    ids=["none", "version", "pure", "modules"],
+)
+def test_wheels_that_are_not_of_the_release(wheel: Path, tmp_path: Path, name: str | None, told: str) -> None:
+    """Nothing is added if one wheel is not, by its name or its modules."""
+    made = released(wheel, tmp_path / "checkout")
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    name = name and name.replace("{}", __version__).format(version=__version__)
+    if name is not None:
+        shutil.copy(wheel, folder / OTHER_WHEEL.format(__version__).replace("cp314", "cp313"))
+        with zipfile.ZipFile(wheel) as archive, zipfile.ZipFile(folder / name, "w") as changed:
+            for one in archive.namelist():
+                changed.writestr(one, archive.read(one) + (b"\n" if one == "ldapgw/errors.py" else b""))
+    done = add(tmp_path / "checkout", folder)
+    line = told.format(folder=folder, name=name, version=__version__, made=made)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"release: {line}\n")
+    assert [path.name for path in made.iterdir()] == [wheel.name]
+
+
+@pytest.mark.parametrize(
+    ("pythons", "told"),
+    [
+        ("no-python", "there is no Python no-python; name the interpreters in PYTHONS"),
+        (None, "there is no Python /opt/python/cp31[1-4]-cp31[1-4]/bin/python; name the interpreters in PYTHONS"),
+    ],
+    ids=["wrong", "none"],
+)
+@pytest.mark.skipif(Path("/opt/python").exists(), reason="is the image manylinux")
+def test_wheels_without_a_python(tmp_path: Path, pythons: str | None, told: str) -> None:
+    """Nothing is compiled if one of the interpreters is missing."""
+    sdist = tmp_path / "ldapgw-1.0.0.tar.gz"
+    sdist.write_text("")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [ROOT / "scripts/wheels", sdist, tmp_path / "wheels"],
+        cwd=tmp_path,
+        env={"PATH": path} | ({} if pythons is None else {"PYTHONS": f"{sys.executable} {pythons}"}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"wheels: {told}\n")
+    assert not (tmp_path / "wheels").exists()
 
 
 @pytest.mark.parametrize(
