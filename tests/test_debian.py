@@ -25,6 +25,7 @@ NEWER = "99.0"
 
 NEEDED = ("dh", "dpkg-buildpackage", "lintian", *debian_machine.NEEDED)
 _missing = [name for name in NEEDED if shutil.which(name) is None]
+_missing_to_boot = [name for name in debian_machine.NEEDED_TO_BOOT if shutil.which(name) is None]
 
 pytestmark = [
     pytest.mark.long,
@@ -174,6 +175,9 @@ SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://127.0.0.1", "-s", "base", "-
 
 
 @pytest.mark.soak  # boots a Debian, as tests/test_install.py does
+@pytest.mark.skipif(
+    "CI" not in os.environ and bool(_missing_to_boot), reason=f"needs {', '.join(debian_machine.NEEDED_TO_BOOT)}"
+)
 def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
     """On the usual ports: ready when started, reloaded, watched, restarted by an upgrade, ended with the package."""
     machine = Machine(tmp_path / "root", (*BOOTED, "bash-completion"))

@@ -21,13 +21,14 @@ HOME = "home/admin"
 # The first answer is the only one without a default; then the name of the page, which needs one too.
 ANSWERS = "anna@acme.example\n" + 5 * "\n" + "https://phonebook.example.com\n" + 4 * "\n"
 
-_missing = [name for name in debian_machine.NEEDED if shutil.which(name) is None]
+NEEDED = (*debian_machine.NEEDED, *debian_machine.NEEDED_TO_BOOT)
+_missing = [name for name in NEEDED if shutil.which(name) is None]
 
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.skipif(
         "CI" not in os.environ and (bool(_missing) or os.geteuid() != 0 or not Path("/etc/debian_version").exists()),
-        reason=f"needs Debian, root, {', '.join(debian_machine.NEEDED)}",
+        reason=f"needs Debian, root, {', '.join(NEEDED)}",
     ),
 ]
 

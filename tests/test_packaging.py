@@ -362,6 +362,48 @@ def test_both_doors_serve(installation: Installation, site: Site, door: str) -> 
     assert "Traceback" not in site.file.with_name("log").read_text()
 
 
+# --- prepared ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, set()),
+        (
+            {"SOAK": "true"},
+            {
+                *("build-essential debhelper python3-dev python3-venv", "buildah", "crun", "lintian", "mmdebstrap"),
+                "systemd-container",
+            },
+        ),
+    ],
+    ids=["usual", "soak"],
+)
+def test_what_a_fresh_machine_lacks_is_told(tmp_path: Path, variables: dict[str, str], told: set[str]) -> None:
+    """Who is not root is told of Debian's packages, those of the tests before a release only if these are to run."""
+    (tmp_path / "bin").mkdir()
+    for name in ("cat", "dirname", "rm"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
+    for name, answer in {"id": "echo 1000", "python3": '[ "$1" = -c ]', "sh": "exit 1"}.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts/setup", tmp_path / "scripts")
+    done = subprocess.run(
+        ["/bin/sh", script],
+        env={"PATH": str(tmp_path / "bin")} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    packages = set(re.findall(r" To have it: sudo apt-get install (.*)", done.stdout))
+    usual = {"ldap-utils", "slapd", "gcc libc6-dev libldap-dev libsasl2-dev python3-dev", "nodejs npm", "chromium"}
+    usual |= {"tinyproxy", "postgresql", "haproxy"}
+    last = "setup: python3-venv is missing; run: sudo apt-get install python3-venv\n"
+    assert (done.returncode, done.stderr) == (1, last)
+    assert packages == usual | told
+
+
 # --- released ---------------------------------------------------------------------------------------------------------
 
 RELEASED = "98.7.6"
