@@ -184,12 +184,20 @@ def test_what_is_installed_has_checksums(wheel: Path) -> None:
     """Each library that is needed, in the version that CI uses; run scripts/lock if one is missing or another one."""
     constrained = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]]
     versions = {canonicalize_name(name): version for name, version in constrained}
-    lines = (ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()[2:]
-    pinned = [Requirement(line.partition(" --hash")[0]) for line in lines]
-    assert {one.name: str(one.specifier) for one in pinned if one.marker is None or one.marker.evaluate()} == {
+    assert {one.name: str(one.specifier) for one in locked()} == {
         name: f"=={versions[name]}" for name in map(canonicalize_name, needed_by(wheel))
     }
-    assert [line for line in lines if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", line)] == []
+    assert [line for line in locked_lines() if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", line)] == []
+
+
+def locked_lines() -> list[str]:
+    return (ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()[2:]
+
+
+def locked() -> list[Requirement]:
+    """What ``requirements.txt`` has for this Python."""
+    pinned = [Requirement(line.partition(" --hash")[0]) for line in locked_lines()]
+    return [one for one in pinned if one.marker is None or one.marker.evaluate()]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -415,14 +423,16 @@ _missing = [name for name in ("dh", "dpkg-buildpackage") if shutil.which(name) i
 _missing_for_image = [name for name in base_image.NEEDED if shutil.which(name) is None]
 
 
-def release(copy: Path, *more: str) -> Path:
-    """Make a release in a copy of the checkout, as a dry run; the folder of what was made.
+def release(copy: Path, *more: str, options: tuple[str, ...] = ("--dry-run",)) -> Path:
+    """Make a release in a copy of the checkout; the folder of what was made.
 
     It is a maintenance release: there is a newer version already.
 
     :param more: variables for it.
     """
     copy_checkout(copy)
+    # Of the tests, that they run, and on what.
+    (copy / ".ci/run").write_text("#!/bin/sh\ngit log --format=%s >../tested\n")
     for used in (".venv", "tests/node/node_modules"):
         if (ROOT / used).exists():
             (copy / used).symlink_to(ROOT / used)
@@ -431,21 +441,24 @@ def release(copy: Path, *more: str) -> Path:
     run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All of it", cwd=copy)
     for version in ("1.9.0", "1.10.0", NEWER):
         run("git", "tag", f"v{version}", cwd=copy)
-    run("env", *more, "scripts/release", "--dry-run", RELEASED, cwd=copy, timeout=RELEASE_PATIENCE)
+    run("env", *more, "scripts/release", *options, RELEASED, cwd=copy, timeout=RELEASE_PATIENCE)
     return copy / "dist" / RELEASED
 
 
-def test_a_release_is_whole(tmp_path: Path) -> None:
-    """Packages, documentation, components, checksums, and its notes; the checkout itself is left as it was."""
-    made = release(tmp_path, "PYTHONS=", "DEB=no", "IMAGE=no")
+def test_a_release_is_whole(tmp_path: Path, signing: tuple[str, str]) -> None:
+    """Packages, documentation, components, notes; a commit that was tested, a tag and checksums that are signed."""
+    made = release(tmp_path, "PYTHONS=", "DEB=no", "IMAGE=no", *signing, options=())
     names = {path.name.replace(RELEASED, "V") for path in made.iterdir()}
     packages = {"ldapgw-V-py3-none-any.whl", "ldapgw-V.tar.gz"}
-    assert names == packages | {"SHA256SUMS", "ldapgw-V-docs.tar.gz", "ldapgw-V.cdx.json"}
-    assert len(run("sha256sum", "--check", "SHA256SUMS", cwd=made).splitlines()) == len(names) - 1
-    components = json.loads((made / f"ldapgw-{RELEASED}.cdx.json").read_text())["components"]
-    versions = {component["name"].lower(): component["version"] for component in components}
-    assert versions["ldapgw"] == RELEASED
-    assert {"twisted", "sqlalchemy", "phonenumbers"} < versions.keys()
+    assert names == packages | {"SHA256SUMS", "SHA256SUMS.asc", "ldapgw-V-docs.tar.gz", "ldapgw-V.cdx.json"}
+    assert len(verify(made, signing).splitlines()) == len(names) - 2
+    bill = json.loads((made / f"ldapgw-{RELEASED}.cdx.json").read_text())
+    main = bill["metadata"]["component"]
+    assert (main["name"], main["version"], main["licenses"][0]["license"]["id"]) == ("ldapgw", RELEASED, "MIT")
+    components = {canonicalize_name(one["name"]): one["version"] for one in bill["components"]}
+    assert components == {one.name: str(one.specifier).removeprefix("==") for one in locked()}
+    (direct,) = [one["dependsOn"] for one in bill["dependencies"] if one["ref"] == main["bom-ref"]]
+    assert "Twisted" in {name.partition("==")[0] for name in direct}
     with tarfile.open(made / f"ldapgw-{RELEASED}-docs.tar.gz") as docs:
         assert f"docs-{RELEASED}/index.html" in docs.getnames()
         beside = {name: docs.extractfile(name).read().decode() for name in ("index.html", "versions.js")}  # type: ignore[union-attr]
@@ -457,8 +470,12 @@ def test_a_release_is_whole(tmp_path: Path) -> None:
         assert f"\n{RELEASED} (" in notes.read().decode()
         fragments = [name for name in archive.getnames() if name.startswith(f"ldapgw-{RELEASED}/changes/")]
     assert [name.rpartition("/")[2] for name in fragments] == ["README.rst"]
+    commits = f"Release {RELEASED}\nAll of it\n"
+    assert (tmp_path / "build/tested").read_text() == commits
+    assert run("git", "log", "--format=%s", cwd=tmp_path) == commits
     assert run("git", "diff", "HEAD", "--name-only", cwd=tmp_path) == ""
-    assert run("git", "log", "--format=%s", cwd=tmp_path) == "All of it\n"
+    run("env", *signing, "git", "verify-tag", f"v{RELEASED}", cwd=tmp_path)
+    assert run("git", "describe", cwd=tmp_path) == f"v{RELEASED}\n"
 
 
 @pytest.fixture(scope="module")
@@ -487,6 +504,15 @@ def compiled_release(tmp_path_factory: pytest.TempPathFactory, signing: tuple[st
     made = release(folder, f"PYTHONS={sys.executable}", deb, *more, *signing)
     verify(made, signing)
     return made
+
+
+def test_a_dry_run_leaves_the_checkout_as_it_was(compiled_release: Path) -> None:
+    """Its commit, its tag, and what it changed are gone; its tests have not run."""
+    checkout = compiled_release.parents[1]
+    assert run("git", "diff", "HEAD", "--name-only", cwd=checkout) == ""
+    assert run("git", "log", "--format=%s", cwd=checkout) == "All of it\n"
+    assert run("git", "tag", "--list", f"v{RELEASED}", cwd=checkout) == ""
+    assert not (checkout / "build/tested").exists()
 
 
 def prepare_image(folder: Path) -> tuple[str, ...]:
