@@ -695,6 +695,16 @@ def test_a_release_without_a_wheel_for_its_image(tmp_path: Path) -> None:
     assert re.fullmatch(f"release: {told}\n", done.stderr)
 
 
+def test_a_debian_package_needs_a_clone(tmp_path: Path) -> None:
+    """A source distribution is told from a clone before anything is built."""
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts/deb", tmp_path / "scripts")
+    done = subprocess.run([script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = f"the package takes its files and its version from git, and {tmp_path} is no clone; clone the repository"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"deb: {told}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["scripts"]
+
+
 def try_to_start(folder: Path, tries: int, *command: object) -> subprocess.CompletedProcess[str]:
     """Start a program as a release does, where the environment names a proxy that is not there.
 
