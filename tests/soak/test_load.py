@@ -190,6 +190,14 @@ class Soak(Site):
 
         wait_until(is_found, "the change is found", PATIENCE)
 
+    def expect_everybody(self) -> None:
+        """Each process of the gateway has the contacts: a connection reaches any of them."""
+
+        def is_found() -> bool:
+            return "telephoneNumber: " in self.ldapsearch("(cn=stable*)", "telephoneNumber", phone=PHONE)[1]
+
+        wait_until(lambda: all(is_found() for _ in range(20 * self.processes)), "all have the contacts", PATIENCE)
+
     # --- the gateway ---
 
     def start(self) -> None:
@@ -353,6 +361,7 @@ def soak(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         assert soak.revision == latest.revision
         subprocess.run([sys.executable, "-m", "tests.faults.consent", soak.page, ALICE], cwd=ROOT, check=True)
         soak.expect_a_change()
+        soak.expect_everybody()
         yield soak
         soak.stop()
 
@@ -417,6 +426,8 @@ def test_half_an_hour_of_load(soak: Soak, say: Callable[[object], None], monkeyp
             f"{caller.name}: {caller.asked} searches, {caller.binds} binds, {len(caller.failures)} interrupted, "
             f"slowest {caller.slowest:.2f} s"
         )
+    for failure in failed:
+        say(f"{failure.began - begun:.2f} s after the beginning: {failure}")
     assert failed == []
     assert min(caller.asked for caller in callers.all) > SECONDS
     assert (ended.processes, ended.threads, ended.descriptors) == (
