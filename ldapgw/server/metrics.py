@@ -167,7 +167,8 @@ class StoredMetrics:
 
     :ivar accounts: the number of accounts by tenant and state.
     :ivar errors: the number of connected accounts whose last sync failed, by tenant and code of the error.
-    :ivar oldest_sync: by tenant, the earliest last sync of a connected account, in seconds since the epoch.
+    :ivar oldest_sync: by tenant, the earliest last sync of a connected account that needs no other consent, in
+        seconds since the epoch.
     :ivar latest_sync: by tenant, the latest last sync of a connected account.
     :ivar phones: the number of phone logins by tenant.
     :ivar alarms: the code of a tenant's alarm by tenant.
@@ -246,15 +247,20 @@ def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
 def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
     """Read the figures from the database; blocks, so it has to run off the reactor's thread."""
     known = accounts.read_all(connection)
-    syncs: dict[str, list[float]] = {}
+    latest: dict[str, float] = {}
+    oldest: dict[str, float] = {}
     for account in known:
-        if account.is_connected and account.last_sync is not None:
-            syncs.setdefault(account.tenant, []).append(account.last_sync)
+        tenant, last_sync = account.tenant, account.last_sync
+        if not account.is_connected or last_sync is None:
+            continue
+        latest[tenant] = max(last_sync, latest.get(tenant, last_sync))
+        if not account.needs_consent:
+            oldest[tenant] = min(last_sync, oldest.get(tenant, last_sync))
     return StoredMetrics(
         Counter((account.tenant, state(account, now)) for account in known),
         Counter((one.tenant, one.error.code) for one in known if one.is_connected and one.error is not None),
-        {tenant: min(times) for tenant, times in syncs.items()},
-        {tenant: max(times) for tenant, times in syncs.items()},
+        oldest,
+        latest,
         phones.count_by_tenant(connection),
         tenants.read_alarm_codes(connection),
     )
@@ -433,7 +439,7 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     none = dict.fromkeys(names, 0)
     yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.contacts))
     yield _gauge("ldapgw_phones", "Logins of phones.", ("tenant",), none | dict(stored.phones))
-    help_text = "When the connected account was synced well whose last good sync is the longest ago."
+    help_text = "When the account was synced well whose last good sync is the longest ago, of those that can sync."
     yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
     help_text = "When a connected account was last synced well."
     yield _gauge("ldapgw_latest_sync_timestamp_seconds", help_text, ("tenant",), stored.latest_sync)

@@ -151,6 +151,11 @@ class Account:
         """Whether a grant is stored."""
         return self.connected_at is not None
 
+    @property
+    def needs_consent(self) -> bool:
+        """Whether no sync is planned until the user gives another consent."""
+        return self.is_connected and self.next_sync is None
+
     def __repr__(self) -> str:
         """Omit address and sub, which a log must not contain."""
         return f"<Account {self.id} of {self.tenant}>"

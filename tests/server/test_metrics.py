@@ -300,6 +300,30 @@ def test_a_reload_that_was_refused(stage: Stage) -> None:
     assert told(metrics) == before
 
 
+def test_an_account_that_needs_a_consent_makes_no_sync_old(stage: Stage) -> None:
+    """Nobody can mend the age of its last sync but its user; that it waits is told beside, also while all wait."""
+    connect(stage, "alice@acme.example", NOW - 60)
+    connect(stage, "bob@acme.example", NOW - 3600)
+    [alice, bob] = stage.do(accounts.read_all)
+
+    def found() -> Samples:
+        names = re.compile(r"ldapgw_(oldest_sync|latest_sync|account_errors)")
+        return {key: value for key, value in rises(metrics_of(stage)).items() if names.match(key[0])}
+
+    stage.do(sync_state.fail, bob, "consent_revoked", NOW - 30, None)
+    assert found() == {
+        ("ldapgw_oldest_sync_timestamp_seconds", (ACME,)): NOW - 60,
+        ("ldapgw_latest_sync_timestamp_seconds", (ACME,)): NOW - 60,
+        ("ldapgw_account_errors", (("code", "consent_revoked"), ACME)): 1,
+    }
+    stage.do(sync_state.fail, alice, "scope_missing", NOW, None)
+    stage.do(tenants.raise_alarm, "acme", "api_disabled", NOW)
+    assert found() == {
+        ("ldapgw_latest_sync_timestamp_seconds", (ACME,)): NOW - 60,
+        ("ldapgw_account_errors", (("code", "api_disabled"), ACME)): 2,
+    }
+
+
 def test_nobody_is_named(stage: Stage) -> None:
     """Neither addresses nor phones; the process tells of itself."""
     connect(stage, "alice@acme.example", NOW)
