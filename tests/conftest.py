@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from ldapgw.directory import segment
+from ldapgw.server.logging import as_json
 from ldapgw.server.reactor import use_monotonic_clock
 
 TESTS = Path(__file__).parent
@@ -69,6 +71,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
         return (yield)
     finally:
         plugin.cov_controller.resume()
+
+
+@pytest.fixture
+def json_log() -> Iterator[list[dict[str, Any]]]:
+    """What the log has as JSON of our own events of the test, whatever their level: all but time, level and part."""
+    lines: list[dict[str, Any]] = []
+    gc.collect()
+
+    def observe(event: dict[str, Any]) -> None:
+        if event.get("event"):
+            line = json.loads(as_json(event))
+            lines.append({name: value for name, value in line.items() if name not in ("time", "level", "part")})
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.fixture

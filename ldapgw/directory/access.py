@@ -133,6 +133,12 @@ class Viewer(NamedTuple):
     number_formatter: NumberFormatter | None = None
     replica: ReplicaAccess | None = None
 
+    @property
+    def tenant(self) -> str:
+        """The tenant that the viewer belongs to; empty: none, or an anonymous client that sees several."""
+        tenants = (self.replica,) if self.replica is not None else self.access
+        return tenants[0].tenant if len(tenants) == 1 else ""
+
 
 # Sees the root DSE and the subschema only.
 NOBODY = Viewer()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import inf
@@ -193,12 +193,12 @@ class CallerIdLimits:
     A phone that rings asks for one number.  Clients that are not bound share the bucket of their network.
 
     :param seconds: the clock.
-    :param on_left_out: called with the login's DN and the address for each search without caller-ID books.
+    :param on_left_out: called with the viewer and the address for each search without caller-ID books.
     """
 
     __slots__ = ("_left_out", "_news", "_on_left_out", "_seconds", "_used")
 
-    def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[str, str], None]) -> None:
+    def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
         self._on_left_out = on_left_out
         # By login: the numbers that count, and when they were counted.
@@ -271,7 +271,7 @@ class CallerIdLimits:
         self._left_out[key] = LeftOut(viewer.login, tenants, address, count + 1, now)
         if len(self._left_out) > MAX_SHOWN_LEFT_OUT:
             self._left_out.popitem(last=False)
-        self._on_left_out(viewer.login, address)
+        self._on_left_out(viewer, address)
 
 
 class ClientBudget:
@@ -383,6 +383,8 @@ class LogLine:
     :ivar detail: a fixed phrase about the last event, never anything that a client sent; may be empty.
     :ivar address: the client of the last event; may be empty.
     :ivar connection: the number of the connection of the last event; 0: none.
+    :ivar tenant: of the last event; empty: not known.
+    :ivar account: the id of the account of the last event; None: not known.
     """
 
     kind: str
@@ -391,6 +393,8 @@ class LogLine:
     detail: str
     address: str = ""
     connection: int = 0
+    tenant: str = ""
+    account: int | None = None
 
     @property
     def client(self) -> str:
@@ -404,8 +408,8 @@ class LogThrottle:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # The time of the last line, the number of events since, and detail, address and connection of the last event.
-        self._events: dict[tuple[str, str], tuple[float, int, str, str, int]] = {}
+        # The time of the last line, and the line to log next: the number of events since, and the last event.
+        self._events: dict[tuple[str, str], tuple[float, LogLine]] = {}
 
     def add(
         self,
@@ -416,27 +420,31 @@ class LogThrottle:
         events: int = 1,
         address: str = "",
         connection: int = 0,
+        tenant: str = "",
+        account: int | None = None,
     ) -> LogLine | None:
         """Count events; the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago."""
         if (kind, origin) not in self._events and len(self._events) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
-        last_logged, count, *_ = self._events.get((kind, origin), (now - LOG_INTERVAL, 0))
+        last_logged, before = self._events.get((kind, origin), (now - LOG_INTERVAL, None))
+        count = events if before is None else before.count + events
+        line = LogLine(kind, origin, count, detail, address, connection, tenant, account)
         if now - last_logged < LOG_INTERVAL:
-            self._events[kind, origin] = (last_logged, count + events, detail, address, connection)
+            self._events[kind, origin] = (last_logged, line)
             return None
-        self._events[kind, origin] = (now, 0, detail, address, connection)
-        return LogLine(kind, origin, count + events, detail, address, connection)
+        self._events[kind, origin] = (now, replace(line, count=0))
+        return line
 
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """The lines for events that were counted and not logged; forgets origins without events since their last line.
 
         :param interval: seconds since the last line; 0: all lines, because the log ends.
         """
-        for (kind, origin), (last_logged, count, detail, address, connection) in list(self._events.items()):
+        for key, (last_logged, line) in list(self._events.items()):
             if now - last_logged < interval:
                 continue
-            if count:
-                self._events[kind, origin] = (now, 0, detail, address, connection)
-                yield LogLine(kind, origin, count, detail, address, connection)
+            if line.count:
+                self._events[key] = (now, replace(line, count=0))
+                yield line
             else:
-                del self._events[kind, origin]
+                del self._events[key]

@@ -70,7 +70,7 @@ class ConnectionServer(typing.Protocol):
     batch: TickBatch
     observers: tuple[Observer, ...]
 
-    def session(self, address: str, *, secure: bool) -> Session:
+    def session(self, address: str, connection: int, *, secure: bool) -> Session:
         """The session of a new connection."""
 
     def bind_delay(self, address: str, login: str, connection: int = 0) -> float | None:
@@ -79,10 +79,10 @@ class ConnectionServer(typing.Protocol):
     def delay_close(self, address: str, seconds: float) -> None:
         """Count a closed connection for some seconds more, because the client left before a delayed answer."""
 
-    def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0) -> None:
+    def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0, tenant: str = "") -> None:
         """Count misuse by a client, for the log."""
 
-    def count_failure(self, error: Exception, connection: int = 0) -> None:
+    def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own, for the log."""
 
     def slice_seconds(self) -> float:
@@ -138,11 +138,16 @@ class LdapProtocol(Protocol):
         """The DN that the client is bound as; empty: anonymous."""
         return self._session.viewer.login
 
+    @property
+    def tenant(self) -> str:
+        """The tenant of the viewer that the client is bound as; empty: none, or several."""
+        return self._session.viewer.tenant
+
     # --- called by Twisted -------------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
         secure = ISSLTransport.providedBy(self.transport)
-        self._session = self._server.session(self.address, secure=secure)
+        self._session = self._server.session(self.address, self.number, secure=secure)
         idle_timeout = self._server.limits.idle_timeout
         writer = self._new_writer(plain=not secure)
         self._core = ConnectionCore(
@@ -270,7 +275,7 @@ class LdapProtocol(Protocol):
 
     def count_failure(self, error: Exception) -> None:
         """Count an error of our own, for the log."""
-        self._server.count_failure(error, self.number)
+        self._server.count_failure(error, self.number, self.tenant)
 
     def abort(self) -> None:
         """End the connection after an error of our own that nothing else has caught."""
@@ -322,7 +327,7 @@ class LdapProtocol(Protocol):
         try:
             return process()
         except ProtocolViolation as violation:
-            self._server.count_misuse("not LDAP", self.address, violation.diagnostic, self.number)
+            self._server.count_misuse("not LDAP", self.address, violation.diagnostic, self.number, self.tenant)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
         except Exception as error:  # noqa: BLE001 - a request of one client never harms another client
             self.count_failure(error)

@@ -131,7 +131,7 @@ class CoreServer(Protocol):
     batch: TickBatch
     observers: tuple[Observer, ...]
 
-    def count_failure(self, error: Exception, connection: int = 0) -> None:
+    def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own, for the log."""
 
 
@@ -238,7 +238,7 @@ class ConnectionCore:
         try:
             answer = self._session.fast_answer(self.received)
         except Exception as error:  # noqa: BLE001 - the slow path meets the error again and reports it to the client
-            self._count_failure(error, self._number)
+            self._count_failure(error, self._number, self._session.viewer.tenant)
             return None
         if answer is not None:
             self.received = b""
@@ -249,7 +249,7 @@ class ConnectionCore:
         try:
             self.write(octets)
         except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
-            self._count_failure(error, self._number)
+            self._count_failure(error, self._number, self._session.viewer.tenant)
             self._owner.abort()
 
     def write(self, octets: bytes) -> None:
@@ -293,7 +293,7 @@ class ConnectionCore:
             try:
                 observer(login, self._address, search, entries, code, seconds, kind)
             except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
-                self._count_failure(error, self._number)
+                self._count_failure(error, self._number, self._session.viewer.tenant)
 
     def _report(self, tap: Tap, octets: bytes, *, is_sent: bool) -> None:
         """Report octets to the tap."""
@@ -301,7 +301,7 @@ class ConnectionCore:
             tap(self._session.viewer.login, is_sent, octets)
         except Exception as error:  # noqa: BLE001 - a recording never harms the client
             self.tap = None
-            self._count_failure(error, self._number)
+            self._count_failure(error, self._number, self._session.viewer.tenant)
 
     def process(self) -> None:
         self._owner.process()

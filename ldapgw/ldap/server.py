@@ -201,13 +201,14 @@ class LdapFactory(ServerFactory):
 
     # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------
 
-    def session(self, address: str, *, secure: bool) -> Session:
+    def session(self, address: str, connection: int, *, secure: bool) -> Session:
         return Session(
             self._port,
             self.limits,
             self._fast_path,
             self._caller_id_limits,
             address,
+            connection=connection,
             tls=self.tls is not None,
             secure=secure,
             require_tls=self._require_tls,
@@ -217,29 +218,36 @@ class LdapFactory(ServerFactory):
         self.count_misuse("wrong login", address, connection=connection)
         return self._bind_backoff.delay(network_of(address), login, self.clock.seconds())
 
-    def _count_left_out(self, login: str, address: str) -> None:
-        self.count_misuse("too many unknown numbers, caller-ID books left out", address, login or "not bound")
+    def _count_left_out(self, viewer: Viewer, address: str) -> None:
+        kind = "too many unknown numbers, caller-ID books left out"
+        self.count_misuse(kind, address, viewer.login or "not bound", tenant=viewer.tenant)
 
     def delay_close(self, address: str, seconds: float) -> None:
         """Count a closed connection for some seconds more, so that closing it does not make guessing faster."""
         self._connections.delay_close(network_of(address))
         self.clock.callLater(seconds, self._connections.release, network_of(address))
 
-    def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0) -> None:
+    def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0, tenant: str = "") -> None:
         """Count misuse by a client; the log has at most a line a minute for each kind and network.
 
         :param detail: a fixed phrase, never anything that the client sent.
         """
         line = self._misuse_log.add(
-            kind, network_of(address), self.clock.seconds(), detail, address=address, connection=connection
+            kind,
+            network_of(address),
+            self.clock.seconds(),
+            detail,
+            address=address,
+            connection=connection,
+            tenant=tenant,
         )
         if line is not None:
             _log_misuse(line)
 
-    def count_failure(self, error: Exception, connection: int = 0) -> None:
+    def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own; the log has at most a line a minute for each kind and position in the code."""
         line = self._failure_log.add(
-            type(error).__name__, _code_position(error), self.clock.seconds(), connection=connection
+            type(error).__name__, _code_position(error), self.clock.seconds(), connection=connection, tenant=tenant
         )
         if line is not None:
             _log_failure(line)
@@ -293,6 +301,7 @@ class LdapFactory(ServerFactory):
             log.debug(
                 "connection {connection} from {address} is closed",
                 event="connection_closed",
+                tenant=connection.tenant,
                 connection=connection.number,
                 address=connection.address,
             )
@@ -336,6 +345,7 @@ def _log_misuse(line: LogLine) -> None:
     log.info(
         "{kind} from {address}" + _count_text(line) + (": {detail}" if line.detail else ""),
         event="ldap_misuse",
+        tenant=line.tenant,
         kind=line.kind,
         address=line.client,
         count=line.count,
@@ -348,6 +358,7 @@ def _log_failure(line: LogLine) -> None:
     log.error(
         "internal error: {kind} at {place}" + _count_text(line),
         event="request_failed",
+        tenant=line.tenant,
         kind=line.kind,
         place=line.origin,
         count=line.count,

@@ -90,7 +90,8 @@ class DirectoryPort:
         the same time whether there is such a login or not.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
     :ivar change_logs: what replicas hold; None: there is nothing to replicate yet.
-    :ivar replica_used: called with the login, the client's address and a few words for each use of a replica's login.
+    :ivar replica_used: called for each use of a replica's login with the viewer, the client's address, a few words, and
+        the connection's number.
     """
 
     dit: Callable[[], Dit]
@@ -100,7 +101,7 @@ class DirectoryPort:
     observers: tuple[Observer, ...] = ()
     login_refused: Callable[[str, str], None] = lambda _name, _address: None
     change_logs: ChangeLogs | None = None
-    replica_used: Callable[[str, str, str], None] = lambda _login, _address, _detail: None
+    replica_used: Callable[[Viewer, str, str, int], None] = lambda _viewer, _address, _detail, _connection: None
     bind_decided: Callable[[ResultCode], None] = lambda _code: None
 
 
@@ -243,6 +244,7 @@ class Session:
 
     :param fast_path: shared by all sessions, as the limits are.
     :param address: the client's, normalized.
+    :param connection: the connection's number, for the log; 0: there is none.
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
     :param require_tls: whether a password needs TLS.
@@ -253,6 +255,7 @@ class Session:
         "_address",
         "_budget",
         "_caller_id_limits",
+        "_connection",
         "_controlled_search",
         "_current",
         "_fast_path",
@@ -274,6 +277,7 @@ class Session:
         caller_id_limits: CallerIdLimits,
         address: str,
         *,
+        connection: int = 0,
         tls: bool,
         secure: bool,
         require_tls: bool,
@@ -283,6 +287,7 @@ class Session:
         self._caller_id_limits = caller_id_limits
         self._limits = limits
         self._address = address
+        self._connection = connection
         self._tls = tls
         self._require_tls = require_tls
         self._current: Message | None = None
@@ -403,7 +408,7 @@ class Session:
             if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
                 return DelayResult(WRONG_CREDENTIALS, checked.name)
             if not self._is_safe_for(viewer):
-                self._port.replica_used(viewer.login, self._address, "refused: no TLS")
+                self._port.replica_used(viewer, self._address, "refused: no TLS", self._connection)
                 return SendReply(self.finish(_REPLICA_NEEDS_TLS))
             self._become(viewer)
         return SendReply(self.finish(SUCCESS))
@@ -466,7 +471,7 @@ class Session:
         cookie = SyncCookie.parse(sync.cookie or b"")
         if cookie.csn is not None and logs.is_future(cookie.csn):
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is of a later day: check the clocks")
-        login, address, used = self.viewer.login, self._address, self._port.replica_used
+        viewer, address, connection, used = self.viewer, self._address, self._connection, self._port.replica_used
         self._sync = SynchronizationResponse(
             message.message_id,
             sync,
@@ -474,7 +479,7 @@ class Session:
             logs,
             log,
             wanted_attributes(request.attributes),
-            lambda detail: used(login, address, detail),
+            lambda detail: used(viewer, address, detail, connection),
         )
         return StartSynchronization(self._sync)
 

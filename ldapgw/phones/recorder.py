@@ -298,7 +298,11 @@ class PhoneRecorder(Service):
         before = self._captures.by_login
         self._captures.set(captures)
         for login in captures.keys() - before.keys():
-            log.info("phone {phone} is being recorded", event="recording_started", phone=captures[login].stored.phone)
+            phone = captures[login].stored.phone
+            access = self._snapshot().logins[phone.lower()]
+            log.info(
+                "phone {phone} is being recorded", event="recording_started", tenant=access.viewer.tenant, phone=phone
+            )
         for login in before.keys() - captures.keys():
             self._on_change(login)
 
@@ -390,6 +394,7 @@ class PhoneRecorder(Service):
                 "recording of phone {phone}: {searches} searches written",
                 event="recording_written",
                 tenant=login.tenant,
+                account=login.account_id,
                 phone=stored.phone,
                 searches=searches,
             )

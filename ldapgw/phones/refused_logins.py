@@ -281,13 +281,13 @@ class RefusedLogins(Service):
 
     def _judge(self, login: PhoneAccess, stored: PhoneLogin | None, refused: Refusal) -> None:
         now = self._clock.seconds()
-        line = self._log.add(login.name, refused.address, now, events=refused.count)
+        tenant, account = login.viewer.tenant, None if stored is None else stored.account_id
+        line = self._log.add(login.name, refused.address, now, events=refused.count, tenant=tenant, account=account)
         if line is not None:
             _log_refusals(line)
         phone = None if stored is None or stored.password != login.password_hash else self.latest(stored)
         home = phone.last_address if phone is not None else (self._last_login(login.name) or ("",))[0]
         if home and not same_network(home, refused.address):
-            tenant = next((access.tenant for access in login.viewer.access), "")
             refusal = ElsewhereRefusal(login.name, tenant, refused)
             self._add_elsewhere(refusal)
             if self._tells_others:
@@ -502,6 +502,8 @@ def _log_refusals(line: LogLine) -> None:
     log.info(
         "wrong password for phone {phone} from {address}" + (", {count} times" if line.count > 1 else ""),
         event="wrong_password",
+        tenant=line.tenant,
+        account=line.account,
         phone=line.kind,
         address=line.origin,
         count=line.count,

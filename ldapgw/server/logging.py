@@ -31,6 +31,7 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from ldapgw.directory.access import Viewer
 from ldapgw.ldap.admission import LOCAL, LOG_INTERVAL, LogLine, LogThrottle, network_of, normalize_address
 from ldapgw.server.config.forms import LogLevels
 
@@ -109,14 +110,19 @@ def as_json(event: LogEvent) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def log_replica_use(login: str, address: str, detail: str) -> None:
+def log_replica_use(viewer: Viewer, address: str, detail: str, connection: int) -> None:
     """Log a use of a replica's login.
 
-    :param login: its DN.
     :param detail: a fixed phrase with counts.
     """
     log.info(
-        "replica {login} from {address}: {detail}", event="replica_used", login=login, address=address, detail=detail
+        "replica {login} from {address}: {detail}",
+        event="replica_used",
+        tenant=viewer.tenant,
+        login=viewer.login,
+        address=address,
+        connection=connection,
+        detail=detail,
     )
 
 

@@ -294,11 +294,11 @@ class AccountBooks:
         """
         while self._own_cache is not None and self._unsaved:
             key = self._unsaved.pop()
-            built, name = self._built.get(key), self._cache_name(key)
-            if built is None or name is None or built.is_cache_current:
+            built, account = self._built.get(key), self._account(key)
+            if built is None or account is None or built.is_cache_current:
                 continue
-            cached = CachedBook(built.generation, built.book)
-            await self._run_off_thread(self._own_cache.save, name, built.build_key, cached)
+            name, cached = _cache_name(key, account.id), CachedBook(built.generation, built.book)
+            await self._run_off_thread(self._own_cache.save, name, built.build_key, cached, account.tenant)
             if self._built.get(key) is built:
                 self._built[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
             await self._delete_if_orphaned(key, name)
@@ -327,7 +327,8 @@ class AccountBooks:
 
     async def _delete_if_orphaned(self, key: BookId, name: str) -> None:
         """Delete a book that was saved under a name, if the name is not the book's any more."""
-        if self._cache_name(key) != name:
+        account = self._account(key)
+        if account is None or _cache_name(key, account.id) != name:
             self._orphans.add(name)
             await self.delete_orphans()
 
@@ -341,12 +342,10 @@ class AccountBooks:
         )
         return None if cached is None else BuiltBook(cached.generation, task.build_key, cached.book, cached.generation)
 
-    def _cache_name(self, key: BookId) -> str | None:
-        """The name of a book in the cache; None: it is no account's any more."""
-        account = (
-            self.state.accounts.get(key[0]) if isinstance(key[0], int) else self.state.directory_accounts.get(key[0])
-        )
-        return None if account is None else _cache_name(key, account.id)
+    def _account(self, key: BookId) -> Account | None:
+        """The account that a book is stored with; None: it is no account's any more."""
+        of = key[0]
+        return self.state.accounts.get(of) if isinstance(of, int) else self.state.directory_accounts.get(of)
 
 
 def _cache_name(key: BookId, account_id: int) -> str:

@@ -107,7 +107,7 @@ def build_cached_books(
             # After the gateway's end nobody would delete the file when the account goes.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
-                book_cache.save(name, build_key, CachedBook(account.generation, book))
+                book_cache.save(name, build_key, CachedBook(account.generation, book), account.tenant)
     except StoreError:
         return
     finally:

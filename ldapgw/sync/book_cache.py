@@ -74,13 +74,18 @@ class BookCache:
             log.warn(
                 "the cached book {name} cannot be read, and is rebuilt: {kind}",
                 event="cached_book_unreadable",
+                tenant=context.name,
+                account=_account_id(name),
                 name=name,
                 kind=_kind(error),
             )
             return None
 
-    def save(self, name: str, build_key: object, cached: CachedBook) -> None:
-        """Write a book to the cache, in place of the cached book of this name."""
+    def save(self, name: str, build_key: object, cached: CachedBook, tenant: str) -> None:
+        """Write a book to the cache, in place of the cached book of this name.
+
+        :param tenant: the tenant's name, for the log.
+        """
         file = self._file(name)
         new = file.with_suffix(_UNFINISHED)
         try:
@@ -101,6 +106,8 @@ class BookCache:
             log.warn(
                 "the cached book {name} cannot be written: {kind}; nothing is lost: the next start rebuilds it",
                 event="cached_book_unwritable",
+                tenant=tenant,
+                account=_account_id(name),
                 name=name,
                 kind=_kind(error),
             )
@@ -174,6 +181,11 @@ def _gc_paused() -> Iterator[None]:
 def cache_name(account_id: int, *, directory: bool) -> str:
     """The name of the cached book of an account, or of the Workspace directory that is fetched through the account."""
     return f"{account_id}-directory" if directory else str(account_id)
+
+
+def _account_id(name: str) -> int:
+    """The account that a cached book belongs to, by its `cache_name`."""
+    return int(name.partition("-")[0])
 
 
 def _fingerprint(build_key: object) -> str:

@@ -233,7 +233,8 @@ class SyncJob:
                         tenant=account.tenant,
                         source=source.value,
                         account=account.id,
-                        **_log_fields(error),
+                        code=error.code,
+                        detail=error.detail,
                     )
                     failed[source] = error
             if set(states.values()) == {SourceState.NOT_GRANTED}:
@@ -416,7 +417,8 @@ class SyncJob:
                 event="labels_failed",
                 tenant=account.tenant,
                 account=account.id,
-                **_log_fields(error),
+                code=error.code,
+                detail=error.detail,
             )
             failed[Source.CONTACTS] = error
             return before.outdated()
@@ -490,10 +492,6 @@ def _read(connection: Connection, account_id: int) -> _StoredState:
         sync_tokens.read_sync_states(connection, account_id),
         sync_state.read_label_state(connection, account_id),
     )
-
-
-def _log_fields(error: GoogleError) -> dict[str, str]:
-    return {"code": error.code, "detail": error.detail}
 
 
 def _state(account: Account, source: Source) -> SourceState:

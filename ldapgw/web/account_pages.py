@@ -270,16 +270,16 @@ class AccountPages:
             account.id,
             self._layout.entry(request, tenant, visitor, Act.DISCONNECTED, account.address),
         )
+        self._log("disconnect", request, visitor, account)
         if account.sub != visitor.person.sub:
             await self._dependencies.store.run(accounts.remove_owner, account.id)
             account = None
-        self._log("disconnect", request, visitor)
         return self._redirect_to_account(tenant, visitor, account, "disconnected" if revoked else "not-revoked")
 
     async def signout(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/signout``: end the session, in the browser and on the server."""
         await self._dependencies.store.run(sign_ins.sign_out, visitor.session)
-        self._log("sign-out", request, visitor)
+        self._log("sign-out", request, visitor, visitor.account)
         headers = (
             self._layout.cookies.clear(Cookie.SESSION, tenant=tenant.name),
             self._layout.flash_message_header("signed-out"),
@@ -318,12 +318,13 @@ class AccountPages:
         number = visitor.number_of(account) if account in visitor.accounts else 1
         return self._layout.redirect_to_tenant(tenant, message, f"{page}?account={number}" if number > 1 else page)
 
-    def _log(self, act: str, request: HttpRequest, visitor: Visitor) -> None:
+    def _log(self, act: str, request: HttpRequest, visitor: Visitor, account: Account | None) -> None:
         log.info(
             "web: {act} of tenant {tenant} by user {sub}, from {address}",
             event="account_changed",
             act=act,
             tenant=visitor.person.tenant,
+            account=account.id if account is not None else None,
             sub=visitor.person.sub,
             address=request.address,
         )
@@ -361,11 +362,11 @@ async def disconnect_account(dependencies: WebDependencies, account_id: int, ent
     try:
         await dependencies.changed()
     finally:
-        revoked = revocation_id is None or await _revoke(dependencies, revocation_id)
+        revoked = revocation_id is None or await _revoke(dependencies, revocation_id, account_id)
     return revoked
 
 
-async def _revoke(dependencies: WebDependencies, revocation_id: int) -> bool:
+async def _revoke(dependencies: WebDependencies, revocation_id: int, account_id: int) -> bool:
     revocation = await dependencies.store.read(revocations.read, dependencies.secret_box, revocation_id)
     if revocation is None:
         return False
@@ -379,6 +380,7 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int) -> bool:
                 "web: a grant could not be revoked yet: {code} {detail}",
                 event="disconnect_revocation_failed",
                 tenant=revocation.tenant,
+                account=account_id,
                 code=error.code,
                 detail=error.detail,
             )

@@ -169,6 +169,7 @@ class _App:
     async def _handle(
         self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
     ) -> HttpResponse:
+        tenant = path_values.get("tenant", "")
         try:
             _check_size(route, body_size)
             response = await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
@@ -178,15 +179,20 @@ class _App:
             return self.error_response(request, error, await self._visitor_of_error(request, error))
         except StoreError as error:
             # The store itself logs the failure once, for all pages.
-            log.debug("web: {problem}", event="page_unavailable", problem=error.problems[0])
+            tenant = self._configured(tenant)
+            log.debug("web: {problem}", event="page_unavailable", tenant=tenant, problem=error.problems[0])
             return self.error_response(request, PageError(error_pages.DATABASE_UNAVAILABLE))
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
-            log.failure("web: a page failed", event="page_failed")
+            log.failure("web: a page failed", event="page_failed", tenant=self._configured(tenant))
             return self.error_response(request, PageError(error_pages.INTERNAL))
         if route.method == "POST":
             # The browser may ask another gateway for the page that comes next.
             await self._layout.dependencies.gateways.tell()
         return response
+
+    def _configured(self, tenant: str) -> str:
+        """A tenant's name from the path of a request, for the log; empty: there is no such tenant."""
+        return tenant if tenant in self._layout.dependencies.tenants else ""
 
     async def _visitor_of_error(self, request: HttpRequest, error: PageError) -> Visitor | None:
         """The reader of an error page.

@@ -195,7 +195,7 @@ class AuthorizationCodeFlow:
         if not tenant.admits(identity):
             if flow.purpose == SIGN_IN:
                 raise PageError(error_pages.MAY_NOT_SIGN_IN)
-            await self._revoke_unused(client, grant, identity)
+            await self._revoke_unused(tenant, client, grant, identity)
             raise PageError(error_pages.NOT_ALLOWED)
         before = request.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
@@ -203,24 +203,26 @@ class AuthorizationCodeFlow:
             try:
                 _check_boxes(tenant.sources, sources_of(grant.scopes))
             except PageError:
-                await self._revoke_unused(client, grant, identity)
+                await self._revoke_unused(tenant, client, grant, identity)
                 raise
             if not _is_expected_account(flow, visitor, identity.sub):
-                await self._revoke_unused(client, grant, identity)
+                await self._revoke_unused(tenant, client, grant, identity)
                 raise PageError(error_pages.WRONG_ACCOUNT)
             if visitor is not None and not visitor.person.is_by_link and visitor.person.sub != identity.sub:
                 person = visitor.person
         session = new_secret(self._dependencies.random)
-        if not await self._dependencies.store.run(
+        account_id = await self._dependencies.store.run(
             self._store, flow.purpose, tenant, grant, identity, person, session, before, request.address
-        ):
-            await self._revoke_unused(client, grant, identity)
+        )
+        if account_id is None and flow.purpose != SIGN_IN:
+            await self._revoke_unused(tenant, client, grant, identity)
             raise PageError(error_pages.NO_REFRESH_TOKEN)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
             event="consent_given",
             purpose=flow.purpose,
             tenant=tenant.name,
+            account=account_id,
             sub=identity.sub,
             address=request.address,
         )
@@ -257,19 +259,20 @@ class AuthorizationCodeFlow:
         session: str,
         before: str,
         address: str,
-    ) -> bool:
+    ) -> int | None:
         """Connect the account and sign the person in, both or neither.
 
         :param address: the client's IP address, for the activity log.
         :param person: the person at the browser; not the account's Google user when another account is added.
-        :returns: False when there is no refresh token to store.
+        :returns: the account's id; None when there is no refresh token to store, and for a person who signs in and has
+            never connected.
         """
         now = self._dependencies.clock.seconds()
-        act = Act.SIGNED_IN
+        known = accounts.read_by_sub(connection, tenant.name, identity.sub)
+        act, account_id = Act.SIGNED_IN, known.id if known is not None else None
         if purpose != SIGN_IN:
-            known = accounts.read_by_sub(connection, tenant.name, identity.sub)
             act = Act.CONNECTED if known is None else Act.RECONNECTED
-            connected = accounts.connect(
+            account_id = accounts.connect(
                 connection,
                 self._dependencies.secret_box,
                 tenant.name,
@@ -279,19 +282,19 @@ class AuthorizationCodeFlow:
                 person.sub,
                 "" if tenant.sharing is Sharing.PRIVATE else tenant.shared_label,
             )
-            if connected is None:
-                return False
+            if account_id is None:
+                return None
             granted = sources_of(grant.scopes)
             states = {
                 source: SourceState.ON if source in granted else SourceState.NOT_GRANTED for source in tenant.sources
             }
-            sync_state.write_source_states(connection, connected, states)
+            sync_state.write_source_states(connection, account_id, states)
         begin_session(connection, session, before, person, now)
         actor = Actor(person.address, address)
         activity.record(connection, activity.entry(now, tenant.name, actor, act, identity.email))
-        return True
+        return account_id
 
-    async def _revoke_unused(self, client: Client, grant: Grant, identity: Identity) -> None:
+    async def _revoke_unused(self, tenant: WebTenant, client: Client, grant: Grant, identity: Identity) -> None:
         """Revoke a grant that is not stored.
 
         Google revokes everything that the user has ever granted to the client, so the grant is kept where another
@@ -305,6 +308,7 @@ class AuthorizationCodeFlow:
             log.warn(
                 "web: a grant could not be revoked: {code} {detail}",
                 event="unused_grant_revocation_failed",
+                tenant=tenant.name,
                 code=error.code,
                 detail=error.detail,
             )

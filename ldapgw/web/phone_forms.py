@@ -390,6 +390,7 @@ class PhoneForms:
             event="phone_changed",
             phone=login.name,
             tenant=login.tenant,
+            account=login.account_id,
             act=act,
             sub=visitor.person.sub,
             address=request.address,

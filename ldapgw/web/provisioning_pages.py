@@ -146,6 +146,7 @@ class ProvisioningPages:
             event="settings_fetched",
             phone=login.name,
             tenant=login.tenant,
+            account=login.account_id,
             address=request.address,
         )
         return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else _not_found()

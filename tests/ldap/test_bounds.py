@@ -152,7 +152,7 @@ def test_unknown_numbers_are_limited_by_login():
     budget, other = limits.budget(PHONE, "192.0.2.1"), limits.budget(PHONE._replace(login="cn=other"), "192.0.2.1")
     assert [budget.take(1) for _ in range(302)] == [True] * 300 + [False] * 2
     assert other.take(300)
-    assert left_out == [(PHONE.login, "192.0.2.1")] * 2
+    assert left_out == [(PHONE, "192.0.2.1")] * 2
     now[0] = 2.0
     assert [limits.budget(PHONE, "192.0.2.9").take(1) for _ in range(3)] == [True, True, False]
     assert limits.left_out("acme") == (LeftOut(PHONE.login, ("acme",), "192.0.2.9", 3, 2.0),)

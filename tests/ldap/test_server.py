@@ -190,16 +190,19 @@ def test_what_can_be_read_but_is_wrong_is_answered_and_the_session_goes_on(clien
 
 
 @pytest.mark.parametrize("logs_connections", [False, True])
-def test_connections_are_logged_for_who_asked(logged, logs_connections):
-    """Each with its number, when it is opened and when it is closed."""
+def test_connections_are_logged_for_who_asked(json_log, logs_connections):
+    """Each with its number, when it is opened and when it is closed; then also with the tenant of its login."""
     factory = LdapFactory(make_gate(), LIMITS, Clock(), None, require_tls=False, logs_connections=logs_connections)
     clients = [Client(factory, "192.0.2.1"), Client(factory, "192.0.2.2")]
-    clients[0].protocol.connectionLost()
-    lines = [(event["event"], event["connection"], event["address"]) for event in logged if "connection" in event]
+    assert [found.code for found in clients[0].ask(pdu.bind("desk1", SECRET))] == [0]
+    for client in clients:
+        client.protocol.connectionLost()
+    lines = [(line["event"], line["connection"], line["address"], line.get("tenant")) for line in json_log]
     assert lines == logs_connections * [
-        ("connection_opened", 1, "192.0.2.1"),
-        ("connection_opened", 2, "192.0.2.2"),
-        ("connection_closed", 1, "192.0.2.1"),
+        ("connection_opened", 1, "192.0.2.1", None),
+        ("connection_opened", 2, "192.0.2.2", None),
+        ("connection_closed", 1, "192.0.2.1", "acme"),
+        ("connection_closed", 2, "192.0.2.2", None),
     ]
 
 

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from twisted.internet.address import IPv6Address
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.support import pdu
-from tests.support.phonebook.wire import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
+from tests.support.phonebook.wire import BASE, SECRET, Client, SteppingClock, make_dit, make_factory, make_gate, turn
 
 DONE = 0x65
 # Each entry has to be looked at.
@@ -62,6 +64,28 @@ def test_what_clients_do_wrong_is_told_in_plain_words(clock, logged):
         "wrong login from 192.0.2.1",
         "not LDAP from 192.0.2.1, 2 times: third",
         "wrong login from 192.0.2.1, 2 times",
+    ]
+
+
+def test_the_log_says_whose_fault_and_misuse_it_was(clock, json_log):
+    """The tenant of the login, and the connection; of a client without a login, the connection."""
+
+    def fail(*_search):
+        raise ZeroDivisionError
+
+    factory = make_factory(replace(make_gate(), observers=(fail,)), clock=clock)
+    for login in (pdu.bind("desk1", SECRET), pdu.bind("", b"")):
+        client = Client(factory)
+        client.ask(login)
+        client.ask(EVERYTHING, 2)
+        client.send(b"\x30\x80")
+    factory.disconnect_all()
+    whose = [(line["event"], line["count"], line["connection"], line.get("tenant")) for line in json_log]
+    assert whose == [
+        ("request_failed", 1, 1, "acme"),
+        ("ldap_misuse", 1, 1, "acme"),
+        ("ldap_misuse", 1, 2, None),
+        ("request_failed", 1, 2, None),
     ]
 
 

@@ -109,7 +109,7 @@ def test_refresh_only(gateway: Gateway) -> None:
     assert (copy.dns(), set(said), said[-1]) == (expected(gateway), {"add", "done 0"}, "done 0")
     assert copy.cookie is not None
     assert copy.cookie.startswith(b"rid=007,csn=20")
-    assert gateway.used == [(BRANCH.viewer.login, "127.0.0.1", f"whole content, {len(copy.dns())} entries")]
+    assert gateway.used == [(BRANCH.viewer, "127.0.0.1", f"whole content, {len(copy.dns())} entries", 1)]
     # The next one has nothing to do, and says so in the way that deletes nothing.
     assert copy.take(gateway.sync(client, ONLY, copy.cookie)) == ["done 0"]
     assert copy.dns() == expected(gateway)
@@ -364,7 +364,7 @@ def test_tls(gateway: Gateway) -> None:
     away = Client(gateway.factory, "192.0.2.1")
     [bound] = away.ask(pdu.bind("branch", b"secret"))
     assert (bound.code, bound.diagnostic) == (ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
-    assert gateway.used == [(BRANCH.viewer.login, "192.0.2.1", "refused: no TLS")]
+    assert gateway.used == [(BRANCH.viewer, "192.0.2.1", "refused: no TLS", 1)]
     [refused] = away.ask(request(), 2, pdu.controls(sync_control(ONLY)))
     assert refused.code == ResultCode.INSUFFICIENT_ACCESS_RIGHTS
     client = gateway.client("branch", "192.0.2.1", secure=True)

@@ -96,7 +96,7 @@ def test_a_tap_that_fails_harms_nobody() -> None:
     """It is counted as an error of ours, and not called again."""
     factory, calls = make_factory(), []
     failures: list[Exception] = []
-    factory.count_failure = lambda error, _connection: failures.append(error)
+    factory.count_failure = lambda error, _connection, _tenant: failures.append(error)
 
     def tap(login: str, is_sent: bool, octets: bytes) -> None:
         calls.append(octets)

@@ -210,7 +210,7 @@ def other(desk: Desk, tmp_path: Path) -> Iterator[Desk]:
     other.recorder.stopService()
 
 
-def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
+def test_a_phone_is_recorded_for_its_time(desk: Desk, json_log: list[dict[str, object]]) -> None:
     """From its bind on, without the password; then the file is written, and nothing is tapped any more."""
     desk.begin()
     assert desk.tapped
@@ -238,6 +238,10 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk) -> None:
     assert stored is not None
     assert (stored.searches, stored.has_file, stored.writer) == (1, True, "one")
     assert desk.parts() == 0
+    assert [(line["event"], line["tenant"], line["phone"]) for line in json_log] == [
+        ("recording_started", "acme", "desk1"),
+        ("recording_written", "acme", "desk1"),
+    ]
 
 
 def test_others_are_not_recorded(desk: Desk) -> None:

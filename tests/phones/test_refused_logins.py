@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
+from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, Viewer, phone_dn
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
@@ -31,8 +33,10 @@ from ldapgw.phones.refused_logins import (
     house_words,
     shown_name,
 )
-from ldapgw.store import phones
+from ldapgw.store import accounts, phones
+from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import StoreWorker
 from tests.support.stage.databases import open_in_memory
 from tests.support.work import calls
@@ -227,8 +231,12 @@ def test_a_new_password_ends_it(scene: Scene) -> None:
     scene.refused.forget(str(access("lab", "globex").dn))
 
 
-def test_the_log_names_the_phone(scene: Scene) -> None:
-    """A line a minute; nothing of an unknown name."""
+def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]) -> None:
+    """A line a minute, with tenant and account; nothing of an unknown name."""
+    with scene.database.begin() as connection:
+        grant = NewGrant("sub", "alice@acme.example", frozenset(), "at", NOW, "rt", None)
+        alice = accounts.connect(connection, SecretBox([Fernet.generate_key()]), "acme", grant, Sharing.PRIVATE, NOW)
+        phones.set_owner(connection, "desk1", alice)
     scene.refuse(times=3)
     scene.refuse(times=2)
     scene.refuse("desk9")
@@ -236,6 +244,10 @@ def test_the_log_names_the_phone(scene: Scene) -> None:
     assert scene.logged == [
         "wrong password for phone desk1 from 10.0.0.17, 3 times",
         "wrong password for phone desk1 from 10.0.0.17, 2 times",
+    ]
+    line = {"event": "wrong_password", "tenant": "acme", "account": alice, "phone": "desk1", "address": HERE}
+    assert json_log == [
+        {**line, "message": message, "count": count} for message, count in zip(scene.logged, (3, 2), strict=True)
     ]
 
 

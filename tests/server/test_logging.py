@@ -150,6 +150,41 @@ def test_the_parts_are_those_that_log() -> None:
     assert {call.part for call in log_events.calls()} | {"twisted"} == set(LogLevels.parts)
 
 
+# Events of the gateway, of a client that belongs to no tenant yet, or of what several tenants share.
+OF_NO_TENANT = {
+    *("google_answered", "connection_opened", "web_misuse", "quota_used_up", "photos_paused", "leases_changed"),
+    *("recording_failed", "refused_logins_failed", "search_notes_failed"),
+    *("books_loaded", "database_new", "gateway_started", "listen_failed", "stop_timed_out"),
+    *("certificate_changed", "certificate_check_failed", "certificate_expires", "certificate_restored"),
+    *("certificate_unusable", "service_manager_unreachable"),
+    *("descriptor_limit_low", "descriptors_short", "gateway_exchange_failed", "connection_failed", "tick_failed"),
+    *("process_ended", "process_hangs", "process_message_unusable"),
+    *("reload_failed", "reload_impossible", "reload_refused", "reload_started"),
+    *("copies_failed", "copy_removed", "database_restored", "database_unusable", "started_without_database"),
+    *("write_ahead_log_large", "cache_unreadable", "cached_book_undeletable", "change_check_failed"),
+    *("database_lost_commits", "gateway_outdated", "lease_renewal_failed", "photos_failed", "revocations_failed"),
+    *("logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
+}
+# Events of a tenant, and of no account, or of one that is not known.
+OF_NO_ACCOUNT = {
+    *("connection_closed", "ldap_misuse", "request_failed", "replica_used", "recording_started"),
+    *("client_accepted", "client_changed", "client_refused", "client_trial_failed", "client_undecryptable"),
+    *("grant_revoked", "revocation_abandoned", "revocation_failed", "unused_grant_revocation_failed"),
+    *("admin_link_used", "code_exchange_failed", "consent_refused", "foreign_form_refused"),
+    *("page_failed", "page_unavailable", "phones_administered"),
+}
+
+
+def test_each_event_says_whose_it_is() -> None:
+    """Its tenant, its account and its connection; an event that has none stands in a list above."""
+    calls = log_events.calls()
+    assert {call.event for call in calls if "tenant" not in call.members} == OF_NO_TENANT
+    of_a_tenant = [call for call in calls if "tenant" in call.members]
+    assert {call.event for call in of_a_tenant if "account" not in call.members} == OF_NO_ACCOUNT
+    assert {call.event for call in calls if "account" in call.members} & OF_NO_TENANT == set()
+    assert {call.event for call in calls if call.part == "ldap" and "connection" not in call.members} == set()
+
+
 def test_the_reference_lists_the_events() -> None:
     """Run ``python -m tests.support.log_events`` if it does not."""
     document = log_events.DOCUMENT.read_text()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ldapgw.server.logging import FIELDS
 from tests.support.checkout import ROOT
 
 DOCUMENT = ROOT / "docs" / "reference" / "log-events.rst"
@@ -36,6 +37,7 @@ class Call:
     :ivar part: the package.
     :ivar event: empty: the call does not name it as a constant.
     :ivar message: the format; what is not a constant is an ellipsis.
+    :ivar members: which of the members of a line of JSON it passes.
     """
 
     where: str
@@ -43,6 +45,7 @@ class Call:
     level: str
     event: str
     message: str
+    members: tuple[str, ...]
 
 
 def calls(package: Path = ROOT / "ldapgw") -> tuple[Call, ...]:
@@ -68,6 +71,7 @@ def _calls(path: Path, package: Path) -> Iterator[Call]:
                 LEVELS[node.func.attr],
                 event.value if isinstance(event, ast.Constant) and isinstance(event.value, str) else "",
                 _text(node.args[0]),
+                tuple(name for name in FIELDS if name in named),
             )
 
 
@@ -92,10 +96,11 @@ def event_list() -> str:
 
 def _table(part: str, found: list[Call]) -> Iterator[str]:
     yield from (f"``{part}``", "-" * (len(part) + 4), "", ".. list-table::", "   :header-rows: 1")
-    yield from ("   :widths: 30 12 58", "", "   * - Event", "     - Level", "     - Message")
+    yield from ("   :widths: 26 10 44 20", "", "   * - Event", "     - Level", "     - Message", "     - Members")
     for call in found:
         if call.part == part:
             yield from (f"   * - ``{call.event}``", f"     - {call.level}", f"     - ``{call.message}``")
+            yield ("     - " + ", ".join(f"``{name}``" for name in call.members)).rstrip()
     yield ""
 
 

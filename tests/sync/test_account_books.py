@@ -275,7 +275,7 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
     def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
         for book in build_books(context, account, stored.contacts, stored.labels, per_number, feeds):
             name = cache_name(account.id, directory=book.key == DIRECTORY)
-            BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book))
+            BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book), "acme")
 
     monkeypatch.setattr(large, "build_apart", built)
     assert large.start() == ["prune", "load", "load", "built", "load", "load", "Directory"]
@@ -297,7 +297,7 @@ def test_an_account_that_goes_while_its_book_is_built(
         with large.stage.database.begin() as connection:
             revocations.disconnect_account(connection, account.id, NOW)
         result_of(large.stage.publisher.publish_accounts())
-        BookCache(large.folder).save("1", MADE_OF, CACHED)
+        BookCache(large.folder).save("1", MADE_OF, CACHED, "acme")
         ends()
 
     monkeypatch.setattr(large, "build_apart", built)

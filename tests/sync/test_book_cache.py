@@ -47,8 +47,8 @@ def load(folder: BookCache, made_of: object = MADE_OF) -> tuple[int, list[str]] 
 
 def test_an_image_is_a_private_file(folder: BookCache, tmp_path: Path) -> None:
     """It replaces the one before; nothing else is left there."""
-    folder.save("1", MADE_OF, book("Ada"))
-    folder.save("1", MADE_OF, book("Ada", "Bo"))
+    folder.save("1", MADE_OF, book("Ada"), "acme")
+    folder.save("1", MADE_OF, book("Ada", "Bo"), "acme")
     assert load(folder) == (7, ["Ada", "Bo"])
     [file] = (tmp_path / "images").iterdir()
     assert (file.name, file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == ("1.image", 0o600, 0o700)
@@ -59,7 +59,7 @@ def test_an_image_of_other_things_does_not_count(
 ) -> None:
     """Of another account, by other settings, or by other code; there is nothing to say about that."""
     assert load(folder) is None
-    folder.save("1", MADE_OF, book("Ada"))
+    folder.save("1", MADE_OF, book("Ada"), "acme")
     assert load(folder, ("acme", 2)) is None
     monkeypatch.setattr(book_file, "FORMAT", book_file.FORMAT + 1)
     book_cache._code.cache_clear()
@@ -91,7 +91,7 @@ def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch
     monkeypatch.setattr(os, "fsync", lambda file: (order.append("fsync"), real(file)))
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("replace"), replace(self, to)))
-    folder.save("1", MADE_OF, book("Ada"))
+    folder.save("1", MADE_OF, book("Ada"), "acme")
     assert order == ["fsync", "replace"]
     assert load(folder) == (7, ["Ada"])
 
@@ -109,21 +109,25 @@ def changed(data: bytes) -> bytes:
     ids=["cut", "changed", "longer", "empty", "short"],
 )  # fmt: skip
 def test_a_damaged_image_does_not_count(
-    folder: BookCache, tmp_path: Path, caplog_twisted: list[str], spoil: Callable[[bytes], bytes]
+    folder: BookCache, tmp_path: Path, json_log: list[dict[str, object]], spoil: Callable[[bytes], bytes]
 ) -> None:
     """One line says so."""
-    folder.save("1", MADE_OF, book("Ada"))
+    folder.save("1", MADE_OF, book("Ada"), "acme")
     file = tmp_path / "images" / "1.image"
     file.write_bytes(spoil(file.read_bytes()))
     assert load(folder) is None
-    assert caplog_twisted == ["the cached book 1 cannot be read, and is rebuilt: it is not as it was written"]
+    message = "the cached book 1 cannot be read, and is rebuilt: it is not as it was written"
+    kind = "it is not as it was written"
+    assert json_log == [
+        {"event": "cached_book_unreadable", "message": message, "tenant": "acme", "account": 1, "kind": kind}
+    ]
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str]) -> None:
     """Books are served without it."""
     (tmp_path / "images").write_text("a file")
     folder = BookCache(tmp_path / "images")
-    folder.save("1", MADE_OF, book("Ada"))
+    folder.save("1", MADE_OF, book("Ada"), "acme")
     assert load(folder) is None
     folder.delete_account(1)
     folder.prune()
@@ -139,7 +143,7 @@ def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None
     """With what an interrupted writer has left."""
     folder.prune()
     for name in ("1", "2", cache_name(2, directory=True), "12"):
-        folder.save(name, MADE_OF, book("Ada"))
+        folder.save(name, MADE_OF, book("Ada"), "acme")
     (tmp_path / "images" / "3.new").touch()
     folder.delete_account(2)
     assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]

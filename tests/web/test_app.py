@@ -19,7 +19,7 @@ from ldapgw.web.layout import Layout
 from ldapgw.web.site import WebSite
 from tests.support import rst
 from tests.support.checkout import ROOT
-from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connection, Seen, Stage
+from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connection, Seen, Stage, add
 
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
@@ -341,7 +341,7 @@ def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
             assert unwanted not in body
 
 
-def test_a_broken_database(stage: Stage, browser: Browser, logged: list[LogEvent]) -> None:
+def test_a_broken_database(stage: Stage, logged: list[LogEvent], json_log: list[dict[str, object]]) -> None:
     """One line in the log, and a page without a word of it."""
 
     class BrokenStore:
@@ -357,9 +357,10 @@ def test_a_broken_database(stage: Stage, browser: Browser, logged: list[LogEvent
     assert "disk full" not in seen.body
     (event,) = [one for one in logged if one["log_namespace"] == "ldapgw.web.app"]
     assert event["problem"] == "/var/lib/ldapgw/ldapgw.db: cannot be used: disk full"
+    assert [(line["event"], line["tenant"]) for line in json_log] == [("page_unavailable", "acme")]
 
 
-def test_a_fault_of_ours(stage: Stage, logged: list[LogEvent]) -> None:
+def test_a_fault_of_ours(stage: Stage, logged: list[LogEvent], json_log: list[dict[str, object]]) -> None:
     """A page without a trace; the log has it."""
 
     class FaultyStore:
@@ -375,6 +376,7 @@ def test_a_fault_of_ours(stage: Stage, logged: list[LogEvent]) -> None:
     assert "secret" not in seen.body
     assert "Error" not in seen.body
     assert [one["log_failure"].type for one in logged if "log_failure" in one] == [ZeroDivisionError]
+    assert [(line["event"], line["tenant"]) for line in json_log] == [("page_failed", "acme")]
 
 
 def test_sign_ins_are_logged_without_a_secret(stage: Stage, browser: Browser, logged: list[LogEvent]) -> None:
@@ -391,6 +393,26 @@ def test_sign_ins_are_logged_without_a_secret(stage: Stage, browser: Browser, lo
     assert lines == [
         f"web: connect of tenant acme by user {sub}, from 192.0.2.1",
         f"web: sign-out of tenant acme by user {sub}, from 127.0.0.1",
+    ]
+
+
+def test_the_log_has_the_number_of_an_account(
+    stage: Stage, browser: Browser, json_log: list[dict[str, object]]
+) -> None:
+    """Whatever a person does with it, the first consent and the end included."""
+    browser.consent()
+    add(browser)
+    browser.submit("/acme/disconnect")
+    browser.submit("/acme/signout")
+    browser.consent("/acme/signin")
+    [account] = stage.accounts()
+    whose = [(line["event"], line.get("tenant"), line.get("account")) for line in json_log]
+    assert [one for one in whose if one[0] != "google_answered"] == [
+        ("consent_given", "acme", account.id),
+        ("phone_changed", "acme", account.id),
+        ("account_changed", "acme", account.id),
+        ("account_changed", "acme", account.id),
+        ("consent_given", "acme", account.id),
     ]
 
 
