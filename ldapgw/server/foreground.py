@@ -30,7 +30,7 @@ from ldapgw.server.process_link import Lifeline
 from ldapgw.server.reactor import PhoneReactor, limit_shutdown_time, use_monotonic_clock
 from ldapgw.server.reload import Reload, execute_anew, is_good, take_ports
 from ldapgw.server.service_manager import ServiceManager
-from ldapgw.server.supervisor import DRAIN_SIGNAL, GRACE_SECONDS, Supervisor
+from ldapgw.server.supervisor import DRAIN_SIGNAL, GRACE_SECONDS, Seat, Supervisor
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
@@ -107,7 +107,10 @@ def _run_processes(
         sockets = open_shared_ports(config, count, kept)
         _close_unused(kept, sockets)
         supervisor = Supervisor(sockets, time.monotonic, examine, manager, ends_at_hangup=sys.stderr.isatty())
-        begin_logging(sys.stderr, config.log_format, config.log_level)
+        seat: Seat | int = 0  # until a process of the gateway has one
+        begin_logging(
+            sys.stderr, config.log_format, config.log_level, lambda: seat.number if isinstance(seat, Seat) else 0
+        )
         seat = supervisor.run()
     except BaseException:
         loaded.state.close()

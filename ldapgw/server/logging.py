@@ -10,6 +10,7 @@ not ours, wherever it comes from: Twisted logs in the name of classes that deriv
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
@@ -26,8 +27,8 @@ from twisted.logger import (
     LogLevel,
     PredicateResult,
     formatEvent,
+    formatEventAsClassicLogText,
     globalLogBeginner,
-    textFileLogObserver,
 )
 from zope.interface import implementer
 
@@ -40,7 +41,7 @@ log = Logger()
 # The event of all lines that are not ours.
 LIBRARY_EVENT: Final = "library_message"
 # What else an event says, where it applies.
-FIELDS: Final = ("tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count")
+FIELDS: Final = ("process", "tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count")
 _LEVELS: Final = {
     LogLevel.debug: "debug",
     LogLevel.info: "info",
@@ -50,17 +51,22 @@ _LEVELS: Final = {
 }
 
 
-def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels) -> None:
+def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels, process: Callable[[], int] = lambda: 0) -> None:
     """Begin to log.
 
     :param log_format: the setting ``log_format``: text or json.
+    :param process: returns the number of this process of the gateway; 0: the gateway has one process, or this is the
+        supervisor of several.
     """
-    globalLogBeginner.beginLoggingTo([log_observer(stream, log_format, levels)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([log_observer(stream, log_format, levels, process)], redirectStandardIO=False)
 
 
-def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObserver:
+def log_observer(
+    stream: IO[Any], log_format: str, levels: LogLevels, process: Callable[[], int] = lambda: 0
+) -> ILogObserver:
     """Return the observer that writes the log to a stream; see `begin_logging`."""
-    observer: ILogObserver = FileLogObserver(stream, as_json) if log_format == "json" else textFileLogObserver(stream)
+    as_line = as_json if log_format == "json" else as_text
+    observer = FileLogObserver(stream, lambda event: as_line(event, process()))
     return FilteringLogObserver(observer, [_LevelPredicate(levels)])
 
 
@@ -90,8 +96,23 @@ def part_of(event: LogEvent) -> str:
     return part if part in LogLevels.parts else "server"
 
 
-def as_json(event: LogEvent) -> str:
-    """An event as one line of JSON (docs/reference/log-events.rst)."""
+def as_text(event: LogEvent, process: int = 0) -> str | None:
+    """An event as text, in Twisted's form; None: it has none.
+
+    :param process: the number of the process of the gateway; 0: it has none.
+    """
+    if process:
+        level = event.get("log_level")
+        origin = event.get("log_system") or f"{event.get('log_namespace', '-')}#{level.name if level else '-'}"
+        event = {**event, "log_system": f"{origin}, process {process}"}
+    return formatEventAsClassicLogText(event)
+
+
+def as_json(event: LogEvent, process: int = 0) -> str:
+    """An event as one line of JSON (docs/reference/log-events.rst).
+
+    :param process: the number of the process of the gateway; 0: it has none.
+    """
     time = datetime.fromtimestamp(event["log_time"], UTC)
     line: dict[str, object] = {
         "time": time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
@@ -100,11 +121,11 @@ def as_json(event: LogEvent) -> str:
         "event": event.get("event", LIBRARY_EVENT),
         "message": formatEvent(event),
     }
-    if "event" in event:
-        for name in FIELDS:
-            # A connection of number 0 is none.
-            if (value := event.get(name)) not in (None, "", 0):
-                line[name] = value if isinstance(value, int) else str(value)
+    fields: LogEvent = {"process": process} | (event if "event" in event else {})
+    for name in FIELDS:
+        # A process or a connection of number 0 is none.
+        if (value := fields.get(name)) not in (None, "", 0):
+            line[name] = value if isinstance(value, int) else str(value)
     if "log_failure" in event:
         line["exception"] = event["log_failure"].getTraceback().rstrip()
     return json.dumps(line, ensure_ascii=False) + "\n"

@@ -256,9 +256,9 @@ class Supervisor:
                 self._read_signs(place)
                 if now - place.signed_at >= limit:
                     log.error(
-                        "process {number} of {count} hangs",
+                        "process {process} of {count} hangs",
                         event="process_hangs",
-                        number=place.number,
+                        process=place.number,
                         count=self._count,
                     )
                     os.kill(place.pid, signal.SIGKILL if place.is_aborted else signal.SIGABRT)
@@ -300,9 +300,9 @@ class Supervisor:
         place.pause = FIRST_PAUSE if lived >= GOOD_SECONDS else min(place.pause * 2, MAX_PAUSE)
         place.starts_at = self._seconds() + place.pause
         log.error(
-            "process {number} of {count} has ended ({reason}); another one takes its place",
+            "process {process} of {count} has ended ({reason}); another one takes its place",
             event="process_ended",
-            number=place.number,
+            process=place.number,
             count=self._count,
             reason=f"signal {-code}" if code < 0 else f"status {code}",
         )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -109,6 +110,7 @@ def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> N
     assert site.ldapsearch("-s", "base")[0] == 49
     site.phones["desk1"] = right
     wait_until(lambda: "wrong password" in site.ldapgw("phones", "list").stdout, "the refusal is told")
+    assert re.search(r"\[ldapgw\.ldap\.server#info, process [1-3]\] wrong login from ", gateway.said)
     assert group.fails() == 0
     wait_until(lambda: "wrong password" not in site.ldapgw("phones", "list").stdout, "the good login is noted")
 

@@ -49,6 +49,32 @@ def test_a_whole_second_has_its_milliseconds() -> None:
     assert json.loads(as_json({**EVENT, "log_time": 86400.0}))["time"] == "1970-01-02T00:00:00.000Z"
 
 
+def test_one_process_of_several_says_its_number() -> None:
+    """In each line, as each counts its own connections; what the supervisor says of another one has that number."""
+
+    def said(log_format: str) -> list[str]:
+        stream = io.StringIO()
+        number = 0
+        observer = log_observer(stream, log_format, LogLevels(["twisted=info"]), lambda: number)
+        observer({**EVENT, "process": 3})
+        number = 2
+        observer({**EVENT, "connection": 5})
+        observer({**{name: EVENT[name] for name in EVENT if name != "event"}, "log_namespace": "twisted.web"})
+        return stream.getvalue().splitlines()
+
+    lines = [json.loads(line) for line in said("json")]
+    assert [(line["event"], line["process"], line.get("connection")) for line in lines] == [
+        ("sync_failed", 3, None),
+        ("sync_failed", 2, 5),
+        ("library_message", 2, None),
+    ]
+    assert [line.partition(" ")[2] for line in said("text") if "[" in line] == [
+        "[ldapgw.sync.scheduler#warn] account 7: übel",
+        "[ldapgw.sync.scheduler#warn, process 2] account 7: übel",
+        "[twisted.web#warn, process 2] account 7: übel",
+    ]
+
+
 def test_a_fault_has_its_traceback() -> None:
     """Where it came from, without the values that were at hand."""
     found = json.loads(as_json({**EVENT, "log_failure": Failure(ZeroDivisionError("x"))}))
