@@ -13,6 +13,7 @@ import resource
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import sub
 from pathlib import Path
 from typing import Final, Self
 
@@ -65,6 +66,12 @@ class Distribution:
             return self if self.bounds else other
         counts = tuple(map(sum, zip(self.counts, other.counts, strict=True)))
         return Distribution(self.bounds, counts, self.total + other.total)
+
+    def __sub__(self, earlier: Distribution) -> Distribution:
+        if not earlier.bounds:
+            return self
+        counts = tuple(map(sub, self.counts, earlier.counts))
+        return Distribution(self.bounds, counts, self.total - earlier.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,21 @@ class ProcessFigures:
             reactor_lag=self.reactor_lag + former.reactor_lag,
             waits=_sum_by_name((self.waits, former.waits)),
             cpu_seconds=self.cpu_seconds + former.cpu_seconds,
+        )
+
+    def since(self, earlier: ProcessFigures) -> ProcessFigures:
+        """The figures of this process without what it had done when it had other ones."""
+        waits = earlier.waits
+        return replace(
+            self,
+            searches={code: count - earlier.searches.get(code, 0) for code, count in self.searches.items()},
+            search_durations=tuple(map(sub, self.search_durations, earlier.search_durations)),
+            entries=self.entries - earlier.entries,
+            binds={code: count - earlier.binds.get(code, 0) for code, count in self.binds.items()},
+            generation_lag=self.generation_lag - earlier.generation_lag,
+            reactor_lag=self.reactor_lag - earlier.reactor_lag,
+            waits={name: one - waits[name] if name in waits else one for name, one in self.waits.items()},
+            cpu_seconds=self.cpu_seconds - earlier.cpu_seconds,
         )
 
     def beside(self, other: ProcessFigures) -> ProcessFigures:

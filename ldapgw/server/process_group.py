@@ -160,6 +160,8 @@ class GroupLeader(Service):
 
     :param tells_gateways: whether somebody calls `take_guesses`.
     :param figures: the figures of this process.
+    :param takes_over: whether the process has taken the place of one that died.  Its figures begin at zero, and so do
+        those of the others: Prometheus takes a sum that falls for one that begins at zero.
     """
 
     def __init__(
@@ -174,12 +176,14 @@ class GroupLeader(Service):
         captures: Captures,
         figures: Callable[[], ProcessFigures],
         tells_gateways: bool = False,
+        takes_over: bool = False,
     ) -> None:
         self._tells_gateways = tells_gateways
         self._for_gateways = (Counter[str | int](), Counter[str]())
         self._left_out_elsewhere: tuple[LeftOut, ...] = ()
         self._members = [
-            _Member(number, make_link, self._receive) for number, make_link in enumerate(make_links, start=2)
+            _Member(number, make_link, self._receive, counts_anew=takes_over)
+            for number, make_link in enumerate(make_links, start=2)
         ]
         self._catalog = catalog
         self._ldap = ldap
@@ -252,7 +256,7 @@ class GroupLeader(Service):
             member.add_guesses(guesses)
 
     def figures(self) -> Mapping[int, ProcessFigures]:
-        """The figures of all processes by number, those that have died included."""
+        """The figures of all processes by number since the start of this one, those that have died included."""
         return {1: self._figures()} | {member.number: member.total() for member in self._members}
 
     def _receive(self, member: _Member, news: ProcessNews) -> None:
@@ -287,13 +291,18 @@ class GroupLeader(Service):
 
 
 class _Member:
-    """What the first process knows of one of the others."""
+    """What the first process knows of one of the others.
+
+    :param counts_anew: whether figures that it has at its first news do not count.
+    """
 
     def __init__(
         self,
         number: int,
         make_link: Callable[[Callable[[ProcessNews], None]], ProcessLink],
         receive: Callable[[_Member, ProcessNews], None],
+        *,
+        counts_anew: bool,
     ) -> None:
         self.number = number
         self.link = make_link(lambda news: receive(self, news))
@@ -303,13 +312,15 @@ class _Member:
         self._passwords: Counter[str | int] = Counter()
         self._numbers: Counter[str] = Counter()
         self._told: tuple[ConnectionCounts, Mapping[str, StoredRecording]] = (ConnectionCounts(), {})
-        self._figures = ProcessFigures()
-        self._former = ProcessFigures()
+        self._counts_anew = counts_anew
+        self._figures = self._uncounted = self._former = ProcessFigures()
 
     def take(self, news: ProcessNews) -> None:
         if news.figures.pid != self._figures.pid:
             # The process before has died.  Metrics count on, and the new one has to be told all.
             self._former = self.total()
+            self._uncounted = news.figures if self._counts_anew else ProcessFigures()
+            self._counts_anew = False
             self._told = (ConnectionCounts(), {})
             self.has_changed = True
         self._figures, self.is_over = news.figures, news.is_last
@@ -330,8 +341,8 @@ class _Member:
             self._passwords, self._numbers = Counter(), Counter()
 
     def total(self) -> ProcessFigures:
-        """The figures of the process, and of those before in its place."""
-        return self._figures.after(self._former)
+        """The figures of the process, and of those before in its place, as far as they count."""
+        return self._figures.since(self._uncounted).after(self._former)
 
 
 def _merge(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:

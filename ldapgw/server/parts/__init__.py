@@ -201,6 +201,7 @@ def _group_leader(env: Environment, phones: PhoneParts, figures: Callable[[], Pr
         captures=phones.captures,
         tells_gateways=env.state.database.runs_beside,
         figures=figures,
+        takes_over=env.seat is not None and not env.seat.is_first_start,
     )
 
 
