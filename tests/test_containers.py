@@ -12,7 +12,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -66,6 +68,42 @@ def run(*command: object, cwd: Path = ROOT, **environment: str) -> str:
 def test_the_containerfile() -> None:
     """Without a finding of hadolint's."""
     run(BIN / "hadolint", "Containerfile")
+
+
+@pytest.mark.parametrize(("answer", "status"), [(200, 0), (503, 1)])
+def test_the_health_check(answer: int, status: int) -> None:
+    """It asks the gateway itself, even if the environment names a proxy, and fails if the gateway isn't ready."""
+    (text,) = re.findall(r"HEALTHCHECK .*\n +CMD (\[.*\])\n", (ROOT / "Containerfile").read_text())
+    command = json.loads(text)
+    with answering(answer) as (port, asked):
+        proxy = f"http://127.0.0.1:{port}"
+        command[-1] = command[-1].replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        environment = {**os.environ, "http_proxy": proxy, "HTTP_PROXY": proxy, "no_proxy": ""}
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, asked) == (status, ["/readyz"])
+
+
+@contextmanager
+def answering(status: int) -> Iterator[tuple[int, list[str]]]:
+    """An HTTP server that answers with a status: its port, and the targets of the requests so far."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(status)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Nothing is printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_port, asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_the_compose_file(tmp_path: Path) -> None:
