@@ -132,13 +132,38 @@ def test_a_manifest_with_a_slip(tmp_path: Path) -> None:
 
 def test_the_settings_of_the_compose_file(tmp_path: Path) -> None:
     """The sample's, with those of the file: a configuration, also with the lines for PostgreSQL."""
-    gateway = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["gateway"]
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     sample = (ROOT / "etc/container/ldapgw.env").read_text()
-    found = loaded(tmp_path, {**gateway["environment"], **dict(re.findall(r"(?m)^(\w+)=(.*)$", sample))})
-    assert list(map(str, found.ldap.proxy_protocol)) == ["172.31.38.2/32"]
-    found = loaded(tmp_path, {**gateway["environment"], **dict(re.findall(r"(?m)^#?(\w+)=(.*)$", sample))})
+    found = loaded(tmp_path, compose_environment(tmp_path, sample))
+    proxies = [
+        compose["services"][name]["networks"]["default"]["ipv4_address"] + "/32" for name in ("haproxy", "caddy")
+    ]
+    assert list(map(str, (*found.ldap.proxy_protocol, *found.web.trusted_proxies))) == proxies
+    found = loaded(tmp_path, compose_environment(tmp_path, re.sub(r"(?m)^#(?=\w+=)", "", sample)))
     assert found.database == "postgresql+psycopg://ldapgw:hush@postgresql/ldapgw"
     assert (found.new_store, found.encryption_key) == (False, KEY)
+
+
+def test_a_proxy_on_the_host(tmp_path: Path) -> None:
+    """Its address, which the page about containers tells, is that of the network's gateway, and counts."""
+    blocks = rst.section(ROOT / "docs/how-to/container.rst", "HTTPS for the web pages").findall(nodes.literal_block)
+    (told,) = (block.astext() for block in blocks if block.astext().startswith("LDAPGW__"))
+    sample = (ROOT / "etc/container/ldapgw.env").read_text()
+    found = loaded(tmp_path, compose_environment(tmp_path, f"{sample}\n{told}\n"))
+    (network,) = yaml.safe_load((ROOT / "compose.yaml").read_text())["networks"]["default"]["ipam"]["config"]
+    assert list(map(str, found.web.trusted_proxies)) == [network["gateway"] + "/32"]
+
+
+def compose_environment(folder: Path, own: str) -> dict[str, str]:
+    """The variables of the gateway of the compose file, by the rules of the Compose Specification.
+
+    :param own: the contents of ``ldapgw.env``.
+    """
+    (folder / "ldapgw.env").write_text(own)
+    gateway = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["gateway"]
+    files = [folder / name if name == "ldapgw.env" else ROOT / name for name in gateway["env_file"]]
+    named = [dict(re.findall(r"(?m)^(\w+)=(.*)$", file.read_text())) for file in files]
+    return {name: text for some in (*named, gateway["environment"]) for name, text in some.items()}
 
 
 @pytest.mark.parametrize("kind", ["single", "cluster"])
@@ -180,8 +205,7 @@ def test_the_steps_of_the_installation_page(tmp_path: Path) -> None:
     gateway = compose["services"]["gateway"]
     secrets = [checkout / compose["secrets"][name]["file"] for name in gateway["secrets"]]
     assert [(one.stat().st_uid, one.stat().st_mode & 0o777) for one in secrets] == [(10389, 0o400)] * 2
-    named = dict(re.findall(r"(?m)^(\w+)=(.*)$", (checkout / gateway["env_file"][0]).read_text()))
-    environment = {**gateway["environment"], **named}
+    environment = compose_environment(tmp_path, (checkout / "ldapgw.env").read_text())
     inside = {name: text.replace("/run/secrets", str(checkout / "secrets")) for name, text in environment.items()}
     assert load(str(checkout / "etc/container/ldapgw.toml"), inside).encryption_key == secrets[0].read_text().strip()
     up, *others = start.splitlines()
