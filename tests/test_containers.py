@@ -154,6 +154,17 @@ def test_a_proxy_on_the_host(tmp_path: Path) -> None:
     assert list(map(str, found.web.trusted_proxies)) == [network["gateway"] + "/32"]
 
 
+def test_the_containers_that_the_commands_name() -> None:
+    """They exist: a service of the compose file, or the container that ``docker run`` creates; no block has both."""
+    blocks = [block.astext() for block in rst.read(ROOT / "docs/how-to/container.rst").findall(nodes.literal_block)]
+    text, by_hand = "\n".join(blocks), r"docker (?:exec|cp|stop|rm) (\w+)"
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    named = set(re.findall(r"docker compose (?:exec|cp|up .*--wait) ([\w-]+)", text))
+    assert (named & services.keys(), named - services.keys()) == ({"gateway"}, set())
+    assert set(re.findall(by_hand, text)) == set(re.findall(r"docker run .*--name (\S+)", text)) == {"ldapgw"}
+    assert [block for block in blocks if re.search(by_hand, block) and "docker compose" in block] == []
+
+
 def compose_environment(folder: Path, own: str) -> dict[str, str]:
     """The variables of the gateway of the compose file, by the rules of the Compose Specification.
 
