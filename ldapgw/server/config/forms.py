@@ -320,6 +320,13 @@ class Mail(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+class Label(Text):
+    """The name of a label in Google Contacts."""
+
+    expected: ClassVar[str] = 'the name of a label, such as "Work"'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r".*\S.*", re.DOTALL)
+
+
 class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
     """Groups of accounts: the name of each with the addresses of its accounts."""
 

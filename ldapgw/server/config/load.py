@@ -138,7 +138,8 @@ class _Decoder:
         except (msgspec.ValidationError, ValueError, TypeError):
             is_secret = isinstance(hint, type) and issubclass(hint, Secret)
             shown = "" if is_secret else f" = {_abbreviated_json(raw)}"
-            self.problems.append(f"{self._names.get(where, where)}{shown}: expected {_expected(hint)}")
+            advice = _advice_on_empty(hint) if raw == "" and where in self._names else ""
+            self.problems.append(f"{self._names.get(where, where)}{shown}: expected {_expected(hint)}{advice}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value
 
@@ -169,6 +170,15 @@ def _expected(hint: Any) -> str:
     if arguments and arguments[0] is int:
         return "a whole number from 1 to 10000000"
     return _expected(arguments[0]) if arguments else "a table"
+
+
+def _advice_on_empty(hint: Any) -> str:
+    """What to do about a variable without a value, which is not the same as no variable."""
+    try:
+        msgspec.convert([], hint, dec_hook=read_form)
+    except (msgspec.ValidationError, ValueError, TypeError):
+        return "; or leave the variable out"
+    return "; write [] for an empty list, or leave the variable out"
 
 
 def _printable(key: str) -> str:

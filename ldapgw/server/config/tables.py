@@ -24,6 +24,7 @@ from ldapgw.server.config.forms import (
     File,
     Groups,
     Help,
+    Label,
     LogLevels,
     Mail,
     Networks,
@@ -169,8 +170,8 @@ class Tenant(Table, frozen=True, kw_only=True):
     # A PBX with more trunks than that names them by a pattern, and each rule costs each number a comparison.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
-    labels: tuple[str, ...] = ()
-    exclude_labels: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
+    exclude_labels: tuple[Label, ...] = ()
     book_order: tuple[BookName, ...] = ()
     favourites: bool = False
     favourites_first: bool = False

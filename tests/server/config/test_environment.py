@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+from msgspec.structs import fields
 
 from ldapgw.contact import Source
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.environment import merge, read_settings
-from ldapgw.server.config.tables import Table
+from ldapgw.server.config.forms import AttributeAliases
+from ldapgw.server.config.tables import Ldap, Table, Tenant, Web
 
 FILE = """
 state_dir = "state"
@@ -256,6 +258,31 @@ def test_values_that_do_not_fit(file: Path) -> None:
         'LDAPGW__TENANT__BIG_CORP__REGION = "XX"',
     ]
     assert "sesame" not in " ".join(told)
+
+
+def test_an_empty_variable_of_a_list(file: Path) -> None:
+    """It is refused for every list: it could mean no items, or a variable of a compose file that was left out."""
+    lists = {
+        f"LDAPGW__{place}{field.name}".upper()
+        for place, kind in (("", Config), ("ldap__", Ldap), ("web__", Web), ("tenant__acme__", Tenant))
+        for field in fields(kind)
+        if isinstance(field.default, tuple) and not isinstance(field.default, AttributeAliases)
+    }
+    assert len(lists) >= 17
+    told = problems(file, dict.fromkeys(lists, ""))
+    assert {line.partition(' = "": expected ')[0] for line in told} == lists
+    assert {line.rpartition("; ")[2] for line in told} == {"write [] for an empty list, or leave the variable out"}
+    none = config(file, {"LDAPGW__TENANT__ACME__LABELS": "[]", "LDAPGW__LDAP__LISTEN_TLS": "[]"})
+    assert (none.tenant[0].labels, none.ldap.listen_tls) == ((), ())
+
+
+def test_an_empty_variable(file: Path) -> None:
+    """Where text may be empty, it is; elsewhere it is refused."""
+    assert config(file, {"LDAPGW__TENANT__BIG_CORP__TITLE": ""}).tenant[1].title == ""
+    assert problems(file, {"LDAPGW__NEW_STORE": "", "LDAPGW__TENANT__ACME__LABELS": "Work,"}) == (
+        'LDAPGW__NEW_STORE = "": expected true or false; or leave the variable out',
+        'LDAPGW__TENANT__ACME__LABELS = "Work,": expected a list, each item the name of a label, such as "Work"',
+    )
 
 
 @pytest.mark.parametrize(

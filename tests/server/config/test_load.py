@@ -497,6 +497,15 @@ def test_groups_that_are_none(tmp_path: Path, groups: str) -> None:
     assert told.startswith("tenant[1].group = ")
 
 
+@pytest.mark.parametrize("key", ["labels", "exclude_labels"])
+@pytest.mark.parametrize("label", ["", " "])
+def test_a_label_without_a_name(tmp_path: Path, key: str, label: str) -> None:
+    """No contact has it: as the only one of labels, it would hide all contacts."""
+    (told,) = problems(tmp_path, SMALLEST + f'{key} = ["Work", "{label}"]')
+    expected = f'["Work", "{label}"]: expected a list, each item the name of a label, such as "Work"'
+    assert told == f"tenant[1].{key} = {expected}"
+
+
 def test_groups_of_accounts(tmp_path: Path) -> None:
     """A table each; a new book can be shared with one of them."""
     sales = '[[tenant.group]]\nname = "sales"\naccounts = ["A@x.example"]\n'
