@@ -11,6 +11,7 @@ A name that ends in ``__FROM_FILE`` gives the name of a file that has the value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ldapgw.server.config.tables import Config, Table, Tenant
 
 PREFIX = "LDAPGW__"
 _FROM_FILE = "__FROM_FILE"
+_FORMS = f"{PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
 # Variables that are not settings of the file.
 _OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
 # Kubernetes and Docker set these for a service that is named ldapgw.
@@ -74,9 +76,9 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     for name, read in sorted(_named_values(environment), key=lambda named: named[0]):
         path = _path(name.removeprefix(PREFIX).removesuffix(_FROM_FILE).lower())
         if not name.startswith(PREFIX) or "" in path or len(path) > (3 if path[0] == "tenant" else 2):
-            problems.append(
-                f"{name}: is no setting; expected {PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
-            )
+            closest = closest_name(name)
+            advice = f"did you mean {closest}?" if closest else f"expected {_FORMS}"
+            problems.append(f"{name}: is no setting; {advice}")
         elif path[0] == "tenant" and path[-1] == "name":
             problems.append(f"{name}: a tenant has the name that is in the name of its variables")
         elif path in settings:
@@ -94,6 +96,27 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     if problems:
         raise UserError(problems)
     return tuple(settings.values())
+
+
+def closest_name(name: str) -> str | None:
+    """The variable that was perhaps meant by a name that is none of a setting."""
+    words, *from_file = re.split("_FROM_FILE$", re.sub("_+", "_", name).removeprefix("LDAPGW_").strip("_"))
+    suffix = _FROM_FILE if from_file else ""
+    keys = "|".join(key for key in get_type_hints(Tenant) if key != "name").upper()
+    if tenant := re.fullmatch(rf"TENANT_(.+?)_({keys})", words):
+        return f"{PREFIX}TENANT__{tenant[1]}__{tenant[2]}{suffix}"
+    known = {re.sub("_+", "_", one).removeprefix("LDAPGW_"): one for one in _known_names()}
+    for close in get_close_matches(words, known, 1, cutoff=0.7):
+        return known[close] if known[close] in _OTHER_NAMES else known[close] + suffix
+    return None
+
+
+def _known_names() -> Iterator[str]:
+    """The names of all variables, except those of tenants."""
+    yield from sorted(_OTHER_NAMES)
+    for path, table in _TABLES.items():
+        keys = [key for key in get_type_hints(table) if (key,) not in _TABLES and path != ("tenant",)]
+        yield from (PREFIX + "__".join((*path, key)).upper() for key in keys)
 
 
 def _path(name: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.environment import PREFIX, merge, read_settings
+from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
 from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
@@ -101,7 +101,10 @@ class _Decoder:
     def table(self, kind: type[_T], document: object, where: str) -> _T | None:
         """Decode one table; None when a required key is missing or wrong."""
         if not isinstance(document, Mapping):
-            self.problems.append(f"{where.rstrip('.')}: expected a table")
+            place = where.rstrip(".")
+            variable = self._names.get(place)
+            advice = f"; its keys have variables of their own, {variable}__KEY" if variable else ""
+            self.problems.append(f"{variable or place}: expected a table{advice}")
             return None
         self.decoded.setdefault(kind, [])
         hints = get_type_hints(kind, include_extras=True)
@@ -114,8 +117,10 @@ class _Decoder:
             elif (value := self._value(hints[field.name], raw, where + field.name)) is not _MISSING:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
-            name = self._names.get(where + key) or where + _printable(key)
-            self.problems.append(f"{name}: is not a key of this table; its keys are: {', '.join(sorted(hints))}")
+            variable = self._names.get(where + key)
+            closest = closest_name(variable) if variable else None
+            advice = f"did you mean {closest}?" if closest else f"its keys are: {', '.join(sorted(hints))}"
+            self.problems.append(f"{variable or where + _printable(key)}: is not a key of this table; {advice}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         if not required <= values.keys():
             return None
@@ -145,7 +150,7 @@ class _Decoder:
 
     def _tenants(self, raw: object) -> Any:
         if not isinstance(raw, list) or not raw:
-            self.problems.append("tenant: expected at least one [[tenant]] table")
+            self.problems.append(f"{self._names.get('tenant', 'tenant')}: expected at least one [[tenant]] table")
             return _MISSING
         tenants = [self.table(Tenant, item, f"tenant[{number}].") for number, item in enumerate(raw, 1)]
         return _MISSING if None in tenants else tuple(tenants)

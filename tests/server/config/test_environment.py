@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -220,9 +221,9 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
             "LDAPGW__STATE_DIR__FROM_FILE": str(tmp_path / "latin"),
         },
     ) == (
-        f"LDAPGW_STATE_DIR: {expected}",
+        "LDAPGW_STATE_DIR: is no setting; did you mean LDAPGW__STATE_DIR?",
         f"LDAPGW__LDAP__: {expected}",
-        f"LDAPGW__LDAP__SIZE__LIMIT: {expected}",
+        "LDAPGW__LDAP__SIZE__LIMIT: is no setting; did you mean LDAPGW__LDAP__SIZE_LIMIT?",
         "LDAPGW__LOG_FORMAT__FROM_FILE: the file cannot be read: No such file or directory",
         "LDAPGW__STATE_DIR__FROM_FILE: the value is not text in UTF-8",
         "LDAPGW__SYNC__INTERVAL: the file cannot be read: Is a directory",
@@ -234,14 +235,40 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LDAPGW_LDAP_SIZE_LIMIT", "LDAPGW__LDAP__SIZE_LIMIT"),
+        ("LDAPGW_LDAP_SIZELIMIT", "LDAPGW__LDAP__SIZE_LIMIT"),
+        ("LDAPGW_CONFG", "LDAPGW_CONFIG"),
+        ("LDAPGW_CONFIG__FROM_FILE", "LDAPGW_CONFIG"),
+        ("LDAPGW_ENCRYPTION_KEY_FROM_FILE", "LDAPGW__ENCRYPTION_KEY__FROM_FILE"),
+        ("LDAPGW_TENANT_BIG_CORP_EXCLUDE_LABELS", "LDAPGW__TENANT__BIG_CORP__EXCLUDE_LABELS"),
+        ("LDAPGW__LDAPS__SIZE_LIMIT", "LDAPGW__LDAP__SIZE_LIMIT"),
+        ("LDAPGW__TENANT_ACME_CLIENT_SECRET_FROM_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE"),
+    ],
+)
+def test_a_slip_in_a_name(file: Path, name: str, meant: str) -> None:
+    """The setting that is close is told."""
+    (told,) = problems(file, {name: "1"})
+    assert re.fullmatch(f"{name}: is (no setting|not a key of this table); did you mean {meant}\\?", told)
+
+
+def test_a_variable_in_place_of_a_table(file: Path) -> None:
+    """The variable is told of, and not the file."""
+    assert problems(file, {"LDAPGW__LDAP": "5", "LDAPGW__TENANT": "acme"}) == (
+        "LDAPGW__TENANT: expected at least one [[tenant]] table",
+        "LDAPGW__LDAP: expected a table; its keys have variables of their own, LDAPGW__LDAP__KEY",
+    )
+
+
 def test_values_that_do_not_fit(file: Path) -> None:
     """The variable is named in place of the key; a secret is left out."""
     told = problems(
         file,
         {
             "LDAPGW__LDAP__SIZE_LIMIT": "many",
-            "LDAPGW__LDAP__SIZELIMIT": "5",
-            "LDAPGW__LDAPS__SIZE_LIMIT": "5",
+            "LDAPGW__LDAP__UNKNOWN": "5",
             "LDAPGW__NEW_STORE": "maybe",
             "LDAPGW__SERVE__STALE_START": "soon",
             "LDAPGW__TENANT__BIG_CORP__REGION": "XX",
@@ -250,9 +277,8 @@ def test_values_that_do_not_fit(file: Path) -> None:
     )
     assert sorted(line.partition("; its keys")[0].partition(": expected")[0] for line in told) == [
         "LDAPGW__GOOGLE__PROXY",
-        "LDAPGW__LDAPS__SIZE_LIMIT: is not a key of this table",
-        "LDAPGW__LDAP__SIZELIMIT: is not a key of this table",
         'LDAPGW__LDAP__SIZE_LIMIT = "many"',
+        "LDAPGW__LDAP__UNKNOWN: is not a key of this table",
         'LDAPGW__NEW_STORE = "maybe"',
         'LDAPGW__SERVE__STALE_START = "soon"',
         'LDAPGW__TENANT__BIG_CORP__REGION = "XX"',
