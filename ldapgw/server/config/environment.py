@@ -30,8 +30,11 @@ _FROM_FILE = "__FROM_FILE"
 _FORMS = f"{PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
 # Variables that are not settings of the file.
 _OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
-# Kubernetes and Docker set these for a service that is named ldapgw.
-_OF_A_SERVICE = ("LDAPGW_SERVICE_", "LDAPGW_PORT")
+# Kubernetes sets these for a service whose name begins with ldapgw, with the service's address as LDAPGW_LDAP_PORT.
+_OF_A_SERVICE = re.compile(
+    r"LDAPGW(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
+    r"|LDAPGW(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*"
+)
 # The file's tables by their place; those of tenants are found by the tenants' names.
 _TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
@@ -131,7 +134,7 @@ def _path(name: str) -> tuple[str, ...]:
 def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str | Path]]:
     """All names that look like settings, each with its value or the file that has it."""
     for name, text in environment.items():
-        if name.startswith("LDAPGW_") and name not in _OTHER_NAMES and not name.startswith(_OF_A_SERVICE):
+        if name.startswith("LDAPGW_") and name not in _OTHER_NAMES and not _OF_A_SERVICE.match(f"{name}={text}"):
             yield name, Path(text) if name.endswith(_FROM_FILE) else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):

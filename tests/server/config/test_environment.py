@@ -205,9 +205,6 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
         {
             "LDAPGW_COMPILE": "1",
             "LDAPGW_CONFIG": "x",
-            "LDAPGW_PORT": "tcp://10.0.0.1:389",
-            "LDAPGW_PORT_389_TCP_ADDR": "10.0.0.1",
-            "LDAPGW_SERVICE_HOST": "10.0.0.1",
             "CREDENTIALS_DIRECTORY": str(credentials),
             "LDAPGW_STATE_DIR": "/data",
             "LDAPGW__LDAP__": "1",
@@ -252,6 +249,32 @@ def test_a_slip_in_a_name(file: Path, name: str, meant: str) -> None:
     """The setting that is close is told."""
     (told,) = problems(file, {name: "1"})
     assert re.fullmatch(f"{name}: is (no setting|not a key of this table); did you mean {meant}\\?", told)
+
+
+@pytest.mark.parametrize("service", ["LDAPGW", "LDAPGW_LDAP", "LDAPGW_PAGE_2"])
+def test_the_variables_of_a_service(file: Path, service: str) -> None:
+    """Kubernetes gives them to every pod beside a service; they are no settings."""
+    environment = {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": "389",
+        f"{service}_SERVICE_PORT_LDAP": "389",
+        f"{service}_SERVICE_PORT_LDAP_TLS": "636",
+        f"{service}_PORT": "tcp://10.0.0.1:389",
+        f"{service}_PORT_389_TCP": "tcp://10.0.0.1:389",
+        f"{service}_PORT_389_TCP_PROTO": "tcp",
+        f"{service}_PORT_389_TCP_PORT": "389",
+        f"{service}_PORT_389_TCP_ADDR": "10.0.0.1",
+    }
+    assert config(file, environment) == config(file, {})
+
+
+@pytest.mark.parametrize(
+    "name", ["LDAPGW_LDAP_PORT", "LDAPGW_LDAP_SERVICE", "LDAPGW__LDAP_SERVICE_HOST", "LDAPGW__WEB__PORT"]
+)
+def test_a_name_that_is_like_one_of_a_service(file: Path, name: str) -> None:
+    """It is a slip, and refused."""
+    (told,) = problems(file, {name: "389"})
+    assert told.startswith(f"{name}: is n")
 
 
 def test_a_variable_in_place_of_a_table(file: Path) -> None:
