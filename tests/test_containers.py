@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -180,15 +180,57 @@ def compose_environment(folder: Path, own: str) -> dict[str, str]:
 @pytest.mark.parametrize("kind", ["single", "cluster"])
 def test_the_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
     """The config map's, with those of the pod: a configuration whose state is in the pod's volume."""
-    config_map, *_ = yaml.safe_load_all((ROOT / "etc/kubernetes/ldapgw.yaml").read_text())
-    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
-    (container,) = workload["spec"]["template"]["spec"]["containers"]
-    own = {one["name"]: one["value"] for one in container.get("env", ())}
-    found = loaded(tmp_path, {**config_map["data"], **own})
+    found = loaded(tmp_path, manifest_environment(kind))
     assert (found.encryption_key, found.state_dir) == (KEY, "/var/lib/ldapgw/state")
     assert found.database.is_on_server == (kind == "cluster")
+    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
     (folder,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "state")
     assert folder == "/var/lib/ldapgw"
+
+
+def manifest_environment(kind: str, edit: Callable[[str], str] = str) -> dict[str, str]:
+    """The variables of a gateway in Kubernetes.
+
+    :param edit: what is done to the manifest of the settings before.
+    """
+    config_map, *_ = yaml.safe_load_all(edit((ROOT / "etc/kubernetes/ldapgw.yaml").read_text()))
+    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    return {**config_map["data"], **{one["name"]: one["value"] for one in container.get("env", ())}}
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_the_other_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
+    """Those that are commented out: Prometheus in the network of the pods, and no new beginning."""
+    found = loaded(tmp_path, manifest_environment(kind, lambda text: re.sub(r"(?m)^  #(?=LDAPGW__)", "  ", text)))
+    assert (found.new_store, *map(str, found.web.trusted_proxies)) == (False, "10.244.0.0/16")
+    assert (found.web.metrics_networks.contains("10.244.3.7"), found.web.metrics_networks.contains("8.8.8.8")) == (
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_the_time_of_a_first_start(kind: str) -> None:
+    """It is long: a start that is broken off begins anew."""
+    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 3600
+
+
+def test_the_ingress_of_the_documentation(tmp_path: Path) -> None:
+    """By Kubernetes' schema; it serves the page's service, and no metrics."""
+    blocks = rst.section(ROOT / "docs/how-to/container.rst", "Kubernetes").findall(nodes.literal_block)
+    (text,) = (block.astext() for block in blocks if "kind: Ingress" in block.astext())
+    (tmp_path / "ingress.yaml").write_text(text)
+    run(BIN / "kubernetes-validate", "--strict", tmp_path / "ingress.yaml")
+    manifests = list(yaml.safe_load_all((ROOT / "etc/kubernetes/ldapgw.yaml").read_text()))
+    services = {one["metadata"]["name"]: one["spec"]["ports"] for one in manifests if one["kind"] == "Service"}
+    (rule,) = yaml.safe_load(text)["spec"]["rules"]
+    backends = {path["path"]: path["backend"]["service"] for path in rule["http"]["paths"]}
+    assert [port["name"] for port in services[backends["/"]["name"]]] == [backends["/"]["port"]["name"]]
+    assert backends["/metrics"]["name"] not in services
 
 
 @pytest.mark.skipif(os.geteuid() != 0 and "CI" not in os.environ, reason="only root can give files to the image's user")

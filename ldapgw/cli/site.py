@@ -22,7 +22,13 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
-from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, check_server_not_empty, database_url
+from ldapgw.server.state_dir import (
+    KEY_FILE,
+    check_database_not_lost,
+    check_server_not_empty,
+    database_url,
+    may_create_state_dir,
+)
 from ldapgw.server.tenants import configure_aliases
 from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
@@ -86,6 +92,11 @@ class Site:
         return database_url(self.state_dir, self.config.database)
 
     @property
+    def may_create_state_dir(self) -> bool:
+        config = self.config
+        return may_create_state_dir(config.database, config.encryption_key, new_store=config.new_store)
+
+    @property
     def database_file(self) -> Path | None:
         """The file of an SQLite database; None: another kind of database is configured."""
         url = make_url(self.database_url)
@@ -125,7 +136,7 @@ class Site:
         check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
         if file is not None and is_missing(file):
             self._refuse_files_of_root()
-        prepare_state_dir(self.state_dir, create=self.config.new_store)
+        prepare_state_dir(self.state_dir, create=self.may_create_state_dir)
         with closing(database_at(self.database_url)) as database:
             check_server_not_empty(self.state_dir, database, new_store=self.config.new_store)
             database.open()

@@ -33,15 +33,14 @@ MAX_CLOCK_SECONDS = 120.0
 
 def check_state_dir(site: Site) -> Iterator[CheckResult]:
     """Check the folder, the database, the key file, and whether the key fits the database."""
-    may_create = site.config.new_store
-    yield _folder(site.state_dir, may_create=may_create)
+    yield _folder(site.state_dir, may_create=site.may_create_state_dir)
     sealed = None
     file = site.database_file
     if file is None:
         result, sealed = _server(site.database_url)
         yield result
     elif is_missing(file):
-        yield _missing("database", file, may_create=may_create)
+        yield _missing("database", file, may_create=site.config.new_store)
     else:
         result, sealed = _database(file)
         yield result if file.parent == site.state_dir else _unless_open(result, file)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url
 
 from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.store import accounts, changes, gateways, sync_state
@@ -113,6 +113,16 @@ def database_url(state_dir: Path, configured: str) -> str:
     return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
 
 
+def may_create_state_dir(configured: str, encryption_key: str, *, new_store: bool) -> bool:
+    """Whether a missing state directory is created: a new one must not replace one that had the database or its key.
+
+    :param configured: the setting ``database``.
+    :param new_store: whether a database may be created where there is none.
+    """
+    is_on_server = bool(configured) and make_url(configured).get_backend_name() != "sqlite"
+    return new_store or (is_on_server and bool(encryption_key))
+
+
 def check_database_not_lost(state_dir: Path, file: Path | None, *, new_store: bool) -> None:
     """Refuse to create an empty database where an earlier one, with its phones and consents, is missing or empty.
 
@@ -194,7 +204,7 @@ class OpenStateDir:
         now: float = 0.0,
         stale_start: float = 0.0,
     ) -> None:
-        prepare_state_dir(state_dir, create=new_store)
+        prepare_state_dir(state_dir, create=may_create_state_dir(configured, encryption_key, new_store=new_store))
         self._key_source = KeySource(state_dir / KEY_FILE, encryption_key)
         self._stale_start = stale_start
         self.database = database_at(database_url(state_dir, configured))

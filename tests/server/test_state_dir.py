@@ -13,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing
-from ldapgw.errors import StoreError
+from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, create_state_dir, lock_holder_pid
 from ldapgw.store import accounts, sync_state
 from tests.support.stage.sync import GRANT, NOW
@@ -100,6 +100,19 @@ def test_no_new_store_is_made_where_there_has_to_be_one(tmp_path: Path, is_mount
         OpenStateDir(state_dir, "", new_store=False)
     assert len(caught.value.problems) == 1
     assert list(tmp_path.rglob("*")) == [state_dir] * is_mounted
+
+
+def test_a_folder_that_has_nothing_to_lose_is_made(tmp_path: Path) -> None:
+    """Where the database is on a server and the key is a setting, the folder has only copies, as in a new container."""
+    state_dir = tmp_path / "state"
+    server = f"postgresql+psycopg://ldapgw@localhost/ldapgw?host={tmp_path}"
+    with pytest.raises(StoreError, match="is not there, and new_store is false"):
+        OpenStateDir(state_dir, server, new_store=False)
+    with pytest.raises(StoreError, match="is not there, and new_store is false"):
+        OpenStateDir(state_dir, "", new_store=False, encryption_key=Fernet.generate_key().decode())
+    with pytest.raises(UnreachableStore):
+        OpenStateDir(state_dir, server, new_store=False, encryption_key=Fernet.generate_key().decode())
+    assert state_dir.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_store_that_was_made_beforehand_is_served(tmp_path: Path) -> None:
