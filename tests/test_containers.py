@@ -284,7 +284,8 @@ needs_proxies = pytest.mark.skipif(
 
 @needs_proxies
 def test_the_proxies_of_the_compose_file(tmp_path: Path) -> None:
-    """Each program takes its configuration."""
+    """Each program takes its configuration; HAProxy asks the name server of the container, whoever runs it."""
+    assert "nameserver" not in (ROOT / "etc/container/haproxy.cfg").read_text()
     run("haproxy", "-c", "-f", ROOT / "etc/container/haproxy.cfg", PATH=f"{os.environ['PATH']}:/usr/sbin")
     told = ("--adapter", "caddyfile", "--config", ROOT / "etc/container/Caddyfile")
     run("caddy", "validate", *told, PAGE_HOST="localhost", HOME=str(tmp_path))
