@@ -154,6 +154,30 @@ def test_a_proxy_on_the_host(tmp_path: Path) -> None:
     assert list(map(str, found.web.trusted_proxies)) == [network["gateway"] + "/32"]
 
 
+def test_ldap_over_tls(tmp_path: Path) -> None:
+    """The files of the documentation fit the settings beside them: the port, and the folder of the certificate."""
+    blocks = rst.section(ROOT / "docs/how-to/container.rst", "LDAP over TLS").findall(nodes.literal_block)
+    texts = [block.astext() for block in blocks]
+    (settings,) = (text for text in texts if text.startswith("LDAPGW__"))
+    sample = (ROOT / "etc/container/ldapgw.env").read_text()
+    found = loaded(tmp_path, compose_environment(tmp_path, f"{sample}\n{settings}\n"))
+    assert found.tls is not None
+    assert {str(Path(file).parent) for file in (found.tls.certificate, found.tls.private_key)} == {"/etc/ldapgw/tls"}
+    overrides = [text for text in texts if text.startswith("services:")]
+    for text in overrides:
+        file = tmp_path / "compose.override.yaml"
+        file.write_text(text)
+        run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
+    single, proxied = (yaml.safe_load(text)["services"] for text in overrides)
+    ports = {*single["gateway"]["ports"], *proxied["haproxy"]["ports"]}
+    assert (ports, found.ldap.listen_tls) == ({"636:1636"}, ("tcp:1636",))
+    volumes = [one["volumes"] for some in (single, proxied) for name, one in some.items() if name != "haproxy"]
+    assert volumes == [["./tls:/etc/ldapgw/tls:ro"]] * 3
+    assert '--publish 636:1636 --volume "$PWD/tls:/etc/ldapgw/tls:ro"' in texts
+    proxy = (ROOT / "etc/container/haproxy.cfg").read_text()
+    assert re.findall(r"bind :(\d+)\n    server gateway gateway:(\d+)", proxy) == [("1389",) * 2, ("1636",) * 2]
+
+
 def test_the_containers_that_the_commands_name() -> None:
     """They exist: a service of the compose file, or the container that ``docker run`` creates; no block has both."""
     blocks = [block.astext() for block in rst.read(ROOT / "docs/how-to/container.rst").findall(nodes.literal_block)]
