@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,6 +69,15 @@ def run(*command: object, cwd: Path = ROOT, **environment: str) -> str:
 def test_the_containerfile() -> None:
     """Without a finding of hadolint's."""
     run(BIN / "hadolint", "Containerfile")
+
+
+def test_the_labels_of_the_image() -> None:
+    """They are those of the package."""
+    labels = re.findall(r'org\.opencontainers\.image\.(\w+)="(.*)"', (ROOT / "Containerfile").read_text())
+    package = ConfigParser()
+    package.read(ROOT / "setup.cfg")
+    names = {"title": "name", "description": "description", "licenses": "license"}
+    assert dict(labels) == {label: package["metadata"][name] for label, name in names.items()}
 
 
 @pytest.mark.parametrize(("answer", "status"), [(200, 0), (503, 1)])
