@@ -138,11 +138,14 @@ def test_modules_of_an_earlier_build_are_not_packed(sdist: Path, tmp_path: Path)
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
-    """Version, description and command are in its metadata."""
+    """Version, description, command, and the Pythons that a release has wheels for are in its metadata."""
     archive = zipfile.ZipFile(wheel)
     folder = f"ldapgw-{__version__}.dist-info"
     about = message_from_string(archive.read(f"{folder}/METADATA").decode())
     assert about["Version"] == __version__
+    assert "/opt/python/cp31[1-4]-cp31[1-4]/" in (ROOT / "scripts/wheels").read_text()
+    pythons = [name for name in about.get_all("Classifier", []) if " :: Python :: 3." in name]
+    assert pythons == [f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)]
     assert about.get_payload() == (ROOT / "README.rst").read_text()
     assert "ldapgw = ldapgw.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
 
