@@ -350,4 +350,6 @@ def test_books_are_let_go() -> None:
     del book, segment
     free_slowly(books)
     assert books == []
-    assert sys.getrefcount(entry) == 2
+    # As many as an object that nothing else refers to, which is another number from Python 3.14 on.
+    alone = object()
+    assert sys.getrefcount(entry) == sys.getrefcount(alone)
