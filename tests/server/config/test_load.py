@@ -452,11 +452,15 @@ def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
     assert told.value.problems == (f"{tmp_path}/ldapgw.toml: has arrays or tables that are nested too deeply",)
 
 
+# From Python 3.12 on, what is written in C may go deeper.
+_DEEP = ("has arrays or tables that are nested too deeply", 'state_dir = {"a": ')
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         (f"a = {'1' * 5000}", "is not TOML: Exceeds the limit"),
-        (f"state_dir.{'.'.join('a' * 5000)} = 1", "has arrays or tables that are nested too deeply"),
+        (f"state_dir.{'.'.join('a' * 5000)} = 1", _DEEP),
         (f"[[{'.'.join('a' * 5000)}]]", "a: is not a key of this table"),
         ('"a\\nb\\u001b" = 1', r'"a\nb\u001b": is not a key of this table'),
         ('state_dir = "a\\nb"', r'state_dir = "a\nb": expected a path'),
@@ -469,7 +473,7 @@ def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
         "lines in a path",
     ],
 )
-def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, problem: str) -> None:
+def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, problem: str | tuple[str, ...]) -> None:
     """One line each, and no traceback."""
     file = tmp_path / "ldapgw.toml"
     file.write_text(text + "\n" + SMALLEST.replace('state_dir = "state"', "") if "state_dir" in text else text)
@@ -477,7 +481,7 @@ def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, p
         load(str(file))
     lines = str(caught.value).splitlines()
     assert all(line.startswith(f"{file}: ") for line in lines)
-    assert any(line.startswith(f"{file}: {problem}") for line in lines)
+    assert any(line.removeprefix(f"{file}: ").startswith(problem) for line in lines)
 
 
 @pytest.mark.parametrize(
