@@ -166,7 +166,7 @@ def test_a_proxy_on_the_host(tmp_path: Path) -> None:
 
 def test_ldap_over_tls(tmp_path: Path) -> None:
     """The files of the documentation fit the settings beside them: the port, and the folder of the certificate."""
-    blocks = rst.section(ROOT / "docs/how-to/container.rst", "LDAP over TLS").findall(nodes.literal_block)
+    blocks = rst.section(ROOT / "docs/how-to/container.rst", "TLS for phones").findall(nodes.literal_block)
     texts = [block.astext() for block in blocks]
     (settings,) = (text for text in texts if text.startswith("LDAPGW__"))
     sample = (ROOT / "etc/container/ldapgw.env").read_text()
