@@ -29,7 +29,7 @@ def test_every_load_runs_on_both_servers():
     assert len(rows) == 19
 
 
-@pytest.mark.long
+@pytest.mark.soak  # two minutes; tests/ldap holds the same limits one by one
 def test_every_load_in_full():
     """What has to be held is held, what has to be closed is closed in time, and memory stays within bounds.
 
