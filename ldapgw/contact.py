@@ -108,6 +108,16 @@ class LeftOutNumber:
         return f"<LeftOutNumber {self.reason}>"
 
 
+class Flaw(StrEnum):
+    """Why phones do not get a person as Google has it; the owner can correct the contact there."""
+
+    CHARACTERS = "characters"
+    VALUES = "values"
+    LENGTH = "length"
+    COUNT = "count"
+    ID = "id"
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A postal address: `lines` is the whole address as Google formats it, the other fields are its parts."""

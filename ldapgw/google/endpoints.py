@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The addresses of Google's endpoints, the proxy (``[google]``), and a tenant's OAuth client and redirect URI."""
+"""The addresses of Google's endpoints and of a contact's page, the proxy, a tenant's OAuth client and redirect URI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 # Ends of names that are no public suffix, as companies use them in their networks (RFC 2606, RFC 6762, RFC 8375).
 _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "lan", "local", "localdomain", "test"))
@@ -89,6 +89,17 @@ class Proxy:
         credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         authorization = f"Basic {b64encode(credentials.encode()).decode()}" if parts.username else ""
         return cls(parts.hostname, parts.port or _PROXY_PORT, authorization)
+
+
+def contact_page(uid: str, account: str) -> str:
+    """The address of a contact's page in Google Contacts; empty if the person is not a contact of the account's own.
+
+    :param uid: as `ldapgw.contact.Contact.uid`.
+    :param account: the e-mail address of the account, as a browser may be signed in to several.
+    """
+    if not uid.startswith("c"):
+        return ""
+    return f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(account)}"
 
 
 def is_redirect_uri_refused(redirect_uri: str) -> bool:

@@ -8,8 +8,11 @@ the same as long as its tokens are used, so callers store the `fingerprint` of t
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -24,6 +27,7 @@ from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
 from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, GoogleResponse, ignore_call
+from ldapgw.google.person import LABEL_NAME
 from ldapgw.google.person_text import clean
 
 # Half a million persons, more than any account has.  Without a limit a server could page for ever.
@@ -34,11 +38,17 @@ MOST_PAGES = 500
 PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
 # Octets; Google's tokens have some hundred.
 LARGEST_LIST_TOKEN = 16 * 1024
+# Persons in a listing: what PostgreSQL's type integer holds.
+LARGEST_TOTAL = (1 << 31) - 1
+# Digits of an integer, and arrays and objects in each other, that are read.
+MOST_DIGITS, DEEPEST = 40, 40
 # Without it Google indents its answers, which doubles their size.  It is no parameter that a sync token depends on.
 _COMPACT = ("prettyPrint", "false")
+_BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 T = TypeVar("T")
-Persons = tuple[dict[str, Any], ...]
+# The items of a page, of which any may be no object.
+Persons = Sequence[object]
 # Calls a function with a valid access token.  If Google rejects the token, calls the function again with a new one, so
 # that a long listing continues when its access token expires.
 Authorized = Callable[[Callable[[str], Awaitable[Any]]], Awaitable[Any]]
@@ -316,25 +326,73 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
 def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _ListPage[T]:
     """Decode an answer.  Any key may be missing: the account has no contacts, or nothing has changed."""
     try:
-        answer = msgspec.json.decode(body, type=dict[str, Any])
-        persons = msgspec.convert(answer.get(listing.key, ()), Persons)
+        answer = _decode(body)
+        persons = msgspec.convert(answer.get(listing.key, ()), list[Any])
         next_page_token = msgspec.convert(answer.get("nextPageToken", ""), str)
         next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
     except (ValueError, RecursionError):
         raise BadResponse("not a page of the People API") from None
+    tokens = next_page_token + next_sync_token
     if max(len(next_page_token), len(next_sync_token)) > LARGEST_LIST_TOKEN:
         raise BadResponse("a page token or sync token too large")
+    if not (tokens.isascii() and tokens.isprintable()):
+        raise BadResponse("a page token or sync token with impossible characters")
     return _ListPage(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    msgspec rejects the whole page if a text of a single person has a lone surrogate, or if a number of theirs is out of
+    range, or if their values are nested too deeply.  Then Python's decoder, which is slower, reads the page.
+
+    :raises ValueError: if the octets are no JSON.
+    :raises BadResponse: if they are no object.
+    """
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.decode(body, type=dict[str, Any])
+    text = body.decode("utf-8", "replace")
+    try:
+        decoded = _lenient_decoder.decode(text)
+    except RecursionError:
+        decoded = _lenient_decoder.decode(_without_deep_values(text))
+    if not isinstance(decoded, dict):
+        raise BadResponse("not a page of the People API")
+    return decoded
+
+
+# Lone surrogates stay in the texts, which `ldapgw.google.person_text` cleans.  A number that is out of range is
+# infinite: no field has a use for such a number.
+_lenient_decoder = json.JSONDecoder(
+    strict=False, parse_int=lambda digits: int(digits) if len(digits) <= MOST_DIGITS else math.inf
+)
+
+
+def _without_deep_values(text: str) -> str:
+    """Replace the arrays and objects in a JSON text that are nested deeper than those of any person by ``null``."""
+    kept: list[str] = []
+    depth = start = 0
+    for match in _BRACKET_OR_STRING.finditer(text):
+        if match[0] in ("[", "{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += text[start : match.start()], "null"
+        elif match[0] in ("]", "}"):
+            if depth == DEEPEST + 1:
+                start = match.end()
+            depth -= 1
+    return "".join((*kept, text[start:]))
 
 
 def _read_groups(groups: Persons) -> _Groups:
     names: dict[str, str] = {}
     deleted: set[str] = set()
     seen: set[str] = set()
-    for group in groups:
+    for item in groups:
+        group = item if isinstance(item, dict) else {}
         resource_name, name, metadata = group.get("resourceName"), clean(group.get("name")), group.get("metadata")
         seen.add(str(resource_name))
-        if not isinstance(resource_name, str):
+        if not isinstance(resource_name, str) or not LABEL_NAME.fullmatch(resource_name):
             continue
         if isinstance(metadata, dict) and metadata.get("deleted") is True:
             deleted.add(resource_name)
@@ -344,4 +402,4 @@ def _read_groups(groups: Persons) -> _Groups:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_TOTAL else None

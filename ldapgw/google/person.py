@@ -2,9 +2,9 @@
 """Converts a person of the People API (people/v1, resource ``people``) into a contact.
 
 Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
-value is checked; a value of a wrong type is skipped and the rest is read.  Google returns the items of a field in no
-fixed order.  Here the primary item comes first, then the items of the user's own contact, then the items of a profile;
-otherwise the order of the answer is kept.
+value is checked; a value of a wrong type is skipped, the rest is read, and the person's flaws say so
+(`ldapgw.google.person_flaws`).  Google returns the items of a field in no fixed order.  Here the primary item comes
+first, then the items of the user's own contact, then the items of a profile; otherwise the order of the answer is kept.
 
 One field can contain several telephone numbers: imports write them, and so do people who have only one field.  A text
 is split only if each part is a number by itself, so a slash behind an area code splits nothing.  Only the first
@@ -26,6 +26,7 @@ from ldapgw.contact import (
     OTHER_CONTACT_PREFIX,
     Address,
     Contact,
+    Flaw,
     Kind,
     LeftOutNumber,
     LeftOutReason,
@@ -33,20 +34,17 @@ from ldapgw.contact import (
     PhoneticName,
     Source,
 )
+from ldapgw.google.person_flaws import MOST_VALUES, Item, repair
 from ldapgw.google.person_text import clean, lines
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.numbers.phone_number import Number
 
-Item = Mapping[str, Any]
 Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
 # version causes a full sync of every account, which reads all persons again (decision 0005).
-PARSER_VERSION = 6
-
-# Google itself returns at most 100 addresses and 100 numbers of a person.
-MOST_VALUES = 100
+PARSER_VERSION = 7
 
 # ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
 # is a label of the user's own (`_kind`).
@@ -98,7 +96,11 @@ _DEAD_GROUPS = frozenset(
 )
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_GROUP = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
+_PERSON_NAME = re.compile(r"(?:people|otherContacts)/([A-Za-z0-9_-]{1,128})")
+# The id of a contact in ``metadata.sources``: the number in its resource name, in hexadecimal.
+_HEXADECIMAL_ID = re.compile(r"[0-9a-f]{1,16}")
+# The resource name of a contact group.
+LABEL_NAME = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
 _MAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,190}")
 # "Max Müller <max@x.example>"
 _NAMED_MAIL = re.compile(r"([^<>]*)<([^<>]*)>")
@@ -106,6 +108,8 @@ _SIP = re.compile(r"sips?:[^\s@<>]{1,64}@[^\s@<>]{1,190}", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
 
 _PHOTO_URL = re.compile(r"https?://[!-~]{1,2000}")
+# The last second that a time in LDAP can have (RFC 4517 3.3.13).
+_LAST_TIME = 253402300799.0
 # Of both sides, in pixels.
 _PHOTO_SIZE = "=s240"
 
@@ -131,6 +135,7 @@ class ParsedPerson:
     :ivar skipped: reason for a missing contact: ``empty`` or ``unidentified`` (no readable id); otherwise "".
     :ivar unreadable_numbers: number of values of ``phoneNumbers`` without anything to dial.
     :ivar photo_url: the address of the photo, for a small size; empty: none, or a letter that Google has drawn.
+    :ivar flaws: why the contact lacks values that the person has, or has another uid.
     """
 
     contact: Contact | None
@@ -141,27 +146,33 @@ class ParsedPerson:
     skipped: str = ""
     unreadable_numbers: int = 0
     photo_url: str = ""
+    flaws: frozenset[Flaw] = frozenset()
 
 
-def read_person(person: Mapping[str, Any], source: Source, region: str) -> ParsedPerson:
-    """Convert a person; never raises, whatever the JSON object contains.
+def read_person(value: object, source: Source, region: str) -> ParsedPerson:
+    """Convert a person; never raises, whatever JSON the value is.
 
     :param region: ISO 3166-1 code of the country for numbers without a country code.
     """
+    person, flaws = repair(value)
     metadata = _object(person.get("metadata"))
+    source_id = _source_id(metadata, source)
     uid = _uid(person.get("resourceName"), source)
+    if not uid and (uid := _uid_of_source(source_id, source)):
+        flaws |= {Flaw.ID}
     previous = _list(metadata.get("previousResourceNames"))
     reading = ParsedPerson(
         contact=None,
         uid=uid,
-        source_id=_source_id(metadata, source),
+        source_id=source_id,
         deleted=metadata.get("deleted") is True,
         previous_uids=_unique(_uid(name, source) for name in previous),
+        flaws=flaws,
     )
     if reading.deleted:
         return reading
     if not uid:
-        return replace(reading, skipped="unidentified")
+        return replace(reading, skipped="unidentified", flaws=frozenset())
     contact, unreadable = _contact(person, reading, source, region)
     if not (contact.name or contact.organization or contact.phones or contact.emails or contact.addresses):
         return replace(reading, skipped="empty", unreadable_numbers=unreadable)
@@ -351,7 +362,9 @@ def _labels(person: Item) -> tuple[str, ...]:
     """Return the labels sorted, because Google returns them in changing order."""
     groups = (_object(item.get("contactGroupMembership")) for item in _items(person, "memberships"))
     names = (group.get("contactGroupResourceName") for group in groups)
-    return tuple(sorted({name for name in names if isinstance(name, str) and _GROUP.fullmatch(name)} - _DEAD_GROUPS))
+    return tuple(
+        sorted({name for name in names if isinstance(name, str) and LABEL_NAME.fullmatch(name)} - _DEAD_GROUPS)
+    )
 
 
 def _photo_url(person: Item) -> str:
@@ -377,19 +390,24 @@ def _timestamp(value: object) -> float:
         return 0.0
     try:
         time = datetime.fromisoformat(value)
-        return max(time.replace(tzinfo=time.tzinfo or UTC).timestamp(), 0.0)
+        return min(max(time.replace(tzinfo=time.tzinfo or UTC).timestamp(), 0.0), _LAST_TIME)
     except (ValueError, OverflowError):
         return 0.0
 
 
 def _uid(resource_name: object, source: Source) -> str:
     """``people/c1`` → ``c1``, ``otherContacts/c1`` → ``other-c1``; empty for any other value."""
-    if not isinstance(resource_name, str):
+    match = _PERSON_NAME.fullmatch(resource_name) if isinstance(resource_name, str) else None
+    if match is None:
         return ""
-    identifier = resource_name[:200].rpartition("/")[2]
-    if not _ID.fullmatch(identifier):
-        return ""
-    return OTHER_CONTACT_PREFIX + identifier if source is Source.OTHER_CONTACTS else identifier
+    return OTHER_CONTACT_PREFIX + match[1] if source is Source.OTHER_CONTACTS else match[1]
+
+
+def _uid_of_source(source_id: str, source: Source) -> str:
+    """Derive the uid of a person from Google's stable key, for an unreadable resource name; empty without a key."""
+    if source is not Source.DIRECTORY and _HEXADECIMAL_ID.fullmatch(source_id):
+        source_id = f"c{int(source_id, 16)}"
+    return OTHER_CONTACT_PREFIX + source_id if source_id and source is Source.OTHER_CONTACTS else source_id
 
 
 def _source_id(metadata: Item, source: Source) -> str:

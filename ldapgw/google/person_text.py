@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Cleans texts for phones: one line of visible characters in NFC, of limited length."""
+"""Cleans texts from outside: for phones, a line of visible characters in NFC; for pages and terminals, any text."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import cache
 
-LONGEST = 256
+# Characters of a text, and of a text of several lines.
+LONGEST, LONGEST_LINES = 256, 1024
+# Stands for what cannot be read (Unicode, 23.8).
+REPLACEMENT = "\ufffd"
 
 _JOINER = "\u200d"
+# Control characters, characters that change the direction of others (Unicode Standard Annex 9, 2), line separators, and
+# lone surrogates, which no output can encode.
+_CONTROLS = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 # Emoji outside of category So: the variation selector of emoji, skin tones, and the arrow of 🙂‍↔️.
 _EMOJI = frozenset("\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff\u2194")
 
@@ -16,7 +24,8 @@ def clean(value: object, longest: int = LONGEST) -> str:
     """Return a text without control, direction and zero-width characters; "" for any other type.
 
     Line breaks and tabs become blanks, runs of blanks a single blank, and surrounding blanks are removed.  A zero-width
-    joiner between two emoji stays, because it joins them into one.
+    joiner between two emoji stays, because it joins them into one.  A lone surrogate, such as half an emoji, becomes
+    `REPLACEMENT`.
     """
     if not isinstance(value, str):
         return ""
@@ -31,8 +40,21 @@ def lines(value: object) -> tuple[str, ...]:
     """Return the cleaned lines of a text without empty lines; at most eight."""
     if not isinstance(value, str):
         return ()
-    cleaned = (clean(line) for line in value[: LONGEST * 4].splitlines())
+    cleaned = (clean(line) for line in value[:LONGEST_LINES].splitlines())
     return tuple(line for line in cleaned if line)[:8]
+
+
+def without_controls(text: str, replacement: str = "", *, keep: str = "") -> str:
+    """Replace the characters of a text that would control a terminal, or reorder the text around them.
+
+    :param keep: control characters that stay.
+    """
+    return _controls(keep).sub(replacement, text)
+
+
+@cache
+def _controls(keep: str) -> re.Pattern[str]:
+    return re.compile(f"(?![{re.escape(keep)}]){_CONTROLS}" if keep else _CONTROLS)
 
 
 def _visible(text: str, index: int) -> str:
@@ -42,8 +64,10 @@ def _visible(text: str, index: int) -> str:
         return " "
     if char == _JOINER:
         return char if 0 < index < len(text) - 1 and _is_emoji(text[index - 1]) and _is_emoji(text[index + 1]) else ""
-    # Cc and Cf: control and format; Cs: a lone surrogate, which cannot be encoded.
-    return "" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char
+    category = unicodedata.category(char)
+    if category == "Cs":
+        return REPLACEMENT
+    return "" if category in ("Cc", "Cf") else char
 
 
 def _is_emoji(char: str) -> bool:

@@ -100,7 +100,7 @@ class Account:
     :ivar client_id: the OAuth client that the grant was given to; None: not known yet.
     :ivar hd: the Workspace domain (id_token claim ``hd``); empty: a consumer account; None: not known.
     :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
-    :ivar skipped: skipped persons and unreadable numbers, by reason.
+    :ivar skipped: skipped and flawed persons and unreadable numbers, by reason.
     :ivar shared_label: the name of the label whose contacts alone are shared; empty: all contacts are.
     :ivar owner: the sub of another Google user who has added the account to their page.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.

@@ -36,7 +36,7 @@ from sqlalchemy import (
     update,
 )
 
-from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
+from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Flaw, Source
 from ldapgw.errors import DamagedStore
 from ldapgw.store import photos
 from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
@@ -48,7 +48,10 @@ from ldapgw.store.tables import account, contact, label, photo, source
 WRITTEN_AT_ONCE = 5000
 
 # The columns that the account's counters are made of.
-_COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable
+_COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable, contact.c.flaws
+
+# U+FFFD in UTF-8: it stands for a character that cannot be read.
+_REPLACEMENT = b"\xef\xbf\xbd"
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Contact)
@@ -68,6 +71,7 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     :ivar unreadable: how many of the person's number texts contain nothing to dial.
     :ivar digest: digest of all but Google's time of change, which changes also for details that phones never see.
     :ivar photo_url: the address of the contact's photo; empty: there is none.
+    :ivar flaws: the values of `Flaw` that the person has, separated by blanks.
     """
 
     uid: str
@@ -78,6 +82,7 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     unreadable: int
     digest: bytes
     photo_url: str = ""
+    flaws: str = ""
 
     def __repr__(self) -> str:
         """Omit the contact, which a log must not contain."""
@@ -92,13 +97,18 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
         skipped: str = "",
         unreadable: int = 0,
         photo_url: str = "",
+        flaws: Collection[Flaw] = (),
     ) -> Self:
         """Encode a contact, or the reason why the person is skipped."""
         without_time = replace(contact, updated=0.0) if contact else None
-        digested = _encoder.encode((source_id, without_time, skipped, unreadable, *filter(None, (photo_url,))))
-        digest = hashlib.blake2b(digested, digest_size=16).digest()
         content, numbers = (_encoder.encode(contact), len(contact.phones)) if contact else (None, 0)
-        return cls(uid, source_id, content, skipped, numbers, unreadable, digest, photo_url)
+        if content is not None and _REPLACEMENT in content:
+            flaws = {*flaws, Flaw.CHARACTERS}
+        flaw_text = " ".join(sorted(flaws))
+        often_empty = filter(None, (photo_url, flaw_text))
+        digested = _encoder.encode((source_id, without_time, skipped, unreadable, *often_empty))
+        digest = hashlib.blake2b(digested, digest_size=16).digest()
+        return cls(uid, source_id, content, skipped, numbers, unreadable, digest, photo_url, flaw_text)
 
 
 class RecordSummary(msgspec.Struct, frozen=True, gc=False):
@@ -127,6 +137,18 @@ class StoredContacts:
     contacts: list[Contact] = field(default_factory=list)
     damaged: Counter[str] = field(default_factory=Counter)
     labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FlawedPerson:
+    """A person whom phones do not get as Google has them.
+
+    :ivar name: of the contact, or of its organization; empty if there is none.
+    """
+
+    uid: str
+    name: str
+    flaws: tuple[Flaw, ...]
 
 
 def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredContacts]:
@@ -193,6 +215,22 @@ def read_persons(
             decoded = decode_contact(row.content, None)
             if decoded is not None and (not key[0] or key in persons):
                 found[key] = decoded
+    return found
+
+
+def read_flawed(connection: Connection, account_id: int, most: int) -> list[FlawedPerson]:
+    """Read the persons of an account that have flaws.
+
+    :param most: the number of persons to read at most.
+    """
+    query = select(contact.c.uid, contact.c.content, contact.c.flaws).order_by(contact.c.source, contact.c.uid)
+    of_account = contact.c.account_id == account_id, contact.c.flaws.is_not(None)
+    found = []
+    for row in connection.execute(query.where(*of_account).limit(most)):
+        decoded = decode_contact(row.content, None)
+        name = decoded.name or decoded.organization if decoded else ""
+        known = row.flaws.split()
+        found.append(FlawedPerson(row.uid, name, tuple(flaw for flaw in Flaw if flaw in known)))
     return found
 
 
@@ -392,6 +430,7 @@ def _count(persons: Iterable[Any]) -> Counter[str]:
             counts["contacts"] += 1
             counts["numbers"] += person.numbers
             counts["unreadable_number"] += person.unreadable
+        counts["flawed"] += bool(person.flaws)
     return counts
 
 
@@ -426,6 +465,7 @@ _WRITTEN_COLUMNS = (
     "unreadable",
     "digest",
     "generation",
+    "flaws",
 )
 
 
@@ -441,6 +481,7 @@ def _row(account_id: int, of: Source, record: ContactRecord, generation: int) ->
         record.unreadable,
         record.digest,
         generation,
+        record.flaws or None,
     )
 
 
@@ -458,6 +499,6 @@ def decode_contact(content: bytes | None, jpeg: bytes | None) -> Contact | None:
     """Decode a contact; None when the person is skipped or the content cannot be decoded."""
     try:
         decoded = _decoder.decode(content) if content is not None else None
-    except msgspec.DecodeError:
+    except ValueError:  # octets that are not UTF-8 are no `msgspec.DecodeError`
         return None
     return replace(decoded, photo=jpeg) if decoded is not None and jpeg else decoded

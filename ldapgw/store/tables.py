@@ -87,7 +87,7 @@ account = Table(
     # Counted again with each write of contacts, because a page would have to read all of them for it.
     Column("contacts", Integer, comment="how many contacts are served; null: none"),
     Column("numbers", Integer, comment="how many telephone numbers these have; null: none"),
-    Column("skipped", String, comment="skipped persons and unreadable numbers, by reason, as JSON; null: none"),
+    Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
     Column("shared_label", String, comment="the label whose contacts alone are shared; null: all contacts are"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
@@ -138,6 +138,7 @@ contact = Table(
         comment="generation of the account that wrote the row",
     ),
     Column("digest", LargeBinary, comment="digest of the row without Google's time of change; null: unknown"),
+    Column("flaws", String, comment="why phones lack values of the person (ldapgw.contact.Flaw); null: they lack none"),
     Column("missed_at", Float, comment="since when incomplete full listings lack the person; null: not missing"),
     Index("contact_generation", "account_id", "generation"),
     Index("contact_source_id", "account_id", "source", "source_id"),

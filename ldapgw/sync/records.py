@@ -7,9 +7,8 @@ and buffered in encoded form (`FetchedPage.encoded_persons`), so that a large ac
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -52,7 +51,7 @@ _decoder = msgspec.msgpack.Decoder(list[FetchedPerson])
 
 
 def encode_page(
-    persons: Iterable[Mapping[str, Any]],
+    persons: Iterable[object],
     source: Source,
     region: str,
     labels: Collection[str] | None,
@@ -60,7 +59,7 @@ def encode_page(
 ) -> FetchedPage:
     """Convert a page of Google persons.
 
-    :param persons: the persons as decoded JSON.
+    :param persons: the persons as decoded JSON, whatever it is.
     :param region: the region for telephone numbers without a country code.
     :param labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
     :param excluded_labels: resource names of labels; a contact with one of them is not served.
@@ -89,7 +88,9 @@ def _fetched_person(
     elif contact is not None and not set(excluded_labels).isdisjoint(contact.labels):
         contact, skipped = None, "excluded_label"
     photo_url = parsed.photo_url if contact is not None else ""
+    # Nobody has to correct a contact that is left out on purpose.
+    flaws = parsed.flaws if skipped == parsed.skipped else ()
     record = ContactRecord.from_contact(
-        parsed.uid, parsed.source_id, contact, skipped, parsed.unreadable_numbers, photo_url
+        parsed.uid, parsed.source_id, contact, skipped, parsed.unreadable_numbers, photo_url, flaws
     )
     return FetchedPerson(parsed.uid, parsed.source_id, record, parsed.previous_uids)

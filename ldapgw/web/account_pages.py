@@ -48,8 +48,9 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The syncs in the table of the account page.
+# The syncs in the table of the account page, and the contacts in the list of those to correct.
 _SHOWN_ATTEMPTS = 20
+_SHOWN_FLAWED = 50
 
 _PAGE_NAME = Phrase(gettext_noop("this page"))
 _DATABASE_UNAVAILABLE = "the database cannot be used; the gateway's log says more"
@@ -309,6 +310,7 @@ class AccountPages:
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
             sync_states=await self._dependencies.store.read(sync_tokens.read_sync_states, account.id),
             example=await self._dependencies.finder.example(tenant.name, account.sub),
+            flawed=await self._dependencies.store.read(contacts.read_flawed, account.id, _SHOWN_FLAWED),
         )
 
     def _redirect_to_account(

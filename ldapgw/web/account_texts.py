@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.dn import folded
+from ldapgw.google.endpoints import contact_page
+from ldapgw.google.person_flaws import MOST_VALUES
 from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress, consent_ended_by
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import FlawedPerson
 from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
@@ -105,6 +108,19 @@ class SourceRow:
     counted_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class FlawedRow:
+    """A contact that its owner should correct at Google.
+
+    :ivar name: empty if there is none.
+    :ivar link: the contact's page at Google; empty if the contact has none.
+    """
+
+    name: str
+    link: str
+    sentences: tuple[Translatable, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class AccountView:
     """The state of an account, for the overview and the account page.
@@ -138,6 +154,7 @@ class AccountDetails:
     :ivar shared_labels: names of labels whose contacts alone can be shared.
     :ivar shared_label: the one of them that is shared, or offered first; empty: all contacts are.
     :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
+    :ivar flawed: the first contacts that should be corrected at Google.
     """
 
     ended_at: float | None
@@ -148,6 +165,7 @@ class AccountDetails:
     shared_labels: tuple[str, ...]
     shared_label: str
     example: ContactSummary | None
+    flawed: tuple[FlawedRow, ...]
 
 
 SOURCE_LABELS: Mapping[str, str] = {
@@ -174,6 +192,17 @@ _LABEL_STATES: Mapping[str, tuple[str, str]] = {
     "other": ("quiet", gettext_noop("not among the chosen labels")),
     "excluded": ("quiet", gettext_noop("not on the phones")),
     "missing": ("warn", gettext_noop("doesn’t exist in Google Contacts")),
+}
+
+_FLAWS: Mapping[Flaw, Translatable] = {
+    Flaw.CHARACTERS: gettext_noop("A character can’t be read, so phones show � in its place."),
+    Flaw.VALUES: gettext_noop("Some values are damaged, so phones don’t get them."),
+    Flaw.LENGTH: gettext_noop("A text is too long, so phones only get its beginning."),
+    Flaw.COUNT: Phrase(
+        gettext_noop("There are too many values of a kind, so phones only get the first %(count)s."),
+        {"count": MOST_VALUES},
+    ),
+    Flaw.ID: gettext_noop("The contact’s ID is damaged. Phones get the contact all the same."),
 }
 
 # Errors that another consent resolves.
@@ -221,6 +250,7 @@ def account_details(
     labels: Iterable[str] = (),
     sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
     example: ContactSummary | None = None,
+    flawed: Iterable[FlawedPerson] = (),
 ) -> AccountDetails:
     """What only the account page shows of a connected account.
 
@@ -239,6 +269,12 @@ def account_details(
         shared_labels=shared_labels,
         shared_label=next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
         example=example,
+        flawed=tuple(
+            FlawedRow(
+                person.name, contact_page(person.uid, account.address), tuple(_FLAWS[flaw] for flaw in person.flaws)
+            )
+            for person in flawed
+        ),
     )
 
 

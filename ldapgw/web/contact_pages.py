@@ -13,13 +13,13 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from urllib.parse import quote
 from zlib import crc32
 
 from ldapgw.contact import Contact, Kind, LeftOutReason
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.inet_org_person import write_number
+from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.contact_browser import DIGITS, LETTERS, OTHER, SECTIONS, STARRED, BrowsedContact, ContactPage
 from ldapgw.phones.lookup import numbers_of, texts_of
@@ -206,7 +206,7 @@ class ContactPages:
             per_number=per_number,
             per_number_lines=[f"{name} ({kind})" for _, kind in shown],
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
-            google=_google_address(found, owner),
+            google=contact_page(found.entry.uid.decode(), owner.address) if owner is not None else "",
             is_directory=found.book == DIRECTORY,
             address=_Address(self._layout.public_url.tenant_path(tenant.name), visitor, owner, found.section),
         )
@@ -346,11 +346,3 @@ def _left_out(stored: Contact, context: NamingContext) -> Iterator[tuple[str, st
         seen.add(written)
     for number in stored.left_out:
         yield number.text, _LEFT_OUT[number.reason]
-
-
-def _google_address(found: BrowsedContact, owner: Account | None) -> str:
-    """The address of one's own contact at Google; empty for other people's, and for "other contacts"."""
-    uid = found.entry.uid.decode()
-    if owner is None or not uid.startswith("c"):
-        return ""
-    return f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(owner.address)}"

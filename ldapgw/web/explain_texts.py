@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from urllib.parse import quote
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn
+from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.explain.model import BookAccess, Explanation, MatchedEntry, MissedContact, NumberReading
 from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
@@ -233,8 +233,7 @@ def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
         yield FixLink(f"{context.home}phones/{context.phone.name}#settings", gettext_noop("See the phone’s settings"))
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
     # The reader cannot change an "other contact", and cannot open another person's contact.
-    if own_account and miss.reason in _FIXED_AT_GOOGLE and uid.startswith("c"):
-        address = f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(own_account[1].address)}"
+    if own_account and miss.reason in _FIXED_AT_GOOGLE and (address := contact_page(uid, own_account[1].address)):
         yield FixLink(address, gettext_noop("Open the contact in Google Contacts"), is_external=True)
 
 

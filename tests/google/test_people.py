@@ -13,6 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
 from ldapgw.google import people
 from ldapgw.google.people import LISTINGS, People, PersonPage, Persons, fingerprint
+from ldapgw.google.sandbox.spoilt import PERSONS
 from tests.support.results import result_of
 
 from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok
@@ -53,7 +54,7 @@ async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:
 
 
 def as_they_are(persons: Persons) -> Persons:
-    return persons
+    return tuple(persons)
 
 
 def listing(
@@ -161,8 +162,8 @@ def test_incremental(name, source, expected):
         [{"nextPageToken": "P" * (16 * 1024 + 1)}],
         [{"connections": {}, "nextSyncToken": "S"}],
         [{"connections": None, "nextSyncToken": "S"}],
-        [{"connections": [5], "nextSyncToken": "S"}],
-        [{"connections": ["person"], "nextSyncToken": "S"}],
+        [{"nextSyncToken": "S\0"}],
+        [{"nextPageToken": "\ud83d"}],
         [[]],
         ["text"],
         [None],
@@ -170,9 +171,19 @@ def test_incremental(name, source, expected):
     ids=lambda bodies: json.dumps(bodies)[:40],
 )
 def test_wrong_shape(bodies):
-    """A page of another shape, or with a token of more than 16 KiB, is a bad response."""
+    """A page of another shape, or with a token that is no token or has more than 16 KiB, is a bad response."""
     with pytest.raises(BadResponse):
         listing(Google(*map(ok, bodies)))
+
+
+@pytest.mark.parametrize("spoilt", PERSONS.values(), ids=PERSONS)
+def test_spoilt_persons(spoilt):
+    """A spoilt person costs no other person anything, whatever stands in quotation marks."""
+    good = {"resourceName": "people/c1", "nicknames": [{"value": '[{"}]\\'}]}
+    encoded = json.dumps(good).encode()
+    body = b'{"connections":[%s,%s,%s],"nextSyncToken":"S","totalItems":3}' % (encoded, spoilt, encoded)
+    [page] = listing(Google((200, {}, body)))
+    assert (page.content[0], page.content[2], shape(page)) == (good, good, (3, "S", 3))
 
 
 @pytest.mark.parametrize("tokens", ["AA", "ABA", "ABB"])
@@ -198,16 +209,17 @@ def test_early_sync_token():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b'{"connections": [', b"[" * 1_000_000, b"\xff", b'{"a": "\\ud800"}'], ids=lambda b: b[:9]
+    "body", [b"", b"<html>", b'{"connections": [', b"[" * 1_000_000, b"\xff", b'"\\ud800"'], ids=lambda b: b[:9]
 )
 def test_not_json(body):
-    """Nor is anything else that can be decoded."""
+    """What is no JSON object is no page."""
     with pytest.raises(BadResponse, match="not a page"):
         listing(Google((200, {}, body)))
 
 
 @pytest.mark.parametrize(
-    ("total", "expected"), [(17, 17), (0, 0), (-1, None), (True, None), ("17", None), (1.5, None), (None, None)]
+    ("total", "expected"),
+    [(17, 17), (0, 0), (-1, None), (True, None), ("17", None), (1.5, None), (None, None), (2**31, None)],
 )
 def test_total(total, expected):
     """A count that is none is not one."""

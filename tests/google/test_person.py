@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Address, Contact, Kind, LeftOutNumber, LeftOutReason, PhoneticName, Source
-from ldapgw.google.person import MOST_VALUES, ParsedPerson, read_numbers, read_person
+from ldapgw.contact import Address, Contact, Flaw, Kind, LeftOutNumber, LeftOutReason, PhoneticName, Source
+from ldapgw.google.person import ParsedPerson, read_numbers, read_person
+from ldapgw.google.person_flaws import MOST_VALUES
 from ldapgw.numbers import phone_number
 from tests.google.samples import SAMPLES, persons
 from tests.support import work
@@ -629,7 +630,7 @@ def test_names(person, name, also):
         ("田中太郎", "たろう たなか", "たろう", "たなか", PhoneticName("たなか たろう", "たろう", "たなか")),
         ("田中太郎", "たなか たろう", "", "たなか", PhoneticName("たなか たろう", "", "たなか")),
         ("田中", "", "", "たなか", PhoneticName("たなか", "", "たなか")),
-        ("田中", 5, " \u200b", None, None),
+        ("田中", [], " \u200b", None, None),
         ("", "", "", "", PhoneticName("れい")),
     ],
 )
@@ -772,13 +773,13 @@ def test_labels():
         (["1970-01-01T01:00:00.123456789+01:00"], 0.123456),
         (["1970-01-02"], 86400.0),
         (["1969-01-01T00:00:00Z", "soon", 5, None, {}], 0.0),
-        (["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"], 253402387139.0),
+        (["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"], 253402300799.0),
         ([], 0.0),
     ],
     ids=str,
 )
 def test_updated(times, updated):
-    """The newest change of any source; what cannot be read is no time."""
+    """The newest change of any source, which LDAP can write; what cannot be read is no time."""
     person = {"names": [item(displayName="A")], "metadata": {"sources": [{"updateTime": time} for time in times]}}
     assert contact(person).updated == updated
 
@@ -791,6 +792,8 @@ def test_updated(times, updated):
         ("people/123", Source.DIRECTORY, "123"),
         ("people/", Source.CONTACTS, ""),
         ("people/a,dc=b", Source.CONTACTS, ""),
+        ("people/c1/2", Source.CONTACTS, ""),
+        ("c1", Source.CONTACTS, ""),
         ("people/c1\n", Source.CONTACTS, ""),
         ("people/" + "1" * 129, Source.CONTACTS, ""),
         ("", Source.CONTACTS, ""),
@@ -804,6 +807,24 @@ def test_uid(name, source, uid):
     reading = read({"resourceName": name, "names": [item(displayName="A")]}, source)
     assert (reading.uid, reading.contact is not None) == (uid, bool(uid))
     assert reading.skipped == ("" if uid else "unidentified")
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "key", "uid"),
+    [
+        (Source.CONTACTS, "CONTACT", "1feb3dd067660001", "c2300000000000000001"),
+        (Source.OTHER_CONTACTS, "OTHER_CONTACT", "3e73362871420001", "other-c4500000000000000001"),
+        (Source.DIRECTORY, "DOMAIN_PROFILE", "110000000000000001001", "110000000000000001001"),
+        (Source.CONTACTS, "CONTACT", "no hexadecimal", ""),
+        (Source.CONTACTS, "CONTACT", "x-1", "x-1"),
+    ],
+    ids=str,
+)
+def test_unreadable_resource_name(source, kind, key, uid):
+    """The key of the source stands in for it, and the person's flaws say so."""
+    metadata = {"sources": [{"type": kind, "id": key}]}
+    reading = read({"resourceName": "people/c1/2", "metadata": metadata, "names": [item(displayName="A")]}, source)
+    assert (reading.uid, reading.flaws) == (uid, {Flaw.ID} if uid else set())
 
 
 @pytest.mark.parametrize(

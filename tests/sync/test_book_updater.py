@@ -279,7 +279,8 @@ def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPa
     assert anew[-1] == [ALICE, BOB, CAROL]
 
 
-def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]) -> None:
+@pytest.mark.parametrize("content", [b"{", b'{"uid":"\xff"}', b"[]"])
+def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str], content: bytes) -> None:
     """The rest is served meanwhile; the next sync is a full one."""
     stage = Stage()
     for name in ("Ada Riese", "Bo Weg"):
@@ -288,7 +289,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
     stage.sync()
     uid = next(iter(stage.records()))
     with stage.database.begin() as connection:
-        damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
+        damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=content)
         sync_state.increment_generation(connection, stage_id)
         connection.execute(damaged)
     assert len(stage.names()) == 1

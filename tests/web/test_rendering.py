@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from ldapgw import __version__
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.lookup import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
+from ldapgw.store.contacts import FlawedPerson
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.store.sync_tokens import SyncState
@@ -271,6 +272,32 @@ def test_what_was_left_out() -> None:
     assert "2 contacts left out" in text
 
 
+def test_contacts_to_correct() -> None:
+    """Each with its page at Google, if it has one, and with what is wrong; what is not in the list is counted."""
+    flawed = [
+        FlawedPerson("c77", "Anna \ufffd Berg", (Flaw.CHARACTERS, Flaw.COUNT)),
+        FlawedPerson("c78", "", (Flaw.VALUES,)),
+        FlawedPerson("other-c79", "Otto", (Flaw.LENGTH, Flaw.ID)),
+    ]
+    page = shown_of_account(replace(ACCOUNT, skipped={"flawed": 5}), flawed=flawed)
+    assert {link for link in page.links() if "google.com" in link} == {
+        "https://contacts.google.com/person/c77?authuser=alice%40acme.example",
+        "https://contacts.google.com/person/c78?authuser=alice%40acme.example",
+    }
+    for row in (
+        "Anna \ufffd Berg A character can’t be read, so phones show \ufffd in its place. There are too many values of "
+        "a kind, so phones only get the first 100.",
+        "Contact without a name Some values are damaged, so phones don’t get them.",
+        "Otto A text is too long, so phones only get its beginning. The contact’s ID is damaged. Phones get the "
+        "contact all the same.",
+        "and 2 more contacts",
+    ):
+        assert row in page.text
+    assert "What was left out" not in page.text
+    assert "Google sent 1,812 contacts." in page.text
+    assert "Contacts to correct" not in shown_of_account(ACCOUNT).text
+
+
 def test_the_sources() -> None:
     """On, not granted (with a way to mend it), not offered; those that are off are not spoken of.
 
@@ -313,24 +340,30 @@ def test_every_form_has_the_token() -> None:
     assert {form["method"] for form in forms} == {"post"}
 
 
-def test_hostile_texts_stay_text() -> None:
-    """A title or an address cannot become a tag."""
-    tenant = replace(ACME, title=HOSTILE)
-    account = replace(ACCOUNT, address=HOSTILE)
-    visitor = Visitor(SignIn("acme", "1", HOSTILE), "A" * 43, account, (account, replace(account, id=2)))
-    hit = ContactSummary(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE)
+@pytest.mark.parametrize(
+    ("text", "displayed"),
+    [(HOSTILE, HOSTILE), ("exe.\u202efdp \u200f\u2066\x1b[2J\x9b\u061c!", "exe.fdp [2J!")],
+    ids=["tags", "controls"],
+)
+def test_hostile_texts_stay_text(text: str, displayed: str) -> None:
+    """A title or an address cannot become a tag, or reorder the text around it."""
+    tenant = replace(ACME, title=text)
+    account = replace(ACCOUNT, address=text)
+    visitor = Visitor(SignIn("acme", "1", text), "A" * 43, account, (account, replace(account, id=2)))
+    hit = ContactSummary(text, text, ((text, "mobile"),), (text,), text)
     found = LookupResult((hit, replace(hit, numbers=())))
     for html in (
         overview(tenant, visitor),
-        account_page(tenant, visitor, labels=[HOSTILE], example=hit),
-        render("search.html", tenant=tenant, visitor=visitor, query=HOSTILE, result=found),
+        account_page(tenant, visitor, labels=[text], example=hit),
+        render("search.html", tenant=tenant, visitor=visitor, query=text, result=found),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),
         ending_page(error_pages.NOT_ALLOWED, tenant),
     ):
         page = Reader(html)
         assert [attrs["src"] for tag, attrs in page.tags if tag == "script"] == [f"/static/page.js?v={__version__}"]
-        assert HOSTILE in page.text
+        assert displayed in page.text
+        assert not {*text} & {*html} - {*displayed}
 
 
 @pytest.mark.parametrize("ending", [value for value in vars(error_pages).values() if isinstance(value, ErrorPage)])

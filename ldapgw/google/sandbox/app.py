@@ -230,13 +230,13 @@ def _page(request: Request, status: int, html: str) -> bytes:
     request.setHeader(b"Referrer-Policy", b"no-referrer")
     request.setHeader(b"Cache-Control", b"no-store")
     request.setHeader(b"X-Content-Type-Options", b"nosniff")
-    return html.encode()
+    return html.encode("utf-8", "replace")  # a person may have lone surrogates
 
 
 def _json(request: Request, status: int, content: object) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json; charset=utf-8")
-    return json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _refused(world: World, request: Request, error: UserError) -> bytes:

@@ -8,14 +8,17 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ldapgw.google.sandbox import spoilt
 from ldapgw.google.sandbox.faults import Breakage, invalid_argument
-from ldapgw.google.sandbox.people import METHODS
+from ldapgw.google.sandbox.people import METHODS, ListMethod
 from ldapgw.google.sandbox.reply import ApiReply, ApiRequest
 
 # Octets; more than any client should read.
 _TOO_MUCH = 17 << 20
 _TOO_LONG = 17 << 10
 _SMALL_PAGE = 200
+# Stands for the spoilt items until the others are encoded.
+_PLACE = "spoilt items"
 _MANY_HEADERS = tuple((f"X-Filler-{number}", "a" * 40) for number in range(2000))
 
 _Content = dict[str, Any]
@@ -33,6 +36,8 @@ def apply_breakage(call: ApiRequest, reply: ApiReply, breakage: Breakage | None)
         return ApiReply(200, reply.headers + _MANY_HEADERS, reply.body)
     if breakage is Breakage.LARGE or (breakage is Breakage.LARGE_PAGES and _page_size(call) > _SMALL_PAGE):
         return ApiReply(200, reply.headers, reply.body + b" " * _TOO_MUCH)
+    if breakage is Breakage.SPOILT:
+        return _with_spoilt_items(reply, METHODS[call.path])
     if breakage not in _CHANGES:
         return reply
     content = json.loads(reply.body)
@@ -46,6 +51,19 @@ def _with_wrong_signature(reply: ApiReply) -> ApiReply:
     octets = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))[::-1]
     wrong = base64.urlsafe_b64encode(octets).decode().rstrip("=")
     return ApiReply.of(200, {**content, "id_token": f"{signed}.{wrong}"}, reply.headers)
+
+
+def _with_spoilt_items(reply: ApiReply, method: ListMethod) -> ApiReply:
+    """Add the spoilt persons, or contact groups, to the last page of a list."""
+    content = json.loads(reply.body)
+    if "nextPageToken" in content:
+        return reply
+    items = spoilt.PERSONS if method.source else spoilt.GROUPS
+    content[method.key] = [*content.get(method.key, []), _PLACE]
+    content |= {total: content[total] + len(items) for total in method.totals if total in content}
+    changed = ApiReply.of(200, content, reply.headers)
+    body = changed.body.replace(json.dumps(_PLACE).encode(), b",".join(items.values()))
+    return ApiReply(200, reply.headers, body)
 
 
 def _shorten(content: _Content, key: str, _call: ApiRequest) -> None:

@@ -45,6 +45,7 @@ class Breakage(Enum):
     OLD_PAGE = "page tokens are no longer good"
     WRONG_SIGNATURE = "the signature of the id_token is another key's"
     NO_END = "the last page has no sync token"
+    SPOILT = "spoilt persons come behind the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +321,7 @@ _PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
     "broken_many_headers": Breakage.MANY_HEADERS,
     "broken_page_token": Breakage.OLD_PAGE,
     "broken_no_sync_token": Breakage.NO_END,
+    "broken_persons": Breakage.SPOILT,
 }
 _TOKEN_FAULTS: dict[str, ApiReply | Breakage] = {
     "token_error_invalid_grant_revoked": REVOKED,

@@ -69,7 +69,8 @@ class ApiReply:
         :param indent: see `json.dumps`.
         """
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
-        return cls(status, headers, text.encode())
+        # A lone surrogate, which UTF-8 lacks, becomes the escape sequence that JSON has for it.
+        return cls(status, headers, text.encode("utf-8", "backslashreplace"))
 
 
 class ApiRefusal(LdapgwError):

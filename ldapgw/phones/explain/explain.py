@@ -94,6 +94,10 @@ _SKIPPED_TEXTS = {
     "unreadable_number": gettext_noop(
         "Numbers in %(book)s that phones don’t get, because they can’t be dialed: %(count)s."
     ),
+    "flawed": gettext_noop(
+        "Contacts in %(book)s that phones don’t get completely, because they have damaged values, or too many or too "
+        "long ones: %(count)s."
+    ),
 }
 
 
