@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ldapgw.errors import UserError
+from ldapgw.google.person_text import REPLACEMENT, without_controls
 
 # Wider than any row, so that a table that a program reads is neither wrapped nor cut.
 _UNBOUNDED = 10_000
@@ -33,9 +33,6 @@ _GAP = 2
 _COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
 # What stands for something that has never happened.
 NEVER = "–"
-
-# Control characters that change the direction of the following text; names do not need them, forgeries do.
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_json(value: object) -> None:
@@ -108,11 +105,7 @@ def clean(text: str, *, keep: str = "") -> str:
 
     :param keep: control characters to keep.
     """
-    return "".join("\ufffd" if _is_control_character(char) and char not in keep else char for char in text)
-
-
-def _is_control_character(char: str) -> bool:
-    return char in _BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Zl", "Zp")
+    return without_controls(text, REPLACEMENT, keep=keep)
 
 
 def local_time(seconds: float | None, now: float) -> str:

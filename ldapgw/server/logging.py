@@ -33,6 +33,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from ldapgw.directory.access import Viewer
+from ldapgw.google.person_text import REPLACEMENT, without_controls
 from ldapgw.ldap.admission import LOCAL, LOG_INTERVAL, LogLine, LogThrottle, network_of, normalize_address
 from ldapgw.server.config.forms import LogLevels
 
@@ -105,7 +106,8 @@ def as_text(event: LogEvent, process: int = 0) -> str | None:
         level = event.get("log_level")
         origin = event.get("log_system") or f"{event.get('log_namespace', '-')}#{level.name if level else '-'}"
         event = {**event, "log_system": f"{origin}, process {process}"}
-    return formatEventAsClassicLogText(event)
+    text = formatEventAsClassicLogText(event)
+    return without_controls(text, REPLACEMENT, keep="\n\t") if text else None
 
 
 def as_json(event: LogEvent, process: int = 0) -> str:

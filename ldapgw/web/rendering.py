@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ldapgw import __version__
+from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.rollout import PrintSheet
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
@@ -84,6 +85,7 @@ def _environment(language: Language) -> Environment:
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -110,6 +112,14 @@ def _environment(language: Language) -> Environment:
         readable=readable,
     )
     return environment
+
+
+def _printable(value: object) -> object:
+    """Drop the characters of a text from outside that would reorder or hide the text around them on the page."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    text = without_controls(value, keep="\t\n\r")
+    return Markup(text) if isinstance(value, Markup) else text  # noqa: S704  it was HTML before
 
 
 def _translate(language: Language, phrase: Translatable) -> str:

@@ -27,9 +27,10 @@ def test_local_time(gateway: Gateway, seconds: float | None, expected: str) -> N
         ("\x1b]0;title\x07", "\ufffd]0;title\ufffd"),
         ("a\nb\u2028c", "a\ufffdb\ufffdc"),
         ("exe.\u202efdp", "exe.\ufffdfdp"),
+        ("a\u200f\u061c\udcff", "a\ufffd\ufffd\ufffd"),
         ("\x9b2J", "\ufffd2J"),
     ],
-    ids=["latin", "arabic", "escape", "lines", "turned", "C1"],
+    ids=["latin", "arabic", "escape", "lines", "turned", "marks and half a sign", "C1"],
 )
 def test_clean(text: str, expected: str) -> None:
     """What steers a terminal is replaced; names in any script stay."""

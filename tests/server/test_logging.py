@@ -14,7 +14,7 @@ from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from ldapgw.server.config import LogLevels
-from ldapgw.server.logging import as_json, log_observer
+from ldapgw.server.logging import as_json, as_text, log_observer
 from tests.support import log_events
 
 EVENT = {
@@ -47,6 +47,13 @@ def test_an_event_is_one_flat_line_of_json() -> None:
 
 def test_a_whole_second_has_its_milliseconds() -> None:
     assert json.loads(as_json({**EVENT, "log_time": 86400.0}))["time"] == "1970-01-02T00:00:00.000Z"
+
+
+def test_a_text_from_outside_cannot_control_a_terminal() -> None:
+    """In JSON the characters are escaped."""
+    assert (as_text({**EVENT, "problem": "\x1b[2J\u202ecba\nnext"}) or "").endswith(
+        " account 7: \ufffd[2J\ufffdcba\n\tnext\n"
+    )
 
 
 def test_one_process_of_several_says_its_number() -> None:

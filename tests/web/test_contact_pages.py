@@ -231,6 +231,14 @@ def test_the_entries_of_a_phone_that_shows_one_number_each(stage: Stage, alice: 
     assert "Anna Berg (mobile) Anna Berg (Ferienhaus)" in words
 
 
+def test_a_contact_to_correct(stage: Stage, alice: Browser) -> None:
+    """The page of the account leads to it at Google."""
+    stored(stage, ALICE, Contact("c1", name="Anna \ufffd Berg"))
+    page = alice.get("/acme/account")
+    assert "Contacts to correct in Google Contacts Anna \ufffd Berg A character can’t be read" in words_on(page)
+    assert f'href="https://contacts.google.com/person/c1?authuser={ALICE.replace("@", "%40")}"' in page.body
+
+
 def test_somebody_elses_contact(alice: Browser) -> None:
     """Its own id, no way to Google, and nothing of what phones do not get."""
     found = ids(alice.get("/acme/contacts"))["Sara Shared"]
