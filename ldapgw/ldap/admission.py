@@ -429,7 +429,7 @@ class LogThrottle:
         last_logged, before = self._events.get((kind, origin), (now - LOG_INTERVAL, None))
         count = events if before is None else before.count + events
         line = LogLine(kind, origin, count, detail, address, connection, tenant, account)
-        if now - last_logged < LOG_INTERVAL:
+        if 0 <= now - last_logged < LOG_INTERVAL:
             self._events[kind, origin] = (last_logged, line)
             return None
         self._events[kind, origin] = (now, replace(line, count=0))
@@ -441,7 +441,7 @@ class LogThrottle:
         :param interval: seconds since the last line; 0: all lines, because the log ends.
         """
         for key, (last_logged, line) in list(self._events.items()):
-            if now - last_logged < interval:
+            if 0 <= now - last_logged < interval:
                 continue
             if line.count:
                 self._events[key] = (now, replace(line, count=0))

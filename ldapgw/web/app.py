@@ -92,7 +92,7 @@ class _App:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._requests, self._clock = layout.dependencies.requests, layout.dependencies.clock
+        self._requests, self._seconds = layout.dependencies.requests, layout.dependencies.seconds
         self.klein = Klein()
         self._direct_routes: dict[tuple[bytes, bytes], Route] = {}
         self._requests.declare(_UNKNOWN, _UNKNOWN, _UNKNOWN)
@@ -160,9 +160,9 @@ class _App:
     async def _respond(
         self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
     ) -> HttpResponse:
-        began = self._clock.seconds()
+        began = self._seconds()
         response = await self._handle(route, request, path_values, body_size)
-        role, seconds = route.required_role.name.lower(), self._clock.seconds() - began
+        role, seconds = route.required_role.name.lower(), self._seconds() - began
         self._requests.observe(route.method, route.template, role, response.status, seconds)
         return response
 

@@ -119,7 +119,7 @@ class ContactPages:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._rate_limiter = RateLimiter(SEARCH_BURST, SEARCH_INTERVAL_SECONDS)
+        self._rate_limiter = RateLimiter(SEARCH_BURST, SEARCH_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._browser = layout.dependencies.contacts
         self._store = layout.dependencies.store
 
@@ -173,7 +173,7 @@ class ContactPages:
 
     async def search(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/search``: the contacts that the visitor's phones find for ``sought``."""
-        if self._rate_limiter.take(visitor.token, self._layout.now()):
+        if self._rate_limiter.take(visitor.token):
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "1"),))
         query = request.form.get("sought", "")[:MAX_QUERY_LENGTH]
         books = [account.sub for account in visitor.accounts if account.is_connected]

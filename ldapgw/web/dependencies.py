@@ -162,6 +162,7 @@ class WebDependencies:
     :ivar public_url: the gateway's address for browsers; https, or http on a loopback address.
     :ivar tenants: by name, in the order of the configuration.
     :ivar clock: `seconds` counts from the epoch.
+    :ivar seconds: a monotonic clock, in seconds, for limits and durations.
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
     :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
     :ivar is_ready: whether the directory is loaded and LDAP listens.
@@ -191,6 +192,7 @@ class WebDependencies:
     oauth: OAuth
     endpoints: Endpoints
     clock: IReactorTime
+    seconds: Callable[[], float]
     random: Callable[[int], bytes]
     is_trusted_proxy: Callable[[str], bool]
     is_ready: Callable[[], bool]

@@ -63,7 +63,8 @@ class EventStreams:
 
     def _stream(self, visitor: Visitor, tenant: WebTenant, topics: set[str], write: WriteBody) -> Deferred[None]:
         """Write events until the browser disconnects, the session ends or `MAX_STREAM_SECONDS` have passed."""
-        stream = _Stream(self._layout.dependencies.clock, write, partial(self._is_over, visitor, tenant))
+        clock, seconds = self._layout.dependencies.clock, self._layout.dependencies.seconds
+        stream = _Stream(clock, seconds, write, partial(self._is_over, visitor, tenant))
         unsubscribe = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
         # Who came by a link has no sub.
         person = tenant.name, visitor.person.sub or visitor.token
@@ -89,16 +90,25 @@ class _Stream:
 
     Mutable: the time of the last event, and the scheduled next event.
 
+    :param clock: schedules the events.
+    :param seconds: a monotonic clock, in seconds.
     :param is_over: whether the stream must end.
     """
 
-    def __init__(self, clock: IReactorTime, write: WriteBody, is_over: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        seconds: Callable[[], float],
+        write: WriteBody,
+        is_over: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._clock = clock
+        self._seconds = seconds
         self._write = write
         self._is_over = is_over
         self._scheduled_event: IDelayedCall | None = None
         self._last = 0.0
-        self._until = clock.seconds() + MAX_STREAM_SECONDS
+        self._until = seconds() + MAX_STREAM_SECONDS
         self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._check()))
         self._timer.clock = clock
 
@@ -117,17 +127,17 @@ class _Stream:
     def notify(self) -> None:
         """Schedule an event; changes before the event is sent share it."""
         if self._scheduled_event is None and self._timer.running:
-            wait = max(self._last + MIN_EVENT_INTERVAL_SECONDS - self._clock.seconds(), 0.0)
+            wait = max(self._last + MIN_EVENT_INTERVAL_SECONDS - self._seconds(), 0.0)
             self._scheduled_event = self._clock.callLater(wait, self._send_event)
 
     def _send_event(self) -> None:
         self._scheduled_event = None
-        self._last = self._clock.seconds()
+        self._last = self._seconds()
         self._write(b"data: changed\n\n")
 
     async def _check(self) -> None:
         """End the stream, or keep the connection alive with a comment line."""
-        over = self._clock.seconds() >= self._until or await self._is_over()
+        over = self._seconds() >= self._until or await self._is_over()
         if over and self._timer.running:
             self._timer.stop()
         elif not over:

@@ -49,7 +49,7 @@ class ExplainPages:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._rate_limiter = RateLimiter(EXPLAIN_BURST, EXPLAIN_INTERVAL_SECONDS)
+        self._rate_limiter = RateLimiter(EXPLAIN_BURST, EXPLAIN_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
@@ -76,7 +76,7 @@ class ExplainPages:
         if phone is None:
             return await self._page(request, tenant, visitor, None, request.form)
         is_busy = self._running[visitor.token] >= MAX_RUNNING
-        if is_busy or self._rate_limiter.take(visitor.token, self._layout.now()):
+        if is_busy or self._rate_limiter.take(visitor.token):
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
         query, base = (request.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
         if not query:

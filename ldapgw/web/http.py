@@ -470,19 +470,21 @@ class RateLimiter:
 
     :param burst: the number of actions allowed at once.
     :param interval: seconds until one more action is allowed.
+    :param seconds: a monotonic clock, in seconds.
     """
 
-    def __init__(self, burst: int, interval: float) -> None:
+    def __init__(self, burst: int, interval: float, seconds: Callable[[], float]) -> None:
         self._burst = burst
         self._interval = interval
+        self._seconds = seconds
         self._buckets: dict[str, _Bucket] = {}
 
-    def take(self, key: str, now: float) -> float:
+    def take(self, key: str) -> float:
         """Take a token.
 
-        :param now: seconds of any monotonic clock.
         :returns: 0, or the seconds to wait until a token is available; then no token was taken.
         """
+        now = self._seconds()
         bucket = self._buckets.pop(key, None)
         tokens = (
             min(self._burst, bucket.tokens + (now - bucket.updated_at) / self._interval)

@@ -75,7 +75,7 @@ class PhoneForms:
         self._layout = layout
         self._dependencies = layout.dependencies.phones
         self._pages = pages
-        self._test_limiter = RateLimiter(TEST_BURST, TEST_INTERVAL_SECONDS)
+        self._test_limiter = RateLimiter(TEST_BURST, TEST_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._tests_running = 0
 
     def routes(self) -> tuple[Route, ...]:
@@ -170,7 +170,7 @@ class PhoneForms:
     async def test(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/test``: try what the phone will meet, with ``password`` if it is given."""
         login = await find_phone(self._layout, tenant, visitor, name)
-        wait = self._test_limiter.take(visitor.session, self._layout.now())
+        wait = self._test_limiter.take(visitor.session)
         if wait or self._tests_running >= MAX_TESTS:
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
         endpoint = choose_endpoint(self._dependencies.server, vendors_of(login.model)[0].supported_security)

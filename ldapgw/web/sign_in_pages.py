@@ -68,7 +68,7 @@ class SignInPages:
         self._layout = layout
         self._consent = AuthorizationCodeFlow(layout.dependencies)
         self._static = _read_static()
-        self._rate_limiter = RateLimiter(SIGN_IN_BURST, SIGN_IN_INTERVAL_SECONDS)
+        self._rate_limiter = RateLimiter(SIGN_IN_BURST, SIGN_IN_INTERVAL_SECONDS, layout.dependencies.seconds)
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
@@ -249,7 +249,7 @@ class SignInPages:
 
         :raises PageError: when there were too many requests from the client's network.
         """
-        wait = self._rate_limiter.take(client_network(request.address), self._layout.now())
+        wait = self._rate_limiter.take(client_network(request.address))
         if wait:
             self._layout.dependencies.count_misuse("too many sign-ins", request.address)
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", str(math.ceil(wait))),))

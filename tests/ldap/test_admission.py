@@ -26,6 +26,16 @@ def test_what_was_not_told_is_told_with_the_next():
     assert complaints.add("not LDAP", "a", LOG_INTERVAL) == LogLine("not LDAP", "a", 2, "")
 
 
+def test_a_clock_that_is_set_back_hides_nothing():
+    """The time of the last line is no longer believed."""
+    complaints = LogThrottle()
+    complaints.add("not LDAP", "a", 3600.0)
+    complaints.add("not LDAP", "a", 3601.0)
+    assert complaints.add("not LDAP", "a", 0.0) == LogLine("not LDAP", "a", 2, "")
+    complaints.add("not LDAP", "a", 1.0)
+    assert list(complaints.due(-3600.0)) == [LogLine("not LDAP", "a", 1, "")]
+
+
 def test_kinds_and_origins_are_told_apart():
     """One client's noise hides neither another's nor its own of another kind."""
     complaints = LogThrottle()

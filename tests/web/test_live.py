@@ -164,6 +164,7 @@ def test_an_event(stage: Stage, alice: Browser) -> None:
         stage.live.notify(topic(stage))
     stage.clock.advance(0)
     assert stream.heard() == ["data: changed\n\n"]
+    stage.set_back = 3600.0
     stage.live.notify(topic(stage))
     stage.clock.advance(0.5)
     assert stream.heard() == []

@@ -62,6 +62,7 @@ def make_web_dependencies(
         oauth=sync.google.oauth,
         endpoints=sync.google.endpoints,
         clock=env.wall_clock,
+        seconds=env.reactor.seconds,
         random=os.urandom,
         is_trusted_proxy=config.web.trusted_proxies.contains,
         is_ready=is_ready,

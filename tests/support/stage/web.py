@@ -50,6 +50,7 @@ from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.oauth_clients import LazyTenants, TenantClients
+from ldapgw.server.reactor import WallClock
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
@@ -176,12 +177,16 @@ class Seen:
 
 @dataclass
 class Stage:
-    """Everything that a test of the pages needs."""
+    """Everything that a test of the pages needs.
+
+    :ivar set_back: how far the time of day was set back, in seconds.
+    """
 
     url: str = URL
     tenants: tuple[WebTenant, ...] = (ACME,)
     trusts: Callable[[str], bool] = lambda _: False
     clock: Clock = field(default_factory=Clock)
+    set_back: float = 0.0
     changes: int = 0
     is_ready: bool = True
     certificate_ends: float | None = None
@@ -266,7 +271,8 @@ class Stage:
             secret_box=self.secret_box,
             oauth=OAuth(http, endpoints, self.clock, keys if self.is_inspected else None),
             endpoints=endpoints,
-            clock=self.clock,
+            clock=WallClock(self.clock, lambda: self.clock.seconds() - self.set_back),
+            seconds=self.clock.seconds,
             random=self.random,
             is_trusted_proxy=self.trusts,
             is_ready=lambda: self.is_ready,
