@@ -84,7 +84,7 @@ def page_response(cookie: bytes) -> Control:
 class PageCookies:
     """Makes and opens the cookies of one search of one login.
 
-    :param key: secret of this process.
+    :param key: a secret of all gateways that have the same key file, so that any of them continues a search.
     :param search: everything that has to be the same in the request for the next page.
     """
 

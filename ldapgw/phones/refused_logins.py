@@ -3,7 +3,7 @@
 
 A refused login is only noted when it happens, in the same time whether there is such a phone or not; once a second the
 notes are judged.  A refusal concerns a phone if the phone has not logged in from anywhere yet, or last from the same
-network (`ldapgw.store.phones.same_network`).  Refusals from elsewhere may be somebody who tries passwords: only the
+network (`ldapgw.store.phones.is_same_site`).  Refusals from elsewhere may be somebody who tries passwords: only the
 administrator is told, and only memory has them (``docs/decisions/0081-a-wrong-password-is-a-state.rst``).
 
 A name that no phone has may be a password in the wrong field, so a name is masked unless it looks like a name of this
@@ -34,7 +34,7 @@ from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.store import phones
-from ldapgw.store.phones import PhoneLogin, Refusal, same_network, wrong_password
+from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
 from ldapgw.store.worker import Store
 
 # A page shows a refused login after this time.
@@ -287,7 +287,7 @@ class RefusedLogins(Service):
             _log_refusals(line)
         phone = None if stored is None or stored.password != login.password_hash else self.latest(stored)
         home = phone.last_address if phone is not None else (self._last_login(login.name) or ("",))[0]
-        if home and not same_network(home, refused.address):
+        if home and not is_same_site(home, refused.address):
             refusal = ElsewhereRefusal(login.name, tenant, refused)
             self._add_elsewhere(refusal)
             if self._tells_others:
@@ -312,7 +312,7 @@ class RefusedLogins(Service):
         due: dict[str, _Own] = {}
         for name, own in [*self._unstored.items()]:
             seen = self._last_login(name)
-            if seen is not None and seen[2] >= own.refused.when and same_network(seen[0], own.refused.address):
+            if seen is not None and seen[2] >= own.refused.when and is_same_site(seen[0], own.refused.address):
                 del self._unstored[name]  # over before it was stored
             elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
@@ -335,7 +335,7 @@ class RefusedLogins(Service):
     def _is_network_of(self, tenant: str, address: str) -> bool:
         """Whether a phone of a tenant has logged in from the network of an address."""
         return any(
-            (seen := self._last_login(login.name)) is not None and same_network(seen[0], address)
+            (seen := self._last_login(login.name)) is not None and is_same_site(seen[0], address)
             for login in self._logins().values()
             if any(access.tenant == tenant for access in login.viewer.access)
         )

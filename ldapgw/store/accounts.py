@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import recordings
-from ldapgw.store.database import database_of, mark_erased
+from ldapgw.store.database import ascii_lower, database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
 from ldapgw.store.tables import (
@@ -245,7 +245,7 @@ def any_connected(connection: Connection) -> int | None:
 
 def find_by_address(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
     """Read the accounts with an e-mail address, regardless of its case."""
-    where = func.lower(account.c.address) == address.lower()
+    where = func.lower(account.c.address) == ascii_lower(address)
     return _accounts(connection, where if tenant is None else and_(where, account.c.tenant == tenant))
 
 

@@ -22,6 +22,7 @@ from twisted.internet.task import LoopingCall
 
 from ldapgw.errors import StoreError
 from ldapgw.store import sync_history
+from ldapgw.store.database import ascii_lower
 from ldapgw.store.tables import activity
 from ldapgw.store.worker import Store
 
@@ -220,7 +221,7 @@ def _filtered(query: Select[Any], tenant: str, act: str, person: str) -> Select[
     if act:
         found = found.where(activity.c.act == act)
     if person:
-        names = (func.lower(column).contains(person.lower(), autoescape=True) for column in _PERSONS)
+        names = (func.lower(column).contains(ascii_lower(person), autoescape=True) for column in _PERSONS)
         found = found.where(or_(*names))
     return found
 

@@ -32,7 +32,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    true,
     update,
 )
 
@@ -202,9 +201,8 @@ def read_persons(
     uids = {uid for _, uid in persons}
     parts: list[tuple[Collection[str], Sequence[ColumnElement[bool]]]] = [(uids, own)] if persons else []
     if in_directory:
-        keepers = select(account.c.id).where(account.c.tenant == tenant)
-        ids = accounts_with_source(connection, Source.DIRECTORY, connection.execute(keepers).scalars().all())
-        parts.append((in_directory, (contact.c.source == Source.DIRECTORY, account.c.id.in_(ids))))
+        keepers = select(account.c.id).where(account.c.tenant == tenant, _has_source(Source.DIRECTORY))
+        parts.append((in_directory, (contact.c.source == Source.DIRECTORY, contact.c.account_id.in_(keepers))))
     for wanted, where in parts:
         query = select(account.c.sub, contact.c.source, contact.c.uid, contact.c.content).select_from(
             account.join(contact, contact.c.account_id == account.c.id)
@@ -239,11 +237,14 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
 
     :param among: the ids of the accounts to look at; None: all.
     """
-    has_contacts = exists().where(
-        contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None)
-    )
-    is_asked = true() if among is None else account.c.id.in_(among)
-    return frozenset(connection.execute(select(account.c.id).where(is_asked, has_contacts)).scalars())
+    query = select(account.c.id).where(_has_source(of))
+    queries = [query] if among is None else [query.where(account.c.id.in_(ids)) for ids in chunks(list(among))]
+    return frozenset(found for each in queries for found in connection.execute(each).scalars())
+
+
+def _has_source(of: Source) -> ColumnElement[bool]:
+    """Whether a row of the table of accounts has served contacts of a source."""
+    return exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
 
 
 def count_served(connection: Connection, account_id: int, of: Collection[Source]) -> int:

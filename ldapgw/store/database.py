@@ -241,6 +241,11 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
+def ascii_lower(text: str) -> str:
+    """Lower the ASCII letters of a text, as SQL's ``lower`` does in both engines (PostgreSQL: in the collation "C")."""
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 def mark_erased(connection: Connection, erased: Collection[str] = ERASED) -> None:
     """Have no trace left in the files of what this transaction deletes, once it is committed.
 

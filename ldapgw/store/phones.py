@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.store.database import ascii_lower
 from ldapgw.store.tables import phone, provisioning, recording
 
 
@@ -150,12 +151,12 @@ class LastBind:
 REFUSAL_SECONDS = 24 * 3600.0
 
 
-def same_network(one: str, other: str) -> bool:
-    """Whether two normalized IP addresses are in the same /24 (IPv4) or /64 (IPv6)."""
-    return _network(one) == _network(other)
+def is_same_site(one: str, other: str) -> bool:
+    """Whether two normalized IP addresses seem to be at the same site: in the same /24 (IPv4) or /64 (IPv6)."""
+    return _site(one) == _site(other)
 
 
-def _network(address: str) -> object:
+def _site(address: str) -> object:
     if ":" in address:
         return int(IPv6Address(address)) >> 64
     return address.rpartition(".")[0] or address
@@ -170,7 +171,7 @@ def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
     refused, seen = login.refused, login.last_seen
     if refused is None or seen is None or seen < refused.when:
         return refused
-    is_same = same_network(refused.address, login.last_address or "")
+    is_same = is_same_site(refused.address, login.last_address or "")
     return None if is_same or now - refused.when >= REFUSAL_SECONDS else refused
 
 
@@ -229,7 +230,7 @@ def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...
 
 def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
     """Read a phone by its name, regardless of case; None when there is none."""
-    row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower(), _IS_PHONE)).first()
+    row = connection.execute(select(phone).where(func.lower(phone.c.name) == ascii_lower(name), _IS_PHONE)).first()
     return _login(row) if row is not None else None
 
 
@@ -263,8 +264,8 @@ def _login(row: Row[Any]) -> PhoneLogin:
 
 def add(connection: Connection, new: PhoneLogin) -> bool:
     """Store a new phone; False, and nothing is stored, when the name is taken regardless of case."""
-    taken = connection.execute(select(func.count()).where(func.lower(phone.c.name) == new.name.lower())).scalar_one()
-    if taken:
+    taken = select(func.count()).where(func.lower(phone.c.name) == ascii_lower(new.name))
+    if connection.execute(taken).scalar_one():
         return False
     connection.execute(
         insert(phone).values(
@@ -310,7 +311,7 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
     :returns: False, and nothing is changed, when another phone has the name regardless of case, or there is no phone.
     """
     row = connection.execute(select(phone).where(phone.c.name == name)).mappings().first()
-    taken = select(phone.c.name).where(func.lower(phone.c.name) == new_name.lower(), phone.c.name != name)
+    taken = select(phone.c.name).where(func.lower(phone.c.name) == ascii_lower(new_name), phone.c.name != name)
     if row is None or connection.execute(taken).first() is not None:
         return False
     if name == new_name:
@@ -398,7 +399,7 @@ def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> N
 
 
 def _is_over(refused: Refusal | None, bind: LastBind) -> bool:
-    return refused is not None and bind.when >= refused.when and same_network(bind.address, refused.address)
+    return refused is not None and bind.when >= refused.when and is_same_site(bind.address, refused.address)
 
 
 def store_refusals(connection: Connection, refusals: Mapping[str, tuple[Refusal, str]]) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, select, update
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
 from ldapgw.store import changes, contact_changes
-from ldapgw.store.database import Database, database_of
+from ldapgw.store.database import CHUNK, Database, database_of
 from ldapgw.store.tables import (
     account,
     change,
@@ -37,7 +37,6 @@ _OF_GATEWAYS = {gateway, gateway_news, sync_lease}
 TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
 )
-_CHUNK = 500
 # No book is revised by more changes.
 _MAX_NOTED = 4_000
 
@@ -92,7 +91,7 @@ def restore_all(source: Connection, target: Connection) -> None:
 def _differing(source: Connection, target: Connection, column: Column[Any]) -> Iterator[tuple[Row, bool]]:
     """The keys of rows in one of which a column is not as in the other; and whether the source has no such row."""
     query = select(*column.table.primary_key.columns, column).order_by(*column.table.primary_key.columns)
-    streams = [connection.execute(query, execution_options={"yield_per": _CHUNK}) for connection in (source, target)]
+    streams = [connection.execute(query, execution_options={"yield_per": CHUNK}) for connection in (source, target)]
     ours, theirs = streams
     with ours, theirs:
         other = next(theirs, None)
@@ -182,7 +181,7 @@ def digest(connection: Connection, table: Table) -> Digest:
 def _read(connection: Connection, table: Table) -> Iterator[Row]:
     """All rows in the order of their keys; text without NUL, which PostgreSQL cannot store."""
     query = select(table).order_by(*table.primary_key.columns)
-    with connection.execute(query, execution_options={"yield_per": _CHUNK}) as rows:
+    with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
         for row in rows:
             yield tuple(value.replace("\0", "") if isinstance(value, str) else value for value in row)
 
@@ -236,5 +235,5 @@ def _update(connection: Connection, table: Table, row: Row) -> None:
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
     iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
+    while chunk := list(islice(iterator, CHUNK)):
         yield chunk

@@ -9,8 +9,8 @@ no other book waits for it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -74,8 +74,8 @@ class BookUpdater:
 
     async def wait(self) -> None:
         """Wait for all builds that have begun."""
-        for lock in list(self._locks.values()):
-            async with lock:
+        for account_id in list(self._locks):
+            async with self._locked(account_id):
                 pass
 
     async def update(self, account_id: int | None, publish: Callable[[], Awaitable[None]]) -> None:
@@ -149,12 +149,22 @@ class BookUpdater:
         return batch
 
     async def _build_locked(self, ids: Sequence[int], *, is_anew: bool = True) -> None:
-        with ExitStack() as locks:
+        async with AsyncExitStack() as locks:
             for account_id in ids:
-                lock = self._locks.setdefault(account_id, DeferredLock())
-                await lock.acquire()
-                locks.callback(lock.release)
+                await locks.enter_async_context(self._locked(account_id))
             await self._build_accounts(ids, is_anew=is_anew)
+
+    @asynccontextmanager
+    async def _locked(self, account_id: int) -> AsyncIterator[None]:
+        """Hold the lock of an account, which exists as long as somebody holds it or waits for it."""
+        lock = self._locks.setdefault(account_id, DeferredLock())
+        try:
+            async with lock:
+                yield
+        finally:
+            # Whoever waited for the lock has run already, and may have removed it.
+            if not lock.locked and self._locks.get(account_id) is lock:
+                del self._locks[account_id]
 
     async def _build_accounts(self, ids: Sequence[int], *, is_anew: bool) -> None:
         """Build the books of some accounts together; where that fails, one after the other.

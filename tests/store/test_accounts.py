@@ -360,6 +360,14 @@ def test_an_account_that_is_not_there(connection: Connection, secret_box: Secret
     assert sync_state.begin(connection, 99) is None
 
 
+@pytest.mark.parametrize("asked", ["Ärzte@praxis.example", "ÄRZTE@Praxis.Example"])
+def test_an_address_is_found_regardless_of_case(connection: Connection, secret_box: SecretBox, asked: str) -> None:
+    """Databases know the case of ASCII letters alone, and Python that of all."""
+    known = connect(connection, secret_box, replace(GRANT, address="Ärzte@praxis.example"))
+    assert [found.id for found in accounts.find_by_address(connection, asked)] == [known.id]
+    assert accounts.find_by_address(connection, "erzte@praxis.example") == ()
+
+
 def test_accounts_that_a_person_has_added(connection: Connection, secret_box: SecretBox) -> None:
     """Their own comes first; whoever adds one last has it; without being named, an owner stays."""
     own = connect(connection, secret_box)

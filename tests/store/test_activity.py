@@ -57,7 +57,7 @@ def test_entries_are_filtered_by_act_and_person(connection: Connection) -> None:
         connection,
         entry(NOW, "acme", ANNA, Act.SIGNED_IN, ANNA.name),
         entry(NOW + 1, "acme", Actor("root@acme.example"), Act.DISCONNECTED, "anna@acme.example"),
-        entry(NOW + 2, "acme", Actor("root@acme.example"), Act.PHONE_REMOVED, "desk1"),
+        entry(NOW + 2, "acme", Actor("Jörg@acme.example"), Act.PHONE_REMOVED, "desk1"),
     )
 
     def acts(act: str = "", person: str = "") -> list[str]:
@@ -65,6 +65,7 @@ def test_entries_are_filtered_by_act_and_person(connection: Connection) -> None:
 
     assert acts(act="signed_in") == ["signed_in"]
     assert acts(person="ANNA@") == ["disconnected", "signed_in"]
+    assert acts(person="Jörg") == acts(person="JöRG") == ["phone_removed"]
     assert acts(act="disconnected", person="root") == ["disconnected"]
     assert acts(person="%") == acts(person="desk_") == []
 

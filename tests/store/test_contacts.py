@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from itertools import count, islice
@@ -11,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
+from ldapgw.contact import Address, Contact, Flaw, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
-from ldapgw.store import accounts, contacts, sync_state, sync_tokens, tables
+from ldapgw.store import accounts, contacts, directory_accounts, sync_state, sync_tokens, tables
 from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
@@ -86,6 +87,7 @@ def counted(connection: Connection, account_id: int) -> tuple[int, int, dict[str
     served = [row for row in rows if row.content is not None]
     skipped = Counter(row.skipped for row in rows if row.content is None)
     skipped["unreadable_number"] = sum(row.unreadable for row in served)
+    skipped["flawed"] = sum(row.flaws is not None for row in rows)
     return len(served), sum(row.numbers for row in served), dict(+skipped)
 
 
@@ -99,8 +101,16 @@ PERSONS = st.one_of(
         st.just("s"),
         st.sampled_from([ADA, replace(ADA, phones=())]),
         unreadable=st.integers(0, 2),
+        flaws=st.sets(st.sampled_from(Flaw)),
     ),
-    st.builds(ContactRecord.from_contact, UIDS, st.just("s"), st.none(), st.sampled_from(["empty", "label"])),
+    st.builds(
+        ContactRecord.from_contact,
+        UIDS,
+        st.just("s"),
+        st.none(),
+        st.sampled_from(["empty", "label"]),
+        flaws=st.sets(st.sampled_from(Flaw)),
+    ),
 )
 ACTIONS = st.one_of(
     st.tuples(
@@ -230,6 +240,24 @@ def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -
     contacts.apply_changes(connection, account_id, Source.DIRECTORY, stored, [])
     assert contacts.accounts_with_source(connection, Source.DIRECTORY) == {account_id}
     assert contacts.accounts_with_source(connection, Source.CONTACTS) == set()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the limit of PostgreSQL is 65,535
+def test_a_statement_has_few_parameters(connection: Connection, account_id: int) -> None:
+    """However many accounts a tenant has."""
+    names = ("tenant", "sub", "address", "sharing")
+    rows = [dict(zip(names, ("acme", f"sub-{number}", "x", "private"), strict=True)) for number in range(2, 1500)]
+    connection.execute(insert(tables.account), rows)
+    ids = connection.execute(select(tables.account.c.id)).scalars().all()
+    staff = Contact("110", Source.DIRECTORY, name="Staff")
+    for keeper in ids:
+        contacts.apply_changes(connection, keeper, staff.source, [ContactRecord.from_contact("110", "", staff)], ())
+    connection.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # type: ignore[union-attr]
+    assert contacts.accounts_with_source(connection, Source.DIRECTORY, ids) == {*ids}
+    assert [candidate.account_id for candidate in directory_accounts.read_candidates(connection, "acme")] == [
+        account_id
+    ]
+    assert contacts.read_persons(connection, "acme", [], ["110"]) == {("", "110"): staff}
 
 
 def test_some_persons_of_a_tenant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:

@@ -21,7 +21,7 @@ from ldapgw.store.phones import (
     PhoneLogin,
     Refusal,
     ReplicaBooks,
-    same_network,
+    is_same_site,
     wrong_password,
 )
 from ldapgw.store.secrets import SecretBox
@@ -117,7 +117,7 @@ def test_who_has_a_wrong_password(seen: float | None, address: str | None, later
 )
 def test_networks(one: str, other: str, same: bool) -> None:
     """A /24, or a /64."""
-    assert same_network(one, other) is same
+    assert is_same_site(one, other) is same
 
 
 def test_the_number_format_of_a_phone(connection: Connection) -> None:

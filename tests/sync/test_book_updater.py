@@ -279,6 +279,20 @@ def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPa
     assert anew[-1] == [ALICE, BOB, CAROL]
 
 
+def test_a_lock_lives_as_long_as_the_builds_of_its_account() -> None:
+    """Accounts come and go for years."""
+    stage = Stage()
+    stage.connect()
+    stage.sync()
+    built = stage.hold(build_books)
+    account_id = stage.account().id
+    looks = [Deferred.fromCoroutine(stage.publisher.refresh(account)) for account in (None, account_id)]
+    assert stage.publisher._updater.is_building(account_id)
+    built.callback(None)
+    assert [look.called for look in looks] == [True, True]
+    assert stage.publisher._updater._locks == {}
+
+
 @pytest.mark.parametrize("content", [b"{", b'{"uid":"\xff"}', b"[]"])
 def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str], content: bytes) -> None:
     """The rest is served meanwhile; the next sync is a full one."""
