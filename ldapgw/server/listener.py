@@ -470,6 +470,16 @@ def ldap_urls(config: Config) -> tuple[str, ...]:
     return tuple(link.url for link in (plain, tls) if link.port) or (plain.address,)
 
 
+def gateway_name(config: Config, machine: str) -> str:
+    """The name of a gateway among others: the machine's, and the first known port, because a machine may have several.
+
+    :param machine: the machine's name.
+    """
+    phones = (*config.ldap.listen, *config.ldap.listen_tls) if "serve" in config.roles else ()
+    port, _ = _advertised_port((*phones, *(config.web.listen if "web" in config.roles else ())), 0)
+    return f"{machine}:{port}" if port else machine
+
+
 def _advertised_port(endpoints: tuple[str, ...], standard: int) -> tuple[int, bool]:
     """The first known port, else the standard port, and whether the port is a guess.
 

@@ -59,7 +59,7 @@ class GatewayInfo:
     """What a gateway tells of itself with each heartbeat.
 
     :ivar id: another one for each start.
-    :ivar name: of its machine.
+    :ivar name: of its machine, with a port.
     :ivar syncs: whether it may sync tenants.
     :ivar serves: whether it serves phones.
     :ivar web: whether it serves the page.
@@ -248,7 +248,7 @@ def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
 
 
 def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
-    """The gateways without those that died and were started again on the same machine."""
+    """The gateways without those that died and were started again with the same name."""
     by_start = sorted(known, key=lambda one: one.started_at)
     left = list(by_start)
     starts = list(by_start)

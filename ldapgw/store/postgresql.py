@@ -51,6 +51,7 @@ from ldapgw.store.postgresql_connection import (
     is_away,
     reason_of,
     sql_state,
+    state_of_refusal,
 )
 from ldapgw.store.postgresql_schema import finishing_statements
 
@@ -99,7 +100,7 @@ _ADVICE = {
     "3D000": "create the database, or correct its name",
     "42501": "make this user the owner of the database",
     "53100": "make room on the server's disk",
-    "53300": "raise max_connections",
+    "53300": "raise max_connections, or the limit of this user or database",
     _READ_ONLY: "name the primary server, not a replica",
     _LOCKED: "another program keeps it locked; end that one",
 }
@@ -426,14 +427,15 @@ class PostgresqlDatabase(Database):
             raise found from None
 
     def _store_error(self, error: DBAPIError, *, reads: bool) -> StoreError:
-        state = sql_state(error)
-        if is_away(error):
-            return UnreachableStore(f"{self.name}: cannot be reached: {reason_of(error)}")
+        state = sql_state(error) or state_of_refusal(error)
         kind: type[StoreError] = DamagedStore if state in _DAMAGE else StoreError
-        if state in _UNWRITABLE and not reads:
+        if is_away(error):
+            kind = UnreachableStore
+        elif state in _UNWRITABLE and not reads:
             kind = UnwritableStore
         advice = None if reads and state == _READ_ONLY else _ADVICE.get(state)
-        return kind(f"{self.name}: cannot be used: {reason_of(error)}" + (f"; {advice}" if advice else ""))
+        trouble = "cannot be reached" if kind is UnreachableStore else "cannot be used"
+        return kind(f"{self.name}: {trouble}: {reason_of(error)}" + (f"; {advice}" if advice else ""))
 
 
 class ChangeListener:

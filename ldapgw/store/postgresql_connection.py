@@ -34,6 +34,15 @@ COPY = "COPY"
 # The server ends, starts, or has ended the connection; class 08 is the connection itself.
 _AWAY = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
 
+# The SQLSTATE by words of the server's message.
+_REFUSALS = {
+    r"^password authentication failed": "28P01",
+    r"^no pg_hba\.conf entry": "28000",
+    r"^role .* (?:does not exist|is not permitted to log in)": "28000",
+    r"^database .* does not exist": "3D000",
+    r"too many (?:clients|connections)|^remaining connection slots": "53300",
+}
+
 
 class _TextDumper(StrDumper):
     """Writes text without NUL, which PostgreSQL does not store and nobody reads."""
@@ -125,6 +134,12 @@ def is_away(error: DBAPIError) -> bool:
 def sql_state(error: DBAPIError) -> str:
     """The SQLSTATE; empty: the error does not come from the server."""
     return getattr(error.orig, "sqlstate", None) or ""
+
+
+def state_of_refusal(error: DBAPIError) -> str:
+    """The SQLSTATE of a refused connection, of which libpq gives only the message; empty: it is not known."""
+    text = reason_of(error)
+    return next((state for pattern, state in _REFUSALS.items() if re.search(pattern, text)), "")
 
 
 def reason_of(error: DBAPIError) -> str:

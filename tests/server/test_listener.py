@@ -33,6 +33,7 @@ from ldapgw.server.listener import (
     DescriptorLimitedFactory,
     ListenAddress,
     Listener,
+    gateway_name,
     ipv6_only_endpoints,
     ldap_url,
     phone_server,
@@ -455,6 +456,25 @@ def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> No
     document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
     document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
     assert ldap_url(decode(document, "/etc/ldapgw.toml")) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "host:389"),
+        ({"ldap": {"listen": [], "listen_tls": ["tcp:10636"]}}, "host:10636"),
+        ({"ldap": {"listen": ["unix:/run/ldap"]}, "web": {"listen": ["tcp:8081"]}}, "host:8081"),
+        ({"ldap": {"listen": ["tcp:10389"]}, "web": {"listen": ["tcp:8081"]}, "roles": ["sync", "web"]}, "host:8081"),
+        ({"roles": ["sync"]}, "host"),
+    ],
+    ids=["usual", "TLS", "no TCP for phones", "no phones", "nothing"],
+)
+def test_gateways_of_one_machine_have_different_names(settings: dict[str, dict[str, object]], name: str) -> None:
+    """By the first port that each listens on."""
+    document = {"state_dir": "s", "tenant": [TENANT], "database": "postgresql+psycopg:///x", **settings}
+    document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
+    document["web"] = {"public_url": "https://book.example.com", **settings.get("web", {})}
+    assert gateway_name(decode(document, "/etc/ldapgw.toml"), "host") == name
 
 
 @pytest.mark.parametrize(

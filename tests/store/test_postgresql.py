@@ -19,7 +19,7 @@ from ldapgw.store import accounts, changes, phones, recordings, tables
 from ldapgw.store.database import Database, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import SecretBox
-from tests.support.postgresql import Server, find_postgres, needs_postgresql, new_url, open_new
+from tests.support.postgresql import Server, find_postgres, needs_postgresql, new_url, open_new, shared
 from tests.support.site.running import free_ports, wait_until
 from tests.support.stage.sync import DESK, GRANT, NOW
 
@@ -385,6 +385,41 @@ def test_a_server_that_answers_later() -> None:
             assert refused.answers()
     finally:
         server.delete()
+
+
+@pytest.mark.parametrize(
+    ("setup", "changes", "said"),
+    [
+        (
+            "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0",
+            {"username": "crowded"},
+            'too many connections for role "crowded"; raise max_connections, or the limit of this user or database',
+        ),
+        (
+            "CREATE ROLE barred NOLOGIN",
+            {"username": "barred"},
+            'role "barred" is not permitted to log in; let this user connect (pg_hba.conf)',
+        ),
+        (
+            "SELECT 1",
+            {"database": "nothing"},
+            'database "nothing" does not exist; create the database, or correct its name',
+        ),
+    ],
+    ids=["too many connections", "no login", "no database"],
+)
+def test_a_refused_connection_comes_with_advice(
+    database: Database, setup: str, changes: dict[str, str], said: str
+) -> None:
+    """The library tells no SQLSTATE of it."""
+    shared().execute(setup)
+    try:
+        with closing(database_at(database.url.set(**changes))) as refused, pytest.raises(UnreachableStore) as told:
+            refused.open()
+    finally:
+        if "username" in changes:
+            shared().execute(f"DROP ROLE {changes['username']}")
+    assert told.value.problems == (f"{refused.name}: cannot be reached: {said}",)
 
 
 def test_a_password_is_in_no_message() -> None:

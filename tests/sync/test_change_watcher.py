@@ -67,7 +67,7 @@ class Scene(Stage):
         name = self.database.url.database
         shared().execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         shared().execute(f"ALTER DATABASE {name} RENAME TO away")
-        return f'cannot be reached: database "{name}" does not exist'
+        return f'cannot be reached: database "{name}" does not exist; create the database, or correct its name'
 
     def come_back(self) -> None:
         """Undo `go_away`."""

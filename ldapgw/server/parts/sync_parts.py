@@ -22,6 +22,7 @@ from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
 from ldapgw.server.gateway_exchange import GatewayExchange
 from ldapgw.server.google import GoogleClients
+from ldapgw.server.listener import gateway_name
 from ldapgw.server.metrics import LeaderCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
 from ldapgw.server.parts.base import Environment, Storage, Workers
@@ -271,7 +272,7 @@ def _leases(
         directories = phones.catalog.dit().directories
         return GatewayInfo(
             storage.gateway_id,
-            gethostname(),
+            gateway_name(env.config, gethostname()),
             __version__,
             syncs="sync" in roles,
             serves="serve" in roles,
