@@ -380,7 +380,7 @@ class LogLine:
     :ivar kind: the kind of misuse or failure.
     :ivar origin: the client's network, or a position in our code.
     :ivar count: events since the last line.
-    :ivar detail: a fixed phrase about the last event, never anything that a client sent; may be empty.
+    :ivar detail: a phrase about the last event, never anything that a client sent and that may be secret; may be empty.
     :ivar address: the client of the last event; may be empty.
     :ivar connection: the number of the connection of the last event; 0: none.
     :ivar tenant: of the last event; empty: not known.

@@ -150,6 +150,7 @@ class RefusedLogins(Service):
         self._words: tuple[Mapping[str, PhoneAccess] | None, frozenset[str]] = None, frozenset()
         self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
         self._log = LogThrottle()
+        self._unknown_log = LogThrottle()
         self._timer = LoopingCall(self._run_logged)
         self._timer.clock = clock
 
@@ -257,6 +258,8 @@ class RefusedLogins(Service):
         for number, (name, refused) in enumerate(unknown[-MAX_UNKNOWN:], 1):
             added.append(self._unknown.add(name, refused, self._house_words()))
             await self._end_turn(number)
+        for one in added:
+            self._log_unknown(one)
         if added and self._tells_others:
             self._news = replace(self._news, unknown=(*self._news.unknown, *added)[-MAX_TOLD:])
         if known:
@@ -265,6 +268,8 @@ class RefusedLogins(Service):
                 self._judge(login, stored.get(login.name), refused)
         for line in self._log.due(self._clock.seconds()):
             _log_refusals(line)
+        for line in self._unknown_log.due(self._clock.seconds()):
+            _log_unknown(line)
         await self._write(interval)
 
     async def _end_turn(self, number: int) -> None:
@@ -278,6 +283,15 @@ class RefusedLogins(Service):
             return {login.name: login for login in await self._store.read(phones.read_by_names, [*names])}
         except StoreError:
             return {}
+
+    def _log_unknown(self, one: UnknownLogin) -> None:
+        """Log refused logins with an unknown name; of each address, one line a minute, whatever names it tries."""
+        # An e-mail address is a person's.
+        name = MASK if "@" in one.name else one.name
+        now = self._clock.seconds()
+        line = self._unknown_log.add("unknown", one.address, now, name, one.count, tenant=one.tenant)
+        if line is not None:
+            _log_unknown(line)
 
     def _judge(self, login: PhoneAccess, stored: PhoneLogin | None, refused: Refusal) -> None:
         now = self._clock.seconds()
@@ -506,6 +520,20 @@ def _log_refusals(line: LogLine) -> None:
         account=line.account,
         phone=line.kind,
         address=line.origin,
+        count=line.count,
+    )
+
+
+def _log_unknown(line: LogLine) -> None:
+    is_shown = line.detail != MASK
+    log.info(
+        "login with an unknown name from {address}"
+        + (": {name}" if is_shown else ", which may be a password and is not logged")
+        + (", the last of {count}" if line.count > 1 else ""),
+        event="unknown_login",
+        tenant=line.tenant,
+        address=line.origin,
+        name=line.detail,
         count=line.count,
     )
 

@@ -42,7 +42,10 @@ log = Logger()
 # The event of all lines that are not ours.
 LIBRARY_EVENT: Final = "library_message"
 # What else an event says, where it applies.
-FIELDS: Final = ("process", "tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count")
+FIELDS: Final = (
+    *("process", "tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count"),
+    *("added", "changed", "removed"),
+)
 _LEVELS: Final = {
     LogLevel.debug: "debug",
     LogLevel.info: "info",

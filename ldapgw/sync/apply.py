@@ -61,10 +61,10 @@ class SyncResult:
     hands_over_directory: bool = field(default=False, kw_only=True)
 
 
-def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> bool:
+def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> SyncFigures | None:
     """Write the result of a sync; nothing is written when the account was disconnected or connected anew meanwhile.
 
-    :returns: whether contacts have changed.
+    :returns: what has changed; None: nothing has.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
     :raises StoreError: when the stored contacts are not those that the listings continue.
 
@@ -73,7 +73,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     accounts.lock(connection, account.id)
     generation = accounts.read_generation(connection, account.id, account)
     if generation is None:
-        return False
+        return None
     if generation != result.generation:
         raise StoreError(
             "a backup was restored while the account was syncing, or it got the directory; it is synced again"
@@ -100,7 +100,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     is_full = any(fetched.is_full for fetched in result.fetched)
     if is_full or figures != NO_FIGURES:  # what brings nothing writes nothing before its end
         sync_history.add_figures(connection, account.id, account.attempts, figures, now, is_full=is_full)
-    return changed
+    return figures if changed else None
 
 
 def _write(

@@ -257,7 +257,7 @@ class SyncJob:
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return await self._write(account.tenant, apply_sync_result, account, result, self._now())
+            return await self._apply(account, result)
         finally:
             self._on_progress(account.id, None)
             close_all(fetched)
@@ -294,10 +294,25 @@ class SyncJob:
                 changed_queries=_changed_queries(tenant, stored),
                 max_loss=max_loss,
             )
-            return await self._write(account.tenant, apply_sync_result, account, result, self._now())
+            return await self._apply(account, result)
         finally:
             self._on_progress(account.id, None)
             close_all(fetched)
+
+    async def _apply(self, account: Account, result: SyncResult) -> bool:
+        """Write the result of a sync; whether contacts have changed."""
+        figures = await self._write(account.tenant, apply_sync_result, account, result, self._now())
+        if figures is not None and figures.changes:
+            log.info(
+                "sync of account {account}: {added} contacts added, {changed} changed, {removed} removed",
+                event="sync_changed",
+                tenant=account.tenant,
+                account=account.id,
+                added=figures.added,
+                changed=figures.changed,
+                removed=figures.removed,
+            )
+        return figures is not None
 
     async def record_directory_failure(self, account: Account, error: GoogleError, next_try: float) -> None:
         """Record that the directory could not be fetched through an account.

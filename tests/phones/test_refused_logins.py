@@ -232,14 +232,13 @@ def test_a_new_password_ends_it(scene: Scene) -> None:
 
 
 def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]) -> None:
-    """A line a minute, with tenant and account; nothing of an unknown name."""
+    """A line a minute, with tenant and account."""
     with scene.database.begin() as connection:
         grant = NewGrant("sub", "alice@acme.example", frozenset(), "at", NOW, "rt", None)
         alice = accounts.connect(connection, SecretBox([Fernet.generate_key()]), "acme", grant, Sharing.PRIVATE, NOW)
         phones.set_owner(connection, "desk1", alice)
     scene.refuse(times=3)
     scene.refuse(times=2)
-    scene.refuse("desk9")
     scene.wait(WRITE_SECONDS)
     assert scene.logged == [
         "wrong password for phone desk1 from 10.0.0.17, 3 times",
@@ -249,6 +248,25 @@ def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]
     assert json_log == [
         {**line, "message": message, "count": count} for message, count in zip(scene.logged, (3, 2), strict=True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [
+        (["desk9"], [": desk9"]),
+        (["cn=desk9,ou=phones,dc=acme,dc=example"], [": cn=desk9,ou=phones,dc=acme,dc=example"]),
+        (["Tr0ub4dor&3"], [", which may be a password and is not logged"]),
+        (["anna@acme.example"], [", which may be a password and is not logged"]),
+        (["desk7", "desk8", "desk9"], [": desk7", ": desk9, the last of 2"]),
+    ],
+    ids=["a name", "a DN", "a password", "a person", "several"],
+)
+def test_the_log_has_unknown_names(scene: Scene, names: list[str], lines: list[str]) -> None:
+    """Whoever has mistyped a login finds it there; a line a minute for each address, and no secret."""
+    for name in names:
+        scene.refuse(name)
+    scene.wait(WRITE_SECONDS)
+    assert scene.logged == [f"login with an unknown name from {HERE}{line}" for line in lines]
 
 
 def test_a_judge_that_fails_is_logged_and_goes_on(scene: Scene) -> None:

@@ -44,8 +44,8 @@ def today(stage: Stage) -> SyncDay:
         return sync_history.summarize_account(connection, account_id, stage.clock.seconds())[-1]
 
 
-def test_each_sync_says_what_it_did(stage: Stage) -> None:
-    """A full one, one that changes much, one that changes nothing, and one that fails."""
+def test_each_sync_says_what_it_did(stage: Stage, caplog_twisted: list[str]) -> None:
+    """A full one, one that changes much, one that changes nothing, and one that fails; the log has the changes."""
     ada = stage.world.add_person(ALICE, person("Ada Riese"))
     bert = stage.world.add_person(ALICE, person("Bert Kurz"))
     stage.connect()
@@ -65,6 +65,10 @@ def test_each_sync_says_what_it_did(stage: Stage) -> None:
         (3, False, NO_FIGURES, "google_unavailable"),
     ]
     assert history(stage)[0].ended_at == NOW
+    assert [line for line in caplog_twisted if "contacts added" in line] == [
+        "sync of account 1: 2 contacts added, 0 changed, 0 removed",
+        "sync of account 1: 1 contacts added, 1 changed, 1 removed",
+    ]
     assert today(stage) == SyncDay(sync_history.day_of(NOW), 3, 1, 5)
 
 
