@@ -114,6 +114,16 @@ def take_flow(
     )
 
 
+def age_of_flow(connection: Connection, state: str, browser: str, now: float) -> float | None:
+    """The seconds since a consent began, by the clocks of two gateways; None when there is no such consent.
+
+    A negative age means that the clocks differ.
+    """
+    is_meant = consent_flow.c.state == _digest(state), consent_flow.c.browser == _digest(browser)
+    began: float | None = connection.execute(select(consent_flow.c.created_at).where(*is_meant)).scalar()
+    return now - began if began is not None else None
+
+
 def create_sign_in(connection: Connection, token: str, person: SignIn, now: float) -> None:
     """Store the sign-in of a new cookie; delete expired ones, and the oldest of a person who has too many."""
     connection.execute(

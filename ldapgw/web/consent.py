@@ -167,14 +167,26 @@ class AuthorizationCodeFlow:
         :raises PageError: when there is no such consent.
         """
         state, browser = request.query.get("state", ""), request.cookies.get(Cookie.BROWSER, "")
-        flow = None
+        flow, age, now = None, None, self._dependencies.clock.seconds()
         if is_secret(state) and is_secret(browser):
             flow = await self._dependencies.store.run(
-                sign_ins.take_flow, self._dependencies.secret_box, state, browser, self._dependencies.clock.seconds()
+                sign_ins.take_flow, self._dependencies.secret_box, state, browser, now
             )
+            if flow is None:
+                age = await self._dependencies.store.read(sign_ins.age_of_flow, state, browser, now)
         tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
-            self._dependencies.count_misuse("a callback without its consent", request.address)
+            if age is not None:
+                log.warn(
+                    "web: a consent from {address} is {age} s old by the gateways' clocks, and {most} s are allowed: "
+                    "the person took too long, or a clock is wrong",
+                    event="consent_out_of_time",
+                    address=request.address,
+                    age=round(age),
+                    most=round(sign_ins.FLOW_SECONDS),
+                )
+            else:
+                self._dependencies.count_misuse("a callback without its consent", request.address)
             # A person who reloads the callback is signed in: the session names the tenant, unless there are two.
             names = [name for name, session in request.sessions.items() if await self._is_session_of(session, name)]
             raise PageError(error_pages.EXPIRED, self._dependencies.tenants[names[0]] if len(names) == 1 else None)

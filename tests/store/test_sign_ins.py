@@ -53,6 +53,13 @@ def test_a_state_is_good_for_ten_minutes(connection: Connection, secret_box: Sec
     assert len(connection.execute(select(tables.consent_flow)).all()) == 1
 
 
+def test_the_age_of_a_consent(connection: Connection, secret_box: SecretBox) -> None:
+    """It may be negative, if two gateways have different clocks; only the browser that began the consent learns it."""
+    sign_ins.begin_flow(connection, secret_box, "state", "browser", FLOW, NOW)
+    assert sign_ins.age_of_flow(connection, "state", "browser", NOW - 700) == -700
+    assert sign_ins.age_of_flow(connection, "state", "other", NOW) is None
+
+
 def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, secret_box: SecretBox) -> None:
     """In either direction: one begins anew; none is good for longer than it was meant to be."""
     for jump in (-DAY, DAY):

@@ -284,15 +284,22 @@ def test_an_administrator_may_connect(browser: Browser) -> None:
     assert browser.consent(account="root@acme.example").status == 200
 
 
-def test_a_consent_that_took_too_long(stage: Stage, browser: Browser) -> None:
-    """After ten minutes the state is no longer good, and the code is not used."""
+@pytest.mark.parametrize(("minutes", "age"), [(11, 660), (-11, -660)], ids=["too long", "another clock"])
+def test_a_consent_that_took_too_long(
+    stage: Stage, browser: Browser, logged: list[LogEvent], minutes: int, age: int
+) -> None:
+    """After ten minutes the state is no longer good, and the code is not used; it may be the fault of a clock."""
     callback = browser.code()
-    stage.clock.advance(601)
+    stage.set_back = -60.0 * minutes
     seen = browser.get(callback)
     assert seen.status == 400
     assert "no longer valid" in seen.body
     assert stage.world.calls["/token"] == 0
     assert stage.accounts() == ()
+    assert [formatEvent(event) for event in logged if event["log_level"] >= LogLevel.warn] == [
+        f"web: a consent from 127.0.0.1 is {age} s old by the gateways' clocks, and 600 s are allowed: the person took "
+        "too long, or a clock is wrong"
+    ]
 
 
 def test_a_consent_of_ten_minutes_is_good(stage: Stage, browser: Browser) -> None:
