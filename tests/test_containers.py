@@ -220,7 +220,8 @@ def test_the_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
     workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     (folder,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "state")
-    assert folder == "/var/lib/ldapgw"
+    (volume,) = (claim["metadata"]["name"] for claim in workload["spec"]["volumeClaimTemplates"])
+    assert (folder, volume) == ("/var/lib/ldapgw", "state")
 
 
 def manifest_environment(kind: str, edit: Callable[[str], str] = str) -> dict[str, str]:
