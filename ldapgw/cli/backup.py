@@ -18,7 +18,7 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, act, is_missing, now, pass_site
 from ldapgw.errors import UserError
-from ldapgw.server.state_dir import DATABASE_FILE, lock_holder_pid
+from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, lock_holder_pid
 from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act
 from ldapgw.store.backup import back_up, back_up_server, restore_server
@@ -26,7 +26,7 @@ from ldapgw.store.backup import restore as put_back
 from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.files import prepare_state_dir
+from ldapgw.store.files import note_backup, prepare_state_dir
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
 
@@ -73,6 +73,10 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
         raise UserError(f"{database}: there is no database yet")
     else:
         back_up(database, file)
+    try:
+        note_backup(site.state_dir / BACKUP_NOTE, now())
+    except OSError as error:
+        hint(f"{site.state_dir}: cannot be written to, so the metrics do not have this backup: {error.strerror}")
     size = file.stat().st_size / (1 << 20)
     print_line(
         f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_source.name} "

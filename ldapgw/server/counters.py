@@ -164,15 +164,19 @@ class SyncCounters:
 
     :param results: ``ok``, and the codes of errors.
     :ivar durations: of good syncs and of others.
+    :ivar last_good: when the last good sync ended, in seconds since the epoch; None: there was none.
     """
 
     def __init__(self, results: tuple[str, ...]) -> None:
+        self.last_good: float | None = None
         self.syncs: Counter[str] = Counter(dict.fromkeys(results, 0))
         self.durations = {outcome: Histogram(SYNC_BOUNDS) for outcome in ("ok", "failed")}
 
-    def observe(self, result: str, seconds: float) -> None:
+    def observe(self, result: str, seconds: float, now: float) -> None:
         self.syncs[result] += 1
         self.durations["ok" if result == "ok" else "failed"].observe(seconds)
+        if result == "ok":
+            self.last_good = now
 
 
 class PageCounters:

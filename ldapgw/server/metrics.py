@@ -35,6 +35,8 @@ from ldapgw.server.counters import GoogleCounters, Histogram, PageCounters, Proc
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, tenants
 from ldapgw.store.account_status import STATES, state
+from ldapgw.store.database import database_of
+from ldapgw.store.files import backup_time
 from ldapgw.store.worker import Store
 
 _ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
@@ -194,6 +196,8 @@ class StoredMetrics:
     :ivar latest_sync: by tenant, the latest last sync of a connected account.
     :ivar phones: the number of phone logins by tenant.
     :ivar alarms: the code of a tenant's alarm by tenant.
+    :ivar clock_difference: the time of the database's server minus that of this machine, in seconds; None: there is no
+        server.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -202,6 +206,7 @@ class StoredMetrics:
     latest_sync: Mapping[str, float] = field(default_factory=dict)
     phones: Mapping[str, int] = field(default_factory=dict)
     alarms: Mapping[str, str] = field(default_factory=dict)
+    clock_difference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +226,7 @@ class LeaderFigures:
     google_durations: Mapping[str, Distribution]
     syncs: Mapping[str, int]
     sync_durations: Mapping[str, Distribution]
+    last_good_sync: float | None
     page_requests: Mapping[tuple[str, str, str], int]
     page_durations: Mapping[str, Distribution]
 
@@ -232,6 +238,7 @@ class LeaderFigures:
             _distributions(google.durations),
             dict(syncs.syncs),
             _distributions(syncs.durations),
+            syncs.last_good,
             dict(pages.requests),
             _distributions(pages.durations),
         )
@@ -257,6 +264,7 @@ class MetricsSnapshot:
     counted: LeaderFigures
     reload_is_good: bool
     reload_succeeded_at: float
+    backup_note: Path
     stale: bool = False
 
 
@@ -266,8 +274,15 @@ def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
     return sorted(codes | {kind.code})
 
 
-def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
-    """Read the figures from the database; blocks, so it has to run off the reactor's thread."""
+def read_stored_metrics(connection: Connection, now: Callable[[], float]) -> StoredMetrics:
+    """Read the figures from the database; blocks, so it has to run off the reactor's thread.
+
+    :param now: returns seconds since the epoch.
+    """
+    database = database_of(connection)
+    asked_at = now()
+    server_time = database.server_time(connection)
+    answered_at = now()
     known = accounts.read_all(connection)
     latest: dict[str, float] = {}
     oldest: dict[str, float] = {}
@@ -279,12 +294,13 @@ def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
         if not account.needs_consent:
             oldest[tenant] = min(last_sync, oldest.get(tenant, last_sync))
     return StoredMetrics(
-        Counter((account.tenant, state(account, now)) for account in known),
+        Counter((account.tenant, state(account, answered_at)) for account in known),
         Counter((one.tenant, one.error.code) for one in known if one.is_connected and one.error is not None),
         oldest,
         latest,
         phones.count_by_tenant(connection),
         tenants.read_alarm_codes(connection),
+        None if server_time is None else server_time - (asked_at + answered_at) / 2,
     )
 
 
@@ -302,6 +318,7 @@ class Metrics:
     :param stale: whether phones are served from an earlier run's snapshot of logins.
     :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
     :param reloads: how the last reload has gone.
+    :param backup_note: the file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
@@ -320,6 +337,7 @@ class Metrics:
         database_fails: Callable[[], bool],
         certificate_ends: Callable[[], float | None],
         reloads: ReloadStatus,
+        backup_note: Path,
         run_off_thread: Callable[..., Awaitable[bytes]],
         stale: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -336,6 +354,7 @@ class Metrics:
         self._stored = StoredMetrics()
         self._certificate_ends = certificate_ends
         self._reloads = reloads
+        self._backup_note = backup_note
         self._stale = stale
         self._run_off_thread = run_off_thread
 
@@ -345,7 +364,7 @@ class Metrics:
         :returns: the text that Prometheus reads, and its content type.
         """
         try:
-            self._stored = await self._store.read(read_stored_metrics, self._now())
+            self._stored = await self._store.read(read_stored_metrics, self._now)
         except StoreError:
             is_ok = False
         else:
@@ -363,6 +382,7 @@ class Metrics:
             LeaderFigures.of(self._counters),
             self._reloads.is_good,
             self._reloads.succeeded_at,
+            self._backup_note,
             self._stale(),
         )
         return await self._run_off_thread(_render, snapshot), CONTENT_TYPE_LATEST
@@ -404,9 +424,15 @@ class _Collector:
         yield from _accounts(snapshot)
         yield from _counted(snapshot.counted)
         yield GaugeMetricFamily("ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval)
-        if snapshot.certificate_ends is not None:
-            help_text = "When the certificate of the LDAP port ends."
-            yield GaugeMetricFamily("ldapgw_certificate_expiry_timestamp_seconds", help_text, snapshot.certificate_ends)
+        yield from _if_known(
+            "ldapgw_certificate_expiry_timestamp_seconds",
+            "When the certificate of the LDAP port ends.",
+            snapshot.certificate_ends,
+        )
+        help_text = "When ldapgw backup last made a backup."
+        yield from _if_known("ldapgw_last_backup_timestamp_seconds", help_text, backup_time(snapshot.backup_note))
+        help_text = "The time of the database's server minus that of this machine."
+        yield from _if_known("ldapgw_clock_difference_seconds", help_text, snapshot.stored.clock_difference)
 
 
 def _phones(total: ProcessFigures) -> Iterator[Metric]:
@@ -475,6 +501,8 @@ def _counted(counted: LeaderFigures) -> Iterator[Metric]:
     help_text = "How long calls to Google took."
     yield _histogram("ldapgw_google_call_duration_seconds", help_text, "source", counted.google_durations)
     yield _counter("ldapgw_syncs", "Syncs of accounts.", ("result",), counted.syncs)
+    help_text = "When this gateway last synced an account well."
+    yield from _if_known("ldapgw_last_sync_timestamp_seconds", help_text, counted.last_good_sync)
     help_text = "How long syncs took until phones found the changes."
     yield _histogram("ldapgw_sync_duration_seconds", help_text, "outcome", counted.sync_durations)
     labels = ("method", "route", "status")
@@ -499,6 +527,12 @@ def _gauge(name: str, help_text: str, labels: Sequence[str], values: _Values) ->
     for key, value in values.items():
         family.add_metric((key,) if isinstance(key, str) else key, value)
     return family
+
+
+def _if_known(name: str, help_text: str, value: float | None) -> Iterator[Metric]:
+    """A gauge, which is missing while its value is not known."""
+    if value is not None:
+        yield GaugeMetricFamily(name, help_text, value)
 
 
 def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Distribution]) -> Metric:

@@ -28,6 +28,8 @@ from ldapgw.store.secrets import KeySource, SecretBox
 DATABASE_FILE = "ldapgw.db"
 KEY_FILE = "ldapgw.key"
 LOCK_FILE = "ldapgw.pid"
+# See `ldapgw.store.files.note_backup`.
+BACKUP_NOTE = "last-backup"
 LOCK_ATTEMPTS = 3
 LOCK_RETRY_SECONDS = 0.05
 

@@ -173,6 +173,10 @@ class Database(ABC):
     def close(self) -> None:
         """Close all connections; the database can be opened again."""
 
+    def server_time(self, connection: Connection) -> float | None:  # noqa: ARG002  a file has no clock of its own
+        """The time of the database's server, in seconds since the epoch; None: there is no server."""
+        return None
+
     def insert_rows(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:

@@ -61,6 +61,24 @@ def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
     flush_to_disk(path.parent)
 
 
+def note_backup(note: Path, when: float) -> None:
+    """Note when a backup was made, as the time of an empty file in the state directory.
+
+    :param when: in seconds since the epoch.
+    :raises OSError: when the file cannot be written.
+    """
+    with replace_file(note, like=note.parent) as new:
+        os.utime(new, (when, when))
+
+
+def backup_time(note: Path) -> float | None:
+    """When the last backup was made, in seconds since the epoch; None: not known."""
+    try:
+        return note.stat().st_mtime
+    except OSError:
+        return None
+
+
 def copy_owner(file: Path, like: Path) -> None:
     """Give a file the owner of another file or folder: root may run commands for a gateway of another user."""
     if os.geteuid() == 0:

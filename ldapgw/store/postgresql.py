@@ -392,6 +392,11 @@ class PostgresqlDatabase(Database):
             last = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608  our own names
             connection.exec_driver_sql(f"SELECT setval('{table}_id_seq', ({last}), false)")
 
+    def server_time(self, connection: Connection) -> float | None:
+        query = "SELECT extract(epoch FROM clock_timestamp())::float8"
+        seconds: float = connection.exec_driver_sql(query).scalar_one()
+        return seconds
+
     def insert_rows(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:

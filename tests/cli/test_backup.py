@@ -11,8 +11,10 @@ from importlib import import_module
 
 import pytest
 
+from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.store import accounts, activity, gateways, sync_history
 from ldapgw.store.engines import database_at
+from ldapgw.store.files import backup_time
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sync_history import SyncFigures
@@ -73,6 +75,7 @@ def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(backup, "now", lambda second=second: second)
         said = gateway.run("backup", str(folder), "--keep", "2")
         assert said.exit_code == 0, said.output
+        assert backup_time(gateway.state_dir / BACKUP_NOTE) == second
         (folder / "ldapgw.db").touch()
         if not number:
             assert [killed.exists(), running.exists()] == [False, True]

@@ -98,10 +98,11 @@ def test_google_s_answers(status: int | None, answer: str) -> None:
 def test_syncs_are_counted_by_result_and_outcome() -> None:
     """Failures have their codes, and their durations are not those of good syncs."""
     counters = SyncCounters(("ok", "network", "quota"))
-    counters.observe("ok", 2.0)
-    counters.observe("network", 60.0)
+    counters.observe("ok", 2.0, 100.0)
+    counters.observe("network", 60.0, 200.0)
     assert counters.syncs == {"ok": 1, "network": 1, "quota": 0}
     assert {outcome: one.total for outcome, one in counters.durations.items()} == {"ok": 2.0, "failed": 60.0}
+    assert counters.last_good == 100.0
 
 
 def test_requests_are_counted_by_route() -> None:

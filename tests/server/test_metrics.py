@@ -21,16 +21,18 @@ from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.server.counters import ProcessCounters, ReloadStatus
-from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes
+from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes, read_stored_metrics
 from ldapgw.server.parts.base import Workers
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.account_status import STATES
 from ldapgw.store.accounts import NewGrant
+from ldapgw.store.files import note_backup
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.app import web_resource
 from tests.support import rst
 from tests.support.checkout import ROOT
+from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.promtool import promtool
 from tests.support.results import result_of
 from tests.support.stage.web import NOW, Stage
@@ -80,6 +82,7 @@ def metrics_of(
     fails: bool = False,
     contacts: int = 812,
     reloads: ReloadStatus | None = None,
+    backup_note: Path = Path("/nowhere/last-backup"),
 ) -> Metrics:
     return Metrics(
         store=stage.store,
@@ -94,6 +97,7 @@ def metrics_of(
         database_fails=lambda: fails,
         certificate_ends=lambda: ends,
         reloads=reloads or ReloadStatus(READ_AT),
+        backup_note=backup_note,
         run_off_thread=maybeDeferred,
     )
 
@@ -170,7 +174,7 @@ def test_what_is_told(stage: Stage) -> None:
     tally.reactor_lag.observe(0.125)
     counters = LeaderCounters()
     counters.google.observe("contacts", 429, 0.5)
-    counters.syncs.observe("quota", 2.0)
+    counters.syncs.observe("quota", 2.0, NOW)
     counters.pages.declare("GET", "/{tenant}/", "tenant")
     counters.pages.observe("GET", "/{tenant}/", "tenant", 303, 0.125)
     connect(stage, "alice@acme.example", NOW - 60)
@@ -289,6 +293,33 @@ def test_a_database_in_trouble(stage: Stage) -> None:
     assert told(metrics) == before | {("ldapgw_database_ok", ()): 0}
 
 
+def test_times_that_may_be_unknown(stage: Stage, tmp_path: Path) -> None:
+    """The last good sync of this gateway, and the last backup: missing until there is one."""
+    names = "ldapgw_last_sync_timestamp_seconds", "ldapgw_last_backup_timestamp_seconds"
+    counters, note = LeaderCounters(), tmp_path / "last-backup"
+
+    def times() -> dict[str, float]:
+        found = told(metrics_of(stage, counters=counters, backup_note=note))
+        return {name: found[name, ()] for name in names if (name, ()) in found}
+
+    counters.syncs.observe("quota", 2.0, NOW)
+    assert times() == {}
+    counters.syncs.observe("ok", 2.0, NOW - 7)
+    note_backup(note, NOW - 86400)
+    assert times() == dict(zip(names, (NOW - 7, NOW - 86400), strict=True))
+
+
+@needs_postgresql
+def test_the_difference_of_the_clocks() -> None:
+    """Half of the time of the question counts for each direction."""
+    asked_and_answered = iter((1000.0, 1002.0))
+    with open_new() as database, database.begin_read() as connection:
+        found = read_stored_metrics(connection, lambda: next(asked_and_answered))
+        server_time = database.server_time(connection)
+    assert server_time is not None
+    assert found.clock_difference == pytest.approx(server_time - 1001.0, abs=60.0)
+
+
 def test_a_reload_that_was_refused(stage: Stage) -> None:
     """Until another one is good."""
     reloads = ReloadStatus(READ_AT)
@@ -348,13 +379,18 @@ FOREIGN = {"up": {"job", "instance"}, "process_": {"job", "instance"}}
 
 
 @pytest.fixture(name="body")
-def _body(stage: Stage) -> bytes:
+def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """What a gateway of several processes serves, with each metric that there can be."""
     connect(stage, "alice@acme.example", NOW)
+    monkeypatch.setattr(stage.database, "server_time", lambda _connection: NOW)
+    counters, note = counters_of_pages(stage), tmp_path / "last-backup"
+    counters.syncs.observe("ok", 1.0, NOW)
+    note_backup(note, NOW)
     names = [thread.label for thread in Workers(NO_REACTOR, syncs_beside=True).threads]
     threads = [WorkerThread(NO_REACTOR, name, 1) for name in names]
     figures = ProcessFigures.of_this_process(ProcessCounters(), 0, 0, threads)
-    body, _ = result_of(metrics_of(stage, figures, figures, counters=counters_of_pages(stage), ends=NOW).render())
+    metrics = metrics_of(stage, figures, figures, counters=counters, ends=NOW, backup_note=note)
+    body, _ = result_of(metrics.render())
     return body
 
 

@@ -184,7 +184,7 @@ def _scheduler(
         interval=config.sync.interval,
         concurrency=config.sync.concurrency,
         random=SystemRandom().random,
-        observe=counters.syncs.observe,
+        observe=lambda result, seconds: counters.syncs.observe(result, seconds, env.now()),
     )
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
@@ -25,6 +26,7 @@ from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.process_group import GroupLeader
+from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.server.tenants import web_tenant
 from ldapgw.web.dependencies import (
     AdminDependencies,
@@ -109,6 +111,7 @@ def _admin_dependencies(
         database_fails=lambda: storage.store.is_failing,
         certificate_ends=env.certificate_expiry,
         reloads=env.reloads,
+        backup_note=Path(env.config.state_dir) / BACKUP_NOTE,
         stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         run_off_thread=workers.read,
     )
