@@ -148,7 +148,7 @@ def makeService(
 ) -> Gateway:
     """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
 
-    :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
+    :param wall_clock: the time of day; `reactor` may run on the monotonic clock instead.
     :param ports: sockets of this process that listen already, by endpoint.
     :param reloads: how the last reload has gone; None: nothing is read again.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.

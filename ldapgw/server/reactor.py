@@ -6,7 +6,7 @@ Twisted's former logging (`twisted.python.log`), which nothing here uses, and se
 a phone's search (docs/decisions/0049).
 
 Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
-timer for a day.  `use_monotonic_clock` makes the reactor run on the time since boot; code that needs the date is given
+timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date is given
 a `WallClock`.
 
 `limit_shutdown_time` ends the process while threads still wait for a name server, a lock or a long calculation, because
@@ -88,7 +88,7 @@ class WallClock:
 
 
 def use_monotonic_clock(reactor: Any) -> WallClock:
-    """Make a reactor run on the time since boot; no call may have been scheduled on it before.
+    """Make a reactor run on the monotonic clock; no call may have been scheduled on it before.
 
     :returns: the clock for the time of day.
     """

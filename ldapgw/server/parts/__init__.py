@@ -40,7 +40,7 @@ from ldapgw.web.site import Admission, WebSite
 class Parts:
     """The objects of which a gateway consists.
 
-    :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
+    :param wall_clock: the time of day; `reactor` may run on the monotonic clock instead.
     :param is_running: whether the gateway's services are running.
     :param max_web_connections: the most connections to the page that the file descriptors allow.
     :ivar store: the database, whose failures are noted.
