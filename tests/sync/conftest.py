@@ -19,7 +19,7 @@ ALL = QUICK | SLOW | {"test_account_books", "test_book_builder", "test_book_cach
 ALL |= {"test_change_watcher", "test_directory_account"}
 ALL |= {"test_fewer_calls", "test_follower", "test_job", "test_job_faults", "test_logins_keeper", "test_odd_listings"}
 ALL |= {"test_outage", "test_own_trouble", "test_photos", "test_publisher", "test_scheduler", "test_sync_history"}
-ALL |= {"test_tokens"}
+ALL |= {"test_spoilt_persons", "test_tokens"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -151,6 +151,7 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
     for address in (ALICE, BOB):
         stage.world.add_person(address, person("Bo Weg"))
         stage.sync(address)
+    caplog_twisted.clear()
     real = stage.on_books_thread
 
     def broken(function: Any, *args: Any, **kw: Any) -> Any:
@@ -221,6 +222,7 @@ def test_after_one_accounts_trouble_the_database_goes_away(
     """Then all of them are built by the next look."""
     stage = Stage()
     restored(stage)
+    caplog_twisted.clear()
     seen = reads(stage, monkeypatch)
     read, broken = stage.store.read, [ZeroDivisionError(), StoreError("away")]
 
@@ -301,6 +303,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
         stage.world.add_person(ALICE, person(name))
     stage_id = stage.connect().id
     stage.sync()
+    caplog_twisted.clear()
     uid = next(iter(stage.records()))
     with stage.database.begin() as connection:
         damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=content)

@@ -334,6 +334,7 @@ def test_a_book_that_cannot_be_built_waits(caplog_twisted: list[str]) -> None:
     stage.books()
     stage.world.add_person(ALICE, person("Bo Weg"))
     stage.sync()
+    caplog_twisted.clear()
     real = stage.on_books_thread
 
     def broken(function: Any, *args: Any, **kw: Any) -> Any:
