@@ -109,7 +109,7 @@ class LeftOutNumber:
 
 
 class Flaw(StrEnum):
-    """Why phones do not get a person as Google has it; the owner can correct the contact there."""
+    """A reason why phones do not get a person as Google has the person; the owner can correct the contact there."""
 
     CHARACTERS = "characters"
     VALUES = "values"

@@ -343,8 +343,8 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
 def _decode(body: bytes) -> dict[str, Any]:
     """Decode a JSON object.
 
-    msgspec rejects the whole page if a text of a single person has a lone surrogate, or if a number of theirs is out of
-    range, or if their values are nested too deeply.  Then Python's decoder, which is slower, reads the page.
+    msgspec rejects the whole page if a single person has a text with a lone surrogate, a number that is out of range,
+    or a value that is nested too deeply.  Then Python's decoder, which is slower, reads the page.
 
     :raises ValueError: if the octets are no JSON.
     :raises BadResponse: if they are no object.

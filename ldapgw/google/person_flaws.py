@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Finds flaws of a person: values of other types than the People API documents, and too many or too long values.
 
-A good person costs one call of msgspec, because each page has a thousand of them.
+A page has a thousand persons, so the check of a person without flaws is one call of msgspec.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TEXTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 
 def _good_items(field: str, texts: Mapping[str, int]) -> Any:
-    """The type of a field without a flaw."""
+    """Return the type of a field without a flaw."""
     keys = [(key, Annotated[str, msgspec.Meta(max_length=longest)] | None, None) for key, longest in texts.items()]
     item: Any = msgspec.defstruct(field, keys, gc=False)
     return Annotated[list[item], msgspec.Meta(max_length=MOST_VALUES)] | None
@@ -63,7 +63,8 @@ _GOOD_PERSON = msgspec.defstruct(
 def repair(person: object) -> tuple[Item, frozenset[Flaw]]:
     """Return a person without values of wrong types, and the flaws that the person had.
 
-    A number in place of a text becomes a text.  Texts that are too long, and characters that cannot be read, stay.
+    A number in place of a text becomes a text.  Texts that are too long stay, and so do unreadable characters: other
+    code cuts and replaces them.
     """
     try:
         msgspec.convert(person, _GOOD_PERSON)

@@ -285,7 +285,7 @@ class RefusedLogins(Service):
             return {}
 
     def _log_unknown(self, one: UnknownLogin) -> None:
-        """Log refused logins with an unknown name; of each address, one line a minute, whatever names it tries."""
+        """Log refused logins with an unknown name, in one line a minute for each address that they come from."""
         # An e-mail address is a person's.
         name = MASK if "@" in one.name else one.name
         now = self._clock.seconds()

@@ -471,7 +471,7 @@ def ldap_urls(config: Config) -> tuple[str, ...]:
 
 
 def gateway_name(config: Config, machine: str) -> str:
-    """The name of a gateway among others: the machine's, and the first known port, because a machine may have several.
+    """The name of a gateway: the machine's name and the first known port, because a machine may have several gateways.
 
     :param machine: the machine's name.
     """

@@ -530,7 +530,7 @@ def _gauge(name: str, help_text: str, labels: Sequence[str], values: _Values) ->
 
 
 def _if_known(name: str, help_text: str, value: float | None) -> Iterator[Metric]:
-    """A gauge, which is missing while its value is not known."""
+    """Make a gauge, unless its value is unknown."""
     if value is not None:
         yield GaugeMetricFamily(name, help_text, value)
 

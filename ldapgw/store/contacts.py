@@ -140,7 +140,7 @@ class StoredContacts:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FlawedPerson:
-    """A person whom phones do not get as Google has them.
+    """A person whom phones do not get as Google has the person.
 
     :ivar name: of the contact, or of its organization; empty if there is none.
     """
@@ -243,7 +243,7 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
 
 
 def _has_source(of: Source) -> ColumnElement[bool]:
-    """Whether a row of the table of accounts has served contacts of a source."""
+    """A condition on a row of the table of accounts: the account has served contacts of a source."""
     return exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
 
 

@@ -152,7 +152,7 @@ REFUSAL_SECONDS = 24 * 3600.0
 
 
 def is_same_site(one: str, other: str) -> bool:
-    """Whether two normalized IP addresses seem to be at the same site: in the same /24 (IPv4) or /64 (IPv6)."""
+    """Return whether two normalized IP addresses seem to be at one site: in the same /24 (IPv4) or /64 (IPv6)."""
     return _site(one) == _site(other)
 
 

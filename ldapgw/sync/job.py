@@ -300,7 +300,7 @@ class SyncJob:
             close_all(fetched)
 
     async def _apply(self, account: Account, result: SyncResult) -> bool:
-        """Write the result of a sync; whether contacts have changed."""
+        """Write the result of a sync, and return whether contacts have changed."""
         figures = await self._write(account.tenant, apply_sync_result, account, result, self._now())
         if figures is not None and figures.changes:
             log.info(

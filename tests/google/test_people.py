@@ -212,7 +212,7 @@ def test_early_sync_token():
     "body", [b"", b"<html>", b'{"connections": [', b"[" * 1_000_000, b"\xff", b'"\\ud800"'], ids=lambda b: b[:9]
 )
 def test_not_json(body):
-    """What is no JSON object is no page."""
+    """A body that is no JSON object is no page."""
     with pytest.raises(BadResponse, match="not a page"):
         listing(Google((200, {}, body)))
 

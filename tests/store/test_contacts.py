@@ -244,7 +244,7 @@ def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the limit of PostgreSQL is 65,535
 def test_a_statement_has_few_parameters(connection: Connection, account_id: int) -> None:
-    """However many accounts a tenant has."""
+    """Its number does not grow with the accounts of a tenant."""
     names = ("tenant", "sub", "address", "sharing")
     rows = [dict(zip(names, ("acme", f"sub-{number}", "x", "private"), strict=True)) for number in range(2, 1500)]
     connection.execute(insert(tables.account), rows)

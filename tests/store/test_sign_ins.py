@@ -54,7 +54,7 @@ def test_a_state_is_good_for_ten_minutes(connection: Connection, secret_box: Sec
 
 
 def test_the_age_of_a_consent(connection: Connection, secret_box: SecretBox) -> None:
-    """It may be negative, if two gateways have different clocks; only the browser that began the consent learns it."""
+    """The age is negative if two gateways have different clocks; another browser does not learn the age."""
     sign_ins.begin_flow(connection, secret_box, "state", "browser", FLOW, NOW)
     assert sign_ins.age_of_flow(connection, "state", "browser", NOW - 700) == -700
     assert sign_ins.age_of_flow(connection, "state", "other", NOW) is None

@@ -45,7 +45,7 @@ def today(stage: Stage) -> SyncDay:
 
 
 def test_each_sync_says_what_it_did(stage: Stage, caplog_twisted: list[str]) -> None:
-    """A full one, one that changes much, one that changes nothing, and one that fails; the log has the changes."""
+    """A full sync, a sync with many changes, one without a change, and one that fails; the log has the changes."""
     ada = stage.world.add_person(ALICE, person("Ada Riese"))
     bert = stage.world.add_person(ALICE, person("Bert Kurz"))
     stage.connect()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Spoilt persons and contact groups, as JSON: nothing that Google documents, but what an import may have left there.
+"""Spoilt persons and contact groups, as JSON that Google does not document.
 
 The fault ``broken_persons`` adds them to a list.  They are octets, because no encoder writes most of them.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with a person at Google, so that its owner can correct it there."""
+"""The flaws of a person at Google, which the owner of the contact can correct there."""
 
 import sqlalchemy as sa
 from alembic import op
