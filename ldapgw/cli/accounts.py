@@ -211,6 +211,9 @@ def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]
             alarms.add(account.tenant)
         for warning in item["warnings"]:
             yield f"! {account.address}: {warning['message']}"
-        if item["skipped"]:
-            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in item["skipped"].items())
+        skipped = {reason: count for reason, count in item["skipped"].items() if reason != "flawed"}
+        if skipped:
+            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items())
             yield f"  {account.address}: skipped: {reasons}"
+        if flawed := item["skipped"].get("flawed"):
+            yield f"  {account.address}: to correct in Google Contacts, as the account's page says: {flawed}"

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from ldapgw.cli import output
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.store import accounts, contacts, sync_state, tenants
 from ldapgw.store.contacts import ContactRecord
 from tests.support.certificates import issue
@@ -50,7 +50,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     with gateway.begin() as connection:
         left_out = [
             ContactRecord.from_contact("c1", "1", None, "empty"),
-            ContactRecord.from_contact("c2", "2", None, "empty"),
+            ContactRecord.from_contact("c2", "2", None, "empty", flaws=[Flaw.VALUES]),
         ]
         contacts.apply_changes(connection, alice, Source.CONTACTS, left_out, ())
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
@@ -65,6 +65,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     assert shown[3:] == [
         f"! alice@acme.example: {STALE}",
         "  alice@acme.example: skipped: 2 empty",
+        "  alice@acme.example: to correct in Google Contacts, as the account's page says: 1",
         "! bob@acme.example: Google no longer accepts the access that bob@acme.example granted on 2026-01-31 "
         "09:30 UTC. Reconnect on https://phonebook.example.com/acme/. Until then, the contacts stay as they "
         "are. (since 2026-01-31 09:30)",
