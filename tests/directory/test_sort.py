@@ -239,12 +239,10 @@ def test_too_many_entries_are_not_sorted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert trouble(TREE, SortKey("sn")) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "")
 
 
-MANY = tree([Contact(f"c{at:04}", name=f"X {at * 7 % 2000:04}") for at in range(2000)])
-
-
 def test_sorting_takes_breath() -> None:
     """While it collects, and on the way to a window far behind."""
-    found, breaths = ranking(MANY, SortKey("cn", reverse=True))
+    many = tree([Contact(f"c{at:04}", name=f"X {at * 7 % 2000:04}") for at in range(2000)])
+    found, breaths = ranking(many, SortKey("cn", reverse=True))
 
     assert (len(found), breaths) == (2000, 10)
     assert [one.entry.attribute("cn")[0] for one in found][::999] == [b"X 1999", b"X 1000", b"X 0001"]

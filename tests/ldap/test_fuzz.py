@@ -12,6 +12,7 @@ import ast
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -59,18 +60,21 @@ def _texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
-PHRASES = frozenset(
-    part
-    for path in (ROOT / "ldapgw").rglob("*.py")
-    for text in _texts(path)
-    for part in (text, text.removeprefix(": "))
-)
+@cache
+def phrases() -> frozenset[str]:
+    """All fixed phrases of the program."""
+    return frozenset(
+        part
+        for path in (ROOT / "ldapgw").rglob("*.py")
+        for text in _texts(path)
+        for part in (text, text.removeprefix(": "))
+    )
 
 
 def is_ours(diagnostic: str) -> bool:
     """Whether a diagnostic is a fixed phrase, or a field's name and a fixed phrase."""
     field_name, colon, phrase = diagnostic.partition(": ")
-    return diagnostic in PHRASES or (bool(colon) and field_name in PHRASES and phrase in PHRASES)
+    return diagnostic in phrases() or (bool(colon) and field_name in phrases() and phrase in phrases())
 
 
 @pytest.fixture(scope="module")

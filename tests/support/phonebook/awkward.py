@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory import name_folding
@@ -113,6 +114,7 @@ def sample_contacts() -> Iterator[Contact]:
                 yield replace(contact, updated=contact.updated or 1_600_000_000.0, labels=())
 
 
+@cache
 def make_dit(*, lenient: bool) -> Dit:
     """Two books: one's own with the contacts of ``phones.json``, and a shared one with all the others.
 
