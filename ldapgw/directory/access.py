@@ -144,6 +144,24 @@ class Viewer(NamedTuple):
 NOBODY = Viewer()
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A client for whose searches caller-ID books were left out.
+
+    :ivar login: the phone's DN; empty: clients of a network that are not bound.
+    :ivar tenants: the names of the tenants whose books the client may see.
+    :ivar address: of the last of these searches.
+    :ivar count: searches; a filter with several numbers is one.
+    :ivar last: when the last one was, in the clock's seconds.
+    """
+
+    login: str
+    tenants: tuple[str, ...]
+    address: str
+    count: int
+    last: float
+
+
 # Crockford's base 32 in lower case, 5 bits a character; i, l, o and u are left out, as a phone's display shows them
 # ambiguously.
 CROCKFORD_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"

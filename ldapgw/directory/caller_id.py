@@ -8,7 +8,6 @@ tried, so a client has a `CallerIdBudget` of unknown numbers.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from itertools import starmap
 from operator import attrgetter
 from typing import Protocol
@@ -37,24 +36,6 @@ class CallerIdBudget(Protocol):
 
     def give_back(self, count: int) -> None:
         """Count numbers no longer, because somebody has them."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A client for whose searches caller-ID books were left out.
-
-    :ivar login: the phone's DN; empty: clients of a network that are not bound.
-    :ivar tenants: the names of the tenants whose books the client may see.
-    :ivar address: of the last of these searches.
-    :ivar count: searches; a filter with several numbers is one.
-    :ivar last: when the last one was, in the clock's seconds.
-    """
-
-    login: str
-    tenants: tuple[str, ...]
-    address: str
-    count: int
-    last: float
 
 
 def find_callers(

@@ -23,8 +23,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import inf
 from typing import Final, Generic, TypeVar
 
-from ldapgw.directory.access import Viewer
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut, Viewer
 from ldapgw.directory.dn import Dn, InvalidDn
 
 _C = TypeVar("_C")

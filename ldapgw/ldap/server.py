@@ -24,8 +24,7 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
-from ldapgw.directory.access import Viewer
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut, Viewer
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import (
     LOCAL,

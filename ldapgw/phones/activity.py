@@ -28,7 +28,8 @@ from ldapgw.directory.filter import SearchRequest
 from ldapgw.errors import ProtocolViolation, StoreError
 from ldapgw.ldap.decoder import decode
 from ldapgw.phones.hints import DecodedSearch, PhoneProfile, find_hints
-from ldapgw.phones.search_log import LoggedSearch, SearchLog, SearchUpdate
+from ldapgw.phones.logged_search import LoggedSearch, SearchUpdate
+from ldapgw.phones.search_log import SearchLog
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, PhoneLogin
 from ldapgw.store.worker import Store

@@ -20,11 +20,11 @@ from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
 from ldapgw.phones.explain.query import WITHHELD, subject_of
+from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
 from ldapgw.phones.provisioning.other import OTHER, filters_for
 from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER
 from ldapgw.phones.provisioning.vendors import vendors_of
-from ldapgw.phones.search_log import LoggedSearch
 from ldapgw.phrase import Phrase, gettext_noop
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 

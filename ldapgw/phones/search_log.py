@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from ldapgw.errors import ResultCode
+from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, SearchNews, SearchUpdate
 
 # Per phone: enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
@@ -28,58 +28,6 @@ MAX_REFUSED_ADDRESSES = 1000
 
 # The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
 _Record = tuple[str, bytes, int, ResultCode, float, float]
-
-_SUCCESS_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED))
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedSearch:
-    """A search of a phone.
-
-    :ivar login: the DN that the phone is bound as; empty for an anonymous search.
-    :ivar address: the address of the phone.
-    :ivar message: the octets of the LDAPMessage; empty if longer than `MAX_MESSAGE_BYTES`.
-    :ivar entries: number of entries returned.
-    :ivar code: the result code.
-    :ivar seconds: duration of the search.
-    :ivar when: end of the search, in seconds since the epoch.
-    """
-
-    login: str = field(repr=False)
-    address: str
-    message: bytes = field(repr=False)
-    entries: int
-    code: ResultCode
-    seconds: float
-    when: float
-
-    @property
-    def has_entries(self) -> bool:
-        return self.entries > 0 and self.code in _SUCCESS_CODES
-
-
-@dataclass(frozen=True, slots=True)
-class SearchUpdate:
-    """The news of a phone since the previous update.
-
-    :ivar last: the last search.
-    :ivar last_found: the last search that returned entries; None if no search did.
-    """
-
-    last: LoggedSearch
-    last_found: LoggedSearch | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchNews:
-    """What a process of the gateway, or another gateway, has answered for a moment.
-
-    :ivar searches: the searches, `SEARCHES_PER_PHONE` of each phone at most.
-    :ivar refusals: when an address was last refused a search because nobody had logged in.
-    """
-
-    searches: tuple[LoggedSearch, ...] = ()
-    refusals: Mapping[str, float] = field(default_factory=dict)
 
 
 class SearchLog:
@@ -125,7 +73,7 @@ class SearchLog:
             records.append(record)
             self._untold[login] = self._untold.get(login, 0) + 1
             self._latest[login] = record
-            if entries and code in _SUCCESS_CODES:
+            if entries and code in SUCCESS_CODES:
                 self._latest_found[login] = record
         self._on_search(login)
 

@@ -24,11 +24,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.ldap.server import Guesses
+from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.refused_logins import RefusalNews, RefusedLogins
-from ldapgw.phones.search_log import SearchLog, SearchNews
+from ldapgw.phones.search_log import SearchLog
 from ldapgw.server.process_group import GroupLeader
 from ldapgw.store import gateways
 from ldapgw.store.account_status import ProgressBoard, SyncProgress

@@ -20,13 +20,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut
 from ldapgw.directory.catalog import Catalog
 from ldapgw.ldap.admission import ConnectionCounts
 from ldapgw.ldap.server import Guesses, LdapFactory
+from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.recorder import CapturedMessages, Captures
 from ldapgw.phones.refused_logins import RefusedLogins
-from ldapgw.phones.search_log import SearchLog, SearchNews
+from ldapgw.phones.search_log import SearchLog
 from ldapgw.server.metrics import ProcessFigures
 from ldapgw.server.process_link import ProcessLink
 from ldapgw.store.recordings import StoredRecording

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import Viewer
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut, Viewer
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut
 from ldapgw.ldap import admission
 from ldapgw.ldap.admission import (
     FIRST_DELAY,

@@ -17,9 +17,8 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import NOBODY
+from ldapgw.directory.access import NOBODY, LeftOut
 from ldapgw.directory.book import build_book
-from ldapgw.directory.caller_id import LeftOut
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Substrings
 from ldapgw.errors import ResultCode

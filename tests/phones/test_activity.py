@@ -18,7 +18,8 @@ from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
 from ldapgw.phones.hints import DecodedSearch
-from ldapgw.phones.search_log import SearchLog, SearchUpdate
+from ldapgw.phones.logged_search import SearchUpdate
+from ldapgw.phones.search_log import SearchLog
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.worker import StoreWorker

@@ -9,14 +9,8 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import ResultCode
 from ldapgw.phones import search_log
-from ldapgw.phones.search_log import (
-    MAX_MESSAGE_BYTES,
-    SEARCHES_PER_PHONE,
-    LoggedSearch,
-    SearchLog,
-    SearchNews,
-    SearchUpdate,
-)
+from ldapgw.phones.logged_search import LoggedSearch, SearchNews, SearchUpdate
+from ldapgw.phones.search_log import MAX_MESSAGE_BYTES, SEARCHES_PER_PHONE, SearchLog
 
 DESK1, DESK2 = "cn=desk1,ou=phones,dc=acme,dc=example", "cn=desk2,ou=phones,dc=acme,dc=example"
 OK = ResultCode.SUCCESS

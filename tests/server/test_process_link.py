@@ -13,13 +13,13 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.task import deferLater
 
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import ConnectionCounts
 from ldapgw.ldap.server import Guesses
+from ldapgw.phones.logged_search import LoggedSearch, SearchNews
 from ldapgw.phones.recorder import CapturedMessages
-from ldapgw.phones.search_log import LoggedSearch, SearchNews
 from ldapgw.server import process_link
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.metrics import ProcessFigures

@@ -26,7 +26,7 @@ from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.caller_id import LeftOut
+from ldapgw.directory.access import LeftOut
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features

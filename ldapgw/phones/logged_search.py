@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Searches of phones as pages show them, and as gateways tell each other of them.
+
+The module is not compiled (``setup.py``): msgspec reads the annotations, which mypyc does not keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ldapgw.errors import ResultCode
+
+# The result codes of searches that return what they have found.
+SUCCESS_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedSearch:
+    """A search of a phone.
+
+    :ivar login: the DN that the phone is bound as; empty for an anonymous search.
+    :ivar address: the address of the phone.
+    :ivar message: the octets of the LDAPMessage; empty if longer than `ldapgw.phones.search_log.MAX_MESSAGE_BYTES`.
+    :ivar entries: number of entries returned.
+    :ivar code: the result code.
+    :ivar seconds: duration of the search.
+    :ivar when: end of the search, in seconds since the epoch.
+    """
+
+    login: str = field(repr=False)
+    address: str
+    message: bytes = field(repr=False)
+    entries: int
+    code: ResultCode
+    seconds: float
+    when: float
+
+    @property
+    def has_entries(self) -> bool:
+        return self.entries > 0 and self.code in SUCCESS_CODES
+
+
+@dataclass(frozen=True, slots=True)
+class SearchUpdate:
+    """The news of a phone since the previous update.
+
+    :ivar last: the last search.
+    :ivar last_found: the last search that returned entries; None if no search did.
+    """
+
+    last: LoggedSearch
+    last_found: LoggedSearch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchNews:
+    """What a process of the gateway, or another gateway, has answered for a moment.
+
+    :ivar searches: the searches, `ldapgw.phones.search_log.SEARCHES_PER_PHONE` of each phone at most.
+    :ivar refusals: when an address was last refused a search because nobody had logged in.
+    """
+
+    searches: tuple[LoggedSearch, ...] = ()
+    refusals: Mapping[str, float] = field(default_factory=dict)
