@@ -56,6 +56,7 @@ _BIND_RESULTS: Final = (
 )
 # Google's statuses that mean different things to an administrator; all others are in a class.
 _STATUSES: Final = frozenset((400, 401, 403, 404, 410, 429))
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 GOOGLE_ANSWERS: Final = ("ok", *map(str, sorted(_STATUSES)), "5xx", "other", "error")
 PAGE_STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 
@@ -119,16 +120,21 @@ class ProcessCounters:
 
     :ivar generation_lag: how long changes of accounts waited until phones found them.
     :ivar reactor_lag: how late the reactor made calls that were due.
+    :ivar log_events: events of the log, by level.
     """
 
     def __init__(self) -> None:
         self.searches = SearchCounters()
         self.binds: Counter[ResultCode] = Counter(dict.fromkeys(_BIND_RESULTS, 0))
+        self.log_events: Counter[str] = Counter(dict.fromkeys(LOG_LEVELS, 0))
         self.generation_lag = Histogram(LAG_BOUNDS)
         self.reactor_lag = Histogram(REACTOR_BOUNDS)
 
     def count_bind(self, code: ResultCode) -> None:
         self.binds[code] += 1
+
+    def count_log_event(self, level: str) -> None:
+        self.log_events[level] += 1
 
 
 class GoogleCounters:

@@ -4,7 +4,7 @@
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name is
 not ours, wherever it comes from: Twisted logs in the name of classes that derive from its own.
 
-`MisuseLog` keeps the page's clients from filling the log.
+`LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from twisted.logger import (
     formatEvent,
     formatEventAsClassicLogText,
     globalLogBeginner,
+    globalLogPublisher,
 )
 from zope.interface import implementer
 
@@ -100,6 +101,10 @@ def part_of(event: LogEvent) -> str:
     return part if part in LogLevels.parts else "server"
 
 
+def _level_of(event: LogEvent) -> str:
+    return _LEVELS.get(event.get("log_level"), "info")
+
+
 def as_text(event: LogEvent, process: int = 0) -> str | None:
     """An event as text, in Twisted's form; None: it has none.
 
@@ -121,7 +126,7 @@ def as_json(event: LogEvent, process: int = 0) -> str:
     time = datetime.fromtimestamp(event["log_time"], UTC)
     line: dict[str, object] = {
         "time": time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
-        "level": _LEVELS.get(event.get("log_level"), "info"),
+        "level": _level_of(event),
         "part": part_of(event),
         "event": event.get("event", LIBRARY_EVENT),
         "message": formatEvent(event),
@@ -150,6 +155,28 @@ def log_replica_use(viewer: Viewer, address: str, detail: str, connection: int) 
         connection=connection,
         detail=detail,
     )
+
+
+@implementer(ILogObserver)
+class LogMeter(Service):
+    """Reports the level of each event that is logged while the service runs, whether or not the log has a line of it.
+
+    :param count: called with the level's name, as `as_json` writes it.
+    """
+
+    def __init__(self, count: Callable[[str], None]) -> None:
+        self._count = count
+
+    def startService(self) -> None:
+        super().startService()
+        globalLogPublisher.addObserver(self)
+
+    def stopService(self) -> None:
+        super().stopService()
+        globalLogPublisher.removeObserver(self)
+
+    def __call__(self, event: LogEvent) -> None:
+        self._count(_level_of(event))
 
 
 class MisuseLog(Service):

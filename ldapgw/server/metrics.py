@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import dataclass, field, replace
 from operator import sub
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -40,6 +40,8 @@ from ldapgw.store.files import backup_time
 from ldapgw.store.worker import Store
 
 _ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class ProcessFigures:
     :ivar unserved: accounts with changes that phones do not find yet.
     :ivar generation_lag: how long changes have waited until phones found them.
     :ivar reactor_lag: how late the reactor made calls that were due.
+    :ivar log_events: events of the log, by level.
     :ivar waits: for how long calls have waited for a thread, by the thread's name.
     :ivar waiting: how many calls wait for a thread now.
     :ivar resident_octets: of memory, shared pages included.
@@ -101,6 +104,7 @@ class ProcessFigures:
     unserved: int = 0
     generation_lag: Distribution = Distribution()
     reactor_lag: Distribution = Distribution()
+    log_events: Mapping[str, int] = field(default_factory=dict)
     waits: Mapping[str, Distribution] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     resident_octets: int = 0
@@ -122,6 +126,7 @@ class ProcessFigures:
             unserved,
             Distribution.of(counters.generation_lag),
             Distribution.of(counters.reactor_lag),
+            dict(counters.log_events),
             {thread.label: Distribution.of(thread.waits) for thread in threads},
             {thread.label: thread.waiting for thread in threads},
             _resident_octets(),
@@ -138,6 +143,7 @@ class ProcessFigures:
             binds=_sum_counts((self.binds, former.binds)),
             generation_lag=self.generation_lag + former.generation_lag,
             reactor_lag=self.reactor_lag + former.reactor_lag,
+            log_events=_sum_counts((self.log_events, former.log_events)),
             waits=_sum_by_name((self.waits, former.waits)),
             cpu_seconds=self.cpu_seconds + former.cpu_seconds,
         )
@@ -153,6 +159,7 @@ class ProcessFigures:
             binds={code: count - earlier.binds.get(code, 0) for code, count in self.binds.items()},
             generation_lag=self.generation_lag - earlier.generation_lag,
             reactor_lag=self.reactor_lag - earlier.reactor_lag,
+            log_events={level: count - earlier.log_events.get(level, 0) for level, count in self.log_events.items()},
             waits={name: one - waits[name] if name in waits else one for name, one in self.waits.items()},
             cpu_seconds=self.cpu_seconds - earlier.cpu_seconds,
         )
@@ -172,9 +179,9 @@ def _sum(distributions: Iterable[Distribution]) -> Distribution:
     return sum(distributions, start=Distribution())
 
 
-def _sum_counts(counts: Iterable[Mapping[ResultCode, int]]) -> Mapping[ResultCode, int]:
+def _sum_counts(counts: Iterable[Mapping[_Key, int]]) -> Mapping[_Key, int]:
     """The sums, without losing those that are zero."""
-    total: Counter[ResultCode] = Counter()
+    total: Counter[_Key] = Counter()
     for one in counts:
         total.update(one)
     return total
@@ -464,6 +471,7 @@ def _process(total: ProcessFigures) -> Iterator[Metric]:
     yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", total.waits)
     waiting = {name: total.waiting.get(name, 0) for name in total.waits}
     yield _gauge("ldapgw_thread_queue_calls", "Calls that wait for a thread.", ("thread",), waiting)
+    yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), total.log_events)
 
 
 def _by_process(processes: Mapping[int, ProcessFigures]) -> Iterator[Metric]:

@@ -14,7 +14,8 @@ from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from ldapgw.server.config import LogLevels
-from ldapgw.server.logging import as_json, as_text, log_observer
+from ldapgw.server.counters import ProcessCounters
+from ldapgw.server.logging import LogMeter, as_json, as_text, log_observer
 from tests.support import log_events
 
 EVENT = {
@@ -43,6 +44,24 @@ def test_an_event_is_one_flat_line_of_json() -> None:
         "tenant": "acme",
         "account": 7,
     }
+
+
+def test_events_are_counted_by_level() -> None:
+    """All that are logged while the service runs, those of libraries and those that the log leaves out too."""
+    counters = ProcessCounters()
+    meter = LogMeter(counters.count_log_event)
+    ours, library = Logger(namespace="ldapgw.sync.scheduler"), Logger(namespace="twisted.internet")
+    ours.error("before the start", event="sync_failed")
+    meter.startService()
+    ours.debug("{event}", event="sync_begun")
+    ours.warn("{event}", event="sync_failed")
+    ours.error("{event}", event="sync_failed")
+    library.info("a library's")
+    library.warn("a library's")
+    globalLogPublisher({"log_time": 0.0, "log_format": "an event without a level"})
+    meter.stopService()
+    ours.error("after the end", event="sync_failed")
+    assert counters.log_events == {"debug": 1, "info": 2, "warning": 2, "error": 1, "critical": 0}
 
 
 def test_a_whole_second_has_its_milliseconds() -> None:

@@ -20,7 +20,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
-from ldapgw.server.counters import ProcessCounters, ReloadStatus
+from ldapgw.server.counters import LOG_LEVELS, ProcessCounters, ReloadStatus
 from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes, read_stored_metrics
 from ldapgw.server.parts.base import Workers
 from ldapgw.server.threads import WorkerThread
@@ -145,6 +145,7 @@ def test_before_anything_has_happened(stage: Stage) -> None:
         ("ldapgw_reactor_lag_seconds_count", ()),
         ("ldapgw_thread_wait_seconds_count", (("thread", "store"),)),
         ("ldapgw_thread_queue_calls", (("thread", "store"),)),
+        *(("ldapgw_log_events_total", (("level", level),)) for level in LOG_LEVELS),
         *(("ldapgw_accounts", (("state", state), tenant)) for state in STATES for tenant in tenants_there),
         *(("ldapgw_account_errors", (("code", code), tenant)) for code in error_codes() for tenant in tenants_there),
         *(("ldapgw_alarm", (("code", "api_disabled"), tenant)) for tenant in tenants_there),
@@ -172,6 +173,7 @@ def test_what_is_told(stage: Stage) -> None:
     tally.count_bind(ResultCode.INVALID_CREDENTIALS)
     tally.generation_lag.observe(0.5)
     tally.reactor_lag.observe(0.125)
+    tally.count_log_event("critical")
     counters = LeaderCounters()
     counters.google.observe("contacts", 429, 0.5)
     counters.syncs.observe("quota", 2.0, NOW)
@@ -206,6 +208,7 @@ def test_what_is_told(stage: Stage) -> None:
         ("ldapgw_unserved_accounts", ()): 2,
         ("ldapgw_reactor_lag_seconds_count", ()): 1,
         ("ldapgw_reactor_lag_seconds_sum", ()): 0.125,
+        ("ldapgw_log_events_total", (("level", "critical"),)): 1,
         ("ldapgw_accounts", (("state", "attention"), ACME)): 3,
         ("ldapgw_account_errors", (("code", "api_disabled"), ACME)): 3,
         ("ldapgw_contacts", (ACME,)): 812,
@@ -248,6 +251,7 @@ def test_the_figures_of_all_processes_are_added_up(stage: Stage) -> None:
         tally.count_bind(ResultCode.SUCCESS)
         tally.reactor_lag.observe(0.25 * at)
         tally.generation_lag.observe(0.25 * at)
+        tally.count_log_event("info")
     one = replace(figures_of(first, connections=3, unserved=3), waiting={"store": 2})
     after = figures_of(second, connections=4, unserved=2).after(figures_of(dead, connections=5))
     other = replace(after, waiting={"store": 1, "read": 1})
@@ -275,6 +279,7 @@ def test_the_figures_of_all_processes_are_added_up(stage: Stage) -> None:
         ("ldapgw_unserved_accounts", ()): 3,
         ("ldapgw_reactor_lag_seconds_count", ()): 3,
         ("ldapgw_reactor_lag_seconds_sum", ()): 1.5,
+        ("ldapgw_log_events_total", (("level", "info"),)): 3,
         ("ldapgw_thread_queue_calls", (("thread", "store"),)): 3,
         ("ldapgw_sync_interval_seconds", ()): 600,
     }
@@ -373,7 +378,7 @@ DASHBOARD = ROOT / "etc" / "grafana" / "ldapgw.json"
 MONITORING = ROOT / "docs" / "how-to" / "monitoring.rst"
 OPERATIONS = ROOT / "docs" / "reference" / "operations.rst"
 # Labels whose values the documents name; those of others are names, codes, or in a table elsewhere.
-EXPLAINED = {"kind", "outcome", "source", "answer", "role", "thread", "state"}
+EXPLAINED = {"kind", "outcome", "source", "answer", "role", "thread", "state", "level"}
 # What Prometheus adds, and what is of Python's library for all programs.
 FOREIGN = {"up": {"job", "instance"}, "process_": {"job", "instance"}}
 

@@ -17,7 +17,7 @@ from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints
-from ldapgw.server.logging import MisuseLog
+from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.metrics import LeaderCounters, ProcessFigures
 from ldapgw.server.parts.base import Environment, Workers, make_storage
 from ldapgw.server.parts.phone_parts import PhoneParts, make_phone_parts
@@ -124,6 +124,7 @@ class Parts:
             workers.recording_process,
             workers.work_process,
             LagMeter(reactor, phones.counters.reactor_lag.observe),
+            LogMeter(phones.counters.count_log_event),
             misuse_log,
             phones.phone_recorder,
             *((sync.logins_keeper,) if sync.logins_keeper else ()),
@@ -227,5 +228,5 @@ def _member_services(
         captures=phones.captures,
         changed=follower.changed,
     )
-    lag = LagMeter(env.reactor, phones.counters.reactor_lag.observe)
-    return (lag, follower, member, *_listeners(env, workers, phones.ldap))
+    meters = (LagMeter(env.reactor, phones.counters.reactor_lag.observe), LogMeter(phones.counters.count_log_event))
+    return (*meters, follower, member, *_listeners(env, workers, phones.ldap))
