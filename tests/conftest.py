@@ -17,6 +17,7 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from ldapgw.directory import segment
 from ldapgw.server.logging import as_json
 from ldapgw.server.reactor import use_monotonic_clock
+from tests.support import routes
 
 TESTS = Path(__file__).parent
 BUILDERS = ("test_packaging.py", "test_containers.py", "test_debian.py")
@@ -30,6 +31,8 @@ segment.INDEXED_FROM = 1
 
 # A machine's clock that is set must stop no test that waits.
 use_monotonic_clock(reactor)
+
+routes.compile_once()
 
 
 @pytest.hookimpl(tryfirst=True)
