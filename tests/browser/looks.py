@@ -12,6 +12,8 @@ from tests.support.checkout import ROOT
 
 SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
+# What tests look at; pictures are taken of each size in each scheme.
+LOOKS = {"wide": "light", "narrow": "dark"}
 DOCUMENTS = ROOT / "docs" / "images"
 # Where pictures go, if they are wanted.
 IMAGES = Path(os.environ["PICTURES_FOLDER"]) if "PICTURES_FOLDER" in os.environ else None

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
-from tests.browser.window import PEOPLE, Window, both
+from tests.browser.window import PEOPLE, Window, in_german
 from tests.support.site.running import Site
 
 # A company for each language, as somebody finds it who has just installed the gateway.
@@ -58,7 +58,7 @@ def client_file(secret: str = CLIENT_SECRET) -> dict[str, Any]:
     return {"name": "client_secret.json", "mimeType": "application/json", "buffer": json.dumps({"web": web}).encode()}
 
 
-@both
+@in_german
 def test_the_first_visit(window: Callable[..., Window], site: Site, language: str) -> None:
     """By the link from the terminal; a wrong file is refused, the right one is tried and used; then people connect."""
     here = window(language)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The journeys of an administrator, wide and narrow, in both languages, with and without scripts.
+"""The journeys of an administrator.
 
 Each function is a journey; the parametrization at the end is the table of all.
 """
@@ -55,7 +55,7 @@ def crew(browser: Any, site: Site) -> Crew:
     crew = Crew(browser, site)
     way = Way(0, "wide", "en", has_scripts=True)
     for account in (CHIEF, STAYER, LOSER):
-        here = Walk(crew, way, is_long=False)
+        here = Walk(crew, way)
         here.sign_in(account)
         if account == LOSER:
             site.turn("revoke", account=LOSER)
@@ -67,9 +67,9 @@ def crew(browser: Any, site: Site) -> Crew:
 
 
 @pytest.fixture
-def another(request: pytest.FixtureRequest, crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
+def another(crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
     """Opens windows for the way of the test."""
-    yield from walked(crew, way, is_long=request.node.get_closest_marker("long") is not None)
+    yield from walked(crew, way)
 
 
 def section(here: Walk, path: str) -> None:
@@ -366,7 +366,7 @@ def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None],
     journey(another())
 
 
-@journeys(people)
+@journeys(people, also_plain=(people,))
 def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
     """A journey that somebody else has a part in."""
     journey(another(), another)

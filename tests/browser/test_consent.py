@@ -12,14 +12,14 @@ from playwright.sync_api import expect
 from ldapgw.contact import Source
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
 from ldapgw.web import error_pages
-from tests.browser.window import EVE, Window, both
+from tests.browser.window import EVE, Window, in_german
 
 OpenWindow = Callable[..., Window]
 
 NARROW = {"viewport": {"width": 390, "height": 844}}
 
 
-@both
+@in_german
 def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) -> None:
     """It closes itself, and the page that opened it shows the account without having been loaded again."""
     here = window(language)
@@ -37,7 +37,7 @@ def test_connecting_in_a_window_of_its_own(window: OpenWindow, language: str) ->
     assert here.page.title() == f"✓ {here.say('Connected')} · Acme GmbH"
 
 
-@both
+@in_german
 def test_connecting_in_the_same_window(window: OpenWindow, language: str) -> None:
     """Where there is no room for another, as on a phone."""
     here = window(language, **NARROW)
@@ -79,7 +79,7 @@ def test_connecting_while_the_gateway_is_busy(window: OpenWindow) -> None:
     expect(here.page.locator("main")).to_contain_text("Google contacts are connected.")
 
 
-@both
+@in_german
 def test_signing_in(window: OpenWindow, language: str) -> None:
     """It asks for no access, and shows what there is."""
     window().connect(BOB)
@@ -91,7 +91,7 @@ def test_signing_in(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Connected"))
 
 
-@both
+@in_german
 def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
     """The page says so, and another one can be chosen."""
     here = window(language)
@@ -105,7 +105,7 @@ def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, lang
     here.waits_for(here.say("Connected"))
 
 
-@both
+@in_german
 def test_refusing(window: OpenWindow, language: str) -> None:
     """The page says so, and offers another try; whoever goes back has changed nothing."""
     here = window(language)
@@ -123,7 +123,7 @@ def test_refusing(window: OpenWindow, language: str) -> None:
     assert here.heading == here.say("Your Google contacts on your desk phone")
 
 
-@both
+@in_german
 def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     """The page names it in Google's words; the second try may tick it."""
     here = window(language)
@@ -143,7 +143,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
-@both
+@in_german
 def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     """Whoever is signed in with one and chooses another is asked what they meant; both can be had."""
     here = window(language)
@@ -163,7 +163,7 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
-@both
+@in_german
 def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> None:
     """Each has its place on the page, and its own sharing and end."""
     here = window(language)
@@ -193,7 +193,7 @@ def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Not connected"))
 
 
-@both
+@in_german
 def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
     """The page says so, and another one can be chosen."""
     here = window(language)
@@ -207,7 +207,7 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Connected"))
 
 
-@both
+@in_german
 def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> None:
     """In two tabs: each ends for itself, and the one that comes later is no error."""
     here = window(language, **NARROW)
@@ -220,7 +220,7 @@ def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> Non
         here.waits_for(here.say("Connected"), tab)
 
 
-@both
+@in_german
 def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -> None:
     """The answer of Google's counts once."""
     here = window(language, **NARROW)
@@ -237,7 +237,7 @@ def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -
     here.waits_for(here.say("Connected"))
 
 
-@both
+@in_german
 def test_googles_error(window: OpenWindow, language: str) -> None:
     """Google does not answer when the code is exchanged."""
     here = window(language, **NARROW)

@@ -19,12 +19,13 @@ from urllib.parse import quote
 
 import pytest
 
+from ldapgw import __version__
 from tests.browser import axe
+from tests.browser.looks import LOOKS, SIZES
 from tests.support.checkout import ROOT
 
 PAGES = ("index", "how-to/vendors/yealink", "employees", "employees-de", "reference/phones")
 VERSION = "2.0.0"
-SIZES = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
 # What people look for, and the page that has to stand among the first three.
 SEARCHES = {
     "wrong password": "how-to/troubleshooting",
@@ -53,13 +54,20 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as scripts/release lays it beside that of another version."""
+    """The site as scripts/release lays it beside that of another version, built without a warning.
+
+    Each page stands in the menu, and each link leads to a page and a place that are there.
+    """
     folder = tmp_path_factory.mktemp("site")
     (folder / "versions.js").write_text(f'globalThis.versions = ["{VERSION}", "1.0.0"];\n')
     (folder / "docs-1.0.0").mkdir()
     (folder / "docs-1.0.0" / "index.html").write_text("<!DOCTYPE html><title>1.0.0</title><link rel=icon href=data:,>")
     built = folder / f"docs-{VERSION}"
-    subprocess.run([sys.executable, "-m", "sphinx", "--quiet", "--jobs", "auto", ROOT / "docs", built], check=True)
+    strict = ("--quiet", "-W", "--keep-going", "-n", "--jobs", "auto")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *strict, ROOT / "docs", built], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     return built
 
 
@@ -90,15 +98,14 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_of_the_site_is_for_everybody(page: Any, address: str, name: str) -> None:
-    """Axe finds nothing, light and dark, narrow and wide, and the page as a whole is never scrolled sideways."""
+    """Axe finds nothing in either scheme and size, and the page as a whole is never scrolled sideways."""
     page.goto(f"{address}{name}.html")
     found = {}
-    for size in SIZES:
-        page.set_viewport_size(size)
+    for size, scheme in LOOKS.items():
+        page.set_viewport_size(SIZES[size])
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            found[size["width"], scheme] = axe.violations(page)
+        page.emulate_media(color_scheme=scheme)
+        found[size] = axe.violations(page)
     assert {key: lines for key, lines in found.items() if lines} == {}
 
 
@@ -124,6 +131,7 @@ def test_the_search_finds_what_helps(page: Any, address: str, words: str) -> Non
 def test_a_menu_leads_to_other_versions(page: Any, address: str) -> None:
     """Those of versions.js, from any page."""
     page.goto(f"{address}how-to/install.html")
+    assert page.locator(".sidebar-brand-text").first.inner_text() == f"ldapgw {__version__}"
     menu = page.get_by_label("Version")
     assert menu.locator("option").all_inner_texts() == [VERSION, "1.0.0"]
     assert menu.input_value() == VERSION

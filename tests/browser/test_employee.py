@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The journeys of somebody whose contacts are on a phone, wide and narrow, in both languages, with and without scripts.
+"""The journeys of somebody whose contacts are on a phone.
 
 Each function is a journey; the parametrization at the end is the table of all.
 """
@@ -62,9 +62,9 @@ def crew(browser: Any, site: Site) -> Crew:
 
 
 @pytest.fixture
-def another(request: pytest.FixtureRequest, crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
+def another(crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
     """Opens windows for the way of the test."""
-    yield from walked(crew, way, is_long=request.node.get_closest_marker("long") is not None)
+    yield from walked(crew, way)
 
 
 def search(here: Walk, name: str, filter_text: str = "(|(cn=zwei*)(sn=zwei*)(o=zwei*))") -> int:
@@ -503,7 +503,7 @@ JOURNEYS = (
 )
 
 
-@journeys(*JOURNEYS)
+@journeys(*JOURNEYS, also_plain=(connecting, searching, adding_a_phone, wrong_password, syncing))
 def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None], way: Way) -> None:
     """It is gone to its end; each page on it fits, speaks one language, and has nothing that axe finds."""
     journey(another())

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.phones.explain.texts import REASON_TEXTS, MissReason
 from ldapgw.phrase import Phrase
-from tests.browser.window import Window, add, both
+from tests.browser.window import Window, add, in_german
 from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
@@ -22,7 +22,7 @@ def ask(here: Window, asked: str) -> None:
     here.press("Explain")
 
 
-@both
+@in_german
 def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> None:
     """The caller is in the private book of one's other account: a click leads to who sees it."""
     first, other, number = {
@@ -57,7 +57,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     expect(answer.locator(".good .sign")).to_be_visible()
 
 
-@both
+@in_german
 def test_a_search_in_vain_on_the_phones_page(window: OpenWindow, site: Site, language: str) -> None:
     """Its button asks with the very filter of the phone."""
     name = f"attic-{language}"

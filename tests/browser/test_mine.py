@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.numbers.phone_number import readable
-from tests.browser.window import LANGUAGES, Window, both, person
+from tests.browser.window import LANGUAGES, Window, in_german, person
 from tests.support.site.running import wait_until
 
 OpenWindow = Callable[..., Window]
@@ -40,7 +40,7 @@ def test_what_changes_is_shown_without_a_reload(window: OpenWindow, events: bool
     assert here.page.evaluate("window.marked") is True
 
 
-@both
+@in_german
 def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> None:
     """While Google is slow."""
     account = {"en": "emil@acme.example", "de": "frida@acme.example"}[language]
@@ -73,7 +73,7 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
     here.waits_for("Connected")
 
 
-@both
+@in_german
 def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> None:
     """The page of the account says on which day it ends."""
     here = window(language)
@@ -88,7 +88,7 @@ def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> 
     here.waits_for(here.say("Not connected"))
 
 
-@both
+@in_german
 def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     """Names and numbers, as phones find them; nothing of it gets into the address."""
     here = window(language)
@@ -105,7 +105,7 @@ def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     assert here.page.url == here.site.page
 
 
-@both
+@in_german
 def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: str) -> None:
     """Private: nothing; callers: the name of who calls; shared: everything; disconnected: nothing again.
 

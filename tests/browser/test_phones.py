@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
-from tests.browser.window import Window, add, both
+from tests.browser.window import Window, add, in_german
 from tests.support.readers import _yealink
 from tests.support.site.running import Site, wait_until
 
@@ -48,7 +48,7 @@ def listed(site: Site, name: str) -> Mapping[str, Any]:
     return next(one for one in listed if one["name"] == name)
 
 
-@both
+@in_german
 def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, language: str) -> None:
     """By what the page prints; the tick and the log come by themselves, here and on one's own page."""
     name = f"kitchen-{language}"
@@ -86,7 +86,7 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
     assert "cn: Bob Bergmann\n" in search(site, printed, printed["ldap.number_filter"].replace("%", "03023125502"))[1]
 
 
-@both
+@in_german
 def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     """The old one is refused, the new one is let in; the phone has to show again that it works."""
     name = f"hall-{language}"
@@ -112,7 +112,7 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     here.waits_for(f"{name}: {here.say('Works')}")
 
 
-@both
+@in_german
 def test_the_connection_is_tested(window: OpenWindow, site: Site, language: str) -> None:
     """Each step tells how it ended: with the password at hand, with a wrong one, and without one."""
     name = f"probe-{language}"
@@ -151,7 +151,7 @@ def outcome(here: Window, password: str = "") -> Mapping[str, str]:
     return {row.locator("th").inner_text(): row.locator("td").first.inner_text() for row in rows}
 
 
-@both
+@in_german
 def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:
     """Its login is refused, and its page is gone; who has the page open elsewhere is led to the list."""
     name = f"old-{language}"
