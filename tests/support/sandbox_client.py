@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import json
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -38,10 +37,15 @@ class Clock:
         return self.now
 
 
-def randomness():
+class Randomness:
     """Bytes that differ each time and are the same in each run."""
-    counter = itertools.count()
-    return lambda length: hashlib.shake_256(str(next(counter)).encode()).digest(length)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, length: int) -> bytes:
+        self.calls += 1
+        return hashlib.shake_256(str(self.calls).encode()).digest(length)
 
 
 class Answer:

@@ -3,22 +3,38 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import cache
+
 import pytest
 
 from ldapgw.google.sandbox.tenant import demo_world
 from ldapgw.google.sandbox.world import World
 from tests.google.sandbox.lists import ALL
-from tests.support.sandbox_client import Clock, Google, randomness
+from tests.support.sandbox_client import Clock, Google, Randomness
+
+
+@cache
+def _made() -> bytes:
+    """The demo's world and its clock, once for all tests: to invent its persons takes longer than most tests."""
+    clock = Clock()
+    return pickle.dumps((demo_world(now=clock, random=Randomness()), clock))
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def _world_and_clock() -> tuple[World, Clock]:
+    copied: tuple[World, Clock] = pickle.loads(_made())
+    return copied
 
 
 @pytest.fixture
-def world(clock: Clock) -> World:
-    return demo_world(now=clock, random=randomness())
+def clock(_world_and_clock: tuple[World, Clock]) -> Clock:
+    return _world_and_clock[1]
+
+
+@pytest.fixture
+def world(_world_and_clock: tuple[World, Clock]) -> World:
+    return _world_and_clock[0]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.sandbox.loading import load_people
 from ldapgw.google.sandbox.tenant import ALICE, BOB, demo_world
 from ldapgw.google.sandbox.world import World
-from tests.support.sandbox_client import Clock, Google, randomness
+from tests.support.sandbox_client import Clock, Google, Randomness
 
 ONE = {"names": [{"givenName": "Only"}]}
 
@@ -25,7 +25,7 @@ def written(folder: Path, content: object) -> str:
 
 
 def world_of(people: dict[str, list[dict[str, Any]]]) -> World:
-    return demo_world(now=Clock(), random=randomness(), people=people)
+    return demo_world(now=Clock(), random=Randomness(), people=people)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ldapgw.google.sandbox.fields import canonical
 from ldapgw.google.sandbox.persons import PersonGenerator
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, DOMAIN, demo_world
 from ldapgw.google.sandbox.world import World
-from tests.support.sandbox_client import Clock, randomness
+from tests.support.sandbox_client import Clock, Randomness
 
 # Ranges that are kept for films; phonenumbers calls two of them invalid, because nobody can have them.
 FILM_ONLY = ("+447700900", "+3363998")
@@ -29,7 +29,7 @@ def test_the_same_at_each_start(world: World) -> None:
     later = Clock()
     later.now += 1e6
     again = demo_world(now=later, random=lambda length: bytes(length))
-    assert randomness()(4) != bytes(4)
+    assert Randomness()(4) != bytes(4)
     for address in (ALICE, BOB, CAROL):
         assert list(again.account(address).contacts) == list(world.account(address).contacts)
     assert list(again.directories[DOMAIN]) == list(world.directories[DOMAIN])
