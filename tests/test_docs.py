@@ -60,16 +60,15 @@ def name_of(path: Path) -> str:
 # --- documents as such ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
-def test_documents_parse(path: Path) -> None:
+def test_documents_parse() -> None:
     """The parser has nothing to say of a document."""
-    assert rst.problems(path) == []
+    assert {name_of(path): said for path in rst.documents() if (said := rst.problems(path))} == {}
 
 
-@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_lead_somewhere() -> None:
     """A link within the project leads to a file."""
-    assert [link for link in rst.local_links(path) if not link.exists()] == []
+    wrong = [(name_of(path), link) for path in rst.documents() for link in rst.local_links(path) if not link.exists()]
+    assert wrong == []
 
 
 def test_every_picture_is_shown() -> None:
@@ -453,17 +452,29 @@ def test_options_of_all_commands_are_documented() -> None:
     assert told == options_of(main) | {"--help"}
 
 
-@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
-def test_command_lines_work(path: Path) -> None:
+def our_lines() -> set[str]:
+    """The lines of code in all documents that run our command, behind its name."""
+    return {
+        ours[1]
+        for path in rst.documents()
+        for line in rst.shell_lines(rst.read(path))
+        if (ours := re.match(r"(?:sudo (?:-u ldapgw )?)?ldapgw (.*)", line))
+        and not (path == COMMANDS and ("[" in line or line.isupper() or "|" in line))
+    }
+
+
+def test_command_lines_work() -> None:
     """What a document tells to type is a command with its options and arguments."""
-    for line in rst.shell_lines(rst.read(path)):
-        ours = re.match(r"(?:sudo (?:-u ldapgw )?)?ldapgw (.*)", line)
-        if not ours or (path == COMMANDS and ("[" in line or line.isupper() or "|" in line)):
-            continue
+    wrong = {}
+    for line in our_lines():
         # A file that a document speaks of is not here.
-        words = shlex.split(ours[1].replace("[--config FILE] COMMAND", "--config FILE check"))
+        words = shlex.split(line.replace("[--config FILE] COMMAND", "--config FILE check"))
         words = list(takewhile(lambda word: not word.startswith(("<", ">")), words))
-        parse(["-" if word.endswith((".csv", ".password")) else word for word in words])
+        try:
+            parse(["-" if word.endswith((".csv", ".password")) else word for word in words])
+        except click.ClickException as error:
+            wrong[line] = error.message
+    assert wrong == {}
 
 
 def test_commands_in_sentences_are_there() -> None:
@@ -481,10 +492,10 @@ def test_commands_in_sentences_are_there() -> None:
             assert used <= (options_of(known[name]) if name in known else set()), f"{path.name}: {piece}"
 
 
-@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
-def test_scripts_are_there(path: Path) -> None:
+def test_scripts_are_there() -> None:
     """A script that a document tells to run is there and can be run."""
-    told = {line.split()[0] for line in rst.shell_lines(rst.read(path)) if line.startswith("scripts/")}
+    lines = (line for path in rst.documents() for line in rst.shell_lines(rst.read(path)))
+    told = {line.split()[0] for line in lines if line.startswith("scripts/")}
     assert [script for script in told if not (ROOT / script).stat().st_mode & 0o111] == []
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
@@ -192,12 +193,6 @@ def large() -> Both:
     both.contacts = {one.uid: one for one in everybody}
     both.revised = both.built()
     return both
-
-
-def copy(both: Both) -> Both:
-    made = replace(both)
-    made.revised = both.revised
-    return made
 
 
 def names(book: Book, text: str, base: str = BASE) -> list[str]:
