@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The container image, built from a base that is made here and run as a container; and what describes its use."""
+"""The container image of a release, run as a container; and what describes its use."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from docutils import nodes
 
 from ldapgw.server.config import Config, load
 from tests.support import rst
-from tests.support.base_image import NAME, make_base
-from tests.support.checkout import ROOT, project_files
+from tests.support.base_image import NAME
+from tests.support.checkout import ROOT
+from tests.support.released import VERSION, released
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
 
@@ -435,47 +436,22 @@ def missing_for_image() -> str:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The image of this checkout, on a base as Debian's slim one is."""
+    """The image of a release, on a base as Debian's slim one is."""
     if reason := missing_for_image():
         pytest.skip(reason)
+    storage = ("env", *released(tmp_path_factory).storage, "buildah")
     folder = tmp_path_factory.mktemp("image")
     (folder / "secrets").mkdir()
     (folder / "secrets" / "encryption_key").write_text(KEY)
-    storage = ("buildah", "--root", folder / "storage", "--runroot", folder / "run")
-    make_base(folder / "base", storage)
-    prepare_checkout(folder / "checkout")
-    made = ("--format", "docker", "--isolation", "chroot", "--file", "Containerfile", "--tag", "localhost/ldapgw")
-    run(*storage, "build", *made, "--build-arg", f"BASE={NAME}", cwd=folder / "checkout")
-    containers = {name: run(*storage, "from", f"localhost/{name}").strip() for name in ("base", "ldapgw")}
-    roots = {name: Path(run(*storage, "mount", container).strip()) for name, container in containers.items()}
-    described = json.loads(run(*storage, "inspect", "--type", "image", "localhost/ldapgw"))
+    tags = (NAME, f"localhost/ldapgw:{VERSION}")
+    containers = [run(*storage, "from", "--pull-never", tag).strip() for tag in tags]
+    base, root = (Path(run(*storage, "mount", container).strip()) for container in containers)
+    described = json.loads(run(*storage, "inspect", "--type", "image", tags[1]))
     try:
-        yield Image(roots["ldapgw"], roots["base"], described["Docker"]["config"], folder)
+        yield Image(root, base, described["Docker"]["config"], folder)
     finally:
-        run(*storage, "umount", "--all")
-        run(*storage, "rm", "--all")
-        shutil.rmtree(folder)
-
-
-def prepare_checkout(folder: Path) -> None:
-    """A checkout with wheels beside it: no container reaches the package index through a proxy of this machine's."""
-    for file in project_files():
-        copy = folder / file.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, copy)
-    run("scripts/compile")
-    built, wheels = folder.with_name("compiled"), folder / "wheels"
-    shutil.copytree(ROOT / ".compiled", built, symlinks=True)
-    # What is compiled already is not compiled again.
-    command = ("setup.py", "--quiet", "bdist_wheel", "--dist-dir", wheels)
-    run(BIN / "python", *command, cwd=built, LDAPGW_COMPILE="1")
-    pip = (BIN / "python", "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", wheels)
-    run(*pip, "--python-version", base_python(), "--require-hashes", "--requirement", "requirements.txt")
-
-
-def base_python() -> str:
-    """The version of the system's Python, which is that of the base."""
-    return run("/usr/bin/python3", "-c", "import sys; print('%s.%s' % sys.version_info[:2])").strip()
+        run(*storage, "umount", *containers)
+        run(*storage, "rm", *containers)
 
 
 def octets_beyond(base: Path, root: Path) -> int:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,13 @@ import pytest
 from ldapgw import __version__
 from ldapgw.cli import main
 from tests.support import debian_machine
-from tests.support.checkout import ROOT, project_files
+from tests.support.checkout import ROOT
 from tests.support.debian_machine import BOOTED, Machine, init, run
+from tests.support.released import VERSION, copy_checkout, released
 from tests.support.site.running import PATIENCE, free_ports, wait_until
 
 NEWER = "99.0"
+SCRIPT = ROOT / "scripts/deb"
 
 NEEDED = ("dh", "dpkg-buildpackage", "lintian", *debian_machine.NEEDED)
 _missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -38,23 +40,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, built in a clean checkout, without what compiling takes minutes for."""
-    folder = tmp_path_factory.mktemp("package")
-    checkout = folder / "checkout"
-    for path in project_files():
-        target = checkout / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
-    run("git", "init", "--quiet", cwd=checkout)
-    run("git", "add", "--all", cwd=checkout)
-    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=checkout)
-    options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", "--no-build-isolation")
-    run(sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", folder, checkout)
-    (wheel,) = folder.glob("*.whl")
-    run("scripts/deb", "--wheel", wheel, cwd=checkout)
-    (made,) = (checkout / "dist").glob("*.deb")
-    return made
+    """The package of a release."""
+    return released(tmp_path_factory).package
 
 
 def test_lintian_finds_no_errors(package: Path) -> None:
@@ -63,13 +50,28 @@ def test_lintian_finds_no_errors(package: Path) -> None:
 
 
 def test_the_package_says_what_it_is(package: Path) -> None:
-    """Between the release before and the next one, and for one version of Python."""
+    """The release's version and this Debian's, and one version of Python."""
     fields = dict(
         line.split(": ", 1) for line in run("dpkg-deb", "--field", package).splitlines() if not line.startswith(" ")
     )
-    assert re.fullmatch(rf"{re.escape(__version__)}\+git\d{{12}}\.[0-9a-f]+~debian\d+", fields["Version"])
-    run("dpkg", "--compare-versions", fields["Version"], "gt", __version__)
+    system = platform.freedesktop_os_release()
+    assert fields["Version"] == f"{VERSION}~{system['ID']}{system['VERSION_ID']}"
+    assert package.name == f"ldapgw_{fields['Version']}_{run('dpkg', '--print-architecture').strip()}.deb"
     assert re.search(r"python3 \(>= 3\.(\d+)~\), python3 \(<< 3\.\d+\)", fields["Depends"])
+
+
+def test_a_package_between_two_releases(tmp_path: Path) -> None:
+    """It is newer than the release before, and names its commit."""
+    checkout = copy_checkout(tmp_path)
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+    run("git", "init", "--quiet", cwd=checkout)
+    run("git", "add", "--all", cwd=checkout)
+    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=checkout)
+    # The lines of the script that make the version.
+    (lines,) = re.findall(r"^(version=(?:.*\n)*?version=\$version~.*)$", SCRIPT.read_text(), re.MULTILINE)
+    version = run("sh", "-euc", f"{lines}\necho $version", cwd=checkout).strip()
+    assert re.fullmatch(rf"{re.escape(__version__)}\+git\d{{12}}\.[0-9a-f]+~debian\d+", version)
+    run("dpkg", "--compare-versions", version, "gt", __version__)
 
 
 def test_files_are_where_debian_wants_them(package: Path) -> None:
@@ -138,7 +140,7 @@ def test_it_is_installed_upgraded_removed_and_purged(package: Path, tmp_path: Pa
     before = machine.files()
 
     machine.dpkg("--install", package)
-    assert machine.run("ldapgw", "--version") == f"ldapgw {__version__} (not compiled)\n"
+    assert machine.run("ldapgw", "--version") == f"ldapgw {VERSION} (compiled)\n"
     assert machine.modes("/etc/ldapgw", "/var/lib/ldapgw") == ["750 root:ldapgw", "700 ldapgw:ldapgw"]
     built = subprocess.run(["grep", "-rlF", package.parents[1], machine.root / "usr"], capture_output=True, check=False)
     assert (built.returncode, built.stdout) == (1, b""), "something names the folder in which the package was built"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -32,8 +31,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ldapgw import __version__
-from tests.support import base_image, rst
+from tests.support import released, rst
 from tests.support.checkout import ROOT, project_files
+from tests.support.released import NEWER, VERSION, Release, copy_checkout, run
 
 PLUGIN = "twisted/plugins/ldapgw_plugin.py"
 # Only for writing new migrations, in a checkout.
@@ -49,35 +49,11 @@ needs_ldapsearch = pytest.mark.skipif(
 )
 
 
-def run(*command: object, cwd: Path, timeout: float = 120) -> str:
-    """Run a program that knows nothing of this one; its output, once it has ended well."""
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(cwd)}
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 # --- built ------------------------------------------------------------------------------------------------------------
 
 
 # Each builds or installs the package.
 pytestmark = pytest.mark.long
-
-
-def copy_checkout(folder: Path) -> Path:
-    for path in project_files():
-        target = folder / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -417,79 +393,50 @@ def test_what_a_fresh_machine_lacks_is_told(tmp_path: Path, variables: dict[str,
 
 # --- released ---------------------------------------------------------------------------------------------------------
 
-RELEASED = "98.7.6"
-NEWER = "99.0.0"
-SIGNER = "releaser@example.com"
-# Seconds: it compiles, twice where Debian's Python is another one than ours.
-RELEASE_PATIENCE = 3600
-_missing = [name for name in ("dh", "dpkg-buildpackage") if shutil.which(name) is None]
-_missing_for_image = [name for name in base_image.NEEDED if shutil.which(name) is None]
+
+@pytest.fixture(scope="module", name="release")
+def _release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return released.released(tmp_path_factory)
 
 
-def release(copy: Path, *more: str, options: tuple[str, ...] = ("--dry-run",)) -> Path:
-    """Make a release in a copy of the checkout; the folder of what was made.
-
-    It is a maintenance release: there is a newer version already.
-
-    :param more: variables for it.
-    """
-    copy_checkout(copy)
-    # Of the tests, that they run, and on what.
-    (copy / ".ci/run").write_text("#!/bin/sh\ngit log --format=%s >../tested\n")
-    for used in (".venv", "tests/node/node_modules"):
-        if (ROOT / used).exists():
-            (copy / used).symlink_to(ROOT / used)
-    run("git", "init", "--quiet", cwd=copy)
-    run("git", "add", "--all", cwd=copy)
-    run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All of it", cwd=copy)
-    for version in ("1.9.0", "1.10.0", NEWER):
-        run("git", "tag", f"v{version}", cwd=copy)
-    run("env", *more, "scripts/release", *options, RELEASED, cwd=copy, timeout=RELEASE_PATIENCE)
-    return copy / "dist" / RELEASED
-
-
-def test_a_release_is_whole(tmp_path: Path, signing: tuple[str, str]) -> None:
+def test_a_release_is_whole(release: Release) -> None:
     """Packages, documentation, components, notes; a commit that was tested, a tag and checksums that are signed."""
-    made = release(tmp_path, "PYTHONS=", "DEB=no", "IMAGE=no", *signing, options=())
-    names = {path.name.replace(RELEASED, "V") for path in made.iterdir()}
-    packages = {"ldapgw-V-py3-none-any.whl", "ldapgw-V.tar.gz"}
-    assert names == packages | {"SHA256SUMS", "SHA256SUMS.asc", "ldapgw-V-docs.tar.gz", "ldapgw-V.cdx.json"}
-    assert len(verify(made, signing).splitlines()) == len(names) - 2
-    bill = json.loads((made / f"ldapgw-{RELEASED}.cdx.json").read_text())
+    names = {path.name.replace(VERSION, "V") for path in release.made.iterdir()}
+    beside = {"ldapgw-V-py3-none-any.whl", "ldapgw-V.tar.gz", "ldapgw-V-docs.tar.gz", "ldapgw-V.cdx.json"}
+    assert names >= beside | {"SHA256SUMS", "SHA256SUMS.asc"}
+    assert len(verify(release.made, release.signing).splitlines()) == len(names) - 2
+    bill = json.loads((release.made / f"ldapgw-{VERSION}.cdx.json").read_text())
     main = bill["metadata"]["component"]
-    assert (main["name"], main["version"], main["licenses"][0]["license"]["id"]) == ("ldapgw", RELEASED, "MIT")
+    assert (main["name"], main["version"], main["licenses"][0]["license"]["id"]) == ("ldapgw", VERSION, "MIT")
     components = {canonicalize_name(one["name"]): one["version"] for one in bill["components"]}
     assert components == {one.name: str(one.specifier).removeprefix("==") for one in locked()}
     (direct,) = [one["dependsOn"] for one in bill["dependencies"] if one["ref"] == main["bom-ref"]]
     assert "Twisted" in {name.partition("==")[0] for name in direct}
-    with tarfile.open(made / f"ldapgw-{RELEASED}-docs.tar.gz") as docs:
-        assert f"docs-{RELEASED}/index.html" in docs.getnames()
-        beside = {name: docs.extractfile(name).read().decode() for name in ("index.html", "versions.js")}  # type: ignore[union-attr]
-    assert f"url=docs-{NEWER}/" in beside["index.html"]
-    assert beside["versions.js"] == f'globalThis.versions = ["{NEWER}","{RELEASED}","1.10.0","1.9.0"];\n'
-    with tarfile.open(made / f"ldapgw-{RELEASED}.tar.gz") as archive:
-        notes = archive.extractfile(f"ldapgw-{RELEASED}/CHANGES.rst")
+    with tarfile.open(release.made / f"ldapgw-{VERSION}-docs.tar.gz") as docs:
+        assert f"docs-{VERSION}/index.html" in docs.getnames()
+        pages = {name: docs.extractfile(name).read().decode() for name in ("index.html", "versions.js")}  # type: ignore[union-attr]
+    assert f"url=docs-{NEWER}/" in pages["index.html"]
+    assert pages["versions.js"] == f'globalThis.versions = ["{NEWER}","{VERSION}","1.10.0","1.9.0"];\n'
+    with tarfile.open(release.made / f"ldapgw-{VERSION}.tar.gz") as archive:
+        notes = archive.extractfile(f"ldapgw-{VERSION}/CHANGES.rst")
         assert notes is not None
-        assert f"\n{RELEASED} (" in notes.read().decode()
-        fragments = [name for name in archive.getnames() if name.startswith(f"ldapgw-{RELEASED}/changes/")]
+        assert f"\n{VERSION} (" in notes.read().decode()
+        fragments = [name for name in archive.getnames() if name.startswith(f"ldapgw-{VERSION}/changes/")]
     assert [name.rpartition("/")[2] for name in fragments] == ["README.rst"]
-    commits = f"Release {RELEASED}\nAll of it\n"
-    assert (tmp_path / "build/tested").read_text() == commits
-    assert run("git", "log", "--format=%s", cwd=tmp_path) == commits
-    assert run("git", "diff", "HEAD", "--name-only", cwd=tmp_path) == ""
-    run("env", *signing, "git", "verify-tag", f"v{RELEASED}", cwd=tmp_path)
-    assert run("git", "describe", cwd=tmp_path) == f"v{RELEASED}\n"
+    commits = f"Release {VERSION}\nAll of it\n"
+    assert (release.checkout / "build/tested").read_text() == commits
+    assert run("git", "log", "--format=%s", cwd=release.checkout) == commits
+    assert run("git", "diff", "HEAD", "--name-only", cwd=release.checkout) == ""
+    run("env", *release.signing, "git", "verify-tag", f"v{VERSION}", cwd=release.checkout)
+    assert run("git", "describe", cwd=release.checkout) == f"v{VERSION}\n"
 
 
 @pytest.fixture(scope="module")
 def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The variables with which a release is signed."""
-    home = tmp_path_factory.mktemp("gnupg")
-    home.chmod(0o700)
-    key = ("--passphrase", "", "--quick-generate-key", SIGNER, "default", "default", "never")
-    run("gpg", "--homedir", home, "--batch", "--quiet", *key, cwd=home)
-    yield f"RELEASE_KEY={SIGNER}", f"GNUPGHOME={home}"
-    run("gpgconf", "--homedir", home, "--kill", "all", cwd=home)
+    home = tmp_path_factory.mktemp("signing") / "gnupg"
+    yield released.make_key(home)
+    released.end_agents(home)
 
 
 def verify(made: Path, signing: tuple[str, str]) -> str:
@@ -498,87 +445,47 @@ def verify(made: Path, signing: tuple[str, str]) -> str:
     return run("env", *signing, "sh", "-ec", block, cwd=made)
 
 
-@pytest.fixture(scope="module")
-def compiled_release(tmp_path_factory: pytest.TempPathFactory, signing: tuple[str, str]) -> Path:
-    """A signed release with a wheel for this Python; with a Debian package and an image where their tools are."""
-    folder = tmp_path_factory.mktemp("released")
-    deb = f"DEB={'no' if _missing else 'yes'}"
-    more = ("IMAGE=no",) if _missing_for_image else prepare_image(tmp_path_factory.mktemp("image"))
-    made = release(folder, f"PYTHONS={sys.executable}", deb, *more, *signing)
-    verify(made, signing)
-    return made
-
-
-def test_a_dry_run_leaves_the_checkout_as_it_was(compiled_release: Path) -> None:
+@pytest.mark.soak  # whoever makes a release begins with a dry run (CONTRIBUTING.rst)
+def test_a_dry_run_leaves_the_checkout_as_it_was(tmp_path: Path) -> None:
     """Its commit, its tag, and what it changed are gone; its tests have not run."""
-    checkout = compiled_release.parents[1]
-    assert run("git", "diff", "HEAD", "--name-only", cwd=checkout) == ""
-    assert run("git", "log", "--format=%s", cwd=checkout) == "All of it\n"
-    assert run("git", "tag", "--list", f"v{RELEASED}", cwd=checkout) == ""
-    assert not (checkout / "build/tested").exists()
-
-
-def prepare_image(folder: Path) -> tuple[str, ...]:
-    """The variables with which a release makes its image: of a base of ours, and from wheels."""
-    storage = folder / "storage.conf"
-    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n')
-    variables = (f"CONTAINERS_STORAGE_CONF={storage}", "BUILDAH_ISOLATION=chroot")
-    base_image.make_base(folder / "base", ("env", *variables, "buildah"))
-    wheels = folder / "wheels"
-    # Debian's Python runs the image.
-    version = run("/usr/bin/python3", "-c", "import sys; print('%s.%s' % sys.version_info[:2])", cwd=folder).strip()
-    chosen = ("--only-binary", ":all:", "--python-version", version, "--require-hashes")
-    command = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, *chosen)
-    run(*command, "--requirement", ROOT / "requirements.txt", cwd=folder, timeout=RELEASE_PATIENCE)
-    return (*variables, "IMAGE=yes", f"IMAGE_BASE={base_image.NAME}", f"IMAGE_WHEELS={wheels}")
+    released.release(tmp_path, "PYTHONS=", "DEB=no", "IMAGE=no", dry=True)
+    assert run("git", "diff", "HEAD", "--name-only", cwd=tmp_path) == ""
+    assert run("git", "log", "--format=%s", cwd=tmp_path) == "All of it\n"
+    assert run("git", "tag", "--list", f"v{VERSION}", cwd=tmp_path) == ""
+    assert not (tmp_path / "build/tested").exists()
 
 
 @pytest.mark.skipif(
-    bool(_missing_for_image) and "CI" not in os.environ, reason=f"needs {', '.join(_missing_for_image)}"
+    bool(released.MISSING_FOR_IMAGE) and "CI" not in os.environ,
+    reason=f"needs {', '.join(released.MISSING_FOR_IMAGE)}",
 )
-def test_the_image_is_released(compiled_release: Path) -> None:
-    """As a file that ``docker load`` reads, with a checksum; ``tests/test_containers.py`` runs one."""
-    image = compiled_release / f"ldapgw-{RELEASED}-image.tar.gz"
-    with tarfile.open(image) as archive:
+def test_the_image_is_released(release: Release) -> None:
+    """As a file that ``docker load`` reads; ``tests/test_containers.py`` runs it."""
+    with tarfile.open(release.made / f"ldapgw-{VERSION}-image.tar.gz") as archive:
         manifest = archive.extractfile("manifest.json")
         assert manifest is not None
         (described,) = json.load(manifest)
-    assert f"docker.io/library/ldapgw:{RELEASED}" in described["RepoTags"]
-    assert f"{image.name}: OK\n" in run("sha256sum", "--check", "SHA256SUMS", cwd=compiled_release)
-
-
-@pytest.mark.skipif(bool(_missing) and "CI" not in os.environ, reason=f"needs {', '.join(_missing)}")
-def test_the_debian_package_is_released(compiled_release: Path) -> None:
-    """With the release's version and this Debian's, and with a checksum."""
-    (package,) = compiled_release.glob("*.deb")
-    system = platform.freedesktop_os_release()
-    version = f"{RELEASED}~{system['ID']}{system['VERSION_ID']}"
-    architecture = run("dpkg", "--print-architecture", cwd=compiled_release).strip()
-    assert package.name == f"ldapgw_{version}_{architecture}.deb"
-    assert run("dpkg-deb", "--field", package, "Version", cwd=compiled_release) == f"{version}\n"
-    assert f"{package.name}: OK\n" in run("sha256sum", "--check", "SHA256SUMS", cwd=compiled_release)
+    assert f"docker.io/library/ldapgw:{VERSION}" in described["RepoTags"]
 
 
 @needs_ldapsearch
-def test_a_compiled_wheel_serves(compiled_release: Path, tmp_path: Path, site: Site) -> None:
+def test_a_compiled_wheel_serves(release: Release, tmp_path: Path, site: Site) -> None:
     """Without a compiler; ``check`` has nothing to say of it."""
-    (wheel,) = compiled_release.glob(
-        f"ldapgw-{RELEASED}-cp{sys.version_info.major}{sys.version_info.minor}-*manylinux*.whl"
-    )
+    (wheel,) = release.made.glob(f"ldapgw-{VERSION}-cp{sys.version_info.major}{sys.version_info.minor}-*manylinux*.whl")
     installation = install(wheel, tmp_path)
     ldapgw = installation.program("ldapgw")
-    assert run(ldapgw, "--version", cwd=tmp_path) == f"ldapgw {RELEASED} (compiled)\n"
+    assert run(ldapgw, "--version", cwd=tmp_path) == f"ldapgw {VERSION} (compiled)\n"
     report = json.loads(run(ldapgw, "--config", site.file, "check", "--json", cwd=tmp_path))
     assert [item for item in report["items"] if item["state"] != "ok"] == []
     search = ("ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{site.ldap}", "-s", "base", "-b", "", "+")
     with serving(installation, site, ldapgw, "--config", site.file, "run"):
-        assert f"vendorVersion: {RELEASED}\n" in run(*search, cwd=tmp_path)
+        assert f"vendorVersion: {VERSION}\n" in run(*search, cwd=tmp_path)
 
 
 OTHER_WHEEL = "ldapgw-{}-cp314-cp314-manylinux_2_28_aarch64.whl"
 
 
-def released(wheel: Path, checkout: Path) -> Path:
+def released_in(checkout: Path, wheel: Path) -> Path:
     """What ``scripts/release --add`` reads of a checkout in which a release has been made; the release's folder."""
     made = checkout / "dist" / __version__
     made.mkdir(parents=True)
@@ -595,7 +502,7 @@ def add(checkout: Path, folder: Path, *variables: str) -> subprocess.CompletedPr
 
 def test_wheels_of_other_machines_are_added(wheel: Path, signing: tuple[str, str], tmp_path: Path) -> None:
     """The signed checksums of a release then have those that were compiled for other Pythons and processors."""
-    made = released(wheel, tmp_path / "checkout")
+    made = released_in(tmp_path / "checkout", wheel)
     other = tmp_path / "compiled" / OTHER_WHEEL.format(__version__)
     other.parent.mkdir()
     shutil.copy(wheel, other)
@@ -613,7 +520,7 @@ def test_wheels_of_other_machines_are_added(wheel: Path, signing: tuple[str, str
     ("name", "told"),
     [
         (None, "there are no wheels in {folder}"),
-        (OTHER_WHEEL.format(RELEASED), "{folder}/{name} is no compiled wheel of {version}"),
+        (OTHER_WHEEL.format(VERSION), "{folder}/{name} is no compiled wheel of {version}"),
         ("ldapgw-{version}-py3-none-any.whl", "{folder}/{name} is no compiled wheel of {version}"),
         (OTHER_WHEEL, "{folder}/{name} is not compiled from {made}/ldapgw-{version}.tar.gz"),
     ],
@@ -621,7 +528,7 @@ def test_wheels_of_other_machines_are_added(wheel: Path, signing: tuple[str, str
 )
 def test_wheels_that_are_not_of_the_release(wheel: Path, tmp_path: Path, name: str | None, told: str) -> None:
     """Nothing is added if one wheel is not, by its name or its modules."""
-    made = released(wheel, tmp_path / "checkout")
+    made = released_in(tmp_path / "checkout", wheel)
     folder = tmp_path / "compiled"
     folder.mkdir()
     name = name and name.replace("{}", __version__).format(version=__version__)
@@ -686,7 +593,7 @@ def test_a_release_without_a_wheel_for_its_image(tmp_path: Path) -> None:
     (copy / "scripts/setup").write_text("#!/bin/sh\n")  # what it installs is not needed
     (tmp_path / "buildah").symlink_to("/bin/false")  # it is only looked for
     done = subprocess.run(
-        ["scripts/release", "--dry-run", RELEASED],
+        ["scripts/release", "--dry-run", VERSION],
         cwd=copy,
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONS": "", "DEB": "no", "IMAGE_WHEELS": "wheels"},
         capture_output=True,

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# The same, but where the tests are run from a copy that is compiled and links to the rest (scripts/compile).
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 # What tools leave behind; git knows it by .gitignore.
 _LEFT_BEHIND = (".", "__pycache__", "build", "dist", "ldapgw.egg-info", "dropin.cache", "node_modules")
@@ -15,8 +17,8 @@ _LEFT_BEHIND = (".", "__pycache__", "build", "dist", "ldapgw.egg-info", "dropin.
 def project_files() -> list[Path]:
     """All files of the project, as git has them or would have them; in a copy without git, all that are there."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    if (ROOT / ".git").exists():
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    if (_CHECKOUT / ".git").exists():
+        listed = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, check=True).stdout.decode()
         return sorted(ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file())
     found = (path for path in ROOT.rglob("*") if path.is_file())
     return sorted(path for path in found if not any(map(_is_left_behind, path.relative_to(ROOT).parts)))

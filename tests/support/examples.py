@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""How many examples a property test draws: all in `scripts/test --long` and `scripts/test-bounds`, else a part."""
+"""How many examples a property test draws: all in `scripts/test --long`, else a part."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-# Set by the scripts that CI runs besides the quick tests.
+# Set by the script.
 ALL: Final = "ALL_EXAMPLES"
 _PART: Final = 4
 # Fewer show little.
