@@ -63,8 +63,8 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
                     mark_unfinished(connection)
             with source.begin_read() as snapshot:
                 rows = resume_copy(snapshot, target, lambda table, count: print_line(f"✓ {table}: {count}"))
-            with target.begin() as connection:
-                mark_complete(connection)
+                with target.begin() as connection:
+                    mark_complete(snapshot, connection)
     finally:
         lock.release()
     print_line(f"Copied {rows} rows to {target.name}, and compared each of them.")

@@ -63,12 +63,14 @@ class Snapshot:
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in it; false until the first complete snapshot.
     :ivar freshness: stale until the store was read for the first time; an expired snapshot is empty.
+    :ivar unserved: the tenants whose logins and books could not be read from the store, and which are therefore empty.
     """
 
     dit: Dit
     logins: Mapping[str, PhoneAccess] = field(default_factory=dict)
     loaded: bool = False
     freshness: Freshness = Freshness.CURRENT
+    unserved: frozenset[str] = frozenset()
 
 
 class Catalog:
@@ -128,10 +130,10 @@ class Catalog:
         An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
-        :raises DirectoryError: unavailable, when nobody knows which logins there are.
+        :raises DirectoryError: unavailable, when there may be such a login that could not be read from the store.
         """
-        self._check_known()
         login = self.find_login(name)
+        self._check_known(login)
         right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
         if not right or login is None:
             return None
@@ -142,9 +144,11 @@ class Catalog:
             self._converted[login.password_hash] = converted
         return login.viewer
 
-    def _check_known(self) -> None:
-        if self.snapshot.freshness is Freshness.EXPIRED:
-            raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot reach its database")
+    def _check_known(self, login: PhoneAccess | None) -> None:
+        """:raises DirectoryError: unavailable, when there may be such a login that could not be read."""
+        snapshot = self.snapshot
+        if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
+            raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
 
     def add_converted_hashes(self, converted: Mapping[str, str]) -> None:
         """Note the hashes that logins have shown to another process, as `converted_hashes` returns them there."""
@@ -158,11 +162,11 @@ class Catalog:
         """The viewer whose XML phone book has a secret in its address; None when there is none.
 
         :param secret: the phone's name, a dot and the secret proper.
-        :raises DirectoryError: unavailable, when nobody knows which logins there are.
+        :raises DirectoryError: unavailable, when there may be such a login that could not be read from the store.
         """
-        self._check_known()
         name, _, secret = secret.rpartition(".")
         login = self.snapshot.logins.get(name.lower())
+        self._check_known(login)
         stored = login.book_secret_hash if login else ""
         right = verify_password(secret.encode(), stored or UNKNOWN_LOGIN_HASH)
         if not right or login is None:

@@ -147,6 +147,11 @@ class Account:
         return math.inf if self.accepted_loss is None else self.accepted_loss.get(what, 0)
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """The tenant and the `sub`: an account with another identity is another account, even if it has the same id."""
+        return self.tenant, self.sub
+
+    @property
     def is_connected(self) -> bool:
         """Whether a grant is stored."""
         return self.connected_at is not None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select
@@ -19,7 +20,7 @@ from sqlalchemy import Connection, delete, func, select
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes
 from ldapgw.store.copies import SIDE_FILE_ENDINGS
-from ldapgw.store.database import Database, check_writable, mark_erased
+from ldapgw.store.database import Database, check_writable, database_of, mark_erased
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import reseal_all
@@ -81,8 +82,8 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
             with _store_errors(file):
                 _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
                 _refuse_empty(work, file)
-            latest = database.run(_highest_generation)
-            _prepare(work, file, secret_box, latest)
+            given = database.run(_read_given)
+            _prepare(work, file, secret_box, given)
             back_up_server(database, kept.with_name(kept.name + ".before-restore"))
             prepared = database_at(f"sqlite:///{work}", keeps_copies=False)
             try:
@@ -95,9 +96,21 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
             _clear(work)
 
 
-def _highest_generation(connection: Connection) -> int:
-    found: int = connection.execute(select(func.coalesce(func.max(account.c.generation), 0))).scalar_one()
-    return found
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The numbers that a database has given out, and that must not get another meaning by a restore.
+
+    :ivar generation: the highest generation of an account.
+    :ivar ids: see `ldapgw.store.database.Database.last_ids`.
+    """
+
+    generation: int = 0
+    ids: Mapping[str, int] = field(default_factory=dict)
+
+
+def _read_given(connection: Connection) -> _Given:
+    highest = select(func.coalesce(func.max(account.c.generation), 0))
+    return _Given(connection.execute(highest).scalar_one(), database_of(connection).last_ids(connection))
 
 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
@@ -116,9 +129,9 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
             with _store_errors(file):
                 _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
                 _refuse_empty(work, file)
-            latest = _latest_generation(database)
-            _prepare(work, file, secret_box, latest or 0)
-            if latest is None:
+            given = _read_given_of_file(database)
+            _prepare(work, file, secret_box, given or _Given())
+            if given is None:
                 _move_damaged(database)
                 copy_owner(work, database.parent)
                 flush_to_disk(work)
@@ -131,13 +144,12 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
             _clear(work)
 
 
-def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None:
+def _prepare(work: Path, file: Path, secret_box: SecretBox, given: _Given) -> None:
     """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
 
     What is sealed under an old key is sealed under the present one.
 
-    :param latest: the highest generation that has been published; books of such a generation must not be taken for
-        books of the restored accounts.
+    :param given: what the database has given out that the copy is to replace.
     """
     copy = database_at(f"sqlite:///{work}", keeps_copies=False)
     try:
@@ -145,7 +157,7 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None
         with copy.begin() as connection:
             check_writable(connection, thoroughly=True)
             reseal_all(connection, secret_box)
-            _forget(connection, latest)
+            _forget(connection, given)
     except UnfitKey:
         raise StoreError(
             f"{file}: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and "
@@ -165,22 +177,27 @@ def _refuse_empty(work: Path, file: Path) -> None:
             raise StoreError(f"{file}: is no database of ldapgw")
 
 
-def _forget(connection: Connection, latest: int) -> None:
+def _forget(connection: Connection, given: _Given) -> None:
     for table in (sign_in, consent_flow, recording):
         connection.execute(delete(table))
-    changes.skip_generations(connection, latest)
+    database_of(connection).raise_ids(connection, given.ids)
+    changes.skip_generations(connection, given.generation)
     changes.begin_epoch(connection)
 
 
-def _latest_generation(database: Path) -> int | None:
-    """The highest generation in a database; None when it is missing, damaged, or no database of ldapgw."""
+def _read_given_of_file(database: Path) -> _Given | None:
+    """What a database has given out; None when it is missing, damaged, or no database of ldapgw."""
     if not database.exists():
         return None
     try:
         with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
             is_intact = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-            latest = connection.execute("SELECT coalesce(max(generation), 0) FROM account").fetchone()[0]
-            return int(latest) if is_intact else None
+            generation, last_id = connection.execute("SELECT max(generation), max(id) FROM account").fetchone()
+            ids = {"account": last_id or 0}
+            # A database of an older version does not have this table.
+            if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
+                ids |= dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+            return _Given(generation or 0, ids) if is_intact else None
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
             return None

@@ -10,10 +10,24 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, String, and_, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, phones
@@ -75,10 +89,11 @@ class Changes:
     lost_since: float | None = None
 
 
-def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
+def read_since(connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None) -> Changes:
     """Read the accounts and phones that have changed.
 
     :param cursor: of the last look; None: read all.  After the database was replaced all are read too.
+    :param tenants: the tenants whose accounts and phones count as all; None: all tenants.
     :raises StoreError: when the database was replaced by one that holds nothing yet.
     """
     position = database_of(connection).position(connection)
@@ -90,8 +105,8 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
         return Changes(
             now,
             is_whole=True,
-            accounts={one.id: one for one in accounts.read_all(connection)},
-            phones={one.name: one for one in phones.read_logins(connection)},
+            accounts={one.id: one for one in accounts.read_some(connection, _is_of(account, tenants))},
+            phones={one.name: one for one in phones.read_some(connection, _is_of(phone, tenants))},
             lost_since=_lost_since(connection, cursor, now, position.history) if position.history else None,
         )
     # Asked for one kind, SQLite would go through all marks of that kind.
@@ -103,6 +118,10 @@ def read_since(connection: Connection, cursor: Cursor | None) -> Changes:
     for names in chunks(list(changed_phones)):
         changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
     return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
+
+
+def _is_of(table: Table, tenants: Collection[str] | None) -> ColumnElement[bool]:
+    return true() if tenants is None else table.c.tenant.in_(tenants)
 
 
 def _continues(cursor: Cursor, now: Cursor) -> bool:

@@ -9,7 +9,7 @@ method here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +32,9 @@ _ERASED = "erased"
 # What a disconnected account is deleted from.
 ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 _DATABASE = "ldapgw_database"
+
+# The tables whose rows get ids from the database.
+NUMBERED = ("account", "activity", "revocation")
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
@@ -200,8 +203,16 @@ class Database(ABC):
     def keep_alive(self, connection: Connection) -> None:  # noqa: B027  few engines have such a limit
         """Tell a server that ends idle transactions that this one goes on."""
 
-    def renumber(self, connection: Connection) -> None:  # noqa: B027  few engines have sequences
-        """Have new rows get higher numbers than all that there are, after rows with numbers were copied."""
+    @abstractmethod
+    def last_ids(self, connection: Connection) -> Mapping[str, int]:
+        """Return the highest id that each table of `NUMBERED` has ever given to a row, if it has given one."""
+
+    @abstractmethod
+    def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
+        """Have new rows get higher ids than those that were given here or elsewhere, after rows with ids were copied.
+
+        :param last: the highest ids that the tables have given elsewhere (`last_ids`).
+        """
 
     @abstractmethod
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:

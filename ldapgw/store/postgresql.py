@@ -31,6 +31,7 @@ from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, Unwritable
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import (
     ERASED,
+    NUMBERED,
     Database,
     Position,
     is_current,
@@ -82,9 +83,6 @@ RING_SECONDS = 0.05
 # How often a silent connection is tried.
 SILENCE_SECONDS = 30.0
 RECONNECT_SECONDS = 0.25
-
-# Their rows get numbers from a sequence.
-_NUMBERED = ("account", "activity", "revocation")
 
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
@@ -387,10 +385,16 @@ class PostgresqlDatabase(Database):
     def keep_alive(self, connection: Connection) -> None:
         connection.exec_driver_sql("SELECT 1")
 
-    def renumber(self, connection: Connection) -> None:
-        for table in _NUMBERED:
-            last = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608  our own names
-            connection.exec_driver_sql(f"SELECT setval('{table}_id_seq', ({last}), false)")
+    def last_ids(self, connection: Connection) -> Mapping[str, int]:
+        last = "SELECT last_value - (NOT is_called)::int FROM {}_id_seq"
+        return {table: connection.exec_driver_sql(last.format(table)).scalar_one() for table in NUMBERED}
+
+    def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
+        for table in NUMBERED:
+            held = f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608  our own names
+            # The next number of a sequence is above all that it has given, whoever asks it meanwhile.
+            free = f"greatest(nextval('{table}_id_seq'), ({held}) + 1, {last.get(table, 0) + 1})"
+            connection.exec_driver_sql(f"SELECT setval('{table}_id_seq', {free}, false)")
 
     def server_time(self, connection: Connection) -> float | None:
         query = "SELECT extract(epoch FROM clock_timestamp())::float8"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -27,7 +27,7 @@ from sqlalchemy.pool import StaticPool
 from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
-from ldapgw.store.database import Database, Position, is_current, read_revision, take_erased, upgrade
+from ldapgw.store.database import NUMBERED, Database, Position, is_current, read_revision, take_erased, upgrade
 from ldapgw.store.tables import change
 
 # A command and the gateway may write at the same time; each writes for milliseconds.
@@ -108,11 +108,25 @@ class SqliteDatabase(Database):
                 self.file.touch(mode=0o600)
             if not self._is_current():
                 self._keep_copy(self._revision())
-                with self.engine.begin() as connection:
-                    upgrade(connection)
+                self._upgrade()
             self._file = self.identity()
         except (DBAPIError, sqlite3.Error, OSError) as error:
             raise self._store_error(error) from None
+
+    def _upgrade(self) -> None:
+        """Upgrade in one transaction.
+
+        A migration may replace a table that others refer to: with foreign keys, SQLite would delete their rows.
+        """
+        with self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    upgrade(connection)
+            finally:
+                driver.execute("PRAGMA foreign_keys = ON")
 
     def open_or_read(self, first_write: Callable[[Connection], None]) -> None:
         self._first_write = first_write
@@ -229,6 +243,17 @@ class SqliteDatabase(Database):
         """In a transaction that reads, the triggers of another one cannot mark a change with a lower number."""
         last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
         return Position(self.identity(), last + 1)
+
+    def last_ids(self, connection: Connection) -> Mapping[str, int]:
+        return {row.name: row.seq for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
+
+    def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
+        """Rows that are inserted with their ids have raised the highest id already."""
+        present = self.last_ids(connection)
+        for table in NUMBERED:
+            if last.get(table, 0) > present.get(table, 0):
+                connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+                connection.exec_driver_sql("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, last[table]))
 
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
         if thoroughly:

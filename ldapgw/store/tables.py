@@ -2,6 +2,8 @@
 """Definitions of the database tables, with a comment on every column.
 
 Every change of a table needs a migration (``migrations/versions``).  Times are seconds since the epoch, UTC.
+An id that the database has given to a row is never given to another row: gateways, pages and cached books keep ids for
+longer than the row may exist (`ldapgw.store.database.Database.raise_ids`).
 Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.key_rotation` finds the sealed columns by
 their comments, which begin with "sealed".
 """
@@ -92,6 +94,7 @@ account = Table(
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
     Index("account_folded_address", text("lower(address)")),
+    sqlite_autoincrement=True,
 )
 
 source = Table(
@@ -330,6 +333,7 @@ revocation = Table(
     Column("since", Float, nullable=False, comment="when the account was disconnected"),
     Column("next_try", Float, nullable=False, comment="time of the next attempt"),
     Column("tries", Integer, nullable=False, server_default="0", comment="failed attempts"),
+    sqlite_autoincrement=True,
 )
 
 sync_attempt = Table(
@@ -373,6 +377,7 @@ activity = Table(
     Column("detail", String, nullable=False, comment="the new value, such as a sharing or a name; empty: none"),
     Column("address", String, nullable=False, comment="IP address of the browser or phone; empty: none"),
     Index("activity_tenant_at", "tenant", "at"),
+    sqlite_autoincrement=True,
 )
 
 change = Table(

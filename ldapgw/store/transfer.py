@@ -61,7 +61,7 @@ def copy_all(source: Connection, target: Connection) -> None:
     for table in TABLES:
         for rows in _chunks(_read(source, table)):
             _insert(target, table, rows)
-    finish(target)
+    _finish(source, target)
 
 
 def restore_all(source: Connection, target: Connection) -> None:
@@ -152,16 +152,16 @@ def mark_unfinished(connection: Connection) -> None:
     connection.execute(update(schema_version).values(copied_from=database_of(connection).unfinished_copy_of))
 
 
-def mark_complete(connection: Connection) -> None:
+def mark_complete(source: Connection, target: Connection) -> None:
     """Let gateways use the target of a copy."""
-    finish(connection)
-    connection.execute(update(schema_version).values(copied_from=None))
+    _finish(source, target)
+    target.execute(update(schema_version).values(copied_from=None))
 
 
-def finish(connection: Connection) -> None:
-    """Have new rows get numbers that are free, and every look at the database read all once."""
-    database_of(connection).renumber(connection)
-    changes.begin_epoch(connection)
+def _finish(source: Connection, target: Connection) -> None:
+    """Have new rows get ids that neither database has ever given, and every look at the target read all once."""
+    database_of(target).raise_ids(target, database_of(source).last_ids(source))
+    changes.begin_epoch(target)
 
 
 def holds_anything(connection: Connection) -> bool:

@@ -60,6 +60,11 @@ class BuiltBook:
             return False
         return self.generation - self.cached_generation <= _MAX_CACHE_LAG
 
+    def is_of(self, account: Account) -> bool:
+        """Whether the book was built from the contacts of this account, and not of a former one with the same id."""
+        context, _, sub, *_ = self.build_key
+        return (context.name, sub) == account.identity
+
     def shares_entries(self, after: BuiltBook | None) -> bool:
         """Whether the book's successor shares a segment with it, and so most of its entries."""
         kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
@@ -201,6 +206,19 @@ class AccountBooks:
                 self._orphans.add(cache_name(before.id, directory=True))
         return update
 
+    def begin_anew(self, state: AccountState) -> None:
+        """Replace all that was taken from the store, so that nothing depends on what was noted before.
+
+        Every book counts as outdated; books of accounts that the state does not have are dropped.
+        """
+        self.state = state
+        self.outdated, self.unpublished = set(state.accounts), set(self.contexts)
+        for key, built in list(self._built.items()):
+            if self._account(key) is None:
+                self._replace(key, None)
+                _, account_id, *_ = built.build_key
+                self._orphans.add(_cache_name(key, account_id))
+
     # --- the books in memory ------------------------------------------------------------------------------------------
 
     def of_tenant(self, tenant: str) -> tuple[Book, ...]:
@@ -208,7 +226,7 @@ class AccountBooks:
         books = []
         for account in self.state.accounts_of(tenant):
             built = self._built.get((account.id, ""))
-            if built is not None:
+            if built is not None and built.is_of(account):
                 sharing, shared_label = account.sharing, account.shared_label
                 if (built.book.sharing, built.book.shared_label) != (sharing, folded(shared_label)):
                     built = replace(built, book=with_sharing(built.book, sharing, shared_label))

@@ -61,16 +61,16 @@ class AccountState:
 
     @classmethod
     def read(cls, connection: Connection, tenants: Collection[str]) -> AccountState:
-        """Read the present state of some tenants."""
+        """Read the present state of some tenants, and nothing of other tenants."""
         state = cls(tenants)
-        state.apply(*read_changes(connection, None))
+        state.apply(*read_changes(connection, None, tenants))
         return state
 
     def accounts_of(self, tenant: str) -> list[Account]:
         """A tenant's connected accounts, in the order of their addresses."""
         ids = self._ordered.get(tenant)
         if ids is None:
-            in_order = sorted([self.accounts[each] for each in self._by_tenant[tenant]], key=_address_and_id)
+            in_order = sorted([self.accounts[each] for each in self._by_tenant.get(tenant, ())], key=_address_and_id)
             ids = self._ordered[tenant] = [account.id for account in in_order]
         return [self.accounts[each] for each in ids]
 
@@ -130,6 +130,10 @@ class AccountState:
 
     def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: _Update) -> None:  # noqa: FBT001
         before = self._stored.get(account_id)
+        if before is not None and account is not None and before.identity != account.identity:
+            # The id is another account's now: the former account is gone, and this one is new.
+            self._set_account(account_id, None, has_directory=False, update=update)
+            before = None
         if account is None:
             if before is None:
                 return
@@ -217,9 +221,14 @@ class _Update:
         self.tenants.add(account.tenant)
 
 
-def read_changes(connection: Connection, cursor: Cursor | None) -> tuple[Changes, frozenset[int]]:
-    """Read the changes since a cursor, and which of the changed accounts have contacts of the Workspace directory."""
-    news = changes.read_since(connection, cursor)
+def read_changes(
+    connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None
+) -> tuple[Changes, frozenset[int]]:
+    """Read the changes since a cursor, and which of the changed accounts have contacts of the Workspace directory.
+
+    :param tenants: see `ldapgw.store.changes.read_since`.
+    """
+    news = changes.read_since(connection, cursor, tenants)
     asked = _with_directory_on(news.accounts)
     return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
 

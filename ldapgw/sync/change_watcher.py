@@ -126,6 +126,7 @@ class ChangeWatcher(Service):
         self._looked = looked
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
+        self._faults: dict[Callable[[], object], str] = {}  # how work has failed last, until it succeeds
         self._timers = (
             (LoopingCall(self._run, self._poll), POLL_SECONDS),
             (LoopingCall(self._run, self.write_binds), WRITE_BINDS_SECONDS),
@@ -193,10 +194,11 @@ class ChangeWatcher(Service):
         # Reset before the work, so that a change during the work causes another poll.
         self._is_outdated = False
         try:
-            await self._read_clients()
-            await self._notify_pages()
+            # First: nothing must keep a login that was removed from being refused.
             await self._publisher.publish_accounts()
             self._looked(begun_at)
+            await self._read_clients()
+            await self._notify_pages()
             await self._read_recordings()
             await self._scheduler.refresh()
         except BaseException:
@@ -226,7 +228,18 @@ class ChangeWatcher(Service):
 
     def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         """Run a coroutine and log its failure, so that a timer goes on."""
-        return Deferred.fromCoroutine(work()).addErrback(_log_failure)
+        return Deferred.fromCoroutine(self._attempt(work))
+
+    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  whatever it is, the timer goes on
+            fault = repr(error)
+            if self._faults.get(work) != fault:  # else it would be logged each second
+                _log_failure(Failure())
+            self._faults[work] = fault
+        else:
+            self._faults.pop(work, None)
 
 
 def _log_failure(failure: Failure) -> None:

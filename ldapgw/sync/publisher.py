@@ -8,12 +8,14 @@ the last one, not on how many accounts there are.  Unchanged books stay in use, 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import is_
 from typing import Any
 
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ldapgw.directory.access import (
     Access,
@@ -28,13 +30,14 @@ from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
+from ldapgw.errors import StoreError
 from ldapgw.store import changes
 from ldapgw.store.changes import Changes
 from ldapgw.store.logins_file import SavedLogins
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks, LoadedBooks
-from ldapgw.sync.account_state import read_changes
+from ldapgw.sync.account_state import AccountState, read_changes
 from ldapgw.sync.book_updater import BookUpdater
 
 log = Logger()
@@ -86,6 +89,8 @@ class Publisher:
         self._seconds = seconds
         self._observe_lag = observe_lag
         self._freshness = catalog.snapshot.freshness
+        self._unserved = catalog.snapshot.unserved
+        self._is_sound = not self._unserved  # False: a change was not applied, and everything has to be read again
         self._version = 0
         self._has_built = False
         self._outdated_phones: set[str] = set()
@@ -135,13 +140,30 @@ class Publisher:
     async def publish_accounts(self) -> None:
         """Publish at once the changes that need no building: logins, sharing and removed accounts.
 
-        A removed or private book must not be visible while another book is built.
+        A removed or private book must not be visible while another book is built.  If the changes cannot be applied,
+        everything is read from the database once; a tenant for which that fails too is not served, until it succeeds.
 
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         async with self._reading:
-            while not await self._read_state():
-                pass
+            if self._is_sound:
+                try:
+                    await self._publish_changes()
+                except Exception as error:
+                    if isinstance(error, (CancelledError, StoreError)):
+                        raise
+                    self._is_sound = False
+                    log.failure(
+                        "publishing what has changed in the database failed; everything is read from it again",
+                        event="changes_not_published",
+                    )
+                else:
+                    return
+            await self._publish_anew()
+
+    async def _publish_changes(self) -> None:
+        while not await self._read_state():
+            pass
         replaced: dict[str, Directory] = {}
         count = 0
         for tenant in sorted(self._books.unpublished):
@@ -155,6 +177,62 @@ class Publisher:
                 replaced, count = {}, 0
                 await self._next_turn()
         self._replace_snapshot(replaced)
+
+    async def _publish_anew(self) -> None:
+        """Publish what the database holds, without regard to what was noted of it before.
+
+        State that is kept by differences is wrong from the first difference that was not applied.  If a tenant's
+        accounts and phones cannot be read, or its directory cannot be made, the tenant is not served: its phones must
+        not use a login that an administrator may have removed.
+        """
+        unserved: dict[str, Failure] = {}
+        for tenant in self._books.contexts:
+            try:
+                await self._store.read(AccountState.read, (tenant,))
+            except Exception as error:
+                if isinstance(error, (CancelledError, StoreError)):
+                    raise
+                unserved[tenant] = Failure()
+        self._books.begin_anew(await self._store.read(AccountState.read, self._books.contexts.keys() - unserved))
+        self._version += 1
+        present = self._books.state.accounts.keys()
+        self._unserved_since = {one: since for one, since in self._unserved_since.items() if one in present}
+        directories: list[Directory] = []
+        logins: dict[str, PhoneAccess] = {}
+        for tenant, context in self._books.contexts.items():
+            try:
+                made = self._make_logins(tenant)
+                directory = Directory(context, self._books.of_tenant(tenant), SharedBooks(), defer_merge=True)
+            except Exception:  # noqa: BLE001  whatever it is, the other tenants are served
+                unserved[tenant] = Failure()
+                made, directory = {}, Directory(context, ())
+            logins |= made
+            directories.append(directory)
+        self._note_unserved(unserved)
+        self._is_sound = not unserved
+        self._outdated_phones.clear()
+        before = self._catalog.snapshot
+        published = replace(
+            before,
+            dit=Dit(tuple(directories), self._features),
+            logins=logins,
+            freshness=self._freshness,
+            unserved=self._unserved,
+        )
+        self._on_publish(self._catalog.publish(published, before.logins.keys() | logins.keys()))
+
+    def _note_unserved(self, unserved: Mapping[str, Failure]) -> None:
+        """Note and log which tenants are not served from now on, and which are served again."""
+        for tenant in sorted(unserved.keys() - self._unserved):
+            log.failure(
+                "the accounts and phones of tenant {tenant} cannot be read: its phones are not served",
+                unserved[tenant],
+                event="tenant_unserved",
+                tenant=tenant,
+            )
+        for tenant in sorted(self._unserved - unserved.keys()):
+            log.info("tenant {tenant} is served again", event="tenant_served", tenant=tenant)
+        self._unserved = frozenset(unserved)
 
     async def build(self, account_id: int | None = None) -> None:
         """Build the books that have changed, and publish them; a slow build does not delay other books.
@@ -297,7 +375,8 @@ class Publisher:
         :param loaded: whether all books have been built since the start; None: as before.
         """
         snapshot = self._catalog.snapshot
-        served = {directory.context.name: directory for directory in snapshot.dit.directories} | dict(replaced)
+        served = {directory.context.name: directory for directory in snapshot.dit.directories}
+        served |= {tenant: directory for tenant, directory in replaced.items() if tenant not in self._unserved}
         dit, directories = snapshot.dit, [served[tenant] for tenant in self._books.contexts]
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
@@ -309,8 +388,13 @@ class Publisher:
             logins = {key: login for key, login in logins.items() if key not in keys} | present
             names = keys
         is_loaded = snapshot.loaded if loaded is None else loaded
-        published = Snapshot(dit, logins, loaded=is_loaded, freshness=self._freshness)
+        published = Snapshot(dit, logins, loaded=is_loaded, freshness=self._freshness, unserved=self._unserved)
         self._on_publish(self._catalog.publish(published, names))
+
+    def _make_logins(self, tenant: str) -> dict[str, PhoneAccess]:
+        """The logins of all phones of a tenant, by name in lower case."""
+        names = [name for name, login in self._books.state.phones.items() if login.tenant == tenant]
+        return {name.lower(): login for name in names if (login := self._make_login(name))}
 
     def _make_login(self, name: str) -> PhoneAccess | None:
         """The access of a phone; None: there is no such phone."""

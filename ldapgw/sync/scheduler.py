@@ -59,6 +59,7 @@ log = Logger()
 class _Loop:
     """The timer of one account, and its running sync.
 
+    :ivar identity: see `Account.identity`.
     :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     :ivar outage: the Google project whose next good answer to any account ends the wait; empty: none does.
@@ -66,7 +67,7 @@ class _Loop:
     :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
 
-    tenant: str
+    identity: tuple[str, str]
     timer: LoopingCall
     run: Deferred[None] | None = None
     queued: Deferred[Any] | None = None
@@ -74,6 +75,10 @@ class _Loop:
     outage: str = ""
     called_at: float = 0.0
     is_client_refused: bool = False
+
+    @property
+    def tenant(self) -> str:
+        return self.identity[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +181,25 @@ class SyncScheduler(Service):
         for account_id in list(self._loops) if news.is_whole else ():
             if account_id not in news.accounts:
                 self._stop(account_id)
-        for number, (account_id, account) in enumerate(present.items(), 1):
-            if not number % _ACCOUNTS_AT_ONCE:
-                await deferLater(self._clock, 0.0)
-                if not self.running:
-                    return
-            self._update_account(account_id, account, was_busy=account_id in busy)
+        try:
+            for number, (account_id, account) in enumerate(present.items(), 1):
+                if not number % _ACCOUNTS_AT_ONCE:
+                    await deferLater(self._clock, 0.0)
+                    if not self.running:
+                        return
+                self._update_account(account_id, account, was_busy=account_id in busy)
+        except BaseException:
+            self._cursor = None  # some accounts were not updated: the next refresh reads all
+            raise
 
     def _update_account(self, account_id: int, account: Account | None, *, was_busy: bool) -> None:
         """Create, start or stop the timer of an account that was read.
 
         :param was_busy: whether its sync was running, or waiting in a queue, before it was read.
         """
+        loop = self._loops.get(account_id)
+        if loop is not None and account is not None and loop.identity != account.identity:
+            self._stop(account_id)  # the id is another account's now
         if account is None or not self._may_sync(account):
             if account_id in self._loops:
                 self._stop(account_id)
@@ -233,7 +245,7 @@ class SyncScheduler(Service):
         """
         loop = self._loops.get(account.id)
         if loop is None:
-            loop = self._loops[account.id] = _Loop(account.tenant, LoopingCall(self._turn, account.id))
+            loop = self._loops[account.id] = _Loop(account.identity, LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
             code = account.error.code if account.error is not None else ""
             loop.is_tenant_wide = code in _ALARMS

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -103,9 +104,14 @@ def test_an_unknown_name_takes_as_many_hashes_as_a_known_one(catalog: Catalog, m
     assert counts == [1, 1, 1, 1]
 
 
-def test_nobody_is_refused_for_good_while_no_login_is_known() -> None:
-    """A snapshot of logins that is too old says nothing of passwords: phones may try again later."""
-    catalog = Catalog(replace(EMPTY, freshness=Freshness.EXPIRED), {}, lambda: 7.0)
+@pytest.mark.parametrize(
+    "unknown",
+    [{"freshness": Freshness.EXPIRED}, {"unserved": frozenset({"acme"})}],
+    ids=["a snapshot that is too old", "a tenant that cannot be read"],
+)
+def test_nobody_is_refused_for_good_while_no_login_is_known(unknown: dict[str, Any]) -> None:
+    """What could not be read says nothing of passwords: phones may try again later."""
+    catalog = Catalog(replace(EMPTY, **unknown), {}, lambda: 7.0)
     for ask in (
         lambda: catalog.authenticate("desk1", b"hush", "10.0.0.7"),
         lambda: catalog.authenticate_secret("desk1.secret", "10.0.0.7"),
@@ -113,6 +119,13 @@ def test_nobody_is_refused_for_good_while_no_login_is_known() -> None:
         with pytest.raises(DirectoryError) as raised:
             ask()
         assert raised.value.code is ResultCode.UNAVAILABLE
+
+
+def test_phones_of_other_tenants_bind_while_a_tenant_cannot_be_read() -> None:
+    """With the right password, and with no other one."""
+    catalog = Catalog(replace(EMPTY, logins={"desk1": LOGIN}, unserved=frozenset({"other"})), {}, lambda: 7.0)
+    assert catalog.authenticate("desk1", b"hush", "10.0.0.7") == VIEWER
+    assert catalog.authenticate("desk1", b"wrong", "10.0.0.7") is None
 
 
 def test_who_is_anonymous(catalog: Catalog) -> None:

@@ -6,14 +6,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import resource
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 
 from ldapgw.directory.access import hash_password
 from ldapgw.ldap.limits import Limits
@@ -90,6 +93,34 @@ def test_a_store_that_was_made_at_the_start_is_told(
         pass
     told = f"the database {tmp_path / 'state' / 'ldapgw.db'} is new: no account has connected; "
     assert [line.startswith(told) for line in caplog_twisted].count(True) == 1
+
+
+def test_a_gateway_that_cannot_read_a_tenant_is_not_ready(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """Its phones may try again later: whether the password is right cannot be said."""
+    with running(tmp_path, reactor, LDAP | {"require_tls": False}):
+        pass
+    with closing(sqlite3.connect(tmp_path / "state" / "ldapgw.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO phone (name, tenant, numbers, password, created_at) VALUES ('desk1', 'acme', '?', '', 0)"
+        )
+    reactor.tcpServers.clear()
+    with running(tmp_path, reactor, LDAP | {"require_tls": False}) as gateway:
+        gateway.running = True
+        ports = {port: door for port, door, *_ in reactor.tcpServers}
+        bind = pdu.message(1, pdu.bind("cn=desk1,ou=phones,dc=acme,dc=example", b"hush"))
+        assert [one.code for one in pdu.responses(asked(reactor, ports[3389], bind))] == [52]
+        request = b"GET /readyz HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
+        assert asked(reactor, ports[8081], request).startswith(b"HTTP/1.0 503 ")
+
+
+def asked(reactor: MemoryReactorClock, door: Any, octets: bytes) -> bytes:
+    """What a port answers to octets."""
+    protocol, transport = door.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)), StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(octets)
+    reactor.advance(1)
+    protocol.connectionLost(Failure(ConnectionDone()))
+    return transport.value()
 
 
 @pytest.mark.usefixtures("gateway")

@@ -214,8 +214,9 @@ OF_NO_TENANT = {
     *("reload_failed", "reload_impossible", "reload_refused", "reload_started"),
     *("copies_failed", "copy_removed", "database_restored", "database_unusable", "started_without_database"),
     *("write_ahead_log_large", "cache_unreadable", "cached_book_undeletable", "change_check_failed"),
-    *("database_lost_commits", "gateway_outdated", "lease_renewal_failed", "photos_failed", "revocations_failed"),
-    *("consent_out_of_time", "logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
+    *("changes_not_published", "database_lost_commits", "gateway_outdated", "lease_renewal_failed"),
+    *("photos_failed", "revocations_failed", "consent_out_of_time"),
+    *("logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
 }
 # Events of a tenant, and of no account, or of one that is not known.
 OF_NO_ACCOUNT = {
@@ -223,7 +224,8 @@ OF_NO_ACCOUNT = {
     *("client_accepted", "client_changed", "client_refused", "client_trial_failed", "client_undecryptable"),
     *("grant_revoked", "revocation_abandoned", "revocation_failed", "unused_grant_revocation_failed"),
     *("admin_link_used", "code_exchange_failed", "consent_refused", "foreign_form_refused"),
-    *("page_failed", "page_unavailable", "phones_administered", "unknown_login"),
+    *("page_failed", "page_unavailable", "phones_administered"),
+    *("tenant_served", "tenant_unserved", "unknown_login"),
 }
 
 

@@ -60,6 +60,18 @@ def test_it_is_tried_again_when_it_is_time(connection: Connection, secret_box: S
     assert revocations.read(connection, secret_box, left) is None
 
 
+def test_the_end_of_a_revocation_is_not_that_of_another_one(
+    connection: Connection, secret_box: SecretBox, account_id: int
+) -> None:
+    """Whoever was revoking a grant at Google deletes it by its id, which nobody else's has meanwhile."""
+    revoking = revocations.disconnect_account(connection, account_id, NOW)
+    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    other = revocations.disconnect_account(connection, account_id, NOW)
+    assert revoking is not None
+    revocations.remove(connection, revoking)
+    assert [one.id for one in revocations.read_due(connection, secret_box, NOW + FIRST_WAIT)] == [other]
+
+
 def test_a_day_is_enough(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """If it was tried: a clock that is ahead does not end what was not begun."""
     left = revocations.disconnect_account(connection, account_id, NOW)

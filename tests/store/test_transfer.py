@@ -102,17 +102,20 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
                 ):
                     server.open()
     assert copied == [table.name for table in transfer.TABLES]
-    target.run(transfer.mark_complete)
+    with file.begin_read() as source:
+        target.run(lambda connection: transfer.mark_complete(source, connection))
     server.open()
     assert held(server) == before == held(file)
     assert rows == sum(digest.rows for digest in before.values())
-    # What is added from now on gets a number of its own.
+    # What is added from now on gets a number that nothing has had before, in whichever of the databases.
     assert server.run(accounts.connect, BOX, "acme", replace(GRANT, sub="sub-4"), Sharing.PRIVATE, NOW) == 4
+    server.run(accounts.remove, 4, with_phones=True)
     back = unfinished(open_file(tmp_path / "back.db"))
     with server.begin_read() as source:
         transfer.resume_copy(source, back, lambda *_: None)
-    back.run(transfer.mark_complete)
+        back.run(lambda connection: transfer.mark_complete(source, connection))
     assert held(back) == held(server)
+    assert back.run(accounts.connect, BOX, "acme", replace(GRANT, sub="sub-5"), Sharing.PRIVATE, NOW) == 5
     back.close()
     target.close()
 

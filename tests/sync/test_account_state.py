@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -21,9 +22,11 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.store import accounts, contacts, phones, sync_state
-from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.accounts import Account, NewGrant, SourceState
+from ldapgw.store.changes import Changes
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
+from ldapgw.store.logins_file import SavedAccount
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import StoreWorker
@@ -109,11 +112,22 @@ def served(state: AccountState) -> dict[int, object]:
     """What each account's books are made from."""
     return {
         account.id: (
-            *(account.sub, account.address, account.sharing, account.generation),
+            *(account.identity, account.address, account.sharing, account.generation),
             *(state.has_directory(account), state.needs_numbers(account.tenant)),
         )
         for account in state.accounts.values()
     }
+
+
+def bound(state: AccountState) -> dict[str, object]:
+    """What each phone's access is made from: its login, and whose book is its own."""
+    identities = {account.id: account.identity for account in state.accounts.values()}
+    return {name: (login, identities.get(login.account_id or 0)) for name, login in state.phones.items()}
+
+
+def differing(before: Mapping[Any, object], after: Mapping[Any, object]) -> set[Any]:
+    """The keys whose values differ."""
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
 
 @settings(deadline=None)
@@ -123,7 +137,7 @@ def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Wri
     database = open_in_memory()
     state, in_parts = AccountState(TENANTS), AccountState(TENANTS)
     for look in looks:
-        before, phones_before = served(state), dict(state.phones)
+        before, logins_before = served(state), bound(state)
         with database.begin() as connection:
             for write in look:
                 write(connection)
@@ -134,12 +148,88 @@ def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Wri
         assert content(state) == content(in_parts) == content(whole)
         assert frozenset().union(*(part.accounts for part in parts)) == update.accounts
         assert frozenset().union(*(part.phones for part in parts)) == update.phones
-        after = served(state)
-        changed = {each for each in before.keys() | after.keys() if before.get(each) != after.get(each)}
-        assert update.accounts >= changed
-        names = phones_before.keys() | state.phones.keys()
-        assert update.phones >= {name for name in names if phones_before.get(name) != state.phones.get(name)}
+        assert update.accounts >= differing(before, served(state))
+        assert update.phones >= differing(logins_before, bound(state))
     database.close()
+
+
+# Ids and names from small sets, so that each is soon another account's or phone's, of the same tenant or not.
+IDS = st.integers(1, 3)
+ACCOUNTS = st.builds(
+    lambda account_id, tenant, sub, address, sharing: SavedAccount(
+        account_id, tenant, sub, address, sharing.value, "", has_directory=False
+    ).account(),
+    IDS,
+    st.sampled_from((*TENANTS, "gone")),
+    NAMES,
+    st.sampled_from(["a@x.example", "A@x.example", "b@x.example"]),
+    st.sampled_from(Sharing),
+)
+PHONES = st.builds(
+    PhoneLogin,
+    NAMES,
+    st.sampled_from((*TENANTS, "gone")),
+    st.none() | IDS,
+    st.sampled_from(NumberMode),
+    st.sampled_from(["sha256$11$11", "sha256$22$22"]),
+    st.just(NOW),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the database finds; ids and names of what is gone, where it does not find all there is."""
+
+    accounts: list[Account]
+    phones: list[PhoneLogin]
+    gone_accounts: set[int]
+    gone_phones: set[str]
+    is_whole: bool
+    with_directory: set[int]
+
+
+LOOKS = st.builds(
+    Look,
+    st.lists(ACCOUNTS, max_size=3),
+    st.lists(PHONES, max_size=3),
+    st.sets(IDS),
+    st.sets(NAMES),
+    st.booleans(),
+    st.sets(IDS),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(LOOKS, min_size=1, max_size=6))
+def test_an_id_that_is_another_accounts_keeps_nothing_of_the_former_one(looks: list[Look]) -> None:
+    """The state is that of a whole look after any sequence of changes, whoever has had the ids and names before."""
+    state, accounts_now, phones_now, holders = AccountState(TENANTS), {}, {}, set[int]()
+    for look in looks:
+        found = {account.id: account for account in look.accounts}
+        logins = {login.name: login for login in look.phones}
+        if look.is_whole:
+            accounts_now, phones_now, holders = dict(found), dict(logins), look.with_directory & found.keys()
+            news = Changes(None, is_whole=True, accounts=accounts_now, phones=phones_now)
+        else:
+            accounts_now |= found
+            phones_now |= logins
+            gone, gone_names = look.gone_accounts - found.keys(), look.gone_phones - logins.keys()
+            holders = (holders - found.keys() - gone) | (look.with_directory & found.keys())
+            news = Changes(
+                None,
+                is_whole=False,
+                accounts={**found, **dict.fromkeys(gone)},
+                phones={**logins, **dict.fromkeys(gone_names)},
+            )
+            accounts_now = {key: account for key, account in accounts_now.items() if key not in gone}
+            phones_now = {key: login for key, login in phones_now.items() if key not in gone_names}
+        before, logins_before = served(state), bound(state)
+        update = state.apply(news, look.with_directory)
+        whole = AccountState(TENANTS)
+        whole.apply(Changes(None, is_whole=True, accounts=accounts_now, phones=phones_now), holders)
+        assert content(state) == content(whole)
+        assert update.accounts >= differing(before, served(state))
+        assert update.phones >= differing(logins_before, bound(state))
 
 
 def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:

@@ -37,6 +37,7 @@ class Scene(Stage):
         self.seen: dict[str, tuple[str, str, float]] = {}
         self.converted: dict[str, str] = {}
         self.told = 0
+        self.untold: Exception | None = None  # why pages cannot be told
         self.clients_read = 0
         self.recordings_read = 0
         self.logged: list[str] = []
@@ -96,6 +97,8 @@ class Scene(Stage):
         self.recordings_read += 1
 
     async def tell_pages(self) -> None:
+        if self.untold is not None:
+            raise self.untold
         self.told += 1
 
     def observe(self, event: dict[str, Any]) -> None:
@@ -241,7 +244,7 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
 
 @pytest.mark.parametrize("step", ["publish_accounts", "build"])
 def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) -> None:
-    """With its traceback, in the log alone; what it kept from being done is tried again."""
+    """With its traceback, in the log alone, and once; what it kept from being done is tried again."""
     real = getattr(scene.publisher, step)
 
     async def broken() -> None:
@@ -249,7 +252,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
 
     setattr(scene.publisher, step, broken)
     add_phone(scene)
-    scene.clock.advance(POLL_SECONDS)
+    scene.clock.pump([POLL_SECONDS] * 3)
     assert scene.logged == ["checking the database for changes failed"]
     setattr(scene.publisher, step, real)
     if step == "build":
@@ -270,6 +273,18 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
     other.close()
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
+
+
+def test_a_removed_login_is_refused_whatever_else_fails(scene: Scene) -> None:
+    """Open pages, for example, cannot be told of the change."""
+    add_phone(scene)
+    scene.clock.advance(POLL_SECONDS)
+    scene.untold = ZeroDivisionError()
+    with scene.database.begin() as connection:
+        phones.remove(connection, "desk1")
+    scene.clock.advance(POLL_SECONDS)
+    assert "desk1" not in scene.catalog.snapshot.logins
+    assert scene.logged == ["checking the database for changes failed"]
 
 
 def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:

@@ -59,9 +59,9 @@ def test_a_name_with_a_dot(browser: Browser) -> None:
 
 def test_nobody_knows_the_logins(stage: Stage, browser: Browser) -> None:
     """Where the gateway has served too long without its database, neither a login nor a secret address is wrong."""
-    stage.catalog.publish(replace(stage.catalog.snapshot, freshness=Freshness.EXPIRED), ())
+    stage.catalog.publish(replace(stage.catalog.snapshot, logins={}, freshness=Freshness.EXPIRED), ())
     for answer in (ask(browser, "0301234567"), browser.get("/acme/book/pbx.secret/snom.xml")):
-        assert (answer.status, answer.body) == (503, "Not now: the gateway cannot reach its database.\n")
+        assert (answer.status, answer.body) == (503, "Not now: the gateway cannot read its database.\n")
 
 
 JSON = {"Accept": "application/json"}

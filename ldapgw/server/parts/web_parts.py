@@ -54,7 +54,8 @@ def make_web_dependencies(
     bases: dict[str, Dn] = {tenant.name: Dn.parse(tenant.base_dn) for tenant in config.tenant}
 
     def is_ready() -> bool:
-        return is_running() and phones.catalog.snapshot.loaded
+        snapshot = phones.catalog.snapshot
+        return is_running() and snapshot.loaded and not snapshot.unserved
 
     return WebDependencies(
         public_url=config.web.public_url,

@@ -177,7 +177,7 @@ class Stage:
         self.publisher = make_publisher(
             store=self.store,
             catalog=self.catalog,
-            contexts={tenant: replace(CONTEXT, name=tenant, photos=self.photos) for tenant in self.tenants},
+            contexts={tenant: self._context(tenant) for tenant in self.tenants},
             run_off_thread=lambda *call, **kw: self.on_books_thread(*call, **kw),
             build_in_process=lambda *call: self.build_in_process(*call),
             seconds=lambda: self.seconds(),
@@ -243,6 +243,9 @@ class Stage:
     def random(self, count: int) -> bytes:
         self.drawn += 1
         return hashlib.shake_256(b"%d" % self.drawn).digest(count)
+
+    def _context(self, tenant: str) -> NamingContext:
+        return replace(CONTEXT, name=tenant, base=Dn.parse(f"dc={tenant},dc=example"), photos=self.photos)
 
     def _next_turn(self) -> Deferred[None]:
         self.between_turns()
