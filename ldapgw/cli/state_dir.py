@@ -17,9 +17,8 @@ from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
 from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
-from ldapgw.store.key_rotation import kept_key_files
 from ldapgw.store.logins_file import age_in_words
-from ldapgw.store.secrets import KeySource, SecretBox, read_keys
+from ldapgw.store.secrets import KeySource, SecretBox, kept_key_files, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
 
 # Octets on the disk of the state directory: an upgrade keeps a copy of the database beside it, and the log and the
@@ -34,17 +33,15 @@ MAX_CLOCK_SECONDS = 120.0
 def check_state_dir(site: Site) -> Iterator[CheckResult]:
     """Check the folder, the database, the key file, and whether the key fits the database."""
     yield _folder(site.state_dir, may_create=site.may_create_state_dir)
-    sealed = None
     file = site.database_file
     if file is None:
-        result, sealed = _server(site.database_url)
-        yield result
+        yield _server(site.database_url)
     elif is_missing(file):
         yield _missing("database", file, may_create=site.config.new_store)
     else:
-        result, sealed = _database(file)
+        result = _database(file)
         yield result if file.parent == site.state_dir else _unless_open(result, file)
-    yield _key(site.key_source, sealed)
+    yield _key(site.key_source, [(name, sealed) for name, sealed in _rows(site, _SEALED)])
     yield from map(_kept_key, kept_key_files(site.key_source.file))
     yield from _disks(site)
     yield from _clock(site)
@@ -192,51 +189,52 @@ def _missing(what: str, path: Path, *, may_create: bool = True) -> CheckResult:
     )
 
 
-def _server(url: str) -> tuple[CheckResult, bytes | None]:
-    """The result for a database that is not a file, and one of its encrypted secrets, if there are any."""
+def _server(url: str) -> CheckResult:
+    """The result for a database that is not a file."""
     try:
         database = database_at(url)
     except StoreError as error:
         message = error.problems[0].removeprefix("database: ")
-        return CheckResult(CheckStatus.FAILED, "database", message, is_setting=True), None
+        return CheckResult(CheckStatus.FAILED, "database", message, is_setting=True)
     if not database.runs_beside:
         message = "is in memory: everything is forgotten when the gateway stops"
-        return CheckResult(CheckStatus.WARNING, "database", message, is_setting=True), None
-    item, sealed, revision, usable = f"database {database.name}", None, None, False
+        return CheckResult(CheckStatus.WARNING, "database", message, is_setting=True)
+    item, revision, usable = f"database {database.name}", None, False
     try:
         with closing(database), database.begin_read() as connection:
             revision = read_revision(connection, database.name)
             if revision is not None:
                 is_current(connection, database)
                 usable = True
-                sealed = connection.exec_driver_sql(_OF_AN_ACCOUNT).scalar()
-                sealed = sealed or connection.exec_driver_sql(_OF_A_CLIENT).scalar()
     except StoreError as error:
         message = error.problems[0].removeprefix(f"{database.name}: ")
-        return CheckResult(CheckStatus.FAILED, item, message), None
-    return _version(item, revision, usable=usable), sealed
+        return CheckResult(CheckStatus.FAILED, item, message)
+    return _version(item, revision, usable=usable)
 
 
-_OF_AN_ACCOUNT = "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL"
-_OF_A_CLIENT = "SELECT client_secret FROM oauth_client"
+# Whose each encrypted secret is, and the secret.
+_SEALED = (
+    "SELECT address, refresh_token FROM account WHERE refresh_token IS NOT NULL "
+    "UNION ALL SELECT address, access_token FROM account WHERE access_token IS NOT NULL "
+    "UNION ALL SELECT 'client of ' || tenant, client_secret FROM oauth_client"
+)
 
 
-def _database(file: Path) -> tuple[CheckResult, bytes | None]:
-    """The result for the database file, and one of its encrypted secrets, if there are any."""
+def _database(file: Path) -> CheckResult:
+    """The result for the database file."""
     item = f"database {file}"
     try:
         with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
             damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
-                return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup"), None
+                return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup")
             revision = _first(connection, "alembic_version", "SELECT version_num FROM alembic_version")
             readable_from = _first(connection, "schema_version", "SELECT readable_from FROM schema_version")
-            sealed = _first(connection, "account", _OF_AN_ACCOUNT) or _first(connection, "oauth_client", _OF_A_CLIENT)
     except sqlite3.Error as error:
-        return CheckResult(CheckStatus.FAILED, item, f"cannot be used: {error}"), None
+        return CheckResult(CheckStatus.FAILED, item, f"cannot be used: {error}")
     if not os.access(file, os.R_OK | os.W_OK):
-        return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user"), sealed
-    return _version(item, revision, usable=readable_from in revisions()), sealed
+        return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user")
+    return _version(item, revision, usable=readable_from in revisions())
 
 
 def _unless_open(result: CheckResult, file: Path) -> CheckResult:
@@ -279,18 +277,17 @@ def _version(item: str, revision: object, *, usable: bool) -> CheckResult:
     return CheckResult(CheckStatus.OK, item, f"version {revision}")
 
 
-def _key(source: KeySource, sealed: bytes | None) -> CheckResult:
-    if sealed is None and not source.configured and is_missing(source.file):
+def _key(source: KeySource, secrets: Sequence[tuple[str, bytes]]) -> CheckResult:
+    """:param secrets: whose each encrypted secret in the database is, and the secret."""
+    if not secrets and not source.configured and is_missing(source.file):
         return _missing("key file", source.file)
     is_setting = bool(source.configured)
     item = source.name if is_setting else f"key file {source.file}"
     try:
         secret_box = SecretBox.open(source, create=False)
-        if sealed is not None:
-            secret_box.unseal(sealed)
+        if (unfit := secret_box.find_unfit(secrets)) is not None:
+            raise unfit
     except StoreError as error:
         message = error.problems[0].removeprefix(f"{source.name}: ")
         return CheckResult(CheckStatus.FAILED, item, message, is_setting=is_setting)
-    return CheckResult(
-        CheckStatus.OK, item, "readable" if sealed is None else "fits the database", is_setting=is_setting
-    )
+    return CheckResult(CheckStatus.OK, item, "fits the database" if secrets else "readable", is_setting=is_setting)

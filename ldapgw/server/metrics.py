@@ -273,6 +273,7 @@ class MetricsSnapshot:
     reload_succeeded_at: float
     backup_note: Path
     stale: bool = False
+    uses_key_file: bool = True
 
 
 def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
@@ -323,6 +324,7 @@ class Metrics:
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.
     :param stale: whether phones are served from an earlier run's snapshot of logins.
+    :param uses_key_file: whether the keys in use are those that the key file has now.
     :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
     :param reloads: how the last reload has gone.
     :param backup_note: the file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
@@ -347,6 +349,7 @@ class Metrics:
         backup_note: Path,
         run_off_thread: Callable[..., Awaitable[bytes]],
         stale: Callable[[], bool] = lambda: False,
+        uses_key_file: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._now = now
@@ -363,6 +366,7 @@ class Metrics:
         self._reloads = reloads
         self._backup_note = backup_note
         self._stale = stale
+        self._uses_key_file = uses_key_file
         self._run_off_thread = run_off_thread
 
     async def render(self) -> tuple[bytes, str]:
@@ -391,6 +395,7 @@ class Metrics:
             self._reloads.succeeded_at,
             self._backup_note,
             self._stale(),
+            self._uses_key_file(),
         )
         return await self._run_off_thread(_render, snapshot), CONTENT_TYPE_LATEST
 
@@ -416,6 +421,8 @@ class _Collector:
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
         help_text = "Whether phones are served from the snapshot of an earlier run."
         yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
+        help_text = "Whether the keys in use are those of the key file."
+        yield GaugeMetricFamily("ldapgw_key_file_ok", help_text, snapshot.uses_key_file)
         help_text = "Whether the last reload of the configuration was good."
         yield GaugeMetricFamily("ldapgw_config_last_reload_successful", help_text, snapshot.reload_is_good)
         help_text = "When the configuration that is served was read."

@@ -264,9 +264,7 @@ class OpenStateDir:
 
         def first_write(connection: Connection) -> None:
             _tidy_up(connection)
-            connected = accounts.any_connected(connection)
-            if connected is not None:
-                accounts.read_tokens(connection, self.secret_box, connected)
+            check_key_fits(connection, self.secret_box)
             check_same_key(connection, self.secret_box, self._key_source)
 
         self.database.open_later(first_write)
@@ -331,17 +329,24 @@ def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySou
 
 
 def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
-    """Read the keys and try them on a stored token: a wrong key is reported now and not at the next sync.
+    """Read the keys and try them on the stored tokens: a wrong key is reported now and not at the next sync.
 
     An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.oauth_clients`).
 
     :param source: where the keys are from; the key file is created where there is none and no token is stored yet.
-    :raises StoreError: when the key cannot be used, or does not fit the stored token.
+    :raises StoreError: when the key cannot be used, or does not fit a stored token.
     """
-    connected = accounts.any_connected(connection)
-    secret_box = SecretBox.open(source, create=connected is None)
+    secret_box = SecretBox.open(source, create=not accounts.count_connected(connection))
     if database_of(connection).runs_beside:
         secret_box.limit_sealing(gateways.read_common_keys(connection))
-    if connected is not None:
-        accounts.read_tokens(connection, secret_box, connected)
+    check_key_fits(connection, secret_box)
     return secret_box
+
+
+def check_key_fits(connection: Connection, secret_box: SecretBox) -> None:
+    """Try the keys on all stored tokens: if two keys have been in use, some of the tokens fit each of them.
+
+    :raises UnfitKey: when the keys do not fit a token; names its account.
+    """
+    if (unfit := secret_box.find_unfit(accounts.read_sealed_tokens(connection))) is not None:
+        raise unfit

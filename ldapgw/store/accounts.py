@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -242,10 +242,12 @@ def has_any(connection: Connection) -> bool:
     return connection.execute(select(account.c.id).limit(1)).first() is not None
 
 
-def any_connected(connection: Connection) -> int | None:
-    """The id of any connected account; None when there is none."""
-    query = select(account.c.id).where(account.c.connected_at.is_not(None)).limit(1)
-    return connection.execute(query).scalar_one_or_none()
+def read_sealed_tokens(connection: Connection) -> Iterator[tuple[str, bytes | None]]:
+    """Read the sealed tokens of all accounts, each with the name that a log may have of its account."""
+    for token in (account.c.refresh_token, account.c.access_token):
+        query = select(account.c.id, account.c.tenant, token).where(token.is_not(None)).order_by(account.c.id)
+        for row in connection.execute(query):
+            yield f"account {row.id} of {row.tenant}", row[2]
 
 
 def find_by_address(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:

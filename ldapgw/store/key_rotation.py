@@ -16,7 +16,6 @@ secrets anew, and then the old key is removed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -26,7 +25,7 @@ from sqlalchemy import Column, Connection, LargeBinary, select, update
 
 from ldapgw.store import gateways
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
+from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, kept_key_files, new_key, read_keys, write_keys
 from ldapgw.store.tables import metadata, schema_version
 
 # The comment of a sealed column begins with "sealed".
@@ -36,9 +35,6 @@ SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
     for column in table.columns
     if isinstance(column.type, LargeBinary) and (column.comment or "").startswith("sealed")
 )
-
-# What the name of a file with old keys has behind the key file's.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +100,6 @@ def rotate(database: Database, key_file: Path, key: bytes, today: date) -> tuple
         connection.execute(update(schema_version).values(key=fingerprint(first)))
         write_keys(key_file, [first])
     return count, kept
-
-
-def kept_key_files(key_file: Path) -> list[Path]:
-    """The files with the old keys of rotations, the latest first."""
-    beginning = f"{key_file.name}."
-    beside = key_file.parent.iterdir() if key_file.parent.is_dir() else ()
-    found = (path for path in beside if path.name.startswith(beginning))
-    return sorted((path for path in found if _DAY.fullmatch(path.name.removeprefix(beginning))), reverse=True)
 
 
 def open_with_kept_keys(source: KeySource) -> SecretBox:

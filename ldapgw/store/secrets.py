@@ -2,7 +2,9 @@
 """Encrypts stored secrets: Fernet, with keys from a file of mode 0600 beside the database, or from a setting.
 
 The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
-so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  The keys of the setting
+so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  It takes a new file only if that
+has the key that seals now, or if a rotation has put this key aside: with the file of another gateway, secrets would be
+sealed that the right file cannot unseal after the next start.  The keys of the setting
 ``encryption_key`` stay as they are until the gateway reads its configuration again.  Secrets are sealed and unsealed
 only inside transactions.  Where several gateways share a database, the first key that all of them have seals, so that
 each can unseal what another one has sealed.  Mutable: the keys last read from the file, and those of all gateways.
@@ -11,19 +13,26 @@ each can unseal what another one has sealed.  Mutable: the keys last read from t
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from twisted.logger import Logger
 
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store.files import replace_file
 
 _Stamp = tuple[int, int, int]
 _SETTING = "encryption_key"
+# What the name of a file with old keys has behind the key file's.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+# The most names in the message about secrets that fit no key.
+_MAX_NAMED = 5
+
+log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ class SecretBox:
 
     :param keys: Fernet keys; the first one seals.
     :param source: what has the keys, for messages.
+    :ivar problem: why the keys that the file has now are not used; empty: they are used.
     """
 
     def __init__(self, keys: Sequence[bytes], source: str = "the key file") -> None:
@@ -76,6 +86,7 @@ class SecretBox:
         self._former: tuple[bytes, ...] = ()
         self._use(keys)
         self.source = source
+        self.problem = ""
         self._path: Path | None = None
         self._stamp: _Stamp | None = None
 
@@ -145,16 +156,60 @@ class SecretBox:
     def _reload_keys(self) -> None:
         """Read the key file again after a change.
 
-        Keys from before the change still unseal.  When the file cannot be read, the old keys stay in use, and the next
-        start reports the problem.
+        Keys from before the change still unseal.  When the file cannot be used, the former keys stay in use, which is
+        logged once.
         """
-        if self._path is None or (stamp := _stamp(self._path)) == self._stamp:
+        if self._path is None:
             return
-        with suppress(StoreError):
-            keys = read_keys(self._path)
-            self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
-            self._use(keys)
-            self._stamp = stamp
+        problem = ""
+        try:
+            self._take_keys(self._path)
+        except StoreError as error:
+            [problem] = error.problems
+        if problem and problem != self.problem:
+            log.error("{problem}; the gateway goes on with the former keys", event="key_file_refused", problem=problem)
+        elif self.problem and not problem:
+            log.info("{file}: the key file is used again", event="key_file_used", file=str(self._path))
+        self.problem = problem
+
+    def _take_keys(self, path: Path) -> None:
+        """:raises StoreError: when the file has changed and cannot be used."""
+        stamp = _stamp(path)
+        if stamp == self._stamp:
+            return
+        keys, sealing = read_keys(path), self._keys[0]
+        if sealing not in keys and not any(sealing in read_keys(kept) for kept in kept_key_files(path)):
+            raise StoreError(
+                f"{path}: does not have the key that encrypts now, so it may be another gateway's; put the former file "
+                "back, or write the keys of both into it, one per line"
+            )
+        self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
+        self._use(keys)
+        self._stamp = stamp
+
+    def find_unfit(self, secrets: Iterable[tuple[str, bytes | None]]) -> UnfitKey | None:
+        """Find the sealed secrets that none of the keys fits.
+
+        :param secrets: the name of the owner, for the message, and the owner's secret; None: the owner has no secret.
+        :returns: the error, which names the owners and says what to do; None: the keys fit all secrets.
+        """
+        unfit: dict[str, None] = {}
+        fitting = 0
+        for name, sealed in secrets:
+            try:
+                fitting += sealed is not None and bool(self._fernet.decrypt(sealed))
+            except InvalidToken:
+                unfit[name] = None
+        if not unfit:
+            return None
+        names = ", ".join(list(unfit)[:_MAX_NAMED])
+        more = f" and {len(unfit) - _MAX_NAMED} more" if len(unfit) > _MAX_NAMED else ""
+        advice = (
+            ", but others do: two keys have been in use, so write both of them there, and run ldapgw rotate-key"
+            if fitting
+            else "; put back the key that belongs to them"
+        )
+        return UnfitKey(f"stored secrets do not fit {self.source} ({names}{more}){advice}")
 
     def _unfit(self) -> UnfitKey:
         return UnfitKey(f"a stored secret does not fit {self.source}; put back the key that belongs to it")
@@ -175,6 +230,14 @@ def fingerprint(key: bytes) -> str:
 def new_key() -> bytes:
     """Generate a random key."""
     return Fernet.generate_key()
+
+
+def kept_key_files(key_file: Path) -> list[Path]:
+    """The files with the old keys of rotations, the latest first."""
+    beginning = f"{key_file.name}."
+    beside = key_file.parent.iterdir() if key_file.parent.is_dir() else ()
+    found = (path for path in beside if path.name.startswith(beginning))
+    return sorted((path for path in found if _DAY.fullmatch(path.name.removeprefix(beginning))), reverse=True)
 
 
 def read_keys(path: Path) -> list[bytes]:
@@ -213,9 +276,9 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Inode, time of change and size of a file, which show a change; None when the file cannot be read."""
+    """Inode, time of the last change of file or inode, and size; None when the file cannot be read."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_ctime_ns, status.st_size

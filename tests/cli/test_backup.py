@@ -211,7 +211,7 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
     assert not key_file.exists()
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
     told = gateway.run("check")
-    assert (told.exit_code, "encryption_key: a stored secret does not fit encryption_key" in told.output) == (1, True)
+    assert (told.exit_code, "encryption_key: stored secrets do not fit encryption_key" in told.output) == (1, True)
 
 
 @pytest.mark.long

@@ -195,7 +195,12 @@ def empty(gateway: Gateway) -> None:
             "failed",
             "the key file is missing, so the stored consents cannot be read",
         ),
-        (other_key, "key file state/ldapgw.key", "failed", "a stored secret does not fit the key file"),
+        (
+            other_key,
+            "key file state/ldapgw.key",
+            "failed",
+            "stored secrets do not fit the key file (alice@acme.example); put back the key that belongs to them",
+        ),
     ],
     ids=["state_dir open", "damaged", "empty", "key open", "key missing", "another key"],
 )

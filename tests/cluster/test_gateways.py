@@ -141,4 +141,4 @@ def test_another_key_is_refused(own: Cluster) -> None:
         write_keys(state / "ldapgw.key", [new_key()])
         done = site.ldapgw("run")
         assert done.returncode == 1
-        assert "a stored secret does not fit the key file; put back the key that belongs to it" in done.stderr
+        assert "stored secrets do not fit the key file (account 1 of acme); put back the key that" in done.stderr

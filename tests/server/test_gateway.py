@@ -29,6 +29,7 @@ from ldapgw.server.listener import DescriptorLimitedFactory
 from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.secrets import new_key, write_keys
 from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
 from tests.support.certificates import issue
@@ -111,6 +112,17 @@ def test_a_gateway_that_cannot_read_a_tenant_is_not_ready(tmp_path: Path, reacto
         assert [one.code for one in pdu.responses(asked(reactor, ports[3389], bind))] == [52]
         request = b"GET /readyz HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
         assert asked(reactor, ports[8081], request).startswith(b"HTTP/1.0 503 ")
+
+
+def test_a_key_file_of_another_machine_is_told(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """From the first use of a key on, as long as the file is there."""
+    with running(tmp_path, reactor, LDAP) as gateway:
+        [port] = [door for number, door, *_ in reactor.tcpServers if number == 8081]
+        request = b"GET /metrics HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
+        assert b"\nldapgw_key_file_ok 1.0\n" in asked(reactor, port, request)
+        write_keys(tmp_path / "state" / "ldapgw.key", [new_key()])
+        gateway._state.secret_box.seal("hush")
+        assert b"\nldapgw_key_file_ok 0.0\n" in asked(reactor, port, request)
 
 
 def asked(reactor: MemoryReactorClock, door: Any, octets: bytes) -> bytes:

@@ -122,6 +122,7 @@ def test_before_anything_has_happened(stage: Stage) -> None:
         **NO_RELOAD,
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_database_ok", ()): 1,
+        ("ldapgw_key_file_ok", ()): 1,
         ("ldapgw_contacts", (ACME,)): 812,
         ("ldapgw_sync_interval_seconds", ()): 600,
     }
@@ -191,6 +192,7 @@ def test_what_is_told(stage: Stage) -> None:
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
         ("ldapgw_database_ok", ()): 1,
+        ("ldapgw_key_file_ok", ()): 1,
         ("ldapgw_ldap_connections", ()): 3,
         ("ldapgw_ldap_searches_total", (("result", "success"),)): 2,
         ("ldapgw_ldap_searches_total", (("result", "size_limit_exceeded"),)): 1,
@@ -266,6 +268,7 @@ def test_the_figures_of_all_processes_are_added_up(stage: Stage) -> None:
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
         ("ldapgw_database_ok", ()): 1,
+        ("ldapgw_key_file_ok", ()): 1,
         ("ldapgw_ldap_connections", ()): 7,
         ("ldapgw_ldap_searches_total", (("result", "success"),)): 3,
         ("ldapgw_ldap_search_seconds_count", ()): 3,

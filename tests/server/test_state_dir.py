@@ -7,6 +7,7 @@ The state_dir: opened for one gateway, with a key that fits what is stored.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, create_state_dir, lock_holder_pid
 from ldapgw.store import accounts, sync_state
+from ldapgw.store.secrets import SecretBox, new_key, read_keys, write_keys
 from tests.support.stage.sync import GRANT, NOW
 
 
@@ -143,7 +145,7 @@ def test_root_makes_a_store_for_the_owner_of_the_folder(tmp_path: Path) -> None:
 
 LOST_KEYS = {
     "missing": (lambda key: key.unlink(), "the key file is missing"),
-    "another": (lambda key: key.write_bytes(Fernet.generate_key()), "does not fit the key file"),
+    "another": (lambda key: key.write_bytes(Fernet.generate_key()), "secrets do not fit the key file"),
     "open to others": (lambda key: key.chmod(0o644), "other users can read the key file"),
 }
 
@@ -161,6 +163,27 @@ def test_a_key_that_is_lost_is_told_at_the_start(tmp_path: Path, lose: object, m
     key.write_bytes(kept)
     key.chmod(0o600)
     OpenStateDir(tmp_path / "state", "").close()
+
+
+def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> None:
+    """Of two that were connected under two keys, each key fits one; with both keys in the file the gateway starts."""
+    state = connected(tmp_path)
+    file, second = tmp_path / KEY_FILE, new_key()
+    [first] = read_keys(file)
+    with state.database.begin() as connection:
+        grant = replace(GRANT, sub="sub-2")
+        accounts.connect(connection, SecretBox([second]), "acme", grant, Sharing.PRIVATE, NOW)
+    state.close()
+    for key, named in ((first, "account 2 of acme"), (second, "account 1 of acme")):
+        write_keys(file, [key])
+        with pytest.raises(StoreError) as refused:
+            OpenStateDir(tmp_path, "")
+        assert refused.value.problems == (
+            f"stored secrets do not fit the key file ({named}), but others do: two keys have been in use, so write "
+            "both of them there, and run ldapgw rotate-key",
+        )
+    write_keys(file, [first, second])
+    OpenStateDir(tmp_path, "").close()
 
 
 def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
@@ -182,7 +205,7 @@ def test_a_key_of_the_setting(tmp_path: Path) -> None:
     key, other = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     connected(tmp_path, key).close()
     OpenStateDir(tmp_path, "", encryption_key=f"{other} {key}").close()
-    with pytest.raises(StoreError, match="does not fit encryption_key"):
+    with pytest.raises(StoreError, match="secrets do not fit encryption_key"):
         OpenStateDir(tmp_path, "", encryption_key=other)
     assert not (tmp_path / KEY_FILE).exists()
     with pytest.raises(StoreError, match="the key file is missing"):

@@ -24,12 +24,11 @@ from ldapgw.store.key_rotation import (
     SEALED_COLUMNS,
     UnreadyGateways,
     find_unready,
-    kept_key_files,
     open_with_kept_keys,
     prepare,
     rotate,
 )
-from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
+from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, kept_key_files, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
 from tests.support.kill import Kill, Killed
 from tests.support.postgresql import needs_postgresql, open_new

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, write_keys
+from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, new_key, read_keys, write_keys
 
 
 def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:
@@ -34,19 +35,81 @@ def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
 
 
 def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
-    """At the next use; what the file had before still unseals, and is all there is while it cannot be read."""
-    path = tmp_path / "key"
+    """At the next use; what the file had before still unseals."""
+    path, new = tmp_path / "key", new_key()
     secret_box = SecretBox.open(KeySource(path), create=True)
     before = secret_box.seal("before")
-    write_keys(path, [new_key()])
+    write_keys(path, [new, *read_keys(path)])
     after = secret_box.seal("after")
-    assert SecretBox.open(KeySource(path), create=False).unseal(after) == "after"
-    for lose in (lambda: path.chmod(0o644), lambda: path.write_text("not a key"), path.unlink):
-        lose()
-        assert (secret_box.unseal(before), secret_box.unseal(after)) == ("before", "after")
-        secret_box.seal("lost")
-    write_keys(path, [new_key()])
-    assert SecretBox.open(KeySource(path), create=False).unseal(secret_box.seal("again")) == "again"
+    assert SecretBox([new]).unseal(after) == "after"
+    write_keys(path, [new])
+    assert (secret_box.unseal(before), secret_box.unseal(after)) == ("before", "after")
+    assert secret_box.fingerprints() == (fingerprint(new),)
+
+
+LOSSES = {
+    "another machine's": (
+        lambda path: write_keys(path, [new_key()]),
+        "does not have the key that encrypts now, so it may be another gateway's; put the former file back, or write "
+        "the keys of both into it, one per line",
+    ),
+    "open to others": (lambda path: path.chmod(0o644), "other users can read the key file; run: chmod 600 KEY"),
+    "no key": (lambda path: path.write_text("not a key"), "is not a key file; put it back from a backup"),
+    "gone": (
+        lambda path: path.unlink(),
+        "the key file is missing, so the stored consents cannot be read; put it back from a backup",
+    ),
+}
+
+
+@pytest.mark.parametrize(("lose", "problem"), LOSSES.values(), ids=LOSSES)
+def test_a_key_file_that_lacks_the_key_in_use_is_not_taken(
+    tmp_path: Path, lose: Callable[[Path], object], problem: str, caplog_twisted: list[str]
+) -> None:
+    """The former keys go on sealing, which is told once; until a file comes that has the key."""
+    path = tmp_path / "key"
+    secret_box = SecretBox.open(KeySource(path), create=True)
+    [key] = read_keys(path)
+    lose(path)
+    for _ in range(2):
+        assert SecretBox([key]).unseal(secret_box.seal("hush")) == "hush"
+        assert secret_box.problem == f"{path}: {problem.replace('KEY', str(path))}"
+    path.unlink(missing_ok=True)
+    write_keys(path, [new_key(), key])
+    secret_box.seal("hush")
+    assert secret_box.problem == ""
+    assert caplog_twisted == [
+        f"{path}: {problem.replace('KEY', str(path))}; the gateway goes on with the former keys",
+        f"{path}: the key file is used again",
+    ]
+
+
+def test_a_file_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    """Also when it is the very file that was there before."""
+    path = tmp_path / "key"
+    secret_box = SecretBox.open(KeySource(path), create=True)
+    path.rename(tmp_path / "away")
+    secret_box.seal("hush")
+    assert secret_box.problem != ""
+    (tmp_path / "away").rename(path)
+    secret_box.seal("hush")
+    assert secret_box.problem == ""
+
+
+def test_whose_secrets_fit_no_key(tmp_path: Path) -> None:
+    """Each is named once, and the message says whether two keys have been in use."""
+    one, other = SecretBox([new_key()], "KEY"), SecretBox([new_key()])
+    secrets = [("alice", other.seal("r")), ("alice", other.seal("a")), ("bob", None), ("carol", other.seal("r"))]
+    assert str(one.find_unfit(secrets)) == (
+        "stored secrets do not fit KEY (alice, carol); put back the key that belongs to them"
+    )
+    assert str(one.find_unfit([*secrets, ("dave", one.seal("r"))])) == (
+        "stored secrets do not fit KEY (alice, carol), but others do: two keys have been in use, so write both of them "
+        "there, and run ldapgw rotate-key"
+    )
+    many = [(f"p{number}", other.seal("r")) for number in range(7)]
+    assert "(p0, p1, p2, p3, p4 and 2 more)" in str(one.find_unfit(many))
+    assert other.find_unfit(secrets) is None
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:
@@ -80,12 +143,11 @@ def test_a_key_that_all_gateways_have_seals(tmp_path: Path) -> None:
     secret_box.limit_sealing(frozenset({fingerprint(first), fingerprint(second)}))
     assert SecretBox([second]).unseal(secret_box.seal("hush")) == "hush"
     assert secret_box.fingerprints() == (fingerprint(second), fingerprint(first))
-    secret_box.limit_sealing(frozenset({fingerprint(first)}))
     write_keys(path, [second])
-    sealed = secret_box.seal("hush")
-    assert SecretBox([second]).unseal(sealed) == "hush"
     assert secret_box.fingerprints() == (fingerprint(second),)
     assert secret_box.unseal(SecretBox([first]).seal("hush")) == "hush"
+    secret_box.limit_sealing(frozenset({fingerprint(first)}))
+    assert SecretBox([second]).unseal(secret_box.seal("hush")) == "hush"
     secret_box.limit_sealing(None)
     assert SecretBox([second]).unseal(secret_box.seal("hush")) == "hush"
 

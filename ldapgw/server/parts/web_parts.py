@@ -114,6 +114,7 @@ def _admin_dependencies(
         reloads=env.reloads,
         backup_note=Path(env.config.state_dir) / BACKUP_NOTE,
         stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
+        uses_key_file=lambda: not env.state.secret_box.problem,
         run_off_thread=workers.read,
     )
     return AdminDependencies(
