@@ -16,6 +16,7 @@ from ldapgw.cli.output import hint
 from ldapgw.cli.site import Site, now, pass_site
 from ldapgw.server.config import LogLevels, load
 from ldapgw.server.config.kept import take_config
+from ldapgw.server.state_dir import accept_lost_accounts
 
 # More processes than the largest machines have cores.
 MAX_PROCESSES = 128
@@ -34,6 +35,11 @@ MAX_PROCESSES = 128
     help="Serve phones with N processes, for machines with several processor cores.",
 )
 @click.option(
+    "--accept",
+    is_flag=True,
+    help="Start even if accounts are missing from the database whose cached books are there, and build all books anew.",
+)
+@click.option(
     "--log-level",
     "log_levels",
     multiple=True,
@@ -43,7 +49,7 @@ MAX_PROCESSES = 128
 )
 @pass_site
 @click.pass_context
-def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels) -> None:
+def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels, *, accept: bool) -> None:
     """Run the gateway in the foreground, until SIGTERM or Ctrl-C.
 
     SIGHUP makes the gateway read its configuration again.
@@ -51,6 +57,8 @@ def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels) -
     kept = take_config(os.environ)
     if kept is not None:
         site.config = kept
+    elif accept:  # not again when the program is executed anew to read its configuration
+        accept_lost_accounts(site.state_dir)
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
     # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:

@@ -15,6 +15,7 @@ from ldapgw.cli.site import Site, is_missing, now
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
+from ldapgw.server.state_dir import lost_accounts
 from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
 from ldapgw.store.logins_file import age_in_words
@@ -41,10 +42,19 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
     else:
         result = _database(file)
         yield result if file.parent == site.state_dir else _unless_open(result, file)
+        yield from _lost_accounts(site, file)
     yield _key(site.key_source, [(name, sealed) for name, sealed in _rows(site, _SEALED)])
     yield from map(_kept_key, kept_key_files(site.key_source.file))
     yield from _disks(site)
     yield from _clock(site)
+
+
+def _lost_accounts(site: Site, file: Path) -> Iterator[CheckResult]:
+    # A database of an older version does not know which ids it has given.
+    for (last_id,) in _rows(site, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'account'"):
+        problem = lost_accounts(site.state_dir, last_id)
+        if problem:
+            yield CheckResult(CheckStatus.FAILED, f"database {file}", problem)
 
 
 def _kept_key(file: Path) -> CheckResult:

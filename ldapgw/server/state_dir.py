@@ -14,6 +14,7 @@ import select
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, make_url
 
@@ -24,6 +25,9 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, prepare_state_dir
 from ldapgw.store.logins_file import LOGINS_FILE, LoginsFile, LoginsSnapshot
 from ldapgw.store.secrets import KeySource, SecretBox
+
+if TYPE_CHECKING:
+    from ldapgw.sync.book_cache import BookCache
 
 DATABASE_FILE = "ldapgw.db"
 KEY_FILE = "ldapgw.key"
@@ -207,6 +211,7 @@ class OpenStateDir:
         stale_start: float = 0.0,
     ) -> None:
         prepare_state_dir(state_dir, create=may_create_state_dir(configured, encryption_key, new_store=new_store))
+        self._state_dir = state_dir
         self._key_source = KeySource(state_dir / KEY_FILE, encryption_key)
         self._stale_start = stale_start
         self.database = database_at(database_url(state_dir, configured))
@@ -244,6 +249,20 @@ class OpenStateDir:
             self.secret_box = open_secret_box(connection, self._key_source)
             if self.database.runs_beside:
                 check_same_key(connection, self.secret_box, self._key_source)
+            elif self.database.file is not None:
+                self._check_books_known(connection)
+
+    def _check_books_known(self, connection: Connection) -> None:
+        """Refuse a file that is older than the cached books, because newer accounts are missing from it.
+
+        Such a file was put back by hand, or its log was deleted.
+
+        :raises StoreError: when there are cached books of accounts that the database has never had.
+        """
+        last_id = self.database.last_ids(connection).get("account", 0)
+        problem = lost_accounts(self._state_dir, last_id)
+        if problem:
+            raise StoreError(f"{self.database.name}: {problem}")
 
     def _start_without_server(self, outage: UnreachableStore, state_dir: Path, now: float) -> None:
         """Read the snapshot of logins.
@@ -279,6 +298,33 @@ class OpenStateDir:
     def close(self) -> None:
         self.database.close()
         self.lock.release()
+
+
+def lost_accounts(state_dir: Path, last_id: int) -> str:
+    """Tell whether accounts have been lost from an SQLite database, by the cached books of their contacts.
+
+    :param last_id: the highest id that the database has given to an account.
+    :returns: the problem, without the database's name; empty: no account was lost.
+    """
+    lost = sum(account_id > last_id for account_id in _book_cache(state_dir).account_ids())
+    if not lost:
+        return ""
+    missing = "1 account is" if lost == 1 else f"{lost} accounts are"
+    return (
+        f"{missing} missing from it, whose cached books are in {state_dir}; restore a backup, or, if you want to go on "
+        "without what is missing, start the gateway once with --accept"
+    )
+
+
+def accept_lost_accounts(state_dir: Path) -> None:
+    """Have the next start go on without the accounts that are missing; all books are built anew."""
+    _book_cache(state_dir).prune()
+
+
+def _book_cache(state_dir: Path) -> BookCache:
+    from ldapgw.sync.book_cache import FOLDER, BookCache
+
+    return BookCache(state_dir / FOLDER)
 
 
 def create_state_dir(state_dir: Path, encryption_key: str = "") -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -22,6 +23,7 @@ from ldapgw.server.config import DEFAULT_FILE, Config, LogLevels, load
 from ldapgw.server.gateway import makeService as makeGateway
 from ldapgw.server.logging import log_observer
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
+from ldapgw.server.state_dir import accept_lost_accounts
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
@@ -33,6 +35,7 @@ class Options(UsageOptions):
     """The plugin's options; parsing them reads the configuration and reports its problems before anything starts."""
 
     optParameters = (("config", "c", os.environ.get("LDAPGW_CONFIG", DEFAULT_FILE), "The configuration file."),)
+    optFlags = (("accept", None, "Start even if accounts are missing from the database, and build all books anew."),)
     config: Config
 
     def __init__(self) -> None:
@@ -111,6 +114,8 @@ def makeService(options: Options) -> TwistdService:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a parent may have blocked it
     limit_shutdown_time(reactor)
     with _exit_on_user_error(options["config"]):
+        if options["accept"]:
+            accept_lost_accounts(Path(options.config.state_dir))
         makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
     return service
 

@@ -2,12 +2,16 @@
 """SQLite, the default engine of the database.
 
 SQLite runs in WAL mode, so that readers never wait for the writer, and with ``synchronous=FULL``, so that an
-acknowledged grant survives a power cut.
+acknowledged grant survives a power cut.  What is committed is in the log (the file ``-wal``) until it is written into
+the database file, which SQLite itself never does for a small database: so the log is emptied when nothing has been
+written for an hour, and once a day.  If somebody deletes the log, the open connections still have its content, which is
+then written into the database file at once.
 
 On a disk that is full or read-only SQLite cannot even read in WAL mode, because it needs files beside the database.
 `SqliteDatabase.open_or_read` then opens the database read-only, without these files.
-Mutable: `SqliteDatabase` knows why it is read-only, and opens the database for writing as soon as that is possible.
-While one thread does so, or finds that the file was replaced, no other thread connects.
+Mutable: `SqliteDatabase` knows why it is read-only, and opens the database for writing as soon as that is possible; it
+also knows the log that its connections have open.  While one thread opens the database, or finds that the file was
+replaced, no other thread connects.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import errno
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -39,6 +44,11 @@ TRY_SECONDS = 0.25
 # SQLite starts its log (the file ``-wal``) anew once all of it is in the database and nobody reads from it.  The file
 # keeps its size then, and grows on while there is always somebody who reads; so a larger log is emptied.
 LOG_LIMIT = 16 << 20
+# The log is written into the file and emptied when nothing was written for so long, and at the latest after a day ...
+IDLE_SECONDS = 3600.0
+DAY = 86400.0
+# ... and an attempt that a reader prevents is not repeated before this time.
+RETRY_SECONDS = 60.0
 
 # The first version that knows the clause RETURNING.
 OLDEST_SQLITE = (3, 35)
@@ -74,10 +84,13 @@ class SqliteDatabase(Database):
 
     :param url: an SQLAlchemy URL: ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
     :param keeps_copies: whether to keep a copy of the database before an upgrade.
+    :param seconds: a monotonic clock, in seconds.
+    :ivar reopened: how often all connections were closed because the log was deleted.
     """
 
-    def __init__(self, url: URL, *, keeps_copies: bool = True) -> None:
+    def __init__(self, url: URL, *, keeps_copies: bool = True, seconds: Callable[[], float] = time.monotonic) -> None:
         self._keeps_copies = keeps_copies
+        self._seconds = seconds
         self.url = url
         self.engine = self.register(_engine(url))
         self.file = Path(self.engine.url.database) if self.engine.url.database else None
@@ -92,6 +105,13 @@ class SqliteDatabase(Database):
         self._is_locked = False
         self._has_erased = False
         self._log_bound = LOG_LIMIT
+        self.reopened = 0
+        # The log that the connections have open, by device and inode; None: none has it open yet.
+        self._log: tuple[int, int] | None = None
+        self._written = 0, 0  # the time and the size of the log, which tell whether something was written
+        self._written_at = seconds()
+        self._emptied_at = seconds()
+        self._next_try = 0.0
         self._first_write: Callable[[Connection], None] | None = None
         self._why_read_only: UnwritableStore | None = None
         self._opening = Lock()
@@ -109,6 +129,7 @@ class SqliteDatabase(Database):
             if not self._is_current():
                 self._keep_copy(self._revision())
                 self._upgrade()
+                self._empty_log()
             self._file = self.identity()
         except (DBAPIError, sqlite3.Error, OSError) as error:
             raise self._store_error(error) from None
@@ -175,21 +196,54 @@ class SqliteDatabase(Database):
                 self._check_file()
                 if self._why_read_only is not None:
                     self._open_for_writing()
+                self._check_log()
             with self.engine.begin() as connection:
                 yield connection
                 self._has_erased = bool(take_erased(connection)) or self._has_erased
         except (DBAPIError, OSError) as error:
             raise self._store_error(error) from None
         if self.file and self._why_read_only is None:
-            self._bound_log(self.file.with_name(f"{self.file.name}-wal"))
+            self._bound_log(_log_of(self.file))
+
+    def _check_log(self) -> None:
+        """Write a log that was deleted into the file, as long as a connection has it open; then connect anew.
+
+        New connections would have another log, and with that the content of the deleted one would be lost.
+        """
+        if self.file is None or self._log is None or _identity(file := _log_of(self.file)) == self._log:
+            return
+        if self._checkpoint():
+            self.close()
+            self.reopened += 1
+            log.error(
+                "{file}: has been deleted while the gateway runs; what it had is in the database again, and nothing is "
+                "lost; leave this file alone",
+                event="write_ahead_log_gone",
+                file=str(file),
+            )
 
     def _bound_log(self, file: Path) -> None:
-        """Empty a log that is too large, or that has what was erased; told once for each doubling where that fails."""
-        if _size(file) < LOG_LIMIT:
+        """Empty a log that is too large, idle or old, or that has what was erased.
+
+        If a reader prevents that, a large log is logged once for each doubling.
+        """
+        try:
+            status = file.stat()
+        except OSError:
+            return  # `_check_log` finds that it has gone
+        # Another file than the first one is not the log of the connections, but of another program.
+        self._log = self._log or (status.st_dev, status.st_ino)
+        now, size, written = self._seconds(), status.st_size, (status.st_mtime_ns, status.st_size)
+        if written != self._written:
+            self._written, self._written_at = written, now
+        if size < LOG_LIMIT:
             self._log_bound = LOG_LIMIT
-        if not self._has_erased and _size(file) < self._log_bound:
+        is_due = now - self._written_at >= IDLE_SECONDS or now - self._emptied_at >= DAY
+        is_due = is_due and size > 0 and now >= self._next_try
+        if not (is_due or self._has_erased or size >= self._log_bound):
             return
-        self._empty_log()
+        if not self._empty_log():
+            self._next_try = now + RETRY_SECONDS
         if (left := _size(file)) >= self._log_bound:
             self._log_bound = 2 * left
             log.warn(
@@ -200,14 +254,25 @@ class SqliteDatabase(Database):
                 size=left >> 20,
             )
 
-    def _empty_log(self) -> None:
+    def _empty_log(self) -> bool:
         """Write the log back into the file and empty it, so that nothing of what was erased is left in either.
 
-        While another process reads, that has to wait for the next transaction.
+        While somebody reads, that has to wait for a later transaction.
+
+        :returns: whether it was done.
         """
-        with suppress(DBAPIError), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with suppress(DBAPIError):
+            return self._checkpoint()
+        return False
+
+    def _checkpoint(self) -> bool:
+        """As `_empty_log`; it fails where the log or the file cannot be used."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-            self._has_erased = bool(is_busy)
+        if not is_busy:
+            self._has_erased = False
+            self._emptied_at = self._seconds()
+        return not is_busy
 
     @contextmanager
     def begin_read(self) -> Iterator[Connection]:
@@ -225,6 +290,7 @@ class SqliteDatabase(Database):
     def close(self) -> None:
         self.engine.dispose()
         self.reading_engine.dispose()
+        self._log = None
 
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of the file, which change when the file is replaced; None for a database in memory.
@@ -323,7 +389,7 @@ class SqliteDatabase(Database):
         """
         if self._why_read_only is None or self.file is None:
             return None
-        log = self.file.with_name(f"{self.file.name}-wal")
+        log = _log_of(self.file)
         how = "readonly_shm=1" if log.exists() and log.stat().st_size else "immutable=1"
         return sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro&{how}", uri=True, **options)
 
@@ -346,7 +412,8 @@ class _ChangeDetector:
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._connection: Connection | None = None
-        self._version: tuple[object, object] | None = None  # the file's identity and SQLite's data_version
+        # What the connection was made to, and SQLite's data_version.
+        self._version: tuple[object, object] | None = None
 
     def has_changed(self) -> bool:
         """Whether anything was committed since the last call; true at the first call and after the file was replaced.
@@ -358,7 +425,7 @@ class _ChangeDetector:
             self.close()
             return False
         try:
-            identity = self._database.identity()
+            identity = self._database.identity(), self._database.reopened
             if self._connection is None or self._version is None or self._version[0] != identity:
                 self.close()
                 self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -376,6 +443,18 @@ class _ChangeDetector:
             self._connection.invalidate()  # the connection's pool may be gone by now
             self._connection.close()
             self._connection = None
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Device and inode; None: there is no file."""
+    with suppress(OSError):
+        status = file.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def _size(file: Path) -> int:

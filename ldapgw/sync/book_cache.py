@@ -138,6 +138,12 @@ class BookCache:
         for file in found - kept:
             self._delete(file)
 
+    def account_ids(self) -> frozenset[int]:
+        """The ids of the accounts that there are cached books of; none where the folder cannot be read."""
+        with suppress(OSError):
+            return frozenset(_account_id(file.stem) for file in self._folder.glob(f"[0-9]*{_ENDING}"))
+        return frozenset()
+
     def delete_account(self, account_id: int) -> None:
         """Delete the cached books of an account."""
         self.delete(cache_name(account_id, directory=directory) for directory in (False, True))

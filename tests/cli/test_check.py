@@ -172,6 +172,11 @@ def damage(gateway: Gateway) -> None:
     (gateway.state_dir / "ldapgw.db").write_bytes(b"this is no database, " * 500)
 
 
+def lose(gateway: Gateway) -> None:
+    (gateway.state_dir / "images").mkdir()
+    (gateway.state_dir / "images" / "2.image").touch()
+
+
 def empty(gateway: Gateway) -> None:
     (gateway.state_dir / "ldapgw.db").write_bytes(b"")
     (gateway.state_dir / "ldapgw.key").unlink()
@@ -183,6 +188,12 @@ def empty(gateway: Gateway) -> None:
         (lambda g: g.state_dir.chmod(0o755), "state_dir state", "failed", "everybody can read it; run: chmod 700"),
         (damage, "database state/ldapgw.db", "failed", "cannot be used: file is not a database"),
         (empty, "database state/ldapgw.db", "ok", "is empty; will be set up"),
+        (
+            lose,
+            "database state/ldapgw.db",
+            "failed",
+            "1 account is missing from it, whose cached books are in state; restore a backup, or",
+        ),
         (
             lambda g: (g.state_dir / "ldapgw.key").chmod(0o644),
             "key file state/ldapgw.key",
@@ -202,7 +213,7 @@ def empty(gateway: Gateway) -> None:
             "stored secrets do not fit the key file (alice@acme.example); put back the key that belongs to them",
         ),
     ],
-    ids=["state_dir open", "damaged", "empty", "key open", "key missing", "another key"],
+    ids=["state_dir open", "damaged", "empty", "accounts lost", "key open", "key missing", "another key"],
 )
 def test_the_state(gateway: Gateway, trouble, item: str, state: str, message: str) -> None:
     """Each trouble with what is stored is one failed item that says what to do."""

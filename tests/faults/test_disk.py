@@ -11,7 +11,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +25,7 @@ import pytest
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
 from tests.support.disk import small_disk
-from tests.support.site.running import Process, fetch, wait_until
+from tests.support.site.running import PATIENCE, Process, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long
@@ -201,6 +204,35 @@ def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> 
         running.refused("accounts")
         done = office.site.ldapgw("restore", str(backup), "--yes")
         assert done.returncode == 0, done.stderr
+
+
+def test_files_that_are_deleted_and_put_back_by_hand(tmp_path: Path) -> None:
+    """A log that was deleted loses nothing; a file from before is refused until somebody accepts what is missing."""
+    office = Office(tmp_path / "office", Random(11))
+    site, file, former = office.site, office.database, tmp_path / "former.db"
+    twistd = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config", str(site.file)]
+    try:
+        with site.running():
+            pass
+        shutil.copy(file, former)
+        with office.running() as gateway:
+            file.with_name("ldapgw.db-wal").unlink()
+            wait_until(lambda: "has been deleted while the gateway runs" in gateway.said, "the log says so")
+            gateway.end(signal.SIGKILL)
+        with office.running("after"):
+            assert office.found() == office.now
+        shutil.copy(former, file)
+        missing = "1 account is missing from it, whose cached books are in "
+        for command in (site.command("check"), site.command("run"), twistd):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            assert (done.returncode, missing in done.stdout + done.stderr) == (1, True), done
+        with site.running([*twistd, "--accept"]):
+            assert site.accounts() == []
+        (office.state / "images" / "7.image").touch()
+        with site.running(site.command("run", "--accept")):
+            assert site.accounts() == []
+    finally:
+        office.end()
 
 
 def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:

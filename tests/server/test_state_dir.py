@@ -15,7 +15,14 @@ from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnreachableStore
-from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, create_state_dir, lock_holder_pid
+from ldapgw.server.state_dir import (
+    KEY_FILE,
+    OpenStateDir,
+    StateDirLock,
+    accept_lost_accounts,
+    create_state_dir,
+    lock_holder_pid,
+)
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.secrets import SecretBox, new_key, read_keys, write_keys
 from tests.support.stage.sync import GRANT, NOW
@@ -183,6 +190,29 @@ def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> N
             "both of them there, and run ldapgw rotate-key",
         )
     write_keys(file, [first, second])
+    OpenStateDir(tmp_path, "").close()
+
+
+def test_a_database_that_has_lost_accounts_is_told_at_the_start(tmp_path: Path) -> None:
+    """By books of accounts that it has never had; one that was removed from it is not missing."""
+    state = connected(tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("1.image", "2.image", "2-directory.image", "3.image.new"):
+        (images / name).touch()
+    state.close()
+    with pytest.raises(StoreError) as refused:
+        OpenStateDir(tmp_path, "")
+    assert refused.value.problems == (
+        f"{tmp_path / 'ldapgw.db'}: 1 account is missing from it, whose cached books are in {tmp_path}; restore a "
+        "backup, or, if you want to go on without what is missing, start the gateway once with --accept",
+    )
+    accept_lost_accounts(tmp_path)
+    state = OpenStateDir(tmp_path, "")
+    with state.database.begin() as connection:
+        accounts.remove(connection, 1, with_phones=True)
+    state.close()
+    (images / "1.image").touch()
     OpenStateDir(tmp_path, "").close()
 
 

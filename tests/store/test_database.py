@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,19 @@ from sqlalchemy import (
     Table,
     event,
     insert,
+    make_url,
     select,
     text,
 )
 from sqlalchemy.exc import IntegrityError
+from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
 from ldapgw.store.database import Database, _alembic, check_writable, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
-from ldapgw.store.sqlite import LOG_LIMIT
+from ldapgw.store.sqlite import LOG_LIMIT, SqliteDatabase
 from tests.support.stage.sync import DESK
 
 
@@ -120,6 +123,121 @@ def test_the_log_is_bounded(tmp_path: Path, caplog_twisted: list[str]) -> None:
     assert [line.partition(": has ")[0] for line in caplog_twisted] == [str(log)]
     fill(database, 1, 20)
     assert log.stat().st_size <= LOG_LIMIT
+    database.close()
+
+
+def stored(file: Path) -> list[str]:
+    """The phones that a file has, without the files beside it."""
+    copy = file.with_name("copy")
+    shutil.copy(file, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM phone ORDER BY name")]
+
+
+@pytest.mark.parametrize("beside", [["-wal"], ["-wal", "-shm"]], ids=["log", "log and index"])
+def test_a_log_that_has_gone_is_written_into_the_file(
+    tmp_path: Path, beside: list[str], caplog_twisted: list[str]
+) -> None:
+    """At the next look, so that no crash can lose it; what is written later is in a new log, which others see."""
+    file = tmp_path / "ldapgw.db"
+    database = opened(file)
+    detector = database.change_detector()
+    database.run(lambda _: detector.has_changed())
+    database.run(phones.add, DESK)
+    with database.begin_read() as connection:
+        assert len(phones.read_all(connection)) == 1
+    assert stored(file) == []
+    # Just then somebody writes, and another program has the database open, which makes a new log.
+    with database.begin():
+        for ending in beside:
+            file.with_name(file.name + ending).unlink()
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("PRAGMA data_version").fetchone()
+            file.with_name("ldapgw.db-wal").touch()
+    database.run(lambda _: detector.has_changed())
+    assert stored(file) == ["desk1"]
+    database.run(phones.add, replace(DESK, name="desk2"))
+    with database.begin_read() as connection:
+        assert len(phones.read_all(connection)) == 2
+    with closing(sqlite3.connect(file)) as other, other:
+        assert other.execute("SELECT count(*) FROM phone").fetchone() == (2,)
+        other.execute("UPDATE phone SET model = 'snom'")
+    assert database.run(lambda _: detector.has_changed())
+    assert {phone.model for phone in database.run(phones.read_all)} == {"snom"}
+    detector.close()
+    database.close()
+    assert stored(file) == ["desk1", "desk2"]
+    assert caplog_twisted == [
+        f"{file}-wal: has been deleted while the gateway runs; what it had is in the database again, and nothing is "
+        "lost; leave this file alone"
+    ]
+
+
+def test_a_log_that_has_gone_is_kept_until_nobody_reads(tmp_path: Path) -> None:
+    """The reader goes on with what it has read."""
+    file = tmp_path / "ldapgw.db"
+    database = opened(file)
+    database.run(phones.add, DESK)
+    with database.begin_read() as connection:
+        assert len(phones.read_all(connection)) == 1
+        database.run(phones.add, replace(DESK, name="desk2"))
+        file.with_name("ldapgw.db-wal").unlink()
+        database.run(phones.read_all)
+        assert len(phones.read_all(connection)) == 1
+    assert len(database.run(phones.read_all)) == 2
+    assert stored(file) == ["desk1", "desk2"]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("between", "until"),
+    [(600.0, 3600.0 + 600.0), (3599.0, 86400.0)],
+    ids=["idle for an hour", "at the latest each day"],
+)
+def test_the_log_is_written_into_the_file_from_time_to_time(tmp_path: Path, between: float, until: float) -> None:
+    """A small database would be in the log for ever: then the file alone, as somebody may copy it, is an old one."""
+    clock, file = Clock(), tmp_path / "ldapgw.db"
+    database = SqliteDatabase(make_url(f"sqlite:///{file}"), seconds=clock.seconds)
+    database.open()
+    writes = [0.0, between] if between == 600.0 else [at * between for at in range(int(86400 / between) + 1)]
+    for number, at in enumerate(writes):
+        clock.advance(at - clock.seconds())
+        database.run(phones.add, replace(DESK, name=f"desk{number}"))
+    clock.advance(until - 1.0 - clock.seconds())
+    database.run(phones.read_all)
+    assert stored(file) == []
+    clock.advance(1.0)
+    database.run(phones.read_all)
+    assert len(stored(file)) == len(writes)
+    assert file.with_name("ldapgw.db-wal").stat().st_size == 0
+    database.close()
+
+
+def test_a_log_that_somebody_reads_for_long_is_tried_each_minute(tmp_path: Path) -> None:
+    """Each attempt keeps the thread of the store waiting for a moment."""
+    clock, file = Clock(), tmp_path / "ldapgw.db"
+    database = SqliteDatabase(make_url(f"sqlite:///{file}"), seconds=clock.seconds)
+    database.open()
+    tries: list[str] = []
+    event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: tries.append(statement) if "checkpoint" in statement else None,
+    )
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM phone").fetchone()
+        database.run(phones.add, DESK)
+        clock.advance(3600.0)
+        for _ in range(60):
+            database.run(phones.read_all)
+            clock.advance(1.0)
+        assert len(tries) == 1
+        database.run(phones.read_all)
+        assert len(tries) == 2
+    clock.advance(60.0)
+    database.run(phones.read_all)
+    assert stored(file) == ["desk1"]
     database.close()
 
 
