@@ -3,6 +3,9 @@
 
 `ProcessFigures` are what one process has counted; those of all processes are added up.
 
+What is monitored must not keep the monitoring waiting: the figures that come from the database are those last read from
+it, with their age, if it does not answer within a second.
+
 Mutable: `Metrics`, which keeps the figures last read from the store.
 """
 
@@ -27,6 +30,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ApiDisabled, ClientRejected, GoogleError, ResultCode, StoreError
@@ -39,7 +45,12 @@ from ldapgw.store.database import database_of
 from ldapgw.store.files import backup_time
 from ldapgw.store.worker import Store
 
+# How long an answer waits for figures from the database.
+WAIT_SECONDS: Final = 1.0
+
 _ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
+
+log = Logger()
 
 _Key = TypeVar("_Key")
 
@@ -205,6 +216,7 @@ class StoredMetrics:
     :ivar alarms: the code of a tenant's alarm by tenant.
     :ivar clock_difference: the time of the database's server minus that of this machine, in seconds; None: there is no
         server.
+    :ivar last_backup: when a backup was last made, in seconds since the epoch; None: there is none.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -214,6 +226,7 @@ class StoredMetrics:
     phones: Mapping[str, int] = field(default_factory=dict)
     alarms: Mapping[str, str] = field(default_factory=dict)
     clock_difference: float | None = None
+    last_backup: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +284,9 @@ class MetricsSnapshot:
     counted: LeaderFigures
     reload_is_good: bool
     reload_succeeded_at: float
-    backup_note: Path
     stale: bool = False
     uses_key_file: bool = True
+    age: float = 0.0
 
 
 def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
@@ -282,10 +295,11 @@ def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
     return sorted(codes | {kind.code})
 
 
-def read_stored_metrics(connection: Connection, now: Callable[[], float]) -> StoredMetrics:
-    """Read the figures from the database; blocks, so it has to run off the reactor's thread.
+def read_stored_metrics(connection: Connection, now: Callable[[], float], backup_note: Path) -> StoredMetrics:
+    """Read the figures from the database and the disk; blocks, so it has to run off the reactor's thread.
 
     :param now: returns seconds since the epoch.
+    :param backup_note: the file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
     """
     database = database_of(connection)
     asked_at = now()
@@ -309,12 +323,14 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float]) -> Sto
         phones.count_by_tenant(connection),
         tenants.read_alarm_codes(connection),
         None if server_time is None else server_time - (asked_at + answered_at) / 2,
+        backup_time(backup_note),
     )
 
 
 class Metrics:
     """Collects and renders the metrics.
 
+    :param clock: goes on whatever is done to the time of day.
     :param now: returns seconds since the epoch.
     :param tenant_names: of the configured tenants.
     :param sync_interval: seconds between syncs of an account.
@@ -335,6 +351,7 @@ class Metrics:
         self,
         *,
         store: Store,
+        clock: IReactorTime,
         now: Callable[[], float],
         version: str,
         tenant_names: Collection[str],
@@ -352,6 +369,7 @@ class Metrics:
         uses_key_file: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._now = now
         self._version = version
         self._tenant_names = tenant_names
@@ -362,6 +380,10 @@ class Metrics:
         self._contacts = contacts
         self._database_fails = database_fails
         self._stored = StoredMetrics()
+        self._read_at = clock.seconds()
+        self._is_readable = True
+        self._has_fault = False  # of ours
+        self._reading: Deferred[None] | None = None
         self._certificate_ends = certificate_ends
         self._reloads = reloads
         self._backup_note = backup_note
@@ -374,17 +396,13 @@ class Metrics:
 
         :returns: the text that Prometheus reads, and its content type.
         """
-        try:
-            self._stored = await self._store.read(read_stored_metrics, self._now)
-        except StoreError:
-            is_ok = False
-        else:
-            is_ok = not self._database_fails()
+        if self._reading is None:
+            await self._begin_reading()
         snapshot = MetricsSnapshot(
             self._version,
             self._tenant_names,
             self._ready(),
-            is_ok,
+            self._is_readable and not self._database_fails(),
             self._sync_interval,
             self._stored,
             self._figures(),
@@ -393,11 +411,42 @@ class Metrics:
             LeaderFigures.of(self._counters),
             self._reloads.is_good,
             self._reloads.succeeded_at,
-            self._backup_note,
             self._stale(),
             self._uses_key_file(),
+            self._clock.seconds() - self._read_at,
         )
         return await self._run_off_thread(_render, snapshot), CONTENT_TYPE_LATEST
+
+    def _begin_reading(self) -> Deferred[None]:
+        """Read the figures from the database.
+
+        :returns: fires when they are read, or after `WAIT_SECONDS`; the reading goes on then.
+        """
+        waiting: Deferred[None] = Deferred()
+        timer = self._clock.callLater(WAIT_SECONDS, waiting.callback, None)
+
+        def ended(_: object) -> None:
+            self._reading = None
+            if timer.active():
+                timer.cancel()
+                waiting.callback(None)
+
+        self._reading = Deferred.fromCoroutine(self._read())
+        self._reading.addBoth(ended)
+        return waiting
+
+    async def _read(self) -> None:
+        asked_at = self._clock.seconds()
+        try:
+            self._stored = await self._store.read(read_stored_metrics, self._now, self._backup_note)
+        except StoreError:
+            self._is_readable = False
+        except Exception:  # noqa: BLE001  a fault in the figures must not keep the others from being told
+            if not self._has_fault:
+                log.failure("the figures of accounts and phones cannot be read", event="figures_unreadable")
+            self._has_fault = True
+        else:
+            self._is_readable, self._has_fault, self._read_at = True, False, asked_at
 
 
 def _render(snapshot: MetricsSnapshot) -> bytes:
@@ -419,6 +468,8 @@ class _Collector:
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
+        help_text = "The age of the figures of accounts and phones, which were read from the database."
+        yield GaugeMetricFamily("ldapgw_stored_figures_age_seconds", help_text, snapshot.age)
         help_text = "Whether phones are served from the snapshot of an earlier run."
         yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
         help_text = "Whether the keys in use are those of the key file."
@@ -444,7 +495,7 @@ class _Collector:
             snapshot.certificate_ends,
         )
         help_text = "When ldapgw backup last made a backup."
-        yield from _if_known("ldapgw_last_backup_timestamp_seconds", help_text, backup_time(snapshot.backup_note))
+        yield from _if_known("ldapgw_last_backup_timestamp_seconds", help_text, snapshot.stored.last_backup)
         help_text = "The time of the database's server minus that of this machine."
         yield from _if_known("ldapgw_clock_difference_seconds", help_text, snapshot.stored.clock_difference)
 

@@ -8,9 +8,10 @@ method here.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,9 +21,9 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, Table, insert, inspect, select, update
+from sqlalchemy import URL, Connection, Engine, Table, event, insert, inspect, select, update
 
-from ldapgw.errors import StoreError
+from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.store.tables import schema_version
 
 P = ParamSpec("P")
@@ -39,8 +40,20 @@ NUMBERED = ("account", "activity", "revocation")
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
 
+# A call that gets no answer from the database for so long hangs: the limits of servers, drivers and locks are shorter.
+HANG_SECONDS = 15.0
+
 # After how many rows or persons a transaction tells that it goes on: a second or less.
 _ALIVE_EVERY = 2000
+
+
+class _Thread(threading.local):
+    """Of the present thread: what is called after each statement that a database has answered."""
+
+    answered: Callable[[], object] = staticmethod(lambda: None)
+
+
+_thread = _Thread()
 
 
 class ChangeDetector(Protocol):
@@ -218,10 +231,28 @@ class Database(ABC):
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
         """See `check_writable`."""
 
+    @abstractmethod
+    def end_hanging(self) -> UnreachableStore:
+        """Close the connections from this side, after a call that got no answer; called on any thread.
+
+        :returns: the error that the calls fail with.
+        """
+
     def register(self, engine: Engine) -> Engine:
         """The same engine, from whose connections `database_of` finds this database."""
         engine.update_execution_options(**{_DATABASE: self})
+        event.listen(engine, "after_cursor_execute", lambda *_: _thread.answered())
         return engine
+
+
+@contextmanager
+def noting_answers(answered: Callable[[], object]) -> Iterator[None]:
+    """Call a function on this thread after each statement that a database has answered, until the block ends."""
+    _thread.answered = answered
+    try:
+        yield
+    finally:
+        del _thread.answered
 
 
 def database_of(connection: Connection) -> Database:

@@ -14,6 +14,7 @@ Mutable: `PostgresqlDatabase` knows until when it need not try to connect again,
 
 from __future__ import annotations
 
+import os
 import select as selectors
 import socket
 import time
@@ -21,6 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakSet
 
 import psycopg
 from sqlalchemy import URL, Connection, Table, event, inspect
@@ -31,6 +33,7 @@ from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, Unwritable
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import (
     ERASED,
+    HANG_SECONDS,
     NUMBERED,
     Database,
     Position,
@@ -133,8 +136,10 @@ class PostgresqlDatabase(Database):
         self._vacuuming = Lock()
         self._to_vacuum: frozenset[str] = frozenset()
         self._is_vacuuming = False
+        self._lines: WeakSet[psycopg.Connection[Any]] = WeakSet()
         for engine in (self.engine, self._sync_engine, self.reading_engine):
             event.listen(engine, "do_connect", self._refuse_while_away)
+            event.listen(engine, "connect", lambda line, _record: self._lines.add(line))
 
     # --- opening ---
 
@@ -358,7 +363,7 @@ class PostgresqlDatabase(Database):
     # --- changes ---
 
     def change_detector(self) -> ChangeListener:
-        return ChangeListener(self.url, connected=self._note_answer)
+        return ChangeListener(self.url, connected=self._note_line)
 
     def position(self, connection: Connection) -> Position:
         """Another server, a restart and a standby that became the primary have another identity, and all is read.
@@ -421,9 +426,23 @@ class PostgresqlDatabase(Database):
         if time.monotonic() < until:
             raise UnreachableStore(reason)
 
-    def _note_answer(self) -> None:
+    def _note_line(self, line: psycopg.Connection[Any]) -> None:
         """Let the next transaction try to connect: the server has answered somebody."""
+        self._lines.add(line)
         self._away = (0.0, "")
+
+    def end_hanging(self) -> UnreachableStore:
+        """A thread that waits for the server is woken by the end of its connection, which closes no descriptor.
+
+        The next attempts to connect end by themselves, after `CONNECT_SECONDS`.
+        """
+        error = UnreachableStore(f"{self.name}: cannot be reached: it has not answered for {HANG_SECONDS:.0f} seconds")
+        self._away = time.monotonic() + AWAY_SECONDS, str(error)
+        for line in tuple(self._lines):
+            # A line that has ended meanwhile has no socket.
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(line.fileno())) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
+        return error
 
     @contextmanager
     def _errors(self, *, reads: bool = False) -> Iterator[None]:
@@ -458,7 +477,7 @@ class ChangeListener:
         self,
         url: URL,
         *,
-        connected: Callable[[], object] = lambda: None,
+        connected: Callable[[psycopg.Connection[Any]], object] = lambda _line: None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
@@ -505,7 +524,7 @@ class ChangeListener:
             while not self._stopped.is_set():
                 with suppress(psycopg.Error), psycopg.connect(**connect_arguments(self._url), autocommit=True) as line:
                     line.execute("LISTEN ldapgw")
-                    self._connected()
+                    self._connected(line)
                     self._ring()
                     self._wait(line, wakened)
                 self._stopped.wait(RECONNECT_SECONDS)

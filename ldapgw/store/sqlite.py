@@ -31,8 +31,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 from twisted.logger import Logger
 
-from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
-from ldapgw.store.database import NUMBERED, Database, Position, is_current, read_revision, take_erased, upgrade
+from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
+from ldapgw.store.database import (
+    HANG_SECONDS,
+    NUMBERED,
+    Database,
+    Position,
+    is_current,
+    read_revision,
+    take_erased,
+    upgrade,
+)
 from ldapgw.store.tables import change
 
 # A command and the gateway may write at the same time; each writes for milliseconds.
@@ -328,6 +337,10 @@ class SqliteDatabase(Database):
                 raise DamagedStore(f"{self.name}: is damaged; {_ADVICE[sqlite3.SQLITE_CORRUPT]}")
         # SQLite writes a page even when the value stays the same.
         connection.exec_driver_sql("PRAGMA user_version = 0")
+
+    def end_hanging(self) -> UnreachableStore:
+        """A thread that waits for the disk cannot be woken; it goes on when the disk does."""
+        return UnreachableStore(f"{self.name}: has not answered for {HANG_SECONDS:.0f} seconds; look at the disk")
 
     def _check_file(self) -> None:
         """Reconnect when the file was replaced: SQLite would go on writing into the deleted file and lose the data."""

@@ -5,21 +5,27 @@ Transactions that only read have a thread of their own, so that a page does not 
 
 `MonitoredStore` logs when the database cannot be used and when it can be used again, once each, however many calls
 fail.  Everything in the gateway that uses the database, or another file on its disk, goes through one `MonitoredStore`.
-Mutable: the problems of the present outage, when each began, and when each was logged last.
+
+A database can hang without closing a connection: a server that is stopped, a pooler that is paused, a disk that stalls.
+Whoever hangs enforces no limit, so a `CallWatch` does it here.  While the database hangs, calls fail at once.
+
+Mutable: the problems of the present outage, when each began, and when each was logged last; the calls that run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
-from ldapgw.store.database import Database
+from ldapgw.store.database import HANG_SECONDS, Database, noting_answers
 
 # A disk that is nearly full has room one moment and none the next.  The same problem is logged again only when the
 # last log line is this old ...
@@ -128,20 +134,104 @@ class SyncStore:
         return self._store.read(function, *args, **kw)
 
 
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A call on a thread.
+
+    :ivar done: the result.
+    :ivar answered_at: when the database has last answered, or the call has begun; None: it waits for the thread.
+    :ivar error: the error that the call was given up with; None: it goes on.
+    """
+
+    done: Deferred[Any] | None = None
+    answered_at: float | None = None
+    error: StoreError | None = None
+
+
+class CallWatch:
+    """Watches the calls of a database on other threads, and gives up all of them when one of them hangs.
+
+    A call that is given up fails at once.  What it has begun may be committed all the same, as after a connection that
+    was lost; what has not begun is not called any more.
+
+    :param seconds: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, database: Database, seconds: Callable[[], float]) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._calls: set[_Call] = set()
+
+    def on(self, in_thread: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+        """Wrap a caller of functions on a thread, so that their calls are watched."""
+
+        def watched(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+            call = _Call()
+            self._calls.add(call)
+            call.done = in_thread(self._run, call, partial(function, *args, **kw))
+            return call.done.addErrback(self._given_up, call)
+
+        return watched
+
+    def give_up_hanging(self) -> StoreError | None:
+        """Give up all calls if one of them hangs.
+
+        :returns: the error that they fail with; None: none hangs.
+        """
+        calls = [call for call in tuple(self._calls) if call.error is None]
+        began = self._seconds() - HANG_SECONDS
+        if not any(call.answered_at is not None and call.answered_at <= began for call in calls):
+            return None
+        error = self._database.end_hanging()
+        for call in calls:
+            call.error = error
+            if call.done is not None:
+                call.done.cancel()
+        return error
+
+    def _run(self, call: _Call, function: Callable[[], Any]) -> Any:
+        """Run a call on its thread."""
+
+        def answered() -> None:
+            call.answered_at = self._seconds()
+
+        try:
+            if call.error is not None:
+                raise call.error
+            answered()
+            with noting_answers(answered):
+                return function()
+        finally:
+            self._calls.discard(call)
+
+    def _given_up(self, failure: Failure, call: _Call) -> Failure:
+        """The failure of a call, which is the watch's error if the watch has cancelled it."""
+        return Failure(call.error) if call.error is not None and failure.check(CancelledError) else failure
+
+
 class MonitoredStore:
     """A `Store` that remembers and logs failures of another store.
 
     :param seconds: a monotonic clock, in seconds.
     :param now: the time of day, in seconds since the epoch.
+    :param call_watch: watches the calls of the other store; None: nothing does.
     :ivar failing_since: when the first failure since `mark_recovered` occurred, by `now`; None: no failure.
     :ivar is_damaged: whether one of these failures was a damaged database file.
     :ivar recoveries: how often `mark_recovered` was called.
     """
 
-    def __init__(self, store: StoreWorker, seconds: Callable[[], float], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: StoreWorker,
+        seconds: Callable[[], float],
+        now: Callable[[], float],
+        call_watch: CallWatch | None = None,
+    ) -> None:
         self._store = store
         self._seconds = seconds
         self._now = now
+        self._call_watch = call_watch
+        self._hanging: StoreError | None = None
         self._logged_at: dict[str, float] = {}
         self._logged: set[str] = set()
         self._since: dict[str, float] = {}
@@ -155,18 +245,34 @@ class MonitoredStore:
         return self.failing_since is not None
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._store.run(function, *args, **kw).addErrback(self._failed)
+        return (self._refused() or self._store.run(function, *args, **kw)).addErrback(self._failed)
 
     def run_beside(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> Deferred[T]:
-        return self._store.run_beside(function, *args, **kw).addErrback(self._failed)
+        return (self._refused() or self._store.run_beside(function, *args, **kw)).addErrback(self._failed)
 
     def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._store.probe(function, *args, **kw).addErrback(self._failed)
+        """See `StoreWorker.probe`; its answer ends a time in which the database hangs."""
+        return self._store.probe(function, *args, **kw).addCallbacks(self._answered, self._failed)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._store.read(function, *args, **kw).addErrback(self._failed)
+        return (self._refused() or self._store.read(function, *args, **kw)).addErrback(self._failed)
+
+    def watch(self) -> None:
+        """Notice a database that hangs: all calls fail, and later calls fail at once until `probe` gets an answer."""
+        error = self._call_watch.give_up_hanging() if self._call_watch is not None else None
+        if error is not None:
+            self._hanging = error
+            self._failed(Failure(error))
+
+    def _refused(self) -> Deferred[Any] | None:
+        """The result of a call while the database hangs; None: it does not."""
+        return fail(self._hanging) if self._hanging is not None else None
+
+    def _answered(self, result: T) -> T:
+        self._hanging = None
+        return result
 
     def monitor(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
         """Wrap a caller of functions that write files beside the database, so that their failures are logged too.

@@ -128,6 +128,7 @@ class ChangeWatcher(Service):
         self._binds: dict[str, LastBind] = {}
         self._faults: dict[Callable[[], object], str] = {}  # how work has failed last, until it succeeds
         self._timers = (
+            (LoopingCall(store.watch), POLL_SECONDS),  # a poll may be what hangs
             (LoopingCall(self._run, self._poll), POLL_SECONDS),
             (LoopingCall(self._run, self.write_binds), WRITE_BINDS_SECONDS),
         )
@@ -215,13 +216,15 @@ class ChangeWatcher(Service):
             raise
 
     async def _is_recovered(self) -> bool:
-        """Whether the database can be used again, for writing too.
+        """Whether the database can be used again, for writing too, and phones are served from it.
 
         :raises StoreError: when the database cannot be used.
         """
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)
+        # Tables that somebody is just restoring can be written, and have nothing to serve yet.
+        await self._publisher.publish_accounts()
         self._store.mark_recovered()
         self._is_outdated = True
         return True

@@ -7,15 +7,21 @@ is back everything goes on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from random import Random
 
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
+from ldapgw.store.database import HANG_SECONDS
 from tests.faults.office import ON_SERVER, Office
 from tests.faults.test_disk import Running
 from tests.support.postgresql import Server, needs_postgresql
+from tests.support.site.running import wait_until
+
+# Seconds, on a machine that has other work.
+PROMPT = 8.0
 
 pytestmark = [needs_postgresql, pytest.mark.long]
 
@@ -42,6 +48,37 @@ def test_away_and_back(running: Running, server: Server, immediately: bool) -> N
         running.is_told()
         assert "cannot be reached" in running.refused("accounts")
         server.start()
+
+
+def test_a_server_that_hangs(running: Running, server: Server) -> None:
+    """No connection is closed: after 15 seconds the gateway does it, and pages say so at once; nothing waits for it.
+
+    Only real processes show that a thread which waits for a server is woken.
+    """
+
+    def timed(path: str) -> tuple[int, str]:
+        began = time.monotonic()
+        answer = running.page(path)
+        assert time.monotonic() - began < PROMPT, path
+        return answer
+
+    def is_told() -> bool:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert timed(path)[0] == 200
+        return "phones are served from memory" in running.said()
+
+    with running.trouble("cannot be reached: it has not answered for 15 seconds"):
+        server.pause()
+        try:
+            hung_at = time.monotonic()
+            wait_until(is_told, "the log says that it hangs")
+            assert HANG_SECONDS - 1 < time.monotonic() - hung_at < 3 * HANG_SECONDS
+            assert timed("/readyz") == (200, "degraded\n")
+            assert "\nldapgw_database_ok 0.0\n" in timed("/metrics")[1]
+            assert [timed(path)[0] for path in ("/acme/", "/acme/status.json")] == [503, 503]
+            running.is_told()
+        finally:
+            server.go_on()
 
 
 def test_connections_that_are_broken_off(running: Running, server: Server) -> None:

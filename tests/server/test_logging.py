@@ -213,7 +213,7 @@ OF_NO_TENANT = {
     *("process_ended", "process_hangs", "process_message_unusable"),
     *("reload_failed", "reload_impossible", "reload_refused", "reload_started"),
     *("copies_failed", "copy_removed", "database_restored", "database_unusable", "started_without_database"),
-    *("write_ahead_log_gone", "write_ahead_log_large"),
+    *("write_ahead_log_gone", "write_ahead_log_large", "figures_unreadable"),
     *("cache_unreadable", "cached_book_undeletable", "change_check_failed"),
     *("changes_not_published", "database_lost_commits", "gateway_outdated", "lease_renewal_failed"),
     *("photos_failed", "revocations_failed", "consent_out_of_time", "key_file_refused", "key_file_used"),

@@ -14,7 +14,7 @@ import pytest
 from docutils import nodes
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
@@ -35,6 +35,7 @@ from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.promtool import promtool
 from tests.support.results import result_of
+from tests.support.stage.sync import HeldStore
 from tests.support.stage.web import NOW, Stage
 
 ACME = ("tenant", "acme")
@@ -83,9 +84,11 @@ def metrics_of(
     contacts: int = 812,
     reloads: ReloadStatus | None = None,
     backup_note: Path = Path("/nowhere/last-backup"),
+    store: Any = None,
 ) -> Metrics:
     return Metrics(
-        store=stage.store,
+        store=store or stage.store,
+        clock=stage.clock,
         now=stage.clock.seconds,
         version="1.2",
         tenant_names=["acme", "other"],
@@ -322,10 +325,47 @@ def test_the_difference_of_the_clocks() -> None:
     """Half of the time of the question counts for each direction."""
     asked_and_answered = iter((1000.0, 1002.0))
     with open_new() as database, database.begin_read() as connection:
-        found = read_stored_metrics(connection, lambda: next(asked_and_answered))
+        found = read_stored_metrics(connection, lambda: next(asked_and_answered), Path("/nowhere/last-backup"))
         server_time = database.server_time(connection)
     assert server_time is not None
     assert found.clock_difference == pytest.approx(server_time - 1001.0, abs=60.0)
+
+
+def test_a_database_that_does_not_answer(stage: Stage) -> None:
+    """After a second the metrics are told without it, from then on at once, and with the age of what was read last."""
+    connect(stage, "alice@acme.example", NOW)
+    held = HeldStore(stage.store)
+    metrics = metrics_of(stage, store=held)
+    first = Deferred.fromCoroutine(metrics.render())
+    held.go_on()
+    assert first.called
+    stage.clock.advance(60)
+    asked = Deferred.fromCoroutine(metrics.render())
+    stage.clock.advance(0.99)
+    assert not asked.called
+    stage.clock.advance(0.01)
+    assert asked.called
+    stage.clock.advance(9)
+    age = ("ldapgw_stored_figures_age_seconds", ())
+    expected = told(metrics_of(stage))
+    assert told(metrics) == expected | {age: 70}
+    held.go_on()
+    again = Deferred.fromCoroutine(metrics.render())
+    held.go_on()
+    body, _ = result_of(again)
+    assert b"\nldapgw_stored_figures_age_seconds 0.0\n" in body
+
+
+def test_a_fault_in_the_stored_figures(stage: Stage, caplog_twisted: list[str]) -> None:
+    """It is logged once, and the other figures are told all the same."""
+    connect(stage, "alice@acme.example", NOW)
+    metrics = metrics_of(stage)
+    before = told(metrics)
+    with stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET sharing = '?'")
+    for _ in range(2):
+        assert told(metrics) == before
+    assert caplog_twisted == ["the figures of accounts and phones cannot be read"]
 
 
 def test_a_reload_that_was_refused(stage: Stage) -> None:

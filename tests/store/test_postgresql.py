@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -252,6 +253,27 @@ def test_transactions_that_meet_are_tried_again(database: Database, secret_box: 
         database.run_beside(in_turn, second, first)
         running.result(PATIENCE)
     assert len(calls) > 2
+
+
+def test_a_thread_that_waits_for_the_server_is_woken(database: Database) -> None:
+    """By the end of its connection on this side; the server has not answered yet."""
+
+    def is_waiting() -> bool:
+        with database.begin_read() as connection:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
+            return bool(connection.exec_driver_sql(query).scalar_one())
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(
+            database.run_beside, lambda connection: connection.exec_driver_sql("SELECT pg_sleep(60)").one()
+        )
+        wait_until(is_waiting, "the thread waits")
+        error = database.end_hanging()
+        with pytest.raises(UnreachableStore) as told:
+            waiting.result(PATIENCE)
+    assert told.value.problems == error.problems
+    wait_until(lambda: database._away[0] < time.monotonic(), "it may connect again")  # type: ignore[attr-defined]
+    assert database.run(phones.read_all) == ()
 
 
 def test_text_is_ordered_by_code_points_and_has_no_nul(database: Database) -> None:

@@ -3,31 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
-from twisted.internet.defer import execute
+from sqlalchemy import Connection, select
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
 from ldapgw.store import phones
-from ldapgw.store.database import Database
+from ldapgw.store.database import HANG_SECONDS, Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
+from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, CallWatch, MonitoredStore, StoreWorker
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.results import result_of
-from tests.support.stage.databases import open_in_memory
+from tests.support.stage.databases import open_file, open_in_memory
 from tests.support.stage.sync import DESK
 
 NOW = 1_800_000_000.0
 FULL, LOCKED = "db: disk is full", "db: is locked"
 FROM_MEMORY = "; phones are served from memory"
 BACK = "the database can be used again"
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -158,6 +160,149 @@ def test_trouble_that_begins_soon_after_the_last_is_told_when_it_lasts(
         clock.advance(1)
     assert caplog_twisted == [FULL + FROM_MEMORY, BACK, FULL + FROM_MEMORY]
     assert said.index(3) == LOG_AFTER_SECONDS
+
+
+class Threads:
+    """Threads that run a call each, whose results are delivered when the test says so."""
+
+    def __init__(self) -> None:
+        self._running: list[tuple[Thread, Deferred[Any], list[Any]]] = []
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        results: list[Any] = []
+
+        def work() -> None:
+            try:
+                results.append(function(*args, **kw))
+            except Exception:  # noqa: BLE001  as a thread pool does
+                results.append(Failure())
+
+        thread = Thread(target=work)
+        thread.start()
+        self._running.append((thread, done, results))
+        return done
+
+    def deliver(self) -> None:
+        """Wait for all calls, and call their Deferreds back."""
+        running, self._running = self._running, []
+        for thread, done, results in running:
+            thread.join(PATIENCE)
+            done.callback(results[0])
+
+
+class Hanging:
+    """A file whose disk stalls, and a store on it that is watched."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.clock, self.threads = clock, Threads()
+        self.database = open_file(path)
+        watch = CallWatch(self.database, clock.seconds)
+        worker = StoreWorker(self.database, watch.on(self.threads), watch.on(self.threads))
+        self.store = MonitoredStore(worker, clock.seconds, lambda: NOW + clock.seconds(), watch)
+        self.goes_on, self.begun = Event(), Event()
+
+    def stall(self, _connection: Connection) -> None:
+        """A call that gets no answer until the disk goes on."""
+        self.begun.set()
+        assert self.goes_on.wait(PATIENCE)
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, clock: Clock) -> Iterator[Hanging]:
+    hanging = Hanging(tmp_path / "ldapgw.db", clock)
+    yield hanging
+    hanging.goes_on.set()
+    hanging.threads.deliver()
+    hanging.database.close()
+
+
+def errors_of(*calls: Deferred[Any]) -> list[str]:
+    """What calls have failed with by now."""
+    failures: list[str] = []
+    for call in calls:
+        call.addErrback(lambda failure: failures.append(str(failure.value)))
+    return failures
+
+
+def test_a_database_that_hangs_fails_all_calls_after_15_seconds(
+    hanging: Hanging, clock: Clock, caplog_twisted: list[str]
+) -> None:
+    """One line says so; later calls fail at once and are not made, until the database answers again."""
+    told = f"{hanging.database.name}: has not answered for 15 seconds; look at the disk"
+    stalled = hanging.store.read(hanging.stall)
+    assert hanging.begun.wait(PATIENCE)
+    clock.advance(HANG_SECONDS - 1)
+    hanging.store.watch()
+    assert (errors_of(stalled), hanging.store.is_failing) == ([], False)
+    clock.advance(1)
+    hanging.store.watch()
+    assert hanging.store.failing_since == NOW + HANG_SECONDS
+    later = [hanging.store.run(phones.add, DESK), hanging.store.run_beside(phones.add, DESK)]
+    later.append(hanging.store.read(phones.read_all))
+    assert errors_of(stalled, *later) == [told] * 3
+    clock.advance(HANG_SECONDS)
+    hanging.store.watch()
+    probe = hanging.store.probe(phones.read_all)
+    hanging.goes_on.set()
+    hanging.threads.deliver()
+    assert result_of(probe) == ()
+    hanging.store.mark_recovered()
+    again = hanging.store.run(phones.add, DESK)
+    hanging.threads.deliver()
+    assert result_of(again) is True
+    assert caplog_twisted == [told + FROM_MEMORY, BACK]
+
+
+def test_a_long_call_that_gets_answers_does_not_hang(hanging: Hanging, clock: Clock) -> None:
+    """As the sync of a large account, whose transaction may take a minute."""
+    steps, done = [Event() for _ in range(4)], [Event() for _ in range(4)]
+
+    def long(connection: Connection) -> str:
+        for step, answered in zip(steps, done, strict=True):
+            assert step.wait(PATIENCE)
+            connection.execute(select(1))
+            answered.set()
+        return "done"
+
+    call = hanging.store.run_beside(long)
+    for step, answered in zip(steps, done, strict=True):
+        clock.advance(HANG_SECONDS - 1)
+        step.set()
+        assert answered.wait(PATIENCE)
+        hanging.store.watch()
+    hanging.threads.deliver()
+    assert result_of(call) == "done"
+
+
+def test_a_call_that_waits_for_the_thread_is_not_made_once_it_was_given_up(tmp_path: Path, clock: Clock) -> None:
+    """Whoever has read that nothing was done must not find later that it was."""
+    database = open_file(tmp_path / "ldapgw.db")
+    watch = CallWatch(database, clock.seconds)
+    goes_on, begun = Event(), Event()
+
+    def stall(_connection: Connection) -> None:
+        begun.set()
+        assert goes_on.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+        futures: list[Any] = []
+
+        def in_thread(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+            futures.append(pool.submit(function, *args))
+            return Deferred()
+
+        worker = StoreWorker(database, watch.on(in_thread), watch.on(in_thread))
+        store = MonitoredStore(worker, clock.seconds, clock.seconds, watch)
+        calls = [store.run(stall), store.run(phones.add, DESK)]
+        assert begun.wait(PATIENCE)
+        clock.advance(HANG_SECONDS)
+        store.watch()
+        assert len(errors_of(*calls)) == 2
+        goes_on.set()
+    assert [future.exception() is None for future in futures] == [True, False]
+    assert database.run(phones.read_all) == ()
+    database.close()
 
 
 def test_damage_is_remembered_until_all_is_well(store: MonitoredStore, caplog_twisted: list[str]) -> None:

@@ -11,6 +11,7 @@ import os
 import pwd
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -140,6 +141,18 @@ class Server:
             self._process.send_signal(3 if immediately else 2)  # SIGQUIT: at once; SIGINT: after rolling back
             self._process.wait(PATIENCE)
             self._process = None
+
+    def pause(self, how: int = signal.SIGSTOP) -> None:
+        """Have all its processes hang: connections stay open, and nobody answers."""
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (pid, *map(int, children)):
+            os.kill(one, how)
+
+    def go_on(self) -> None:
+        """Undo `pause`."""
+        self.pause(signal.SIGCONT)
 
     def copy(self) -> Callable[[], None]:
         """Copy the files, while it does not run; returns what puts the copy in their place."""

@@ -24,7 +24,7 @@ from ldapgw.store import accounts
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.provisioning import ProvisioningCleaner
-from ldapgw.store.worker import MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
+from ldapgw.store.worker import CallWatch, MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
 from ldapgw.sync.account_books import LoadedBooks
 
 
@@ -119,8 +119,9 @@ class Storage:
 
 def make_storage(env: Environment, workers: Workers) -> Storage:
     kind = ReadOnlyStore if env.only_reads else StoreWorker
-    worker = kind(env.state.database, workers.store, workers.read, workers.sync)
-    store = MonitoredStore(worker, env.reactor.seconds, env.now)
+    watch = CallWatch(env.state.database, env.reactor.seconds)
+    worker = kind(env.state.database, watch.on(workers.store), watch.on(workers.read), watch.on(workers.sync))
+    store = MonitoredStore(worker, env.reactor.seconds, env.now, watch)
     return Storage(
         store=store,
         sync_store=SyncStore(store),

@@ -99,6 +99,7 @@ def _admin_dependencies(
 ) -> AdminDependencies:
     metrics = Metrics(
         store=storage.store,
+        clock=env.reactor,
         now=env.now,
         version=__version__,
         tenant_names=[tenant.name for tenant in env.config.tenant],
@@ -115,7 +116,7 @@ def _admin_dependencies(
         backup_note=Path(env.config.state_dir) / BACKUP_NOTE,
         stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         uses_key_file=lambda: not env.state.secret_box.problem,
-        run_off_thread=workers.read,
+        run_off_thread=workers.explain,  # the one thread that waits neither for the database nor for the disk
     )
     return AdminDependencies(
         tenants_with_configured_client=storage.clients.configured,
