@@ -8,42 +8,39 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 import click
 
-from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
+from ldapgw.ber import SEQUENCE, integer, octets, tlv
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import console, hint, new_file, print_json, print_line
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, pass_site
+from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
-from ldapgw.phones.recording import Recording, Response, encode_bind, exchanges
+from ldapgw.ldap.request_encoder import encode_search
+from ldapgw.phones.recorder import MAX_RESPONSE
+from ldapgw.phones.recording import Difference, RecordedSearch, Recording, Response, encode_bind
 from ldapgw.phones.recording_file import load
-from ldapgw.phones.replay import MAX_RESPONSE, Answers, Difference, RecordedGateway
+from ldapgw.phones.replay import RecordedDirectory, Result
 from ldapgw.phones.replay import replay as replay_recording
 from ldapgw.server.state_dir import lock_holder_pid
-from ldapgw.store import activity, gateways, recordings
+from ldapgw.store import activity, recordings
 from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
-from ldapgw.store.recordings import NotBegun, StoredRecording
+from ldapgw.store.recordings import STORE_SECONDS, NotBegun, StoredRecording
 from ldapgw.store.secrets import SecretBox
 
 POLL_SECONDS = 1.0
-# After the end the gateway looks for stand-ins, in another process: seconds for a long recording.
-WRITE_TIMEOUT_SECONDS = 600
 MAX_MINUTES = 60
 # Seconds for each answer.
 NETWORK_TIMEOUT = 30.0
-_REMOVED = "the recording of {phone} was removed, or could not be written; see the log"
-_STOPPED = (
-    "the gateway has stopped; the recording continues when it starts, and its file will be on the page of {phone}"
-)
-_PLAIN_STOPPED = "the gateway has stopped, and the recording was deleted"
 _PORTS = {"ldap": 389, "ldaps": 636}
 _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 
@@ -69,8 +66,8 @@ _START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.2003
 def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool) -> None:
     """Record what a phone sends and receives.
 
-    Send the file to somebody who helps you find a problem. Names, numbers, addresses, the base DN and the login are
-    replaced with made-up ones. The password is left out.
+    Send the file to somebody who helps you find a problem. In place of names, numbers, addresses, the base DN and the
+    login, the file has pseudonyms; treat the file as personal data. The password is left out.
     """
     if lock_holder_pid(site.state_dir) is None:
         raise UserError("the gateway isn't running, so there is nothing to record; start it with: ldapgw run")
@@ -91,11 +88,11 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
                     raise UserError(f"{phone} is already being recorded; stop that on its page, or wait until it ends")
                 if refused is not None:
                     raise UserError(f"{recordings.MAX_RUNNING} phones are already being recorded; wait until one ends")
-                written = _wait(site, database, phone, begun_at)
+                stored = _wait(database, phone, begun_at)
                 with database.begin() as connection:
                     content = recordings.read_file(connection, secret_box, phone, is_plain=plain)
                 if content is None:
-                    raise UserError(_REMOVED.format(phone=phone))
+                    raise UserError(f"{phone} sent nothing while it was recorded; if it did, see the gateway's log")
                 try:
                     with os.fdopen(file, "w", encoding="utf-8", closefd=False) as text:
                         text.write(content)
@@ -105,26 +102,15 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
                 if plain:  # nobody else could get the file
                     with database.begin() as connection:
                         recordings.remove(connection, phone, begun_at)
-    searches = "1 search" if written.searches == 1 else f"{written.searches} searches"
+    searches = "1 search" if stored.searches == 1 else f"{stored.searches} searches"
     print_line(f"{target}: {searches} of {phone}")
-    if plain:
-        hint("The file has real names and numbers.")
+    hint("The file has real names and numbers." if plain else "The file has pseudonyms; treat it as personal data.")
 
 
-def _is_anyone_recording(site: Site, database: Database) -> bool:
-    """Whether this gateway runs, or another one on its database, which goes on without it."""
-    if lock_holder_pid(site.state_dir) is not None:
-        return True
-    if not database.runs_beside:
-        return False
-    with database.begin_read() as connection:
-        return any(one.is_alive for one in gateways.read_all(connection))
+def _wait(database: Database, phone: str, begun_at: float) -> StoredRecording:
+    """Wait until a recording has ended and the gateways have stored their parts; Ctrl-C ends the recording.
 
-
-def _wait(site: Site, database: Database, phone: str, begun_at: float) -> StoredRecording:
-    """Wait until the file of a recording is written; Ctrl-C ends the recording.
-
-    :raises UserError: when there will be no file.
+    :raises UserError: when the recording was removed.
     """
     with console(stderr=True).status("") as status:
         while True:
@@ -132,14 +118,10 @@ def _wait(site: Site, database: Database, phone: str, begun_at: float) -> Stored
                 with database.begin() as connection:
                     stored = recordings.read(connection, phone)
                 if stored is None or stored.begun_at != begun_at:
-                    raise UserError(_REMOVED.format(phone=phone))
-                if stored.has_file:
-                    return stored
-                if not _is_anyone_recording(site, database):
-                    raise UserError(_PLAIN_STOPPED if stored.is_plain else _STOPPED.format(phone=phone))
+                    raise UserError(f"the recording of {phone} was removed")
                 left = stored.until - now()
-                if left < -WRITE_TIMEOUT_SECONDS:
-                    raise UserError(f"the recording of {phone} was not written; see the gateway's log")
+                if left <= -STORE_SECONDS:
+                    return stored
                 status.update(f"Recording {phone}: {left / 60:.0f} min left" if left > 0 else "Writing the recording")
                 time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
@@ -174,28 +156,28 @@ def replay(
     Shows what differs. The exit status is 1 if something does.
     """
     try:
-        recording = load(file.read())
+        parts = load(file.read())
     except UserError as error:
         raise UserError(f"{file.name}: {error}") from None
-    configure_aliases(recording.attribute_aliases)
-    gateway = None
-    if url is not None:
-        password = password_file.readline().strip() if password_file is not None else _ask_password()
-        gateway = _Gateway(url, bind_dn or recording.login, password, ca_file, start_tls=start_tls)
-    connect = gateway.connect if gateway is not None else RecordedGateway(recording).connect
-    try:
-        differences = replay_recording(recording, connect)
-    finally:
-        if gateway is not None:
-            gateway.close()
-    count = len(exchanges(recording))
+    differences: list[tuple[RecordedSearch, Difference]] = []
+    with ExitStack() as stack:
+        gateway = None
+        if url is not None:
+            password = password_file.readline().strip() if password_file is not None else _ask_password()
+            gateway = _Gateway(url, stack, ca_file, start_tls=start_tls)
+            gateway.bind(bind_dn or parts[0].login, password)
+        for recording in parts:
+            configure_aliases(recording.attribute_aliases)
+            find = gateway.find if gateway is not None else RecordedDirectory(recording).find
+            differences += [(recording.searches[at], found) for at, found in replay_recording(recording, find)]
+    searches = [search for recording in parts for search in recording.searches]
     if as_json:
-        print_json({"searches": count, "differences": [_json_object(one) for one in differences]})
+        print_json({"searches": len(searches), "differences": [_json_object(*one) for one in differences]})
     else:
         for one in differences:
-            for line in _lines(one):
+            for line in _lines(*one):
                 print_line(line)
-        _print_end(recording, count)
+        _print_end(parts, searches)
     if differences:
         raise UserError("1 search differs" if len(differences) == 1 else f"{len(differences)} searches differ")
 
@@ -204,35 +186,39 @@ def _ask_password() -> str:
     return str(click.prompt("Password at the gateway", hide_input=True, err=True)).strip()
 
 
-def _print_end(recording: Recording, count: int) -> None:
-    hint("1 search was asked." if count == 1 else f"{count} searches were asked.")
-    if recording.searches_left_out:
-        hint(f"Left out of the recording, as stand-ins find something else: {recording.searches_left_out}")
-    if recording.left_out:
-        hint(f"Messages left out of the recording, as they may hold a password or cannot be read: {recording.left_out}")
-    if recording.is_cut:
+def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -> None:
+    asked = sum(search.is_bound for search in searches)
+    hint("1 search was asked." if asked == 1 else f"{asked} searches were asked.")
+    if asked < len(searches):
+        hint(f"Not asked, as the phone had not signed in: {len(searches) - asked}")
+    noted = sum(search.note is not None for search in searches)
+    if noted:
+        hint(f"Noted in the recording, as pseudonyms change what these searches find: {noted}")
+    left_out = sum(recording.left_out for recording in parts)
+    if left_out:
+        hint(f"Messages left out of the recording, as they may hold a password or cannot be read: {left_out}")
+    if any(recording.is_cut for recording in parts):
         hint("The phone sent more than a recording holds.")
 
 
-def _json_object(one: Difference) -> dict[str, Any]:
+def _json_object(search: RecordedSearch, difference: Difference) -> dict[str, Any]:
     return {
-        "at": one.exchange.message.at,
-        "filter": one.exchange.text or None,
-        "base": one.exchange.search.base if one.exchange.search is not None else None,
-        "code": {"recorded": one.exchange.code, "now": one.code},
-        "missing": one.missing,
-        "surplus": one.surplus,
+        "at": search.at,
+        "filter": to_string(search.request.filter),
+        "base": search.request.base,
+        "code": {"recorded": search.code, "now": difference.code},
+        "missing": difference.missing,
+        "surplus": difference.surplus,
     }
 
 
-def _lines(one: Difference) -> Iterator[str]:
-    yield f"{one.exchange.message.at:8.3f} s  {one.exchange.text or 'a search that cannot be read'}"
-    if one.exchange.search is not None:
-        yield f"    base     {one.exchange.search.base}"
-    if one.code != one.exchange.code:
-        yield f"    result   {_code(one.exchange.code)} in the recording, {_code(one.code)} now"
-    yield from (f"    missing  {dn}" for dn in one.missing)
-    yield from (f"    surplus  {dn}" for dn in one.surplus)
+def _lines(search: RecordedSearch, difference: Difference) -> Iterator[str]:
+    yield f"{search.at:8.3f} s  {to_string(search.request.filter)}"
+    yield f"    base     {search.request.base}"
+    if difference.code != search.code:
+        yield f"    result   {_code(search.code)} in the recording, {_code(difference.code)} now"
+    yield from (f"    missing  {dn}" for dn in difference.missing)
+    yield from (f"    surplus  {dn}" for dn in difference.surplus)
 
 
 def _code(code: int | None) -> str:
@@ -242,101 +228,67 @@ def _code(code: int | None) -> str:
 
 
 class _Gateway:
-    """The way to a gateway over the network.
+    """A connection to a gateway over the network.
 
-    Mutable: the open connections.
-
-    :raises UserError: when the address is no address of a directory.
+    :param stack: closes the connection.
+    :raises UserError: when the address is no address of a directory, or nobody answers there.
     """
 
-    def __init__(self, url: str, bind_dn: str, password: str, ca_file: str | None, *, start_tls: bool) -> None:
+    def __init__(self, url: str, stack: ExitStack, ca_file: str | None, *, start_tls: bool) -> None:
         try:
             parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise UserError(f"--url {url}: expected ldap://HOST:PORT or ldaps://HOST:PORT") from None
-        if parts.scheme not in _PORTS or not parts.hostname:
+            host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
+        except (KeyError, ValueError):
+            host, port = None, 0
+        if host is None:
             raise UserError(f"--url {url}: expected ldap://HOST:PORT or ldaps://HOST:PORT")
-        self.url = url
-        self.bind_dn = bind_dn
-        self.password = password
-        self._address = parts.hostname, port or _PORTS[parts.scheme]
-        self._is_tls = parts.scheme == "ldaps"
-        self._start_tls = start_tls and not self._is_tls
-        self._ca_file = ca_file
-        self._open: list[socket.socket] = []
-
-    def connect(self) -> Answers:
-        """Open a connection.
-
-        :raises UserError: when that fails.
-        """
-        try:
-            opened = socket.create_connection(self._address, NETWORK_TIMEOUT)
-            self._open.append(opened)
-            if self._start_tls:
-                [answer] = _NetworkConnection(self, opened).ask(_START_TLS)
-                if Response.read(answer).code != ResultCode.SUCCESS:
-                    raise UserError(f"{self.url}: the gateway has no TLS")
-            if self._is_tls or self._start_tls:
-                context = ssl.create_default_context(cafile=self._ca_file)
-                opened = context.wrap_socket(opened, server_hostname=self._address[0])
-                self._open.append(opened)
-        except (OSError, ProtocolViolation) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise UserError(f"{self.url}: no connection: {reason}") from None
-        return _NetworkConnection(self, opened)
-
-    def close(self) -> None:
-        for one in self._open:
-            one.close()
-
-
-class _NetworkConnection:
-    """A connection to a gateway."""
-
-    def __init__(self, gateway: _Gateway, opened: socket.socket) -> None:
-        self._gateway = gateway
-        self._socket = opened
+        self._url = url
         self._framer = Framer(MAX_RESPONSE)
+        is_tls = parts.scheme == "ldaps"
+        try:
+            self._socket = stack.enter_context(socket.create_connection((host, port), NETWORK_TIMEOUT))
+            if start_tls and not is_tls:
+                [answer] = self._ask(_START_TLS)
+                if answer.code != ResultCode.SUCCESS:
+                    raise UserError(f"{url}: the gateway has no TLS")
+            if start_tls or is_tls:
+                context = ssl.create_default_context(cafile=ca_file)
+                self._socket = stack.enter_context(context.wrap_socket(self._socket, server_hostname=host))
+        except OSError as error:
+            raise UserError(f"{url}: no connection: {error.strerror or error}") from None
 
-    def bind(self) -> None:
-        """Bind with the login.
+    def bind(self, bind_dn: str, password: str) -> None:
+        """Bind with a login.
 
         :raises UserError: when the login is refused.
         """
-        request = BindRequest(3, self._gateway.bind_dn, Simple(b""))
-        [answer] = self.ask(encode_bind(1, request, self._gateway.password.encode()))
-        code = Response.read(answer).code
-        if code != ResultCode.SUCCESS:
-            raise UserError(f"{self._gateway.url}: the login {self._gateway.bind_dn} is refused: {_code(code)}")
+        [answer] = self._ask(encode_bind(1, BindRequest(3, bind_dn, Simple(b"")), password.encode()))
+        if answer.code != ResultCode.SUCCESS:
+            raise UserError(f"{self._url}: the login {bind_dn} is refused: {_code(answer.code)}")
 
-    def search(self, request: bytes) -> Sequence[bytes]:
-        return self.ask(request)
-
-    def ask(self, request: bytes) -> Sequence[bytes]:
-        """The messages up to the result of a request.
+    def find(self, request: SearchRequest) -> Result:
+        """Make a search.
 
         :raises UserError: when there is no answer.
         """
-        message = BerReader.over(request).enter(SEQUENCE, "message")
-        message_id = message.integer("messageID")
-        answers = []
+        *entries, result = self._ask(encode_search(request))
+        return result.code, tuple(entry.dn for entry in entries)
+
+    def _ask(self, request: bytes) -> Sequence[Response]:
+        """Return the messages up to the result of a request, whose messageID is 1."""
+        answers: list[Response] = []
         try:
             self._socket.sendall(request)
-            while True:
+            while not answers or answers[-1].code is None:
                 answer = self._framer.take()
-                if answer is None:
-                    octets_read = self._socket.recv(1 << 16)
-                    if not octets_read:
-                        raise UserError(f"{self._gateway.url}: the gateway has closed the connection")
-                    self._framer.feed(octets_read)
+                if answer is not None:
+                    answers.append(Response.read(answer))
                     continue
-                response = Response.read(answer)
-                if response.message_id != message_id:
-                    continue
-                answers.append(answer)
-                if response.code is not None:
-                    return answers
-        except OSError as error:
-            raise UserError(f"{self._gateway.url}: no answer: {error.strerror or error}") from None
+                octets_read = self._socket.recv(1 << 16)
+                if not octets_read:
+                    raise UserError(f"{self._url}: the gateway has closed the connection")
+                self._framer.feed(octets_read)
+        except (OSError, ProtocolViolation) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise UserError(f"{self._url}: no answer: {reason}") from None
+        return answers

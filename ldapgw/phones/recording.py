@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A recording: what a phone sent and got, and the entries that it was given.
+"""A recording: the binds and the searches of a phone, their results, and the entries that the phone was given.
 
-A password is never in it: `storable` leaves passwords out before a message is kept at all.  Names and numbers are
-replaced by stand-ins (`ldapgw.phones.stand_ins`) unless the recording is *plain*.
-
-`exchanges` pairs the searches of a recording with what was found.
+While a phone is recorded, its messages are kept as `RecordedMessage`, without passwords: `storable` removes a password
+before the message is kept.  At the end, `make_recording` pairs the requests with their answers.
+`ldapgw.phones.pseudonyms` then replaces names and numbers, unless the recording is *plain*.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,104 +15,114 @@ from dataclasses import dataclass, field
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, BerReader, integer, octets, tlv
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Entry
-from ldapgw.directory.filter import Present, Scope, SearchRequest, to_string
-from ldapgw.directory.name_folding import variants
-from ldapgw.directory.normalization import lines_of, number_of
-from ldapgw.directory.number_formatter import NumberFormatter, parse_written
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, Family, attribute_type
+from ldapgw.directory.filter import And, Filter, Not, Or, Present, Scope, SearchRequest
+from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.controls import PAGED_RESULTS, VLV_REQUEST
 from ldapgw.ldap.decoder import decode
-from ldapgw.ldap.messages import CANCEL, START_TLS, WHO_AM_I, BindRequest, ExtendedRequest, Message, Operation, Sasl
-from ldapgw.numbers.phone_number import Number, NumberFormat, parse
+from ldapgw.ldap.messages import BindRequest, Message, Operation, Sasl
+from ldapgw.numbers.phone_number import NumberFormat
 
-SEARCH_RESULT_DONE = 0x65
 BIND_RESPONSE = 0x61
 
-_PERSON_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.name in ("cn", "displayName", "givenName", "sn"))
-_USER_TYPES = tuple(
-    kind
-    for kind in ATTRIBUTE_TYPES
-    if not kind.operational and kind.name != "objectClass" and kind.comparison.family is not Family.BINARY
-)
 # A filter may ask for an attribute that holds a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
-_POSITION = re.compile("-[0-9]+$")
-_KEPT_EXTENSIONS = frozenset((START_TLS, CANCEL, WHO_AM_I))
+_LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedMessage:
-    """One LDAPMessage.
+    """One LDAPMessage of a phone that is being recorded.
 
-    :ivar at: seconds since the beginning of the recording.
+    :ivar at: seconds since the epoch.
     :ivar connection: number of the connection, from 1.
     :ivar from_phone: whether the phone sent the message; else the gateway did.
+    :ivar is_bound: whether the connection had a login when the message came.
     """
 
     at: float
     connection: int
     from_phone: bool
     octets: bytes = field(repr=False)
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordedEntry:
-    """An entry as the phone may see it, with what finds it.
+    """An entry: the attributes that the phone was given, and those that its filters name.
 
-    :ivar attributes: user attributes by name, without objectClass.
-    :ivar numbers: the telephone number of each value, by attribute name.
-    :ivar aliases: names that find the entry without being shown.
+    :ivar attributes: texts by the attribute's name, without objectClass.
+    :ivar is_decoy: whether the entry was invented, so that a filter has to choose between entries.
     """
 
     dn: str
     attributes: Mapping[str, tuple[str, ...]]
-    numbers: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, entry: Entry, context: NamingContext) -> RecordedEntry:
-        """Take an entry of the directory apart."""
-        attributes = {
-            kind.name: tuple(value.decode() for value in values)
-            for kind in _USER_TYPES
-            if (values := entry.attribute(kind.name))
-        }
-        if not context.lenient:
-            return cls.from_values(entry.dn, attributes, context)
-        texts = {kind.name: entry.search_text(kind) or "" for kind in NUMBER_TYPES if kind.name in attributes}
-        numbers = {name: tuple(map(number_of, lines_of(text))) for name, text in texts.items()}
-        known = {form for kind in _PERSON_TYPES for value in attributes.get(kind.name, ()) for form in variants(value)}
-        forms = {
-            line.strip(" ")
-            for kind in _PERSON_TYPES
-            for line in (entry.search_text(kind) or "").replace("\f", "").split("\n")
-        }
-        return cls(entry.dn, attributes, numbers, tuple(sorted(forms - known - {""})))
-
-    @classmethod
-    def from_values(cls, dn: str, attributes: Mapping[str, tuple[str, ...]], context: NamingContext) -> RecordedEntry:
-        """Make an entry of values alone, as a phone gets them."""
-        numbers = {
-            kind.name: tuple(_parse(value, context) for value in attributes[kind.name])
-            for kind in NUMBER_TYPES
-            if kind.name in attributes
-        }
-        return cls(dn, attributes, numbers)
+    is_decoy: bool = False
 
 
-def _parse(value: str, context: NamingContext) -> Number:
-    """A number in the tenant's format; without digits, only what is written is known of it."""
-    number = parse_written(value, context.number_format, context.region, context.outside_line)
-    return number or parse(value, context.region) or Number(value)
+@dataclass(frozen=True, slots=True, repr=False)
+class RecordedBind:
+    """A bind.
+
+    :ivar at: seconds since the beginning of the recording.
+    :ivar code: the result; None: there was no answer.
+    """
+
+    at: float
+    connection: int
+    name: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Difference:
+    """The difference between the result of a recorded search and the result of the same search at another time.
+
+    :ivar missing: DNs of the entries that are not found any more.
+    :ivar surplus: DNs of the entries that were not found before.
+    :ivar code: the other result; None: there was no answer.
+    """
+
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RecordedSearch:
+    """A search and its result.
+
+    :ivar at: seconds since the beginning of the recording.
+    :ivar is_bound: whether the search was made with a login.
+    :ivar controls: the OIDs of its controls.
+    :ivar code: the result; None: the search was not answered to its end.
+    :ivar found: the DNs of the entries.
+    :ivar note: the difference between this result and the result of a search among the recording's own entries; None:
+        there is no difference.
+    """
+
+    at: float
+    connection: int
+    is_bound: bool
+    request: SearchRequest
+    controls: tuple[str, ...]
+    code: int | None
+    found: tuple[str, ...]
+    note: Difference | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether there may have been more to find: a limit, a page or a list view has cut the answer."""
+        has_window = not {PAGED_RESULTS, VLV_REQUEST}.isdisjoint(self.controls)
+        return self.code is None or self.code in _LIMITED or has_window
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Recording:
-    """What a phone sent and got.
+    """The connections of a phone to one gateway.
 
     :ivar context: the phone's tenant.
     :ivar login: the DN that the phone binds as.
@@ -125,24 +133,23 @@ class Recording:
     :ivar attribute_aliases: names of attributes by further names (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: of the ldapgw that recorded.
     :ivar is_plain: whether names and numbers are those of real people.
-    :ivar left_out: messages that are left out, because they could not be read or may hold a password.
-    :ivar searches_left_out: searches that are left out, because with stand-ins they find something else.
-    :ivar is_cut: whether more was sent than a recording holds.
+    :ivar left_out: the phone's messages that could not be read, may hold a password, or would change something.
+    :ivar is_cut: whether the phone sent more than a recording holds.
     """
 
     context: NamingContext
     login: str
-    own_book: str
+    own_book: str = ""
     per_number: bool = False
     number_format: NumberFormat | None = None
     model: str = ""
     attribute_aliases: Mapping[str, str] = field(default_factory=dict)
-    messages: tuple[RecordedMessage, ...] = ()
+    binds: tuple[RecordedBind, ...] = ()
+    searches: tuple[RecordedSearch, ...] = ()
     entries: tuple[RecordedEntry, ...] = ()
     version: str = ""
     is_plain: bool = True
     left_out: int = 0
-    searches_left_out: int = 0
     is_cut: bool = False
 
 
@@ -150,47 +157,37 @@ class Recording:
 
 
 def storable(message_octets: bytes) -> bytes | None:
-    """A phone's message without its password; None: the message may hold one, and nothing of it may be kept."""
+    """Return a phone's message without its password.
+
+    :returns: empty: the message is neither a bind nor a search and need not be kept.  None: the message cannot be read,
+        may hold a password, or would change something; it must not be kept.
+    """
     if any(name in message_octets.lower() for name in _PASSWORD_NAMES):
         return None
     try:
         message = decode(message_octets)
     except ProtocolViolation:
-        return message_octets if _is_search(message_octets) else None
+        return None
     match message.operation:
         case Operation.BIND:
             request = message.request
             return encode_bind(message.message_id, request) if isinstance(request, BindRequest) else None
-        case Operation.SEARCH | Operation.COMPARE | Operation.ABANDON | Operation.UNBIND:
-            return message_octets
-        case Operation.EXTENDED:
-            request = message.request
-            return message_octets if isinstance(request, ExtendedRequest) and request.name in _KEPT_EXTENSIONS else None
-        case _:  # requests that would change the directory
+        case Operation.SEARCH:
+            return message_octets if isinstance(message.request, SearchRequest) else None
+        case Operation.ABANDON | Operation.UNBIND | Operation.EXTENDED | Operation.COMPARE:
+            return b""
+        case _:
             return None
 
 
 def bind_name(message_octets: bytes) -> str:
-    """The name in a bind; empty: the message is none."""
-    try:
-        request = decode(message_octets).request
-    except ProtocolViolation:
-        return ""
+    """Return the name in a bind; empty: the message is no bind."""
+    request = decode(message_octets).request
     return request.name if isinstance(request, BindRequest) else ""
 
 
-def _is_search(message_octets: bytes) -> bool:
-    """Whether a message that cannot be decoded says that it is a search."""
-    try:
-        message = BerReader.over(message_octets).enter(SEQUENCE, "message")
-        message.integer("messageID")
-    except ProtocolViolation:
-        return False
-    return message.peek() == Operation.SEARCH
-
-
 def encode_bind(message_id: int, request: BindRequest, password: bytes = b"") -> bytes:
-    """The LDAPMessage of a bind with another password; a SASL bind has no credentials."""
+    """Encode a bind with another password; a SASL bind has no credentials."""
     authentication = request.authentication
     if isinstance(authentication, Sasl):
         choice = tlv(0xA3, octets(authentication.mechanism.encode()))
@@ -198,14 +195,6 @@ def encode_bind(message_id: int, request: BindRequest, password: bytes = b"") ->
         choice = octets(password, 0x80)
     content = integer(request.version) + octets(request.name.encode()) + choice
     return tlv(SEQUENCE, integer(message_id) + tlv(Operation.BIND, content))
-
-
-def message_of(message: RecordedMessage) -> Message | None:
-    """A phone's message, decoded; None: it cannot be."""
-    try:
-        return decode(message.octets)
-    except ProtocolViolation:
-        return None
 
 
 # --- messages of the gateway ------------------------------------------------------------------------------------------
@@ -216,48 +205,32 @@ class Response:
     """A message of the gateway.
 
     :ivar tag: of the response.
-    :ivar dn: of an entry, or the matched DN of a result.
-    :ivar attributes: of an entry: names as they were asked for, with their values.
+    :ivar dn: of an entry.
+    :ivar attributes: of an entry: names as they were asked for, with their values, without photos.
     :ivar code: of a result; None: the response is an entry.
     """
 
     message_id: int
     tag: int
-    dn: str
+    dn: str = ""
     attributes: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
     code: int | None = None
-    diagnostic: str = ""
 
     @classmethod
     def read(cls, message_octets: bytes) -> Response:
         """Decode a message.
 
-        :raises ProtocolViolation: if it is not one of a server.
+        :raises ProtocolViolation: if the message is not one of a server.
         """
         message = BerReader.over(message_octets).enter(SEQUENCE, "message")
         message_id = message.integer("messageID")
         tag, content = message.inside("protocolOp")
         if tag == SEARCH_RESULT_ENTRY:
             return cls(message_id, tag, content.text("objectName"), tuple(_attributes(content)))
-        code = content.integer("resultCode", ENUMERATED)
-        matched_dn = content.text("matchedDN")
-        return cls(message_id, tag, matched_dn, code=code, diagnostic=content.text("diagnosticMessage"))
-
-    def encode(self) -> bytes:
-        """Encode the message; of a result without what may follow the diagnostic message."""
-        if self.code is None:
-            attributes = b"".join(
-                tlv(SEQUENCE, octets(name.encode()) + tlv(SET, b"".join(map(octets, values))))
-                for name, values in self.attributes
-            )
-            content = octets(self.dn.encode()) + tlv(SEQUENCE, attributes)
-        else:
-            content = integer(self.code, ENUMERATED) + octets(self.dn.encode()) + octets(self.diagnostic.encode())
-        return tlv(SEQUENCE, integer(self.message_id) + tlv(self.tag, content))
+        return cls(message_id, tag, code=content.integer("resultCode", ENUMERATED))
 
 
 def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
-    """The attributes of an entry but photos, which no stand-in could replace."""
     attributes = content.enter(SEQUENCE, "attributes")
     while attributes:
         attribute = attributes.enter(SEQUENCE, "attribute")
@@ -265,63 +238,119 @@ def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
         found = []
         while values:
             found.append(values.octets("value"))
-        kind = attribute_type(name)
-        if kind is None or kind.comparison.family is not Family.BINARY:
-            yield name, tuple(found)
+        yield name, tuple(found)
 
 
-# --- entries ----------------------------------------------------------------------------------------------------------
+# --- the recording of all messages ------------------------------------------------------------------------------------
+
+# By DN, then by the attribute's name.
+_Given = dict[str, dict[str, tuple[str, ...]]]
 
 
-def collect_entries(
-    messages: Iterable[RecordedMessage], dit: Dit, viewer: Viewer, context: NamingContext
-) -> tuple[RecordedEntry, ...]:
-    """The contacts that a phone was given or has searched at, as whole as the phone may see them.
+def make_recording(
+    messages: Iterable[RecordedMessage], begun_at: float, dit: Dit, viewer: Viewer, context: NamingContext
+) -> Recording:
+    """Pair the requests of a phone with their answers, and take the entries of the answers.
 
-    Of an entry for a caller, and of an entry that is gone meanwhile, only that is known which the phone was given.
+    An entry has the attributes that the phone was given, and those that its filters name, so that the filters find the
+    entry again.  Their values are read from the directory, in the tenant's number format, as long as the entry exists.
+
+    :param begun_at: seconds since the epoch.
+    :param dit: the directory at the end of the recording.
+    :param context: of the phone's tenant.
     """
-    given: dict[str, dict[str, dict[str, None]]] = {}
-    bases: dict[str, None] = {}
+    binds, searches, given = _paired(messages, begun_at)
+    asked = {kind.name for one in searches for kind in _filter_kinds(one.request.filter)}
+    for dn, attributes in given.items():
+        entry = _visible_entry(dn, dit, viewer)
+        if entry is not None:
+            for name in sorted(asked | attributes.keys()):
+                attributes[name] = tuple(value.decode() for value in entry.attribute(name))
+    directory = dit.directory(context.name)
+    own_book = directory.own_book(viewer.access[0]) if directory is not None else None
+    return Recording(
+        context,
+        viewer.login,
+        own_book.name if own_book is not None else "",
+        viewer.per_number,
+        viewer.number_formatter.target if viewer.number_formatter is not None else None,
+        binds=tuple(binds),
+        searches=tuple(searches),
+        entries=tuple(
+            RecordedEntry(dn, {name: values for name, values in attributes.items() if values})
+            for dn, attributes in given.items()
+        ),
+    )
+
+
+def _paired(
+    messages: Iterable[RecordedMessage], begun_at: float
+) -> tuple[list[RecordedBind], list[RecordedSearch], _Given]:
+    binds: list[RecordedBind] = []
+    searches: list[RecordedSearch] = []
+    given: _Given = {}
+    waiting: dict[tuple[int, int], tuple[RecordedMessage, Message, list[str]]] = {}
+    bound: set[int] = set()  # connections: a search may come together with the bind
+
+    def end(key: tuple[int, int], code: int | None) -> None:
+        message, request, found = waiting.pop(key)
+        at, connection = max(0.0, message.at - begun_at), message.connection
+        if isinstance(request.request, BindRequest):
+            binds.append(RecordedBind(at, connection, request.request.name, code))
+            bound.discard(connection)
+            if code == ResultCode.SUCCESS and request.request.name:
+                bound.add(connection)
+        elif isinstance(request.request, SearchRequest):
+            controls = tuple(control.type for control in request.controls)
+            is_bound = message.is_bound or connection in bound
+            searches.append(RecordedSearch(at, connection, is_bound, request.request, controls, code, tuple(found)))
+
     for message in messages:
         if message.from_phone:
-            request = message_of(message)
-            if request is not None and isinstance(request.request, SearchRequest):
-                bases[request.request.base] = None
+            request = decode(message.octets)
+            waiting[message.connection, request.message_id] = message, request, []
             continue
         response = Response.read(message.octets)
-        if response.code is not None:
+        key = message.connection, response.message_id
+        if key not in waiting:  # the request was left out
             continue
-        attributes = given.setdefault(response.dn, {})
-        for name, values in response.attributes:
-            kind = attribute_type(name)
-            if kind is not None and kind in _USER_TYPES and values:
-                texts = [value.decode() for value in values]
-                if kind in NUMBER_TYPES and viewer.number_formatter is not None:
-                    texts = _original_numbers(texts, response.dn, viewer.number_formatter)
-                attributes.setdefault(kind.name, {}).update(dict.fromkeys(texts))
-    entries: dict[str, RecordedEntry] = {}
-    for dn, attributes in given.items():
-        named = _named(dn)
-        if named:
-            found = _visible_entry(dn, dit, viewer, context)
-            of_values = {**named, **{name: tuple(values) for name, values in attributes.items()}}
-            entries[dn] = found or RecordedEntry.from_values(dn, of_values, context)
-    for base in bases:
-        found = _visible_entry(base, dit, viewer, context)
-        if found is not None and _named(found.dn) and (viewer.per_number or not is_of_number(found.dn)):
-            entries.setdefault(found.dn, found)
-    return tuple(entries.values())
+        if response.code is not None:
+            end(key, response.code)
+            continue
+        waiting[key][2].append(response.dn)
+        _add_entry(given, response)
+    for key in tuple(waiting):
+        end(key, None)
+    return binds, searches, given
 
 
-def _original_numbers(texts: Iterable[str], dn: str, formatter: NumberFormatter) -> list[str]:
-    """Numbers that a phone was given, in the tenant's format; the DN of an entry for a caller has its number so."""
-    in_dn = {formatter.value(value, ""): value for values in _named(dn).values() for value in values}
-    return [in_dn.get(text) or formatter.original(text) for text in texts]
+def _add_entry(given: _Given, response: Response) -> None:
+    """Add the entry of a contact, or of a caller, without its objectClass and its photo."""
+    named = _named(response.dn)
+    if not named:
+        return
+    attributes = given.setdefault(response.dn, dict(named))
+    for name, values in response.attributes:
+        kind = attribute_type(name)
+        # The number in a caller's DN is in the tenant's format, and stays.
+        if values and kind is not None and _is_recorded(kind) and kind.name not in named:
+            attributes[kind.name] = tuple(value.decode() for value in values)
 
 
-def is_of_number(dn: str) -> bool:
-    """Whether an entry may be one for a number of a contact: its uid then ends in the number's position."""
-    return _POSITION.search(dn.partition(",")[0]) is not None
+def _filter_kinds(term: Filter) -> Iterator[AttributeType]:
+    match term:
+        case And(terms) | Or(terms):
+            for one in terms:
+                yield from _filter_kinds(one)
+        case Not(inner):
+            yield from _filter_kinds(inner)
+        case _:
+            kind = attribute_type(term.attribute or "")
+            yield from filter(_is_recorded, subtypes(kind) if kind is not None else ())
+
+
+def _is_recorded(kind: AttributeType) -> bool:
+    return not kind.operational and kind.name != "objectClass" and kind.comparison.family is not Family.BINARY
 
 
 def _named(dn: str) -> Mapping[str, tuple[str, ...]]:
@@ -331,122 +360,9 @@ def _named(dn: str) -> Mapping[str, tuple[str, ...]]:
     return named if "uid" in named or len(rdn) > 1 else {}
 
 
-def _visible_entry(dn: str, dit: Dit, viewer: Viewer, context: NamingContext) -> RecordedEntry | None:
-    """The entry of a DN as a viewer sees it; None: there is none."""
+def _visible_entry(dn: str, dit: Dit, viewer: Viewer) -> Entry | None:
+    """The entry of a DN; None: there is no such entry any more, or the viewer may only find it by a number."""
     request = SearchRequest(dn, Scope.BASE_OBJECT, Present("objectClass"))
     with suppress(DirectoryError):
-        for entry in search(dit, viewer, request):
-            if entry is not None:
-                return RecordedEntry.of(entry, context)
+        return next(filter(None, search(dit, viewer, request)), None)
     return None
-
-
-# --- searches and what they found -------------------------------------------------------------------------------------
-
-_LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Exchange:
-    """A search and its answer.
-
-    :ivar position: of the request among the messages of its recording.
-    :ivar is_bound: whether the search was made with a login.
-    :ivar found: the DNs of the entries by their keys (`dn_key`).
-    :ivar code: the result; None: the search was not answered to its end.
-    :ivar positions: of all its messages.
-    """
-
-    position: int
-    message: RecordedMessage
-    request: Message
-    is_bound: bool
-    found: Mapping[str, str]
-    code: int | None
-    positions: tuple[int, ...]
-
-    @property
-    def search(self) -> SearchRequest | None:
-        request = self.request.request
-        return request if isinstance(request, SearchRequest) else None
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether there may have been more to find: a limit, a page or a list view has cut the answer."""
-        has_window = any(control.type in (PAGED_RESULTS, VLV_REQUEST) for control in self.request.controls)
-        return self.code is None or self.code in _LIMITED or has_window
-
-    @property
-    def text(self) -> str:
-        """The filter as text; empty: it cannot be read."""
-        return to_string(self.search.filter) if self.search is not None else ""
-
-
-def exchanges(recording: Recording) -> tuple[Exchange, ...]:
-    """The searches of a recording, in the order of their answers."""
-    connections: dict[int, _Connection] = {}
-    done = []
-    for position, message in enumerate(recording.messages):
-        connection = connections.setdefault(message.connection, _Connection())
-        if message.from_phone:
-            connection.add_request(position, message)
-        elif found := connection.add_response(position, Response.read(message.octets)):
-            done.append(found)
-    unanswered = (one for connection in connections.values() for one in connection.unanswered())
-    return (*done, *unanswered)
-
-
-class _Connection:
-    """The requests of one connection that wait for their answers.
-
-    Mutable: all of it.
-    """
-
-    def __init__(self) -> None:
-        self._is_bound = False
-        self._waiting: dict[int, tuple[int, RecordedMessage, Message]] = {}
-        self._found: dict[int, dict[str, str]] = {}
-        self._positions: dict[int, list[int]] = {}
-
-    def add_request(self, position: int, message: RecordedMessage) -> None:
-        request = message_of(message)
-        if request is not None and request.operation in (Operation.BIND, Operation.SEARCH):
-            self._waiting[request.message_id] = position, message, request
-            self._found[request.message_id] = {}
-            self._positions[request.message_id] = [position]
-
-    def add_response(self, position: int, response: Response) -> Exchange | None:
-        """Add a response; returns the search that it ends."""
-        message_id = response.message_id
-        if message_id not in self._waiting:
-            return None
-        self._positions[message_id].append(position)
-        if response.code is None:
-            self._found[message_id][dn_key(response.dn)] = response.dn
-            return None
-        request = self._waiting[message_id][2].request
-        if response.tag == BIND_RESPONSE:
-            name = request.name if isinstance(request, BindRequest) else ""
-            self._is_bound = response.code == ResultCode.SUCCESS and bool(name)
-            del self._waiting[message_id]
-            return None
-        return self._end(message_id, response.code)
-
-    def unanswered(self) -> Iterator[Exchange]:
-        """End the searches that were not answered to their end."""
-        searches = [key for key, (_, _, request) in self._waiting.items() if request.operation is Operation.SEARCH]
-        return (self._end(message_id, None) for message_id in searches)
-
-    def _end(self, message_id: int, code: int | None) -> Exchange:
-        position, message, request = self._waiting.pop(message_id)
-        found, positions = self._found.pop(message_id), tuple(self._positions.pop(message_id))
-        return Exchange(position, message, request, self._is_bound, found, code, positions)
-
-
-def dn_key(dn: str) -> str:
-    """What the spellings of a DN have in common: its letters and digits; numbers are formatted in several ways."""
-    try:
-        text = str(Dn.parse(dn))
-    except InvalidDn:
-        text = dn
-    return "".join(filter(str.isalnum, text.casefold()))

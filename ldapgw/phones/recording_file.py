@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The file of a recording: lines of JSON, first a header, then the entries, then the messages, each with its time."""
+"""The file of a recording: lines of JSON, a header, then the entries, then the binds and searches by their time.
+
+The files of several gateways that recorded the same phone stand one behind the other in one text.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,16 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import ProtocolViolation, UserError
-from ldapgw.numbers.phone_number import Number, NumberFormat
-from ldapgw.phones.recording import RecordedEntry, RecordedMessage, Recording, Response, message_of
+from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.request_encoder import encode_search
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.recording import Difference, RecordedBind, RecordedEntry, RecordedSearch, Recording
 
-FORMAT = 1
+FORMAT = 2
 
 
 def dump(recording: Recording) -> str:
-    """The file of a recording."""
+    """Return the file of a recording."""
     context = recording.context
     header = {
         "format": FORMAT,
@@ -44,69 +49,72 @@ def dump(recording: Recording) -> str:
             "attribute_aliases": dict(recording.attribute_aliases),
         },
         "left_out": recording.left_out,
-        "searches_left_out": recording.searches_left_out,
         "cut": recording.is_cut,
     }
-    objects = [header, *map(_entry_object, recording.entries), *map(_message_object, recording.messages)]
+    requests = [*map(_bind_object, recording.binds), *map(_search_object, recording.searches)]
+    requests.sort(key=lambda one: one["at"])
+    objects = [header, *map(_entry_object, recording.entries), *requests]
     return "".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in objects)
 
 
 def _entry_object(entry: RecordedEntry) -> dict[str, Any]:
-    numbers = {
-        name: [(number.typed, number.e164, number.national, number.digits) for number in values]
-        for name, values in entry.numbers.items()
+    values = {"dn": entry.dn, "attributes": dict(entry.attributes)}
+    return {**values, "decoy": True} if entry.is_decoy else values
+
+
+def _bind_object(bind: RecordedBind) -> dict[str, Any]:
+    return {"at": round(bind.at, 3), "connection": bind.connection, "bind": bind.name, "code": bind.code}
+
+
+def _search_object(search: RecordedSearch) -> dict[str, Any]:
+    request, note = search.request, search.note
+    values = {
+        "at": round(search.at, 3),
+        "connection": search.connection,
+        "bound": search.is_bound,
+        # For people; the request is read from its octets, which have the phone's encoding of letters.
+        "base": request.base,
+        "scope": request.scope.name.lower(),
+        "filter": to_string(request.filter),
+        "attributes": request.attributes,
+        "size_limit": request.size_limit,
+        "controls": search.controls,
+        "request": b64encode(encode_search(request)).decode(),
+        "code": search.code,
+        "found": search.found,
     }
-    return {"dn": entry.dn, "attributes": dict(entry.attributes), "numbers": numbers, "aliases": entry.aliases}
+    if note is not None:
+        values["differs"] = {"missing": note.missing, "surplus": note.surplus, "code": note.code}
+    return values
 
 
-def _message_object(message: RecordedMessage) -> dict[str, Any]:
-    fields = {
-        "at": round(message.at, 3),
-        "connection": message.connection,
-        "from": "phone" if message.from_phone else "gateway",
-        "message": b64encode(message.octets).decode(),
-    }
-    request = message_of(message) if message.from_phone else None
-    if request is not None and isinstance(request.request, SearchRequest):
-        fields["filter"] = to_string(request.request.filter)  # for people; not read again
-    return fields
+def load(text: str) -> tuple[Recording, ...]:
+    """Read the file of a recording, which has a part for each gateway.
 
-
-def load(text: str) -> Recording:
-    """Read the file of a recording.
-
-    :raises UserError: when the text is no recording, or one of a later version.
+    :raises UserError: when the text is no recording, or has a format that this version cannot read.
     """
-    lines = text.splitlines()
-    header = _object(lines[0] if lines else "", 1)
-    if header.get("format") != FORMAT:
-        raise UserError("line 1: this is no recording that this version of ldapgw can read")
-    try:
-        recording = _read_header(header)
-    except (AttributeError, KeyError, TypeError, ValueError):  # InvalidDn is a ValueError
-        raise UserError("line 1: the header of the recording is damaged") from None
-    entries: list[RecordedEntry] = []
-    messages: list[RecordedMessage] = []
-    for number, line in enumerate(lines[1:], start=2):
-        values = _object(line, number)
+    parts: list[tuple[Recording, list[RecordedEntry], list[RecordedBind], list[RecordedSearch]]] = []
+    for number, line in enumerate(text.splitlines() or [""], start=1):
         try:
-            if "message" in values:
-                messages.append(_read_message(values))
-            else:
+            values = json.loads(line)
+            if not parts or "format" in values:
+                if values["format"] != FORMAT:
+                    raise UserError(f"line {number}: this version of ldapgw can't read this recording")
+                parts.append((_read_header(values), [], [], []))
+                continue
+            _, entries, binds, searches = parts[-1]
+            if "dn" in values:
                 entries.append(_read_entry(values))
-        except (AttributeError, KeyError, TypeError, ValueError, ProtocolViolation):
-            raise UserError(f"line {number}: this is neither an entry nor a message") from None
-    return replace(recording, entries=tuple(entries), messages=tuple(messages))
-
-
-def _object(line: str, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise UserError(f"line {number}: this is no line of a recording")
-    return value
+            elif "bind" in values:
+                binds.append(_read_bind(values))
+            else:
+                searches.append(_read_search(values))
+        except (AttributeError, KeyError, TypeError, ValueError, ProtocolViolation):  # InvalidDn is a ValueError
+            raise UserError(f"line {number}: this is no line of a recording") from None
+    return tuple(
+        replace(header, entries=tuple(entries), binds=tuple(binds), searches=tuple(searches))
+        for header, entries, binds, searches in parts
+    )
 
 
 def _read_header(header: Mapping[str, Any]) -> Recording:
@@ -127,20 +135,18 @@ def _read_header(header: Mapping[str, Any]) -> Recording:
         login=str(header["login"]),
         own_book=str(header["own_book"]),
         per_number=bool(header["per_number"]),
-        # Recordings of former versions have none.
-        number_format=NumberFormat(header["number_format"]) if header.get("number_format") else None,
+        number_format=NumberFormat(header["number_format"]) if header["number_format"] else None,
         model=str(header["model"]),
         attribute_aliases={str(alias): _known_name(name) for alias, name in tenant["attribute_aliases"].items()},
         version=str(header["ldapgw"]),
         is_plain=bool(header["plain"]),
         left_out=int(header["left_out"]),
-        searches_left_out=int(header["searches_left_out"]),
         is_cut=bool(header["cut"]),
     )
 
 
 def _known_name(name: object) -> str:
-    """The name of an attribute.
+    """Return the name of an attribute.
 
     :raises ValueError: when there is no such attribute.
     """
@@ -151,25 +157,33 @@ def _known_name(name: object) -> str:
 
 
 def _read_entry(values: Mapping[str, Any]) -> RecordedEntry:
-    return RecordedEntry(
-        str(values["dn"]),
-        {str(name): _strings(texts) for name, texts in values["attributes"].items()},
-        {
-            str(name): tuple(Number(*_strings(forms)) for forms in numbers)
-            for name, numbers in values["numbers"].items()
-        },
-        _strings(values["aliases"]),
+    attributes = {str(name): _strings(texts) for name, texts in values["attributes"].items()}
+    return RecordedEntry(str(values["dn"]), attributes, bool(values.get("decoy")))
+
+
+def _read_bind(values: Mapping[str, Any]) -> RecordedBind:
+    return RecordedBind(float(values["at"]), int(values["connection"]), str(values["bind"]), _code(values["code"]))
+
+
+def _read_search(values: Mapping[str, Any]) -> RecordedSearch:
+    request = decode(b64decode(values["request"], validate=True)).request
+    if not isinstance(request, SearchRequest):
+        raise ProtocolViolation("request: not a search")
+    note = values.get("differs")
+    return RecordedSearch(
+        float(values["at"]),
+        int(values["connection"]),
+        bool(values["bound"]),
+        request,
+        _strings(values["controls"]),
+        _code(values["code"]),
+        _strings(values["found"]),
+        Difference(_strings(note["missing"]), _strings(note["surplus"]), _code(note["code"])) if note else None,
     )
 
 
-def _read_message(values: Mapping[str, Any]) -> RecordedMessage:
-    from_phone = {"phone": True, "gateway": False}[values["from"]]
-    message = RecordedMessage(
-        float(values["at"]), int(values["connection"]), from_phone, b64decode(values["message"], validate=True)
-    )
-    if not from_phone:
-        Response.read(message.octets)
-    return message
+def _code(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _strings(values: Sequence[Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ _MARKED = (
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
 # A change of these is told too; "change" has the marks.
-_TOLD = ("change", "recording", "alarm", "oauth_client")
+_TOLD = ("change", "recording", "recording_part", "alarm", "oauth_client")
 # What lasts for seconds: no commit waits for the disk, and a crash may take it away.
 _UNLOGGED = ("gateway_news",)
 

@@ -233,11 +233,7 @@ recording = Table(
     ),
     Column("begun_at", Float, nullable=False, comment="when the recording began"),
     Column("until", Float, nullable=False, comment="when the recording ends"),
-    Column("plain", Boolean, nullable=False, comment="whether names and numbers are kept, without stand-ins"),
-    Column("writer", String, comment="the id of the gateway that writes the file; null: none does yet"),
-    Column("written_at", Float, comment="when the file was written; null: there is none yet"),
-    Column("searches", Integer, comment="how many searches the file has; null: there is no file yet"),
-    Column("content", LargeBinary, comment="sealed; the file; null: there is none yet"),
+    Column("plain", Boolean, nullable=False, comment="whether names and numbers are kept, without pseudonyms"),
 )
 
 recording_part = Table(
@@ -250,14 +246,9 @@ recording_part = Table(
         primary_key=True,
         comment="the phone that is recorded",
     ),
-    Column("gateway", String, primary_key=True, comment="the id of the gateway that has recorded the messages"),
-    Column("number", Integer, primary_key=True, comment="grows with each part of that gateway"),
-    Column(
-        "content",
-        LargeBinary,
-        nullable=False,
-        comment="sealed; messages, until they are in the file",
-    ),
+    Column("gateway", String, primary_key=True, comment="the id of the gateway that has recorded this part"),
+    Column("searches", Integer, nullable=False, comment="how many searches the part has"),
+    Column("content", LargeBinary, nullable=False, comment="sealed; the text for the file"),
 )
 
 oauth_client = Table(

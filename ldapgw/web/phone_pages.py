@@ -194,7 +194,6 @@ class PhonePages:
             elsewhere=self._refused_elsewhere(tenant, visitor, login),
             recording=recording,
             is_recorded=recording is not None and recording.is_running(self._layout.now()),
-            is_overdue=recording is not None and recording.is_overdue(self._layout.now()),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
             steps=steps,

@@ -14,7 +14,6 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from ldapgw.phones.recording import exchanges
 from ldapgw.phones.recording_file import load
 from ldapgw.store.secrets import read_keys
 from tests.cluster.cluster import ALICE, Cluster
@@ -123,8 +122,8 @@ def test_pages_go_on_at_the_other(world: World) -> None:
     assert found == cluster.sites[0].names("(uid=*)")
 
 
-def test_a_recording_has_what_both_received(world: World, tmp_path: Path) -> None:
-    """The command at one gateway gets it, and the page of either has the same file, which gives nobody away."""
+def test_a_recording_has_a_part_of_each_gateway(world: World, tmp_path: Path) -> None:
+    """The command at one gateway gets both, and the page of either has the same file, which gives nobody away."""
     cluster, gateways = world
     first, second = cluster.sites
     file = tmp_path / "file.jsonl"
@@ -137,17 +136,15 @@ def test_a_recording_has_what_both_received(world: World, tmp_path: Path) -> Non
         assert site.ldapsearch("(cn=*)", "cn")[0] == 0
     recording.send(signal.SIGINT)
     assert recording.wait() == 0, recording.said
-    found = exchanges(load(file.read_text()))
-    assert [(one.message.connection, one.is_bound, one.code) for one in found] == [
-        (number, True, 0) for number in (1, 2, 3)
-    ]
-    assert found[0].found
-    assert found[0].found == found[1].found == found[2].found
-    assert [site.ldapsearch("(cn=*)", "cn")[0] for site in (first, second)] == [0, 0]
+    parts = load(file.read_text())
+    found = sorted([(one.is_bound, one.code, len(one.found)) for one in part.searches] for part in parts)
+    assert found == [found[0], found[0] * 2]
+    assert found[0][0][:2] == (True, 0)
+    assert found[0][0][2] > 0
+    assert parts[0].login != parts[1].login
     for site in (first, second):
         assert "Download the recording" in page(cluster, site, "phones/desk1")
         assert page(cluster, site, "phones/desk1/recording.jsonl") == file.read_text()
-    assert sum("3 searches written" in gateway.said for gateway in gateways) == 1
 
 
 def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None:

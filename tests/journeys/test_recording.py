@@ -14,7 +14,6 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from ldapgw.phones.recording import BIND_RESPONSE, Response, exchanges
 from ldapgw.phones.recording_file import load
 from tests.journeys.test_serving import connected
 from tests.support.site.running import Process, Site, new_site, wait_until
@@ -58,10 +57,10 @@ def record(site: Site, gateway: Process, out: Path, *more: str) -> Process:
 
 
 def everything(file: Path) -> str:
-    """The text of a file, and its messages decoded as far as they are text."""
+    """The text of a file, and its requests decoded as far as they are text."""
     text = file.read_text()
-    messages = [json.loads(line).get("message", "") for line in text.splitlines()]
-    octets = b"".join(map(b64decode, messages))
+    requests = [json.loads(line).get("request", "") for line in text.splitlines()]
+    octets = b"".join(map(b64decode, requests))
     return text + octets.decode("utf-8", "replace") + octets.decode("latin-1")
 
 
@@ -72,11 +71,10 @@ def test_the_file_names_nobody_and_finds_the_same(recorded: tuple[Site, Process]
     record(site, gateway, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [word for word in REAL if word.lower() in everything(file).lower()] == []
-    recording = load(file.read_text())
-    assert [len(one.found) for one in exchanges(recording)] == [1, 1, 0]
-    results = [Response.read(one.octets) for one in recording.messages if not one.from_phone]
-    assert [one.code for one in results if one.tag == BIND_RESPONSE] == [0, 0, 0, 49]
-    assert (recording.left_out, recording.searches_left_out, recording.is_cut) == (0, 0, False)
+    [recording] = load(file.read_text())
+    assert [(len(one.found), one.note) for one in recording.searches] == [(1, None), (1, None), (0, None)]
+    assert [one.code for one in recording.binds] == [0, 0, 0, 49]
+    assert (recording.left_out, recording.is_cut) == (0, False)
     replayed = site.ldapgw("replay", str(file))
     assert (replayed.returncode, replayed.stdout) == (0, ""), replayed.stderr
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import replace
-from random import Random
 
 import pytest
 
@@ -16,15 +15,24 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.special_entries import Features
-from ldapgw.errors import ProtocolViolation, UserError
+from ldapgw.errors import UserError
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, Sasl, Simple
-from ldapgw.phones.recording import RecordedEntry, RecordedMessage, Response, bind_name, exchanges, storable
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.recording import (
+    Difference,
+    RecordedBind,
+    RecordedEntry,
+    RecordedMessage,
+    Response,
+    bind_name,
+    make_recording,
+    storable,
+)
 from ldapgw.phones.recording_file import dump, load
-from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
-from tests.support.phonebook import BASE, naming_context, phonebook
+from tests.support.phonebook import BASE, PHONE, naming_context, phonebook
 from tests.support.phonebook.entries import FULL
 from tests.support.phonebook.recorded import record, requests
 from tests.support.photo import jpeg
@@ -60,86 +68,105 @@ def test_a_bind_is_kept_without_its_password(request_octets: bytes, authenticati
     "message",
     [
         pdu.message(7, MODIFY),
-        pdu.message(7, PASSWORD_MODIFY),
         pdu.message(7, tlv(0x60, integer(3) + octets(b"cn=desk1") + SECRET)),
         pdu.message(7, pdu.search(BASE, 2, encode(read_filter("(userPassword=a very secret word)")))),
         pdu.message(7, pdu.compare("cn=a", "unicodePwd", SECRET)),
+        pdu.message(7, b"\x63\x03\x04\x05x"),
+        pdu.message(7, pdu.search(BASE, 2, encode(read_filter(f"(cn={'a' * 5000})")))),
         b"\x30\x03" + SECRET,
     ],
-    ids=["modify", "password modify", "broken bind", "search for a password", "compare", "no message"],
+    ids=[
+        *("modify", "broken bind", "search for a password", "compare"),
+        *("broken search", "refused search", "no message"),
+    ],
 )
-def test_nothing_is_kept_of_what_may_hold_a_password(message: bytes) -> None:
+def test_nothing_is_kept_of_what_may_hold_a_password_or_cannot_be_read(message: bytes) -> None:
     assert storable(message) is None
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        pdu.message(7, pdu.search(BASE, 2)),
-        pdu.message(7, pdu.compare("cn=a", "cn", b"a")),
-        pdu.message(7, pdu.WHO_AM_I),
-        pdu.message(7, b"\x42\x00"),
-        pdu.message(7, b"\x50\x01\x02"),
-        pdu.message(7, b"\x63\x03\x04\x05x"),
-    ],
-    ids=["search", "compare", "who am I", "unbind", "abandon", "broken search"],
-)
-def test_everything_else_is_kept(message: bytes) -> None:
-    assert storable(message) == message
-    assert bind_name(message) == ""
+def test_a_search_is_kept() -> None:
+    """What is neither a bind nor a search is passed over."""
+    search = pdu.message(7, pdu.search(BASE, 2))
+    others = [pdu.compare("cn=a", "cn", b"a"), pdu.WHO_AM_I, pdu.START_TLS, PASSWORD_MODIFY]
+    others += [b"\x42\x00", b"\x50\x01\x02"]
+    assert storable(search) == search
+    assert [storable(pdu.message(7, other)) for other in others] == [b""] * len(others)
+    assert bind_name(search) == ""
 
 
-def test_a_search_is_paired_with_what_it_found() -> None:
-    """On its connection, by its messageID, whatever comes between."""
-    recording = record(phonebook(), requests(EVERYBODY, replace(EVERYBODY, base="uid=nobody"), EVERYBODY))
-    every, nobody, again = exchanges(recording)
-    assert (len(every.found), every.code, every.is_bound, every.is_partial) == (47, 0, True, False)
-    assert (len(nobody.found), nobody.code, nobody.text) == (0, 32, "(cn=*)")
-    assert again.found == every.found
-    assert [len(one.positions) for one in (every, nobody, again)] == [49, 2, 49]
-    other = replace(recording.messages[2], connection=2)
-    interleaved = replace(recording, messages=(recording.messages[0], other, *recording.messages[1:]))
-    *answered, unanswered = exchanges(interleaved)
-    assert [one.found for one in answered] == [one.found for one in (every, nobody, again)]
-    assert (unanswered.found, unanswered.code, unanswered.is_bound, unanswered.is_partial) == ({}, None, False, True)
+def messages_of(*octets: tuple[int, bool, bytes]) -> list[RecordedMessage]:
+    return [RecordedMessage(100.0 + at, *one) for at, one in enumerate(octets)]
 
 
-def test_answers_to_nothing_are_passed_over() -> None:
-    """As to a request that was left out; and a search that cannot be read has no text."""
-    recording = record(phonebook(), requests(EVERYBODY))
-    left_out = replace(recording, messages=recording.messages[1:2] + recording.messages[3:])
-    assert exchanges(left_out) == ()
-    long = pdu.message(2, pdu.search(BASE, 2, encode(read_filter(f"(cn={'a' * 5000})"))))
-    [refused] = exchanges(record(phonebook(), [long]))
-    assert (refused.code, refused.text, refused.search) == (11, "", None)
+def found(message_id: int, dn: str) -> bytes:
+    attribute = tlv(0x30, octets(b"cn") + tlv(0x31, octets(b"Anna")))
+    return pdu.message(message_id, tlv(0x64, octets(dn.encode()) + tlv(0x30, attribute)))
+
+
+def result(message_id: int, tag: int, code: int) -> bytes:
+    return pdu.message(message_id, tlv(tag, integer(code, 0x0A) + octets(b"") + octets(b"")))
+
+
+def test_requests_are_paired_with_their_answers() -> None:
+    """On their connections, by their messageIDs, whatever comes between; an answer without its request is left out."""
+    bind, search = pdu.message(1, pdu.bind("desk1", b"")), pdu.message(2, pdu.search(BASE, 2))
+    dn = f"uid=a,ou=alice,{BASE}"
+    messages = messages_of(
+        (1, True, bind),
+        (2, True, search),
+        (1, False, result(1, 0x61, 0)),
+        (1, True, search),
+        (2, False, found(2, f"ou=alice,{BASE}")),
+        (1, False, found(2, dn)),
+        (1, False, result(2, 0x65, 0)),
+        (2, False, result(9, 0x65, 0)),
+        (3, True, bind),
+        (3, False, result(1, 0x61, 49)),
+        (3, True, search),
+        (3, False, result(2, 0x65, 0)),
+    )
+    recording = make_recording(messages, 100.0, phonebook(), PHONE, naming_context())
+    assert recording.binds == (RecordedBind(0.0, 1, "desk1", 0), RecordedBind(8.0, 3, "desk1", 49))
+    assert [(one.at, one.connection, one.is_bound, one.code, one.found) for one in recording.searches] == [
+        (3.0, 1, True, 0, (dn,)),
+        (10.0, 3, False, 0, ()),
+        (1.0, 2, False, None, (f"ou=alice,{BASE}",)),
+    ]
+    assert [one.is_partial for one in recording.searches] == [False, False, True]
+    assert recording.entries == (RecordedEntry(dn, {"uid": ("a",), "cn": ("Anna",)}),)
+
+
+def test_entries_have_what_was_given_and_what_filters_name() -> None:
+    """As they are in the directory; nothing else of a contact is in the file, and no contact that was not found."""
+    term = read_filter("(&(sn=weber)(!(sn=nobody))(|(telephoneNumber=*)(:caseIgnoreMatch:=weber)))")
+    recording = record(phonebook(), requests(replace(EVERYBODY, filter=term, attributes=("mail", "objectClass"))))
+    assert {entry.dn for entry in recording.entries} == {*recording.searches[0].found}
+    names = {name for entry in recording.entries for name in entry.attributes}
+    assert names == {"mail", "sn", "telephoneNumber", "uid"}
+    assert 0 < len(recording.entries) < 5
 
 
 def test_a_file_has_everything_again() -> None:
-    """Entries with numbers and aliases, messages with times, the tenant, and what was left out."""
+    """Of all gateways, each part with its header."""
     recording = record(phonebook(), requests(EVERYBODY))
+    note = Difference(("uid=a",), ("uid=b",), None)
     whole = replace(
         recording,
         context=replace(naming_context(strip=("l0#",)), name="recorded", book_order=("own", "directory")),
+        number_format=NumberFormat.NATIONAL,
         model="yealink",
         attribute_aliases={"DirName": "cn"},
         version="1.2",
         left_out=1,
-        searches_left_out=2,
         is_cut=True,
         is_plain=False,
+        entries=(*recording.entries, RecordedEntry("uid=x", {"cn": ("X",)}, is_decoy=True)),
+        searches=tuple(replace(one, note=note, controls=("1.2.3",)) for one in recording.searches),
     )
-    assert load(dump(whole)) == whole
-    assert any(entry.aliases for entry in whole.entries)
-    assert any(number.national for entry in whole.entries for numbers in entry.numbers.values() for number in numbers)
+    assert load(dump(whole)) == (whole,)
+    assert load(dump(whole) + dump(whole)) == (whole, whole)
     lines = [json.loads(line) for line in dump(whole).splitlines()]
     assert [line["filter"] for line in lines if "filter" in line] == ["(cn=*)"]
-
-
-def test_entries_that_are_gone_are_as_the_phone_got_them() -> None:
-    """With the names in their DNs, and numbers as they are written."""
-    found = RecordedEntry.from_values("cn=A,dc=x", {"cn": ("A",), "mobile": ("0301234567", "x")}, naming_context())
-    [known, unknown] = found.numbers["mobile"]
-    assert (known.e164, unknown.e164, unknown.typed) == ("+49301234567", "", "x")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +181,12 @@ def test_entries_that_are_gone_are_as_the_phone_got_them() -> None:
         (lambda lines: [lines[0].replace('"attribute_aliases":{}', '"attribute_aliases":{"a":"b"}'), *lines[1:]], 1),
         (lambda lines: [lines[0].replace('"attribute_aliases":{}', '"attribute_aliases":[]'), *lines[1:]], 1),
         (lambda lines: [lines[0], "{}", *lines[1:]], 2),
-        (lambda lines: [lines[0], '{"message":"!","from":"phone","at":1,"connection":1}'], 2),
-        (lambda lines: [lines[0], '{"message":"","from":"nobody","at":1,"connection":1}'], 2),
-        (lambda lines: [lines[0], '{"message":"MAA=","from":"gateway","at":1,"connection":1}'], 2),
+        (lambda lines: [lines[0], "null"], 2),
+        (lambda lines: [lines[0], '{"dn":"uid=a"}'], 2),
+        (lambda lines: [lines[0], '{"bind":"a"}'], 2),
+        (lambda lines: [*lines[:-1], lines[-1].replace('"request":"', '"request":"!')], 50),
+        (lambda lines: [*lines[:-1], json.dumps(json.loads(lines[-1]) | {"request": "MAUCAQFCAA=="})], 50),
+        (lambda lines: [*lines, '{"format":99}'], 51),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_line(change, line) -> None:
@@ -165,29 +195,16 @@ def test_a_damaged_file_is_refused_with_its_line(change, line) -> None:
         load("\n".join(change(lines)))
 
 
-def test_a_response_is_read_and_written() -> None:
-    """Entries and results; a request is none."""
-    recording = record(phonebook(), requests(EVERYBODY))
-    answers = [one.octets for one in recording.messages if not one.from_phone]
-    assert [Response.read(one).encode() for one in answers] == answers
-    with pytest.raises(ProtocolViolation):
-        Response.read(pdu.message(1, b"\x42\x00"))
-
-
 def test_no_repr_holds_a_name() -> None:
     """Whatever ends up in a traceback."""
     recording = record(phonebook(), requests(EVERYBODY))
-    parts = (
-        recording.entries[0],
-        *exchanges(recording),
-        RecordedMessage(0.0, 1, True, b"Anna"),
-        Response(1, 0x64, "a"),
-    )
-    assert [one for one in parts if "uid=" in repr(one) or "cn=" in repr(one)] == []
+    parts = (recording, recording.entries[0], recording.binds[0], recording.searches[0], Response(1, 0x64, "uid=a"))
+    texts = [repr(one) for one in (*parts, RecordedMessage(0.0, 1, True, b"cn=a"))]
+    assert [text for text in texts if "uid=" in text or "cn=" in text] == []
 
 
 def test_photos_are_in_no_recording() -> None:
-    """No stand-in could replace one: neither of an entry, nor of an answer."""
+    """No pseudonym could replace a photo."""
     context = replace(naming_context(), photos=True)
     photo = jpeg()
     person = replace(FULL, photo=photo)
@@ -195,10 +212,6 @@ def test_photos_are_in_no_recording() -> None:
     dit = Dit((Directory(context, (book,)),), Features("1"))
     asked = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("cn"), attributes=("cn", "jpegPhoto"))
     recording = record(dit, requests(asked))
-    [response] = [one for message in recording.messages[3:] if (one := Response.read(message.octets)).code is None]
-    assert [name for name, _ in response.attributes] == ["cn"]
-    stored = with_stand_ins(recording, Random(1))
-    [exchange] = exchanges(stored)
-    assert exchange.found
-    assert not any(b"jpegPhoto" in message.octets for message in stored.messages if not message.from_phone)
-    assert b64encode(photo)[:40].decode() not in dump(stored)
+    [entry] = recording.entries
+    assert entry.attributes.keys() == {"uid", "cn"}
+    assert b64encode(photo)[:40].decode() not in dump(recording)

@@ -15,11 +15,14 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contact_changes, phones, recordings, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
+from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import DESK, GRANT, NOW
+
+RECORDED = "what was recorded"
 
 
 class Site:
@@ -37,6 +40,8 @@ class Site:
             sync_state.increment_generation(connection, self.account)
             phones.add(connection, DESK)
             recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
+            recorded = recordings.StoredRecording(DESK.name, NOW, NOW + 60, is_plain=False)
+            recordings.store_part(connection, self.secret_box, recorded, "one", RecordingPart(1, RECORDED))
             sign_ins.begin_flow(connection, self.secret_box, "s", "b", ConsentFlow("acme", "connect", "n", "v"), NOW)
             sign_ins.create_sign_in(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
 
@@ -75,7 +80,9 @@ def test_a_backup_is_one_file_with_all_that_was_committed(site: Site) -> None:
     assert site.backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(f"file:{site.backup}?mode=ro&immutable=1", uri=True) as copy:
         assert copy.execute("SELECT name FROM phone").fetchall() == [(DESK.name,)]
+        assert copy.execute("SELECT searches FROM recording_part").fetchall() == [(1,)]
     copy.close()
+    assert RECORDED.encode() not in site.backup.read_bytes()
     site.restore()
     assert site.phones() == [DESK.name]
 

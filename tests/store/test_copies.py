@@ -24,6 +24,7 @@ from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.copies import RETRY_SECONDS, CopyCleaner, clean_copies
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import recording_part
 from tests.support.checkout import ROOT
@@ -51,7 +52,7 @@ def database(tmp_path: Path, secret_box: SecretBox) -> Database:
             recordings.begin(connection, phone, NOW, NOW + 60, is_plain=True)
             stored = recordings.read(connection, phone)
             assert stored is not None
-            recordings.store_part(connection, secret_box, stored, "one", 1, "a part")
+            recordings.store_part(connection, secret_box, stored, "one", RecordingPart(1, "a part"))
     yield database
     database.close()
 

@@ -19,6 +19,7 @@ from ldapgw.errors import StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import accounts, changes, phones, recordings, tables
 from ldapgw.store.database import Database, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
+from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import Server, find_postgres, needs_postgresql, new_url, open_new, shared
 from tests.support.site.running import free_ports, wait_until
@@ -76,22 +77,19 @@ def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_bo
 
 
 def test_only_the_tables_of_recordings_are_vacuumed_for_one(database: Database, secret_box: SecretBox) -> None:
-    """When its file is made, which replaces its parts, and when it is deleted."""
+    """When it is deleted."""
     contacts, before = count_vacuums(database, "contact"), count_vacuums(database)
     database.run(phones.add, DESK)
     with database.begin() as connection:
         recordings.begin(connection, DESK.name, NOW, NOW + 600, is_plain=False)
         stored = recordings.read(connection, DESK.name)
         assert stored is not None
-        recordings.store_part(connection, secret_box, stored, "one", 1, "a")
-        recordings.claim(connection, secret_box, stored, "one", ())
+    database.run(recordings.store_part, secret_box, stored, "one", RecordingPart(0, "a part"))
     assert count_vacuums(database) == before
-    database.run(recordings.set_written, secret_box, stored, "one", NOW + 604, "the file", 0)
-    wait_until(lambda: count_vacuums(database) == before + 1, "the parts are erased")
     database.run(recordings.remove, DESK.name)
-    wait_until(lambda: count_vacuums(database) == before + 2, "the file is erased")
+    wait_until(lambda: count_vacuums(database) == before + 1, "the part is erased")
     database.run(recordings.remove, DESK.name)
-    assert (count_vacuums(database), count_vacuums(database, "contact")) == (before + 2, contacts)
+    assert (count_vacuums(database), count_vacuums(database, "contact")) == (before + 1, contacts)
 
 
 def count_vacuums(database: Database, table: str = "recording_part") -> int:

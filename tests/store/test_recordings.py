@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Recordings of phones: one each, until when, what gateways have recorded, and which one makes the file."""
+"""Recordings of phones: one each, until when, and the parts of all gateways."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import UnfitKey
@@ -16,7 +16,7 @@ from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, NotBegun, RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import recording, recording_part
+from ldapgw.store.tables import recording_part
 from tests.support.stage.sync import GRANT
 
 NOW = 1_800_000_000.0
@@ -74,129 +74,73 @@ def count_parts(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(recording_part)).scalar_one()
 
 
-def write(
-    connection: Connection, secret_box: SecretBox, stored: StoredRecording, now: float = NOW + 601, gateway: str = "one"
+def store(
+    connection: Connection, secret_box: SecretBox, phone: str = "desk1", gateway: str = "one", content: str = "a part\n"
 ) -> bool:
-    """Make the file, as a gateway does."""
-    assert recordings.claim(connection, secret_box, stored, gateway, ()) is not None
-    return recordings.set_written(connection, secret_box, stored, gateway, now, "the file", 3)
+    """Store a part with three searches, as a gateway does."""
+    stored = stored_recording(connection, phone)
+    return recordings.store_part(connection, secret_box, stored, gateway, RecordingPart(3, content))
 
 
-def test_a_file_is_made_of_all_parts(desks: Connection, secret_box: SecretBox) -> None:
-    """Those of a gateway come in their order; a number that comes again replaces the part; afterwards none is left."""
+def test_the_file_has_the_parts_of_all_gateways(desks: Connection, secret_box: SecretBox) -> None:
+    """A gateway that stores again replaces its part."""
     begin(desks)
     begin(desks, "desk2")
-    stored = stored_recording(desks)
-    for gateway, number, content in (
-        ("two", 1, "c"),
-        ("one", 2, "b"),
-        ("one", 10, "x"),
-        ("one", 1, "a"),
-        ("one", 10, "d"),
-    ):
-        recordings.store_part(desks, secret_box, stored, gateway, number, content)
-    recordings.store_part(desks, secret_box, stored_recording(desks, "desk2"), "one", 1, "another phone's")
-    assert recordings.claim(desks, secret_box, stored, "two", ["one"]) == [
-        *(RecordingPart("one", "a"), RecordingPart("one", "b"), RecordingPart("one", "d"), RecordingPart("two", "c")),
-    ]
     assert recordings.read_file(desks, secret_box, "desk1") is None
-    assert recordings.set_written(desks, secret_box, stored, "two", NOW + 601, "the file", 3)
-    assert stored_recording(desks) == StoredRecording("desk1", NOW, NOW + 600, False, True, 3, "two")
-    assert recordings.read_file(desks, secret_box, "desk1") == "the file"
+    for gateway, content in (("two", "b\n"), ("one", "x\n"), ("one", "a\n")):
+        assert store(desks, secret_box, gateway=gateway, content=content)
+    assert store(desks, secret_box, "desk2", content="another phone's\n")
+    assert recordings.read_file(desks, secret_box, "desk1") == "a\nb\n"
     assert recordings.read_file(desks, secret_box, "desk1", is_plain=True) is None
-    recordings.store_part(desks, secret_box, stored, "one", 11, "too late")
-    assert count_parts(desks) == 1
+    assert stored_recording(desks) == StoredRecording("desk1", NOW, NOW + 600, is_plain=False, searches=6)
+    assert [one.searches for one in recordings.read_all(desks)] == [6, 3]
 
 
-def test_one_gateway_makes_the_file(desks: Connection, secret_box: SecretBox) -> None:
-    """Another one that lives does not; it does when the first one lives no more, whose file then comes too late."""
-    begin(desks)
-    stored = stored_recording(desks)
-    assert recordings.claim(desks, secret_box, stored, "one", ["two"]) == []
-    assert recordings.claim(desks, secret_box, stored, "two", ["one"]) is None
-    assert recordings.claim(desks, secret_box, stored, "one", ["two"]) == []
-    assert recordings.claim(desks, secret_box, stored, "two", ["three"]) == []
-    assert not recordings.set_written(desks, secret_box, stored, "one", NOW + 601, "too late", 3)
-    recordings.give_up(desks, stored, "one")
-    assert recordings.set_written(desks, secret_box, stored, "two", NOW + 602, "the file", 3)
-    assert recordings.claim(desks, secret_box, stored, "two", []) is None
-    assert recordings.read_file(desks, secret_box, "desk1") == "the file"
-
-
-def test_a_recording_that_an_earlier_version_calls_written_gets_its_file(
-    desks: Connection, secret_box: SecretBox
-) -> None:
-    """Such a gateway, beside others during an upgrade, does not know that the file is in the database."""
-    begin(desks)
-    stored = stored_recording(desks)
-    desks.execute(update(recording).values(written_at=NOW + 600, searches=1))
-    assert not stored_recording(desks).has_file
-    recordings.store_part(desks, secret_box, stored, "one", 1, "a")
-    assert recordings.claim(desks, secret_box, stored, "one", ()) == [RecordingPart("one", "a")]
-    assert recordings.set_written(desks, secret_box, stored, "one", NOW + 604, "the file", 3)
-    assert stored_recording(desks) == StoredRecording("desk1", NOW, NOW + 600, False, True, 3, "one")
-    assert recordings.read_file(desks, secret_box, "desk1") == "the file"
-
-
-def test_a_written_file_belongs_to_its_recording(desks: Connection, secret_box: SecretBox) -> None:
-    """Not to one that has taken its place, nor to one that is gone; the same holds for parts."""
+def test_a_part_belongs_to_its_recording(desks: Connection, secret_box: SecretBox) -> None:
+    """Not to a recording that has taken its place, nor to one that is gone."""
     begin(desks)
     first = stored_recording(desks)
-    recordings.store_part(desks, secret_box, first, "one", 1, "a")
+    assert store(desks, secret_box)
     begin(desks, now=NOW + 700)
-    recordings.store_part(desks, secret_box, first, "one", 2, "b")
+    part = RecordingPart(1, "late")
+    assert not recordings.store_part(desks, secret_box, first, "one", part)
     assert count_parts(desks) == 0
-    assert recordings.claim(desks, secret_box, first, "one", ()) is None
-    assert not recordings.set_written(desks, secret_box, first, "one", NOW + 701, "the file", 3)
-    recordings.give_up(desks, first, "one")
     assert stored_recording(desks).begun_at == NOW + 700
     recordings.remove(desks, "desk1")
-    recordings.store_part(desks, secret_box, first, "one", 3, "c")
-    assert not recordings.set_written(desks, secret_box, first, "one", NOW + 701, "the file", 3)
+    assert not recordings.store_part(desks, secret_box, first, "one", part)
     assert (recordings.read_all(desks), count_parts(desks)) == ((), 0)
 
 
-def test_parts_and_files_are_sealed(desks: Connection) -> None:
+def test_parts_are_sealed(desks: Connection) -> None:
     """A new key opens them once they are sealed anew."""
     old, new = Fernet.generate_key(), Fernet.generate_key()
     begin(desks)
-    begin(desks, "desk2")
-    recordings.store_part(desks, SecretBox([old]), stored_recording(desks), "one", 1, "a part")
-    assert write(desks, SecretBox([old]), stored_recording(desks, "desk2"))
-    octets = [
-        bytes(desks.execute(select(table.c.content)).scalars().all()[-1]) for table in (recording_part, recording)
-    ]
-    assert not any(b"a part" in one or b"the file" in one for one in octets)
+    assert store(desks, SecretBox([old]))
+    assert b"a part" not in bytes(desks.execute(select(recording_part.c.content)).scalar_one())
     with pytest.raises(UnfitKey):
-        recordings.claim(desks, SecretBox([new]), stored_recording(desks), "one", ())
-    assert reseal_all(desks, SecretBox([new, old])) == 2
-    assert recordings.read_file(desks, SecretBox([new]), "desk2") == "the file"
-    assert recordings.claim(desks, SecretBox([new]), stored_recording(desks), "one", ()) == [
-        RecordingPart("one", "a part")
-    ]
+        recordings.read_file(desks, SecretBox([new]), "desk1")
+    assert reseal_all(desks, SecretBox([new, old])) == 1
+    assert recordings.read_file(desks, SecretBox([new]), "desk1") == "a part\n"
 
 
-def test_old_files_are_forgotten(desks: Connection, secret_box: SecretBox) -> None:
-    """By the time at which they were written; those that never were, by their end."""
-    for at in range(3):
+def test_old_recordings_are_forgotten(desks: Connection, secret_box: SecretBox) -> None:
+    """By their end, with their parts."""
+    for at in range(2):
         begin(desks, f"desk{at}", NOW + at)
-    for at, written in ((0, NOW), (1, NOW + 1)):
-        assert write(desks, secret_box, stored_recording(desks, f"desk{at}"), written)
-    recordings.remove_older(desks, NOW + 1)
-    assert [one.phone for one in recordings.read_all(desks)] == ["desk1", "desk2"]
-    recordings.store_part(desks, secret_box, stored_recording(desks, "desk2"), "one", 1, "a")
+        assert store(desks, secret_box, f"desk{at}")
+    recordings.remove_older(desks, NOW + 601)
+    assert [one.phone for one in recordings.read_all(desks)] == ["desk1"]
+    assert count_parts(desks) == 1
     recordings.remove_older(desks, NOW + 602)
-    assert [one.phone for one in recordings.read_all(desks)] == ["desk2"]
-    recordings.remove_older(desks, NOW + 603)
     assert (recordings.read_all(desks), count_parts(desks)) == ((), 0)
 
 
 def test_the_recording_goes_with_its_phone(desks: Connection, secret_box: SecretBox) -> None:
     """With its parts; a new name takes it along."""
     begin(desks)
-    recordings.store_part(desks, secret_box, stored_recording(desks), "one", 1, "a")
+    assert store(desks, secret_box)
     assert phones.rename(desks, "desk1", "hall")
-    recordings.store_part(desks, secret_box, stored_recording(desks, "hall"), "one", 2, "b")
+    assert store(desks, secret_box, "hall", "two")
     assert recordings.read(desks, "desk1") is None
     assert count_parts(desks) == 2
     phones.remove(desks, "hall")
@@ -210,7 +154,7 @@ def test_the_recordings_of_an_account_go_with_its_contacts(desks: Connection, se
     phones.set_owner(desks, "desk1", account_id)
     for at in (1, 2):
         begin(desks, f"desk{at}")
-        recordings.store_part(desks, secret_box, stored_recording(desks, f"desk{at}"), "one", 1, "a")
+        assert store(desks, secret_box, f"desk{at}")
     if way == "disconnected":
         accounts.disconnect(desks, account_id)
     else:

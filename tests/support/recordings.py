@@ -24,9 +24,9 @@ from ldapgw.google.sandbox.tenant import ALICE, demo_world
 from ldapgw.ldap.encoder import features
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import Recording
 from ldapgw.phones.recording_file import dump
-from ldapgw.phones.stand_ins import with_stand_ins
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS, Sent
@@ -83,7 +83,7 @@ def sent(vendor: str) -> Iterator[Sent]:
 
 
 def made(vendor: str, model: str) -> Recording:
-    """A recording of a phone of a vendor, with stand-ins as any other."""
+    """A recording of a phone of a vendor, with pseudonyms as any other."""
     searches = [
         SearchRequest(
             SETTINGS.base_dn, Scope.WHOLE_SUBTREE, read_filter(one.filter), one.size_limit, 0, False, one.attributes
@@ -92,7 +92,7 @@ def made(vendor: str, model: str) -> Recording:
     ]
     viewer = Viewer(SETTINGS.bind_dn, (Access("acme", "alice"),), per_number=model == "cisco")
     recording = record(directory(), requests(*searches), viewer)
-    return with_stand_ins(replace(recording, model=model, version=__version__), Random(vendor))
+    return with_pseudonyms(replace(recording, model=model, version=__version__), Random(vendor))
 
 
 def texts() -> Mapping[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.store.recordings import MAX_RUNNING, OVERDUE_SECONDS, StoredRecording
+from ldapgw.store.recordings import MAX_RUNNING, RecordingPart, StoredRecording
 from ldapgw.web.phone_forms import RECORDING_SECONDS
 from tests.support.stage.web import BOB, NOW, Stage, owner, words_on
 
@@ -34,12 +34,14 @@ def begin(stage: Stage, *, is_plain: bool = False) -> StoredRecording:
     return found
 
 
-def written(stage: Stage, *, is_plain: bool = False, searches: int = 3) -> None:
-    """A recording whose file is there."""
+def written(stage: Stage, *, is_plain: bool = False) -> None:
+    """A recording of two gateways that has ended."""
     found = begin(stage, is_plain=is_plain)
     with stage.database.begin() as connection:
-        recordings.claim(connection, stage.secret_box, found, "one", ())
-        recordings.set_written(connection, stage.secret_box, found, "one", NOW, '{"format":1}\n', searches)
+        for gateway, searches in (("one", 2), ("two", 1)):
+            part = RecordingPart(searches, f'{{"of":"{gateway}"}}\n')
+            recordings.store_part(connection, stage.secret_box, found, gateway, part)
+        recordings.end(connection, "desk1", NOW)
 
 
 def test_a_recording_is_begun_and_ended(stage: Stage) -> None:
@@ -56,40 +58,28 @@ def test_a_recording_is_begun_and_ended(stage: Stage) -> None:
     assert "Record for ten minutes" not in page
     assert browser.submit(RECORD, action="stop").status == 303
     page = words_on(browser.get(PHONE))
-    assert "The file is being written" in page
-    assert "Record for ten minutes" not in page
+    assert "The recording has ended. If the phone sent anything, the file appears here within a few seconds." in page
+    assert "Download the recording" not in page
+    assert "Record for ten minutes" in page
+    assert browser.submit(RECORD, action="delete").status == 303
+    assert stored(stage) is None
 
 
 def test_the_file_is_downloaded_and_deleted(stage: Stage) -> None:
-    """With how many searches it has; it is not shown in the browser."""
+    """With the parts of all gateways, and how many searches they have; it is not shown in the browser."""
     browser = owner(stage)
     written(stage)
     page = words_on(browser.get(PHONE))
     assert "3 searches. The file is deleted after seven days." in page
     assert "Download the recording" in page
     found = browser.get(FILE)
-    assert (found.status, found.body) == (200, '{"format":1}\n')
+    assert (found.status, found.body) == (200, '{"of":"one"}\n{"of":"two"}\n')
     assert found.headers["content-disposition"] == ['attachment; filename="desk1.jsonl"']
     assert browser.submit(RECORD, action="delete").status == 303
     assert stored(stage) is None
     page = words_on(browser.get(PHONE))
     assert "Recording deleted." in page
     assert "Download the recording" not in page
-
-
-def test_a_recording_without_a_file_is_deleted(stage: Stage) -> None:
-    """Or another one is begun, once the file should be there."""
-    browser = owner(stage)
-    found = begin(stage)
-    for late, is_offered in ((OVERDUE_SECONDS - 1, False), (OVERDUE_SECONDS, True)):
-        stage.clock.advance(found.until + late - stage.clock.seconds())
-        page = words_on(browser.get(PHONE))
-        assert ("The file is being written" in page) is not is_offered
-        for text in ("but its file couldn’t be written yet", "Record for ten minutes", "Delete recording"):
-            assert (text in page) is is_offered
-        assert "Download the recording" not in page
-    assert browser.submit(RECORD, action="delete").status == 303
-    assert stored(stage) is None
 
 
 def test_real_names_are_for_the_command_line(stage: Stage) -> None:
@@ -139,3 +129,12 @@ def test_others_neither_record_nor_read(stage: Stage) -> None:
     found = stored(stage)
     assert found is not None
     assert found.searches == 3
+
+
+def test_the_page_says_in_german_too_that_the_file_has_personal_data(stage: Stage) -> None:
+    """In the formal words in which the privacy page says it."""
+    browser = owner(stage)
+    page, privacy = (words_on(browser.get(f"{path}?language=de")) for path in (PHONE, "/acme/privacy"))
+    assert "enthält die Datei Pseudonyme; behandeln Sie die Datei als personenbezogene Daten" in page
+    assert "enthält die Datei Pseudonyme, außer wenn" in privacy
+    assert "Die Datei enthält weiterhin personenbezogene Daten." in privacy

@@ -121,7 +121,6 @@ class Parts:
         self.services = (
             *make_stale_limit(env, sync.publisher),
             workers.build_process,
-            workers.recording_process,
             workers.work_process,
             LagMeter(reactor, phones.counters.reactor_lag.observe),
             LogMeter(phones.counters.count_log_event),

@@ -83,16 +83,13 @@ class Workers:
         self.build = WorkerThread(reactor, "build", 1)
         self.explain = WorkerThread(reactor, "explain", 1)
         self.copies = WorkerThread(reactor, "copies", 1)
-        self.recordings = WorkerThread(reactor, "recordings", 1)
         self.work_process = WorkerProcess(reactor)
         self.build_process = OneShotProcess()
-        self.recording_process = OneShotProcess()
 
     @property
     def threads(self) -> tuple[WorkerThread, ...]:
         """The threads in the order in which they stop."""
         return (
-            self.recordings,
             self.copies,
             self.explain,
             self.build,

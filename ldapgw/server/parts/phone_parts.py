@@ -19,7 +19,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort, Observer
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.connection_test import OwnTests
-from ldapgw.phones.recorder import FORMER_FOLDER, Captures, PhoneRecorder
+from ldapgw.phones.recorder import Captures, PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.logging import log_replica_use
@@ -105,11 +105,9 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         attribute_aliases=attribute_aliases(config),
         captures=captures,
-        run_off_thread=workers.recordings,
-        run_in_process=lambda *call: workers.recordings(workers.recording_process, *call),
+        run_off_thread=workers.explain,
         version=__version__,
         on_change=notifier.notify,
-        former_folder=env.state_dir / FORMER_FOLDER,
     )
     return PhoneParts(
         catalog,

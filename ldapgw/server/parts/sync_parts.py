@@ -287,7 +287,6 @@ def _leases(
     def on_beat(leases: Leases) -> None:
         env.state.secret_box.limit_sealing(leases.common_keys)
         exchange.set_others(leases.others)
-        phones.phone_recorder.set_others(leases.others)
 
     return TenantLeases(
         clock=env.wall_clock,

@@ -12,12 +12,12 @@ from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.fast_path import FastPath
+from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
-from ldapgw.phones.recording import RecordedMessage, Recording, collect_entries, encode_bind
-from ldapgw.phones.replay import split
+from ldapgw.phones.recording import RecordedMessage, Recording, encode_bind, make_recording
 from tests.support.phonebook import PHONE
 from tests.support.phonebook.wire import LIMITS
 
@@ -40,17 +40,10 @@ def record(dit: Dit, messages: Iterable[bytes], viewer: Viewer = PHONE, *, is_bo
     for at, octets in enumerate([bind, *messages] if is_bound else messages):
         kept = encode_bind(1, BindRequest(3, viewer.login, Simple(b""))) if octets is bind else octets
         sent.append(RecordedMessage(float(at), 1, True, kept))
-        sent += [RecordedMessage(at + 0.5, 1, False, one) for one in split(_answer(session, octets))]
-    book = directory.own_book(viewer.access[0])
-    return Recording(
-        directory.context,
-        viewer.login,
-        book.name if book is not None else "",
-        viewer.per_number,
-        viewer.number_formatter.target if viewer.number_formatter else None,
-        messages=tuple(sent),
-        entries=collect_entries(sent, dit, viewer, directory.context),
-    )
+        framer = Framer(1 << 24)
+        framer.feed(_answer(session, octets))
+        sent += [RecordedMessage(at + 0.5, 1, False, one) for one in iter(framer.take, None)]
+    return make_recording(sent, 0.0, dit, viewer, directory.context)
 
 
 def _answer(session: Session, octets: bytes) -> bytes:

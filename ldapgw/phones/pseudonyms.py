@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: MIT
+"""Pseudonyms: replaces the names, numbers and addresses in a recording, so that its filters still find its entries.
+
+Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
+a filter of the recording asked for that beginning or part: a filter for ``mü*`` becomes a filter for two random
+letters, with which the pseudonyms of all words that begin with ``mü`` begin.  The digits of a number are permuted; each
+beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  So numbers with the
+same beginning keep the same beginning, and no digit says anything about another digit.  Only the country code of the
+tenant's own region and what is dialled in front of a number stay.
+
+Answers lose their order, which is the order of the real names.  Invented entries are added: each filter has to choose.
+
+The tables are random and are not kept.  Whoever knows some of the people can still recognize them by who shares a name
+or a company, by what the phone searched for, and when: the file remains personal data.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from itertools import chain, takewhile
+from random import Random
+
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.filter import (
+    And,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.directory.name_folding import collation_key, query_variants
+from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type
+from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording
+from ldapgw.phones.replay import RecordedDirectory, replay
+
+DECOYS = 10
+
+# No two vowels follow each other, and there is no e: the folding of names reads ae, oe, ue and aa as one letter.
+_CONSONANTS, _VOWELS, _DIGITS = "bcdfghjklmnpqrstvwxz", "aiou", "23456789"
+_MARKED = str.maketrans(_VOWELS, "äïöü")
+_VOWEL = re.compile(f"[{_VOWELS}]")
+_DIGIT = re.compile(r"\d")
+_SIGNS = re.compile(r"[^\w\s]*")
+_WORD = r"[^\W_]+"
+# In names a number is a word; between the digits of a number people write signs.
+_WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
+_NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
+# The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
+_KEPT_WORDS = (
+    *("own", "phones", "directory", "favourites"),
+    *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
+)
+# The end of all names, as phones put it into a filter for a range.
+_LAST = re.compile(b"[zZ~]+")
+# Values of these families say nothing about a person.
+_KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
+# The trees of numbers: in the tenant's country, abroad, without an area code; and of the ends that filters ask for.
+_HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
+_INTERNATIONAL_PREFIXES = ("00", "011")
+_LONGEST_COUNTRY = len("+999")
+
+
+class Pseudonyms:
+    """The pseudonyms of one recording.
+
+    Mutable: the tables, which grow when a word or a digit is first met.
+
+    :param recording: its filters decide which beginnings and ends stay common.
+    :param random: gives the tables; must not be predictable.
+    """
+
+    def __init__(self, recording: Recording, random: Random) -> None:
+        self._context, self._random = recording.context, random
+        kept = (*_KEPT_WORDS, *recording.context.strip)
+        self._words = {_key(word): _key(word) for word in kept}
+        self._taken = {*self._words}
+        self._letters: dict[str, str] = {}  # by a beginning that is asked for: what stands for its last letter
+        self._used: dict[str, set[str]] = {}  # by such a beginning: what stands for letters behind it
+        self._digits: dict[tuple[str, str], str] = {}  # by tree and beginning: what stands for each digit behind it
+        values = [value for entry in recording.entries for value in _numbers_of(entry)]
+        self._country, self._trunk = _home_codes(values, recording.context.region)
+        self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
+        self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
+        parts = {part for search in recording.searches for part in _parts(search.request.filter)}
+        owners = _ends_of(self._known, _asked_ends(parts))
+        self._ends = _longest_first(end for end, numbers in owners.items() if len(numbers) > 1)
+        self._owners = {end: numbers[0] for end, numbers in owners.items()}
+        asked = {*_asked_words(parts)}
+        self._beginnings = _longest_first(key for key, _, opens_right in asked if opens_right)
+        self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
+        self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
+        self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
+        for key in self._beginnings:  # before any random letter, which must be none of theirs
+            self._piece(key)
+
+    def text(
+        self, text: str, *, pattern: re.Pattern[str] = _WORDS, opens_left: bool = False, opens_right: bool = False
+    ) -> str:
+        """Replace the words and the numbers of a text.
+
+        :param pattern: finds them.
+        :param opens_left: more may stand in front of the text, as in the filter ``*text``.
+        :param opens_right: more may stand behind the text, as in the filter ``text*``.
+        """
+
+        def replaced(found: re.Match[str]) -> str:
+            word, (is_end, is_beginning) = found[0], _opens(found, opens_left, opens_right)
+            if _is_number(word):
+                return self._number(word, is_end=is_end)
+            made = self._piece(_key(word)) if is_end or is_beginning else self._word(_key(word))
+            if not word.isascii():
+                made = _VOWEL.sub(lambda vowel: vowel[0].translate(_MARKED), made, count=1)
+            return made[:1].upper() + made[1:] if word[:1].isupper() else made
+
+        return pattern.sub(replaced, unicodedata.normalize("NFC", text))
+
+    # --- words --------------------------------------------------------------------------------------------------------
+
+    def _word(self, key: str) -> str:
+        if key not in self._words:
+            made = self._new_word(key)
+            while made in self._taken:
+                made = self._new_word(key)
+            self._words[key] = made
+            self._taken.add(made)
+        return self._words[key]
+
+    def _new_word(self, key: str = "") -> str:
+        """Make the pseudonym of a word: the parts that filters ask for, and random letters."""
+        path = next(filter(key.startswith, self._beginnings), "")
+        made = self._piece(path)
+        for part in self._inner:
+            if part in key and self._piece(part) not in made:
+                made, path = made + self._random_letters(path, 1, 3) + self._piece(part), part
+        ending = next(filter(key.endswith, self._endings), "")
+        return made + self._random_letters(path, 2 if made else 5, 8) + self._piece(ending)
+
+    def _piece(self, key: str) -> str:
+        """Return the letters that stand for a beginning or a part that a filter asks for."""
+        return "".join(self._letter(key[:end]) for end in range(1, len(key) + 1))
+
+    def _letter(self, path: str) -> str:
+        if path not in self._letters:
+            used = self._used.setdefault(path[:-1], set())
+            self._letters[path] = self._free_letter(used, len(path) - 1)
+            used.add(self._letters[path])
+        return self._letters[path]
+
+    def _random_letters(self, path: str, least: int, most: int) -> str:
+        """Return letters that continue a part without becoming another part that is asked for."""
+        made = ""
+        for at in range(self._random.randint(least, most)):
+            used = self._part_starts if at else self._part_starts | self._used.get(path, set())
+            made += self._free_letter(used, len(path) + at)
+        return made
+
+    def _free_letter(self, used: Collection[str], position: int) -> str:
+        kinds = (_VOWELS, _CONSONANTS, _DIGITS) if position % 2 else (_CONSONANTS, _VOWELS, _DIGITS)
+        free = ([letter for letter in kind if letter not in used] for kind in kinds)
+        letter: str = self._random.choice(next(filter(None, free), [*_CONSONANTS]))
+        return letter
+
+    # --- numbers ------------------------------------------------------------------------------------------------------
+
+    def _number(self, text: str, *, is_end: bool) -> str:
+        """Replace the digits of a telephone number, or of a part of a number."""
+        [(digits, has_plus)] = _numbers(text)
+        made = iter(self._digits_instead(digits, has_plus=has_plus, is_end=is_end))
+        return _DIGIT.sub(lambda _: next(made), text)
+
+    def _digits_instead(self, digits: str, *, has_plus: bool, is_end: bool) -> str:
+        lines = {"", self._context.outside_line if digits.startswith(self._context.outside_line) else ""}
+        splits = [(line, *self._split(digits.removeprefix(line), has_plus)) for line in sorted(lines)]
+        for line, head, tree, rest in splits:
+            if (tree, rest) in self._known:
+                return line + head + self._whole(tree, rest)
+        if is_end and digits in self._owners:
+            return self._whole(*self._owners[digits])[-len(digits) :]
+        begun = (one for one in splits if one[2:] in self._begun)
+        line, head, tree, rest = next(begun, splits[0])
+        return line + head + self._permuted(tree, rest)
+
+    def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
+        """Split digits into what stays, the name of a tree, and what this tree permutes."""
+        country, trunk = self._country, self._trunk
+        head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
+        rest = digits.removeprefix(head)
+        if has_plus or head:
+            if country.startswith(rest):
+                return digits, _ABROAD, ""
+            if not (country and rest.startswith(country)):
+                return head, _ABROAD, rest
+            head, rest = head + country, rest.removeprefix(country)
+            zero = "0" if trunk == "0" and rest.startswith("0") else ""  # +49 (0)30
+            return head + zero, _HOME, rest.removeprefix(zero)
+        if country and digits.startswith(trunk):
+            return trunk, _HOME, digits.removeprefix(trunk)
+        return "", _LOCAL, digits
+
+    def _whole(self, tree: str, digits: str) -> str:
+        end = next(filter(digits.endswith, self._ends), "")
+        return self._permuted(tree, digits)[: len(digits) - len(end)] + self._permuted(_ENDS, end[::-1])[::-1]
+
+    def _permuted(self, tree: str, digits: str) -> str:
+        made = ""
+        for at, digit in enumerate(digits):
+            node = tree, digits[:at]
+            if node not in self._digits:
+                # The numbering plan reads a 0 at the beginning in its own way, so a number keeps it, and gets none.
+                fixed = "" if at or tree == _ENDS else "0"
+                order = self._random.sample("0123456789"[len(fixed) :], 10 - len(fixed))
+                self._digits[node] = fixed + "".join(order)
+            made += self._digits[node][int(digit)]
+        return made
+
+    def _without_line(self, value: str) -> str:
+        is_dialled = self._context.number_format is NumberFormat.DIAL
+        return value.removeprefix(self._context.outside_line) if is_dialled else value
+
+    # --- values of attributes -----------------------------------------------------------------------------------------
+
+    def dn(self, text: str) -> str:
+        """Replace the values of a DN; a text that is no DN is replaced as a text."""
+        try:
+            rdns = Dn.parse(text).rdns
+        except InvalidDn:
+            return self.text(text)
+        return str(Dn(tuple(tuple((kind, self.value(kind, value)) for kind, value in rdn) for rdn in rdns)))
+
+    def value(self, attribute: str, text: str, *, opens_left: bool = False, opens_right: bool = False) -> str:
+        """Replace the value of an attribute, or a part of the value (`text`)."""
+        family = _family(attribute)
+        if family in _KEPT_FAMILIES:
+            return text
+        if family is Family.DN:
+            return self.dn(text)
+        return self.text(text, pattern=_pattern(attribute), opens_left=opens_left, opens_right=opens_right)
+
+    def filter(self, term: Filter) -> Filter:
+        """Replace the values of a filter, each in the encoding in which the phone sent it."""
+        match term:
+            case And(terms) | Or(terms):
+                return type(term)(tuple(map(self.filter, terms)))
+            case Not(inner):
+                return Not(self.filter(inner))
+            case Present():
+                return term
+            case Substrings(attribute, initial, between, final):
+                return Substrings(
+                    attribute,
+                    None if initial is None else self._octets(attribute, initial, opens_right=True),
+                    tuple(self._octets(attribute, part, opens_left=True, opens_right=True) for part in between),
+                    None if final is None else self._octets(attribute, final, opens_left=True),
+                )
+            case LessOrEqual(value=value) if _LAST.fullmatch(value):
+                return term
+            case _:
+                is_part = isinstance(term, GreaterOrEqual)
+                return replace(term, value=self._octets(term.attribute or "", term.value, opens_right=is_part))
+
+    def _octets(self, attribute: str, value: bytes, *, opens_left: bool = False, opens_right: bool = False) -> bytes:
+        text, encoding = _decoded(value)
+        return self.value(attribute, text, opens_left=opens_left, opens_right=opens_right).encode(encoding)
+
+    # --- a recording --------------------------------------------------------------------------------------------------
+
+    def context(self) -> NamingContext:
+        """Replace the tenant's names."""
+        context = self._context
+        return replace(
+            context,
+            title=self.text(context.title),
+            base=Dn.parse(self.dn(str(context.base))),
+            book_order=tuple(map(self.text, context.book_order)),
+        )
+
+    def entry(self, entry: RecordedEntry) -> RecordedEntry:
+        """Replace the values of an entry."""
+        attributes = {
+            name: tuple(self.value(name, value) for value in values) for name, values in entry.attributes.items()
+        }
+        return RecordedEntry(self.dn(entry.dn), attributes)
+
+    def decoy(self, parent: Dn, attributes: Iterable[str], *, per_number: bool) -> RecordedEntry:
+        """Invent an entry.
+
+        :param parent: its parent's DN, with pseudonyms.
+        :param per_number: whether the entry is one of a single number.
+        """
+        uid = self._new_word() + ("-1" if per_number else "")
+        values = {name: self._invented(name) for name in attributes}
+        return RecordedEntry(str(parent.child("uid", uid)), {**values, "uid": (uid,)}, is_decoy=True)
+
+    def _invented(self, attribute: str) -> tuple[str, ...]:
+        if _family(attribute) is Family.NUMBER:
+            return ("".join(self._random.choice(_DIGITS) for _ in range(7)),)
+        words = (self._new_word().capitalize() for _ in range(2 if attribute == "cn" else 1))
+        return (" ".join(words),)
+
+    def search(self, search: RecordedSearch) -> RecordedSearch:
+        """Replace what a search asks for and what it found; the entries lose their order."""
+        request = replace(search.request, base=self.dn(search.request.base), filter=self.filter(search.request.filter))
+        return replace(search, request=request, found=tuple(sorted(map(self.dn, search.found))))
+
+
+def with_pseudonyms(recording: Recording, random: Random) -> Recording:
+    """Replace the names and numbers of a recording, and note each search that finds something else with pseudonyms.
+
+    :param random: gives the pseudonyms; must not be predictable.
+    """
+    pseudonyms = Pseudonyms(recording, random)
+    context, own_book = pseudonyms.context(), pseudonyms.text(recording.own_book)
+    entries = [*map(pseudonyms.entry, recording.entries)]
+    books = [context.base.child("ou", own_book)] if own_book else [Dn.parse(entry.dn).parent() for entry in entries[:1]]
+    names = sorted({"cn", *(name for entry in entries for name in entry.attributes)} - {"uid"})
+    entries += [pseudonyms.decoy(book, names, per_number=recording.per_number) for book in books for _ in range(DECOYS)]
+    changed = replace(
+        recording,
+        context=context,
+        login=pseudonyms.dn(recording.login),
+        own_book=own_book,
+        binds=tuple(replace(bind, name=pseudonyms.dn(bind.name)) for bind in recording.binds),
+        searches=tuple(map(pseudonyms.search, recording.searches)),
+        entries=tuple(sorted(entries, key=lambda entry: entry.dn)),
+        is_plain=False,
+    )
+    notes = dict(replay(changed, RecordedDirectory(changed).find))
+    return replace(changed, searches=tuple(replace(one, note=notes.get(at)) for at, one in enumerate(changed.searches)))
+
+
+# A part of a value for which a filter asks: attribute, text, whether more may stand in front of it, and behind it.
+_Part = tuple[str, str, bool, bool]
+
+
+def _parts(term: Filter) -> Iterator[_Part]:
+    match term:
+        case And(terms) | Or(terms):
+            yield from chain.from_iterable(map(_parts, terms))
+        case Not(inner):
+            yield from _parts(inner)
+        case Substrings(attribute, initial, between, final):
+            if initial is not None:
+                yield attribute, _decoded(initial)[0], False, True
+            yield from ((attribute, _decoded(part)[0], True, True) for part in between)
+            if final is not None:
+                yield attribute, _decoded(final)[0], True, False
+        case GreaterOrEqual(attribute, value):
+            yield attribute, _decoded(value)[0], False, True
+
+
+def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
+    """The keys of parts of words for which filters ask, with whether a part may be an end, and a beginning."""
+    for attribute, text, opens_left, opens_right in parts:
+        for found in _pattern(attribute).finditer(text):
+            is_end, is_beginning = _opens(found, opens_left, opens_right)
+            if (is_end or is_beginning) and not _is_number(found[0]):
+                yield _key(found[0]), is_end, is_beginning
+
+
+def _asked_ends(parts: Iterable[_Part]) -> Set[str]:
+    """The digits that may be the end of a number, and for which filters ask."""
+    return {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
+
+
+def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """The numbers that have each end, as `Pseudonyms` splits them."""
+    owners: dict[str, list[tuple[str, str]]] = {}
+    sizes = {len(end) for end in ends}
+    for tree, digits in sorted(numbers):
+        for end in {digits[-size:] for size in sizes} & ends:
+            owners.setdefault(end, []).append((tree, digits))
+    return owners
+
+
+def _family(attribute: str) -> Family:
+    kind = attribute_type(attribute)
+    return kind.comparison.family if kind is not None else Family.TEXT
+
+
+def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
+    """Whether more may stand in front of a word, and behind it: in the part of a value, only signs stand there."""
+    before, after = found.string[: found.start()], found.string[found.end() :]
+    return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
+
+
+def _longest_first(texts: Iterable[str]) -> Sequence[str]:
+    return sorted({*texts}, key=lambda text: (-len(text), text))
+
+
+def _pattern(attribute: str) -> re.Pattern[str]:
+    return _NUMBERS if _family(attribute) is Family.NUMBER else _WORDS
+
+
+def _is_number(word: str) -> bool:
+    return not any(map(str.isalpha, word))
+
+
+def _numbers(text: str) -> Iterator[tuple[str, bool]]:
+    """The digits of the numbers in a text, each with whether a plus stands in front of them."""
+    for found in _NUMBERS.finditer(text):
+        if _is_number(found[0]):
+            yield "".join(str(int(digit)) for digit in _DIGIT.findall(found[0])), found[0].startswith("+")
+
+
+def _numbers_of(entry: RecordedEntry) -> Iterator[str]:
+    return chain.from_iterable(entry.attributes.get(kind.name, ()) for kind in NUMBER_TYPES)
+
+
+def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
+    """The country code and the trunk prefix of a region, as numbers have them; empty: no number tells.
+
+    They stand in front of the digits that E.164 and the national form have in common.  In front of some mobile numbers
+    more than the country code stands, so the shortest counts, and nothing that is longer than a country code.
+    """
+    found: set[tuple[str, str]] = set()
+    for number in filter(None, (parse(value, region) for value in values)):
+        pairs = zip(reversed(number.e164), reversed(number.national), strict=False)
+        size = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if size and len(number.e164) - size <= _LONGEST_COUNTRY:
+            found.add((number.e164[1:-size], number.national[:-size]))
+    return min(found, key=lambda codes: (*map(len, codes), codes), default=("", ""))
+
+
+def _key(word: str) -> str:
+    """What the spellings of a word have in common: Latin letters without accents, with one letter for ue and ü."""
+    latin = collation_key(word) or word.casefold()
+    return query_variants(latin)[-1].replace(" ", "")
+
+
+def _decoded(value: bytes) -> tuple[str, str]:
+    """An assertion value as text, with its encoding."""
+    try:
+        return value.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return value.decode("latin-1"), "latin-1"
