@@ -96,7 +96,9 @@ def _seed(folder: Path) -> None:
     try:
         grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
         with state.database.begin() as connection:
-            account = accounts.connect(connection, state.secret_box, "acme", grant, Sharing.PRIVATE, 0.0)
+            account = accounts.connect(
+                connection, state.secret_box, "acme", grant, Sharing.PRIVATE, 0.0, shared_label=""
+            )
             records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
             contacts.apply_changes(connection, account or 0, Source.CONTACTS, records, ())
             password = hash_password(SECRET, os.urandom)

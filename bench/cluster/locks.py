@@ -193,7 +193,7 @@ class _Share:
         self._account_id = account_id
 
     def __call__(self, database: Database) -> None:
-        database.run(accounts.set_sharing, self._account_id, Sharing.SHARED)
+        database.run(accounts.set_sharing, self._account_id, Sharing.SHARED, "")
 
 
 class _Disconnect:

@@ -123,7 +123,7 @@ def _account(connection: Connection, secret_box: SecretBox, at: int, made: Accou
     """A connected account that was synced just now."""
     later = now + _LATER
     grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
-    account_id = accounts.connect(connection, secret_box, TENANT, grant, made.sharing, now)
+    account_id = accounts.connect(connection, secret_box, TENANT, grant, made.sharing, now, shared_label="")
     assert account_id is not None
     begun = sync_state.begin(connection, account_id)
     assert begun is not None

@@ -264,7 +264,9 @@ def _seed(home: Home, size: Many) -> None:
                 tenant = _tenant(at % size.tenants)
                 address, scopes = f"user{at}@{tenant}.example", frozenset(SCOPE_OF.values())
                 grant = NewGrant(str(at), address, scopes, "token", later, "token", None)
-                account_id = accounts.connect(connection, state.secret_box, tenant, grant, Sharing.PRIVATE, now)
+                account_id = accounts.connect(
+                    connection, state.secret_box, tenant, grant, Sharing.PRIVATE, now, shared_label=""
+                )
                 assert account_id is not None
                 begun = sync_state.begin(connection, account_id)
                 assert begun is not None
@@ -295,7 +297,7 @@ def _change(home: Home, size: Many, start: int, count: int) -> None:
                 account = accounts.read(connection, 2 + number % (size.accounts - 1))
                 assert account is not None
                 is_shared = account.sharing is Sharing.SHARED
-                accounts.set_sharing(connection, account.id, Sharing.PRIVATE if is_shared else Sharing.SHARED)
+                accounts.set_sharing(connection, account.id, Sharing.PRIVATE if is_shared else Sharing.SHARED, "")
 
 
 def _reads(home: Home, size: Many, count: int) -> list[float]:

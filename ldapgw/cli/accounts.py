@@ -107,38 +107,52 @@ def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: st
     epilog=examples(
         "ldapgw share alice@acme.example shared",
         "ldapgw share alice@acme.example callers --label Customers",
+        "ldapgw share alice@acme.example shared --all-contacts",
         "ldapgw share alice@acme.example private",
     )
 )
 @click.argument("account")
 @click.argument("sharing", metavar="private|callers|group:NAME|shared", callback=_read_sharing)
 @click.option("--label", metavar="NAME", default="", help="Share only the contacts with this Google label.")
+@click.option("--all-contacts", is_flag=True, help="Share all contacts, although only those with a label were shared.")
 @account_tenant
 @pass_site
-def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None) -> None:
+def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None, *, all_contacts: bool) -> None:
     """Choose whose phones find the contacts of ACCOUNT.
 
     The account's own phones always find them.
 
     private: no other phones. callers: all phones of the tenant, but only to show who is calling. group:NAME: the
     phones of the accounts in a group of the configuration. shared: all phones of the tenant.
+
+    If only the contacts with one label are shared, this stays so unless you choose --label or --all-contacts. A
+    private account without a label gets the shared_label of its tenant.
     """
+    if label and all_contacts:
+        raise click.UsageError("Choose one of --label NAME and --all-contacts.")
     with site.open_store() as database, database.begin() as connection:
         chosen_account = find_account(connection, account, tenant)
         _check_group(sharing, site, chosen_account.tenant)
+        if sharing is Sharing.PRIVATE and (label or all_contacts):
+            raise UserError("nothing of a private book is shared; choose another sharing, or leave out the option")
         if label:
-            _check_label(connection, chosen_account, sharing, label)
+            _check_label(connection, chosen_account, label)
+        elif not all_contacts:
+            label = chosen_account.label_to_share(_shared_label(site, chosen_account.tenant))
         entry = act(chosen_account.tenant, Act.SHARING_CHANGED, chosen_account.address, sharing.value)
         activity.recorded(connection, entry, stored.set_sharing, chosen_account.id, sharing, label)
     seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the group {sharing.group} find its contacts")
-    of_label = f" (only those with the label {label})" if label else ""
+    of_label = f" (only those with the label {label})" if label and sharing is not Sharing.PRIVATE else ""
     print_line(f"{chosen_account.address} is now {sharing.value}: {seen_by}{of_label}.")
 
 
-def _check_label(connection: Connection, account: Account, sharing: Sharing, label: str) -> None:
-    """Raise UserError when an account has no such label, or nothing is shared."""
-    if sharing is Sharing.PRIVATE:
-        raise UserError("nothing of a private book is shared; choose another sharing, or leave out --label")
+def _shared_label(site: Site, tenant: str) -> str:
+    """The configured label of a tenant; empty when the tenant has none, or is no longer in the configuration."""
+    return next((configured.shared_label for configured in site.config.tenant if configured.name == tenant), "")
+
+
+def _check_label(connection: Connection, account: Account, label: str) -> None:
+    """Raise UserError when an account has no such label."""
     labels = sorted(read_labels(connection, account.id).values(), key=str.casefold)
     if folded(label) not in map(folded, labels):
         known = f"there are: {', '.join(labels)}" if labels else "it has none"
@@ -182,7 +196,7 @@ def _print(
             account.address,
             *([account.tenant] if several else []),
             item["state"],
-            account.sharing.value + (f" (label {account.shared_label})" if account.shared_label else ""),
+            account.sharing.value + (f" (label {item['shared_label']})" if item["shared_label"] else ""),
             str(account.contacts),
             local_time(account.last_sync, now()),
             *([str(account.numbers), local_time(account.next_sync, now())] if wide else []),

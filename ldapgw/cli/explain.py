@@ -15,7 +15,7 @@ from ldapgw.cli.phone_output import refusal_json, refusal_line
 from ldapgw.cli.site import Site, as_json, find_phone, now, pass_site
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
-from ldapgw.phones.explain.model import BookSyncState, Explanation
+from ldapgw.phones.explain.model import OPERATOR, BookSyncState, Explanation
 from ldapgw.phones.explain.query import parse_query
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.view import PhoneView
@@ -61,6 +61,7 @@ def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base:
             states=_states(site, database, login, library.groups),
             size_limit=site.config.ldap.size_limit,
             base=base,
+            reader=OPERATOR,
         )
     except DirectoryError as error:
         raise UserError(f"the search is refused: {error.diagnostic}") from None

@@ -127,7 +127,8 @@ def assemble_book(
     segments: Segments,
     labels: Iterable[Label] = (),
     unlabelled_groups: frozenset[str] = frozenset(),
-    shared_label: str = "",
+    *,
+    shared_label: str,
 ) -> Book:
     """Put a book together of segments that were built before.
 
@@ -143,7 +144,7 @@ def assemble_book(
     return with_sharing(book, sharing, shared_label)
 
 
-def with_sharing(book: Book, sharing: Sharing, shared_label: str = "") -> Book:
+def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
     """The book with another sharing.
 
     :param shared_label: the name of the label whose contacts alone are shared; empty: all contacts are.
@@ -273,7 +274,15 @@ def _with_changes(
     ):
         return replace(book, segments=segments, labels=ordered, unlabelled_groups=unlabelled_groups)
     return assemble_book(
-        context, parent, book.key, book.name, book.sharing, segments, ordered, unlabelled_groups, book.shared_label
+        context,
+        parent,
+        book.key,
+        book.name,
+        book.sharing,
+        segments,
+        ordered,
+        unlabelled_groups,
+        shared_label=book.shared_label,
     )
 
 

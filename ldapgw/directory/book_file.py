@@ -89,7 +89,9 @@ def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book
     ]
     sort_key = container_sort_key(container.name, parent.uuid_namespace)
     labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
-    return assemble_book(context, parent, key, container.name, sharing, segments, labels, frozenset(container.groups))
+    groups = frozenset(container.groups)
+    # No label is in the file: whoever publishes the book limits it as its account is limited then.
+    return assemble_book(context, parent, key, container.name, sharing, segments, labels, groups, shared_label="")
 
 
 def _container(name: str, groups: Iterable[str], segments: Segments) -> _Container:

@@ -15,8 +15,9 @@ from itertools import groupby
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, NamingContext, Viewer
-from ldapgw.directory.book import Book
+from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Scope
@@ -167,6 +168,20 @@ class ContactBrowser:
                     flags = directory.flags(entry, Access(tenant, account))
                     return replace(_browsed(entry, directory, books, section_of(entry)), flags=flags)
         return None
+
+    def shared_count(self, tenant: str, book: str, label: str) -> int | None:
+        """Return the number of contacts of a book that others find when the book is shared.
+
+        :param book: the key (``sub``) of the book's account.
+        :param label: the name of the label whose contacts alone are shared; empty: all are.
+        :returns: None when the book is not served.
+        """
+        directory = self._dit().directory(tenant)
+        found = directory.own_book(Access(tenant, book)) if directory is not None else None
+        if found is None:
+            return None
+        branch = with_sharing(found, Sharing.SHARED, label).shared_branch
+        return len(branch.segments) if branch is not None else 0
 
     async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
         """The entries of a list, with the section of each run of them."""

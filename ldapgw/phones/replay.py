@@ -171,7 +171,8 @@ def _book(recording: Recording, key: str, recorded: _RecordedBook) -> Book:
         labels.append(assemble_label(context, parent_of_label, book_sort_key, label, frozenset(), segments))
     labels.sort(key=lambda label: label.container.sort_key)
     sharing = {_OWN: Sharing.PRIVATE, _CALLERS: Sharing.CALLERS}.get(key, Sharing.SHARED)
-    return assemble_book(context, parent, key, recorded.name, sharing, _segments(recording, entries), labels)
+    segments = _segments(recording, entries)
+    return assemble_book(context, parent, key, recorded.name, sharing, segments, labels, shared_label="")
 
 
 def _segments(recording: Recording, entries: Mapping[str, Entry]) -> Segments:

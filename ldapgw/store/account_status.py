@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from ldapgw.contact import Source
+from ldapgw.contact import Sharing, Source
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
@@ -280,7 +280,7 @@ def account_to_json(
         "tenant": account.tenant,
         "state": state(account, now),
         "sharing": account.sharing.value,
-        "shared_label": account.shared_label,
+        "shared_label": "" if account.sharing is Sharing.PRIVATE else account.shared_label,
         "contacts": account.contacts,
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),

@@ -101,7 +101,8 @@ class Account:
     :ivar hd: the Workspace domain (id_token claim ``hd``); empty: a consumer account; None: not known.
     :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
     :ivar skipped: skipped and flawed persons and unreadable numbers, by reason.
-    :ivar shared_label: the name of the label whose contacts alone are shared; empty: all contacts are.
+    :ivar shared_label: the name of the label whose contacts alone are shared, or would be if the book were not private;
+        empty: all contacts are.
     :ivar owner: the sub of another Google user who has added the account to their page.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
     :ivar accepted_loss: how many contacts may vanish in the pending sync, of the book (``book``) and of the directory
@@ -145,6 +146,13 @@ class Account:
         if self.pending_sync is not SyncRequest.ACCEPT:
             return 0
         return math.inf if self.accepted_loss is None else self.accepted_loss.get(what, 0)
+
+    def label_to_share(self, tenant_label: str) -> str:
+        """Return the label that limits what is shared unless somebody chooses another; empty: all contacts are shared.
+
+        :param tenant_label: the tenant's ``shared_label``, which counts for a private book without a label of its own.
+        """
+        return self.shared_label or (tenant_label if self.sharing is Sharing.PRIVATE else "")
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -302,7 +310,8 @@ def connect(
     sharing: Sharing,
     now: float,
     owner: str | None = None,
-    shared_label: str = "",
+    *,
+    shared_label: str,
 ) -> int | None:
     """Store a new grant, in the account of the same `sub` if there is one, and request a full sync.
 
@@ -448,10 +457,11 @@ def remove_owner(connection: Connection, account_id: int) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 
-def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str = "") -> None:
+def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str) -> None:
     """Set which phones see the account's book.
 
-    :param shared_label: the name of the label whose contacts alone they see; empty: they see all contacts.
+    :param shared_label: the name of the label whose contacts alone they see; empty: they see all contacts.  A private
+        book keeps it for the time when the book is shared again (`Account.label_to_share`).
     """
     values = {"sharing": sharing, "shared_label": shared_label or None}
     connection.execute(update(account).where(account.c.id == account_id).values(values))

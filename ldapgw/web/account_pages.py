@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import (
@@ -226,16 +226,14 @@ class AccountPages:
         chosen = next((option.value for option in options if option.value.value == value), None)
         if account is None or chosen is None:
             raise PageError(error_pages.BAD_FORM, tenant)
-        label = request.form.get("label", "")
+        # The form has no such field if the account had no labels.
+        label = request.form.get("label", account.shared_label)
         if label:
             labels = await self._dependencies.store.read(contacts.read_labels, account.id)
             if label not in shareable_labels(labels.values(), account.shared_label):
                 raise PageError(error_pages.BAD_FORM, tenant)
-        shared_label = "" if chosen is Sharing.PRIVATE else label
         entry = self._layout.entry(request, tenant, visitor, Act.SHARING_CHANGED, account.address, chosen.value)
-        await self._dependencies.store.run(
-            activity.recorded, entry, accounts.set_sharing, account.id, chosen, shared_label
-        )
+        await self._dependencies.store.run(activity.recorded, entry, accounts.set_sharing, account.id, chosen, label)
         await self._dependencies.changed()
         return self._redirect_to_account(tenant, visitor, account, "shared", "account")
 

@@ -259,7 +259,7 @@ def account_details(
     """
     names = tuple(labels)
     shared_labels = shareable_labels(names, account.shared_label)
-    shared_label = account.shared_label or (tenant.shared_label if account.sharing is Sharing.PRIVATE else "")
+    shared_label = account.label_to_share(tenant.shared_label)
     return AccountDetails(
         ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
         is_testing=_is_testing(account),
@@ -336,16 +336,16 @@ def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, s
     return (*rows, *((configured[name], *_LABEL_STATES["missing"]) for name in sorted(missing)))
 
 
-def sharing_title(sharing: Sharing, shared_label: str = "") -> Translatable:
+def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
     """The title of a sharing on the pages.
 
-    :param shared_label: the label whose contacts alone are shared; empty: all contacts are.
+    :param shared_label: the label whose contacts alone are shared; empty: all contacts are.  A private book has none.
     """
     if sharing.group:
         title = Phrase(gettext_noop("Group “%(group)s”"), {"group": sharing.group})
     else:
         title = Phrase(_SHARING_TITLES[sharing])
-    if shared_label:
+    if shared_label and sharing is not Sharing.PRIVATE:
         return Phrase(gettext_noop("%(sharing)s: only label “%(label)s”"), {"sharing": title, "label": shared_label})
     return title
 
@@ -392,7 +392,7 @@ def _group_option(sharing: Sharing, size: int | None) -> SharingOption:
         )
         sentence = Phrase(text, {"count": size})
     return SharingOption(
-        sharing, sharing_title(sharing), sentence, shows_caller=size is not None, is_searchable=size is not None
+        sharing, sharing_title(sharing, ""), sentence, shows_caller=size is not None, is_searchable=size is not None
     )
 
 
@@ -400,7 +400,7 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
     return (
         SharingOption(
             Sharing.PRIVATE,
-            sharing_title(Sharing.PRIVATE),
+            sharing_title(Sharing.PRIVATE, ""),
             gettext_noop(
                 "Only your own phones find your contacts. When one of your contacts calls, other phones show only the "
                 "number."
@@ -410,7 +410,7 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
         ),
         SharingOption(
             Sharing.CALLERS,
-            sharing_title(Sharing.CALLERS),
+            sharing_title(Sharing.CALLERS, ""),
             gettext_noop(
                 "When one of your contacts calls a colleague, the colleague’s phone shows the name. Colleagues can’t "
                 "search your contacts."
@@ -420,7 +420,7 @@ def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, Sh
         ),
         SharingOption(
             Sharing.SHARED,
-            sharing_title(Sharing.SHARED),
+            sharing_title(Sharing.SHARED, ""),
             Phrase(
                 gettext_noop("All phones of %(tenant)s find your contacts, with all numbers and addresses."),
                 {"tenant": tenant.heading},

@@ -27,7 +27,7 @@ from ldapgw.store.sync_tokens import SyncState
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
-from ldapgw.web.admin_tables import Table, TableQuery, select_rows, selected_rows
+from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse
@@ -102,6 +102,21 @@ _COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class SharedContacts:
+    """The contacts of an account that others will see, as the page says before the account's sharing is changed.
+
+    :ivar sharing: the present sharing.
+    :ivar label: the name of the label whose contacts alone are shared; empty: all contacts are.
+    :ivar count: how many contacts these are; None: not known.
+    """
+
+    address: str
+    sharing: Translatable
+    label: str
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is asked before an act on people."""
 
@@ -114,7 +129,10 @@ class Question:
 _QUESTIONS = {
     "share": Question(
         gettext_noop("Who sees these contacts?"),
-        gettext_noop("This replaces what these people chose themselves. They can change it again."),
+        gettext_noop(
+            "This replaces what these people chose themselves. They can change it again. If a person shares only the "
+            "contacts with one label, the limit stays."
+        ),
         gettext_noop("Change sharing"),
         is_danger=False,
     ),
@@ -221,6 +239,8 @@ class AdminPeople:
             raise PageError(error_pages.BAD_FORM, tenant)
         if not request.form.get("confirmed"):
             return self._ask(request, tenant, visitor, act, people)
+        if request.form.get(FINGERPRINT_FIELD) != _fingerprint(act, tenant, people):
+            return self._layout.redirect_to_tenant(tenant, "not-accepted", _PAGE)
         return await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](
             request, tenant, visitor, people
         )
@@ -258,9 +278,16 @@ class AdminPeople:
             back=_PAGE,
             act=act,
             question=_QUESTIONS[act],
+            fingerprint=_fingerprint(act, tenant, people),
             selected=[(str(account.id), account.address) for account in people],
+            shared=[self._shared(tenant, account) for account in people] if act == "share" else (),
             sharings=[(option.value.value, option.title) for option in sharing_options(tenant)],
         )
+
+    def _shared(self, tenant: WebTenant, account: Account) -> SharedContacts:
+        label = account.label_to_share(tenant.shared_label)
+        count = self._dependencies.contacts.shared_count(tenant.name, account.sub, label)
+        return SharedContacts(account.address, sharing_title(account.sharing, account.shared_label), label, count)
 
     async def _share(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
@@ -270,7 +297,8 @@ class AdminPeople:
         if sharing is None:
             raise PageError(error_pages.BAD_FORM, tenant)
         entries = self._entries(request, tenant, visitor, Act.SHARING_CHANGED, people, sharing.value)
-        await self._dependencies.store.run(_share, people, sharing, entries)
+        labels = [account.label_to_share(tenant.shared_label) for account in people]
+        await self._dependencies.store.run(_share, people, sharing, labels, entries)
         await self._dependencies.changed()
         return self._layout.redirect_to_tenant(tenant, "shared", _PAGE)
 
@@ -420,9 +448,22 @@ def _request_syncs(connection: Connection, people: Sequence[Account], entries: S
     activity.record(connection, *entries)
 
 
-def _share(connection: Connection, people: Sequence[Account], sharing: Sharing, entries: Sequence[Entry]) -> None:
-    for account in people:
-        accounts.set_sharing(connection, account.id, sharing)
+def _fingerprint(act: str, tenant: WebTenant, people: Iterable[Account]) -> str:
+    """Return the digest of the people that a page of confirmation is about, with the contacts that others see."""
+    return fingerprint(
+        act, *((account.id, account.sharing.value, account.label_to_share(tenant.shared_label)) for account in people)
+    )
+
+
+def _share(
+    connection: Connection,
+    people: Sequence[Account],
+    sharing: Sharing,
+    labels: Sequence[str],
+    entries: Sequence[Entry],
+) -> None:
+    for account, label in zip(people, labels, strict=True):
+        accounts.set_sharing(connection, account.id, sharing, label)
     activity.record(connection, *entries)
 
 

@@ -6,6 +6,7 @@ What is sought may be somebody's address, so it comes in a form and stands in no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -19,6 +20,7 @@ ROWS_PER_PAGE = 50
 _MAX_SOUGHT = 100
 # Checkboxes of a table's rows begin with this word.
 _SELECTED = "row-"
+FINGERPRINT_FIELD = "about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +124,12 @@ def select_rows(
 def selected_rows(form: Iterable[str]) -> list[str]:
     """The keys of the rows whose checkboxes are in a form."""
     return [name.removeprefix(_SELECTED) for name in form if name.startswith(_SELECTED)]
+
+
+def fingerprint(*values: object) -> str:
+    """A digest of what a page of confirmation is about; its form has the digest in the field `FINGERPRINT_FIELD`.
+
+    If the digest is another one when the form is sent, something has changed since the page was shown, or the form was
+    sent before.
+    """
+    return hashlib.sha256(repr(values).encode()).hexdigest()

@@ -292,7 +292,7 @@ class AuthorizationCodeFlow:
                 tenant.sharing,
                 now,
                 person.sub,
-                "" if tenant.sharing is Sharing.PRIVATE else tenant.shared_label,
+                shared_label="" if tenant.sharing is Sharing.PRIVATE else tenant.shared_label,
             )
             if account_id is None:
                 return None

@@ -81,10 +81,10 @@ class WebTenant:
     admins: tuple[str, ...]
     sources: tuple[Source, ...]
     sharing: Sharing
+    shared_label: str
     labels: tuple[str, ...] = ()
     excluded_labels: tuple[str, ...] = ()
     groups: Mapping[str, int] = field(default_factory=dict, hash=False)
-    shared_label: str = ""
     number_format: NumberFormat = NumberFormat.E164
     photos: bool = False
     activity_keep: float = 365 * 86400.0

@@ -111,7 +111,7 @@ class ExplainPages:
         if is_admin:
             known_accounts = await self._layout.dependencies.store.read(accounts.read_all, tenant.name)
         own_books = frozenset(account.sub for account in visitor.accounts)
-        reader = ExplanationReader(hides_private_books=True, own_books=own_books, is_admin=is_admin)
+        reader = ExplanationReader(hides_private_books=True, is_admin=is_admin, own_books=own_books)
         return ExplainRequest(query, base, reader, known_accounts, _OVERVIEW_NAME)
 
     async def _page(

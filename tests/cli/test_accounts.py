@@ -193,7 +193,7 @@ def test_share_with_a_group(gateway: Gateway) -> None:
 
 
 def test_share_a_label(gateway: Gateway) -> None:
-    """Its contacts alone, in whatever case the label is typed; without the option, all contacts again."""
+    """Its contacts alone, in whatever case the label is typed, until somebody shares all contacts."""
     account_id = gateway.connect("alice@acme.example")
     command = ("share", "alice@acme.example", "callers", "--label", "customers")
     assert gateway.refused(*command) == 'alice@acme.example has no label "customers" in Google Contacts; it has none\n'
@@ -206,9 +206,30 @@ def test_share_a_label(gateway: Gateway) -> None:
     assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("callers", "customers")]
     assert "callers (label customers)" in gateway.run("accounts").stdout
     assert "there are: Customers" in gateway.refused("share", "alice@acme.example", "shared", "--label", "VIP")
-    assert "leave out --label" in gateway.refused("share", "alice@acme.example", "private", "--label", "customers")
-    assert gateway.run("share", "alice@acme.example", "shared").exit_code == 0
-    assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("shared", "")]
+    for options in (["--label", "customers"], ["--all-contacts"]):
+        assert "leave out the option" in gateway.refused("share", "alice@acme.example", "private", *options)
+    expected = [
+        (["private"], ("private", "")),
+        (["shared"], ("shared", "customers")),
+        (["callers"], ("callers", "customers")),
+        (["shared", "--all-contacts"], ("shared", "")),
+        (["callers"], ("callers", "")),
+    ]
+    for arguments, shared in expected:
+        assert gateway.run("share", "alice@acme.example", *arguments).exit_code == 0
+        assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [shared]
+    assert gateway.run("share", "alice@acme.example", "shared", "--all-contacts", "--label", "x").exit_code == 2
+
+
+def test_share_with_the_label_of_the_tenant(gateway: Gateway) -> None:
+    """What a private book shares first, if it has no label of its own."""
+    gateway.write(HEAD + ACME + 'shared_label = "Business"\n')
+    gateway.connect("alice@acme.example")
+    assert "(only those with the label Business)" in gateway.run("share", "alice@acme.example", "shared").stdout
+    assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("shared", "Business")]
+    assert gateway.run("share", "alice@acme.example", "shared", "--all-contacts").exit_code == 0
+    assert gateway.run("share", "alice@acme.example", "callers").exit_code == 0
+    assert [(one["sharing"], one["shared_label"]) for one in gateway.json("accounts")] == [("callers", "")]
 
 
 @pytest.fixture

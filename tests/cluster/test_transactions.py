@@ -41,7 +41,9 @@ def url(database: Database) -> str:
 @each_count
 def test_two_gateways_write_the_same_rows(database: Database, count: int) -> None:
     """Many times each: all that they have written is there, and no transaction has failed."""
-    account_id = database.run(accounts.connect, SecretBox([new_key()]), "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = database.run(
+        accounts.connect, SecretBox([new_key()]), "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
+    )
     assert account_id is not None
     database.run(phones.add, DESK)
     names = ("first", "second")

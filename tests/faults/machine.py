@@ -504,7 +504,7 @@ class Books(RuleBasedStateMachine):
             refresh_expires_at=None,
         )
         secret_box = SecretBox.open(KeySource(self.machine.key_file), create=False)
-        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now)
+        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now, shared_label="")
 
     @property
     def _backup(self) -> Path:

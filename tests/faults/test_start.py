@@ -103,7 +103,7 @@ class Office:
             refresh_expires_at=None,
         )
         secret_box = SecretBox.open(KeySource(self.disk.folder / "ldapgw.key"), create=False)
-        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now)
+        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now, shared_label="")
 
     def _let_go(self) -> None:
         """End the commands: no process but the gateway has a file open."""

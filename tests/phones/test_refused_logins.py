@@ -235,7 +235,9 @@ def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]
     """A line a minute, with tenant and account."""
     with scene.database.begin() as connection:
         grant = NewGrant("sub", "alice@acme.example", frozenset(), "at", NOW, "rt", None)
-        alice = accounts.connect(connection, SecretBox([Fernet.generate_key()]), "acme", grant, Sharing.PRIVATE, NOW)
+        alice = accounts.connect(
+            connection, SecretBox([Fernet.generate_key()]), "acme", grant, Sharing.PRIVATE, NOW, shared_label=""
+        )
         phones.set_owner(connection, "desk1", alice)
     scene.refuse(times=3)
     scene.refuse(times=2)

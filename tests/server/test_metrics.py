@@ -107,7 +107,7 @@ def metrics_of(
 
 def connect(stage: Stage, address: str, synced: float | None) -> None:
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
-    account_id = stage.do(accounts.connect, stage.secret_box, "acme", grant, Sharing.PRIVATE, NOW)
+    account_id = stage.do(accounts.connect, stage.secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
     stage.do(sync_state.begin, account_id)
     if synced is not None:
         stage.do(sync_state.end, stage.do(accounts.read, account_id), synced, synced + 600)

@@ -62,7 +62,9 @@ def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
 def connected(path: Path, encryption_key: str = "") -> OpenStateDir:
     state = OpenStateDir(path, "", encryption_key=encryption_key)
     with state.database.begin() as connection:
-        account_id = accounts.connect(connection, state.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+        account_id = accounts.connect(
+            connection, state.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
+        )
         assert account_id is not None
         sync_state.begin(connection, account_id)
     return state
@@ -179,7 +181,7 @@ def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> N
     [first] = read_keys(file)
     with state.database.begin() as connection:
         grant = replace(GRANT, sub="sub-2")
-        accounts.connect(connection, SecretBox([second]), "acme", grant, Sharing.PRIVATE, NOW)
+        accounts.connect(connection, SecretBox([second]), "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
     state.close()
     for key, named in ((first, "account 2 of acme"), (second, "account 1 of acme")):
         write_keys(file, [key])

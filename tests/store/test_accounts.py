@@ -36,7 +36,7 @@ from tests.support.stage.sync import GRANT, NOW
 
 
 def connect(connection: Connection, secret_box: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:
-    account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, now)
+    account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, now, shared_label="")
     assert account_id is not None
     account = accounts.read(connection, account_id)
     assert account is not None
@@ -87,14 +87,14 @@ def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, se
 def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, secret_box: SecretBox) -> None:
     """Half an account would die within the hour."""
     grant = replace(GRANT, refresh_token=None)
-    assert accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW) is None
+    assert accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="") is None
     assert accounts.read_all(connection) == ()
 
 
 def test_a_second_consent_continues_the_account(connection: Connection, secret_box: SecretBox) -> None:
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
     account = connect(connection, secret_box)
-    accounts.set_sharing(connection, account.id, Sharing.SHARED)
+    accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
     sync_state.fail(connection, account, "consent_revoked", NOW + 5, None)
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     again = connect(
@@ -114,7 +114,7 @@ def test_a_second_consent_continues_the_account(connection: Connection, secret_b
 def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, secret_box: SecretBox) -> None:
     """And each is found where it is."""
     account = connect(connection, secret_box)
-    accounts.connect(connection, secret_box, "other", GRANT, Sharing.SHARED, NOW)
+    accounts.connect(connection, secret_box, "other", GRANT, Sharing.SHARED, NOW, shared_label="")
     assert [found.tenant for found in accounts.read_all(connection)] == ["acme", "other"]
     assert accounts.read_all(connection, "acme") == (account,)
     assert [found.tenant for found in accounts.find_by_address(connection, "ALICE@ACME.EXAMPLE")] == ["acme", "other"]
@@ -174,7 +174,7 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, secre
 def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, secret_box: SecretBox) -> None:
     """The account itself and its sharing stay for the next consent; its book is built anew."""
     account = connect(connection, secret_box)
-    accounts.set_sharing(connection, account.id, Sharing.CALLERS)
+    accounts.set_sharing(connection, account.id, Sharing.CALLERS, "")
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
     contacts.apply_changes(
@@ -373,8 +373,8 @@ def test_accounts_that_a_person_has_added(connection: Connection, secret_box: Se
     own = connect(connection, secret_box)
     other = replace(GRANT, sub="sub-0", address="a@gmail.example")
     for owner in ("sub-9", "sub-1", None, "sub-0"):
-        accounts.connect(connection, secret_box, "acme", other, Sharing.PRIVATE, NOW, owner)
-    accounts.connect(connection, secret_box, "globex", other, Sharing.PRIVATE, NOW, "sub-1")
+        accounts.connect(connection, secret_box, "acme", other, Sharing.PRIVATE, NOW, owner, shared_label="")
+    accounts.connect(connection, secret_box, "globex", other, Sharing.PRIVATE, NOW, "sub-1", shared_label="")
     found = accounts.read_for_person(connection, "acme", "sub-1")
     assert [(one.sub, one.owner) for one in found] == [("sub-1", None), ("sub-0", "sub-1")]
     assert [one.sub for one in accounts.read_for_person(connection, "acme", "sub-0")] == ["sub-0"]
@@ -386,7 +386,9 @@ def test_accounts_that_a_person_has_added(connection: Connection, secret_box: Se
 def test_how_accounts_stand(connection: Connection, secret_box: SecretBox) -> None:
     """It changes with whatever shows, for all on whose page it is, and with nothing else."""
     account = connect(connection, secret_box)
-    accounts.connect(connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3")
+    accounts.connect(
+        connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3", shared_label=""
+    )
     before = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
     assert before["acme", "sub-2"] == before["acme", "sub-3"]

@@ -35,7 +35,9 @@ class Site:
         self.secret_box = SecretBox.open(KeySource(folder / "ldapgw.key"), create=True)
         self.database = open_file(self.path)
         with self.database.begin() as connection:
-            self.account = accounts.connect(connection, self.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+            self.account = accounts.connect(
+                connection, self.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
+            )
             sync_state.begin(connection, self.account)
             sync_state.increment_generation(connection, self.account)
             phones.add(connection, DESK)

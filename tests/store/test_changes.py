@@ -30,7 +30,7 @@ Write = Callable[[Connection, int], object]
 def account_id(database: Database, secret_box: SecretBox) -> int:
     """An account, and a phone of it."""
     with database.begin() as connection:
-        account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+        account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
         assert account_id is not None
         phones.add(connection, replace(DESK, account_id=account_id))
     return account_id
@@ -53,7 +53,7 @@ def test_the_first_look_finds_all(database: Database, account_id: int) -> None:
 
 
 ACCOUNT_WRITES: dict[str, Write] = {
-    "sharing": lambda connection, account_id: accounts.set_sharing(connection, account_id, Sharing.SHARED),
+    "sharing": lambda connection, account_id: accounts.set_sharing(connection, account_id, Sharing.SHARED, ""),
     "disconnected": accounts.disconnect,
     "asked": lambda connection, account_id: sync_state.request_sync(connection, account_id, SyncRequest.ACCEPT),
     "sync begins": sync_state.begin,
@@ -108,7 +108,9 @@ def test_another_client_of_a_tenant_changes_all_its_accounts(
     database: Database, account_id: int, secret_box: SecretBox
 ) -> None:
     """Those that the former client's end had stopped may go on."""
-    database.run(accounts.connect, secret_box, "other", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW)
+    database.run(
+        accounts.connect, secret_box, "other", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, shared_label=""
+    )
     before = look(database).cursor
     client = EnteredClient("acme", CLIENT.client_id, CLIENT.client_secret, NOW)
     database.run(tenants.enter_client, secret_box, client)
@@ -185,7 +187,7 @@ def test_a_restored_backup_is_read_whole(database: Database, account_id: int) ->
     """It comes into the same database, and its changes may have numbers that were read already."""
     before = look(database).cursor
     database.run(changes.begin_epoch)
-    database.run(accounts.set_sharing, account_id, Sharing.SHARED)
+    database.run(accounts.set_sharing, account_id, Sharing.SHARED, "")
     found = look(database, before)
     assert (found.is_whole, found.accounts.keys(), found.phones.keys()) == (True, {account_id}, {"desk1"})
     assert not look(database, found.cursor).is_whole

@@ -21,7 +21,7 @@ ADA = Contact("c1", name="Ada")
 
 @pytest.fixture
 def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert account_id is not None
     return account_id
 

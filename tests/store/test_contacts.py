@@ -45,7 +45,7 @@ ADA = Contact(
 
 @pytest.fixture
 def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert account_id is not None
     return account_id
 
@@ -135,7 +135,9 @@ def test_the_counters_of_an_account_are_what_is_stored(
 ) -> None:
     """Whatever was stored, replaced, deleted or moved to another account."""
     ids = [
-        accounts.connect(connection, secret_box, "acme", replace(GRANT, sub=str(sub)), Sharing.PRIVATE, NOW)
+        accounts.connect(
+            connection, secret_box, "acme", replace(GRANT, sub=str(sub)), Sharing.PRIVATE, NOW, shared_label=""
+        )
         for sub in islice(SUBS, 2)
     ]
     for action, which, source, *persons in actions:
@@ -263,7 +265,7 @@ def test_a_statement_has_few_parameters(connection: Connection, account_id: int)
 def test_some_persons_of_a_tenant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Of each account its own, and those of the directory wherever they are stored; none that is skipped."""
     bob = accounts.connect(
-        connection, secret_box, "acme", replace(GRANT, sub="2", address="bob@x"), Sharing.PRIVATE, NOW
+        connection, secret_box, "acme", replace(GRANT, sub="2", address="bob@x"), Sharing.PRIVATE, NOW, shared_label=""
     )
     assert bob is not None
     other, skipped = (

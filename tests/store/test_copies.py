@@ -43,7 +43,7 @@ def database(tmp_path: Path, secret_box: SecretBox) -> Database:
     with database.begin() as connection:
         for sub, name in (("goes", GOES), ("stays", STAYS)):
             grant = NewGrant(sub, f"{sub}@acme.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
-            account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW)
+            account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
             assert account_id is not None
             record = ContactRecord.from_contact("c1", "s1", Contact("c1", name=name.decode()))
             contacts.apply_changes(connection, account_id, Source.CONTACTS, [record], [])

@@ -65,7 +65,7 @@ class Site:
 
     def _connect(self, connection, sub):
         grant = NewGrant(sub, f"{sub}@x.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
-        return accounts.connect(connection, self.secret_box, "acme", grant, Sharing.PRIVATE, NOW)
+        return accounts.connect(connection, self.secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
 
     def held(self, secret_box: SecretBox) -> list[Tokens | None]:
         with self.database.begin() as connection:

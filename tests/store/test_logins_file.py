@@ -31,7 +31,7 @@ def _file(tmp_path: Path, secret_box: SecretBox) -> LoginsFile:
 
 @pytest.fixture(name="saved")
 def _saved(connection: Connection, secret_box: SecretBox) -> SavedLogins:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing("group:sales"), NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing("group:sales"), NOW, shared_label="")
     account = accounts.read(connection, account_id or 0)
     assert account is not None
     return SavedLogins.of([account], {account.id}, LOGINS)

@@ -30,7 +30,7 @@ from tests.support.stage.sync import DESK, GRANT, NOW
 
 def test_a_phone_comes_back_as_it_was(connection: Connection, secret_box: SecretBox) -> None:
     """With and without an account, in the order of their names."""
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     hall = PhoneLogin("Hall", "acme", account_id, NumberMode.ENTRIES, "sha256$11$11", NOW, "cisco")
     hall = replace(hall, number_format=NumberFormat.DIAL)
     assert phones.add(connection, DESK)
@@ -147,7 +147,7 @@ def test_what_is_remembered_of_searches(connection: Connection) -> None:
 
 def test_finding_some(connection: Connection, secret_box: SecretBox) -> None:
     """By account, by a name in whichever case, by how names begin; a sign of SQL's is a sign."""
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     for name, owner in (("Desk-2", account_id), ("desk_1", None), ("a1", account_id)):
         phones.add(connection, replace(DESK, name=name, account_id=owner))
     assert [login.name for login in phones.read_by_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]

@@ -21,7 +21,7 @@ PICTURE = b"\xff\xd8 a picture"
 
 @pytest.fixture
 def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert account_id is not None
     return account_id
 
@@ -161,7 +161,9 @@ def test_too_many(connection: Connection, account_id: int, monkeypatch: pytest.M
 
 def test_the_directory_goes_to_another_account(connection: Connection, account_id: int, secret_box: SecretBox) -> None:
     """With its photos; those of the account's own contacts stay."""
-    other = accounts.connect(connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW)
+    other = accounts.connect(
+        connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, shared_label=""
+    )
     assert other is not None
     write(connection, account_id, (BEN, URL))
     record = ContactRecord.from_contact("d1", "d1", replace(ADA, source=Source.DIRECTORY), photo_url=URL)

@@ -65,7 +65,9 @@ def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_bo
         other.exec_driver_sql("LOCK TABLE contact IN SHARE UPDATE EXCLUSIVE MODE")  # as a VACUUM does
         for _ in range(3):
             with database.begin() as connection:
-                account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+                account_id = accounts.connect(
+                    connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
+                )
             assert account_id is not None
             database.run(accounts.disconnect, account_id)
         assert count_vacuums(database) == before
@@ -190,7 +192,7 @@ def test_a_change_is_told(database: Database) -> None:
 
 def test_a_page_does_not_wait_for_a_sync(database: Database, secret_box: SecretBox) -> None:
     """But what writes the same account does, and then sees what the sync has written."""
-    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert account_id is not None
     with ThreadPoolExecutor(1) as thread:
         with database.begin(exclusively=False) as syncing:
@@ -206,16 +208,16 @@ def test_a_page_does_not_wait_for_a_sync(database: Database, secret_box: SecretB
 
 def test_a_page_that_waits_for_a_sync_keeps_no_other_page_waiting(database: Database, secret_box: SecretBox) -> None:
     """It waits for the row of its account; pages of other accounts, at all gateways, write meanwhile."""
-    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert account_id is not None
     with closing(another(database)) as other, ThreadPoolExecutor(1) as thread:
         with database.begin(exclusively=False) as sync:
             accounts.lock(sync, account_id)
-            waiting = thread.submit(database.run, accounts.set_sharing, account_id, Sharing.SHARED)
+            waiting = thread.submit(database.run, accounts.set_sharing, account_id, Sharing.SHARED, "")
             wait_until(lambda: count_waiting(other), "the page waits for the sync")
             assert other.run(phones.add, DESK)
             assert not waiting.done()
-            accounts.set_sharing(sync, account_id, Sharing.CALLERS)
+            accounts.set_sharing(sync, account_id, Sharing.CALLERS, "")
         waiting.result(PATIENCE)
     with database.begin_read() as connection:
         assert [one.sharing for one in accounts.read_all(connection)] == [Sharing.SHARED]
@@ -231,7 +233,9 @@ def count_waiting(database: Database) -> int:
 def test_transactions_that_meet_are_tried_again(database: Database, secret_box: SecretBox) -> None:
     """A deadlock ends one of the two; its function is called once more."""
     first, second = (
-        database.run(accounts.connect, secret_box, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW)
+        database.run(
+            accounts.connect, secret_box, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW, shared_label=""
+        )
         for sub in ("sub-1", "sub-2")
     )
     locked = {first: Event(), second: Event()}

@@ -150,7 +150,7 @@ def test_the_recording_goes_with_its_phone(desks: Connection, secret_box: Secret
 @pytest.mark.parametrize("way", ["disconnected", "removed"])
 def test_the_recordings_of_an_account_go_with_its_contacts(desks: Connection, secret_box: SecretBox, way: str) -> None:
     """Its phones stay, and the recordings of others."""
-    account_id = accounts.connect(desks, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(desks, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     phones.set_owner(desks, "desk1", account_id)
     for at in (1, 2):
         begin(desks, f"desk{at}")

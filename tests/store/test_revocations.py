@@ -16,7 +16,7 @@ from tests.support.stage.sync import GRANT, NOW
 
 @pytest.fixture
 def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert account_id is not None
     return account_id
 
@@ -65,7 +65,7 @@ def test_the_end_of_a_revocation_is_not_that_of_another_one(
 ) -> None:
     """Whoever was revoking a grant at Google deletes it by its id, which nobody else's has meanwhile."""
     revoking = revocations.disconnect_account(connection, account_id, NOW)
-    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     other = revocations.disconnect_account(connection, account_id, NOW)
     assert revoking is not None
     revocations.remove(connection, revoking)
@@ -95,15 +95,15 @@ def test_a_token_that_cannot_be_read_is_forgotten(connection: Connection, accoun
 def test_who_is_back_keeps_the_new_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Google would end it with the old one; another tenant's is another matter."""
     revocations.disconnect_account(connection, account_id, NOW)
-    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW)
+    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert len(revocations.read_due(connection, secret_box, NOW + FIRST_WAIT)) == 1
-    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == ()
 
 
 def test_whether_somebody_lives_on_a_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Another tenant whose client is of the same project."""
-    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW)
+    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     revocations.disconnect_account(connection, account_id, NOW)
     assert revocations.is_shared(connection, ["acme", "beta"], GRANT.sub)
     assert not revocations.is_shared(connection, ["acme", "gamma"], GRANT.sub)

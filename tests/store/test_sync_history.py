@@ -25,7 +25,7 @@ def account_id(connection: Connection, secret_box: SecretBox) -> int:
 
 def connect(connection: Connection, secret_box: SecretBox, sub: str, tenant: str = "acme") -> int:
     grant = dataclasses.replace(GRANT, sub=sub)
-    account_id = accounts.connect(connection, secret_box, tenant, grant, Sharing.PRIVATE, MIDNIGHT)
+    account_id = accounts.connect(connection, secret_box, tenant, grant, Sharing.PRIVATE, MIDNIGHT, shared_label="")
     assert account_id is not None
     return account_id
 

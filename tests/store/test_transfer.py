@@ -34,7 +34,9 @@ PERSONS = 1_200
 def fill(connection: Connection) -> None:
     """An account, its phone and contacts, the second account disconnected; numbers that are not in a row."""
     for number, sub in enumerate(("sub-1", "sub-2", "sub-3")):
-        account_id = accounts.connect(connection, BOX, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW + number)
+        account_id = accounts.connect(
+            connection, BOX, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW + number, shared_label=""
+        )
         assert account_id is not None
         row = {"account_id": account_id, "source": "contacts", "source_id": "s", "content": b"\x00\xff{}"}
         row |= {"numbers": 1, "unreadable": 0, "digest": b"\x00" * 16, "missed_at": NOW + 1 / 3}
@@ -108,14 +110,17 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
     assert held(server) == before == held(file)
     assert rows == sum(digest.rows for digest in before.values())
     # What is added from now on gets a number that nothing has had before, in whichever of the databases.
-    assert server.run(accounts.connect, BOX, "acme", replace(GRANT, sub="sub-4"), Sharing.PRIVATE, NOW) == 4
+    grant = replace(GRANT, sub="sub-4")
+    assert server.run(accounts.connect, BOX, "acme", grant, Sharing.PRIVATE, NOW, shared_label="") == 4
     server.run(accounts.remove, 4, with_phones=True)
     back = unfinished(open_file(tmp_path / "back.db"))
     with server.begin_read() as source:
         transfer.resume_copy(source, back, lambda *_: None)
         back.run(lambda connection: transfer.mark_complete(source, connection))
     assert held(back) == held(server)
-    assert back.run(accounts.connect, BOX, "acme", replace(GRANT, sub="sub-5"), Sharing.PRIVATE, NOW) == 5
+    assert (
+        back.run(accounts.connect, BOX, "acme", replace(grant, sub="sub-5"), Sharing.PRIVATE, NOW, shared_label="") == 5
+    )
     back.close()
     target.close()
 

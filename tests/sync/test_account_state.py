@@ -50,7 +50,9 @@ def grant(sub: str, address: str) -> NewGrant:
 
 
 def connect(connection: Connection, tenant: str, sub: str, address: str) -> int:
-    account_id = accounts.connect(connection, SECRET_BOX, tenant, grant(sub, address), Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(
+        connection, SECRET_BOX, tenant, grant(sub, address), Sharing.PRIVATE, NOW, shared_label=""
+    )
     assert account_id is not None
     return account_id
 
@@ -85,7 +87,7 @@ def writes(draw: st.DrawFn) -> Write:
     choices: list[Write] = [
         lambda connection: connect(connection, tenant, name, address),
         lambda connection: of_any(connection, number, lambda each: accounts.disconnect(connection, each)),
-        lambda connection: of_any(connection, number, lambda each: accounts.set_sharing(connection, each, sharing)),
+        lambda connection: of_any(connection, number, lambda each: accounts.set_sharing(connection, each, sharing, "")),
         lambda connection: of_any(
             connection, number, lambda each: set_directory(connection, each, state, has_colleagues=has_colleagues)
         ),
@@ -269,8 +271,8 @@ def test_a_look_takes_as_many_steps_with_ten_times_as_many_accounts() -> None:
 
         def change(database: Database = database, made: Publisher = made) -> None:
             with database.begin() as connection:
-                accounts.set_sharing(connection, 7, Sharing.SHARED)
-                phones.set_password(connection, "p6", "sha256$2$2")
+                accounts.set_sharing(connection, 7, Sharing.SHARED, "")
+                phones.set_password(connection, "p6", "sha256$2$2", NOW)
             result_of(made.refresh())
 
         steps.append(steps_of(change))

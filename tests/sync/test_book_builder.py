@@ -35,7 +35,7 @@ class Site:
         self.url = self.database.url.render_as_string(hide_password=False)
         with self.database.begin() as connection:
             secret_box = SecretBox([Fernet.generate_key()])
-            account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+            account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
             assert account_id is not None
             for source, names in ((Source.CONTACTS, ("Ada", "Bo")), (Source.DIRECTORY, ("Dora",))):
                 people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]

@@ -34,7 +34,7 @@ def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
     assert after[BOB] is before[BOB]
     account = stage.account(BOB)
     with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing.CALLERS)
+        accounts.set_sharing(connection, account.id, Sharing.CALLERS, "")
     shared = stage.books()
     assert shared[ALICE] is after[ALICE]
     assert shared[BOB].sharing is Sharing.CALLERS
@@ -45,7 +45,7 @@ def test_another_group_builds_no_book() -> None:
     stage = Stage()
     account = stage.connect()
     with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing("group:sales"))
+        accounts.set_sharing(connection, account.id, Sharing("group:sales"), "")
     before = stage.books()[ALICE]
     assert before.sharing is Sharing("group:sales")
     accounts_books = stage.publisher._books

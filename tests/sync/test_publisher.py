@@ -124,7 +124,7 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     account = stage.connect()
     before = stage.books()[ALICE]
     with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing.SHARED)
+        accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
     after = stage.books()[ALICE]
     assert (after.sharing, after.segments) == (Sharing.SHARED, before.segments)
     assert after.segments is before.segments
@@ -157,7 +157,7 @@ def test_many_books_are_published_in_several_turns(monkeypatch: pytest.MonkeyPat
     result_of(stage.publisher.refresh())
     with stage.database.begin() as connection:
         for account in found:
-            accounts.set_sharing(connection, account.id, Sharing.SHARED)
+            accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
     seen: list[list[Sharing]] = []
     stage.between_turns = lambda: seen.append(
         [book.sharing for directory in stage.catalog.dit().directories for book in directory.books]
@@ -310,8 +310,8 @@ def test_how_long_a_change_waits_is_told() -> None:
     alice, bob = stage.connect(), stage.connect(BOB)
     assert (len(stage.books()), stage.publisher.unserved, lags) == (2, 0, [])
     with stage.database.begin() as connection:
-        accounts.set_sharing(connection, alice.id, Sharing.SHARED)
-        accounts.set_sharing(connection, bob.id, Sharing.SHARED)
+        accounts.set_sharing(connection, alice.id, Sharing.SHARED, "")
+        accounts.set_sharing(connection, bob.id, Sharing.SHARED, "")
     result_of(stage.publisher.publish_accounts())
     assert (stage.publisher.unserved, lags) == (2, [])
     stage.clock.advance(2.0)

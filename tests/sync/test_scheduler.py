@@ -136,7 +136,7 @@ def test_a_sync_that_ends_before_its_turn_is_not_interrupted(stage: Stage, monke
     refresh(stage)
     with stage.database.begin() as connection:
         for account_id in ids[:2]:
-            accounts.set_sharing(connection, account_id, Sharing.SHARED)
+            accounts.set_sharing(connection, account_id, Sharing.SHARED, "")
     syncs: list[Deferred[bool]] = []
 
     async def sync(*_: Any, **__: Any) -> bool:

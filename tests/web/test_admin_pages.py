@@ -409,7 +409,9 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
 def connect(stage: Stage, address: str, **more: Any) -> int:
     """An account that has given consent."""
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", more.get("ends"))
-    account_id: int = stage.do(accounts.connect, stage.secret_box, more.get("tenant", "acme"), grant, ACME.sharing, NOW)
+    account_id: int = stage.do(
+        accounts.connect, stage.secret_box, more.get("tenant", "acme"), grant, ACME.sharing, NOW, shared_label=""
+    )
     stage.do(sync_state.begin, account_id)
     account = stage.do(accounts.read, account_id)
     if "code" in more:

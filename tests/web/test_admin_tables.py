@@ -38,7 +38,7 @@ def admin(stage: Stage) -> Browser:
 
 def connect(stage: Stage, address: str, tenant: str = "acme", code: str = "") -> int:
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
-    account_id: int = stage.do(accounts.connect, stage.secret_box, tenant, grant, ACME.sharing, NOW)
+    account_id: int = stage.do(accounts.connect, stage.secret_box, tenant, grant, ACME.sharing, NOW, shared_label="")
     stage.do(sync_state.begin, account_id)
     account = stage.do(accounts.read, account_id)
     if code:
@@ -53,11 +53,17 @@ def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "
 
 
 def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:
-    """Send the form of a table with some rows selected."""
+    """Send the form of a table with some rows selected; once it is ``confirmed``, from the page that asks."""
     page, _, name = what.partition(" ")
-    rows = {f"row-{key}": "1" for key in keys}
-    token = browser.get(f"/acme/admin/{page}").token
-    return browser.post(f"/acme/admin/{page}/act", {"token": token, "act": name, **rows, **fields})
+    form = {"act": name, **{f"row-{key}": "1" for key in keys}}
+    if "confirmed" in fields and "about" not in fields and page == "people":
+        fields["about"] = about(browser.submit(f"/acme/admin/{page}/act", **form))
+    return browser.submit(f"/acme/admin/{page}/act", **form, **fields)
+
+
+def about(asked: Seen) -> str:
+    """Return the digest that a page of confirmation sends along with its form."""
+    return asked.body.partition('name="about" value="')[2].partition('"')[0]
 
 
 def logged(stage: Stage) -> list[tuple[str, str, str]]:
@@ -237,10 +243,10 @@ def test_some_grants_are_revoked_at_a_time(stage: Stage, admin: Browser) -> None
     """And each account is told apart when Google does not answer; the data here is deleted in any case."""
     ids = [connect(stage, f"user{number}@acme.example") for number in range(MAX_REVOCATIONS + 2)]
     stage.world.faults.inject("broken_silence", path="/revoke")
-    token = admin.get("/acme/").token
-    fields = {f"row-{key}": "1" for key in ids} | {"token": token, "act": "disconnect", "confirmed": "1"}
+    fields = {f"row-{key}": "1" for key in ids} | {"act": "disconnect"}
+    fields |= {"confirmed": "1", "about": about(admin.submit("/acme/admin/people/act", **fields))}
     with pytest.raises(AssertionError, match="still waiting"):
-        admin.post("/acme/admin/people/act", fields)
+        admin.submit("/acme/admin/people/act", **fields)
     assert stage.world.calls["/revoke"] == MAX_REVOCATIONS
     assert [one.is_connected for one in stage.accounts()] == [False] * MAX_REVOCATIONS + [True, True]
     stage.clock.pump([10] * 30)

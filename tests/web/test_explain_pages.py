@@ -224,7 +224,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     stage.browser().consent(account=BOB)
     mine, bobs = stage.accounts()
     stage.do(sync_state.fail, mine, "quota", NOW, None)
-    stage.do(accounts.set_sharing, bobs.id, Sharing.SHARED)
+    stage.do(accounts.set_sharing, bobs.id, Sharing.SHARED, "")
     serve(stage)
     seen = ask(alice, "xyzzy")
     said = words_on(seen)

@@ -186,7 +186,14 @@ def test_share_a_label(stage: Stage, alice: Browser) -> None:
     assert alice.submit("/acme/share", sharing="callers", label="Customers").status == 303
     assert alice.submit("/acme/share", sharing="private", label="Customers").status == 303
     (account,) = stage.accounts()
-    assert (account.sharing, account.shared_label) == (Sharing.PRIVATE, "")
+    assert (account.sharing, account.shared_label) == (Sharing.PRIVATE, "Customers")
+    # A form from the time when the account had no labels does not lift the limit.
+    assert alice.submit("/acme/share", sharing="shared").status == 303
+    (account,) = stage.accounts()
+    assert (account.sharing, account.shared_label) == (Sharing.SHARED, "Customers")
+    assert alice.submit("/acme/share", sharing="shared", label="").status == 303
+    (account,) = stage.accounts()
+    assert account.shared_label == ""
 
 
 @pytest.mark.parametrize("fields", [{}, {"sharing": "everybody"}, {"sharing": ""}, {"sharing": "group:sales"}])

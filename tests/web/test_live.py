@@ -81,7 +81,7 @@ def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[A
     """It is told once; others' are not, nor is what does not show."""
     watch, heard = watched
     look(watch)
-    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED)
+    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED, "")
     stage.clock.advance(100)
     stage.do(sign_ins.sign_out, "x")
     look(watch)
@@ -101,7 +101,7 @@ def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatcher, l
         )
     )
     look(watch)
-    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED)
+    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED, "")
     look(watch)
     assert heard == [ALICE, ALICE]
 

@@ -34,7 +34,6 @@ from ldapgw.directory.segment import Segment
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.phones.explain.misses import MissFinder
 from ldapgw.phones.explain.model import (
-    OPERATOR,
     BookSyncState,
     Explanation,
     ExplanationNote,
@@ -109,7 +108,7 @@ def explain(
     states: Iterable[BookSyncState] = (),
     size_limit: int,
     base: str = "",
-    reader: ExplanationReader = OPERATOR,
+    reader: ExplanationReader,
 ) -> Explanation:
     """Explain which contacts a phone finds and which contacts the phone misses.
 

@@ -158,15 +158,15 @@ class ExplanationReader:
 
     :ivar hides_private_books: whether to reveal nothing of private books and caller-ID books; an administrator still
         learns that some private book has a whole number.
-    :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
     :ivar is_admin: whether advice may name commands and settings.
+    :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
     """
 
-    hides_private_books: bool = False
+    hides_private_books: bool
+    is_admin: bool
     own_books: frozenset[str] = frozenset()
-    is_admin: bool = True
 
 
 # OPERATOR: at the command line, may read the database anyway.  USER: at a page, nothing else is known of the person.
-OPERATOR = ExplanationReader()
+OPERATOR = ExplanationReader(hides_private_books=False, is_admin=True)
 USER = ExplanationReader(hides_private_books=True, is_admin=False)

@@ -150,7 +150,9 @@ def test_what_is_cut_is_said(desk: PhoneView) -> None:
 
 def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
     """Where there is no name to tell."""
-    shown = list(report_lines(explained("0171 7654399", desk, reader=ExplanationReader(hides_private_books=True))))
+    shown = list(
+        report_lines(explained("0171 7654399", desk, reader=ExplanationReader(hides_private_books=True, is_admin=True)))
+    )
     assert shown[-2:] == [
         "  A contact in someone else’s private address book has this number.",
         "    → Ask your colleagues who has this contact and could share it.",

@@ -13,7 +13,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import explain
-from ldapgw.phones.explain.model import Explanation
+from ldapgw.phones.explain.model import OPERATOR, Explanation, ExplanationReader
 from ldapgw.phones.explain.query import parse_query
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE, naming_context
@@ -88,10 +88,12 @@ def sight(viewer: Viewer = DESK, *, lenient: bool = True, strip: tuple[str, ...]
     return PhoneView(Dit((Directory(context, books),), Features("1")), viewer, "acme")
 
 
-def explained(asked: str, before: PhoneView, *, size_limit: int = 1000, **more: Any) -> Explanation:
+def explained(
+    asked: str, before: PhoneView, *, size_limit: int = 1000, reader: ExplanationReader = OPERATOR, **more: Any
+) -> Explanation:
     """What is told of a query."""
     query = parse_query(asked, read_filter, before.context.strip)
-    return explain(query, before, private=before.hidden_books(), size_limit=size_limit, **more)
+    return explain(query, before, private=before.hidden_books(), size_limit=size_limit, reader=reader, **more)
 
 
 def uids(dns: list[str]) -> list[str]:

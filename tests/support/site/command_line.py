@@ -118,7 +118,7 @@ class Gateway:
         """An account that has given consent."""
         grant = NewGrant(sub or address, address, frozenset(), "at", THEN + 3600, f"rt-{address}", None)
         with self.begin() as connection:
-            account_id = accounts.connect(connection, self.secret_box, tenant, grant, sharing, THEN)
+            account_id = accounts.connect(connection, self.secret_box, tenant, grant, sharing, THEN, shared_label="")
         assert account_id is not None
         return account_id
 

@@ -72,7 +72,9 @@ class Office:
             with state.database.begin() as connection:
                 scopes = frozenset(("https://www.googleapis.com/auth/contacts.readonly",))
                 grant = NewGrant(f"sub of {address}", address, scopes, "token", _LATER, "token", None)
-                account_id = accounts.connect(connection, state.secret_box, "acme", grant, sharing, NOW)
+                account_id = accounts.connect(
+                    connection, state.secret_box, "acme", grant, sharing, NOW, shared_label=""
+                )
                 assert account_id is not None
                 begun = sync_state.begin(connection, account_id)
                 assert begun is not None

@@ -278,7 +278,9 @@ class Stage:
             hd=hd,
         )
         with self.database.begin() as connection:
-            account_id = accounts.connect(connection, self.secret_box, tenant, grant, sharing, self.clock.seconds())
+            account_id = accounts.connect(
+                connection, self.secret_box, tenant, grant, sharing, self.clock.seconds(), shared_label=""
+            )
         assert account_id is not None
         return self.account(address)
 

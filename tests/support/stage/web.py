@@ -92,6 +92,7 @@ ACME = WebTenant(
     admins=("root@acme.example",),
     sources=(Source.CONTACTS,),
     sharing=Sharing.PRIVATE,
+    shared_label="",
 )
 HOSTILE = "<script>alert('\"&')</script>"
 GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_users=("*",), admins=())
@@ -353,10 +354,10 @@ class Stage:
         with self.database.begin() as connection:
             return accounts.read_all(connection)
 
-    def do(self, function: Callable[..., Any], *args: Any) -> Any:
+    def do(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Call a function of the store."""
         with self.database.begin() as connection:
-            return function(connection, *args)
+            return function(connection, *args, **kw)
 
 
 class Browser:
