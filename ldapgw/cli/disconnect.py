@@ -80,6 +80,8 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
     left = f" The phones {', '.join(owned)} belong to nobody now." if owned and not with_phones else ""
     gone = f" and {len(owned)} phone{'' if len(owned) == 1 else 's'}" if owned and with_phones else ""
     print_line(f"Removed {chosen.address}{gone}.{left}")
+    if left:
+        hint("! Give these phones new passwords (ldapgw phones reset NAME): the former owner may know the old ones.")
 
 
 def _contacts(account: Account) -> str:

@@ -148,9 +148,13 @@ def refusal_line(refused: Refusal) -> str:
 
 
 def _problem(site: Site, login: PhoneLogin) -> str:
-    """A wrong password, else the hint about the last search; empty: no problem."""
+    """A wrong password, else a new password that waits, else the hint about the last search; empty: no problem."""
     refused = wrong_password(login, now())
-    return f"wrong password: {refusal_line(refused)}" if refused is not None else _hint(site, login)
+    if refused is not None:
+        return f"wrong password: {refusal_line(refused)}"
+    if login.has_unused_password:
+        return f"new password, created {local_time(login.password_made_at, now())}, waiting for the phone"
+    return _hint(site, login)
 
 
 def _hint(site: Site, login: PhoneLogin) -> str:

@@ -284,7 +284,11 @@ def rename(site: Site, name: str, new_name: str) -> None:
 
 
 @phones.command(
-    epilog=examples("ldapgw phones move desk1 --account bob@acme.example", "ldapgw phones move desk1 --nobody")
+    epilog=examples(
+        "ldapgw phones move desk1 --account bob@acme.example",
+        "ldapgw phones move desk1 --nobody",
+        "ldapgw phones move desk1 --account bob@acme.example --keep-password",
+    )
 )
 @click.argument("name")
 @click.option("--account", metavar="ADDRESS", help="The new owner.")
@@ -293,19 +297,41 @@ def rename(site: Site, name: str, new_name: str) -> None:
     is_flag=True,
     help="Remove the owner: the phone finds only the shared books and the Workspace directory.",
 )
+@click.option(
+    "--keep-password", is_flag=True, help="Don't give the phone a new password. The former owner may know the old one."
+)
+@as_json
 @pass_site
-def move(site: Site, name: str, *, account: str | None, nobody: bool) -> None:
-    """Give a phone to another account, or to nobody. Its login stays the same."""
+def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_password: bool, as_json: bool) -> None:
+    """Give a phone to another account, or to nobody.
+
+    The phone gets a new password, because the former owner may know the old one; the command prints the new login and
+    its settings. The phone's secret address, provisioning address and recording end.
+    """
     if (account is None) != nobody:
         raise click.UsageError("Choose one of --account ADDRESS and --nobody.")
+    if keep_password and as_json:
+        raise click.UsageError("--json prints the new login: leave out --keep-password.")
+    password = "" if keep_password else generate_password(os.urandom)
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
+        site.tenant(login.tenant)
         owner = find_account(connection, account, login.tenant) if account is not None else None
-        entry = act(login.tenant, Act.PHONE_MOVED, login.name, owner.address if owner else "")
-        activity.recorded(connection, entry, stored.set_owner, login.name, owner.id if owner else None)
+        address = owner.address if owner else None
+        entry = act(login.tenant, Act.PHONE_MOVED, login.name, address or "")
+        if not activity.recorded(connection, entry, stored.set_owner, login.name, owner.id if owner else None):
+            raise UserError(f"{login.name} belongs to {address or 'nobody'} already")
+        if password:
+            entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
+            hashed = hash_password(password, os.urandom)
+            activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
     nobody_finds = "it finds only the shared books and the Workspace directory"
-    found = f"{owner.address}: it finds that account's contacts" if owner else f"nobody: {nobody_finds}"
-    print_line(f"{login.name} now belongs to {found}.")
+    found = f"{address}: it finds that account's contacts" if address else f"nobody: {nobody_finds}"
+    if not as_json:
+        print_line(f"{login.name} now belongs to {found}.")
+    if password:
+        sheet = _sheet(site, login, vendors_of(login.model)[0], password)
+        print_login(site, login, address, password, sheet, as_json=as_json)
 
 
 @phones.command(epilog=examples("ldapgw phones remove desk1", "ldapgw phones remove desk1 --yes"))
@@ -355,7 +381,7 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
         with database.begin() as connection:
             entry = act(login.tenant, Act.REPLICA_PASSWORD if replica else Act.PHONE_PASSWORD, login.name)
             hashed = hash_password(password, os.urandom)
-            activity.recorded(connection, entry, stored.set_password, login.name, hashed)
+            activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
     if replica is not None:
         print_replica(site, replica, password, as_json=as_json)
         return

@@ -111,7 +111,7 @@ def _ask(count: int, tenant: Tenant, *, yes: bool) -> None:
 def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
     passwords = [generate_password(os.urandom) for _ in lines]
     return [
-        new_phone(line, tenant, password, hash_password(password, os.urandom), now())
+        NewPhone(new_phone(line, tenant, hash_password(password, os.urandom), now()), password, line.account, line.mac)
         for line, password in zip(lines, passwords, strict=True)
     ]
 

@@ -7,9 +7,10 @@ that it started with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NamedTuple
 
 from ldapgw.directory.access import (
     NOBODY,
@@ -73,6 +74,18 @@ class Snapshot:
     unserved: frozenset[str] = frozenset()
 
 
+class EndedLogin(NamedTuple):
+    """A login whose sessions have to end, because the login is gone or changed.
+
+    :ivar dn: the bind DN.
+    :ivar successor: the bind DN of the same phone from now on: another one if the phone was renamed; empty if the phone
+        was removed or sees another owner's book.
+    """
+
+    dn: str
+    successor: str
+
+
 class Catalog:
     """Holds the current snapshot.
 
@@ -101,18 +114,20 @@ class Catalog:
         # By hashes of the former form: the hashes of the same passwords in today's form.
         self._converted: dict[str, str] = {}
 
-    def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[str, ...]:
+    def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
         """Serve another snapshot from now on.
 
         :param names: the names, in lower case, of the phones whose logins may be others than before.
-        :returns: the bind DN of each login that is gone or changed, whose sessions have to end.
         """
         before, self.snapshot = self.snapshot, snapshot
         former = {name: before.logins[name] for name in names if name in before.logins}
+        present = [snapshot.logins[name] for name in names if name in snapshot.logins]
         for login in former.values():
             self._last_seen.pop(login.name, None)
         return tuple(
-            login.viewer.login for name, login in former.items() if not self._is_same(login, snapshot.logins.get(name))
+            EndedLogin(login.viewer.login, _successor(login, present))
+            for name, login in former.items()
+            if not self._is_same(login, snapshot.logins.get(name))
         )
 
     def _is_same(self, login: PhoneAccess, present: PhoneAccess | None) -> bool:
@@ -218,3 +233,14 @@ class Catalog:
         leaf = dn.rdns[0][0][1] if dn.rdns else ""
         login = logins.get(leaf.strip().lower())
         return login if login is not None and login.key == dn.key else None
+
+
+def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
+    """The bind DN of the same phone with the same owner; a renamed phone still has the salted hash of its password."""
+    successors = (
+        login.viewer.login
+        for login in present
+        if login.viewer.access == former.viewer.access
+        and (login.name == former.name or login.password_hash == former.password_hash)
+    )
+    return next(successors, "")

@@ -151,7 +151,7 @@ class SearchRecorder(Service):
         await self._write(dict(self._pending), self._clock.seconds())
 
     def forget(self, login: str) -> None:
-        """Drop the pending update of a phone that is deleted or has a new password."""
+        """Drop the pending update of a phone that is deleted or has another owner."""
         self._pending.pop(login, None)
         self._written_at.pop(login, None)
         self._working_logins.discard(login)

@@ -442,7 +442,7 @@ class PhoneCondition(StrEnum):
     WORKING = "working"
     PROBLEMS = "problems"  # a setting has to be changed
     REFUSED = "refused"  # its password is wrong
-    WAITING = "waiting"  # it has not found anybody yet
+    WAITING = "waiting"  # it has not found anybody yet, or has not signed in with its new password
 
 
 def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
@@ -452,6 +452,8 @@ def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
     """
     if wrong_password(login, now) is not None:
         return PhoneCondition.REFUSED
+    if login.has_unused_password:
+        return PhoneCondition.WAITING
     if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
         return PhoneCondition.PROBLEMS
     return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING

@@ -96,9 +96,13 @@ class PrintSheet:
 Render = Callable[[Sequence[PrintSheet]], str]
 
 
-def new_phone(line: ImportLine, tenant: str, password: str, hashed: str, now: float) -> NewPhone:
-    """The phone of a line without an error."""
-    login = PhoneLogin(
+def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
+    """The phone of a line without an error.
+
+    :param hashed: the hash of its password.
+    :param now: seconds since the epoch.
+    """
+    return PhoneLogin(
         name=line.name,
         tenant=tenant,
         account_id=line.account_id,
@@ -108,7 +112,6 @@ def new_phone(line: ImportLine, tenant: str, password: str, hashed: str, now: fl
         model=line.model,
         placeholder=line.placeholder,
     )
-    return NewPhone(login, password, line.account, line.mac)
 
 
 def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> PrintSheet:

@@ -90,11 +90,24 @@ class SearchLog:
         return self._refusals.get(address)
 
     def forget(self, login: str) -> None:
-        """Drop all searches of a phone that is deleted."""
+        """Drop all searches of a phone that is deleted or has another owner."""
         self._count -= len(self._recent.pop(login, ()))
         self._latest.pop(login, None)
         self._latest_found.pop(login, None)
         self._untold.pop(login, None)
+
+    def end(self, login: str, successor: str) -> None:
+        """Keep the searches of a login that has ended for its successor; drop them if there is none.
+
+        :param successor: as in `ldapgw.directory.catalog.EndedLogin`.
+        """
+        if successor == login:
+            return
+        records = self._recent.get(login)
+        if records is not None and successor and successor not in self._recent:
+            self._recent[successor] = records.copy()
+            self._count += len(records)
+        self.forget(login)
 
     def take_news(self, limit: int = MAX_SEARCHES) -> SearchNews:
         """Return the searches since the previous call, for the log of another process or gateway.

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store import recordings
+from ldapgw.store import phones, recordings
 from ldapgw.store.database import ascii_lower, database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
@@ -427,7 +427,8 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
 
     The grant has to be dealt with before (`ldapgw.store.revocations.disconnect_account`).
 
-    :param with_phones: whether the account's phones are deleted too; otherwise they belong to nobody from now on.
+    :param with_phones: whether the account's phones are deleted too; otherwise they belong to nobody from now on
+        (`ldapgw.store.phones.set_owner`).
     :returns: the names of the deleted phones.
     """
     lock(connection, account_id)
@@ -441,9 +442,9 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
         removed = tuple(connection.execute(select(phone.c.name).where(is_owned).order_by(phone.c.name)).scalars())
         connection.execute(delete(phone).where(is_owned))
     else:
-        recordings.remove_of_account(connection, account_id)
         # The account's foreign key would delete the phones with the account.
-        connection.execute(update(phone).where(is_owned).values(account_id=None))
+        for login in phones.read_by_accounts(connection, [account_id]):
+            phones.set_owner(connection, login.name, None)
     connection.execute(delete(sign_in).where(sign_in.c.tenant == row.tenant, sign_in.c.sub == row.sub))
     connection.execute(
         update(account).where(account.c.tenant == row.tenant, account.c.owner == row.sub).values(owner=None)

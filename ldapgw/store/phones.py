@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.store import recordings
 from ldapgw.store.database import ascii_lower
 from ldapgw.store.tables import phone, provisioning, recording
 
@@ -85,15 +86,18 @@ class PhoneLogin:
         shared books and the Workspace directory.
     :ivar password: the hash of the password, which is shown only once.
     :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
+    :ivar last_seen: when the phone last signed in with its present password; None: not yet.
+    :ivar last_address: the IP address of that sign-in.
     :ivar searched_at: when the phone last searched, to the minute.
     :ivar search_hint: problem of that search (`ldapgw.phones.hints.Hint`); empty: no problem.
-    :ivar worked_at: when the phone, with its present password, first found a contact.
+    :ivar worked_at: when the phone first found a contact.
     :ivar book_secret: the hash of the secret in the address of its XML phone book; empty: it has no such address.
     :ivar placeholder: what a phone of no known model replaces by the input (`ldapgw.phones.provisioning.settings`);
         empty: not known.
     :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
     :ivar refused: the last refused logins; `wrong_password` says whether they still count.
     :ivar replica: what a replica holds; None: the login is a phone's.
+    :ivar password_at: when the phone got its present password; None: when it was added.
     """
 
     name: str
@@ -113,6 +117,17 @@ class PhoneLogin:
     refused: Refusal | None = None
     placeholder: str = ""
     replica: ReplicaBooks | None = None
+    password_at: float | None = None
+
+    @property
+    def password_made_at(self) -> float:
+        """The time at which the phone got its present password, in seconds since the epoch."""
+        return self.created_at if self.password_at is None else self.password_at
+
+    @property
+    def has_unused_password(self) -> bool:
+        """True if the phone got a new password and has not signed in with the new password yet."""
+        return self.password_at is not None and self.last_seen is None
 
     def __repr__(self) -> str:
         """Omit the hashes."""
@@ -259,6 +274,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count),
         placeholder=row.placeholder or "",
         replica=ReplicaBooks(row.replica) if row.replica else None,
+        password_at=row.password_at,
     )
 
 
@@ -324,12 +340,20 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
 
 
 def set_owner(connection: Connection, name: str, account_id: int | None) -> bool:
-    """Give a phone to an account; None: to nobody.
+    """Give a phone to another account; None: to nobody.
 
-    :returns: False when there is no phone of this name.
+    The phone's secret addresses and its recording end, because the former owner knows or made them.  The password
+    stays; `set_password` replaces it.
+
+    :returns: False, and nothing is changed, when the phone belongs to the account already, or there is no phone.
     """
-    new = update(phone).where(phone.c.name == name).values(account_id=account_id)
-    return connection.execute(new).rowcount > 0
+    is_other = (phone.c.name == name) & phone.c.account_id.is_distinct_from(account_id)
+    new = update(phone).where(is_other).values(account_id=account_id, book_secret=None)
+    if not connection.execute(new).rowcount:
+        return False
+    connection.execute(delete(provisioning).where(provisioning.c.phone == name))
+    recordings.remove(connection, name)
+    return True
 
 
 def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
@@ -351,14 +375,18 @@ def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool
     return connection.execute(new).rowcount > 0
 
 
-def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store the hash of a new password, end the phone's secret addresses, and clear its last bind, refusal and search.
+def set_password(connection: Connection, name: str, password: str, now: float) -> bool:
+    """Store the hash of a new password, end the phone's secret addresses, and clear its last bind and refusal.
 
+    What is known of the phone's searches stays, because a phone gets a new password while somebody repairs it.
+
+    :param now: seconds since the epoch.
     :returns: False when there is no phone of this name.
     """
-    cleared = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at", "book_secret"))
+    cleared = dict.fromkeys(("last_seen", "last_address", "book_secret"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
-    new = update(phone).where(phone.c.name == name).values(password=password, **cleared, **_NOT_REFUSED)
+    values = {"password": password, "password_at": now, **cleared, **_NOT_REFUSED}
+    new = update(phone).where(phone.c.name == name).values(values)
     return connection.execute(new).rowcount > 0
 
 

@@ -2,7 +2,8 @@
 """Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
 The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day, when it is
-revoked, when the phone gets a new password or another name, or is removed.  `ProvisioningCleaner` ends it after a day.
+revoked, when the phone gets a new password, another name or another owner, or is removed.  `ProvisioningCleaner` ends
+it after a day.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def create(
     :returns: False, and nothing is stored, when there is no phone of this name.
     """
     remove_expired(connection, now)
-    if not phones.set_password(connection, name, password_hash):
+    if not phones.set_password(connection, name, password_hash, now):
         return False
     connection.execute(
         insert(provisioning).values(

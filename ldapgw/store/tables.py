@@ -187,11 +187,11 @@ phone = Table(
     Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: unknown"),
     Column("password", String, nullable=False, comment="hashed (ldapgw.directory.access)"),
     Column("created_at", Float, nullable=False, comment="when the phone was added"),
-    Column("last_seen", Float, comment="time of the last successful bind; null: no bind yet"),
+    Column("last_seen", Float, comment="time of the last bind with the present password; null: no such bind yet"),
     Column("last_address", String, comment="IP address of the last successful bind"),
     Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
     Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
-    Column("worked_at", Float, comment="first search with this password that found a contact; null: no such search"),
+    Column("worked_at", Float, comment="first search that found a contact; null: no such search"),
     Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
     Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's"),
     Column("refused_at", Float, comment="last login with a wrong password; null: none since the last good one"),
@@ -201,6 +201,7 @@ phone = Table(
         "placeholder", String, comment="placeholder in filters, if the model is not known: %*, # …; null: not known"
     ),
     Column("replica", String, comment="what a replica of the directory holds: shared, private …; null: a phone"),
+    Column("password_at", Float, comment="when it got its present password; null: when it was added"),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )

@@ -26,7 +26,7 @@ from ldapgw.directory.access import (
     phone_dn,
     replica_dn,
 )
-from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
+from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
@@ -57,7 +57,7 @@ class Publisher:
     :param books: the accounts' books.
     :param updater: builds the books that are outdated.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param on_publish: called after each new snapshot with the bind DN of each login that is gone or changed.
+    :param on_publish: called after each new snapshot with the logins that are gone or changed.
     :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
     :param seconds: a monotonic clock, in seconds.
     :param observe_lag: called when a change of an account is served, with the seconds since the publisher read it from
@@ -73,7 +73,7 @@ class Publisher:
         updater: BookUpdater,
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
-        on_publish: Callable[[Sequence[str]], None],
+        on_publish: Callable[[Sequence[EndedLogin]], None],
         next_turn: Callable[[], Awaitable[object]],
         seconds: Callable[[], float] = lambda: 0.0,
         observe_lag: Callable[[float], None] = lambda _seconds: None,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Adds many phones at once: shows a CSV file with the errors of its lines, adds all its phones, and offers a zip.
+"""Adds many phones at once: shows a CSV file with the errors of its lines, and adds all its phones.
 
-Between the preview and the confirmation the file is in the form, so that nothing of it is stored here.
+Between the preview and the confirmation the file is in the form, so that nothing of it is stored here.  The page that
+hands out the passwords follows (`ldapgw.web.admin_passwords`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
@@ -19,7 +19,7 @@ from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.web.admin_phones import zip_response
+from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import MAX_BODY_SIZE, HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
@@ -31,9 +31,10 @@ _NO_FILE = gettext_noop("Choose a CSV file first.")
 class AdminImport:
     """The page that imports phones."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, passwords: AdminPasswords) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
+        self._passwords = passwords
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this page."""
@@ -61,27 +62,26 @@ class AdminImport:
         return self._page(request, tenant, visitor, text=text, lines=lines)
 
     async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none; the zip."""
+        """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none."""
         text = request.form.get("text", "")
         try:
             lines = await self._check(tenant, text)
         except UnfitImportFile as error:
             return self._page(request, tenant, visitor, error=error.reason)
-        if any(line.error for line in lines):
-            return self._page(request, tenant, visitor, text=text, lines=lines)
-        random, now = self._dependencies.random, self._layout.now()
-        passwords = [generate_password(random) for _ in lines]
-        new = [
-            new_phone(line, tenant.name, password, hash_password(password, random), now)
-            for line, password in zip(lines, passwords, strict=True)
-        ]
-        # Made first: what is stored has settings that somebody got.
-        response = await zip_response(self._layout, request, tenant, new)
-        entry = self._layout.entry(request, tenant, visitor, Act.PHONES_IMPORTED, detail=str(len(new)))
-        if not await self._dependencies.store.run(_add, [phone.login for phone in new], entry):
-            return self._page(request, tenant, visitor, text=text, lines=await self._check(tenant, text))
+        names = [line.name for line in lines]
+        now, is_added = self._layout.now(), False
+        if not any(line.error for line in lines):
+            passwords, hashes = self._passwords.generate(names)
+            logins = [new_phone(line, tenant.name, hashes[line.name], now) for line in lines]
+            entry = self._layout.entry(request, tenant, visitor, Act.PHONES_IMPORTED, detail=str(len(logins)))
+            is_added = await self._dependencies.store.run(_add, logins, entry)
+        if not is_added:
+            handed_out = await self._passwords.find_handed_out(tenant, visitor, names)
+            return handed_out or self._page(request, tenant, visitor, text=text, lines=await self._check(tenant, text))
+        macs = {line.name: line.mac for line in lines if line.mac}
+        batch = self._passwords.keep(visitor, passwords, now, macs)
         await self._dependencies.changed()
-        return response
+        return self._passwords.redirect(tenant, batch)
 
     async def _check(self, tenant: WebTenant, text: str) -> tuple[ImportLine, ...]:
         """The phones of a file, checked against the accounts and phones that there are.

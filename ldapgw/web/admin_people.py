@@ -27,6 +27,7 @@ from ldapgw.store.sync_tokens import SyncState
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
+from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -158,10 +159,11 @@ _QUESTIONS = {
 class AdminPeople:
     """The table of people, a person's page, and the acts."""
 
-    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+    def __init__(self, layout: Layout, phone_pages: PhonePages, passwords: AdminPasswords) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
+        self._passwords = passwords
         layout.topic_providers.append(self.topics)
 
     async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
@@ -313,8 +315,15 @@ class AdminPeople:
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
     ) -> HttpResponse:
         with_phones = bool(request.form.get("with_phones"))
+        ids = [] if with_phones else [account.id for account in people]
+        kept = await self._dependencies.store.read(phones.read_by_accounts, ids)
         outcomes = await self._end_all(request, tenant, visitor, people, Act.ACCOUNT_REMOVED, with_phones=with_phones)
-        return self._ended(request, tenant, visitor, "people-removed", people, outcomes)
+        batch = ""
+        if kept and request.form.get("new_passwords"):
+            entries = [self._layout.entry(request, tenant, visitor, Act.PHONE_PASSWORD, login.name) for login in kept]
+            batch = await self._passwords.give(visitor, kept, entries)
+            await self._dependencies.changed()
+        return self._ended(request, tenant, visitor, "people-removed", people, outcomes, batch)
 
     async def _end_all(
         self,
@@ -350,15 +359,21 @@ class AdminPeople:
         message: str,
         people: Sequence[Account],
         outcomes: Sequence[str],
+        batch: str = "",
     ) -> HttpResponse:
-        """Say how it ended: in a sentence if all went well, else for each account."""
+        """Say how it ended: in a sentence if all went well, else for each account.
+
+        :param batch: the key of passwords that phones have got; empty: no phone has.
+        """
         if set(outcomes) <= {"revoked"}:
+            if batch:
+                return self._passwords.redirect(tenant, batch)
             return self._layout.redirect_to_tenant(tenant, message, _PAGE)
         rows = [
             (account.address, outcome == "revoked", _OUTCOMES[outcome])
             for account, outcome in zip(people, outcomes, strict=True)
         ]
-        return self._layout.page(request, "admin_ended.html", tenant=tenant, visitor=visitor, rows=rows)
+        return self._layout.page(request, "admin_ended.html", tenant=tenant, visitor=visitor, rows=rows, batch=batch)
 
     async def _end(
         self,

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The administration's pages about phones: a table of all phones, a form to add one, and actions on many.
 
-New passwords of several phones are in one zip only (`ldapgw.phones.rollout`), which is made before they are stored.
+New passwords of several phones are handed out on a page of their own (`ldapgw.web.admin_passwords`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,14 +17,14 @@ from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phones.rollout import NewPhone, Site, make_zip
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
+from ldapgw.web.admin_passwords import AdminPasswords, batch_key
 from ldapgw.web.admin_people import Question
-from ldapgw.web.admin_tables import Table, TableQuery, select_rows, selected_rows
+from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse
@@ -42,6 +41,8 @@ NOBODY = "nobody"
 _BAD_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.")
 _TAKEN = gettext_noop("There’s already a phone with this name.")
 _NO_MODEL = gettext_noop("Choose a model.")
+# Begins the filter for the phones whose passwords are in one ZIP file, before their `batch_key`.
+_BATCH = "zip-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ class PhoneRow:
 
     @property
     def is_unused(self) -> bool:
-        """Whether the phone has neither signed in nor searched with its present password."""
-        return self.login.last_seen is None and self.login.searched_at is None
+        """True if the phone has not signed in with its present password, and was not refused for a wrong password."""
+        is_new = self.login.last_seen is None and self.login.searched_at is None
+        return self.condition is PhoneCondition.WAITING and (is_new or self.login.has_unused_password)
 
 
 _FILTERS: Mapping[str, Callable[[PhoneRow], bool]] = {
@@ -86,7 +88,7 @@ _FILTER_TITLES = (
     ("problems", gettext_noop("Not working")),
     ("refused", gettext_noop("Wrong password")),
     ("settings", gettext_noop("Settings to fix")),
-    ("unused", gettext_noop("Not used yet")),
+    ("unused", gettext_noop("Waiting for the phone")),
     ("nobody", gettext_noop("Without an owner")),
 )
 _COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
@@ -109,13 +111,13 @@ _QUESTIONS = {
             "These phones stop finding contacts until you enter the new settings. You’ll get a ZIP file with a "
             "settings file for each phone and sheets to print. Only this ZIP file has the passwords."
         ),
-        gettext_noop("Create passwords and download"),
+        gettext_noop("Create new passwords"),
     ),
     "move": Question(
         gettext_noop("Who do these phones belong to?"),
         gettext_noop(
             "Starting with their next search, these phones find the new owner’s contacts and no longer the previous "
-            "owner’s."
+            "owner’s. Their secret addresses and provisioning addresses stop working, and their recordings are deleted."
         ),
         gettext_noop("Change owner"),
         is_danger=False,
@@ -132,17 +134,18 @@ _QUESTIONS = {
 class AdminPhones:
     """The table of phones, the form for a new one, and the acts."""
 
-    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+    def __init__(self, layout: Layout, phone_pages: PhonePages, passwords: AdminPasswords) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
+        self._passwords = passwords
         layout.topic_providers.append(self.topics)
 
     async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
         """The topics of an open table: the phones in its rows."""
         if request.query.get("table") != "phones" or not visitor.administers(tenant):
             return ()
-        query = TableQuery.of(request.query, {}, _COLUMNS, _FILTERS)
+        query = TableQuery.of(request.query, {}, _COLUMNS, _filters(request.query))
         table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
         return [self._phone_pages.topic(row.login) for row in table.rows]
 
@@ -159,7 +162,7 @@ class AdminPhones:
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/admin/phones``: the table."""
-        query = TableQuery.of(request.query, request.form, _COLUMNS, _FILTERS)
+        query = TableQuery.of(request.query, request.form, _COLUMNS, _filters(request.form or request.query))
         table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
         return self._layout.page(
             request,
@@ -169,7 +172,7 @@ class AdminPhones:
             table=table,
             is_live=not request.form,  # the address of what a form found gives another table
             states={row.login.name: self._phone_pages.state(row.login) for row in table.rows},
-            filters=_FILTER_TITLES,
+            filters=_filter_titles(query),
         )
 
     async def new(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
@@ -180,7 +183,8 @@ class AdminPhones:
         """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
         name, model = request.form.get("name", "").strip(), request.form.get("model", "")
         placeholder = form_placeholder(request, tenant, "" if model == OTHER_MODEL else model)
-        owner_id = await self._owner(request, tenant)
+        owner = request.form.get("owner", "")
+        owner_id = await self._owner(tenant, owner)
         error: Translatable = ""
         if not phones.is_valid_name(name):
             error = _BAD_NAME
@@ -201,7 +205,6 @@ class AdminPhones:
         if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
             error = _TAKEN
         if error:
-            owner = request.form.get("owner", "")
             values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
             return await self._form(request, tenant, visitor, values, status=400)
         self._phone_pages.show_password(visitor, name, password)
@@ -223,12 +226,11 @@ class AdminPhones:
             owners=await self._dependencies.store.read(_owners, tenant.name),
         )
 
-    async def _owner(self, request: HttpRequest, tenant: WebTenant) -> int | None:
+    async def _owner(self, tenant: WebTenant, value: str) -> int | None:
         """The account that a form chooses as an owner; None: nobody.
 
         :raises PageError: when there is no such account.
         """
-        value = request.form.get("owner", "")
         owners = await self._dependencies.store.read(_owners, tenant.name)
         if value != NOBODY and value not in {key for key, _ in owners}:
             raise PageError(error_pages.BAD_FORM, tenant)
@@ -244,13 +246,19 @@ class AdminPhones:
             raise PageError(error_pages.BAD_FORM, tenant)
         if not request.form.get("confirmed"):
             return await self._ask(request, tenant, visitor, act, selected)
-        if act == "password":
-            return await self._set_passwords(request, tenant, visitor, selected)
-        message = await {"remove": self._remove, "move": self._move, "model": self._set_model}[act](
-            request, tenant, visitor, selected
-        )
+        response: HttpResponse | None = None
+        if request.form.get(FINGERPRINT_FIELD) == _fingerprint(act, selected):
+            acts: Mapping[str, Callable[..., Awaitable[HttpResponse | None]]] = {
+                "remove": self._remove,
+                "password": self._set_passwords,
+                "move": self._move,
+                "model": self._set_model,
+            }
+            response = await acts[act](request, tenant, visitor, selected)
+        if response is None:
+            response = await self._passwords.find_handed_out(tenant, visitor, names)
         await self._dependencies.changed()
-        return self._layout.redirect_to_tenant(tenant, message, _PAGE)
+        return response or self._layout.redirect_to_tenant(tenant, "not-accepted", _PAGE)
 
     async def _ask(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, act: str, selected: Sequence[PhoneRow]
@@ -263,6 +271,7 @@ class AdminPhones:
             back=_PAGE,
             act=act,
             question=_QUESTIONS[act],
+            fingerprint=_fingerprint(act, selected),
             selected=[
                 (row.login.name, f"{row.login.name} ({row.owner})" if row.owner else row.login.name) for row in selected
             ],
@@ -273,25 +282,31 @@ class AdminPhones:
 
     async def _remove(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> str:
+    ) -> HttpResponse:
         entries = self._entries(request, tenant, visitor, Act.PHONE_REMOVED, selected)
         await self._dependencies.store.run(_for_each, entries, phones.remove)
         for row in selected:
             self._phone_pages.forget_password(row.login.name)
-        return "phones-removed"
+        return self._layout.redirect_to_tenant(tenant, "phones-removed", _PAGE)
 
     async def _move(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> str:
-        owner_id = await self._owner(request, tenant)
+    ) -> HttpResponse | None:
+        owner_id = await self._owner(tenant, request.form.get("owner", ""))
         address = dict(await self._dependencies.store.read(_owners, tenant.name)).get(str(owner_id), "")
         entries = self._entries(request, tenant, visitor, Act.PHONE_MOVED, selected, address)
-        await self._dependencies.store.run(_for_each, entries, phones.set_owner, owner_id)
-        return "phones-moved"
+
+        def move(connection: Connection) -> None:
+            _for_each(connection, entries, phones.set_owner, owner_id)
+
+        if request.form.get("new_passwords"):
+            return await self._set_passwords(request, tenant, visitor, selected, move)
+        await self._dependencies.store.run(move)
+        return self._layout.redirect_to_tenant(tenant, "phones-moved", _PAGE)
 
     async def _set_model(
         self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> str:
+    ) -> HttpResponse:
         model = request.form.get("model", "")
         if model not in {OTHER_MODEL, *MODELS}:
             raise PageError(error_pages.BAD_FORM, tenant)
@@ -299,21 +314,20 @@ class AdminPhones:
         stored = "" if model == OTHER_MODEL else model
         placeholder = form_placeholder(request, tenant, stored)
         await self._dependencies.store.run(_set_models, entries, stored, _numbers_for(model), placeholder)
-        return "phones-model"
+        return self._layout.redirect_to_tenant(tenant, "phones-model", _PAGE)
 
     async def _set_passwords(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> HttpResponse:
-        passwords = [generate_password(self._dependencies.random) for _ in selected]
-        hashes = [hash_password(password, self._dependencies.random) for password in passwords]
-        new = [NewPhone(row.login, password, row.owner) for row, password in zip(selected, passwords, strict=True)]
-        response = await zip_response(self._layout, request, tenant, new)
+        self,
+        request: HttpRequest,
+        tenant: WebTenant,
+        visitor: Visitor,
+        selected: Sequence[PhoneRow],
+        move: Callable[[Connection], None] | None = None,
+    ) -> HttpResponse | None:
+        """Give phones new passwords, after `move` has given the phones to another owner."""
         entries = self._entries(request, tenant, visitor, Act.PHONE_PASSWORD, selected)
-        await self._dependencies.store.run(_set_passwords, entries, hashes)
-        for row in selected:
-            self._phone_pages.forget_password(row.login.name)
-        await self._dependencies.changed()
-        return response
+        batch = await self._passwords.give(visitor, [row.login for row in selected], entries, move)
+        return self._passwords.redirect(tenant, batch) if batch else None
 
     def _entries(
         self,
@@ -335,16 +349,24 @@ class AdminPhones:
         return [self._layout.entry(request, tenant, visitor, act, row.login.name, detail) for row in selected]
 
 
-async def zip_response(
-    layout: Layout, request: HttpRequest, tenant: WebTenant, new: Sequence[NewPhone]
-) -> HttpResponse:
-    """The zip of phones' settings with their new passwords, for download; made off the reactor's thread."""
-    gateway = layout.dependencies
-    site = Site(gateway.phones.server, gateway.phones.base_dn(tenant.name), tenant.heading)
-    render = partial(layout.renderer.print_sheets, request.language, tenant.heading)
-    octets = await gateway.book_clients.run_off_thread(make_zip, new, site, render)
-    headers = (("Content-Disposition", f'attachment; filename="phones-{tenant.name}.zip"'),)
-    return HttpResponse(200, octets, "application/zip", headers)
+def _fingerprint(act: str, selected: Iterable[PhoneRow]) -> str:
+    """Return the digest of the phones that a page of confirmation is about, with their owners and passwords."""
+    return fingerprint(act, *((row.login.name, row.login.account_id, row.login.password) for row in selected))
+
+
+def _filters(query: Mapping[str, str]) -> Mapping[str, Callable[[PhoneRow], bool]]:
+    """The filters of the table; one of them is for the phones of a ZIP file if the query names it."""
+    show = query.get("show", "")
+    batch = show.removeprefix(_BATCH)
+    if batch == show or not (batch.isascii() and batch.isdecimal()):
+        return _FILTERS
+    return {**_FILTERS, show: lambda row: batch_key(row.login.password_made_at) == batch}
+
+
+def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
+    """The choices of filters; the filter for the phones of a ZIP file is one of them while the table has it."""
+    of_batch = ((query.show, gettext_noop("From the same ZIP file")),) if query.show.startswith(_BATCH) else ()
+    return (*_FILTER_TITLES, *of_batch)
 
 
 def read_phones(connection: Connection, tenant: str, now: float, query: TableQuery) -> Table[PhoneRow]:
@@ -353,7 +375,7 @@ def read_phones(connection: Connection, tenant: str, now: float, query: TableQue
         _rows(connection, tenant, now),
         query,
         text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
-        filters=_FILTERS,
+        filters=_filters({"show": query.show}),
         columns=_COLUMNS,
     )
 
@@ -387,12 +409,6 @@ def _set_models(
     for entry in entries:
         phones.set_placeholder(connection, entry.subject, placeholder)
     _for_each(connection, entries, phones.set_model, model, numbers)
-
-
-def _set_passwords(connection: Connection, entries: Sequence[Entry], hashes: Sequence[str]) -> None:
-    for entry, hashed in zip(entries, hashes, strict=True):
-        phones.set_password(connection, entry.subject, hashed)
-    activity.record(connection, *entries)
 
 
 def _numbers_for(model: str) -> NumberMode:

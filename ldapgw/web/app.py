@@ -23,6 +23,7 @@ from ldapgw.web.activity_page import ActivityPage
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_import import AdminImport
 from ldapgw.web.admin_overview import AdminOverview
+from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.book_clients import BookClients
@@ -61,6 +62,7 @@ _LANGUAGE_SECONDS = 365 * 86400
 def routes(layout: Layout) -> tuple[Route, ...]:
     """All routes of the gateway."""
     phones = PhonePages(layout)
+    passwords = AdminPasswords(layout, phones)
     pages = (
         SignInPages(layout),
         AccountPages(layout),
@@ -70,9 +72,10 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         ProvisioningPages(layout, phones),
         ExplainPages(layout),
         AdminOverview(layout, phones),
-        AdminPeople(layout, phones),
-        AdminPhones(layout, phones),
-        AdminImport(layout),
+        passwords,
+        AdminPeople(layout, phones, passwords),
+        AdminPhones(layout, phones, passwords),
+        AdminImport(layout, passwords),
         AdminGoogle(layout),
         ActivityPage(layout),
         EventStreams(layout),

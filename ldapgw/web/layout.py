@@ -84,6 +84,13 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     ),
     "provisioning-ended": FlashMessage("good", gettext_noop("The provisioning address no longer works.")),
     "phone-changed": FlashMessage("good", gettext_noop("Saved.")),
+    "phone-moved": FlashMessage(
+        "good",
+        gettext_noop(
+            "The phone has a new owner and a new password. You’ll see the password here for ten minutes, and never "
+            "again."
+        ),
+    ),
     "phone-not-renamed": FlashMessage(
         "warn",
         gettext_noop(
@@ -140,6 +147,10 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     ),
     "people-removed": FlashMessage(
         "good", gettext_noop("Removed. Contacts are deleted, and Google access is revoked.")
+    ),
+    "passwords-made": FlashMessage(
+        "good",
+        gettext_noop("The download starts by itself. If it doesn’t, click “Download again”."),
     ),
     "phones-removed": FlashMessage("good", gettext_noop("Removed. These phones can no longer sign in.")),
     "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones now belong to the new owner.")),

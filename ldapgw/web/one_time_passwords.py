@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Keeps new passwords and secret addresses of phones for ten minutes; only the session that made them can show them.
 
-They are only in memory (decision 0034).
+They are only in memory (decision 0034), together with what the settings files of imported phones are named after.
 
 Where several gateways share a database, the one that shows a phone's page may be another than the one that made the
 password, so that each tells the others (`OneTimeSecrets.take_news`).
@@ -114,11 +114,13 @@ class OneTimeSecrets:
     :ivar passwords: passwords of phones.
     :ivar book_secrets: secrets of XML phone books' addresses.
     :ivar addresses: secrets of provisioning addresses.
+    :ivar macs: MAC addresses of imported phones, in 12 hexadecimal digits.
     """
 
     passwords: OneTimePasswords
     book_secrets: OneTimePasswords
     addresses: OneTimePasswords
+    macs: OneTimePasswords
     _news: list[OneTimeChange]
 
     @classmethod
@@ -137,7 +139,7 @@ class OneTimeSecrets:
 
             return OneTimePasswords(note)
 
-        return cls(kept("passwords"), kept("book_secrets"), kept("addresses"), news)
+        return cls(kept("passwords"), kept("book_secrets"), kept("addresses"), kept("macs"), news)
 
     @property
     def has_news(self) -> bool:

@@ -160,7 +160,8 @@ class PhoneForms:
         login = await find_phone(self._layout, tenant, visitor, name)
         password = generate_password(self._layout.dependencies.random)
         hashed = hash_password(password, self._layout.dependencies.random)
-        if not await self._do(request, tenant, visitor, Act.PHONE_PASSWORD, phones.set_password, login.name, hashed):
+        set_password, now = phones.set_password, self._layout.now()
+        if not await self._do(request, tenant, visitor, Act.PHONE_PASSWORD, set_password, login.name, hashed, now):
             raise PageError(error_pages.NOT_FOUND, tenant)
         self._pages.keep(visitor, login, password)
         await self._layout.dependencies.changed()
@@ -177,7 +178,7 @@ class PhoneForms:
         if endpoint is None:
             return await self._pages.show_phone(request, tenant, visitor, login, (NO_COMMON_PROTECTION,))
         password = request.form.get("password", "").strip()
-        password = password or self._pages.one_time.passwords.get(visitor.session, login.name, self._layout.now())
+        password = password or self._pages.new_password(visitor, login)
         access = ConnectionSettings(
             endpoint,
             self._dependencies.bind_dn(login),
@@ -239,7 +240,10 @@ class PhoneForms:
         return self._layout.redirect_to_tenant(tenant, "number-format-set", f"phones/{login.name}")
 
     async def change(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``."""
+        """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``.
+
+        With ``new_password``, another owner comes with another password.
+        """
         login = await find_phone(self._layout, tenant, visitor, name)
         new_name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
         if choice not in {OTHER_MODEL, *MODELS} or "owner" not in request.form:
@@ -251,9 +255,15 @@ class PhoneForms:
         placeholder = form_placeholder(request, tenant, model)
         numbers = login.numbers if model == login.model else _numbers_for(model)
         new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
+        is_moved, password = new.account_id != login.account_id, ""
+        if is_moved and request.form.get("new_password"):
+            random = self._layout.dependencies.random
+            password = generate_password(random)
+            new = replace(new, password=hash_password(password, random))
         acts = [
             ((new.model, new.placeholder) != (login.model, login.placeholder), Act.PHONE_MODEL, choice),
-            (new.account_id != login.account_id, Act.PHONE_MOVED, ""),
+            (is_moved, Act.PHONE_MOVED, ""),
+            (bool(password), Act.PHONE_PASSWORD, ""),
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
         entries = [
@@ -262,15 +272,18 @@ class PhoneForms:
             if is_new
         ]
         is_changed = phones.is_valid_name(new_name) and await self._layout.dependencies.store.run(
-            _change, login, new, entries
+            _change, login, new, entries, self._layout.now()
         )
         if not is_changed:
             return self._layout.redirect_to_tenant(tenant, "phone-not-renamed", f"phones/{login.name}")
         if new.name != login.name:
             self._pages.forget_password(login.name)
+        if password:
+            self._pages.keep(visitor, new, password)
         await self._layout.dependencies.changed()
         self._log("was changed", request, visitor, new)
-        return self._layout.redirect_to_tenant(tenant, "phone-changed", f"phones/{new.name}")
+        message = "phone-moved" if password else "phone-changed"
+        return self._layout.redirect_to_tenant(tenant, message, f"phones/{new.name}")
 
     async def _new_owner(self, tenant: WebTenant, visitor: Visitor, owner: str) -> tuple[int | None, bool]:
         """The account that the form names, None for nobody; and whether there is such an account.
@@ -412,13 +425,18 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatabl
     return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
 
 
-def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry]) -> bool:
-    """Store a phone's new model, owner and name; False, and nothing is stored, when another phone has the name."""
+def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float) -> bool:
+    """Store what is new about a phone: its name, model, owner and password.
+
+    :returns: False, and nothing is stored, when another phone has the name.
+    """
     if new.name != login.name and not phones.rename(connection, login.name, new.name):
         return False
     phones.set_model(connection, new.name, new.model, new.numbers)
     phones.set_placeholder(connection, new.name, new.placeholder)
     phones.set_owner(connection, new.name, new.account_id)
+    if new.password != login.password:
+        phones.set_password(connection, new.name, new.password, now)
     activity.record(connection, *entries)
     return True
 

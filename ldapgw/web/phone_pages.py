@@ -17,6 +17,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
+from ldapgw.directory.access import verify_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
@@ -149,6 +150,14 @@ class PhonePages:
         """Forget what a phone's page shows once, because the phone was removed, or has another name or password."""
         self.one_time.forget(name)
 
+    def new_password(self, visitor: Visitor, login: PhoneLogin) -> str:
+        """Return a phone's password if the visitor's session has made the password in the last minutes; else "".
+
+        The kept password may be a former one, which a command has replaced, or that of a removed phone of this name.
+        """
+        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
+        return password if verify_password(password.encode(), login.password) else ""
+
     def topic(self, login: PhoneLogin) -> str:
         """The topic of a phone's searches."""
         return self._dependencies.bind_dn(login)
@@ -173,10 +182,11 @@ class PhonePages:
         """The page of a phone, with the steps of a connection test if one was made."""
         model_vendors = vendors_of(login.model)
         vendor = VENDORS.get(request.query.get("vendor", ""), model_vendors[0])
-        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
+        password = self.new_password(visitor, login)
         searches = self._dependencies.searches(login)
         recording = await self._layout.dependencies.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
+        has_unused_password = self._dependencies.latest(login).has_unused_password
         return self._layout.page(
             request,
             "phone.html",
@@ -190,6 +200,7 @@ class PhonePages:
             vendors=[*model_vendors, *(other for other in VENDORS.values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
             lines=search_log_lines(searches, tenant.region),
+            has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),
             elsewhere=self._refused_elsewhere(tenant, visitor, login),
             recording=recording,
@@ -215,7 +226,7 @@ class PhonePages:
         file_vendor = VENDORS.get(vendor)
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.NOT_FOUND, tenant)
-        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
+        password = self.new_password(visitor, login)
         text = self._provisioning_sheet(tenant, login, file_vendor, password).text
         if not text:
             raise PageError(error_pages.NOT_FOUND, tenant)
@@ -225,7 +236,7 @@ class PhonePages:
         """``/{tenant}/phones/{name}/sheet``: a page to print with the phone's values and steps."""
         login = await find_phone(self._layout, tenant, visitor, name)
         vendor = vendors_of(login.model)[0]
-        password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
+        password = self.new_password(visitor, login)
         provisioned = await self._provisioning_values(request, tenant, visitor, login, vendor)
         return self._layout.page(
             request,
@@ -304,6 +315,8 @@ class PhonePages:
         tenant_url = self._layout.public_url.tenant_url(tenant.name)
         xml_vendor = vendor.key.partition("-")[0]
         secret = self.one_time.book_secrets.get(visitor.session, login.name, self._layout.now())
+        if not login.book_secret or not verify_password(secret.encode(), login.book_secret):
+            secret = ""  # the address has ended meanwhile
         book = f"{xml_vendor}.xml" if xml_vendor in XML_BOOKS else ""
         return {
             "book": book and f"{tenant_url}book/{book}",

@@ -242,6 +242,13 @@ def phone_state(
     refused = wrong_password(login, now)
     if refused is not None:
         return PhoneState("bad", gettext_noop("Wrong password"), refusal_text(refused))
+    if login.password_at is not None and login.has_unused_password:
+        new = gettext_noop(
+            "The password was created on %(when)s. Enter it in the phone, then search for someone there. This page "
+            "updates as soon as it works."
+        )
+        title = gettext_noop("New password, waiting for the phone")
+        return PhoneState("quiet", title, Phrase(new, {"when": Timestamp(login.password_at)}))
     last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
     first_success = login.worked_at or next(
         (decoded.search.when for decoded in reversed(searches) if decoded.has_contacts), None

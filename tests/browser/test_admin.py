@@ -164,6 +164,18 @@ _DROP = """([target, text]) => {
 }"""
 
 
+def test_a_form_that_is_under_way_is_not_sent_again(window: Callable[..., Window]) -> None:
+    """Its buttons cannot be pressed until a page is shown again."""
+    here = window()
+    arrive(here, "acme")
+    button = here.page.get_by_role("button", name="Sign out")
+    here.page.evaluate("document.querySelector('.user form').onsubmit = () => false")
+    button.click()
+    expect(button).to_be_disabled()
+    here.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow'))")
+    expect(button).to_be_enabled()
+
+
 def test_without_scripts(window: Callable[..., Window]) -> None:
     """The link, the form, the lists: all of it is there."""
     here = window(java_script_enabled=False)

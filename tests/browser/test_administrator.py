@@ -104,6 +104,18 @@ def download(here: Walk, selector: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(given.value.path().read_bytes()))
 
 
+def handed_out(here: Walk, archive: zipfile.ZipFile) -> None:
+    """After the download, nothing is left that would do it again; the same file can be had once more."""
+    here.css("#passwords").wait_for()
+    assert here.css('form[action$="/act"], form[action$="/import/add"]').count() == 0
+    again = download(here, '#passwords a[href$="/zip"]')
+    assert {name: again.read(name) for name in again.namelist()} == {
+        name: archive.read(name) for name in archive.namelist()
+    }
+    here.page.reload()
+    expect(here.css("#passwords .button")).to_have_count(1)
+
+
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
@@ -274,15 +286,20 @@ def phones(here: Walk) -> None:
         here.css(choice[0]).select_option(choice[1])
         here.css(".ending button").click()
         expect(here.css("main > .note.good")).to_be_visible()
+        if asked == "move":
+            here.css("#passwords").wait_for()
+            here.css('#next a[href*="?show=zip-"]').click()
     row = here.css("tbody tr", has_text=renamed)
     expect(row).to_contain_text("Yealink")
     assert row.locator("td", has_text=STAYER).count() == 0
     pick(here, renamed)
     act(here, "password")
     here.stop("admin-ask-password")
-    with download(here, ".ending button") as archive:
-        assert any(file.endswith(".cfg") for file in archive.namelist())
-    here.css(".ending a.button").click()
+    archive = download(here, ".ending button")
+    assert any(file.endswith(".cfg") for file in archive.namelist())
+    handed_out(here, archive)
+    here.stop("admin-passwords-new")
+    here.css('#next a[href*="?show=zip-"]').click()
     pick(here, renamed)
     act(here, "remove")
     here.stop("admin-ask-remove-phones")
@@ -322,10 +339,13 @@ def thirty_desks(here: Walk) -> None:
     here.css("#preview").wait_for()
     assert here.css("#preview tbody tr").count() == 30
     here.stop("admin-import-preview")
-    with download(here, 'form[action$="/import/add"] button') as archive:
-        assert [len(archive.namelist()), f"00156500{number:02}00.cfg" in archive.namelist()] == [31, True]
+    archive = download(here, 'form[action$="/import/add"] button')
+    assert [len(archive.namelist()), f"00156500{number:02}00.cfg" in archive.namelist()] == [31, True]
     assert here.clicks == 6
-    here.css('#preview a[href$="/admin/phones"]').click()
+    handed_out(here, archive)
+    here.stop("admin-passwords-added")
+    here.css('#next a[href*="?show=zip-"]').click()
+    expect(here.css("tbody tr")).to_have_count(30)
     expect(find(here, f"desk-{number}-")).to_have_count(30)
     here.stop("admin-phones-found")
     if here.way.has_scripts and here.way.size == "wide":

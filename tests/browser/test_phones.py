@@ -88,7 +88,7 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
 
 @in_german
 def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
-    """The old one is refused, the new one is let in; the phone has to show again that it works."""
+    """The old one is refused, the new one is let in; meanwhile the page still shows what the phone did."""
     name = f"hall-{language}"
     here = window(language)
     here.connect(ALICE)
@@ -102,9 +102,11 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     other.goto(here.page.url)
     here.page.bring_to_front()
     here.confirm("Create new password")
-    here.waits_for(f"{name}: {here.say('Not used yet')}")
+    here.waits_for(f"{name}: {here.say('New password, waiting for the phone')}")
     other.bring_to_front()
-    here.waits_for(f"{name}: {here.say('Not used yet')}", other)
+    here.waits_for(f"{name}: {here.say('New password, waiting for the phone')}", other)
+    expect(other.locator("#searches")).to_contain_text(here.say("No searches with the new password yet."))
+    expect(other.locator("#searches li").first).to_be_visible()
     here.page.bring_to_front()
     after = settings(here)
     wait_until(lambda: search(site, before, "(cn=berg*)")[0] == 49, "the old password is refused")

@@ -272,6 +272,7 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
     done = gateway.run("accounts", "remove", "Alice@acme.example", "--yes", *options)
     ending = " and 1 phone." if with_phones else ". The phones desk1 belong to nobody now."
     assert (done.exit_code, done.stdout) == (0, f"Removed alice@acme.example{ending}\n")
+    assert ("Give these phones new passwords" in done.stderr) is not with_phones
     assert [one["account"] for one in gateway.json("accounts")] == ["bob@acme.example"]
     assert [one["account"] for one in gateway.json("phones", "list")] == ([] if with_phones else [None])
 

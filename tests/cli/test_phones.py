@@ -179,7 +179,7 @@ def test_another_phone_has_its_own_placeholder(gateway: Gateway) -> None:
 
 
 def test_rename_and_move(gateway: Gateway) -> None:
-    """The password stays; a name that is taken, and both owners at once, are refused."""
+    """A new owner comes with a new password unless the old one is kept; what makes no sense is refused."""
     gateway.connect("alice@acme.example")
     gateway.connect("bob@acme.example")
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
@@ -189,13 +189,26 @@ def test_rename_and_move(gateway: Gateway) -> None:
         "Renamed desk1 to lobby. Enter lobby as the user name in the phone.\n"
     )
     assert "a phone named Hall already exists" in gateway.refused("phones", "rename", "lobby", "Hall")
-    assert gateway.run("phones", "move", "lobby", "--account", "Bob@acme.example").stdout == (
+    assert gateway.run("phones", "move", "lobby", "--account", "Bob@acme.example", "--keep-password").stdout == (
         "lobby now belongs to bob@acme.example: it finds that account's contacts.\n"
     )
     assert (stored(gateway)["lobby"].account_id, stored(gateway)["lobby"].password) == (2, password)
-    assert gateway.run("phones", "move", "lobby", "--nobody").exit_code == 0
-    assert stored(gateway)["lobby"].account_id is None
-    assert gateway.run("phones", "move", "lobby").exit_code == 2
+    assert gateway.refused("phones", "move", "lobby", "--account", "bob@acme.example") == (
+        "lobby belongs to bob@acme.example already\n"
+    )
+    told = gateway.json("phones", "move", "lobby", "--account", "alice@acme.example")
+    lobby = stored(gateway)["lobby"]
+    assert verify_password(told["password"].encode(), lobby.password)
+    assert (told["name"], told["account"], lobby.account_id) == ("lobby", "alice@acme.example", 1)
+    assert "lobby: new password, created " in gateway.run("phones", "list").stdout
+    first, *lines = gateway.run("phones", "move", "lobby", "--nobody").stdout.splitlines()
+    assert first == "lobby now belongs to nobody: it finds only the shared books and the Workspace directory."
+    [printed] = [line.split()[1] for line in lines if line.startswith("password")]
+    lobby = stored(gateway)["lobby"]
+    assert (lobby.account_id, verify_password(printed.encode(), lobby.password)) == (None, True)
+    assert gateway.refused("phones", "move", "lobby", "--nobody") == "lobby belongs to nobody already\n"
+    for options in ([], ["--nobody", "--account", "bob@acme.example"], ["--nobody", "--keep-password", "--json"]):
+        assert gateway.run("phones", "move", "lobby", *options).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,33 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     assert catalog.publish(same, ["desk1"]) == ()
     assert catalog.snapshot == same
     other_password = replace(EMPTY, logins={"desk1": replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)})
-    assert catalog.publish(other_password, ["desk1", "new"]) == (DN,)
-    assert catalog.publish(EMPTY, ["desk1"]) == (DN,)
+    assert catalog.publish(other_password, ["desk1", "new"]) == ((DN, DN),)
+    assert catalog.publish(EMPTY, ["desk1"]) == ((DN, ""),)
     assert catalog.dit() == EMPTY.dit
+
+
+OTHER_DN = DN.replace("Desk1", "Desk2")
+RENAMED = replace(LOGIN, name="Desk2", viewer=VIEWER._replace(login=OTHER_DN))
+
+
+@pytest.mark.parametrize(
+    ("present", "successor"),
+    [
+        (replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH), DN),
+        (replace(LOGIN, book_secret_hash="new"), DN),
+        (replace(LOGIN, viewer=VIEWER._replace(per_number=True)), DN),
+        (RENAMED, OTHER_DN),
+        (replace(RENAMED, password_hash=UNKNOWN_LOGIN_HASH), ""),
+        (replace(LOGIN, viewer=VIEWER._replace(access=(Access("acme", "bob"),))), ""),
+        (replace(RENAMED, viewer=RENAMED.viewer._replace(access=(Access("acme", "bob"),))), ""),
+        (None, ""),
+    ],
+    ids=["password", "address", "numbers", "name", "name and password", "owner", "name and owner", "removed"],
+)
+def test_a_login_that_ends_has_a_successor(catalog: Catalog, present: PhoneAccess | None, successor: str) -> None:
+    """The same phone of the same owner, whatever else of it has changed."""
+    logins = {present.name.lower(): present} if present is not None else {}
+    assert catalog.publish(replace(EMPTY, logins=logins), ["desk1", "desk2"]) == ((DN, successor),)
 
 
 def test_no_hash_is_in_a_repr() -> None:
@@ -172,8 +196,8 @@ def test_former_hash_is_converted_by_a_login() -> None:
     assert catalog.authenticate("desk1", b"hush", "192.0.2.1") == VIEWER
     assert catalog.converted_hashes() == {}
     other = replace(after, password_hash=hash_password("other", os.urandom))
-    assert catalog.publish(Snapshot(catalog.dit(), {"desk1": other}), ["desk1"]) == (VIEWER.login,)
-    assert catalog.publish(Snapshot(catalog.dit(), {}), ["desk1"]) == (VIEWER.login,)
+    assert catalog.publish(Snapshot(catalog.dit(), {"desk1": other}), ["desk1"]) == ((VIEWER.login, VIEWER.login),)
+    assert catalog.publish(Snapshot(catalog.dit(), {}), ["desk1"]) == ((VIEWER.login, ""),)
 
 
 def test_hash_that_another_process_has_converted() -> None:

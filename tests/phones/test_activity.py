@@ -204,7 +204,7 @@ def test_what_was_found_with_an_older_password() -> None:
     stage.notes.startService()
     stage.search(entries=1)
     with stage.database.begin() as connection:
-        phones.set_password(connection, "desk1", "sha256$11$11")
+        phones.set_password(connection, "desk1", "sha256$11$11", NOW)
     stage.wait()
     assert stage.stored() == (None, "", None)
     stage.search(entries=1)

@@ -97,7 +97,7 @@ def test_an_error_for_each_line() -> None:
     lines = check_rows(rows, ACCOUNTS, {"hall"})
     assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
     assert (lines[-1].model, lines[-1].placeholder, lines[-1].error) == ("", "$VALUE", "")
-    assert new_phone(lines[-1], "acme", "secret", "hash", 0.0).login.placeholder == "$VALUE"
+    assert new_phone(lines[-1], "acme", "hash", 0.0).placeholder == "$VALUE"
     assert [str(line.error).partition(". Enter")[0] for line in lines[1:-1]] == [
         "The name is missing.",
         "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.",
@@ -115,7 +115,9 @@ def test_an_error_for_each_line() -> None:
 
 def phones(text: str) -> list[NewPhone]:
     lines = check_rows(read_rows(text), ACCOUNTS, ())
-    return [new_phone(line, "acme", f"secret-{line.name}", "hash", 0.0) for line in lines]
+    return [
+        NewPhone(new_phone(line, "acme", "hash", 0.0), f"secret-{line.name}", line.account, line.mac) for line in lines
+    ]
 
 
 def test_files_are_named_as_vendors_ask_for_them() -> None:

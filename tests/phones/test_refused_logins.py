@@ -223,7 +223,7 @@ def test_a_new_password_ends_it(scene: Scene) -> None:
     """What was refused before says nothing of the new one, even when it is judged later."""
     scene.refuse(times=3)
     with scene.database.begin() as connection:
-        phones.set_password(connection, "desk1", "sha256$00$00")
+        phones.set_password(connection, "desk1", "sha256$00$00", NOW)
     assert scene.wrong() is None
     scene.refuse()
     assert (scene.wrong(), scene.stored().refused) == (None, None)

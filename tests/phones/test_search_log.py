@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -62,16 +63,31 @@ def test_all_phones_together_are_bounded(monkeypatch) -> None:
     assert [len(kept.searches_of(login)) for login in "abcd"] == [0, 2, 2, 2]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=200))
-def test_the_count_is_right(steps: list[tuple[str, bool]]) -> None:
-    """Whatever comes and goes."""
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["", "", *"abcdef", None])), max_size=200))
+def test_the_count_is_right(steps: list[tuple[str, str | None]]) -> None:
+    """Whatever comes, goes and gets another name."""
     kept = SearchLog(Clock().seconds)
-    for login, forget in steps:
-        if forget:
-            kept.forget(login)
-        else:
+    for login, successor in steps:
+        if successor is None:
             observe(kept, login)
+        else:
+            kept.end(login, successor)
     assert kept._count == sum(len(kept.searches_of(login)) for login in "abcdef")
+
+
+@pytest.mark.parametrize(
+    ("successor", "found"),
+    [(DESK1, {DESK1: 2, DESK2: 1}), ("cn=new", {"cn=new": 2, DESK2: 1}), (DESK2, {DESK2: 1}), ("", {DESK2: 1})],
+    ids=["another password", "another name", "a name that has searched", "removed"],
+)
+def test_searches_follow_a_login_that_ends(successor: str, found: dict[str, int]) -> None:
+    """To the login under which the same phone goes on."""
+    kept = SearchLog(Clock().seconds)
+    for login in (DESK1, DESK2, DESK1):
+        observe(kept, login)
+    kept.end(DESK1, successor)
+    counts = {login: len(kept.searches_of(login)) for login in (DESK1, DESK2, "cn=new")}
+    assert {login: count for login, count in counts.items() if count} == found
 
 
 def test_what_is_forgotten_is_gone() -> None:

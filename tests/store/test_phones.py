@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, changes, phones, recordings
+from ldapgw.store import accounts, changes, phones, provisioning, recordings
 from ldapgw.store.changes import Cursor
 from ldapgw.store.database import Database
 from ldapgw.store.phones import (
@@ -54,10 +54,18 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     phones.store_last_binds(connection, {"desk1": seen, "gone": seen})
     assert phones.remove(connection, "desk2")
     assert phones.read_all(connection) == (replace(DESK, last_seen=NOW + 5, last_address="192.0.2.1"),)
-    assert phones.set_password(connection, "desk1", "sha256$22$22")
+    phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 6, "base", NOW + 6)})
+    assert phones.set_password(connection, "desk1", "sha256$22$22", NOW + 7)
     phones.store_last_binds(connection, {"desk1": seen})
-    assert phones.read_all(connection) == (replace(DESK, password="sha256$22$22"),)
-    assert not phones.set_password(connection, "desk2", "x")
+    searched = replace(DESK, searched_at=NOW + 6, search_hint="base", worked_at=NOW + 6)
+    reset = replace(searched, password="sha256$22$22", password_at=NOW + 7)
+    assert (phones.read_all(connection), reset.has_unused_password) == ((reset,), True)
+    # The clock of the gateway that the phone signs in to may be behind.
+    again = LastBind(NOW - 600, "192.0.2.2", reset.password)
+    phones.store_last_binds(connection, {"desk1": again})
+    [seen_again] = phones.read_all(connection)
+    assert (seen_again.last_address, seen_again.has_unused_password) == ("192.0.2.2", False)
+    assert not phones.set_password(connection, "desk2", "x", NOW)
     assert not phones.remove(connection, "desk2")
 
 
@@ -78,11 +86,12 @@ def test_refused_logins_are_over_with_a_good_one_from_their_network(connection: 
     phones.store_last_binds(connection, {"desk1": good})
     assert phones.read_all(connection) == (replace(DESK, last_seen=NOW + 5, last_address="192.0.2.250"),)
     phones.store_refusals(connection, {"desk1": (REFUSED, DESK.password)})
-    phones.set_password(connection, "desk1", DESK.password)
-    assert phones.read_all(connection) == (DESK,)
+    phones.set_password(connection, "desk1", DESK.password, NOW)
+    reset = replace(DESK, password_at=NOW)
+    assert phones.read_all(connection) == (reset,)
     phones.store_refusals(connection, {"desk1": (REFUSED, DESK.password)})
     phones.rename(connection, "desk1", "hall")
-    assert phones.read_all(connection) == (replace(DESK, name="hall"),)
+    assert phones.read_all(connection) == (replace(reset, name="hall"),)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +141,7 @@ def test_the_number_format_of_a_phone(connection: Connection) -> None:
 
 
 def test_what_is_remembered_of_searches(connection: Connection) -> None:
-    """The last one, and when the first found somebody; with a new password it begins anew."""
+    """The last one, and when the first found somebody; a new password changes nothing about it."""
     phones.add(connection, DESK)
     phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 1, "placeholder"), "gone": LastSearch(NOW, "")})
     assert phones.read_all(connection) == (replace(DESK, searched_at=NOW + 1, search_hint="placeholder"),)
@@ -141,8 +150,27 @@ def test_what_is_remembered_of_searches(connection: Connection) -> None:
     phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 4, "nothing")})
     expected = replace(DESK, searched_at=NOW + 4, search_hint="nothing", worked_at=NOW + 2)
     assert phones.read_all(connection) == (expected,)
-    phones.set_password(connection, "desk1", DESK.password)
-    assert phones.read_all(connection) == (DESK,)
+    phones.set_password(connection, "desk1", DESK.password, NOW)
+    assert phones.read_all(connection) == (replace(expected, password_at=NOW),)
+
+
+def test_a_new_owner(connection: Connection, secret_box: SecretBox) -> None:
+    """What the former one was shown ends; for the same owner and for a phone that is not there nothing changes."""
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
+    for owner in (account_id, None):
+        phones.remove(connection, "desk1")
+        phones.add(connection, replace(DESK, account_id=account_id if owner is None else None))
+        secret = "sha256$33$33"
+        provisioning.create(connection, "desk1", secret_box, "password", DESK.password, secret, NOW)
+        phones.set_book_secret(connection, "desk1", secret)
+        recordings.begin(connection, "desk1", NOW, NOW + 60, is_plain=False)
+        [before] = phones.read_all(connection)
+        assert not phones.set_owner(connection, "desk1", before.account_id)
+        assert phones.read_all(connection) == (before,)
+        assert phones.set_owner(connection, "desk1", owner)
+        assert phones.read_all(connection) == (replace(before, account_id=owner, book_secret=""),)
+        assert (provisioning.read(connection, "desk1", NOW), recordings.read_all(connection)) == (None, ())
+    assert not phones.set_owner(connection, "desk7", None)
 
 
 def test_finding_some(connection: Connection, secret_box: SecretBox) -> None:

@@ -93,7 +93,7 @@ def writes(draw: st.DrawFn) -> Write:
         ),
         add_phone,
         lambda connection: phones.remove(connection, name),
-        lambda connection: phones.set_password(connection, name, f"sha256$22${number}"),
+        lambda connection: phones.set_password(connection, name, f"sha256$22${number}", NOW),
     ]
     return draw(st.sampled_from(choices))
 

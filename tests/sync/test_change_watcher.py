@@ -269,7 +269,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
     other = scene.new_database()
     other.open()
     with other.begin() as connection:
-        phones.set_password(connection, "desk1", "sha256$00$11")
+        phones.set_password(connection, "desk1", "sha256$00$11", NOW)
     other.close()
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins

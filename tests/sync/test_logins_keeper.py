@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ReplicaAccess
-from ldapgw.directory.catalog import Catalog, Freshness, Snapshot
+from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, Snapshot
 from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.errors import DirectoryError, ResultCode, UnreachableStore
@@ -50,7 +50,7 @@ class Scene(Stage):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.ended: list[str] = []
+        self.ended: list[EndedLogin] = []
         self.connect(ALICE)
         self.connect(BOB, sharing=Sharing.SHARED)
         self.add_phone("desk1", owner=ALICE)
@@ -203,7 +203,7 @@ def test_what_has_changed_meanwhile_is_found(scene: Scene) -> None:
     scene.away.is_away = False
     result_of(publisher.publish_accounts())
     assert scene.catalog.snapshot.logins == {}
-    assert scene.ended == ["cn=desk1,ou=phones,dc=acme,dc=example"]
+    assert scene.ended == [("cn=desk1,ou=phones,dc=acme,dc=example", "")]
     assert scene.catalog.snapshot.freshness is Freshness.STALE  # its books were not compared yet
     assert not publisher.expire()
     assert scene.served(ALICE) == ["Ada Riese"]
@@ -219,7 +219,7 @@ def test_it_ends_when_the_snapshot_is_too_old(scene: Scene) -> None:
     scene.clock.advance(1.0)
     snapshot = scene.catalog.snapshot
     assert (snapshot.loaded, snapshot.freshness, snapshot.logins) == (False, Freshness.EXPIRED, {})
-    assert scene.ended == ["cn=desk1,ou=phones,dc=acme,dc=example"]
+    assert scene.ended == [("cn=desk1,ou=phones,dc=acme,dc=example", "")]
     assert not scene.file.path.exists()
     for authenticate in (lambda: scene.catalog.authenticate("desk1", b"x", "192.0.2.1"), secret_of(scene)):
         with pytest.raises(DirectoryError) as caught:

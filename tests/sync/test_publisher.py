@@ -269,7 +269,7 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
     assert ([book.name for book in directory.books], stage.catalog.snapshot.logins) == ([BOB], {})
-    assert stage.published[-1] == (stage.catalog.dit(), ("cn=Desk1,ou=phones,dc=acme,dc=example",))
+    assert stage.published[-1] == (stage.catalog.dit(), (("cn=Desk1,ou=phones,dc=acme,dc=example", ""),))
     building.errback(ZeroDivisionError())
     assert refreshed.called
 

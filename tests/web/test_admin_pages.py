@@ -25,6 +25,7 @@ from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, S
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.web.admin_overview import AdminOverview
+from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.consent import CONNECT
@@ -603,7 +604,8 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     frame = Layout.of(stage.gate)
     shown = PhonePages(frame)
-    tables = {"people": AdminPeople(frame, shown), "phones": AdminPhones(frame, shown)}
+    passwords = AdminPasswords(frame, shown)
+    tables = {"people": AdminPeople(frame, shown, passwords), "phones": AdminPhones(frame, shown, passwords)}
 
     def topics(address: str, **query: str) -> list[str]:
         visitor, request = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.web import admin_passwords
 from ldapgw.web.admin_people import MAX_REVOCATIONS
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
+from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, words_on
 
 KEY = "A" * 43
@@ -56,7 +59,7 @@ def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> S
     """Send the form of a table with some rows selected; once it is ``confirmed``, from the page that asks."""
     page, _, name = what.partition(" ")
     form = {"act": name, **{f"row-{key}": "1" for key in keys}}
-    if "confirmed" in fields and "about" not in fields and page == "people":
+    if "confirmed" in fields and "about" not in fields:
         fields["about"] = about(browser.submit(f"/acme/admin/{page}/act", **form))
     return browser.submit(f"/acme/admin/{page}/act", **form, **fields)
 
@@ -349,9 +352,9 @@ def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     """Whatever Excel writes is read; each bad line has its error, and then there is no button."""
     connect(stage, ALICE)
     seen = upload(admin, DESKS.encode("utf-16"))
-    assert (seen.status, "Add 30 phones and download ZIP" in seen.body, names(stage)) == (200, True, [])
+    assert (seen.status, "Add 30 phones" in seen.body, names(stage)) == (200, True, [])
     seen = upload(admin, (DESKS + "desk0;zoë@acme.example;nokia;\n").encode("cp1252"))
-    assert (seen.status, "download zip" in seen.body) == (400, False)
+    assert (seen.status, "phones/import/add" in seen.body) == (400, False)
     assert "✗ Line 2 has the same name." in words_on(seen)
     assert "1 line has an error." in words_on(seen)
     assert "Choose a CSV file first." in upload(admin, b"").body
@@ -359,29 +362,112 @@ def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
 
 
 def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
-    """With a file for each by its MAC address; the passwords are nowhere else."""
+    """The page that follows says so, hands out a ZIP file with a file for each by its MAC address, and shows them."""
     alice = connect(stage, ALICE)
-    seen = add_desks(admin, DESKS)
+    done = add_desks(admin, DESKS)
+    assert (done.status, names(stage)) == (303, sorted(f"desk{number}" for number in range(30)))
+    page = admin.get(done.location)
+    assert f'<meta http-equiv="refresh" content="0; url={done.location}/zip">' in page.body
+    told = words_on(page)
+    assert "30 phones added Keep the ZIP file: it has the only copy of their passwords." in told
+    assert "sheets.html : 30 pages to print" in told
+    assert "30 settings files, to load in the phones" in told
+    assert shown(admin.get(f"/acme/admin/phones?show=zip-{done.location.rpartition('/')[2]}")) == names(stage)
+    seen = admin.get(f"{done.location}/zip")
     assert (seen.status, seen.headers["content-type"]) == (200, ["application/zip"])
-    assert seen.headers["content-disposition"] == ['attachment; filename="phones-acme.zip"']
+    made = datetime.fromtimestamp(NOW, UTC).astimezone()
+    file = f"acme-phones-{made:%Y-%m-%d-%H%M}.zip"
+    assert seen.headers["content-disposition"] == [f'attachment; filename="{file}"']
     assert seen.headers["cache-control"] == ["no-store"]
     assert [f"0015650000{number:02}.cfg" in seen.body for number in (0, 29)] == [True, True]
     assert "sheets.html" in seen.body
     assert {(one.account_id, one.model) for one in stage.do(phones.read_all)} == {(alice, "yealink")}
     assert logged(stage) == [("phones_imported", "", "30")]
-    seen = add_desks(admin, DESKS.replace("desk29", "desk30"))
-    assert (seen.status, len(names(stage))) == (400, 30)
-    assert "There’s already a phone with this name." in seen.body
+    again = admin.get(done.location)
+    assert ("http-equiv" in again.body, "Download again" in again.body) == (False, True)
 
 
-def test_new_passwords_of_many_are_in_a_zip(stage: Stage, admin: Browser) -> None:
-    """Asked first; the former passwords are refused then."""
+def test_what_is_sent_twice_is_done_once(stage: Stage, admin: Browser) -> None:
+    """Both forms lead to the page of what the first one did; a form that asks for something else does not."""
+    connect(stage, ALICE)
+    done = add_desks(admin, DESKS)
+    assert add_desks(admin, DESKS).location == done.location
+    before = stage.do(phones.read_all)
+    other = add_desks(admin, DESKS.replace("desk29", "desk30"))
+    assert (other.status, "There’s already a phone with this name." in other.body) == (400, True)
+    rows = [f"desk{number}" for number in range(3)]
+    for what, fields in (("phones password", {}), ("phones move", {"owner": "nobody", "new_passwords": "1"})):
+        stage.clock.advance(60)
+        form = about(act(admin, what, rows))
+        done = act(admin, what, rows, confirmed="1", about=form, **fields)
+        after = stage.do(phones.read_all)
+        assert {old.name for old, new in zip(before, after, strict=True) if old.password != new.password} == {*rows}
+        assert done.location.startswith("/acme/admin/phones/passwords/")
+        assert act(admin, what, rows, confirmed="1", about=form, **fields).location == done.location
+        assert stage.do(phones.read_all) == after
+        assert "3 phones have new passwords" in words_on(admin.get(done.location))
+        before = after
+    # Another browser of the administrators has not made the passwords.
+    stale = act(root(stage), "phones password", rows, confirmed="1", about=form)
+    assert (stale.location, stage.do(phones.read_all)) == ("/acme/admin/phones", before)
+
+
+def test_of_two_forms_under_way_one_gives_passwords(stage: Stage) -> None:
+    """Both have read the same phones; the second one finds other passwords when it stores its own."""
+    add_phone(stage, "desk1")
+    read = stage.do(phones.read_all)
+    first, second = ({"desk1": f"sha256${number}$"} for number in "12")
+    assert stage.do(admin_passwords._give, read, first, NOW, [], None)
+    after = stage.do(phones.read_all)
+    moves: list[object] = []
+    assert not stage.do(admin_passwords._give, read, second, NOW, [], moves.append)
+    assert (stage.do(phones.read_all), moves) == (after, [])
+
+
+def root(stage: Stage) -> Browser:
+    browser = stage.browser()
+    browser.consent("/acme/signin", account="root@acme.example")
+    return browser
+
+
+def test_passwords_are_handed_out_for_ten_minutes_to_whom_made_them(stage: Stage, admin: Browser) -> None:
+    """Only as long as they are the phones' passwords."""
     add_phone(stage, "desk1", model="snom")
+    add_phone(stage, "desk2", model="yealink")
     assert "Give these phones new passwords?" in act(admin, "phones password", ["desk1"]).body
     assert stage.do(phones.read_by_name, "desk1").password == UNKNOWN_LOGIN_HASH
-    seen = act(admin, "phones password", ["desk1"], confirmed="1")
-    assert (seen.headers["content-type"], "desk1.xml" in seen.body) == (["application/zip"], True)
+    page = act(admin, "phones password", ["desk1", "desk2"], confirmed="1").location
     assert stage.do(phones.read_by_name, "desk1").password != UNKNOWN_LOGIN_HASH
+    seen = admin.get(f"{page}/zip").body
+    assert ("desk1.xml" in seen, "desk2.cfg" in seen) == (True, True)
+    other = root(stage)
+    gone = "The passwords can no longer be downloaded."
+    assert gone in words_on(other.get(page))
+    assert other.get(f"{page}/zip").location == page
+    stage.do(phones.set_password, "desk2", UNKNOWN_LOGIN_HASH, NOW)
+    seen = admin.get(f"{page}/zip").body
+    assert ("desk1.xml" in seen, "desk2.cfg" in seen) == (True, False)
+    stage.clock.advance(PASSWORD_SECONDS)
+    assert gone in words_on(admin.get(page))
+    assert admin.get(f"{page}/zip").location == page
+    stage.do(phones.remove, "desk1")
+    stage.do(phones.remove, "desk2")
+    assert admin.get(page).status == 404
+
+
+def test_phones_of_people_who_leave_get_new_passwords(stage: Stage, admin: Browser) -> None:
+    """The page hands them out, or tells the way there if Google could not be asked."""
+    for address, works in ((ALICE, True), (BOB, False)):
+        key = connect(stage, address)
+        add_phone(stage, f"{address[:3]}-1", key)
+        if not works:
+            stage.clock.advance(1)
+            stage.world.faults.inject("broken_connection_lost", times=1, path="/revoke")
+        done = act(admin, "people remove", [key], confirmed="1", new_passwords="1")
+        where = done.location if works else re.findall(r'href="([^"]*/passwords/\d+)"', done.body)[0]
+        assert "1 phone has a new password" in words_on(admin.get(where))
+    found = {(one.account_id, one.password == UNKNOWN_LOGIN_HASH) for one in stage.do(phones.read_all)}
+    assert found == {(None, False)}
 
 
 def test_in_german(stage: Stage, admin: Browser) -> None:

@@ -350,7 +350,7 @@ def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
 
 
 def test_a_new_password(stage: Stage) -> None:
-    """The old one is nowhere any more, and the phone has to show again that it works."""
+    """The old one is nowhere any more; the page says that the phone has to sign in, and forgets nothing else."""
     browser = owner(stage)
     old = password_on(browser.get(PHONE))
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
@@ -358,8 +358,13 @@ def test_a_new_password(stage: Stage) -> None:
     page = browser.get(PHONE)
     assert old not in page.body
     assert "The phone has a new password" in words_on(page)
-    assert stored(stage).worked_at is None
+    assert stored(stage).worked_at == NOW
+    for told in ("desk1: New password, waiting for the phone", "No searches with the new password yet."):
+        assert told in words_on(page)
     assert stage.changes == 3
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", stored(stage).password)})
+    seen = words_on(browser.get(PHONE))
+    assert ("desk1: Works" in seen, "with the new password" in seen) == (True, False)
 
 
 def test_a_phone_is_removed(stage: Stage) -> None:

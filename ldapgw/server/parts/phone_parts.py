@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ldapgw import __version__
-from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
 from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import SearchKind
@@ -52,13 +52,17 @@ class PhoneParts:
     def observers(self) -> tuple[Observer, ...]:
         return _observers(self.counters, self.activity, self.own_tests)
 
-    def end_logins(self, ended_logins: Sequence[str]) -> None:
-        """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
+    def end_logins(self, ended_logins: Sequence[EndedLogin]) -> None:
+        """Let go of the former snapshot, and of logins that were removed or changed; update open pages.
+
+        The searches of a phone are forgotten with the phone and with its owner, not with its password.
+        """
         self.ldap.snapshot_changed()
-        for login in ended_logins:
+        for login, successor in ended_logins:
             self.ldap.disconnect(login)
-            self.activity.search_log.forget(login)
-            self.recorder.forget(login)
+            self.activity.search_log.end(login, successor)
+            if successor != login:
+                self.recorder.forget(login)
             self.refused_logins.forget(login)
             self.notifier.notify(login)
 

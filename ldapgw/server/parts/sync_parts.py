@@ -16,6 +16,7 @@ from twisted.application.service import IService
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
+from ldapgw.directory.catalog import EndedLogin
 from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
@@ -92,7 +93,7 @@ def make_sync_parts(
     leader: GroupLeader,
     counters: LeaderCounters,
 ) -> SyncParts:
-    def on_publish(ended_logins: Sequence[str]) -> None:
+    def on_publish(ended_logins: Sequence[EndedLogin]) -> None:
         phones.end_logins(ended_logins)
         leader.changed()
 
@@ -336,7 +337,7 @@ def make_publisher(
     workers: Workers,
     store: MonitoredStore,
     phones: PhoneParts,
-    on_publish: Callable[[Sequence[str]], None],
+    on_publish: Callable[[Sequence[EndedLogin]], None],
 ) -> Publisher:
     folder = env.state_dir / FOLDER
     books = AccountBooks(

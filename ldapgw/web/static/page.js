@@ -239,6 +239,11 @@ function selectAll(event) {
   for (const box of boxes) box.checked = event.target.checked;
 }
 
+// The buttons of a form that is under way cannot be pressed again.
+function enable(form, enabled) {
+  for (const element of form.elements) if (element.matches("button")) element.disabled = !enabled;
+}
+
 let typed = 0;
 let asked = null;
 
@@ -283,9 +288,15 @@ document.addEventListener("change", selectAll);
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);
 document.addEventListener("visibilitychange", listen);
 // A form that is under way leads to another page; a look would take its message, or not find what it has removed.
-document.addEventListener("submit", (event) => (leaving ||= !event.target.matches("[data-download]")));
+document.addEventListener("submit", (event) => {
+  leaving = true;
+  // A disabled button's value would not be sent.
+  if (event.target.method === "post") setTimeout(() => enable(event.target, false));
+});
 addEventListener("pageshow", (event) => {
   leaving = false;
+  // A browser that shows the page again may have kept its buttons as they were.
+  for (const form of document.forms) enable(form, true);
   if (event.persisted) look();
 });
 setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);

@@ -22,7 +22,7 @@ from twisted.internet.task import Clock
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, NamingContext
 from ldapgw.directory.book import Book
-from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
@@ -176,7 +176,7 @@ class Stage:
         sync_store = SyncStore(self.store) if isinstance(self.store, StoreWorker | MonitoredStore) else self.store
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
-        self.published: list[tuple[Dit, tuple[str, ...]]] = []
+        self.published: list[tuple[Dit, tuple[EndedLogin, ...]]] = []
         self.publisher = make_publisher(
             store=self.store,
             catalog=self.catalog,

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""Hands out the passwords that many phones got at once: a page that says what was done, and a ZIP file to download.
+
+The passwords are those that the phones' own pages show: for ten minutes, in the session that made them
+(`ldapgw.web.one_time_passwords`).  Phones that got their passwords with the same form are known by the time of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
+
+from sqlalchemy import Connection
+
+from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.phones.rollout import SHEETS_FILE, NewPhone, Site, make_zip, print_sheet
+from ldapgw.store import accounts, activity, phones
+from ldapgw.store.activity import Entry
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.web import error_pages
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpRequest, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
+from ldapgw.web.phone_pages import PhonePages, attachment
+from ldapgw.web.sessions import Visitor
+
+
+def batch_key(made_at: float) -> str:
+    """The key, for addresses, of the phones that got their passwords at a time, in seconds since the epoch."""
+    return str(round(made_at * 1000))
+
+
+class AdminPasswords:
+    """Gives many phones new passwords, and hands passwords out."""
+
+    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies
+        self._phone_pages = phone_pages
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this page."""
+        return (
+            get("/<tenant>/admin/phones/passwords/<batch>", self.show, RequiredRole.ADMIN),
+            get("/<tenant>/admin/phones/passwords/<batch>/zip", self.download, RequiredRole.ADMIN),
+        )
+
+    async def give(
+        self,
+        visitor: Visitor,
+        logins: Sequence[PhoneLogin],
+        entries: Sequence[Entry],
+        first: Callable[[Connection], None] | None = None,
+    ) -> str:
+        """Give phones new passwords, and keep the passwords for the page that hands them out.
+
+        :param logins: as they were read when it was decided that they get new passwords.
+        :param entries: what the activity log says about the passwords.
+        :param first: called in the same transaction before the passwords are stored.
+        :returns: the `batch_key`; empty, and nothing is changed, when a phone has got another password meanwhile.
+        """
+        passwords, hashes = self.generate([login.name for login in logins])
+        now = self._layout.now()
+        if not await self._dependencies.store.run(_give, logins, hashes, now, entries, first):
+            return ""
+        for login in logins:
+            self._phone_pages.forget_password(login.name)
+        return self.keep(visitor, passwords, now)
+
+    def generate(self, names: Collection[str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return a new password for each phone, and the hash of each password to store, by the phone's name."""
+        random = self._dependencies.random
+        passwords = {name: generate_password(random) for name in names}
+        return passwords, {name: hash_password(password, random) for name, password in passwords.items()}
+
+    def keep(
+        self,
+        visitor: Visitor,
+        passwords: Mapping[str, str],
+        made_at: float,
+        macs: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
+        """Keep passwords that were stored for the page that hands them out; returns the `batch_key`.
+
+        :param passwords: by the phone's name.
+        :param made_at: the time that is stored with the passwords, in seconds since the epoch.
+        :param macs: the MAC addresses that are known, by the phone's name.
+        """
+        for name, password in passwords.items():
+            self._phone_pages.show_password(visitor, name, password)
+        for name, mac in macs.items():
+            self._phone_pages.one_time.macs.add(visitor.session, name, mac, self._layout.now())
+        return batch_key(made_at)
+
+    def redirect(self, tenant: WebTenant, batch: str) -> HttpResponse:
+        """Redirect to the page that hands passwords out, where the download begins by itself."""
+        return self._layout.redirect_to_tenant(tenant, "passwords-made", _path(batch))
+
+    async def find_handed_out(self, tenant: WebTenant, visitor: Visitor, names: Collection[str]) -> HttpResponse | None:
+        """The redirect to the page for phones that all got their passwords at once, in this session.
+
+        A form that is sent twice leads there again.
+
+        :returns: None if there is no such page for these phones.
+        """
+        await self._dependencies.gateways.hear()
+        logins = await self._dependencies.store.read(phones.read_by_names, names)
+        batches = {batch_key(login.password_made_at) for login in logins if login.tenant == tenant.name}
+        known = [login for login in logins if self._phone_pages.new_password(visitor, login)]
+        if len(batches) != 1 or len(known) != len({*names}):
+            return None
+        return self._layout.redirect_to_tenant(tenant, path=_path(*batches))
+
+    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, batch: str) -> HttpResponse:
+        """``/{tenant}/admin/phones/passwords/{batch}``: what was done, the download, and what is next."""
+        logins, handed_out = await self._read(tenant, visitor, batch)
+        site = self._site(tenant)
+        files = sum(bool(print_sheet(phone, site).sheet.text) for phone in handed_out)
+        return self._layout.page(
+            request,
+            "admin_passwords.html",
+            tenant=tenant,
+            visitor=visitor,
+            batch=batch,
+            count=len(logins),
+            are_new=all(login.password_at is None for login in logins),
+            handed_out=len(handed_out),
+            files=files,
+            sheets_file=SHEETS_FILE,
+            until=logins[0].password_made_at + PASSWORD_SECONDS,
+        )
+
+    async def download(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, batch: str) -> HttpResponse:
+        """``/{tenant}/admin/phones/passwords/{batch}/zip``: the phones' settings with their passwords."""
+        logins, handed_out = await self._read(tenant, visitor, batch)
+        if not handed_out:
+            return self._layout.redirect_to_tenant(tenant, path=_path(batch))
+        render = partial(self._layout.renderer.print_sheets, request.language, tenant.heading)
+        run_off_thread = self._dependencies.book_clients.run_off_thread
+        octets = await run_off_thread(make_zip, handed_out, self._site(tenant), render)
+        made_at = datetime.fromtimestamp(logins[0].password_made_at, UTC).astimezone()
+        name = f"{tenant.name}-phones-{made_at:%Y-%m-%d-%H%M}.zip"
+        return HttpResponse(200, octets, "application/zip", attachment(name))
+
+    async def _read(
+        self, tenant: WebTenant, visitor: Visitor, batch: str
+    ) -> tuple[Sequence[PhoneLogin], Sequence[NewPhone]]:
+        """The phones that got their passwords at once, and those whose passwords this session may still see.
+
+        :raises PageError: no phone has got its password then.
+        """
+        await self._dependencies.gateways.hear()
+        read = await self._dependencies.store.read(_read_phones, tenant.name)
+        found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
+        if not found:
+            raise PageError(error_pages.NOT_FOUND, tenant)
+        now, macs = self._layout.now(), self._phone_pages.one_time.macs
+        handed_out = [
+            NewPhone(login, password, owner, macs.get(visitor.session, login.name, now))
+            for login, owner in found
+            if (password := self._phone_pages.new_password(visitor, login))
+        ]
+        return [login for login, _ in found], handed_out
+
+    def _site(self, tenant: WebTenant) -> Site:
+        dependencies = self._dependencies.phones
+        return Site(dependencies.server, dependencies.base_dn(tenant.name), tenant.heading)
+
+
+def _give(
+    connection: Connection,
+    logins: Collection[PhoneLogin],
+    hashes: Mapping[str, str],
+    now: float,
+    entries: Sequence[Entry],
+    first: Callable[[Connection], None] | None,
+) -> bool:
+    present = {login.password for login in phones.read_by_names(connection, [login.name for login in logins])}
+    if not present >= {login.password for login in logins}:
+        return False
+    if first is not None:
+        first(connection)
+    for login in logins:
+        phones.set_password(connection, login.name, hashes[login.name], now)
+    activity.record(connection, *entries)
+    return True
+
+
+def _path(batch: str) -> str:
+    return f"admin/phones/passwords/{batch}"
+
+
+def _read_phones(connection: Connection, tenant: str) -> list[tuple[PhoneLogin, str]]:
+    """The phones of a tenant by name, with the addresses of their owners; empty: nobody's phone."""
+    owners: Mapping[int | None, str] = dict(accounts.read_addresses(connection, tenant))
+    return [(login, owners.get(login.account_id, "")) for login in phones.read_by_tenant(connection, tenant)]
