@@ -67,25 +67,30 @@ class AccountPages:
         """The routes of this page."""
         return (
             get("/<tenant>/", self.overview, RequiredRole.TENANT),
-            get("/<tenant>/account", self.account, RequiredRole.SIGNED_IN),
+            get("/<tenant>/account", self.account, RequiredRole.PERSON),
             get("/<tenant>/status.json", self.status, RequiredRole.TENANT),
-            post("/<tenant>/sync", self.sync),
-            get("/<tenant>/accept-shrink", self.ask_to_accept_shrink, RequiredRole.SIGNED_IN),
-            post("/<tenant>/accept-shrink", self.accept_shrink),
-            post("/<tenant>/share", self.share),
-            get("/<tenant>/disconnect", self.ask_to_disconnect, RequiredRole.SIGNED_IN),
-            post("/<tenant>/disconnect", self.disconnect),
-            post("/<tenant>/signout", self.signout),
+            post("/<tenant>/sync", self.sync, RequiredRole.PERSON),
+            get("/<tenant>/accept-shrink", self.ask_to_accept_shrink, RequiredRole.PERSON),
+            post("/<tenant>/accept-shrink", self.accept_shrink, RequiredRole.PERSON),
+            post("/<tenant>/share", self.share, RequiredRole.PERSON),
+            get("/<tenant>/disconnect", self.ask_to_disconnect, RequiredRole.PERSON),
+            post("/<tenant>/disconnect", self.disconnect, RequiredRole.PERSON),
+            post("/<tenant>/signout", self.signout, RequiredRole.SIGNED_IN),
         )
 
     async def overview(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/``: the state of account number ``account``, counted from 1; the welcome page if signed out."""
+        """``/{tenant}/``: the state of account number ``account``, counted from 1; the welcome page if signed out.
+
+        An administrator by link, who has no account, gets to the administration.
+        """
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None and request.is_live:
             raise PageError(error_pages.SESSION_ENDED, tenant)
         if visitor is None:
             boxes = [CONSENT_CHECKBOXES[source] for source in tenant.sources]
             return self._layout.page(request, "welcome.html", tenant=tenant, boxes=boxes)
+        if visitor.person.is_by_link:
+            return self._layout.redirect_to_tenant(tenant, path="admin")
         account = _shown_account(request, visitor)
         values: dict[str, Any] = {}
         for section in self._layout.overview_sections:

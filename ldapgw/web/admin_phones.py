@@ -41,6 +41,7 @@ NOBODY = "nobody"
 _BAD_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.")
 _TAKEN = gettext_noop("There’s already a phone with this name.")
 _NO_MODEL = gettext_noop("Choose a model.")
+_NO_OWNER = gettext_noop("Choose an owner, or “Nobody”.")
 # Begins the filter for the phones whose passwords are in one ZIP file, before their `batch_key`.
 _BATCH = "zip-"
 
@@ -184,10 +185,12 @@ class AdminPhones:
         name, model = request.form.get("name", "").strip(), request.form.get("model", "")
         placeholder = form_placeholder(request, tenant, "" if model == OTHER_MODEL else model)
         owner = request.form.get("owner", "")
-        owner_id = await self._owner(tenant, owner)
+        owner_id = await self._owner(tenant, owner) if owner else None
         error: Translatable = ""
         if not phones.is_valid_name(name):
             error = _BAD_NAME
+        elif not owner:
+            error = _NO_OWNER
         elif model not in {OTHER_MODEL, *MODELS}:
             error = _NO_MODEL
         password = generate_password(self._dependencies.random)

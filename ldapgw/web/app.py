@@ -111,14 +111,17 @@ class _App:
 
         :param visitor: the signed-in visitor, whose navigation the page shows.
         """
+        error_page, tenant = error.error_page, error.tenant
+        if error_page is error_pages.NO_CLIENT and tenant and visitor and visitor.administers(tenant):
+            error_page = error_pages.NO_CLIENT_YET
         return self._layout.page(
             request,
             "error_page.html",
-            tenant=error.tenant,
+            tenant=tenant,
             visitor=visitor,
-            status=error.error_page.status,
+            status=error_page.status,
             headers=error.headers,
-            error_page=error.error_page,
+            error_page=error_page,
             popup=error.popup,
         )
 
@@ -244,6 +247,8 @@ class _App:
                 address=request.address,
             )
             raise PageError(error_pages.FOREIGN_FORM, tenant)
+        if route.required_role is RequiredRole.PERSON and visitor.person.is_by_link:
+            raise PageError(error_pages.PERSONS_ONLY, tenant)
         if route.required_role is RequiredRole.ADMIN and not visitor.administers(tenant):
             raise PageError(error_pages.ADMINS_ONLY, tenant)
         return tenant, visitor

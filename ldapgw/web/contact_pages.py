@@ -125,13 +125,13 @@ class ContactPages:
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
-        signed_in = RequiredRole.SIGNED_IN
+        person = RequiredRole.PERSON
         return (
-            get("/<tenant>/contacts", self.list, signed_in),
-            get("/<tenant>/contacts/<contact>", self.contact, signed_in),
-            get("/<tenant>/contacts/<contact>/photo", self.photo, signed_in),
+            get("/<tenant>/contacts", self.list, person),
+            get("/<tenant>/contacts/<contact>", self.contact, person),
+            get("/<tenant>/contacts/<contact>/photo", self.photo, person),
             get("/<tenant>/search", self.redirect_to_contacts, RequiredRole.TENANT),
-            post("/<tenant>/search", self.search),
+            post("/<tenant>/search", self.search, person),
         )
 
     async def list(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:

@@ -209,6 +209,13 @@ NO_CLIENT = ErrorPage(
     (_BACK,),
     names_administrator=True,
 )
+NO_CLIENT_YET = ErrorPage(
+    503,
+    gettext_noop("Not set up yet"),
+    gettext_noop("No one can connect or sign in until an administrator enters the Google client."),
+    (),
+    (ErrorPageLink(gettext_noop("Enter the Google client"), "admin/google"), _BACK),
+)
 ADMIN_POLICY = ErrorPage(
     403,
     gettext_noop("Your organization doesn’t allow this app"),
@@ -350,6 +357,13 @@ ADMINS_ONLY = ErrorPage(
     gettext_noop("Your account isn’t an administrator account here."),
     (gettext_noop("If you have an administrator account, sign out and sign in with it."),),
     (_BACK,),
+)
+PERSONS_ONLY = ErrorPage(
+    403,
+    gettext_noop("This page needs an account"),
+    gettext_noop("You opened the administration by link, so you have no contacts and no phones of your own here."),
+    (),
+    (ErrorPageLink(gettext_noop("Open administration"), "admin"), _CONNECT),
 )
 LINK_USED = ErrorPage(
     403,

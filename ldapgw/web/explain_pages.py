@@ -55,9 +55,9 @@ class ExplainPages:
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
         return (
-            get("/<tenant>/troubleshoot", self.troubleshoot, RequiredRole.SIGNED_IN),
+            get("/<tenant>/troubleshoot", self.troubleshoot, RequiredRole.PERSON),
             get("/<tenant>/explain", self.form, RequiredRole.SIGNED_IN),
-            post("/<tenant>/explain", self.explain),
+            post("/<tenant>/explain", self.explain, RequiredRole.SIGNED_IN),
         )
 
     async def troubleshoot(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:

@@ -166,13 +166,14 @@ Handler = Callable[..., Awaitable[HttpResponse]]
 class RequiredRole(Enum):
     """The role that a route requires; determines the arguments of the handler.
 
-    For SIGNED_IN and ADMIN, the CSRF token of a form (POST) is checked before the handler is called.
+    For SIGNED_IN, PERSON and ADMIN, the CSRF token of a form (POST) is checked before the handler is called.
     """
 
     PUBLIC = auto()  # handler(request)
     TENANT = auto()  # handler(request, tenant): anybody, at the path of an existing tenant
     PHONE = auto()  # handler(request, tenant, viewer): a phone's login, or the path's <secret>
     SIGNED_IN = auto()  # handler(request, tenant, visitor)
+    PERSON = auto()  # handler(request, tenant, visitor): not an administrator by link, who has no account
     ADMIN = auto()  # handler(request, tenant, visitor)
 
 
@@ -211,7 +212,7 @@ def get(path: str, handler: Callable[..., Any], required_role: RequiredRole) -> 
 def post(
     path: str,
     handler: Callable[..., Any],
-    required_role: RequiredRole = RequiredRole.SIGNED_IN,
+    required_role: RequiredRole,
     max_body_size: int = MAX_FORM_SIZE,
 ) -> Route:
     """A POST route, for a form."""

@@ -31,7 +31,6 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.phone_pages import (
-    NO_OWNER,
     PhonePages,
     attachment,
     find_phone,
@@ -81,21 +80,21 @@ class PhoneForms:
     def routes(self) -> tuple[Route, ...]:
         """The routes of these forms."""
         return (
-            post("/<tenant>/phones", self.add),
+            post("/<tenant>/phones", self.add, RequiredRole.PERSON),
             get("/<tenant>/phones/<name>/book-address", self.ask_for_new_book_address, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/book-address", self.make_book_address),
+            post("/<tenant>/phones/<name>/book-address", self.make_book_address, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/book-address/end", self.ask_to_end_book_address, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/book-address/end", self.end_book_address),
-            post("/<tenant>/phones/<name>/number-format", self.set_number_format),
-            post("/<tenant>/phones/<name>/change", self.change),
-            post("/<tenant>/phones/<name>/test", self.test),
+            post("/<tenant>/phones/<name>/book-address/end", self.end_book_address, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/number-format", self.set_number_format, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/change", self.change, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/test", self.test, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/record", self.ask_to_delete_recording, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/record", self.record),
+            post("/<tenant>/phones/<name>/record", self.record, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/reset", self.ask_to_reset, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/reset", self.reset),
+            post("/<tenant>/phones/<name>/reset", self.reset, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/remove", self.ask_to_remove, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/remove", self.remove),
+            post("/<tenant>/phones/<name>/remove", self.remove, RequiredRole.SIGNED_IN),
         )
 
     async def recording(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
@@ -117,14 +116,13 @@ class PhoneForms:
         placeholder = form_placeholder(request, tenant, model)
         numbers, owner = request.form.get("numbers", ""), request.form.get("owner", "1")
         account = visitor.account_by_number(owner)
-        is_shared = owner == NO_OWNER and visitor.administers(tenant)
-        if model not in {"", *MODELS} or numbers not in {"", *NumberMode} or not (account or is_shared):
+        if model not in {"", *MODELS} or numbers not in {"", *NumberMode} or account is None:
             raise PageError(error_pages.BAD_FORM, tenant)
         password = generate_password(self._layout.dependencies.random)
         login = PhoneLogin(
             name=name,
             tenant=tenant.name,
-            account_id=account.id if account else None,
+            account_id=account.id,
             numbers=NumberMode(numbers) if numbers else _numbers_for(model),
             password=hash_password(password, self._layout.dependencies.random),
             created_at=self._layout.now(),
@@ -139,7 +137,6 @@ class PhoneForms:
             error = await self._layout.dependencies.store.run(_add, login, entry)
         if error or not choice:
             values = form_values(
-                tenant,
                 visitor,
                 name=name,
                 model=choice,

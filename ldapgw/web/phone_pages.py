@@ -49,12 +49,9 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The form's value of the owner of a phone without an owner.
-NO_OWNER = "shared"
 # Pixels of a module of a QR code.
 _SCALE = 4
 
-_NOBODYS = gettext_noop("Nobody (the phone finds only shared contacts and people in the company directory)")
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
 _PEM_MEDIA_TYPE = "application/x-pem-file"
 
@@ -119,20 +116,20 @@ class PhonePages:
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
         return (
-            get("/<tenant>/phones", self.list_phones, RequiredRole.SIGNED_IN),
+            get("/<tenant>/phones", self.list_phones, RequiredRole.PERSON),
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/sheet", self.print_sheet, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/certificate.pem", self.certificate, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
         )
 
-    async def overview_section(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
+    async def overview_section(self, _request: HttpRequest, _tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
         """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
         logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
             "model_titles": {key: model.title for key, model in MODELS.items()},
-            **form_values(tenant, visitor, name=free_name),
+            **form_values(visitor, name=free_name),
         }
 
     async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
@@ -380,12 +377,13 @@ def form_placeholder(request: HttpRequest, tenant: WebTenant, model: str) -> str
     return "" if model else placeholder
 
 
-def form_values(tenant: WebTenant, visitor: Visitor, **values: Any) -> Mapping[str, Any]:
-    """The template values of the form that adds a phone; a visitor without possible owners cannot add a phone."""
+def form_values(visitor: Visitor, **values: Any) -> Mapping[str, Any]:
+    """The template values of the form that adds a phone; a visitor without an account cannot add a phone.
+
+    Administrators add phones for other people, and without an owner, in the administration.
+    """
     defaults = {"name": "", "model": "", "placeholder": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
-    if visitor.administers(tenant):
-        owners.append((NO_OWNER, _NOBODYS))
     return {"form": {**defaults, **values}, "models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 
 

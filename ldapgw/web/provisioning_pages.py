@@ -43,9 +43,9 @@ class ProvisioningPages:
         """The routes of these pages."""
         return (
             get("/<tenant>/phones/<name>/provision", self.ask, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/provision", self.make),
+            post("/<tenant>/phones/<name>/provision", self.make, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/provision/end", self.ask_to_end, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/provision/end", self.end),
+            post("/<tenant>/phones/<name>/provision/end", self.end, RequiredRole.SIGNED_IN),
             get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT),
             get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT),
         )

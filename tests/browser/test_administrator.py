@@ -143,6 +143,7 @@ def first_visit(here: Walk) -> None:
     here.administer("globex")
     assert here.css("#checklist .done").count() < 2
     here.stop("admin-overview-first")
+    expect(here.css(".top nav a")).to_have_count(1)
     for name in ("people", "phones"):
         section(here, f"/{name}")
         assert here.css("table").count() == 0
@@ -259,6 +260,9 @@ def phones(here: Walk) -> None:
     here.stop("admin-phone-new")
     here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
     here.css("#model").select_option("snom")
+    here.css('form[action$="/phones/new"] button').click()
+    assert here.css("#owner:invalid").count() == 1
+    here.css("#owner").select_option("nobody")
     here.send("admin/phones/new")
     expect(here.css("[role=alert]")).to_be_visible()
     here.stop("admin-phone-new-refused")

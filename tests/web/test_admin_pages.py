@@ -28,9 +28,10 @@ from ldapgw.web.admin_overview import AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPhones
+from ldapgw.web.app import routes
 from ldapgw.web.consent import CONNECT
 from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout
+from ldapgw.web.layout import Layout, RequiredRole
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
@@ -222,14 +223,43 @@ def test_a_link_ends_the_session_before(stage: Stage) -> None:
 
 
 def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage) -> None:
-    """Their own page offers it; what they connect is theirs, and no administration comes with it."""
+    """The administration offers it; what they connect is theirs, and no administration comes with it."""
     browser = by_link(stage)
-    assert "Not connected" in browser.get("/acme/").body
+    assert 'href="/acme/connect"' not in browser.get("/acme/admin").body
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    assert 'href="/acme/connect"' in browser.get("/acme/admin").body
     assert browser.consent(f"/acme/{CONNECT}", account=BOB).status == 200
     (bob,) = stage.accounts()
     assert (bob.address, bob.owner, bob.is_connected) == (BOB, None, True)
     assert browser.get("/acme/admin").status == 403
+
+
+def test_who_came_by_link_sees_the_administration_alone(stage: Stage) -> None:
+    """Contacts and phones of their own would have no owner; other people's phones are in the administration."""
+    browser = by_link(stage)
+    stage.do(phones.add, PhoneLogin("hall", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    assert browser.get("/acme/").location == "/acme/admin"
+    personal = [route for route in routes(Layout.of(stage.gate)) if route.required_role is RequiredRole.PERSON]
+    assert {"/<tenant>/phones", "/<tenant>/contacts", "/<tenant>/account", "/<tenant>/troubleshoot"} <= {
+        route.path for route in personal
+    }
+    for route in personal:
+        path = route.path.replace("<tenant>", "acme").replace("<contact>", "c1")
+        seen = browser.get(path) if route.method == "GET" else browser.submit(path, name="x", model="other")
+        assert (seen.status, "This page needs an account" in seen.body) == (403, True)
+    assert stage.do(phones.read_by_name, "x") is None
+    for path in ("admin", "phones/hall", "explain?phone=hall", "privacy"):
+        seen = browser.get(f"/acme/{path}")
+        navigation = re.findall(r'<a href="/acme/(\w*)"', seen.body.partition("<nav")[2].partition("</nav")[0])
+        assert (seen.status, navigation) == (200, ["admin"])
+
+
+def test_an_administrator_without_a_client_is_led_to_its_page(stage: Stage) -> None:
+    """Nobody else could do what the page says, so that others are told whom to tell."""
+    for browser, told in ((by_link(stage), 'href="/acme/admin/google"'), (stage.browser(), "Tell your administrator.")):
+        for path in ("connect", "connect?popup", "signin"):
+            seen = browser.get(f"/acme/{path}")
+            assert (seen.status, "Not set up yet" in seen.body, told in seen.body) == (503, True, True)
 
 
 @pytest.mark.parametrize(("account", "status"), [(ROOT, 200), (ALICE, 403)])

@@ -296,6 +296,8 @@ def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
     assert "There’s already a phone with this name." in add(name="DESK1", owner="nobody", model="snom").body
     assert "Choose a model." in add(name="desk2", owner="nobody", model="").body
     assert "Use 1 to 64 letters" in add(name="de sk", owner="nobody", model="snom").body
+    assert "Choose an owner, or “Nobody”." in add(name="desk2", owner="", model="snom").body
+    assert "Choose an owner, or “Nobody”." in add(name="desk2", model="snom").body
     assert add(name="desk2", owner="99", model="snom").status == 400
     assert add(name="desk2", owner="nobody", model="other", placeholder="?").status == 400
     assert names(stage) == ["desk1"]
@@ -351,8 +353,9 @@ DESKS = "name;account;model;mac\n" + "".join(
 def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     """Whatever Excel writes is read; each bad line has its error, and then there is no button."""
     connect(stage, ALICE)
-    seen = upload(admin, DESKS.encode("utf-16"))
-    assert (seen.status, "Add 30 phones" in seen.body, names(stage)) == (200, True, [])
+    seen = upload(admin, (DESKS + "hall;;snom;\n").encode("utf-16"))
+    assert (seen.status, "Add 31 phones" in seen.body, names(stage)) == (200, True, [])
+    assert "1 phone will have no owner, and find only shared contacts" in words_on(seen)
     seen = upload(admin, (DESKS + "desk0;zoë@acme.example;nokia;\n").encode("cp1252"))
     assert (seen.status, "phones/import/add" in seen.body) == (400, False)
     assert "✗ Line 2 has the same name." in words_on(seen)

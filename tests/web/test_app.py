@@ -261,7 +261,7 @@ def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
         ("unknown", "unknown", "4xx"): 1,
     }
     counted = {role: sum(one.counts) for role, one in stage.requests.durations.items()}
-    assert counted == {"unknown": 1, "public": 1, "tenant": 2, "signed_in": 1, "admin": 0, "phone": 1}
+    assert counted == {"unknown": 1, "public": 1, "tenant": 2, "signed_in": 1, "person": 0, "admin": 0, "phone": 1}
     known = {(method, path) for method, path, _ in stage.requests.requests} - {("unknown", "unknown")}
     assert known == {(route.method, route.template) for route in routes(Layout.of(stage.gate))}
 

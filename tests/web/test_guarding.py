@@ -74,6 +74,9 @@ def unchanged() -> Browser:
     return bob_of(Stage())
 
 
+# The roles of those who are signed in.
+SIGNED_IN = {RequiredRole.SIGNED_IN, RequiredRole.PERSON, RequiredRole.ADMIN}
+
 FOREIGN = ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": f"{URL}.evil.example"})
 
 
@@ -133,7 +136,7 @@ def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) ->
 
 @pytest.mark.parametrize(
     "route",
-    [route for route in ROUTES if route.required_role in (RequiredRole.SIGNED_IN, RequiredRole.ADMIN)],
+    [route for route in ROUTES if route.required_role in SIGNED_IN],
     ids=by_path,
 )
 def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> None:
@@ -184,7 +187,7 @@ def test_every_route_of_a_tenant_says_who_may_ask() -> None:
     open_to_all = {route.path for route in POSTS if route.required_role is RequiredRole.TENANT}
     assert open_to_all == {"/<tenant>/link"}
     others = {route.required_role for route in POSTS if route.path not in open_to_all}
-    assert others <= {RequiredRole.SIGNED_IN, RequiredRole.ADMIN}
+    assert others == SIGNED_IN
     assert all("<tenant>" in route.path for route in ALL_ROUTES if route.required_role is not RequiredRole.PUBLIC)
 
 

@@ -243,13 +243,17 @@ def test_a_person_who_has_not_connected(stage: Stage) -> None:
     assert add(browser).status == 400
 
 
-def test_an_administrator_adds_a_phone_of_nobody(stage: Stage) -> None:
-    """Without having connected: it finds the shared contacts."""
+def test_nobody_adds_a_phone_of_nobody_here(stage: Stage) -> None:
+    """An administrator's own page has their accounts alone, and names the way to other people's phones."""
     browser = stage.browser()
     browser.consent("/acme/signin", account=ROOT)
-    assert add(browser, "hall", owner="shared").status == 303
-    assert stored(stage, "hall").account_id is None
-    assert add(browser, "mine", owner="1").status == 400
+    for choice in ("shared", "nobody", "1"):
+        assert add(browser, "hall", owner=choice).status == 400
+    browser.consent(account=ROOT)
+    page = browser.get("/acme/phones").body
+    assert ('id="owner"' in page, 'href="/acme/admin/phones/new"' in page) == (False, True)
+    assert add(browser, "mine").status == 303
+    assert stored(stage, "mine").account_id == 1
 
 
 def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:

@@ -510,9 +510,9 @@ def test_what_google_counted_in_each_source() -> None:
     assert "Google reported" not in shown_of_account(lost, sync_states=counted).text
 
 
-def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any], by_link: bool = False) -> Reader:
+def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any]) -> Reader:
     accounts = (account,) if account else ()
-    visitor = Visitor(SignIn("acme", "" if by_link else "1", "alice@acme.example"), "A" * 43, account, accounts)
+    visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, accounts)
     view = account_view(ACME, account, status_of(account))
     return Reader(render("first_steps.html", visitor=visitor, account=account, view=view, phones=phones, tenant=ACME))
 
@@ -531,4 +531,3 @@ def test_the_first_steps() -> None:
     assert added.links() == {"/acme/phones/desk"}
     assert first_steps(ACCOUNT, (login, works)).text == ""
     assert first_steps(ACCOUNT, (replace(login, worked_at=NOW), waiting)).text == ""
-    assert first_steps(None, by_link=True).text == ""

@@ -388,7 +388,7 @@ class Browser:
     def submit(self, path: str, **fields: str) -> Seen:
         """Send a form of the page, with the token that is on it."""
         tenant = path.split("/")[1]
-        return self.post(path, {"token": self.get(f"/{tenant}/").token, **fields})
+        return self.post(path, {"token": self.get(f"/{tenant}/privacy").token, **fields})
 
     def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> Visit:
         """Go through Google's consent, and follow to where it ends."""
