@@ -60,6 +60,7 @@ class _Loop:
     """The timer of one account, and its running sync.
 
     :ivar identity: see `Account.identity`.
+    :ivar wait: the seconds from the end of the sync to the next sync, while the timer ends; None: no timer begins.
     :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     :ivar outage: the Google project whose next good answer to any account ends the wait; empty: none does.
@@ -69,7 +70,8 @@ class _Loop:
 
     identity: tuple[str, str]
     timer: LoopingCall
-    run: Deferred[None] | None = None
+    run: Deferred[Any] | None = None
+    wait: float | None = None
     queued: Deferred[Any] | None = None
     is_tenant_wide: bool = False
     outage: str = ""
@@ -275,7 +277,13 @@ class SyncScheduler(Service):
     def _start(self, loop: _Loop, wait: float) -> None:
         if loop.timer.running:
             loop.timer.stop()
-        loop.timer.start(wait or self._interval, now=not wait)
+        loop.timer.start(wait or self._interval, now=not wait).addCallback(self._start_again, loop)
+
+    def _start_again(self, _timer: LoopingCall, loop: _Loop) -> None:
+        """Start a timer that a sync has ended, with the time to the next sync."""
+        wait, loop.wait = loop.wait, None
+        if wait is not None:
+            self._start(loop, wait)
 
     def _stop(self, account_id: int) -> None:
         loop = self._loops.pop(account_id)
@@ -285,14 +293,15 @@ class SyncScheduler(Service):
             loop.run.cancel()
 
     def _turn(self, account_id: int) -> Deferred[None]:
-        """Run a sync for the timer, which waits for its end before counting the time to the next sync."""
+        """Run a sync for the timer, which the end of the sync starts again with the time to the next sync."""
         loop = self._loops[account_id]
         self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        return loop.run.addErrback(self._log_fault, account_id, loop.tenant).addBoth(self._ended, account_id, loop)
+        return loop.run.addErrback(self._log_fault, account_id, loop.tenant).addCallback(self._ended, account_id, loop)
 
-    def _log_fault(self, failure: Failure, account_id: int, tenant: str) -> None:
+    def _log_fault(self, failure: Failure, account_id: int, tenant: str) -> float:
+        """Log the failure of a sync, and return the seconds to the next sync."""
         if not failure.check(CancelledError):
             log.failure(
                 "sync of account {account} ended with an internal error",
@@ -301,9 +310,13 @@ class SyncScheduler(Service):
                 tenant=tenant,
                 account=account_id,
             )
+        return self._interval
 
-    def _ended(self, _result: object, account_id: int, loop: _Loop) -> None:
+    def _ended(self, wait: float | None, account_id: int, loop: _Loop) -> None:
         loop.run = None
+        if loop.timer.running:
+            loop.timer.stop()
+            loop.wait = wait
         self._unserved.add(account_id)
         if account_id in self._requested_meanwhile:
             # A sync whose grant was replaced records nothing, so no change of the database tells of its end.
@@ -312,10 +325,11 @@ class SyncScheduler(Service):
         if self._loops.get(account_id) in (loop, None):
             self._busy.discard(account_id)
 
-    async def _run(self, account_id: int, loop: _Loop) -> None:
-        """Run one sync, from the queue for a slot to the record of its end."""
-        # Whatever happens below, the timer must not start the next sync at once.
-        self._wait(loop, self._interval)
+    async def _run(self, account_id: int, loop: _Loop) -> float | None:
+        """Run one sync, from the queue for a slot to the record of its end.
+
+        :returns: the seconds to the next sync; None: a person has to act before.
+        """
         try:
             result = await self._sync_in_slot(account_id, loop)
             # The slot is free for another account by now: building a large book takes many seconds.
@@ -329,16 +343,13 @@ class SyncScheduler(Service):
                 account=account_id,
                 problem=error.problems[0],
             )
-            return
+            return self._interval
         except LeaseLost as error:
             _log_lost_lease(error, account_id, loop.tenant)
-            return
+            return self._interval
         loop.is_tenant_wide = outcome.is_tenant_wide
         self._await_answer(account_id, loop, outcome.outage)
-        if outcome.wait is None:
-            loop.timer.stop()
-        else:
-            self._wait(loop, outcome.wait)
+        return outcome.wait
 
     async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
         """Sync when a slot is free; a requested sync gets a priority slot and does not wait for timed syncs."""
@@ -380,10 +391,6 @@ class SyncScheduler(Service):
         if not account.is_connected or self._is_revoked(account):
             return False
         return not self._circuits[account.tenant].wait(self._clock.seconds())
-
-    def _wait(self, loop: _Loop, seconds: float) -> None:
-        """Set the timer to some seconds from now, not from its start."""
-        loop.timer.interval, loop.timer.starttime = seconds, self._clock.seconds()
 
     def _is_revoked(self, account: Account) -> bool:
         """Whether an account needs a new consent; not if only a change of the OAuth client had ended it, now undone."""
