@@ -19,7 +19,7 @@ from typing import Final
 
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.normalization import lines_of, number_forms
+from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, conforms, matching_rule
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
@@ -150,7 +150,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     def test(search_text: str) -> bool:
         if not any(tail in search_text for tail in tails):
             return False
-        stored = [number for line in lines_of(search_text) for number in number_forms(line)]
+        stored = [number_of(line) for line in lines_of(search_text)]
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
         if not readings:

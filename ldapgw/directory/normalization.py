@@ -10,8 +10,7 @@ most assertions on all values at once.  It is a sequence of lines, each between 
 * of a text, in lenient matching: a variant of the text (`name_folding`) between two blanks, so that the start of any
   word is a blank and a letter.  The main variants come first, one for each value; all others follow a form feed.
 * of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
-  each value.  A form that the number does not have is empty.  Behind them stands the other E.164 form of a number that
-  has a former and a present one.
+  each value.  A form that the number does not have is empty.  Behind them stand its other E.164 forms.
 * of any other value: the value normalized by its matching rule; one line for each value.
 """
 
@@ -28,8 +27,8 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
-from ldapgw.numbers.numbering_plan import other_form
-from ldapgw.numbers.phone_number import Number, typed_digits
+from ldapgw.numbers import renumbering
+from ldapgw.numbers.phone_number import Number, split_code, typed_digits
 
 # RFC 4517 3.3.13; a fraction belongs to the last element given, and every value has a zone.
 _TIME = re.compile(
@@ -184,11 +183,12 @@ def _alias_lines(forms: Iterable[str]) -> str:
 
 def number_search_text(numbers: Iterable[Number]) -> str:
     """The search text of telephone numbers in lenient matching."""
-    lines = []
-    for number in numbers:
-        other = other_form(number.e164)
-        lines.append(f"\n\t{number.e164}\t{number.national}\t{typed_digits(number)}\t" + (other and f"{other}\t"))
-    return "".join(lines) + "\n"
+    return "".join([f"\n{number_line(number)}" for number in numbers]) + "\n"
+
+
+def number_line(number: Number) -> str:
+    """The line of a telephone number in lenient matching: its forms, between tabs."""
+    return "\t".join(("", number.e164, number.national, typed_digits(number), *number.others, ""))
 
 
 def value_search_text(family: Family, values: Iterable[str]) -> str:
@@ -208,20 +208,15 @@ def is_number_line(line: str) -> bool:
 
 def number_of(line: str) -> Number:
     """The telephone number of a line; its digits stand for what was typed."""
-    _, e164, national, digits, *_ = line.split("\t")
-    return Number(digits, e164, national, digits.removeprefix("+"))
-
-
-def number_forms(line: str) -> tuple[Number, ...]:
-    """The telephone number of a line, and its other form if it has one."""
-    other = line.split("\t")[4]
-    return (number_of(line), Number("", other, "", other[1:])) if other else (number_of(line),)
+    _, e164, national, digits, *others, _ = line.split("\t")
+    code = split_code(digits, e164)
+    return Number(digits, e164, national, digits.removeprefix(code).removeprefix("+"), "", code, tuple(others))
 
 
 def number_key(line: str) -> str:
-    """What the lines of one telephone number have in common: E.164 in the lesser of its forms, else its digits."""
-    _, e164, _, digits, other, *_ = line.split("\t")
-    return (min(e164, other) if other else e164) or digits.removeprefix("+")
+    """What the lines of one telephone number have in common: its E.164 form, else its digits."""
+    _, e164, _, digits, *_ = line.split("\t")
+    return renumbering.key(e164) if e164 else digits.removeprefix("+")
 
 
 def _mapped(character: str) -> str:

@@ -6,9 +6,7 @@ value is checked; a value of a wrong type is skipped, the rest is read, and the 
 (`ldapgw.google.person_flaws`).  Google returns the items of a field in no fixed order.  Here the primary item comes
 first, then the items of the user's own contact, then the items of a profile; otherwise the order of the answer is kept.
 
-One field can contain several telephone numbers: imports write them, and so do people who have only one field.  A text
-is split only if each part is a number by itself, so a slash behind an area code splits nothing.  Only the first
-`_MOST_NUMBERS` separators are tried, which limits the work.
+`ldapgw.numbers.stored_numbers` reads the telephone numbers: one field can contain several.
 """
 
 from __future__ import annotations
@@ -36,9 +34,7 @@ from ldapgw.contact import (
 )
 from ldapgw.google.person_flaws import MOST_VALUES, Item, repair
 from ldapgw.google.person_text import clean, lines
-from ldapgw.numbers import dial_string, phone_number
-from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers import dial_string, stored_numbers
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -112,16 +108,6 @@ _PHOTO_URL = re.compile(r"https?://[!-~]{1,2000}")
 _LAST_TIME = 253402300799.0
 # Of both sides, in pixels.
 _PHOTO_SIZE = "=s240"
-
-# The CSV import of Google separates the values of a kind with it.
-_IMPORT_SEPARATOR = ":::"
-_SEPARATOR = re.compile(
-    r"\s*(?:[\n|/]|[,;](?=\s)|(?<![^\W\d_])(?:or|and|oder|und|ou|et|o|e|y)(?![^\W\d_]))\s*", re.IGNORECASE
-)
-_MOST_NUMBERS = 8
-# An internal number has two digits or more, a public number seven or more.
-_SHORTEST_INTERNAL = 2
-_FEWEST_DIGITS = _SHORTEST_INTERNAL + SHORTEST_PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +284,7 @@ def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], tuple[LeftOut
         typed = "\n".join(lines(item.get("value"))) or canonical
         if not typed:
             continue
-        numbers = read_numbers(typed, region, canonical)
+        numbers = stored_numbers.read(typed, region, canonical)
         if not numbers:
             left_out.append(LeftOutNumber(" ".join(typed.split())[:LONGEST_LEFT_OUT], LeftOutReason.NOT_DIALABLE))
         label = clean(item.get("type"))
@@ -452,71 +438,6 @@ def _texts(items: Iterable[Item], key: str) -> tuple[str, ...]:
 
 def _unique(values: Iterable[Value]) -> tuple[Value, ...]:
     return tuple(value for value in dict.fromkeys(values) if value)
-
-
-# --- Several numbers in one field -------------------------------------------------------------------------------------
-
-
-def read_numbers(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
-    """Parse the telephone numbers of a field with `phone_number.parse`, in their order.
-
-    :param canonical: Google's ``canonicalForm``; if it is present, the field contains a single number, or several of
-        which it is one.
-    """
-    values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
-    numbers = tuple(number for value in values for number in _split_numbers(value, region))
-    if canonical and not (len(numbers) > 1 and canonical in [number.e164 for number in numbers]):
-        return _single_number(text, region, canonical)
-    return numbers
-
-
-def _split_numbers(text: str, region: str) -> tuple[Number, ...]:
-    if sum(map(str.isdigit, text)) < _FEWEST_DIGITS:
-        return _single_number(text, region)
-    separators = [match.span() for match in _SEPARATOR.finditer(text)][:_MOST_NUMBERS]
-    # The numbers of each tail of the text, by its start; a longer tail is built of the shorter ones.
-    numbers_from: dict[int, tuple[Number, ...]] = {}
-    for start in reversed((0, *(end for _, end in separators))):
-        splits = [(text[start:stop], numbers_from[end]) for stop, end in separators if end > start]
-        numbers_from[start] = _numbers_in(text[start:], splits, region)
-    return numbers_from[0]
-
-
-def _numbers_in(text: str, splits: list[tuple[str, tuple[Number, ...]]], region: str) -> tuple[Number, ...]:
-    """Return the numbers of a text.
-
-    :param splits: each possible first number of the text, with the numbers of the text behind it.
-    """
-    next_best: tuple[Number, ...] = ()
-    for part, rest in splits:
-        first = phone_number.parse(part, region) if len(part) <= dial_string.LONGEST else None
-        if first is None:
-            continue
-        if first.e164 and rest and rest[0].e164:
-            return first, *rest
-        if not next_best:
-            next_best = _next_best(first, rest)
-    whole = _single_number(text, region)
-    return next_best if next_best and not (whole and whole[0].e164) else whole
-
-
-def _next_best(first: Number, rest: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Return numbers of which some have no country, the choice for a text that is not a single number as a whole."""
-    public = tuple(number for number in rest if _has_public_length(number))
-    if _has_public_length(first) and (first.e164 or public):
-        return first, *public
-    internal = len(first.digits) >= _SHORTEST_INTERNAL and bool(rest and rest[0].e164)
-    return (first, *rest) if internal else ()
-
-
-def _has_public_length(number: Number) -> bool:
-    """Whether a number has as many digits as a public number."""
-    return bool(number.e164) or len(number.digits) >= SHORTEST_PUBLIC
-
-
-def _single_number(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
-    number = phone_number.parse(text, region, canonical)
-    return (number,) if number else ()
 
 
 # --- Any JSON ---------------------------------------------------------------------------------------------------------

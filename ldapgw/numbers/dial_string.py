@@ -31,21 +31,35 @@ _PUNCTUATION = str.maketrans("", "", "() ./-")
 # RFC 3966, RFC 3261 19.1.
 _SCHEME = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
 _CONTEXT = "phone-context="
-# "*31#0301234567": a service code (hide my number) in front of the number itself.
-_SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
+# Codes in front of a number: "*31#0301234567" hides one's own number, as "*67" does in North America.
+_SERVICE_CODE = re.compile(r"([*#]{1,2}\d{1,3}[*#])\s*(?=[+(]?\d)")
+_VERTICAL_CODE = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
 # Words for an extension; `phonenumbers` knows some of them, but not their whole length.
 _EXTENSION_WORDS = (
-    *("extension", "extensión", "extn", "ext", "xtn", "anexo", "int", "interno", "interne", "poste"),
+    *("extension", "extensión", "extn", "ext", "xtn", "int", "interno", "interne", "poste"),
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
+    *("ramal", "option", "opción", "press", "pin", "anexo"),
     *("wewnętrzny", "wewn", "wew", "linka", "klapka", "доб", "добавочный"),
 )
 _EXTENSION = re.compile(
     r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join(_EXTENSION_WORDS) + r")[ .:]{0,3}(?=\d)", re.IGNORECASE
 )
+# What is dialled after the connection begins with a word for an extension, an "x", "~" or "#", with pauses (RFC 3601
+# "p" and "w"; "," and ";" on smartphones), or with the parameter "ext" of RFC 3966.
+_AFTERWARDS = re.compile(
+    r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:]{0,3}(?=\d)"
+    r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
+    r"|\s*~\s*(?=\d)|\s+#\s*(?=\d)|;ext=|\s*[,;]{2,}|[ -]+(?=\d{1,6}#)",
+    re.IGNORECASE,
+)
+# Fewest digits in front of what is dialled after the connection: an internal number.
+_SHORTEST_BEFORE = 3
 # A word behind a blank or in brackets that contains a lower-case letter: words to dial ("FLOWERS") are in capitals or
 # follow a hyphen.
 _REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
-_BEFORE_EXTENSION = "".join(set(" .,;:=#~-–extnEXTN"))
+
+# A remark in brackets that contains a letter.
+_BRACKET = re.compile(r"\s*\((?=[^)]*[^\W\d_])")
 
 # What trunks and PBXs put around a number, which is long: "L0#0301234567", "TRUNK1-0301234567", "0301234567_trunk1".
 _IN_FRONT = re.compile(r"(?=[!-~]*[A-Za-z])([!-~]{0,32}[!-*,-/:-~])\+?[0-9]{7,}")
@@ -127,13 +141,54 @@ def affix_of(text: str) -> str:
     return "" if found is None or _EXTENSION.search(core) else found[1]
 
 
-def bare(text: str) -> str:
-    """Remove the service code of an unwrapped text, and replace the word for an extension by "ext. "."""
-    text = _SERVICE_CODE.sub("", text, count=1)
-    first = _DIALLED.search(text)
-    # A word for an extension in front of all digits is a remark.
-    start = first.start() if first else len(text)
-    return text[:start] + _EXTENSION.sub("ext. ", text[start:])
+def code(text: str) -> str:
+    """Return the code in front of an unwrapped number, such as ``*31#`` and ``*67``; empty if there is none.
+
+    The code may be a part of a longer code: the caller has to check that a complete number follows.
+    """
+    match = _SERVICE_CODE.match(text) or _VERTICAL_CODE.match(text)
+    return match[1] if match else ""
+
+
+def split_afterwards(text: str) -> tuple[str, str]:
+    """Split an unwrapped text into the number and what is dialled after the connection; the latter may be empty.
+
+    A word for an extension in front of all digits is a remark.
+    """
+    digits = 0
+    position = 0
+    for match in _AFTERWARDS.finditer(text):
+        digits += sum(map(str.isdigit, text[position : match.start()]))
+        position = match.start()
+        if digits >= _SHORTEST_BEFORE:
+            return text[:position], text[position:]
+    return text, ""
+
+
+def leads_afterwards(gap: str) -> bool:
+    """Whether the text between two groups of digits says that the second is dialled after the connection."""
+    return _AFTERWARDS.search(gap + "0") is not None
+
+
+def marks(text: str) -> list[int]:
+    """Return where a pause, a star or a hash stands behind a number that may be complete, at most three places."""
+    positions, digits = [], 0
+    for position, char in enumerate(text):
+        if char.isdigit():
+            digits += 1
+        elif char in ",;*#" and digits >= _COMPLETE:
+            positions.append(position)
+    return positions[:3]
+
+
+def extension_of(afterwards: str) -> str:
+    """Return the digits of an extension; of pauses and menus, ``0-9*#,`` as they are dialled."""
+    menu = re.sub("[^0-9*#,]", "", afterwards.replace(";", ",")).strip(",")
+    if menu.lstrip("*#").rstrip("#").isdigit():
+        # Other extensions may stand behind the first one, as in "x302/x2303".
+        first = re.search(r"\d+(?:-\d+)*", afterwards)
+        return first[0].replace("-", "") if first else ""
+    return menu[:LONGEST]
 
 
 def is_spelt(text: str) -> bool:
@@ -141,13 +196,12 @@ def is_spelt(text: str) -> bool:
     return _LETTER.search(text) is not None
 
 
-def without_extension(text: str, extension: str) -> str:
-    """Return the text in front of an extension that was found in it."""
-    return text[: text.rindex(extension)].rstrip(_BEFORE_EXTENSION)
-
-
 def without_remark(text: str) -> str:
     """Remove a remark, as in "0171 2345678 privat" and "204 (Empfang)"; keep the letters of "0800 FLOWERS"."""
+    for bracket in _BRACKET.finditer(text):
+        if sum(map(str.isdigit, text[: bracket.start()])) >= _COMPLETE:
+            text = text[: bracket.start()]
+            break
     first = next((index for index, char in enumerate(text) if char.isdigit()), len(text))
     letter = next((index for index in range(first, len(text)) if text[index].isalpha()), len(text))
     has_remark = sum(map(str.isdigit, text[:letter])) >= _COMPLETE or _REMARK.match(text, letter - 1)

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final, NamedTuple
 
-from ldapgw.numbers import dial_string, numbering_plan
+from ldapgw.numbers import dial_string, numbering_plan, renumbering
 from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
-from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
+from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
 # Digits.  A prefix of a number counts as one that has lost its "+" only if it is as long as a complete number.
 _SHORTEST_WITH_COUNTRY = 10
@@ -25,6 +26,10 @@ _SHORTEST_WITH_COUNTRY = 10
 _CACHED = 256
 # Numbers on pages: a page of contacts has a hundred, each of which takes 30 µs.
 _CACHED_READABLE = 4096
+
+
+# The countries whose fixed lines keep a "0" behind the country code; some networks and PBXs lose it.
+WITH_ZERO: Final = frozenset(("39", "378"))
 
 
 class NumberFormat(StrEnum):
@@ -37,6 +42,33 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
+class Rule(StrEnum):
+    """A rule by which a number is read otherwise than it is stored, with the reason for the rule.
+
+    `ldapgw.numbers.stored_numbers` applies the rules, in this order.
+    """
+
+    SEVERAL = "several"  # People and imports write several numbers into one field.
+    OTHER_ENDING = "other_ending"  # "030 55501-80/81": behind a slash stand the last digits of another number.
+    SAME_AREA = "same_area"  # "030 5550171 / 5550172": the area code is written once.
+    AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
+    CODE = "code"  # "*31#" in front of a number switches something of this call, such as one's own number off.
+    PLUS = "plus"  # "491705551442": a country code without its "+" is likelier than a number without its trunk prefix.
+    NO_PLUS = "no_plus"  # "+030 …": a trunk prefix is no country code.
+    FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: the prefix for calls abroad differs by country.
+    TRUNK_ZERO = "trunk_zero"  # Poland has no trunk prefix any more: a "0" in front of a number does not connect.
+    FORMER_PREFIX = "former_prefix"  # Mexico: 044, 045 and 01 in front of a number do not connect since 2019.
+    ZERO = "zero"  # Italy: the "0" of a fixed line is a part of the number, also behind "+39".
+    REPEATED_CODE = "repeated_code"  # "+49 0049 30 …": an import puts the country code in front of each number.
+    SHORT = "short"  # "+49 116117": a short number connects within its country alone, without a country code.
+    RENUMBERED = "renumbered"  # The country has changed its plan (`ldapgw.numbers.renumbering`).
+    GOOGLE = "google"  # The country of the Google account, where the number was typed, is another one.
+
+
+# The rules that leave a number as it was typed.
+_AS_TYPED = frozenset((Rule.CODE, Rule.GOOGLE))
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """A telephone number in the forms that comparisons use.
@@ -46,7 +78,10 @@ class Number:
     :ivar national: as dialled within the region that the number was parsed in, with the trunk prefix; empty for foreign
         numbers and if the country is unknown.
     :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
-    :ivar extension: digits behind the number proper; comparisons ignore it.
+    :ivar extension: what is dialled after the connection, as ``0-9*#,``; comparisons ignore it.
+    :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore it.
+    :ivar others: other E.164 forms of the number: less likely readings of what is stored, and former and present forms.
+    :ivar rules: the rules by which a stored number was read.
     """
 
     typed: str
@@ -54,6 +89,9 @@ class Number:
     national: str = ""
     digits: str = ""
     extension: str = ""
+    code: str = ""
+    others: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     def __repr__(self) -> str:
         """Hold no digits: a ``repr`` may end up in a log."""
@@ -66,33 +104,99 @@ class Number:
 NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def parse(text: str, region: str, canonical: str = "") -> Number | None:
-    """Parse a telephone number.
+class TypedParts(NamedTuple):
+    """The parts of a text that holds one number.
 
-    :param text: as typed, stored or signalled: any spelling, with ``tel:`` or ``sip:`` and an extension.
+    :ivar code: the service code in front of the number.
+    :ivar core: the number itself, as it is written.
+    :ivar afterwards: the text of what is dialled after the connection.
+    :ivar digits: `core` reduced to ``0-9*#``.
+    """
+
+    code: str
+    core: str
+    afterwards: str
+    digits: str
+
+
+def take_apart(text: str, region: str) -> TypedParts:
+    """Split a cleaned text into a service code, a number, and what is dialled after the connection.
+
+    :param region: ISO 3166-1 code of the country for numbers without one.
+    """
+    if dial_string.plain(text) is not None and not numbering_plan.dialled_code(text, region):
+        return TypedParts("", text, "", dial_string.dialled(text))
+    whole = dial_string.unwrapped(text)
+    core, afterwards = dial_string.split_afterwards(whole)
+    for mark in dial_string.marks(core):
+        if _is_public(core[:mark], region):
+            core, afterwards = core[:mark], core[mark:] + afterwards
+            break
+    code = dial_string.code(core) or numbering_plan.dialled_code(core, region)
+    if code and _is_public(core[len(code) :], region):
+        code, core = code.replace(" ", ""), core[len(code) :].lstrip()
+    else:
+        code = ""
+    core = _spelt_out(dial_string.without_remark(core))
+    return TypedParts(code, core, afterwards, dial_string.dialled(core))
+
+
+def _spelt_out(core: str) -> str:
+    """Put the "+" in front of a number with letters behind a 1, which is North American in every region."""
+    if core.startswith("1") and dial_string.is_spelt(core):
+        american = numbering_plan.parse("+" + core, "")
+        if american is not None and numbering_plan.is_valid(american):
+            return "+" + core
+    return core
+
+
+def _is_public(core: str, region: str) -> bool:
+    """Whether a text is a complete number with a country."""
+    digits = dial_string.dialled(core)
+    if not digits.isdigit():
+        return False
+    parsed = numbering_plan.parse(core, region)
+    return parsed is not None and is_complete(core, digits, parsed, region)
+
+
+def parse(text: str, region: str) -> Number | None:
+    """Parse a telephone number that is requested or signalled.
+
+    :param text: any spelling, with ``tel:`` or ``sip:`` and an extension.
     :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
-    :param canonical: Google's ``canonicalForm``, made with the country of the user's account.  It is believed if it is
-        E.164 and the number was typed internationally or is a valid one: an internal number stays internal.
     :returns: None if the text contains no digit to dial.
     """
     typed = dial_string.clean(text)
     if not typed or len(typed) > LONGEST:
         return None
-    plain_digits = dial_string.plain(typed)
-    core, extension, parsed = (typed, "", None) if plain_digits else _split_extension(typed, region)
-    digits = plain_digits[1] if plain_digits else dial_string.dialled(core)
+    plain = dial_string.plain(typed)
+    if plain is not None:
+        international, digits = plain
+        core = typed
+        parsed = numbering_plan.read(digits, region, international=international) if digits else None
+        code = afterwards = ""
+    else:
+        code, core, afterwards, digits = take_apart(typed, region)
+        parsed = numbering_plan.parse(core, region)
     if not any(map(str.isdigit, digits)):
         return None
-    if numbering_plan.is_e164(canonical) and _is_believed(canonical, core, digits, region):
-        parsed = numbering_plan.canonical(canonical)
-        if parsed is None:
-            return Number(typed, canonical, "", digits, extension)
-    else:
-        parsed = numbering_plan.read(digits, region, international=plain_digits[0]) if plain_digits else parsed
-        if parsed is None or not _is_complete(core, digits, parsed, region):
-            return Number(typed, "", "", digits, extension)
+    extension = dial_string.extension_of(afterwards)
+    if parsed is None or not is_complete(core, digits, parsed, region):
+        return Number(typed, "", "", digits, extension, code)
     e164 = numbering_plan.e164(parsed)
-    return Number(typed, e164, numbering_plan.dialled_within(parsed, region), digits, extension)
+    national = numbering_plan.dialled_within(parsed, region)
+    return Number(typed, e164, national, digits, extension, code, other_forms(e164))
+
+
+def other_forms(e164: str) -> tuple[str, ...]:
+    """Return the other forms in which networks signal a number in E.164."""
+    forms = renumbering.other_forms(e164)
+    for country in WITH_ZERO:
+        if e164.startswith(f"+{country}0"):
+            without_zero = f"+{country}{e164[2 + len(country) :]}"
+            if numbering_plan.quality_of(without_zero) is not Quality.VALID:
+                forms = (*forms, without_zero)
+    return forms
 
 
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
@@ -114,8 +218,9 @@ def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
     numbers: dict[Number | None, None] = {plain: None}
     if dial_string.is_international(core):
         # Any number in E.164 is trusted, as Google's canonical forms are.
-        if numbering_plan.is_e164(core) and not plain.e164:
-            numbers[Number(core, core, "", plain.digits)] = None
+        asked = "+" + plain.digits
+        if numbering_plan.is_e164(asked) and not plain.e164:
+            numbers[Number(asked, asked, "", plain.digits)] = None
     else:
         dialling = numbering_plan.dialling(region)
         stripped = _without_outside_line(core, plain.digits, outside_line)
@@ -162,7 +267,7 @@ def stored_tails(number: Number) -> tuple[str, ...]:
 
     Two numbers that are the same share at least one key.
     """
-    forms = (number.e164[1:], number.digits)
+    forms = (number.e164[1:], number.digits, *(other[1:] for other in number.others))
     return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in forms if digits))
 
 
@@ -175,14 +280,34 @@ def load() -> None:
 def is_same_number(stored: Number, query: Number) -> bool:
     """Whether two numbers are the same telephone number.
 
-    Two numbers with known countries are compared by E.164 alone.  If a country is unknown, the longer number must end
-    in the shorter one, which must have the seven digits of a public number; shorter numbers match exactly.
+    Two numbers with known countries are compared by E.164 alone, in all their forms.  A number without a country is
+    local or internal, and belongs to the region that both were parsed in: it is compared with the end of numbers of
+    that region, and the end of the number must have the seven digits of a public number; shorter numbers match exactly.
     """
-    if stored.e164 and query.e164:
-        return stored.e164 == query.e164
-    if stored.digits == query.digits:
+    if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
-    return any(_share_tail(stored_end, query_end) for stored_end in _ends(stored) for query_end in _ends(query))
+    if _forms(stored) & _forms(query):
+        return True
+    if stored.e164 and query.e164:
+        return False
+    if not (stored.e164 or query.e164):
+        return _share_tail(stored.digits.lstrip("0"), query.digits.lstrip("0"))
+    known, local = (stored, query.digits) if stored.e164 else (query, stored.digits)
+    is_behind = len(known.e164) > SHORTEST_PUBLIC and local.endswith(known.e164[1:])
+    return is_behind or _shares_national_tail(known, local.lstrip("0"))
+
+
+def _forms(number: Number) -> set[str]:
+    return {number.e164, *number.others} - {""}
+
+
+def _shares_national_tail(known: Number, local: str) -> bool:
+    """Whether digits without a country are the end of a number of the region, or end in that number.
+
+    Without the national form if its digits differ (mobile numbers of Argentina).
+    """
+    national = known.national
+    return bool(national) and known.e164.endswith(national[-SHORTEST_PUBLIC:]) and _share_tail(national, local)
 
 
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
@@ -215,10 +340,20 @@ def has_assumed_region(number: Number, region: str) -> bool:
 
 
 def typed_digits(number: Number) -> str:
-    """Return the digits of a number as typed, behind a "+" if the typed number begins with one."""
+    """Return the digits of a number as typed, behind a "+" if the typed number begins with one.
+
+    A number with a code in front is in E.164 behind the code, so that `split_code` can part them again.
+    """
+    if number.code:
+        return number.code + number.e164
     typed = number.typed
     has_plus = typed.startswith("+") or ("+" in typed and dial_string.is_international(dial_string.unwrapped(typed)))
-    return "+" + number.digits if has_plus else number.digits
+    return "+" + number.digits if has_plus and Rule.SHORT not in number.rules else number.digits
+
+
+def split_code(digits: str, e164: str) -> str:
+    """Return the code in front of a number as `typed_digits` writes it; empty if there is none."""
+    return digits.removesuffix(e164) if e164 and digits.endswith(e164) else ""
 
 
 def prefix_forms(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
@@ -246,8 +381,12 @@ def format_number(number: Number, form: NumberFormat, region: str, outside_line:
 
     :param form: ``dial`` gives the digits for phones of the tenant: with the outside line, national within `region`.
     """
-    if form is NumberFormat.TYPED:
+    if form is NumberFormat.TYPED and set(number.rules) <= _AS_TYPED:
         return number.typed
+    return number.code + _formatted(number, form, region, outside_line)
+
+
+def _formatted(number: Number, form: NumberFormat, region: str, outside_line: str) -> str:
     if not number.e164:
         return _local(number, outside_line if form is NumberFormat.DIAL else "")
     if form is NumberFormat.E164:
@@ -275,31 +414,12 @@ def readable(number: str) -> str:
     return numbering_plan.international(parsed)
 
 
-def _split_extension(typed: str, region: str) -> tuple[str, str, numbering_plan.Parsed | None]:
-    """Split a text into its number and its extension, and parse the number."""
-    core = dial_string.bare(dial_string.unwrapped(typed))
-    parsed = numbering_plan.parse(core, region)
-    if parsed is not None and parsed.extension:
-        return dial_string.without_extension(core, parsed.extension), parsed.extension, parsed
-    bare = dial_string.without_remark(core)
-    # A number with letters behind a 1 is North American in every region.
-    if bare.startswith("1") and dial_string.is_spelt(bare):
-        american = numbering_plan.parse("+" + bare, region)
-        if american is not None and numbering_plan.is_valid(american):
-            return "+" + bare, "", american
-    return bare, "", parsed if bare == core else numbering_plan.parse(bare, region)
+def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: str) -> bool:
+    """Whether a number is complete, so that its country is known.
 
-
-def _is_believed(canonical: str, core: str, digits: str, region: str) -> bool:
-    """Whether Google's canonical form is the number that was typed."""
-    if dial_string.is_international(core) or numbering_plan.dialling(region).strip_international_prefix(digits):
-        return True
-    parsed = numbering_plan.canonical(canonical)
-    return parsed is not None and numbering_plan.is_valid(parsed)
-
-
-def _is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: str) -> bool:
-    """Whether a number is complete, so that its country is known."""
+    :param core: the number as it is written, without an extension.
+    :param digits: the same as ``0-9*#``.
+    """
     if dial_string.is_international(core):
         return numbering_plan.is_possible(parsed)
     return numbering_plan.is_in_full(parsed, digits, region)
@@ -334,8 +454,7 @@ def _with_plus(plain: Number, region: str) -> Number | None:
     restored = "+" + plain.digits
     if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == restored:
         return None
-    possible = (restored, numbering_plan.other_form(restored))
-    parsed = [numbering_plan.parse(number, region) for number in possible if number]
+    parsed = [numbering_plan.parse(number, region) for number in (restored, *renumbering.other_forms(restored))]
     is_valid = any(number is not None and numbering_plan.is_valid(number) for number in parsed)
     return parse(restored, region) if is_valid else None
 
@@ -366,16 +485,6 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tupl
             tail_known = tail_known and (start[0] == "0" or numbering_plan.is_whole(start))
             exact_forms.append(start)
     return tail_known, tuple(exact_forms)
-
-
-def _ends(number: Number) -> tuple[str, ...]:
-    """Return the digits that other spellings of a number end in, whatever a PBX has put in front of them."""
-    if not number.e164:
-        return (number.digits.lstrip("0"),)
-    national = number.national
-    # Without the national form if its digits differ (mobile numbers of Argentina).
-    has_same_tail = national and number.e164.endswith(national[-SHORTEST_PUBLIC:])
-    return (number.e164[1:], national) if has_same_tail else (number.e164[1:],)
 
 
 def _share_tail(one: str, other: str) -> bool:

@@ -255,9 +255,9 @@ def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContex
         return MatchKind.DIGITS
     [line] = normalization.lines_of(search_text)
     readings = phone_number.readings(asserted_number(term.text, context), context.region, context.outside_line)
+    stored = normalization.number_of(line)
     is_same = any(
-        stored.e164 == number.e164 if number.e164 else stored.digits == number.digits
-        for stored in normalization.number_forms(line)
+        number.e164 in (stored.e164, *stored.others) if number.e164 else stored.digits == number.digits
         for number in readings
     )
     return MatchKind.NUMBER if is_same else MatchKind.NUMBER_END

@@ -15,7 +15,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
-from ldapgw.numbers import phone_number
+from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.checkout import ROOT
 
@@ -97,5 +97,5 @@ def _contact(one: dict[str, Any]) -> Contact:
 
 
 def _phone(entry: dict[str, Any]) -> Phone | None:
-    read = phone_number.parse(entry["value"], "DE", entry["canonicalForm"] or "")
-    return Phone(_KINDS[entry["type"]], read) if read else None
+    read = stored_numbers.read(entry["value"], "DE", entry["canonicalForm"] or "")
+    return Phone(_KINDS[entry["type"]], read[0]) if read else None

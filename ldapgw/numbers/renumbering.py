@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Numbers that are written in two forms, most of them because their country has changed its numbering plan.
+
+Countries renumber, and address books keep the former numbers; telephone systems go on signalling either form.  The
+table `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits both forms
+have behind that.
+
+`FORMERLY` belongs to rows in which the former form no longer connects: such a number is dialled in its present form.
+`EITHER` belongs to rows in which both forms are in use: such a number is dialled as it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final, NamedTuple
+
+
+class Use(Enum):
+    """Which of the two forms networks connect."""
+
+    FORMERLY = "the present form alone"
+    EITHER = "both forms"
+
+
+class _Row(NamedTuple):
+    """A rule of renumbering.
+
+    :ivar former: how the former form begins in E.164; for `Use.EITHER`, how the form without the added digits begins.
+    :ivar present: how the present form begins.
+    :ivar rest: a pattern of the digits that follow in both forms.
+    """
+
+    use: Use
+    former: str
+    present: str
+    rest: str
+
+
+# Vietnam, 2018: the codes of mobile networks, the former and the present one.
+_VIETNAMESE_CODES = (
+    *(("120", "70"), ("121", "79"), ("122", "77"), ("126", "76"), ("128", "78")),
+    *(("123", "83"), ("124", "84"), ("125", "85"), ("127", "81"), ("129", "82")),
+    *((f"16{digit}", f"3{digit}") for digit in range(2, 10)),
+    *(("186", "56"), ("188", "58"), ("199", "59")),
+)
+
+# Côte d'Ivoire, 2021: the operator's digits that were put in front of all numbers, and how the former numbers of the
+# operator began (ARTCI, numéros à dix chiffres).
+_IVORIAN_BEGINNINGS = {
+    "01": "01 02 03 40 41 42 43 50 51 52 53 70 71 72 73",
+    "05": "04 05 06 44 45 46 54 55 56 64 65 66 74 75 76 84 85 86 94 95 96",
+    "07": "07 08 09 47 48 49 57 58 59 67 68 69 77 78 79 87 88 89 97 98",
+    "21": "208 218 228 238",
+    "25": "200 210 220 230 240 300 310 320 330 340 350 360",
+    "27": "202 203 212 213 215 217 224 225 234 235 243 244 245 306 316 319 327 337 347 359 368",
+}
+
+_RENUMBERED: Final = (
+    # Mexico, 2019 (IFT): calls from abroad to a mobile need no 1 any more.
+    _Row(Use.FORMERLY, "+521", "+52", r"[2-9]\d{9}"),
+    # Argentina: calls from abroad to a mobile need a 9, but the subscriber's number is unique without the 9.
+    _Row(Use.EITHER, "+54", "+549", r"(?:11|[23]\d)\d{8}"),
+    # Brazil, 2012 to 2016 (Anatel, resolution 553): mobile numbers have got a 9 behind the area code; some of trunked
+    # radio, which begin with 7, have not.
+    *(
+        _Row(use, f"+55{area}", f"+55{area}9", rest)
+        for area in range(11, 100)
+        if area % 10
+        for use, rest in ((Use.FORMERLY, r"[689]\d{7}"), (Use.EITHER, r"7\d{7}"))
+    ),
+    # Benin, 30 November 2024 (ARCEP): all numbers have got 01.
+    _Row(Use.FORMERLY, "+229", "+22901", r"[2-9]\d{7}"),
+    # Vietnam, 2018 (circular 22/2014): codes of mobile networks; 2017: the area code of Hanoi.
+    *(_Row(Use.FORMERLY, f"+84{former}", f"+84{present}", r"\d{7}") for former, present in _VIETNAMESE_CODES),
+    _Row(Use.FORMERLY, "+844", "+8424", r"\d{8}"),
+    # Colombia, 1 September 2021 (CRC, resolution 5826): 60 in front of the area codes of fixed lines.
+    _Row(Use.FORMERLY, "+57", "+5760", r"[1245678]\d{7}"),
+    # Cameroon, 21 November 2014 (ART): 2 in front of fixed lines, 6 in front of mobiles.
+    _Row(Use.FORMERLY, "+237", "+2372", r"[23]\d{7}"),
+    _Row(Use.FORMERLY, "+237", "+2376", r"[5-9]\d{7}"),
+    # Chile, 2012 to 2014 (Subtel): fixed lines have got a 2 behind the area code.
+    _Row(Use.FORMERLY, "+562", "+5622", r"\d{7}"),
+    *(_Row(Use.FORMERLY, f"+56{area}", f"+56{area}2", r"\d{6}") for area in range(32, 76)),
+    # Côte d'Ivoire, 31 January 2021.
+    *(
+        _Row(Use.FORMERLY, f"+225{beginning}", f"+225{operator}{beginning}", rf"\d{{{8 - len(beginning)}}}")
+        for operator, beginnings in _IVORIAN_BEGINNINGS.items()
+        for beginning in beginnings.split()
+    ),
+    # Gabon, 2019 (ARCEP): the operator's digit; the 0 is no longer dialled from abroad.
+    *(
+        _Row(Use.FORMERLY, f"+241{zero}{digit}", f"+241{operator}{digit}", r"\d{6}")
+        for operator, digits in (("1", "1"), ("6", "256"), ("7", "47"))
+        for digit in digits
+        for zero in ("0", "")
+    ),
+    # Nigeria, 1 January 2024 (NCC): 20 in front of the area codes of fixed lines.
+    _Row(Use.FORMERLY, "+234", "+23420", r"[1-9]\d{7}"),
+    # Morocco, 7 March 2009 (ANRT): 5 in front of fixed lines, 6 in front of mobiles.
+    _Row(Use.FORMERLY, "+212", "+2125", r"[23]\d{7}"),
+    _Row(Use.FORMERLY, "+212", "+2126", r"[14-7]\d{7}"),
+)
+
+
+class _OtherForm(NamedTuple):
+    """How the other form of a number begins.
+
+    :ivar rest: a pattern of the digits that follow in both forms.
+    :ivar beginning: of the other form.
+    :ivar use: which of the two forms networks connect.
+    :ivar is_present: whether the other form is the present one.
+    """
+
+    rest: re.Pattern[str]
+    beginning: str
+    use: Use
+    is_present: bool
+
+
+def _other_forms_by_beginning() -> dict[str, list[_OtherForm]]:
+    found: dict[str, list[_OtherForm]] = {}
+    for row in _RENUMBERED:
+        rest = re.compile(row.rest, re.ASCII)
+        found.setdefault(row.former, []).append(_OtherForm(rest, row.present, row.use, is_present=True))
+        found.setdefault(row.present, []).append(_OtherForm(rest, row.former, row.use, is_present=False))
+    return found
+
+
+_BY_BEGINNING: Final = _other_forms_by_beginning()
+_LENGTHS: Final = sorted({len(beginning) for beginning in _BY_BEGINNING})
+
+
+def other_forms(number: str) -> tuple[str, ...]:
+    """Return the other E.164 forms of a number, former and present ones; empty if the number has one form.
+
+    :param number: in E.164, in either form.
+    """
+    return tuple(dict.fromkeys(other for other, _ in _others(number)))
+
+
+def present_forms(number: str) -> tuple[str, ...]:
+    """Return the numbers that a number in a form that no longer connects may be today; empty if its form connects."""
+    return tuple(other for other, form in _others(number) if form.is_present and form.use is Use.FORMERLY)
+
+
+def key(number: str) -> str:
+    """Return a text that both forms of a number have in common, if both are in use; other numbers are unchanged."""
+    return min((number, *(other for other, form in _others(number) if form.use is Use.EITHER)))
+
+
+def _others(number: str) -> list[tuple[str, _OtherForm]]:
+    return [
+        (form.beginning + number[length:], form)
+        for length in _LENGTHS
+        for form in _BY_BEGINNING.get(number[:length], ())
+        if form.rest.fullmatch(number, length)
+    ]

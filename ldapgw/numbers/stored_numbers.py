@@ -1,0 +1,522 @@
+# SPDX-License-Identifier: MIT
+"""Reads what people store in the field of a telephone number.
+
+A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
+"+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.  A
+number keeps its other readings, so that callers are recognized by each of them, and the rules (`Rule`) by which it was
+read, so that pages can explain what is dialled.
+
+A `_Field` splits a text into its numbers, only between complete numbers: a slash behind an area code splits nothing.
+`ldapgw.numbers.phone_number.take_apart` then removes a code in front of a number and what is dialled after the
+connection, and `_readings` lists the numbers that the rest may be, the likeliest first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from ldapgw.numbers import dial_string, numbering_plan, phone_number, renumbering
+from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
+from ldapgw.numbers.phone_number import WITH_ZERO, Number, Rule, TypedParts
+
+# The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
+VERSION: Final = 1
+
+# ITU-T E.164: no network connects more digits.
+MOST_DIGITS: Final = 15
+
+# Characters of a field, its numbers, and the places where a number may end, that are looked at: more are no numbers.
+_LONGEST_FIELD: Final = 1024
+_MOST_NUMBERS: Final = 8
+_MOST_PLACES: Final = 10
+
+# The CSV import of Google separates the values of a kind with it.
+_IMPORT_SEPARATOR: Final = ":::"
+
+# The text between two groups of digits, and the signs at its end that belong to the digits behind it.
+_GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
+_OPENING: Final = re.compile(r"[+(*#]*$")
+# Most gaps stand within a number.
+_WITHIN: Final = frozenset((" ", "-", ".", ") "))
+# Signs that separate numbers, and words that do; other gaps, such as a blank, may also stand within a number.
+_SIGN: Final = re.compile(r"[\n|/&\u2022]|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
+_WORD: Final = re.compile(r"[^\W\d_]{2}|[^\W\d_]\s?:|(?<![^\W\d_])[eyoiau](?![^\W\d_])", re.IGNORECASE)
+# Between numbers of which the second one has the beginning of the first.
+_SLASH: Final = re.compile(r"\s*/\s*")
+# A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
+_LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
+# A sign that may be a pause of a smartphone.
+_PAUSE: Final = re.compile("[,;]")
+
+# A SIP address (RFC 3261 19.1).
+_SIP: Final = re.compile(r"(sips?:)?/*([^\s@<>]{1,64}@[^\s@<>]{1,190})", re.IGNORECASE)
+
+# Digits: an internal number has two or more, a complete one five or more; behind a slash, the end of another number has
+# four or fewer, and more are a number of the same area.
+_SHORTEST_INTERNAL: Final = 2
+_SHORTEST_COMPLETE: Final = 5
+_LONGEST_ENDING: Final = 4
+# In Austria, digits behind a slash are an extension that is dialled with the number ("01/58801/12").
+_SLASHED_EXTENSIONS: Final = ("+43",)
+# The last digits of a number that show that Google's form is the same number.
+_SHORTEST_WITNESS: Final = 6
+# The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.
+_SHORTEST_ABROAD: Final = 11
+# The fewest digits of an Italian number without the "0" that belongs to it.
+_SHORTEST_WITHOUT_ZERO: Final = 8
+
+# The prefixes for calls abroad in countries of the world, the longest first.
+_PREFIXES_ABROAD: Final = ("0011", "011", "810", "010", "00")
+# Prefixes within a country that do not connect any more, by country code.
+_FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1")}
+
+
+def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
+    """Read the numbers of a field, in their order.
+
+    :param text: the field; line breaks separate numbers.
+    :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
+    :param canonical: Google's ``canonicalForm`` of the field.  Google makes this form with the country of the user's
+        account, so the form is a witness for that country, and not the number.
+    :returns: numbers that can be dialled; empty if the field has none.
+    """
+    text = text[:_LONGEST_FIELD]
+    witness = _Witness.of(canonical, text, region)
+    values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
+    numbers = [number for value in values for number in _Field(value, region, witness).numbers()]
+    return tuple([_with_rule(number, Rule.SEVERAL) for number in numbers] if len(numbers) > 1 else numbers)
+
+
+def sip_address(text: str) -> str:
+    """Return the SIP URI that stands in the place of a number; empty if the text is a telephone number.
+
+    A URI of a public telephone number, as in ``sip:+49301234567@pbx.example``, is that number.
+    """
+    match = _SIP.fullmatch(dial_string.clean(text).strip("<>"))
+    if match is None:
+        return ""
+    user = dial_string.plain(match[2].partition("@")[0].partition(";")[0])
+    if user is not None and (user[0] or len(user[1]) >= SHORTEST_PUBLIC):
+        return ""
+    return (match[1] or "sip:").lower() + match[2]
+
+
+def is_understood(number: Number) -> bool:
+    """Whether a number has a country, or may be internal, local or short, or a code such as ``*100#``.
+
+    All other numbers are given to dial as they are stored, and no network may connect them.
+    """
+    if number.e164 or number.others:
+        return True
+    return not phone_number.typed_digits(number).startswith(("+", "00")) and len(number.digits) < _SHORTEST_ABROAD
+
+
+# --- Several numbers --------------------------------------------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    """A place in a field where a number may end, and the next number begin.
+
+    :ivar end: where the first number ends.
+    :ivar start: where the next number begins.
+    :ivar gap: the text between the digits of the numbers.
+    :ivar digits: the digits in front of it in the field.
+    """
+
+    end: int
+    start: int
+    gap: str
+    digits: int
+
+
+# Returns the number that a part of a split stands for; None if the part is not accepted as a number.  The parameters
+# are the part's own number, the number before it (None at the beginning), and the gap between the two.
+_Accept = Callable[[Number, Number | None, str], Number | None]
+
+
+class _Field:
+    """Splits the text of a field into its numbers.
+
+    Mutable: it keeps the numbers that were read of parts of the text.
+    """
+
+    def __init__(self, text: str, region: str, witness: _Witness) -> None:
+        self._text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
+        self._region = region
+        self._witness = witness
+        self._read: dict[tuple[int, int], Number | None] = {}
+
+    def numbers(self) -> list[Number]:
+        """Return the numbers that can be dialled.
+
+        A split into complete numbers counts most; then the text as one number; then a split into numbers of which some
+        are local or internal; then a split where nothing but a blank separates numbers.
+        """
+        if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
+            # Most fields hold one number of digits and punctuation.
+            whole = self._number(0, len(self._text))
+            if whole is not None and _is_complete(whole):
+                return [whole]
+        places = list(_places(self._text))
+        separating = [place for place in places if _separates(place.gap)][:_MOST_NUMBERS]
+        behind_number = [place for place in separating if place.digits >= _SHORTEST_COMPLETE]
+        if found := self._split(behind_number, _complete, self._sharing_beginning):
+            return found
+        whole = self._number(0, len(self._text))
+        if whole is not None and _is_complete(whole):
+            return [whole]
+        found = self._split(separating, _complete, self._sharing_beginning, _local)
+        if found or (found := self._split(places[:_MOST_PLACES], _assigned)):
+            return found
+        return [whole] if whole is not None and sum(map(str.isdigit, whole.digits)) <= MOST_DIGITS else []
+
+    def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
+        """Return the numbers between places, each accepted by one of `accepts`; empty if there are fewer than two."""
+        if not places:
+            return []
+        ends = [*places, _Place(len(self._text), len(self._text), "", 0)]
+        found = self._numbers_from(_Place(0, 0, "", 0), None, ends, accepts, set())
+        return found if len(found) > 1 else []
+
+    def _numbers_from(
+        self,
+        place: _Place,
+        before: Number | None,
+        ends: list[_Place],
+        accepts: tuple[_Accept, ...],
+        failed: set[tuple[int, str]],
+    ) -> list[Number]:
+        """Return the numbers from a place on; empty if the text has no split into accepted numbers there.
+
+        :param failed: the starts and the numbers before them that were tried in vain.
+        """
+        key = place.start, before.e164 if before else ""
+        if key in failed:
+            return []
+        for at, end in enumerate(ends):
+            own = self._number(place.start, end.end)
+            accepted = (accept(own, before, place.gap) for accept in accepts) if own is not None else ()
+            number = next(filter(None, accepted), None)
+            if number is None:
+                continue
+            if at == len(ends) - 1:
+                return [number]
+            if not _is_pause_of(end.gap, number):
+                rest = self._numbers_from(end, number, ends[at + 1 :], accepts, failed)
+                if rest:
+                    return [number, *rest]
+        failed.add(key)
+        return []
+
+    def _number(self, start: int, end: int) -> Number | None:
+        part = start, end
+        if part not in self._read:
+            self._read[part] = _single(self._text[start:end], self._region, self._witness)
+        return self._read[part]
+
+    def _sharing_beginning(self, number: Number, before: Number | None, gap: str) -> Number | None:
+        """Return the number of digits that repeat the end of the number before; None: they do not."""
+        digits = number.digits
+        if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
+            return None
+        if len(digits) > _LONGEST_ENDING:
+            rule = Rule.SAME_AREA if digits[0] != "0" else None
+        elif _SLASH.fullmatch(gap) and digits.strip("0") and not before.e164.startswith(_SLASHED_EXTENSIONS):
+            country = numbering_plan.country_of(before.e164[1:])
+            is_area = len(digits) > 2 and country is not None and country[1].has_fixed_trunk_prefix(digits)
+            rule = None if is_area else Rule.OTHER_ENDING
+        else:
+            return None
+        e164 = before.e164[: -len(digits)] + digits
+        if rule is None or numbering_plan.quality_of(e164) < numbering_plan.quality_of(before.e164):
+            return None
+        return _number(e164, TypedParts("", "", "", e164[1:]), (_Reading(e164, rule),), self._region)
+
+
+def _places(text: str) -> Iterator[_Place]:
+    digits, position = 0, 0
+    for match in _GAP.finditer(text):
+        gap, start = match[0], match.start()
+        digits, position = digits + start - position, match.end()
+        if gap in _WITHIN:
+            yield _Place(start, position, gap, digits)
+            continue
+        opening = len(_OPENING.search(gap)[0])  # type: ignore[index]  # it matches at the end of any text
+        sign = _SIGN.search(gap)
+        yield _Place(start + (sign.start() if sign else 0), position - opening, gap, digits)
+
+
+def _separates(gap: str) -> bool:
+    """Whether a sign or a word between groups of digits can separate numbers."""
+    if gap in _WITHIN or dial_string.leads_afterwards(gap):
+        return False
+    return bool("+" in gap or _SIGN.search(gap) or _WORD.search(gap))
+
+
+def _is_pause_of(gap: str, number: Number) -> bool:
+    """Whether a sign behind a number is a pause: one without a blank behind a free number, as of a conference."""
+    return _PAUSE.fullmatch(gap) is not None and numbering_plan.is_toll_free(number.e164)
+
+
+def _is_complete(number: Number) -> bool:
+    return bool(number.e164 or number.others)
+
+
+def _complete(number: Number, before: Number | None, _gap: str) -> Number | None:
+    """Accept complete numbers; the PIN of a conference may look like one, but ends with "#"."""
+    is_pin = before is not None and number.typed.endswith("#")
+    return number if _is_complete(number) and not is_pin else None
+
+
+def _local(number: Number, before: Number | None, gap: str) -> Number | None:
+    """Accept numbers as long as local numbers, and internal numbers in front of other numbers."""
+    if not number.digits.isdigit() or number.typed.endswith("#"):
+        return None
+    if SHORTEST_PUBLIC <= len(number.digits) <= MOST_DIGITS:
+        return number
+    is_listed = before is None or (_PAUSE.match(gap) is not None and len(before.digits) < SHORTEST_PUBLIC)
+    return number if is_listed and len(number.digits) >= _SHORTEST_INTERNAL else None
+
+
+def _assigned(number: Number, _before: Number | None, _gap: str) -> Number | None:
+    """Accept numbers in assigned ranges alone, as a blank between them may stand within a number too."""
+    return number if number.e164 and numbering_plan.quality_of(number.e164) is Quality.VALID else None
+
+
+def _with_rule(number: Number, rule: Rule) -> Number:
+    return number if rule in number.rules else replace(number, rules=(rule, *number.rules))
+
+
+# --- One number -------------------------------------------------------------------------------------------------------
+
+
+class _Reading(NamedTuple):
+    """A number that a text may be, in E.164, and the rule by which it is that number; None: the text says so."""
+
+    e164: str
+    rule: Rule | None = None
+
+
+class _Witness(NamedTuple):
+    """Google's form of a number of a field.
+
+    :ivar e164: the form; empty if there is none, or if the form is none of the field's numbers.
+    :ivar is_valid: whether the form lies in a range that is assigned.
+    :ivar region: the region of the account where the field was typed; empty if it is the tenant's, or unknown.
+    """
+
+    e164: str = ""
+    is_valid: bool = False
+    region: str = ""
+
+    @classmethod
+    def of(cls, canonical: str, text: str, region: str) -> _Witness:
+        """Read a ``canonicalForm``.
+
+        :param text: the field.
+        :param region: the tenant's region.
+        """
+        if not numbering_plan.is_e164(canonical):
+            return _NO_WITNESS
+        digits = "".join(filter(str.isdecimal, dial_string.clean(text)))
+        if canonical[-_SHORTEST_WITNESS:] not in digits:
+            return _NO_WITNESS
+        parsed = numbering_plan.canonical(canonical)
+        if parsed is None or not numbering_plan.is_valid(parsed):
+            return cls(canonical)
+        is_home = str(parsed.country_code) == numbering_plan.dialling(region).country
+        return cls(canonical, is_valid=True, region="" if is_home else numbering_plan.region_of(parsed))
+
+
+_NO_WITNESS: Final = _Witness()
+
+
+def _single(text: str, region: str, witness: _Witness) -> Number | None:
+    """Read a text as one number; None if it contains no digit to dial."""
+    typed = " ".join(text.split())[: dial_string.LONGEST]
+    parts = phone_number.take_apart(typed, region)
+    if not any(map(str.isdigit, parts.digits)):
+        return None
+    return _number(typed, parts, _readings(parts, region, witness), region)
+
+
+def _number(typed: str, parts: TypedParts, readings: Sequence[_Reading], region: str) -> Number:
+    """Make a number of its readings, the likeliest first."""
+    rules = [Rule.CODE] if parts.code else []
+    rules += [Rule.AFTERWARDS] if parts.afterwards else []
+    extension = dial_string.extension_of(parts.afterwards) if parts.afterwards else ""
+    if not readings:
+        return Number(typed, "", "", parts.digits, extension, rules=tuple(rules))
+    likeliest, rule = readings[0]
+    rules += [rule] if rule else []
+    forms = [form for reading in readings for form in (reading.e164, *phone_number.other_forms(reading.e164))]
+    others = tuple(form for form in dict.fromkeys(forms) if form != likeliest)
+    if rule is Rule.SHORT:
+        country = numbering_plan.dialling(region).country
+        return Number(typed, "", "", likeliest[1 + len(country) :], extension, "", (likeliest,), tuple(rules))
+    parsed = numbering_plan.canonical(likeliest)
+    national = numbering_plan.dialled_within(parsed, region) if parsed else ""
+    return Number(typed, likeliest, national, parts.digits, extension, parts.code, others, tuple(rules))
+
+
+def _readings(parts: TypedParts, region: str, witness: _Witness) -> Sequence[_Reading]:
+    """Return the numbers that a text may be, the likeliest first; empty if its country is unknown."""
+    core, digits = parts.core, parts.digits
+    if not digits.isdigit() or _LISTED.match(core):
+        return ()
+    dialling = numbering_plan.dialling(region)
+    is_international = dial_string.is_international(core)
+    if is_international and (digits[0] == "0" or (dialling.country == "7" and _groups(core)[0] == "8")):
+        # "+030 …", and "+8 495 …" in Russia: the "+" stands in front of the trunk prefix.
+        return [_Reading(reading.e164, Rule.NO_PLUS) for reading in _at_home(digits, digits, region)]
+    for behind_prefix in (digits,) if is_international else dialling.strip_international_prefix(digits):
+        found = _abroad(behind_prefix, region)
+        if found or witness.e164 == "+" + behind_prefix:
+            return found or (_Reading(witness.e164),)
+    if is_international:
+        return ()
+    if _groups(core)[0] == dialling.country and numbering_plan.is_short(digits[len(dialling.country) :], region):
+        return (_Reading("+" + digits, Rule.SHORT),)
+    elsewhere = _at_home(core, digits, witness.region) if witness.region else []
+    if elsewhere:
+        return [_Reading(elsewhere[0].e164, elsewhere[0].rule or Rule.GOOGLE), *elsewhere[1:]]
+    home = _at_home(core, digits, region)
+    if home and witness.is_valid and numbering_plan.quality_of(home[0].e164) is not Quality.VALID:
+        return [_Reading(witness.e164, Rule.GOOGLE), *home]
+    return home
+
+
+def _abroad(digits: str, region: str) -> list[_Reading]:
+    """Return the readings of digits that begin with a country code.
+
+    :param region: the country in which short numbers connect.
+    """
+    country = numbering_plan.country_of(digits)
+    if country is None:
+        return []
+    code, plan = country
+    if plan == numbering_plan.dialling(region) and numbering_plan.is_short(digits[len(code) :], region):
+        return [_Reading("+" + digits, Rule.SHORT)]
+    parsed = numbering_plan.read(digits, "", international=True)
+    if parsed is None:
+        return []
+    typed = numbering_plan.e164(parsed)
+    quality = numbering_plan.quality(parsed)
+    if quality is Quality.VALID:
+        return [*_present(typed), _Reading(typed)]
+    subscriber = typed[1 + len(code) :]
+    candidates = [*_mended(code, plan, subscriber), *_present(typed)]
+    if subscriber.lstrip("0").startswith(code):
+        candidates.append(_Reading("+" + subscriber.lstrip("0"), Rule.REPEATED_CODE))
+    found = _better(candidates, quality)
+    is_read_again = numbering_plan.canonical(typed) == parsed
+    return [*found, _Reading(typed)] if is_read_again and (found or numbering_plan.is_possible(parsed)) else found
+
+
+def _present(e164: str) -> list[_Reading]:
+    """Return what a number may be today of which the form no longer connects."""
+    present = renumbering.present_forms(e164)
+    return _better([_Reading(number, Rule.RENUMBERED) for number in present], Quality.IMPOSSIBLE) if present else []
+
+
+def _at_home(core: str, digits: str, region: str) -> list[_Reading]:
+    """Return the readings of digits that were typed as within a region."""
+    plan = numbering_plan.dialling(region)
+    is_plain = not dial_string.is_spelt(core)
+    parsed = (
+        numbering_plan.read(digits, region, international=False) if is_plain else numbering_plan.parse(core, region)
+    )
+    if parsed is None:
+        return []
+    typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
+    has_trunk_prefix = digits[0] == "0" or plan.has_fixed_trunk_prefix(digits)
+    if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
+        # The digits are too many without the country code; in North America this is the trunk prefix too.
+        return [_Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
+    home = [_Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
+    is_possible = numbering_plan.is_possible(parsed)
+    with_plus = [] if has_trunk_prefix else _with_plus(digits, plan, is_possible=is_possible)
+    if with_plus and (_is_likelier(with_plus[0].e164, core, plan) if home else digits.startswith(plan.country)):
+        return [*with_plus, *home]
+    subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
+    present = _present(typed) or (_present(subscriber) if subscriber != typed else [])
+    if home and quality is Quality.VALID:
+        return [*present, *home, *with_plus]
+    candidates = [*_behind_prefix(digits), *_mended(plan.country, plan, digits), *present]
+    return [*_better(candidates, quality if home else Quality.IMPOSSIBLE), *home, *with_plus]
+
+
+def _with_plus(digits: str, plan: numbering_plan.Dialling, *, is_possible: bool) -> list[_Reading]:
+    """Return the number that has lost its "+", if there may be one.
+
+    :param is_possible: whether the digits have the length of a number of the region.
+    """
+    parsed = numbering_plan.parse("+" + digits, "")
+    quality = numbering_plan.quality(parsed)
+    if parsed is None or digits[0] == "0":
+        return []
+    if plan.country and digits.startswith(plan.country):
+        is_meant = quality is Quality.VALID or (quality is Quality.POSSIBLE and not is_possible)
+    else:
+        is_meant = quality is Quality.VALID and len(digits) >= _SHORTEST_ABROAD
+    return [_Reading(numbering_plan.e164(parsed), Rule.PLUS)] if is_meant else []
+
+
+def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
+    """Whether a number that has lost its "+" is likelier than a number of the region without its trunk prefix.
+
+    A mobile is likelier, and so is a number of which the first group of digits is the country code.  Without groups,
+    the country code of the region is likelier than the beginning of an area code, which "4931 123456" shows to be
+    meant.
+
+    :param with_plus: the number with a "+".
+    :param core: the number as it is written.
+    """
+    if numbering_plan.is_mobile(with_plus):
+        return True
+    groups = _groups(core)
+    country = numbering_plan.country_of(with_plus[1:])
+    if country is not None and groups[0] == country[0]:
+        return len(groups) > 2 or country[1] == plan
+    return len(groups) == 1 and with_plus.startswith("+" + plan.country)
+
+
+def _groups(core: str) -> list[str]:
+    """Return the groups of digits as they are written."""
+    return re.findall(r"\d+", core)
+
+
+def _behind_prefix(digits: str) -> Iterator[_Reading]:
+    """Return the number behind a prefix for calls abroad that belongs to another country."""
+    for prefix in _PREFIXES_ABROAD:
+        if digits.startswith(prefix):
+            yield from (
+                _Reading(reading.e164, Rule.FOREIGN_PREFIX)
+                for reading in _abroad(digits[len(prefix) :], "")
+                if numbering_plan.quality_of(reading.e164) is Quality.VALID
+            )
+
+
+def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[_Reading]:
+    """Return the numbers that may be meant by digits that are no number of a country.
+
+    :param code: the country code.
+    :param subscriber: the digits behind the country code.
+    """
+    if subscriber.startswith("0") and not plan.has_trunk_prefix:
+        yield _Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
+    for prefix in _FORMER_PREFIXES.get(code, ()):
+        if subscriber.startswith(prefix):
+            yield _Reading(f"+{code}{subscriber[len(prefix) :]}", Rule.FORMER_PREFIX)
+    if code in WITH_ZERO and subscriber[0] != "0" and len(subscriber) >= _SHORTEST_WITHOUT_ZERO:
+        yield _Reading(f"+{code}0{subscriber}", Rule.ZERO)
+
+
+def _better(candidates: Iterable[_Reading], quality: Quality) -> list[_Reading]:
+    """Return the candidates that fit their numbering plan better than a quality, the best first."""
+    found = [(numbering_plan.quality_of(reading.e164), reading) for reading in candidates]
+    found.sort(key=lambda rated: -rated[0])
+    return [reading for fits, reading in found if fits > quality]
