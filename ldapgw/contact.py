@@ -79,11 +79,15 @@ class Phone:
     """A telephone number of a contact, with its purpose.
 
     :ivar label: the purpose in the person's own words; empty: one of Google's types, or none.
+    :ivar stored: the text of the whole field that the number was read from; empty if it is `Number.typed`.
+    :ivar canonical: Google's ``canonicalForm`` of the field; empty if there is none.
     """
 
     kind: Kind
     number: Number
     label: str = field(default="", repr=False)
+    stored: str = field(default="", repr=False)
+    canonical: str = field(default="", repr=False)
 
 
 class LeftOutReason(StrEnum):

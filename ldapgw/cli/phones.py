@@ -36,6 +36,7 @@ from ldapgw.cli.site import Site, act, as_json, find_account, find_phone, now, o
 from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.errors import UserError
+from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL
@@ -43,6 +44,7 @@ from ldapgw.phones.provisioning.other import OTHER
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.listener import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
@@ -122,6 +124,12 @@ phones.add_command(import_phones)
     metavar="FORMAT",
     help=f"How this phone gets numbers: {', '.join(PHONE_FORMATS)}. Default: the tenant's number_format.",
 )
+@click.option(
+    "--area-code",
+    metavar="DIGITS",
+    help="The area code of the phone's site: calls within the area are signaled without it. Default: the tenant's "
+    "area_code.",
+)
 @click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; -: to standard output.")
 @click.option("--replica", is_flag=True, help="Add the login of an OpenLDAP replica instead of a phone.")
 @click.option(
@@ -142,6 +150,7 @@ def add(
     placeholder: str | None,
     numbers: str | None,
     number_format: NumberFormat | None,
+    area_code: str | None,
     target: str | None,
     replica: bool,
     private: bool,
@@ -153,7 +162,9 @@ def add(
     The password is shown only once.
     """
     if replica:
-        if any(option is not None for option in (account, model, placeholder, numbers, number_format, target)):
+        if any(
+            option is not None for option in (account, model, placeholder, numbers, number_format, area_code, target)
+        ):
             raise click.UsageError("A replica has no owner, model, numbers or settings: see ldapgw replica-config.")
         add_replica(site, name, tenant, private=private, extra_values=not no_extra_values, as_json=as_json)
         return
@@ -177,6 +188,7 @@ def add(
                 created_at=now(),
                 number_format=number_format,
                 placeholder=placeholder or "",
+                area_code=dialling(chosen.region).area_code(_area_code(area_code or "")),
             )
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(f"a phone named {name} already exists; names are unique on a gateway, in any case")
@@ -184,6 +196,12 @@ def add(
         if file is not None:
             os.write(file, sheet.printed.encode())
     print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
+
+
+def _area_code(text: str) -> str:
+    if not AreaCode.pattern.fullmatch(text):
+        raise click.UsageError(f"--area-code {text}: expected {AreaCode.expected}")
+    return text
 
 
 @phones.command(name="list", epilog=examples("ldapgw phones list", "ldapgw phones list --wide"))

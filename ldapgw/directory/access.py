@@ -18,7 +18,8 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from ldapgw.directory.dn import Dn
@@ -34,6 +35,9 @@ class NamingContext:
     :ivar base: the DN that the tenant's entries lie under.
     :ivar region: the country of numbers without a country code (ISO 3166-1).
     :ivar outside_line: digits dialled for an outside line.
+    :ivar area_code: the area code of the site, without the trunk prefix: calls within the area are signalled without
+        the area code; empty if unknown.
+    :ivar switchboard: whether a caller from an extension of a company is answered with the company's name.
     :ivar lenient: match values as a person expects; otherwise as RFC 4517 says.
     :ivar strip: what a PBX puts in front of a number or behind it, in lower case; removed from asserted numbers.
     :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
@@ -60,10 +64,18 @@ class NamingContext:
     block_label: str = ""
     photos: bool = False
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    area_code: str = ""
+    switchboard: bool = False
 
 
 # The root DSE and the subschema belong to no tenant; their values are compared as the RFCs say.
 ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
+
+
+@lru_cache(maxsize=256)
+def at_site(context: NamingContext, area_code: str) -> NamingContext:
+    """The settings for searches of a phone at a site with an area code of its own; the same object each time."""
+    return replace(context, area_code=area_code)
 
 
 def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
@@ -124,6 +136,7 @@ class Viewer(NamedTuple):
     :ivar login: the phone's DN, for "Who am I?" (RFC 4532); empty: anonymous.
     :ivar per_number: a contact is shown as one entry for each of its numbers.
     :ivar number_formatter: gives numbers the viewer's format; None: numbers are in the tenant's format.
+    :ivar area_code: the area code of the phone's site; empty: the tenant's.
     :ivar replica: what the login replicates, by content synchronization (RFC 4533) alone; None: it is no replica's.
     """
 
@@ -132,6 +145,7 @@ class Viewer(NamedTuple):
     per_number: bool = False
     number_formatter: NumberFormatter | None = None
     replica: ReplicaAccess | None = None
+    area_code: str = ""
 
     @property
     def tenant(self) -> str:

@@ -136,7 +136,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     The number is parsed, which is the expensive part, only for a search text that might contain it.
     """
     text = asserted_number(text, context)
-    tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line)
+    tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line, context.area_code)
     if not tails:
         return NO_VALUE
     # The beginning of a line, which is nearly always the number in E.164; or all of the line of a number that no
@@ -154,7 +154,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
         if not readings:
-            readings.extend(phone_number.readings(text, context.region, context.outside_line))
+            readings.extend(phone_number.readings(text, context.region, context.outside_line, context.area_code))
         return any(phone_number.matches_any_reading(number, readings) for number in stored)
 
     return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=tuple(sufficient))
@@ -296,9 +296,13 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        number = number_equality(final, context)
-        tails = (*itertools.chain(*number.required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
-        return Assertion(lambda search_text: substring.test(search_text) or number.test(search_text), (tails,))
+        # Some phones cut the first digits of the number, and with them a half of the prefix for calls abroad.
+        cut = phone_number.behind_cut_prefix(dialled, context.region)
+        numbers = [number_equality(number, context) for number in (final, *cut)]
+        required = itertools.chain.from_iterable(number.required for number in numbers)
+        tails = (*itertools.chain.from_iterable(required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
+        tests = [substring.test, *(number.test for number in numbers)]
+        return Assertion(lambda search_text: any([test(search_text) for test in tests]), (tails,))
     return substring
 
 

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
+from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer, at_site
 from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, Label
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
@@ -268,6 +268,13 @@ def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Se
     :param base: a DN as it was sent.
     :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
     """
+    scopes = _search_scopes(dit, viewer, base, scope)
+    if not viewer.area_code:
+        return scopes
+    return tuple([replace(found, context=at_site(found.context, viewer.area_code)) for found in scopes])
+
+
+def _search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[SearchScope, ...]:
     try:
         dn = Dn.parse(base)
     except InvalidDn:

@@ -88,12 +88,14 @@ class PreparedFilter:
     :ivar numbers: the telephone numbers that it names.
     :ivar tag_letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
     :ivar object_classes: for each set, no entry matches that has none of these classes (`Segment.object_classes`).
+    :ivar callers: the numbers that it names if it looks up callers by whole numbers and asks for nothing else; empty if
+        it asks for nothing, such as an object class; None: it asks for something else.
     :ivar conditions: the filters of an AND; empty for all others.
     :ivar alternatives: the filters of an OR; empty for all others.
     """
 
     __slots__ = (
-        *("_query", "alternatives", "conditions", "cost", "exact", "numbers", "object_classes", "predicate"),
+        *("_query", "alternatives", "callers", "conditions", "cost", "exact", "numbers", "object_classes", "predicate"),
         "tag_letters",
     )
 
@@ -108,6 +110,7 @@ class PreparedFilter:
         conditions: tuple[PreparedFilter, ...] = (),
         alternatives: tuple[PreparedFilter, ...] = (),
         object_classes: tuple[frozenset[str], ...] = (),
+        callers: tuple[str, ...] | None = None,
     ) -> None:
         self.predicate = predicate
         self._query = query
@@ -118,6 +121,7 @@ class PreparedFilter:
         self.conditions = conditions
         self.alternatives = alternatives
         self.object_classes = object_classes
+        self.callers = callers
 
     @property
     def query(self) -> Query:
@@ -177,6 +181,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         tag_letters=tuple(chain.from_iterable([one.tag_letters for one in conditions])),
         conditions=conditions,
         object_classes=tuple(chain.from_iterable([one.object_classes for one in conditions])),
+        callers=_callers(conditions),
     )
 
 
@@ -200,7 +205,17 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         cost=1 + sum([one.cost for one in filters]),
         numbers=tuple(chain.from_iterable([one.numbers for one in filters])),
         tag_letters=(frozenset(tag_letters),) if tag_letters else (),
+        callers=_callers(filters),
     )
+
+
+def _callers(filters: Sequence[PreparedFilter]) -> tuple[str, ...] | None:
+    found: list[str] = []
+    for one in filters:
+        if one.callers is None:
+            return None
+        found += one.callers
+    return tuple(found)
 
 
 def negated(one: PreparedFilter) -> PreparedFilter:
@@ -208,8 +223,8 @@ def negated(one: PreparedFilter) -> PreparedFilter:
     return PreparedFilter(NotPredicate(one.predicate), cost=1 + one.cost)
 
 
-MATCH_ALL: Final = PreparedFilter(ConstantPredicate(result=True), exact=True)
-FALSE: Final = PreparedFilter(ConstantPredicate(result=False), query_plan.NO_DOCUMENTS)
+MATCH_ALL: Final = PreparedFilter(ConstantPredicate(result=True), exact=True, callers=())
+FALSE: Final = PreparedFilter(ConstantPredicate(result=False), query_plan.NO_DOCUMENTS, callers=())
 UNDEFINED: Final = PreparedFilter(ConstantPredicate(result=None), query_plan.NO_DOCUMENTS)
 
 
@@ -236,8 +251,19 @@ class _AttributeSet:
         is_tagged = len(self._tags) == len(kinds) and OBJECT_CLASS_TAG not in self._tags
         self.tag_letters = (frozenset(self._tag_letters + ALIAS_LETTER),) if is_tagged else ()
 
-    def prepared(self, found: Assertion, term: _Assertion | Extensible, query: Query, *, exact: bool) -> PreparedFilter:
-        """An assertion about any of these attributes."""
+    def prepared(
+        self,
+        found: Assertion,
+        term: _Assertion | Extensible,
+        query: Query,
+        *,
+        exact: bool,
+        caller: str = "",
+    ) -> PreparedFilter:
+        """An assertion about any of these attributes.
+
+        :param caller: the whole number that it names; empty: none, or the tenant's switchboards name no callers.
+        """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
         if isinstance(term, Substrings):
@@ -246,16 +272,20 @@ class _AttributeSet:
             numbers = ((self._kinds, found, query),)
         predicate: Predicate
         object_classes: tuple[frozenset[str], ...] = ()
+        callers: tuple[str, ...] | None = (caller,) if caller else None
         if not self.tag_letters:
             exact = exact or index_terms.is_exact(self._kinds, found)
             predicate = SearchTextPredicate(self._kinds, found.test)
             if self._tags == [OBJECT_CLASS_TAG] and isinstance(term, Equality):
                 object_classes = tuple([frozenset(alternatives) for alternatives in found.required])
+                callers = ()
         elif found.sufficient:
             predicate = SufficientTextPredicate(self._tags, found, self._tag_letters)
         else:
             predicate = TaggedTextPredicate(self._tags, found.test)
-        return PreparedFilter(predicate, query, exact, cost, numbers, self.tag_letters, object_classes=object_classes)
+        return PreparedFilter(
+            predicate, query, exact, cost, numbers, self.tag_letters, object_classes=object_classes, callers=callers
+        )
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
@@ -314,7 +344,8 @@ class _Preparation:
             # The same for each attribute, so that an OR has it once.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
-                self._numbers[id(found)] = _NUMBER_ATTRIBUTES.prepared(found, term, query, exact=False)
+                caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
+                self._numbers[id(found)] = _NUMBER_ATTRIBUTES.prepared(found, term, query, exact=False, caller=caller)
             return self._numbers[id(found)]
         prefix = index_terms.prefix_query((kind,), found)
         query = self._query(kind, found) if prefix is None else prefix
@@ -338,6 +369,13 @@ def asks_number(kind: AttributeType, term: Filter) -> bool:
     Lenient matching looks for the number in all attributes that hold numbers: many phones know telephoneNumber alone.
     """
     return kind.comparison.family is _NUMBER and isinstance(term, (Equality, Approximate))
+
+
+def _caller(value: bytes, context: NamingContext) -> str:
+    """The number of a caller who may be named by a company's switchboard; empty if none is."""
+    if not context.switchboard:
+        return ""
+    return assertion.asserted_number(assertion.text_of(value, lenient=True) or "", context)
 
 
 class _AlikeTerms:
@@ -401,7 +439,10 @@ class _AlikeTerms:
             query = query_plan.any_of(
                 [index_terms.assertion_query(one, found, lenient=lenient) for one in self._groups]
             )
-        return self._attributes.prepared(found, sample, query, exact=exact)
+        caller = ""
+        if self.is_number and isinstance(sample, Equality):
+            caller = _caller(sample.value if value is None else value, context)
+        return self._attributes.prepared(found, sample, query, exact=exact, caller=caller)
 
 
 class _CombinedTemplate:
@@ -551,7 +592,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
     query = index_terms.presence_query(kind)
     tag_letters = () if kind.operational else (frozenset((attribute_tag(kind)[1],)),)
     return PreparedFilter(
-        PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), tag_letters=tag_letters
+        PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), tag_letters=tag_letters, callers=()
     )
 
 

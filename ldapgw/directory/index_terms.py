@@ -27,7 +27,7 @@ from ldapgw.directory.assertion import NUMBER_END, Alternatives, Assertion
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, EntryTerms, Index
-from ldapgw.directory.normalization import lines_of, number_of
+from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of, number_of
 from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query, TermRange, ValueRange
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
@@ -56,6 +56,8 @@ _CN = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "cn")
 # The attributes whose words have prefixes, by the attribute's letter.
 _PREFIX_LETTERS = {_LETTERS[name]: name for name in _WORD_BITS}
 _OBJECT_CLASS, _UID = _LETTERS["objectClass"], _LETTERS["uid"]
+# The term of entries with a switchboard.
+_SWITCHBOARD = "P" + SWITCHBOARD_MARK
 # Attributes with terms for ordering; each has a single value.
 _ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
@@ -143,6 +145,9 @@ def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
     else:
         stored, forms = phone_number.Number("", "", "", line), [line]
     keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
+    if forms[-2:-1] and forms[-2].endswith(SWITCHBOARD_MARK):
+        keys.add(forms[-2])
+        terms.add(_SWITCHBOARD)
     for form in forms:
         if form:
             terms.add("Db" + form[:_NUMBER_PREFIX])
@@ -156,7 +161,13 @@ def presence_query(kind: AttributeType) -> Query:
 
 def present_attributes(index: Index) -> Iterable[str]:
     """The letters of the attributes that entries have (`Entry.tagged_texts`), without aliases."""
-    return [term[1:] for term in index.terms("P", "P" + HIGHEST)]
+    return [term[1:] for term in index.terms("P", "P" + HIGHEST) if term != _SWITCHBOARD]
+
+
+def has_switchboards(index: Index) -> bool:
+    """Whether an entry has a switchboard."""
+    _, ranges, _ = index.postings(_SWITCHBOARD)
+    return ranges[0] < ranges[-1]
 
 
 def present_object_classes(index: Index) -> Iterable[str]:

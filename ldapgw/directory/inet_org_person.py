@@ -7,11 +7,11 @@ An `EntryFactory` makes the entries of one book, and packs values that many cont
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ldapgw.contact import Address, Contact, Kind
+from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape
@@ -29,6 +29,7 @@ from ldapgw.directory.entry import (
 )
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.directory.segment import PLACEHOLDER_ID
+from ldapgw.directory.switchboard import MARK, beginning_of_extensions
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import Number
 
@@ -60,10 +61,10 @@ def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
     numbers: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
     for phone in contact.phones:
         values = numbers.setdefault(NUMBER_ATTRIBUTES[phone.kind], {})
-        values.setdefault(write_number(phone.number, context), phone.number)
+        values.setdefault(write_number(phone.number, context), _found_number(phone, contact, context))
     if contact.phones and not numbers["telephoneNumber"]:
-        best = min(contact.phones, key=lambda phone: _LEAST_ANSWERED.get(phone.kind, 0)).number
-        numbers["telephoneNumber"][write_number(best, context)] = best
+        best = min(contact.phones, key=lambda phone: _LEAST_ANSWERED.get(phone.kind, 0))
+        numbers["telephoneNumber"][write_number(best.number, context)] = _found_number(best, contact, context)
     return {name: values for name, values in numbers.items() if values}
 
 
@@ -129,6 +130,15 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
         for name, reading in readings.items()
         if name_folding.collation_key(reading) and name in texts and name_folding.has_chinese(texts[name][0])
     }
+
+
+def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
+    """A number with the forms by which it is found at the tenant's site, and by callers from a company's extensions."""
+    number = phone.number
+    if context.area_code:
+        number = phone_number.in_area(number, context.region, context.area_code)
+    beginning = beginning_of_extensions(phone, contact) if context.switchboard else ""
+    return replace(number, others=(*number.others, beginning + MARK)) if beginning else number
 
 
 def write_number(number: Number, context: NamingContext) -> str:
@@ -251,9 +261,8 @@ class EntryFactory:
         """One entry for each number; the number's label or kind follows the name."""
         written: dict[str, tuple[str, Number]] = {}
         for phone in contact.phones:
-            written.setdefault(
-                write_number(phone.number, self._context), (phone.label or phone.kind.value, phone.number)
-            )
+            number = _found_number(phone, contact, self._context)
+            written.setdefault(write_number(number, self._context), (phone.label or phone.kind.value, number))
         texts = texts_of(contact, name)
         readings = readings_of(contact, texts)
         for count, (value, (kind, number)) in enumerate(written.items(), start=1):

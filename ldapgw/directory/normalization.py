@@ -43,6 +43,10 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
+# Ends a form of a number that is no number, but the beginning of a company's extensions
+# (`ldapgw.directory.switchboard`).
+SWITCHBOARD_MARK: Final = "?"
+
 # Separates the lines of one postal address.
 NORMALIZED_END: Final = "\v"
 
@@ -209,6 +213,8 @@ def is_number_line(line: str) -> bool:
 def number_of(line: str) -> Number:
     """The telephone number of a line; its digits stand for what was typed."""
     _, e164, national, digits, *others, _ = line.split("\t")
+    if others and others[-1].endswith(SWITCHBOARD_MARK):
+        del others[-1]
     code = split_code(digits, e164)
     return Number(digits, e164, national, digits.removeprefix(code).removeprefix("+"), "", code, tuple(others))
 

@@ -34,6 +34,7 @@ from ldapgw.directory.index import Index
 from ldapgw.directory.schema import attribute_type, subtypes
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, Segment
+from ldapgw.directory.switchboard import find_switchboards
 from ldapgw.errors import DirectoryError, ResultCode
 
 # Looks at search texts in one slice of work: a fraction of a millisecond for an ordinary filter, a few for the
@@ -143,7 +144,31 @@ def _search(
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
-    """Batches, none of them empty; None: a slice of work is done."""
+    """Batches, none of them empty; None: a slice of work is done.
+
+    A caller whom nobody matches is answered with the company that the number may belong to.
+    """
+    is_found = False
+    for batch in _matching(scopes, filters, after, demand, budget):
+        is_found = is_found or batch is not None
+        yield batch
+    if is_found or after:
+        return
+    for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
+        if prepared.callers and any([segment.has_switchboards for segment in scope.contacts]):  # noqa: C419
+            companies = find_switchboards(scope.contacts, prepared.callers, scope.context)
+            if companies is not None:
+                documents = range(len(companies.entries))
+                yield ResultBatch(companies, documents, f"{number:04x}1", scope.context)
+
+
+def _matching(
+    scopes: Sequence[SearchScope],
+    filters: Sequence[PreparedFilter],
+    after: str,
+    demand: _Demand,
+    budget: CallerIdBudget | None,
+) -> Iterator[ResultBatch | None]:
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
         context = scope.context
         container_prefix, contact_prefix = f"{number:04x}0", f"{number:04x}1"
@@ -277,7 +302,10 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
             if deleted:
                 candidates = [document for document in candidates if not deleted[document]]
             documents = predicate.matching(candidates, entries)
-    return None if has_more and len(documents) < wanted else documents
+    if has_more and len(documents) < wanted:
+        return None
+    # A cursor looks for the company that a caller may belong to.
+    return None if not documents and prepared.callers and segment.has_switchboards else documents
 
 
 def _slice_size(prepared: PreparedFilter) -> int:

@@ -24,7 +24,7 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry, Parent, Selection, octets_of
 from ldapgw.directory.index import Index
-from ldapgw.directory.normalization import lines_of
+from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
@@ -150,7 +150,10 @@ class Segment:
     :ivar duplicates: for each document, whether another book's entry here may be the same person; empty: none is.
     """
 
-    __slots__ = ("_messages", "_object_classes", "_pages", "_tag_letters", "deleted", "duplicates", "entries", "index")
+    __slots__ = (
+        *("_has_switchboards", "_messages", "_object_classes", "_pages", "_tag_letters", "deleted", "duplicates"),
+        *("entries", "index"),
+    )
 
     def __init__(
         self,
@@ -172,6 +175,7 @@ class Segment:
         self._pages: dict[Selection, dict[int, Page]] = {} if same_entries is None else same_entries._pages  # noqa: SLF001
         self._tag_letters: frozenset[str] | None = None
         self._object_classes: frozenset[str] | None = None
+        self._has_switchboards: bool | None = None
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Segment:
@@ -264,6 +268,17 @@ class Segment:
             lines = (f"\n{line}\n" for text in texts for line in lines_of(text))
             self._object_classes = frozenset(index_terms.present_object_classes(self.index) if self.index else lines)
         return self._object_classes
+
+    @property
+    def has_switchboards(self) -> bool:
+        """Whether an entry has a switchboard (`ldapgw.directory.switchboard`)."""
+        if self._has_switchboards is None:
+            self._has_switchboards = (
+                index_terms.has_switchboards(self.index)
+                if self.index
+                else any(f"{SWITCHBOARD_MARK}\t" in entry.text for entry in self)
+            )
+        return self._has_switchboards
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -6,71 +6,29 @@ value is checked; a value of a wrong type is skipped, the rest is read, and the 
 (`ldapgw.google.person_flaws`).  Google returns the items of a field in no fixed order.  Here the primary item comes
 first, then the items of the user's own contact, then the items of a profile; otherwise the order of the answer is kept.
 
-`ldapgw.numbers.stored_numbers` reads the telephone numbers: one field can contain several.
+`ldapgw.google.person_numbers` reads the telephone numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ldapgw.contact import (
-    LONGEST_LEFT_OUT,
-    MOST_LEFT_OUT,
-    OTHER_CONTACT_PREFIX,
-    Address,
-    Contact,
-    Flaw,
-    Kind,
-    LeftOutNumber,
-    LeftOutReason,
-    Phone,
-    PhoneticName,
-    Source,
-)
+from ldapgw.contact import MOST_LEFT_OUT, OTHER_CONTACT_PREFIX, Address, Contact, Flaw, PhoneticName, Source
 from ldapgw.google.person_flaws import MOST_VALUES, Item, repair
+from ldapgw.google.person_numbers import NumberField, read_fields
 from ldapgw.google.person_text import clean, lines
-from ldapgw.numbers import dial_string, stored_numbers
+from ldapgw.numbers import dial_string
 
 Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
 # version causes a full sync of every account, which reads all persons again (decision 0005).
 PARSER_VERSION = 7
-
-# ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
-# is a label of the user's own (`_kind`).
-_KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "work": Kind.WORK,
-        "main": Kind.MAIN,
-        "home": Kind.HOME,
-        "mobile": Kind.MOBILE,
-        "workmobile": Kind.MOBILE,
-        "homefax": Kind.FAX,
-        "workfax": Kind.FAX,
-        "otherfax": Kind.FAX,
-        "fax": Kind.FAX,
-        "pager": Kind.PAGER,
-        "workpager": Kind.PAGER,
-    }
-)
-
-# Google's other types.
-_TYPES_WITHOUT_KIND = ("", "other", "googlevoice")
-# Characters of a label that a phone shows behind the name.
-LONGEST_LABEL = 32
-
-# How words for a mobile begin, in labels of the user's own; "iphone" comes with each import from Apple.
-_MOBILE = re.compile(
-    r"\b(?:mobil(?!iar)|handy|natel|iphone|smartphone|gsm\b|cell?(?:s|ular|ulare|phone)?\b|m[óo]vil|telefonino|komórk|mobitel)"
-    r"|handy\b",
-    re.IGNORECASE,
-)
 
 # ``metadata.sources.type`` of the source whose id is the stable key, the best type first.
 _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
@@ -174,14 +132,14 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
     nicknames = _texts(_items(person, "nicknames"), "value")
     organizations = _organizations(person)
     organization = organizations[0] if organizations else {}
-    sip_addresses = _sip_addresses(person)
+    numbers = read_fields(_number_fields(person), region)
+    sip_addresses = _unique((*_sip_addresses(person), *numbers.sip_addresses))
     name = _display_name(best) or next(iter(nicknames), "")
     if not name and not clean(organization.get("name")):
         # The People API refuses "fileAses" in ``personFields``, but the field is part of a person and may come.
         filed_as = _texts(_items(person, "fileAses"), "value")
         sip_users = (address.partition(":")[2] for address in sip_addresses)
         name = next(iter((*filed_as, *_names_in_emails(person), *sip_users)), "")
-    phones, left_out = _phones(person, region)
     contact = Contact(
         uid=reading.uid,
         source=source,
@@ -193,7 +151,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         organization=clean(organization.get("name")),
         department=clean(organization.get("department")),
         title=clean(organization.get("title")),
-        phones=phones,
+        phones=numbers.phones,
         emails=_emails(person),
         addresses=_addresses(person),
         urls=(
@@ -203,9 +161,9 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         labels=_labels(person),
         updated=_updated(_object(person.get("metadata"))),
         phonetic=_phonetic(best, organization if not name else {}),
-        left_out=left_out[:MOST_LEFT_OUT],
+        left_out=numbers.left_out[:MOST_LEFT_OUT],
     )
-    return contact, sum(number.reason is LeftOutReason.NOT_DIALABLE for number in left_out)
+    return contact, numbers.unreadable
 
 
 def _display_name(name: Item) -> str:
@@ -271,47 +229,13 @@ def _organizations(person: Item) -> list[Item]:
     return organizations
 
 
-def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], tuple[LeftOutNumber, ...]]:
-    """Return each number once, and what is left out: repetitions, and values without anything to dial.
-
-    A number that is listed twice keeps its first type, or takes the type of the repetition if the first has none.
-    """
-    phones: dict[tuple[str, str], Phone] = {}
-    untyped: set[tuple[str, str]] = set()
-    left_out: list[LeftOutNumber] = []
+def _number_fields(person: Item) -> Iterator[NumberField]:
+    """The fields of telephone numbers, the best first."""
     for item in _items(person, "phoneNumbers"):
         canonical = clean(item.get("canonicalForm"), dial_string.LONGEST)
-        typed = "\n".join(lines(item.get("value"))) or canonical
-        if not typed:
-            continue
-        numbers = stored_numbers.read(typed, region, canonical)
-        if not numbers:
-            left_out.append(LeftOutNumber(" ".join(typed.split())[:LONGEST_LEFT_OUT], LeftOutReason.NOT_DIALABLE))
-        label = clean(item.get("type"))
-        for number in numbers:
-            key = (number.e164 or number.digits, number.extension)
-            if key in phones:
-                left_out.append(LeftOutNumber(number.typed[:LONGEST_LEFT_OUT], LeftOutReason.DUPLICATE))
-            if key not in phones or (key in untyped and label):
-                phone = phones.get(key, Phone(Kind.OTHER, number))
-                phones[key] = Phone(_kind(label), phone.number, _own_label(label))
-                (untyped.discard if label else untyped.add)(key)
-    return tuple(phones.values()), tuple(left_out)
-
-
-def _kind(label: str) -> Kind:
-    """The kind of a number by ``phoneNumbers.type``, in the user's own words too."""
-    folded = label.lower()
-    if folded in _KINDS:
-        return _KINDS[folded]
-    if "fax" in folded:
-        return Kind.FAX
-    return Kind.MOBILE if _MOBILE.search(folded) else Kind.OTHER
-
-
-def _own_label(label: str) -> str:
-    """A label in the person's own words; empty for Google's types."""
-    return "" if label.lower() in _KINDS or label.lower() in _TYPES_WITHOUT_KIND else label[:LONGEST_LABEL].rstrip()
+        text = "\n".join(lines(item.get("value"))) or canonical
+        if text:
+            yield NumberField.of(text, canonical, clean(item.get("type")))
 
 
 def _emails(person: Item) -> tuple[str, ...]:

@@ -40,6 +40,9 @@ SHORTEST_PUBLIC = 7
 # local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
+# The lengths of fixed lines of a country in which numbers can be continued by extensions.
+_FEWEST_LENGTHS = 3
+
 _NEVER = re.compile("(?!)")
 
 # Codes in front of a number that hide or show one's own number, or choose a carrier, and look like a part of the
@@ -62,10 +65,12 @@ class Dialling:
 
     :ivar country: the country code; empty if the region is unknown.
     :ivar international_prefix: digits to dial abroad ("00", "011"); empty if there are none that work for everybody.
-    :ivar has_trunk_prefix: whether there is a trunk prefix, which is dialled in front of national numbers.
+    :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if there is none.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
     :ivar rewrites_trunk: whether the digits that are dialled within the country alone can stand inside the number, so
         that they show a full number: Argentine mobiles have 15 behind the area code.
+    :ivar has_direct_dialling: whether a company's number can be continued by extensions, so that fixed lines have
+        several lengths.
     :ivar zero_from: numbers with at least so many digits are always dialled with a "0" and no other prefix; None if the
         region has no such rule.
     :ivar shortest: the fewest digits of a public number; shorter numbers are internal.
@@ -76,9 +81,10 @@ class Dialling:
     _trunk_prefix: str | None = None  # set if `_trunk_pattern` only matches fixed digits or nothing
     country: str = ""
     international_prefix: str = ""
-    has_trunk_prefix: bool = False
+    national_prefix: str = ""
     has_zero_trunk: bool = False
     rewrites_trunk: bool = False
+    has_direct_dialling: bool = False
     zero_from: int | None = None
     shortest: int = SHORTEST_PUBLIC
 
@@ -108,9 +114,19 @@ class Dialling:
         match = self._trunk_pattern.match(digits)
         return digits[match.end() :] if match else digits
 
-    def has_fixed_trunk_prefix(self, digits: str) -> bool:
-        """Whether digits begin with a trunk prefix that is always the same digits, such as 8 in Russia."""
-        return bool(self._trunk_prefix) and digits.startswith(self._trunk_prefix or "")
+    def area_code(self, text: str) -> str:
+        """Return an area code without the trunk prefix that people write in front of it."""
+        return text.removeprefix(self.national_prefix) if self.has_zero_trunk else text
+
+    def with_area_code(self, area_code: str, digits: str) -> str:
+        """Return a local number as it is dialled within the country; empty if the digits have a trunk prefix."""
+        if self.begins_with_trunk_prefix(digits):
+            return ""
+        return self.national_prefix + area_code + digits
+
+    def begins_with_trunk_prefix(self, digits: str) -> bool:
+        """Whether digits begin with the trunk prefix, such as 8 in Russia."""
+        return bool(self.national_prefix) and digits.startswith(self.national_prefix)
 
     def is_whole(self, digits: str) -> bool:
         """Whether a number has no trunk prefix, or at least seven digits behind the prefix."""
@@ -139,8 +155,9 @@ def dialling(region: str) -> Dialling:
         trunk_prefix if trunk_prefix.isdigit() or not trunk_prefix else None,
         country=str(metadata.country_code),
         international_prefix=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
-        has_trunk_prefix=bool(metadata.national_prefix),
+        national_prefix=metadata.national_prefix or "",
         has_zero_trunk=has_zero_trunk,
+        has_direct_dialling=len(metadata.fixed_line.possible_length if metadata.fixed_line else ()) >= _FEWEST_LENGTHS,
         rewrites_trunk=bool(metadata.national_prefix_transform_rule),
         zero_from=_zero_from(metadata),
         # Without a trunk prefix, numbers of a small country may have fewer digits.
@@ -300,6 +317,12 @@ def is_toll_free(number: str) -> bool:
 def _type_of(number: str) -> int:
     parsed = canonical(number)
     return PhoneNumberType.UNKNOWN if parsed is None else phonenumbers.number_type(parsed)
+
+
+def has_direct_dialling(number: str) -> bool:
+    """Whether extensions can be dialled behind a company's number in the country of a number in E.164."""
+    country = country_of(number[1:])
+    return country is not None and country[1].has_direct_dialling
 
 
 def region_of(parsed: Parsed) -> str:

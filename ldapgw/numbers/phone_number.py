@@ -10,7 +10,7 @@ might contain that number.  All functions take time linear in their input, which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -21,6 +21,9 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
 # Digits.  A prefix of a number counts as one that has lost its "+" only if it is as long as a complete number.
 _SHORTEST_WITH_COUNTRY = 10
+
+# Digits.  A number with fewer digits is internal, also where the area code of the site is known.
+_SHORTEST_LOCAL = 5
 
 # Cache size: a search requests one number in several attributes, and phones repeat their searches.
 _CACHED = 256
@@ -199,18 +202,20 @@ def other_forms(e164: str) -> tuple[str, ...]:
     return forms
 
 
-def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
-    """Return the numbers that a phone or a PBX may mean: as sent, without the outside prefix, with a lost "+".
+def readings(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[Number, ...]:
+    """Return the numbers that a phone or a PBX may mean.
 
+    They are the number as it is sent, without the outside line, with a lost "+", and with the area code of the site.
     A text with a word in front of its digits is not a number and has no readings.
 
     :param outside_line: digits to dial for an outside line; some PBX leave them in front of a caller's number.
+    :param area_code: of the site, without the trunk prefix; callers of the area are signalled without it.
     """
-    return _readings(text[:LONGEST_TYPED], region, outside_line)
+    return _readings(text[:LONGEST_TYPED], region, outside_line, area_code)
 
 
 @lru_cache(maxsize=_CACHED)
-def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
+def _readings(text: str, region: str, outside_line: str, area_code: str) -> tuple[Number, ...]:
     core = dial_string.unwrapped(dial_string.clean(text))
     plain = parse(text, region) if _is_dialled(core) else None
     if plain is None:
@@ -233,15 +238,35 @@ def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
         numbers[_with_plus(plain, region)] = None
+        if area_code:
+            numbers |= {_full_number(number, region, area_code): None for number in (plain, inside) if number}
     return tuple(number for number in numbers if number is not None)
 
 
-def number_query(text: str, region: str, outside_line: str = "") -> NumberQuery:
+def in_area(number: Number, region: str, area_code: str) -> Number:
+    """Return a stored number that also has the form with the area code, if it is a local number of the area.
+
+    :param area_code: without the trunk prefix.
+    """
+    full = _full_number(number, region, area_code)
+    return number if full is None else replace(number, others=(*number.others, full.e164))
+
+
+def _full_number(number: Number, region: str, area_code: str) -> Number | None:
+    """Return a local number with its area code; None if the number is not a local one."""
+    if number.e164 or number.others or len(number.digits) < _SHORTEST_LOCAL or not number.digits.isdigit():
+        return None
+    text = numbering_plan.dialling(region).with_area_code(area_code, number.digits)
+    full = parse(text, region) if text else None
+    return full if full is not None and full.e164 else None
+
+
+def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
     """Return the index keys of a requested number; the usual forms that phones and PBX send are not parsed."""
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
     if plain is None:
-        return _tails_of_readings(text, region, outside_line), ()
+        return _tails_of_readings(text, region, outside_line, area_code), ()
     international, digits = plain
     if not digits:
         return (), ()
@@ -250,16 +275,17 @@ def number_query(text: str, region: str, outside_line: str = "") -> NumberQuery:
         exact_forms: tuple[str, ...] = ("+" + digits,)
     else:
         tail_known, exact_forms = _as_dialled(digits, region, outside_line)
-    tails = (digits[-SHORTEST_PUBLIC:],) if tail_known else _tails_of_readings(text, region, outside_line)
+        tail_known = tail_known and not area_code
+    tails = (digits[-SHORTEST_PUBLIC:],) if tail_known else _tails_of_readings(text, region, outside_line, area_code)
     return tails, exact_forms
 
 
-def query_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
+def query_tails(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[str, ...]:
     """Return the tails of a requested number (`NumberQuery`).
 
     :returns: an empty tuple if the text has no readings, so that no number matches.
     """
-    return number_query(text, region, outside_line)[0]
+    return number_query(text, region, outside_line, area_code)[0]
 
 
 def stored_tails(number: Number) -> tuple[str, ...]:
@@ -354,6 +380,17 @@ def typed_digits(number: Number) -> str:
 def split_code(digits: str, e164: str) -> str:
     """Return the code in front of a number as `typed_digits` writes it; empty if there is none."""
     return digits.removesuffix(e164) if e164 and digits.endswith(e164) else ""
+
+
+def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
+    """Return the number in E.164 of digits in front of which one zero of the prefix "00" for calls abroad is missing.
+
+    :returns: at most one number; empty if the digits are no such number.
+    """
+    if digits[:1] != "0" or digits[:2] == "00" or numbering_plan.dialling(region).international_prefix != "00":
+        return ()
+    number = "+" + digits[1:]
+    return (number,) if numbering_plan.quality_of(number) is Quality.VALID else ()
 
 
 def prefix_forms(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
@@ -459,8 +496,9 @@ def _with_plus(plain: Number, region: str) -> Number | None:
     return parse(restored, region) if is_valid else None
 
 
-def _tails_of_readings(text: str, region: str, outside_line: str) -> tuple[str, ...]:
-    tails = (tail for reading in readings(text, region, outside_line) for tail in stored_tails(reading))
+def _tails_of_readings(text: str, region: str, outside_line: str, area_code: str) -> tuple[str, ...]:
+    found = readings(text, region, outside_line, area_code)
+    tails = (tail for reading in found for tail in stored_tails(reading))
     return tuple(dict.fromkeys(tails))
 
 

@@ -226,7 +226,7 @@ class _Field:
             rule = Rule.SAME_AREA if digits[0] != "0" else None
         elif _SLASH.fullmatch(gap) and digits.strip("0") and not before.e164.startswith(_SLASHED_EXTENSIONS):
             country = numbering_plan.country_of(before.e164[1:])
-            is_area = len(digits) > 2 and country is not None and country[1].has_fixed_trunk_prefix(digits)
+            is_area = len(digits) > 2 and country is not None and country[1].begins_with_trunk_prefix(digits)
             rule = None if is_area else Rule.OTHER_ENDING
         else:
             return None
@@ -432,7 +432,7 @@ def _at_home(core: str, digits: str, region: str) -> list[_Reading]:
     if parsed is None:
         return []
     typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
-    has_trunk_prefix = digits[0] == "0" or plan.has_fixed_trunk_prefix(digits)
+    has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
         # The digits are too many without the country code; in North America this is the trunk prefix too.
         return [_Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
@@ -506,7 +506,7 @@ def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterat
     :param code: the country code.
     :param subscriber: the digits behind the country code.
     """
-    if subscriber.startswith("0") and not plan.has_trunk_prefix:
+    if subscriber.startswith("0") and not plan.national_prefix:
         yield _Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     for prefix in _FORMER_PREFIXES.get(code, ()):
         if subscriber.startswith(prefix):

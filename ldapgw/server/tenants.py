@@ -6,6 +6,7 @@ from __future__ import annotations
 from ldapgw.directory import schema
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import Dn, folded
+from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.oauth_clients import MISSING_CLIENT
 from ldapgw.sync.job import SyncedTenant
@@ -30,6 +31,8 @@ def naming_context(tenant: Tenant) -> NamingContext:
         base=Dn.parse(tenant.base_dn),
         region=tenant.region,
         outside_line=tenant.outside_line,
+        area_code=dialling(tenant.region).area_code(tenant.area_code),
+        switchboard=tenant.switchboard and tenant.matching == "lenient",
         number_format=tenant.number_format,
         lenient=tenant.matching == "lenient",
         strip=tuple(affix.lower() for affix in tenant.strip),

@@ -99,6 +99,7 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
     book_secret: str
     number_format: NumberFormat | None
     replica: ReplicaBooks | None
+    area_code: str = ""
 
     @classmethod
     def of(cls, login: PhoneLogin) -> SavedLogin:
@@ -111,6 +112,7 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
             login.book_secret,
             login.number_format,
             login.replica,
+            login.area_code,
         )
 
     def login(self) -> PhoneLogin:
@@ -124,6 +126,7 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
             book_secret=self.book_secret,
             number_format=self.number_format,
             replica=self.replica,
+            area_code=self.area_code,
         )
 
     def __repr__(self) -> str:

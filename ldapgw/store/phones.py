@@ -95,6 +95,7 @@ class PhoneLogin:
     :ivar placeholder: what a phone of no known model replaces by the input (`ldapgw.phones.provisioning.settings`);
         empty: not known.
     :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
+    :ivar area_code: the area code of the phone's site, without the trunk prefix; empty: the tenant's.
     :ivar refused: the last refused logins; `wrong_password` says whether they still count.
     :ivar replica: what a replica holds; None: the login is a phone's.
     :ivar password_at: when the phone got its present password; None: when it was added.
@@ -117,6 +118,7 @@ class PhoneLogin:
     refused: Refusal | None = None
     placeholder: str = ""
     replica: ReplicaBooks | None = None
+    area_code: str = ""
     password_at: float | None = None
 
     @property
@@ -274,6 +276,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count),
         placeholder=row.placeholder or "",
         replica=ReplicaBooks(row.replica) if row.replica else None,
+        area_code=row.area_code,
         password_at=row.password_at,
     )
 
@@ -293,6 +296,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
             password=new.password,
             created_at=new.created_at,
             number_format=new.number_format,
+            area_code=new.area_code,
             placeholder=new.placeholder or None,
             replica=new.replica,
         )
@@ -399,12 +403,14 @@ def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool
     return connection.execute(new).rowcount > 0
 
 
-def set_number_format(connection: Connection, name: str, number_format: NumberFormat | None) -> bool:
-    """Store the format in which a phone gets numbers; None: the tenant's format.
+def set_dialling(connection: Connection, name: str, number_format: NumberFormat | None, area_code: str) -> bool:
+    """Store how a phone dials.
 
+    :param number_format: the format in which the phone gets numbers; None: the tenant's format.
+    :param area_code: of the phone's site, without the trunk prefix; empty: the tenant's.
     :returns: False when there is no phone of this name.
     """
-    new = update(phone).where(phone.c.name == name).values(number_format=number_format)
+    new = update(phone).where(phone.c.name == name).values(number_format=number_format, area_code=area_code)
     return connection.execute(new).rowcount > 0
 
 

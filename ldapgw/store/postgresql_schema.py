@@ -10,7 +10,17 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
-_PHONE_COLUMNS = ("name", "tenant", "account_id", "numbers", "model", "password", "book_secret", "number_format")
+_PHONE_COLUMNS = (
+    "name",
+    "tenant",
+    "account_id",
+    "numbers",
+    "model",
+    "password",
+    "book_secret",
+    "number_format",
+    "area_code",
+)
 # Table, kind of mark, the column with its key, the columns whose change counts (empty: all).
 _MARKED = (
     ("account", "account", "id", ()),

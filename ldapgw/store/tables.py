@@ -27,6 +27,8 @@ from sqlalchemy import (
     text,
 )
 
+from ldapgw.numbers import stored_numbers
+
 metadata = MetaData()
 
 
@@ -77,6 +79,14 @@ account = Table(
         comment="the generation since which all changes of contacts are recorded",
     ),
     Column("labels_token", String, comment="Google's sync token for changes of labels"),
+    Column(
+        "numbers_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        default=stored_numbers.VERSION,
+        comment="version of the rules by which the telephone numbers of the contacts were read",
+    ),
     Column(
         "labels_fingerprint",
         String,
@@ -194,6 +204,13 @@ phone = Table(
     Column("worked_at", Float, comment="first search that found a contact; null: no such search"),
     Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
     Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's"),
+    Column(
+        "area_code",
+        String,
+        nullable=False,
+        server_default="",
+        comment="area code of the phone's site; empty: the tenant's",
+    ),
     Column("refused_at", Float, comment="last login with a wrong password; null: none since the last good one"),
     Column("refused_address", String, comment="IP address of that login"),
     Column("refused_count", Integer, comment="logins with a wrong password since the last good one"),

@@ -254,4 +254,7 @@ def _access(login: PhoneLogin | None) -> Iterable[object] | None:
     """What a phone's access is made from."""
     if login is None:
         return None
-    return login.tenant, login.account_id, login.numbers, login.password, login.book_secret, login.number_format
+    return (
+        *(login.tenant, login.account_id, login.numbers, login.password, login.book_secret, login.number_format),
+        login.area_code,
+    )

@@ -437,5 +437,6 @@ def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> Phon
         (Access(login.tenant, own_book),),
         per_number=login.numbers is NumberMode.ENTRIES,
         number_formatter=number_formatter(login.number_format, context),
+        area_code=login.area_code,
     )
     return PhoneAccess(login.name, dn, login.password, viewer, login.book_secret)

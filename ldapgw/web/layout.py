@@ -104,9 +104,7 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "address-made": FlashMessage(
         "good", gettext_noop("The phone has a secret address. You’ll see it here for ten minutes, and never again.")
     ),
-    "number-format-set": FlashMessage(
-        "good", gettext_noop("Saved. Starting with its next search, the phone gets numbers in this format.")
-    ),
+    "dialing-set": FlashMessage("good", gettext_noop("Saved. The phone’s next search uses these settings.")),
     "address-ended": FlashMessage("good", gettext_noop("The secret address no longer works.")),
     "recording-began": FlashMessage(
         "good", gettext_noop("The phone is being recorded. Search for someone on the phone, or ask someone to call it.")

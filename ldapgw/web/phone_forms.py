@@ -6,6 +6,7 @@ A new password is shown once, on the phone's page (`ldapgw.web.phone_pages`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
@@ -16,6 +17,7 @@ from twisted.logger import Logger
 
 from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL
@@ -61,6 +63,8 @@ _INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscor
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gateway. Choose another name.")
 # JSON lines have no registered type; browsers do not show this one.
+_AREA_CODE = re.compile("[0-9]{0,6}")
+
 _RECORDING_MEDIA_TYPE = "application/octet-stream"
 
 
@@ -85,7 +89,7 @@ class PhoneForms:
             post("/<tenant>/phones/<name>/book-address", self.make_book_address, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/book-address/end", self.ask_to_end_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address, RequiredRole.SIGNED_IN),
-            post("/<tenant>/phones/<name>/number-format", self.set_number_format, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/dialing", self.set_dialling, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/change", self.change, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/test", self.test, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
@@ -218,23 +222,23 @@ class PhoneForms:
         self._log("lost its secret address", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "address-ended", f"phones/{login.name}")
 
-    async def set_number_format(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
-    ) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/number-format``: set the format of numbers; an empty one is the tenant's."""
+    async def set_dialling(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/dialing``: set number format and area code; an empty one is the tenant's."""
         login = await find_phone(self._layout, tenant, visitor, name)
-        form = request.form.get("number_format")
-        if form not in {"", *PHONE_FORMATS}:
+        form, area_code = request.form.get("number_format"), request.form.get("area_code", "").strip()
+        if form not in {"", *PHONE_FORMATS} or not _AREA_CODE.fullmatch(area_code):
             raise PageError(error_pages.BAD_FORM, tenant)
-        number_format = NumberFormat(form) if form else None
-        set_format = phones.set_number_format
+        number_format, area_code = NumberFormat(form) if form else None, dialling(tenant.region).area_code(area_code)
+        detail = " ".join(filter(None, (form, area_code)))
         if not await self._do(
-            request, tenant, visitor, Act.PHONE_NUMBER_FORMAT, set_format, login.name, number_format, detail=form or ""
+            *(request, tenant, visitor, Act.PHONE_NUMBER_FORMAT, phones.set_dialling),
+            *(login.name, number_format, area_code),
+            detail=detail,
         ):
             raise PageError(error_pages.NOT_FOUND, tenant)
         await self._layout.dependencies.changed()
-        self._log("got another number format", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "number-format-set", f"phones/{login.name}")
+        self._log("dials otherwise", request, visitor, login)
+        return self._layout.redirect_to_tenant(tenant, "dialing-set", f"phones/{login.name}")
 
     async def change(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``.

@@ -299,6 +299,13 @@ class Digits(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,5}")
 
 
+class AreaCode(Text):
+    """The area code of a site; may be empty."""
+
+    expected: ClassVar[str] = 'up to six digits, such as "741", or ""'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,6}")
+
+
 class Affix(Text):
     """What a PBX puts in front of a number or behind it."""
 

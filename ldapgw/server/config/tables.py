@@ -14,6 +14,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.server.config.forms import (
     Affix,
     Allowed,
+    AreaCode,
     AttributeAliases,
     BaseDn,
     BookName,
@@ -166,6 +167,8 @@ class Tenant(Table, frozen=True, kw_only=True):
     allowed_users: tuple[Allowed, ...] = ()
     admins: tuple[Mail, ...] = ()
     region: Region = Region("DE")
+    area_code: AreaCode = AreaCode()
+    switchboard: bool = True
     outside_line: Digits = Digits()
     # A PBX with more trunks than that names them by a pattern, and each rule costs each number a comparison.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()

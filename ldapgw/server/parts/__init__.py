@@ -135,6 +135,7 @@ class Parts:
             storage.record_pruner,
             storage.provisioning_cleaner,
             sync.photo_fetcher,
+            sync.contact_renewal,
             sync.scheduler,
             *((sync.leases,) if sync.leases else ()),
             *((sync.exchange,) if sync.exchange else ()),

@@ -40,6 +40,7 @@ from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.book_updater import BookUpdater
 from ldapgw.sync.change_watcher import ChangeWatcher
+from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.leases import AllTenants, SyncRights, TenantLeases
@@ -64,6 +65,7 @@ class SyncParts:
     progress: ProgressBoard
     scheduler: SyncScheduler
     photo_fetcher: PhotoFetcher
+    contact_renewal: ContactRenewal
     revoker: TokenRevoker
     change_watcher: ChangeWatcher
     leases: TenantLeases | None
@@ -116,6 +118,14 @@ def make_sync_parts(
         progress=progress,
         scheduler=scheduler,
         photo_fetcher=_photo_fetcher(env, workers, storage, access, publisher),
+        contact_renewal=ContactRenewal(
+            clock=env.wall_clock,
+            store=storage.sync_store,
+            rights=access.rights,
+            tenants=access.tenants,
+            read_in_process=workers.work_process,
+            publish=publisher.refresh,
+        ),
         revoker=TokenRevoker(
             clock=env.wall_clock,
             store=storage.store,

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""The telephone numbers of a contact: read from the fields of a person, and read anew from a stored contact.
+
+A field can contain several numbers, or a SIP address (`ldapgw.numbers.stored_numbers`).  A contact keeps the text of
+each field, so that a new version of the rules reads stored contacts without asking Google.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import NamedTuple, Self
+
+from ldapgw.contact import LONGEST_LEFT_OUT, MOST_LEFT_OUT, Contact, Kind, LeftOutNumber, LeftOutReason, Phone
+from ldapgw.numbers import stored_numbers
+
+# ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
+# is a label of the user's own (`_kind`).
+_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "work": Kind.WORK,
+        "main": Kind.MAIN,
+        "home": Kind.HOME,
+        "mobile": Kind.MOBILE,
+        "workmobile": Kind.MOBILE,
+        "homefax": Kind.FAX,
+        "workfax": Kind.FAX,
+        "otherfax": Kind.FAX,
+        "fax": Kind.FAX,
+        "pager": Kind.PAGER,
+        "workpager": Kind.PAGER,
+    }
+)
+
+# Google's other types.
+_TYPES_WITHOUT_KIND = ("", "other", "googlevoice")
+# Characters of a label that a phone shows behind the name.
+LONGEST_LABEL = 32
+
+# How words for a mobile begin, in labels of the user's own; "iphone" comes with each import from Apple.
+_MOBILE = re.compile(
+    r"\b(?:mobil(?!iar)|handy|natel|iphone|smartphone|gsm\b|cell?(?:s|ular|ulare|phone)?\b|m[óo]vil|telefonino|komórk|mobitel)"
+    r"|handy\b",
+    re.IGNORECASE,
+)
+
+
+class NumberField(NamedTuple):
+    """A field in which a person stores a telephone number.
+
+    :ivar text: as the person typed it, line breaks included.
+    :ivar canonical: Google's ``canonicalForm``; empty if there is none.
+    :ivar label: the purpose in the person's own words; empty for Google's types.
+    :ivar is_typed: whether the person has chosen a type.
+    """
+
+    text: str
+    canonical: str = ""
+    kind: Kind = Kind.OTHER
+    label: str = ""
+    is_typed: bool = False
+
+    @classmethod
+    def of(cls, text: str, canonical: str, type_: str) -> Self:
+        """Make a field of ``phoneNumbers``.
+
+        :param type_: Google's ``type``.
+        """
+        folded = type_.lower()
+        is_own = folded not in _KINDS and folded not in _TYPES_WITHOUT_KIND
+        return cls(text, canonical, _kind(folded), type_[:LONGEST_LABEL].rstrip() if is_own else "", bool(type_))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNumbers:
+    """The numbers of a person's fields.
+
+    :ivar left_out: repetitions, and texts without anything to dial.
+    :ivar sip_addresses: URIs that stand in the place of a number.
+    """
+
+    phones: tuple[Phone, ...]
+    left_out: tuple[LeftOutNumber, ...]
+    sip_addresses: tuple[str, ...]
+
+    @property
+    def unreadable(self) -> int:
+        """The number of texts without anything to dial."""
+        return sum(number.reason is LeftOutReason.NOT_DIALABLE for number in self.left_out)
+
+
+def read_fields(fields: Iterable[NumberField], region: str) -> ReadNumbers:
+    """Read each number once.
+
+    A number that is listed twice keeps its first type, or takes the type of the repetition if the first has none.
+
+    :param region: ISO 3166-1 code of the country for numbers without a country code.
+    """
+    phones: dict[tuple[str, str], Phone] = {}
+    untyped: set[tuple[str, str]] = set()
+    left_out: list[LeftOutNumber] = []
+    sip_addresses: list[str] = []
+    for field in fields:
+        sip_address = stored_numbers.sip_address(field.text)
+        if sip_address:
+            sip_addresses.append(sip_address)
+            continue
+        numbers = stored_numbers.read(field.text, region, field.canonical)
+        if not numbers:
+            text = " ".join(field.text.split())[:LONGEST_LEFT_OUT]
+            left_out.append(LeftOutNumber(text, LeftOutReason.NOT_DIALABLE))
+        for number in numbers:
+            key = (number.code + (number.e164 or number.digits), number.extension)
+            if key in phones:
+                left_out.append(LeftOutNumber(number.typed[:LONGEST_LEFT_OUT], LeftOutReason.DUPLICATE))
+            if key not in phones or (key in untyped and field.is_typed):
+                known = phones.get(key)
+                stored = field.text if field.text != number.typed else ""
+                phones[key] = (
+                    replace(known, kind=field.kind, label=field.label)
+                    if known
+                    else Phone(field.kind, number, field.label, stored, field.canonical)
+                )
+                (untyped.discard if field.is_typed else untyped.add)(key)
+    return ReadNumbers(tuple(phones.values()), tuple(left_out), tuple(dict.fromkeys(sip_addresses)))
+
+
+def read_anew(contact: Contact, region: str) -> tuple[Contact, int]:
+    """Read the numbers of a stored contact by today's rules.
+
+    :param region: ISO 3166-1 code of the country for numbers without a country code.
+    :returns: the contact, and the number of its texts without anything to dial.
+    """
+    numbers = read_fields(_stored_fields(contact), region)
+    urls = tuple(dict.fromkeys((*numbers.sip_addresses, *contact.urls)))
+    left_out = numbers.left_out[:MOST_LEFT_OUT]
+    return replace(contact, phones=numbers.phones, left_out=left_out, urls=urls), numbers.unreadable
+
+
+def _stored_fields(contact: Contact) -> Iterator[NumberField]:
+    """The fields that a contact's numbers were read from, each once.
+
+    If Google's form of a number is not stored, the number's country is the witness for the account's country.
+    """
+    seen: set[tuple[str, str]] = set()
+    for phone in contact.phones:
+        text, canonical = phone.stored or phone.number.typed, phone.canonical or phone.number.e164
+        key = text, phone.canonical
+        if key not in seen:
+            seen.add(key)
+            yield NumberField(text, canonical, phone.kind, phone.label, is_typed=True)
+    for number in contact.left_out:
+        yield NumberField(number.text)
+
+
+def _kind(label: str) -> Kind:
+    """The kind of a number by ``phoneNumbers.type`` in lower case, in the user's own words too."""
+    if label in _KINDS:
+        return _KINDS[label]
+    if "fax" in label:
+        return Kind.FAX
+    return Kind.MOBILE if _MOBILE.search(label) else Kind.OTHER

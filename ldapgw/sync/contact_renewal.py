@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Reads the telephone numbers of stored contacts anew after the rules have changed, without asking Google."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.contact import Contact
+from ldapgw.errors import LeaseLost, ProcessLost, StoreError
+from ldapgw.google.person_numbers import read_anew
+from ldapgw.store import contact_renewal
+from ldapgw.store.contact_renewal import BEFORE_ALL
+from ldapgw.store.worker import Store
+from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.leases import SyncRights
+
+log = Logger()
+
+# Seconds between two looks for accounts: after an upgrade, and after the restore of an older backup.
+INTERVAL = 60.0
+# Contacts that are read and stored at once.
+_BATCH = 200
+
+ReadAnew = Callable[[Sequence[Contact], str], Sequence[tuple[Contact, int]]]
+
+
+def read_all_anew(stored: Sequence[Contact], region: str) -> list[tuple[Contact, int]]:
+    """Read the numbers of contacts anew (`read_anew`)."""
+    return [read_anew(contact, region) for contact in stored]
+
+
+class ContactRenewal(Service):
+    """Renews the contacts of one account after another.
+
+    Mutable: the run.
+
+    :param tenants: by name; accounts of other tenants are left alone.
+    :param read_in_process: calls `read_all_anew` in another process, because the work would delay phones.
+    :param publish: called with an account's id after its contacts have changed; publishes them to phones.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: Store,
+        rights: SyncRights,
+        tenants: Mapping[str, SyncedTenant],
+        read_in_process: Callable[[ReadAnew, Sequence[Contact], str], Awaitable[Sequence[tuple[Contact, int]]]],
+        publish: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._rights = rights
+        self._tenants = tenants
+        self._read = read_in_process
+        self._publish = publish
+        self._timer = LoopingCall(self._turn)
+        self._timer.clock = clock
+        self._run: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(INTERVAL, now=True)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        if self._run is not None:
+            self._run.cancel()
+
+    def _turn(self) -> Deferred[None]:
+        self._run = Deferred.fromCoroutine(self.renew_all()).addErrback(self._failed)
+        return self._run
+
+    def _failed(self, failure: Failure) -> None:
+        # `MonitoredStore` logs a problem of the database once, for all; an ended process is tried again at the next
+        # turn.
+        if not failure.check(StoreError, LeaseLost, ProcessLost, CancelledError):
+            log.failure("reading stored numbers anew failed", failure, event="renewal_failed")
+
+    async def renew_all(self) -> None:
+        """Renew the contacts of all accounts that this gateway syncs.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        for account_id, tenant in await self._store.read(contact_renewal.outdated_accounts):
+            if tenant in self._tenants and self._rights.holds(tenant):
+                await self._renew(account_id, tenant)
+
+    async def _renew(self, account_id: int, tenant: str) -> None:
+        store, region = self._rights.store_of(tenant), self._tenants[tenant].region
+        changed, after = False, BEFORE_ALL
+        while stored := await self._store.read(contact_renewal.read_outdated, account_id, after, _BATCH):
+            read = await self._read(read_all_anew, [outdated.contact for outdated in stored], region)
+            renewed = [(outdated, *anew) for outdated, anew in zip(stored, read, strict=True)]
+            changed = await store.run(contact_renewal.renew, account_id, renewed) or changed
+            after = stored[-1].key
+        await store.run(contact_renewal.set_renewed, account_id)
+        if changed:
+            log.info(
+                "the telephone numbers of account {account} were read anew",
+                event="numbers_renewed",
+                tenant=tenant,
+                account=account_id,
+            )
+            await self._publish(account_id)
