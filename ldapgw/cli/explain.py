@@ -19,7 +19,7 @@ from ldapgw.phones.explain.model import OPERATOR, BookSyncState, Explanation
 from ldapgw.phones.explain.query import parse_query
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.view import PhoneView
-from ldapgw.phones.explainer import book_sync_states
+from ldapgw.phones.explainer import book_sync_states, read_number_notes
 from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
@@ -39,6 +39,9 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
             login = find_phone(connection, phone)
         refused = wrong_password(login, now())
         explanation = _explain(site, database, login, wanted, base)
+        with database.begin() as connection:
+            known = accounts.read_all(connection, login.tenant)
+            explanation = read_number_notes(connection, login.tenant, explanation, known)
     if as_json:
         print_json({**explanation_json(explanation), "refused": refusal_json(refused)})
         return

@@ -302,7 +302,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
         required = itertools.chain.from_iterable(number.required for number in numbers)
         tails = (*itertools.chain.from_iterable(required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
         tests = [substring.test, *(number.test for number in numbers)]
-        return Assertion(lambda search_text: any([test(search_text) for test in tests]), (tails,))
+        return Assertion(lambda search_text: any(test(search_text) for test in tests), (tails,))
     return substring
 
 

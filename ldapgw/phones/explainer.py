@@ -8,17 +8,22 @@ explanation runs on another thread.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from sqlalchemy import Connection
 
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.phones.explain.explain import explain
 from ldapgw.phones.explain.model import BookAccess, BookSyncState, Explanation, ExplanationReader
 from ldapgw.phones.explain.query import parse_query
 from ldapgw.phones.explain.view import PhoneView
+from ldapgw.phones.number_texts import notes_on
 from ldapgw.phrase import Translatable
+from ldapgw.store import contacts
 from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
@@ -109,6 +114,30 @@ def _explain(
         base=request.base,
         reader=request.reader,
     )
+
+
+def read_number_notes(
+    connection: Connection,
+    tenant: str,
+    explanation: Explanation,
+    known: Iterable[Account],
+) -> Explanation:
+    """Add to the contacts that were found how their numbers are dialled, where this is not as they are stored.
+
+    :param known: the accounts whose stored contacts the reader may know.
+    """
+    subs = {account.address: account.sub for account in known}
+    keys = {
+        match.dn: (subs[match.book], Dn.parse(match.dn).rdns[0][0][1])
+        for match in explanation.matches
+        if match.book in subs and match.dn.startswith("uid=")
+    }
+    stored = contacts.read_persons(connection, tenant, keys.values()) if keys else {}
+    matches = [
+        replace(match, number_notes=tuple(notes_on(stored[keys[match.dn]]))) if keys.get(match.dn) in stored else match
+        for match in explanation.matches
+    ]
+    return replace(explanation, matches=tuple(matches))
 
 
 def book_sync_states(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from zlib import crc32
 
@@ -20,11 +20,12 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.inet_org_person import write_number
 from ldapgw.google.endpoints import contact_page
-from ldapgw.numbers.phone_number import readable
+from ldapgw.numbers.phone_number import readable, typed_digits
 from ldapgw.phones.contact_browser import DIGITS, LETTERS, OTHER, SECTIONS, STARRED, BrowsedContact, ContactPage
 from ldapgw.phones.lookup import numbers_of, texts_of
+from ldapgw.phones.number_texts import note_on, number_text
 from ldapgw.phones.photos import initials
-from ldapgw.phrase import gettext_noop
+from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import contacts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import NumberMode
@@ -82,12 +83,14 @@ class NumberText:
     :ivar dialled: in E.164 where the country is known, for links and to copy.
     :ivar kind: a text to translate, empty where there is none.
     :ivar label: the person's own word in place of the kind.
+    :ivar note: what is stored and why it is not dialled so; empty where there is nothing to say, or to hide.
     """
 
     text: str
     dialled: str
     kind: str
     label: str = ""
+    note: Translatable = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -198,7 +201,7 @@ class ContactPages:
             visitor=visitor,
             contact=found,
             row=_row(tenant, found, {found.id: stored} if stored else {}),
-            numbers=numbers,
+            numbers=numbers if owner is not None else [replace(number, note="") for number in numbers],
             mails=texts_of(found.entry, "mail"),
             title=next(iter(texts_of(found.entry, "title")), ""),
             contact_name=name,
@@ -320,9 +323,10 @@ def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText,
         )
     numbers: dict[str, NumberText] = {}
     for phone in stored.phones:
-        dialled = phone.number.e164 or phone.number.digits
-        text = readable(dialled) if phone.number.e164 else phone.number.typed
-        numbers.setdefault(dialled, NumberText(text, dialled, _KINDS[phone.kind], phone.label))
+        number = phone.number
+        dialled = number.code + (number.e164 or typed_digits(number))
+        shown = NumberText(number_text(number), dialled, _KINDS[phone.kind], phone.label, note_on(phone))
+        numbers.setdefault(dialled, shown)
     return tuple(numbers.values())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.model import ExplanationReader
-from ldapgw.phones.explainer import MAX_QUERY_LENGTH, ExplainRequest
+from ldapgw.phones.explainer import MAX_QUERY_LENGTH, ExplainRequest, read_number_notes
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts
 from ldapgw.store.phones import PhoneLogin
@@ -92,9 +92,12 @@ class ExplainPages:
             self._running -= Counter((visitor.token,))
         if explanation is None:
             return await self._page(request, tenant, visitor, phone, request.form, _NOT_YET)
+        noted = await self._layout.dependencies.store.read(
+            read_number_notes, tenant.name, explanation, visitor.accounts
+        )
         context = PageContext(self._layout.public_url.tenant_path(tenant.name), phone, visitor.accounts)
         return await self._page(
-            request, tenant, visitor, phone, request.form, explanation=explanation_text(explanation, context)
+            request, tenant, visitor, phone, request.form, explanation=explanation_text(noted, context)
         )
 
     async def _asked_phone(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> PhoneLogin | None:

@@ -206,7 +206,7 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
 
 
 def _match(match: MatchedEntry) -> ContactExplanation:
-    sentences: list[Translatable] = [*map(_with_attribute_labels, match_sentences(match))]
+    sentences: list[Translatable] = [*map(_with_attribute_labels, match_sentences(match)), *match.number_notes]
     sentences += [_FAVOURITE] * match.flags.favourite + [_BLOCKED] * match.flags.blocked
     return ContactExplanation(match.name, match.book, tuple(sentences))
 

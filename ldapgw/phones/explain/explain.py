@@ -167,7 +167,9 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     """Yield the readings of the number in a term."""
     if term.family is not Family.NUMBER or not context.lenient:
         return
-    readings = phone_number.readings(asserted_number(term.text, context), context.region, context.outside_line)
+    readings = phone_number.readings(
+        asserted_number(term.text, context), context.region, context.outside_line, context.area_code
+    )
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
@@ -213,7 +215,7 @@ def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[Explanatio
     number = asserted_number(term.text, context)
     if context.strip and number != dial_string.unwrapped(dial_string.clean(term.text)):
         yield ExplanationNote("stripped", Phrase(_STRIPPED, {"asked": term.text, "number": number}))
-    readings = phone_number.readings(number, context.region, context.outside_line)
+    readings = phone_number.readings(number, context.region, context.outside_line, context.area_code)
     if not readings:
         yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
     elif readings[0].e164 and phone_number.has_assumed_region(readings[0], context.region):

@@ -85,6 +85,8 @@ class MatchedEntry:
     """An entry that the phone finds.
 
     :ivar book: empty for an entry from a caller-ID book, and for the tenant's own entry.
+    :ivar number_notes: how numbers of the contact are dialled that are not dialled as they are stored, for readers who
+        may know what is stored.
     :ivar is_tenant: whether the entry is the tenant's own entry.
     """
 
@@ -94,6 +96,7 @@ class MatchedEntry:
     matched_terms: tuple[MatchedTerm, ...]
     is_tenant: bool = False
     flags: ContactFlags = ContactFlags()  # noqa: RUF009  frozen
+    number_notes: tuple[Phrase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

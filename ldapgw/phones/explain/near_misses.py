@@ -216,7 +216,9 @@ def asserted_texts(terms: Iterable[FilterTerm]) -> tuple[str, ...]:
 def asserted_numbers(terms: Iterable[FilterTerm], context: NamingContext) -> tuple[Number, ...]:
     """Return the readings of the numbers that a filter asserts."""
     texts = dict.fromkeys(asserted_number(term.text, context) for term in terms if term.family is Family.NUMBER)
-    readings_of_texts = (phone_number.readings(text, context.region, context.outside_line) for text in texts)
+    readings_of_texts = (
+        phone_number.readings(text, context.region, context.outside_line, context.area_code) for text in texts
+    )
     return tuple(number for readings in islice(readings_of_texts, _MAX_ASSERTIONS) for number in readings)
 
 

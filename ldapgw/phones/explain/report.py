@@ -105,7 +105,7 @@ def _matches(explanation: Explanation) -> Iterator[str]:
     for match in explanation.matches:
         flags = "".join(f", {flag}" for flag in _flags(match))
         yield f"  {match.name}, {_book_text(match)}{flags}"
-        yield from (f"    {sentence}" for sentence in match_sentences(match))
+        yield from (f"    {sentence}" for sentence in (*match_sentences(match), *match.number_notes))
     if explanation.entry_count > len(explanation.matches):
         yield f"  … and {explanation.entry_count - len(explanation.matches)} more."
 
@@ -177,6 +177,7 @@ def _match_json(match: MatchedEntry) -> dict[str, Any]:
         "book": match.book,
         "because": matched_terms,
         "flags": _flags(match),
+        "numbers": [str(note) for note in match.number_notes],
     }
 
 

@@ -182,7 +182,10 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
     Presence of an attribute and the object class are left out, unless the entry fulfils no other term.
     """
+    terms = tuple(terms)
     matched = [match for term in terms for match in _term_matches(entry, term, context)]
+    if not matched:
+        matched = [match for term in terms if term.is_number for match in _switchboards(entry, term)]
     asked = {match.value for match in matched if match.kind is not MatchKind.OTHER_KIND}
     specific = [
         match
@@ -199,6 +202,15 @@ def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> lis
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
+
+
+def _switchboards(entry: Entry, term: FilterTerm) -> Iterator[MatchedTerm]:
+    """Yield the numbers of a company's switchboard, by which a caller from an extension is answered."""
+    for kind in NUMBER_TYPES:
+        lines = normalization.lines_of(entry.search_text(kind) or "")
+        for value, line in zip(entry.attribute(kind.name), lines, strict=True):
+            if normalization.is_switchboard(line):
+                yield MatchedTerm(kind.name, value.decode(), to_string(term.item), MatchKind.SWITCHBOARD)
 
 
 def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: NamingContext) -> MatchedTerm | None:
@@ -254,7 +266,9 @@ def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContex
     if not (context.lenient and term.is_number):
         return MatchKind.DIGITS
     [line] = normalization.lines_of(search_text)
-    readings = phone_number.readings(asserted_number(term.text, context), context.region, context.outside_line)
+    readings = phone_number.readings(
+        asserted_number(term.text, context), context.region, context.outside_line, context.area_code
+    )
     stored = normalization.number_of(line)
     is_same = any(
         number.e164 in (stored.e164, *stored.others) if number.e164 else stored.digits == number.digits

@@ -19,6 +19,7 @@ class MatchKind(StrEnum):
     NUMBER = "number"
     OTHER_KIND = "other_kind"
     NUMBER_END = "number_end"
+    SWITCHBOARD = "switchboard"
     DIGITS = "digits"
     VALUE = "value"
     PRESENT = "present"
@@ -241,6 +242,10 @@ MATCH_TEXTS: Mapping[MatchKind, str] = {
     MatchKind.NUMBER_END: gettext_noop(
         "%(attribute)s %(value)s ends with the same digits. That’s enough, because one of the two numbers has no "
         "country code."
+    ),
+    MatchKind.SWITCHBOARD: gettext_noop(
+        "Nobody has this number, but it begins like the company’s switchboard: %(attribute)s %(value)s. The caller may "
+        "be one of its extensions."
     ),
     MatchKind.DIGITS: gettext_noop("%(attribute)s %(value)s contains these digits."),
     MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” matches %(term)s."),
