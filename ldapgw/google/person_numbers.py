@@ -54,6 +54,7 @@ class NumberField(NamedTuple):
     :ivar canonical: Google's ``canonicalForm``; empty if there is none.
     :ivar label: the purpose in the person's own words; empty for Google's types.
     :ivar is_typed: whether the person has chosen a type.
+    :ivar known: a number that was read of the field before, which stands for a form of Google's that was not stored.
     """
 
     text: str
@@ -61,6 +62,7 @@ class NumberField(NamedTuple):
     kind: Kind = Kind.OTHER
     label: str = ""
     is_typed: bool = False
+    known: str = ""
 
     @classmethod
     def of(cls, text: str, canonical: str, type_: str) -> Self:
@@ -107,7 +109,7 @@ def read_fields(fields: Iterable[NumberField], region: str) -> ReadNumbers:
         if sip_address:
             sip_addresses.append(sip_address)
             continue
-        numbers = stored_numbers.read(field.text, region, field.canonical)
+        numbers = stored_numbers.read(field.text, region, field.canonical or field.known)
         if not numbers:
             text = " ".join(field.text.split())[:LONGEST_LEFT_OUT]
             left_out.append(LeftOutNumber(text, LeftOutReason.NOT_DIALABLE))
@@ -140,17 +142,14 @@ def read_anew(contact: Contact, region: str) -> tuple[Contact, int]:
 
 
 def _stored_fields(contact: Contact) -> Iterator[NumberField]:
-    """The fields that a contact's numbers were read from, each once.
-
-    If Google's form of a number is not stored, the number's country is the witness for the account's country.
-    """
+    """The fields that a contact's numbers were read from, each once."""
     seen: set[tuple[str, str]] = set()
     for phone in contact.phones:
-        text, canonical = phone.stored or phone.number.typed, phone.canonical or phone.number.e164
-        key = text, phone.canonical
-        if key not in seen:
-            seen.add(key)
-            yield NumberField(text, canonical, phone.kind, phone.label, is_typed=True)
+        text = phone.stored or phone.number.typed
+        if (text, phone.canonical) not in seen:
+            seen.add((text, phone.canonical))
+            known = "" if phone.canonical else phone.number.e164
+            yield NumberField(text, phone.canonical, phone.kind, phone.label, is_typed=True, known=known)
     for number in contact.left_out:
         yield NumberField(number.text)
 

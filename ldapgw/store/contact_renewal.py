@@ -82,14 +82,10 @@ def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[Outda
     accounts.lock(connection, account_id)
     changed = False
     for source in {stored.source for stored, _, _ in renewed}:
-        where = contact.c.account_id == account_id, contact.c.source == source
-        digests = dict(
-            connection.execute(
-                select(contact.c.uid, contact.c.digest).where(
-                    *where, contact.c.uid.in_([stored.uid for stored, _, _ in renewed if stored.source is source])
-                )
-            ).tuples()
-        )
+        uids = [stored.uid for stored, _, _ in renewed if stored.source is source]
+        where = contact.c.account_id == account_id, contact.c.source == source, contact.c.uid.in_(uids)
+        rows = connection.execute(select(contact.c.uid, contact.c.digest).where(*where))
+        digests = {row.uid: row.digest for row in rows}
         records = [
             ContactRecord.from_contact(stored.uid, stored.source_id, read, "", unreadable, stored.photo_url)
             for stored, read, unreadable in renewed
