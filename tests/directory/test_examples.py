@@ -11,7 +11,7 @@ from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory import filter_matcher, name_folding
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.filter import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
-from ldapgw.numbers import phone_number
+from ldapgw.numbers import phone_number, stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import rst
 from tests.support.checkout import ROOT
@@ -35,9 +35,7 @@ def person(name: str) -> Contact:
 
 def subscriber(written: str) -> Contact:
     """Somebody of whom no more than a number is known."""
-    read = phone_number.parse(written, CONTEXT.region)
-    assert read
-    return Contact("c1", phones=(Phone(Kind.WORK, read),))
+    return Contact("c1", phones=tuple(Phone(Kind.WORK, one) for one in stored_numbers.read(written, CONTEXT.region)))
 
 
 def finds(sought: Filter, contact: Contact, context: NamingContext = CONTEXT) -> bool | None:
@@ -98,6 +96,13 @@ def test_numbers(title: str, asks: Callable[[str], Filter]) -> None:
 
     assert [(held, text) for held, yes, _ in table for text in yes if not finds(asks(text), subscriber(held))] == []
     assert [(held, text) for held, _, no in table for text in no if finds(asks(text), subscriber(held))] == []
+
+
+def test_what_is_stored() -> None:
+    """What people store is dialled as a network connects it."""
+    for stored, dialled, _ in rst.table(PAGE, "What is stored"):
+        read = stored_numbers.read(stored.literals[0], CONTEXT.region)
+        assert [number.code + (number.e164 or number.digits) for number in read] == [*dialled.literals]
 
 
 def test_formats() -> None:
