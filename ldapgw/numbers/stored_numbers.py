@@ -81,9 +81,11 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google makes this form with the country of the user's
         account, so the form is a witness for that country, and not the number.
-    :returns: numbers that can be dialled; empty if the field has none.
+    :returns: numbers that can be dialled; empty if the field has none, or a SIP address.
     """
     text = text[:_LONGEST_FIELD]
+    if "@" in text and sip_address(text):
+        return ()
     witness = _Witness.of(canonical, text, region)
     values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
     numbers = [number for value in values for number in _Field(value, region, witness).numbers()]
