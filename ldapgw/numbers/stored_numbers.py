@@ -374,12 +374,20 @@ def _readings(parts: TypedParts, region: str, witness: _Witness) -> Sequence[_Re
     if is_international and (digits[0] == "0" or (dialling.country == "7" and _groups(core)[0] == "8")):
         # "+030 …", and "+8 495 …" in Russia: the "+" stands in front of the trunk prefix.
         return [_Reading(reading.e164, Rule.NO_PLUS) for reading in _at_home(digits, digits, region)]
-    for behind_prefix in (digits,) if is_international else dialling.strip_international_prefix(digits):
-        found = _abroad(behind_prefix, region)
-        if found or witness.e164 == "+" + behind_prefix:
-            return found or (_Reading(witness.e164),)
     if is_international:
-        return ()
+        # "+49 (0)30 …": the zero is dialled within the country only; in Italy it belongs to the number.
+        without_zero = dial_string.dialled(core.replace("(0)", "")) if "(0)" in core else digits
+        found = _abroad(without_zero, region) if without_zero != digits else []
+        if not found or numbering_plan.quality_of(found[0].e164) is not Quality.VALID or found[0].rule:
+            found = _abroad(digits, region) or found
+        return found or ((_Reading(witness.e164),) if witness.e164 == "+" + digits else ())
+    abroad = dialling.strip_international_prefix(digits)
+    if abroad:
+        # Where a carrier is chosen behind "00", a number of the region itself has been stored without one.
+        abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
+        found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
+        if found or witness.e164[1:] in abroad:
+            return found or (_Reading(witness.e164),)
     if _groups(core)[0] == dialling.country and numbering_plan.is_short(digits[len(dialling.country) :], region):
         return (_Reading("+" + digits, Rule.SHORT),)
     elsewhere = _at_home(core, digits, witness.region) if witness.region else []
@@ -508,7 +516,7 @@ def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterat
     :param code: the country code.
     :param subscriber: the digits behind the country code.
     """
-    if subscriber.startswith("0") and not plan.national_prefix:
+    if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield _Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     for prefix in _FORMER_PREFIXES.get(code, ()):
         if subscriber.startswith(prefix):
