@@ -79,7 +79,8 @@ def test_an_account_is_found_once_it_has_changed(database: Database, account_id:
 PHONE_WRITES: dict[str, Write] = {
     "password": lambda connection, _: phones.set_password(connection, "desk1", "sha256$22$22", NOW),
     "secret address": lambda connection, _: phones.set_book_secret(connection, "desk1", "sha256$33$33"),
-    "number format": lambda connection, _: phones.set_number_format(connection, "desk1", NumberFormat.DIAL),
+    "number format": lambda connection, _: phones.set_dialling(connection, "desk1", NumberFormat.DIAL, ""),
+    "area code": lambda connection, _: phones.set_dialling(connection, "desk1", None, "30"),
     "removed": lambda connection, _: phones.remove(connection, "desk1"),
 }
 

@@ -129,15 +129,15 @@ def test_networks(one: str, other: str, same: bool) -> None:
     assert is_same_site(one, other) is same
 
 
-def test_the_number_format_of_a_phone(connection: Connection) -> None:
+def test_how_a_phone_dials(connection: Connection) -> None:
     """Set, changed, and the tenant's again; of one phone alone."""
     phones.add(connection, DESK)
     other = replace(DESK, name="other")
     phones.add(connection, other)
-    for form in (NumberFormat.DIAL, NumberFormat.NATIONAL, None):
-        assert phones.set_number_format(connection, "desk1", form)
-        assert phones.read_all(connection) == (replace(DESK, number_format=form), other)
-    assert not phones.set_number_format(connection, "gone", NumberFormat.DIAL)
+    for form, area_code in ((NumberFormat.DIAL, ""), (NumberFormat.NATIONAL, "30"), (None, "")):
+        assert phones.set_dialling(connection, "desk1", form, area_code)
+        assert phones.read_all(connection) == (replace(DESK, number_format=form, area_code=area_code), other)
+    assert not phones.set_dialling(connection, "gone", NumberFormat.DIAL, "")
 
 
 def test_what_is_remembered_of_searches(connection: Connection) -> None:

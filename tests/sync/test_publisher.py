@@ -112,7 +112,7 @@ def test_a_number_format_is_published_at_once() -> None:
     before = stage.books()[ALICE]
     for form in (NumberFormat.DIAL, None):
         with stage.database.begin() as connection:
-            phones.set_number_format(connection, "Desk1", form)
+            phones.set_dialling(connection, "Desk1", form, "")
         assert stage.books()[ALICE] is before
         viewer = stage.catalog.snapshot.logins["desk1"].viewer
         assert viewer.number_formatter == number_formatter(form, CONTEXT)
