@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import cast
 
+from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import Number
 
 
@@ -120,6 +121,7 @@ class Flaw(StrEnum):
     LENGTH = "length"
     COUNT = "count"
     ID = "id"
+    NUMBERS = "numbers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,13 @@ class Contact:
     phonetic: PhoneticName | None = None
     photo: bytes = b""
     left_out: tuple[LeftOutNumber, ...] = ()
+
+    @property
+    def numbers_not_understood(self) -> tuple[str, ...]:
+        """The texts in the place of numbers that no network may connect, and those without anything to dial."""
+        not_dialable = [left.text for left in self.left_out if left.reason is LeftOutReason.NOT_DIALABLE]
+        unknown = [phone.number.typed for phone in self.phones if not stored_numbers.is_understood(phone.number)]
+        return (*unknown, *not_dialable)
 
     def __repr__(self) -> str:
         """Hold no name and no number: a ``repr`` may end up in a log."""

@@ -36,6 +36,7 @@ _MODULES = {
     "replica-config": "replicas",
     "lookup": "lookup",
     "explain": "explain",
+    "numbers": "numbers",
     "history": "history",
     "gateways": "gateways",
     "record": "record",

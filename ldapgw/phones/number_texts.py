@@ -14,7 +14,8 @@ _STORED = gettext_noop("Stored as “%(stored)s”: %(reasons)s.")
 _DIALLED = gettext_noop("“%(stored)s” is dialed as %(dialled)s: %(reasons)s.")
 _NOT_UNDERSTOOD = gettext_noop("No network may know this number. Check it in Google Contacts.")
 
-_REASONS: Mapping[Rule, str] = {
+# Why a number is not dialled as it is stored.
+REASONS: Mapping[Rule, str] = {
     Rule.SEVERAL: gettext_noop("the field holds several numbers"),
     Rule.OTHER_ENDING: gettext_noop("the digits after the slash are the end of another number"),
     Rule.SAME_AREA: gettext_noop("the area code is written only once"),
@@ -63,4 +64,4 @@ def _stored(phone: Phone) -> str:
 
 def _reasons(phone: Phone) -> Phrase | None:
     rules = phone.number.rules
-    return joined([Phrase(_REASONS[rule]) for rule in rules]) if rules else None
+    return joined([Phrase(REASONS[rule]) for rule in rules]) if rules else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, func, select, tuple_, update
 
-from ldapgw.contact import Contact, Source
+from ldapgw.contact import Contact, Flaw, Source
 from ldapgw.numbers import stored_numbers
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.contacts import ContactRecord, apply_changes, decode_contact
@@ -25,6 +25,7 @@ class OutdatedContact:
 
     :ivar digest: of the row; None if unknown.
     :ivar photo_url: the address of the contact's photo; empty: there is none.
+    :ivar flaws: those that the stored contact does not show.
     """
 
     source: Source
@@ -33,6 +34,7 @@ class OutdatedContact:
     contact: Contact
     digest: bytes | None = field(repr=False)
     photo_url: str = field(repr=False)
+    flaws: frozenset[Flaw]
 
     @property
     def key(self) -> ContactKey:
@@ -59,7 +61,9 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
     of_photo = and_(photo.c.account_id == contact.c.account_id, photo.c.source == key[0], photo.c.uid == key[1])
     query = (
         select(
-            *key, contact.c.source_id, contact.c.content, contact.c.digest, func.coalesce(photo.c.url, "").label("url")
+            *key,
+            *(contact.c[name] for name in ("source_id", "content", "digest", "flaws")),
+            func.coalesce(photo.c.url, "").label("url"),
         )
         .select_from(contact.outerjoin(photo, of_photo))
         .where(contact.c.account_id == account_id, contact.c.content.is_not(None), tuple_(*key) > tuple_(*after))
@@ -67,7 +71,9 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
         .limit(limit)
     )
     return [
-        OutdatedContact(Source(row.source), row.uid, row.source_id, decoded, row.digest, row.url)
+        OutdatedContact(
+            Source(row.source), row.uid, row.source_id, decoded, row.digest, row.url, _flaws_at_google(row.flaws)
+        )
         for row in connection.execute(query)
         if (decoded := decode_contact(row.content, None)) is not None
     ]
@@ -87,9 +93,10 @@ def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[Outda
         rows = connection.execute(select(contact.c.uid, contact.c.digest).where(*where))
         digests = {row.uid: row.digest for row in rows}
         records = [
-            ContactRecord.from_contact(stored.uid, stored.source_id, read, "", unreadable, stored.photo_url)
+            record
             for stored, read, unreadable in renewed
-            if stored.source is source and read != stored.contact and digests.get(stored.uid, b"") == stored.digest
+            if stored.source is source and digests.get(stored.uid, b"") == stored.digest
+            if (record := _record(stored, read, unreadable)).digest != stored.digest
         ]
         if records:
             apply_changes(connection, account_id, source, records, ())
@@ -97,6 +104,15 @@ def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[Outda
     if changed:
         sync_state.increment_generation(connection, account_id)
     return changed
+
+
+def _record(stored: OutdatedContact, read: Contact, unreadable: int) -> ContactRecord:
+    photo_url, flaws = stored.photo_url, stored.flaws
+    return ContactRecord.from_contact(stored.uid, stored.source_id, read, "", unreadable, photo_url, flaws)
+
+
+def _flaws_at_google(flaws: str | None) -> frozenset[Flaw]:
+    return frozenset(map(Flaw, (flaws or "").split())) - {Flaw.CHARACTERS, Flaw.NUMBERS}
 
 
 def set_renewed(connection: Connection, account_id: int) -> None:

@@ -103,6 +103,8 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
         content, numbers = (_encoder.encode(contact), len(contact.phones)) if contact else (None, 0)
         if content is not None and _REPLACEMENT in content:
             flaws = {*flaws, Flaw.CHARACTERS}
+        if contact is not None and contact.numbers_not_understood:
+            flaws = {*flaws, Flaw.NUMBERS}
         flaw_text = " ".join(sorted(flaws))
         often_empty = filter(None, (photo_url, flaw_text))
         digested = _encoder.encode((source_id, without_time, skipped, unreadable, *often_empty))
@@ -143,11 +145,13 @@ class FlawedPerson:
     """A person whom phones do not get as Google has the person.
 
     :ivar name: of the contact, or of its organization; empty if there is none.
+    :ivar numbers: the texts of numbers that were not understood.
     """
 
     uid: str
     name: str
     flaws: tuple[Flaw, ...]
+    numbers: tuple[str, ...] = ()
 
 
 def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredContacts]:
@@ -227,8 +231,9 @@ def read_flawed(connection: Connection, account_id: int, most: int) -> list[Flaw
     for row in connection.execute(query.where(*of_account).limit(most)):
         decoded = decode_contact(row.content, None)
         name = decoded.name or decoded.organization if decoded else ""
+        numbers = decoded.numbers_not_understood if decoded else ()
         known = row.flaws.split()
-        found.append(FlawedPerson(row.uid, name, tuple(flaw for flaw in Flaw if flaw in known)))
+        found.append(FlawedPerson(row.uid, name, tuple(flaw for flaw in Flaw if flaw in known), numbers))
     return found
 
 

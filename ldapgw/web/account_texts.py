@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -204,6 +204,7 @@ _FLAWS: Mapping[Flaw, Translatable] = {
     ),
     Flaw.ID: gettext_noop("The contact’s ID is damaged. Phones get the contact all the same."),
 }
+_NUMBER_NOT_UNDERSTOOD = gettext_noop("“%(number)s” can’t be understood as a phone number.")
 
 # Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
@@ -270,12 +271,16 @@ def account_details(
         shared_label=next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
         example=example,
         flawed=tuple(
-            FlawedRow(
-                person.name, contact_page(person.uid, account.address), tuple(_FLAWS[flaw] for flaw in person.flaws)
-            )
+            FlawedRow(person.name, contact_page(person.uid, account.address), tuple(_sentences(person)))
             for person in flawed
         ),
     )
+
+
+def _sentences(person: FlawedPerson) -> Iterator[Translatable]:
+    """Return what is wrong with a contact."""
+    yield from (_FLAWS[flaw] for flaw in person.flaws if flaw is not Flaw.NUMBERS)
+    yield from (Phrase(_NUMBER_NOT_UNDERSTOOD, {"number": number}) for number in person.numbers)
 
 
 def _state(status: Mapping[str, Any]) -> AccountStateText:

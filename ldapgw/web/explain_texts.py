@@ -46,6 +46,7 @@ _READINGS: Mapping[NumberReading, str] = {
     NumberReading.TYPED: "%(number)s",
     NumberReading.WITHOUT_OUTSIDE_LINE: gettext_noop("%(number)s (without the prefix for an outside line)"),
     NumberReading.WITH_PLUS: gettext_noop("%(number)s (with + before it)"),
+    NumberReading.WITH_AREA_CODE: gettext_noop("%(number)s (with the area code)"),
 }
 _VISIBILITY: Mapping[BookAccess, str] = {
     BookAccess.OWN: gettext_noop("the phone’s own"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 from sqlalchemy import select, update
 from twisted.internet.defer import Deferred
 
-from ldapgw.contact import Contact, Kind, Phone, Source
+from ldapgw.contact import Contact, Flaw, Kind, LeftOutNumber, LeftOutReason, Phone, Source
 from ldapgw.errors import ProcessLost
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import Number
@@ -103,6 +104,27 @@ def test_photos_and_other_contacts_stay() -> None:
     outdated(stage, ALICE)
     result_of(renewal(stage).renew_all())
     assert stage.records() == before
+
+
+def test_numbers_that_are_not_understood_are_named() -> None:
+    """They are flaws of contacts that otherwise stay as they are; other flaws stay too."""
+    stage = Stage()
+    stage.connect()
+    account_id = stage.account().id
+    [number] = stored_numbers.read("+49 1", "DE")
+    phones, left_out = (Phone(Kind.WORK, number),), (LeftOutNumber("ask me", LeftOutReason.NOT_DIALABLE),)
+    with stage.database.begin() as connection:
+        contact = Contact("c1", name="Ada", phones=phones, left_out=left_out)
+        record = ContactRecord.from_contact("c1", "c1", contact, unreadable=1, flaws={Flaw.LENGTH})
+        old = replace(contact, phones=(), left_out=())
+        former = msgspec.structs.replace(record, flaws="length", digest=ContactRecord.from_contact("", "", old).digest)
+        contacts.apply_changes(connection, account_id, Source.CONTACTS, [former], ())
+        connection.execute(update(account).values(numbers_version=0))
+    result_of(renewal(stage).renew_all())
+    with stage.database.begin() as connection:
+        [found] = contacts.read_flawed(connection, account_id, 10)
+    assert (found.name, set(found.flaws), found.numbers) == ("Ada", {Flaw.LENGTH, Flaw.NUMBERS}, ("+49 1", "ask me"))
+    assert stage.account().skipped == {"flawed": 1, "unreadable_number": 1}
 
 
 def test_a_sync_in_between_counts() -> None:

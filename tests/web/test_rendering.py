@@ -278,11 +278,13 @@ def test_contacts_to_correct() -> None:
         FlawedPerson("c77", "Anna \ufffd Berg", (Flaw.CHARACTERS, Flaw.COUNT)),
         FlawedPerson("c78", "", (Flaw.VALUES,)),
         FlawedPerson("other-c79", "Otto", (Flaw.LENGTH, Flaw.ID)),
+        FlawedPerson("c80", "Paula", (Flaw.NUMBERS,), ("+49 1", "ask me")),
     ]
-    page = shown_of_account(replace(ACCOUNT, skipped={"flawed": 5}), flawed=flawed)
+    page = shown_of_account(replace(ACCOUNT, skipped={"flawed": 6}), flawed=flawed)
     assert {link for link in page.links() if "google.com" in link} == {
         "https://contacts.google.com/person/c77?authuser=alice%40acme.example",
         "https://contacts.google.com/person/c78?authuser=alice%40acme.example",
+        "https://contacts.google.com/person/c80?authuser=alice%40acme.example",
     }
     for row in (
         "Anna \ufffd Berg A character can’t be read, so phones show \ufffd in its place. There are too many values of "
@@ -290,6 +292,7 @@ def test_contacts_to_correct() -> None:
         "Contact without a name Some values are damaged, so phones don’t get them.",
         "Otto A text is too long, so phones only get its beginning. The contact’s ID is damaged. Phones get the "
         "contact all the same.",
+        "Paula “+49 1” can’t be understood as a phone number. “ask me” can’t be understood as a phone number.",
         "and 2 more contacts",
     ):
         assert row in page.text

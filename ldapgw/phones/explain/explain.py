@@ -94,8 +94,8 @@ _SKIPPED_TEXTS = {
         "Numbers in %(book)s that phones don’t get, because they can’t be dialed: %(count)s."
     ),
     "flawed": gettext_noop(
-        "Contacts in %(book)s that phones don’t get completely, because they have damaged values, or too many or too "
-        "long ones: %(count)s."
+        "Contacts in %(book)s that phones don’t get completely, because they have damaged values, numbers that "
+        "can’t be understood, or too many or too long values: %(count)s."
     ),
 }
 
@@ -173,6 +173,8 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
+        elif len(number.digits) > len(readings[0].digits):
+            reading = NumberReading.WITH_AREA_CODE
         else:
             reading = NumberReading.WITHOUT_OUTSIDE_LINE
         yield NumberVariant(number.e164 or number.digits, reading)

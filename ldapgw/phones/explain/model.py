@@ -31,6 +31,7 @@ class NumberReading(StrEnum):
     TYPED = "typed"
     WITHOUT_OUTSIDE_LINE = "without_outside_line"
     WITH_PLUS = "with_plus"
+    WITH_AREA_CODE = "with_area_code"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

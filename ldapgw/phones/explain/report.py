@@ -23,6 +23,7 @@ _READINGS = {
     NumberReading.TYPED: "{number}",
     NumberReading.WITHOUT_OUTSIDE_LINE: "{number} (without the prefix for an outside line)",
     NumberReading.WITH_PLUS: "{number} (with + before it)",
+    NumberReading.WITH_AREA_CODE: "{number} (with the area code)",
 }
 
 _BOOKS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, NamingContext, Viewer, at_site
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import ContactFlags, Directory, Dit
@@ -70,8 +70,9 @@ class PhoneView:
 
     @property
     def context(self) -> NamingContext:
-        """The tenant's naming context."""
-        return self._directory.context
+        """The tenant's naming context, with the area code of the phone's site."""
+        context = self._directory.context
+        return at_site(context, self.viewer.area_code) if self.viewer.area_code else context
 
     @property
     def groups(self) -> Collection[str]:
