@@ -50,15 +50,19 @@ class BookClients:
         books = ("/<tenant>/book/<vendor>.xml", "/<tenant>/book/<secret>/<vendor>.xml")
         return (
             *(Route("GET", path, self.photo, phone) for path in photos),
-            Route("GET", "/<tenant>/caller", self.caller, phone, is_direct=True),
+            *(Route(method, "/<tenant>/caller", self.caller, phone, is_direct=True) for method in ("GET", "POST")),
             *(Route(method, path, self.book, phone) for method in ("GET", "POST") for path in books),
         )
 
     async def caller(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer) -> HttpResponse:
-        """``/{tenant}/caller``: the first contact with a number, as a phone's search for the number finds it."""
-        if "number" not in request.query:
+        """``/{tenant}/caller``: the first contact with a number, as a phone's search for the number finds it.
+
+        Some PBXs can only post the number.
+        """
+        parameters = {**request.query, **request.form}
+        if "number" not in parameters:
             return text_response("The number is missing: …/caller?number=+4930…", 400)
-        number = caller_number(request.query["number"])
+        number = caller_number(parameters["number"])
         found = await self._dependencies.reader.find_caller(viewer, request.address, number)
         if found is None:
             return HttpResponse(404, b"", f"{_TEXT}; charset=utf-8")

@@ -29,6 +29,9 @@ def stage() -> Stage:
     return made
 
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
 def ask(browser: Browser, number: str, headers: dict[str, str] | None = None, tenant: str = "acme") -> Seen:
     return browser.get(f"/{tenant}/caller?number={number}", basic() if headers is None else headers)
 
@@ -44,6 +47,14 @@ def test_the_name(browser: Browser, number: str) -> None:
     assert (answer.status, answer.body) == (200, "Anna Berg")
     assert answer.headers["content-type"] == ["text/plain; charset=utf-8"]
     assert answer.headers["cache-control"] == ["no-store"]
+
+
+@pytest.mark.parametrize("number", ["+49301234567", "030 123-4567"])
+def test_a_number_in_a_form(browser: Browser, number: str) -> None:
+    """Some PBXs can only post."""
+    posted = browser.post("/acme/caller", {"number": number}, basic())
+    assert (posted.status, posted.body) == (200, "Anna Berg")
+    assert browser.send("/acme/caller", b"number=+49301234567", FORM | basic()).body == "Anna Berg"
 
 
 @pytest.mark.parametrize("headers", [basic(), bearer(), basic("PBX"), basic("cn=pbx,ou=phones,dc=acme,dc=example")])
