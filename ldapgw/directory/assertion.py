@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.access import NamingContext
@@ -27,9 +27,12 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 TextPredicate = Callable[[str], bool]
 
 # Substrings of a search text, of which at least one is there.  A string that begins with `NUMBER_END` is no substring,
-# but the tail of a number (`ldapgw.numbers.phone_number`).
+# but the tail of a number (`ldapgw.numbers.phone_number`).  Of a string that begins with `ON_KEYS`, the rest is a
+# substring of the search text on the keys (`name_folding.on_keys`), and part of a word in another script than the Latin
+# one if it does not begin a word.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "#"
+ON_KEYS: Final = "\x0e"
 
 
 class Assertion:
@@ -56,18 +59,26 @@ class Assertion:
         self.sufficient = sufficient
 
 
-# One part of a substring assertion: strings of which one is to match, or a pattern of keypad letters.
-Part = tuple[str, ...] | re.Pattern[str]
+class _Part(NamedTuple):
+    """One part of a substring assertion.
+
+    :ivar strings: strings of which one is to match.
+    :ivar on_keys: whether the strings are digits that stand for the letters on the keys.
+    """
+
+    strings: Alternatives
+    on_keys: bool = False
+
 
 # Parts of a number that ask for nobody: in E.164 nearly every number begins with a "+".
-_BARE_PLUS: Final[frozenset[Part]] = frozenset((("\t+",), ("+",), ("+\t",)))
+_BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
 # Sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# Keys that are spelt out for an index: each key has up to five characters.
+# Keys whose Latin letters are spelt out for an index: each key has up to five characters.
 _SPELT_KEYS: Final = 3
-_KEY: Final = re.compile(r"\[[^]]*\]|\d")
+_CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
 # Attributes whose values a person may dial with the keypad's letters.
 _KEYPAD_ATTRIBUTES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
@@ -117,11 +128,11 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
 
 
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """The assertion that one of the values is about equal: in lenient matching, that it has the words in a row."""
+    """The assertion that one of the values is about equal: in lenient matching, that it has all words of a text."""
     text = text_of(value, lenient=context.lenient)
     if text is None or not context.lenient or kind.comparison.family is not _TEXT:
         return equality(kind, value, context)
-    return _text_parts(kind, ("", f" {text} ", ""))
+    return _typed_words(kind, text, after=" ") or _text_parts(kind, ("", f" {text} ", ""))
 
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
@@ -183,7 +194,8 @@ def substrings(
     if context.lenient and kind.comparison.family is _NUMBER:
         return _number_parts(texts, context)
     if context.lenient and kind.comparison.family is _TEXT:
-        return _text_parts(kind, texts)
+        found = None if any(texts[1:]) else _typed_words(kind, texts[0])
+        return found or _text_parts(kind, texts)
     return _of_attribute(kind, strict_substrings(_family(kind), texts))
 
 
@@ -195,11 +207,11 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
     if family not in _STRINGS:
         return None
     first, last = 0, len(texts) - 1
-    parts: list[Part] = []
+    parts: list[_Part] = []
     for at, text in enumerate(texts):
         if text:
             part = normalization.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
-            parts.append((("\n" if at == first else "") + part + ("\n" if at == last else ""),))
+            parts.append(_Part((("\n" if at == first else "") + part + ("\n" if at == last else ""),)))
     return _in_order(parts, "\n")
 
 
@@ -252,27 +264,154 @@ def _can_contain(kind: AttributeType, parts: Iterable[str]) -> bool:
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
-    pattern = name_folding.keypad_pattern(text) if kind.name in _KEYPAD_ATTRIBUTES else None
-    if pattern:
-        return _in_order([re.compile(f"\n {pattern.pattern} \n")], "\n")
+    """The assertion that a text is one of the values, or that one of the values has all of its several words."""
+    digits = name_folding.keypad_digits(text) if kind.name in _KEYPAD_ATTRIBUTES else ""
+    if digits:
+        return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
+    words = name_folding.typed_words(text, open_ended=False)
+    if 1 < len(words) <= name_folding.MAX_WORDS:
+        return _in_any_order([tuple([f" {form} " for form in forms]) for forms in words])
     forms = name_folding.query_variants(text)
     return _any_of(tuple(f"\n {form} \n" for form in forms)) if forms else ANY_VALUE
+
+
+def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion | None:
+    """The assertion that each word of a text begins another word of one value; None: the text has none, or too many.
+
+    :param after: a blank: each word is a whole word of the value.
+    """
+    digits = name_folding.keypad_digits(text) if kind.name in _KEYPAD_ATTRIBUTES else ""
+    if digits:
+        return _on_keys(_keypad_words(digits, after))
+    words = name_folding.typed_words(text, open_ended=not after)
+    if not 0 < len(words) <= name_folding.MAX_WORDS:
+        return None
+    return _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in words])
+
+
+def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
+    """The assertion that one value contains a string of each word, each string in another word of the value.
+
+    :param in_any_spelling: each string may be in another variant of the value, but for words that begin with the same
+        letter; otherwise all are in one line.
+    """
+    if len(words) == 1:
+        return _any_of(words[0])
+    # Words of which one word of the value may have variants that begin with strings of both.
+    alike = _with_a_shared_letter(words) if in_any_spelling else words
+    # Otherwise no word of a line begins with strings of two words.
+    may_coincide = any(
+        one.startswith(other) or other.startswith(one)
+        for strings, others in itertools.combinations(alike, 2)
+        for one, other in itertools.product(strings, others)
+    )
+
+    def test(search_text: str) -> bool:
+        if not _contains_all(search_text, words):
+            return False
+        in_one_line = words
+        if in_any_spelling and _is_single_value(search_text):  # nearly always
+            if not alike:
+                return True
+            in_one_line = alike
+        for line in search_text.split("\n"):
+            if _contains_all(line, in_one_line) and not (may_coincide and not _have_own_places(line, in_one_line)):
+                return True
+        return False
+
+    return Assertion(test, tuple(words))
+
+
+def _with_a_shared_letter(words: Sequence[Alternatives]) -> Sequence[Alternatives]:
+    """The words of which a string contains a word that begins with the same letter as a string of another word."""
+    initials = [{part[0] for string in strings for part in string.split()} for strings in words]
+    counts = Counter(itertools.chain.from_iterable(initials))
+    return [strings for strings, own in zip(words, initials, strict=True) if any(counts[letter] > 1 for letter in own)]
+
+
+def _is_single_value(search_text: str) -> bool:
+    """Whether all lines of a search text are variants of one value."""
+    end = search_text.find("\n", 1)
+    return search_text[0] == "\n" and search_text[end + 1 : end + 2] in ("", "\f")
+
+
+def _contains_all(text: str, words: Sequence[Alternatives]) -> bool:
+    for strings in words:
+        for string in strings:
+            if string in text:
+                break
+        else:
+            return False
+    return True
+
+
+def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
+    """Whether each word is in a line at a place where no other word is (a matching in a bipartite graph).
+
+    A word with as many places as there are words always finds one, so more places are not looked for.
+    """
+    places: list[list[int]] = []
+    for strings in words:
+        found: set[int] = set()
+        for string in strings:
+            at = line.find(string)
+            while at >= 0 and len(found) < len(words):
+                found.add(at)
+                at = line.find(string, at + 1)
+        places.append(sorted(found))
+    word_at: dict[int, int] = {}
+    return all(_takes_place(number, places, word_at, set()) for number in range(len(words)))
+
+
+def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, int], tried: set[int]) -> bool:
+    """Give a word a place, for which other words may have to take another place; false if there is none."""
+    for place in places[word]:
+        if place not in tried:
+            tried.add(place)
+            if place not in word_at or _takes_place(word_at[place], places, word_at, tried):
+                word_at[place] = word
+                return True
+    return False
+
+
+def _keypad_words(digits: str, after: str) -> list[Alternatives]:
+    """The ways to read digits as words on the keys, each word with a blank before it; a first zero is no blank."""
+    readings = [reading.split() for reading in name_folding.keypad_readings(digits) if reading[0] != " "]
+    return [tuple([f" {word}{after}" for word in words]) for words in readings if len(words) <= name_folding.MAX_WORDS]
+
+
+def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
+    """The assertion that one line, on the keys, contains all words of one of several readings."""
+    tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
+    # The word at each place in one of the readings; the last word of a reading that has no further words.
+    required = [
+        tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
+        for at in range(max(map(len, readings)))
+    ]
+
+    def test(search_text: str) -> bool:
+        keyed = name_folding.on_keys(search_text)
+        return any(each(keyed) for each in tests)
+
+    return Assertion(test, tuple(required))
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
     """The assertion that a text has the parts in a variant each; the initial part may begin any word."""
     last = len(texts) - 1
-    parts: list[Part] = []
+    parts: list[_Part] = []
     after = ""
     for at, text in enumerate(texts):
         # One blank cannot both end a part and begin the next part.
         before = " " if at == 0 or (text[:1].isspace() and after != " ") else ""
         after = " \n" if at == last else " " if text[-1:].isspace() else ""
-        pattern = name_folding.keypad_pattern(text) if kind.name in _KEYPAD_ATTRIBUTES else None
-        if pattern:
-            parts.append(re.compile(before + pattern.pattern + after))
+        digits = name_folding.keypad_digits(text) if kind.name in _KEYPAD_ATTRIBUTES else ""
+        if digits:
+            strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
+            # Two blanks in a row are in no line of digits.
+            parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
         elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
-            parts.append(tuple(before + form + after for form in forms))
+            parts.append(_Part(tuple(before + form + after for form in forms)))
     return _in_order(parts, "\n") if parts else ANY_VALUE
 
 
@@ -284,14 +423,15 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
         texts = (initial, *middle, final)
     if any(char.isalpha() for text in texts for char in dial_string.unwrapped(dial_string.clean(text))):
         return NO_VALUE
-    parts: list[Part] = []
+    parts: list[_Part] = []
     if initial:
         beginnings = phone_number.prefix_forms(initial, context.region, context.outside_line)
-        parts.append(tuple("\t" + form for form in beginnings))
-    parts.extend((dial_string.dial_text(text),) for text in middle if text)
+        parts.append(_Part(tuple("\t" + form for form in beginnings)))
+    parts.extend(_Part((dial_string.dial_text(text),)) for text in middle if text)
     if final:
-        parts.append((dial_string.dial_text(final) + "\t",) if dial_string.dial_text(final) else ())
-    if not all(parts) or ("",) in parts or set(parts) <= _BARE_PLUS:
+        parts.append(_Part((dial_string.dial_text(final) + "\t",) if dial_string.dial_text(final) else ()))
+    strings = {part.strings for part in parts}
+    if () in strings or ("",) in strings or strings <= _BARE_PLUS:
         return NO_VALUE
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
@@ -323,7 +463,7 @@ def _any_of(strings: Alternatives) -> Assertion:
     return Assertion(lambda search_text: any(each in search_text for each in strings), (strings,), sufficient=strings)
 
 
-def _in_order(parts: Sequence[Part], separator: str) -> Assertion:
+def _in_order(parts: Sequence[_Part], separator: str) -> Assertion:
     """The assertion that one line contains all parts in their order.
 
     :param separator: of the lines: line breaks, or tabs between the forms of a number.
@@ -341,24 +481,23 @@ def _in_order(parts: Sequence[Part], separator: str) -> Assertion:
     return Assertion(test, tuple(strings for assertion in assertions for strings in assertion.required))
 
 
-def _part_assertion(part: Part) -> Assertion:
-    if isinstance(part, tuple):
-        return _any_of(part)
-    search = part.search
-    return Assertion(lambda search_text: search(search_text) is not None, _keypad_spellings(part.pattern))
+def _part_assertion(part: _Part) -> Assertion:
+    strings = part.strings
+    if not part.on_keys:
+        return _any_of(strings)
+    return Assertion(lambda text: _contains_all(name_folding.on_keys(text), (strings,)), _required_on_keys(strings))
 
 
-def _keypad_spellings(pattern: str) -> tuple[Alternatives, ...]:
-    """The required strings of a pattern of keypad letters: all strings that its first keys can spell, with blanks."""
-    before = pattern[: len(pattern) - len(pattern.lstrip("\n "))]
-    keys = [key.strip("[]") for key in _KEY.findall(pattern)[:_SPELT_KEYS]]
-    strings = [before + "".join(letters) for letters in itertools.product(*keys)]
-    # Two blanks in a row occur only in the line of an empty text, in which no letter follows.
-    possible = [string for string in strings if "  " not in string or not string.strip(" \n")]
-    return (tuple(possible),) if all(map(str.strip, possible)) else ()
+def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
+    """The required strings of digits on the keys: the digits, and what Latin letters can spell within a word."""
+    if all(string.startswith(" ") for string in strings):
+        return (tuple([ON_KEYS + string for string in strings]),)
+    inner = dict.fromkeys([string.strip(" \n") for string in strings])
+    spelt = [itertools.product(*[_CHARACTERS.get(key, key) for key in keys[:_SPELT_KEYS]]) for keys in inner]
+    return ((*[ON_KEYS + keys for keys in inner], *map("".join, itertools.chain(*spelt))),) if all(inner) else ()
 
 
-def _contains_in_order(line: str, parts: Iterable[Part]) -> bool:
+def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
     """Whether a line contains the parts in order; each is matched at its first end, which leaves most to the next."""
     position = 0
     for part in parts:
@@ -368,13 +507,12 @@ def _contains_in_order(line: str, parts: Iterable[Part]) -> bool:
     return True
 
 
-def _find_end(part: Part, line: str, position: int) -> int:
+def _find_end(part: _Part, line: str, position: int) -> int:
     """The first end of a part that begins at a position or after it; -1: the line does not contain it there."""
-    if isinstance(part, tuple):
-        matches = ((line.find(string, position), len(string)) for string in part)
-        return min((start + length for start, length in matches if start >= 0), default=-1)
-    match = part.search(line, position)
-    return match.end() if match else -1
+    if part.on_keys:
+        line = name_folding.on_keys(line)  # of the same length
+    matches = ((line.find(string, position), len(string)) for string in part.strings)
+    return min((start + length for start, length in matches if start >= 0), default=-1)
 
 
 def _ordering_assertion(bound: str, *, greater: bool) -> Assertion:

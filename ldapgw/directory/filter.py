@@ -207,7 +207,7 @@ def _escaped(character: str) -> str:
 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
-# Units for parsing a telephone number, and for compiling a pattern of keypad letters.
+# Units for parsing a telephone number, and for digits that are read as letters on the keys.
 _NUMBER = 20
 _KEYS = 12
 
@@ -267,6 +267,11 @@ def _value_cost(family: Family, value: bytes) -> int:
         return len(value) // _NAME
     if value.isascii():
         digits = family is Family.TEXT and len(value) <= name_folding.MAX_KEYS and value.strip().isdigit()
-        return _KEYS + len(value) if digits else len(value) // _PLAIN
+        return _KEYS + len(value) if digits else len(value) // _PLAIN + _word_count(value) - 1
     characters = unicodedata.normalize("NFKC", value.decode("utf-8", "replace"))
-    return _SCRIPT + min(len(characters), name_folding.MAX_TEXT) // _FOREIGN
+    return _SCRIPT * _word_count(value) + min(len(characters), name_folding.MAX_TEXT) // _FOREIGN
+
+
+def _word_count(value: bytes) -> int:
+    """How many words of a value are looked for one by one, at least 1."""
+    return max(1, min(len(value.split(maxsplit=name_folding.MAX_WORDS)), name_folding.MAX_WORDS))

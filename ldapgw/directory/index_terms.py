@@ -8,7 +8,12 @@ The first letter of a term says its group:
   trigrams, as it would have the most of them.
 * ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram of its digits; also the
   last two digits and the last digit.
+* ``K`` a word on the keys of a phone: ``N`` or ``O``, and the digits of its first letters; of a word in another script
+  than the Latin one also ``t`` and a trigram of its digits.
+* ``W`` two words of a value: ``N`` or ``O``, and a number made from the first two letters of both.
 * ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and its value, for ordering.
+
+Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
 *Prefixes* are the first one to three letters of a word in a name or an organization, after their count.  The bits of a
 prefix say which attributes contain such a word (`_WORD_BITS`), and which have a value that begins with such a word
@@ -21,9 +26,11 @@ finds no others.  The form of terms is private to this module.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations, pairwise, product
+from typing import Final
 
-from ldapgw.directory import query_plan
-from ldapgw.directory.assertion import NUMBER_END, Alternatives, Assertion
+from ldapgw.directory import name_folding, query_plan
+from ldapgw.directory.assertion import NUMBER_END, ON_KEYS, Alternatives, Assertion
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, EntryTerms, Index
@@ -50,12 +57,25 @@ _TRIGRAM = 3
 _MAX_LOOKUPS = 8
 # Digits of the beginning of a number that are kept in a term.
 _NUMBER_PREFIX = 6
+# Digits of a word on the keys that are kept in a term.
+_KEYS: Final = 3
+_DIGITS: Final = "0123456789"
+_KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
+# Letters of each word of a pair, and how many terms there are for pairs: a prime number spreads them evenly.
+_PAIRED: Final = 2
+_PAIR_TERMS: Final = 16_381
+# A value with more beginnings of words has the terms of all pairs: nearly all values have fewer than ten, and the pairs
+# of a name of a thousand characters would take as long as a thousand other names.
+_MAX_PAIRED: Final = 64
+_NONE: Final = frozenset[str]()
+# Ways to look two words up, for words with several variants.
+_MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
-_CN = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "cn")
-# The attributes whose words have prefixes, by the attribute's letter.
-_PREFIX_LETTERS = {_LETTERS[name]: name for name in _WORD_BITS}
-_OBJECT_CLASS, _UID = _LETTERS["objectClass"], _LETTERS["uid"]
+# The bits by the attributes' letters.
+_LETTER_BITS = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()} | {ALIAS_LETTER: NAME_BITS}
+_LETTER_VALUE_BITS = {_LETTERS[name]: bit for name, bit in _VALUE_BITS.items()}
+_CN, _OBJECT_CLASS, _UID = _LETTERS["cn"], _LETTERS["objectClass"], _LETTERS["uid"]
 # The term of entries with a switchboard.
 _SWITCHBOARD = "P" + SWITCHBOARD_MARK
 # Attributes with terms for ordering; each has a single value.
@@ -72,6 +92,7 @@ def term_group(kind: AttributeType) -> str:
 
 
 _GROUPS = {attribute_tag(kind)[1]: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
+_GROUPS[ALIAS_LETTER] = "N"
 _GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
 
 
@@ -81,27 +102,27 @@ def entry_terms(entry: Entry) -> EntryTerms:
     keys: set[str] = set()
     words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
     bits: dict[str, int] = {}
+    paired: dict[str, set[str]] = {}
+    shown: list[str] = []
     for part in entry.tagged_texts():
         letter, text = part[0], part[1:]
-        if letter == ALIAS_LETTER:
-            text_words = text.split()
-            words["N"].update(text_words)
-            _add_bits(bits, text_words, NAME_BITS)
-            continue
-        terms.add("P" + letter)
+        if letter != ALIAS_LETTER:
+            terms.add("P" + letter)
         group = _GROUPS[letter]
-        if group == "D":
-            for line in lines_of(text):
-                _add_number(line, terms, keys)
+        if text == SAME_AS_CN:
+            _add_bits(bits, shown, _WORD_BITS["displayName"])
+        elif group == "D":
+            _add_numbers(text, terms, keys)
         elif group:
-            name = _PREFIX_LETTERS.get(letter)
-            text_words = (entry.search_text(_CN) or "" if text == SAME_AS_CN else text).split()
+            text_words = text.split()
             words[group].update(text_words)
-            if name is not None:
-                _add_bits(bits, text_words, _WORD_BITS[name])
-                if name in _VALUE_BITS:
-                    _add_bits(bits, [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()],
-                              _VALUE_BITS[name])  # fmt: skip
+            if letter in _LETTER_BITS:
+                _add_bits(bits, text_words, _LETTER_BITS[letter])
+                _add_pairs(group, text, text_words, paired, terms)
+                if letter in _LETTER_VALUE_BITS:
+                    _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
+                if letter == _CN:
+                    shown = text_words
         if letter in _ORDERED:
             terms.update([f"S{letter}{line[:_VALUE]}" for line in lines_of(text)])
         elif letter == _OBJECT_CLASS:
@@ -109,12 +130,18 @@ def entry_terms(entry: Entry) -> EntryTerms:
         elif letter == _UID:
             keys.update([uid_key(uid).key for uid in (*lines_of(text), *_unusual_uids(entry))])
     _add_words(words, terms)
+    _add_keypad_words(bits, terms)
     return EntryTerms(terms, _prefixes(bits), keys)
 
 
 def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:
     for word in words:
         bits[word] = bits.get(word, 0) | added
+
+
+def _first_words(text: str) -> list[str]:
+    """The word that each value begins with."""
+    return [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()]
 
 
 def _prefixes(bits: Mapping[str, int]) -> dict[str, int]:
@@ -133,25 +160,87 @@ def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
                 terms.update([f"{group}t{word[at : at + _TRIGRAM]}" for at in range(len(word))])
 
 
+def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
+    """Add the terms of words on the keys.
+
+    :param bits: the attributes that contain each word.
+    """
+    # All ASCII words at once, which takes a third less time.
+    plain = [word for word in bits if word.isascii()]
+    keyed = dict(zip(plain, name_folding.on_keys(" ".join(plain)).split(" "), strict=False))
+    for word, word_bits in bits.items():
+        digits = keyed.get(word) or name_folding.on_keys(word)
+        beginning = digits[:_KEYS]
+        if not beginning.isdigit():
+            beginning = beginning[: len(beginning) - len(beginning.lstrip(_DIGITS))]
+        inner = () if word in keyed or digits == word else range(len(digits))
+        for group, group_bits in _KEYPAD_GROUPS:
+            if word_bits & group_bits:
+                if beginning:
+                    terms.add(f"K{group}{beginning}")
+                for at in inner:
+                    terms.add(f"K{group}t{digits[at : at + _TRIGRAM]}")
+
+
+def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
+    """Add the terms of the pairs of words of a value; words that begin alike are a pair if they are in one line.
+
+    :param words: the words of the text, which has the value's variants.
+    :param paired: by group, the beginnings of the words of the first value; most other names have the same words.
+    """
+    beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
+    if len(beginnings) < len(words):
+        _add_like_pairs(group, text, terms)
+    if len(beginnings) < 2 or beginnings <= paired.get(group, _NONE):
+        return
+    paired.setdefault(group, beginnings)
+    if len(beginnings) > _MAX_PAIRED:
+        terms.update([f"W{group}{number}" for number in range(_PAIR_TERMS)])
+    else:
+        pairs = combinations(map(_pair_number, beginnings), 2)
+        terms.update([_pair_term(group, one, other) for one, other in pairs])
+
+
+def _add_like_pairs(group: str, text: str, terms: set[str]) -> None:
+    for line in lines_of(text):
+        found: set[str] = set()
+        for word in line.split():
+            beginning = word[:_PAIRED]
+            if beginning in found and len(beginning) == _PAIRED:
+                number = _pair_number(beginning)
+                terms.add(_pair_term(group, number, number))
+            found.add(beginning)
+
+
+def _pair_number(beginning: str) -> int:
+    return ord(beginning[0]) * 1009 + ord(beginning[1])
+
+
+def _pair_term(group: str, one: int, other: int) -> str:
+    """The term of a value with two words, by the numbers of their beginnings."""
+    return f"W{group}{one * other % _PAIR_TERMS}"
+
+
 def _unusual_uids(entry: Entry) -> list[str]:
     """Uids as they are compared in a DN, if this may differ from the comparison of the attribute's values."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 
 
-def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
-    if line.startswith("\t"):
-        stored, forms = number_of(line), line.split("\t")
-    else:
-        stored, forms = phone_number.Number("", "", "", line), [line]
-    keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
-    if forms[-2:-1] and forms[-2].endswith(SWITCHBOARD_MARK):
-        keys.add(forms[-2])
-        terms.add(_SWITCHBOARD)
-    for form in forms:
-        if form:
-            terms.add("Db" + form[:_NUMBER_PREFIX])
-            terms.update([f"Dt{form[at : at + _TRIGRAM]}" for at in range(len(form))])
+def _add_numbers(text: str, terms: set[str], keys: set[str]) -> None:
+    for line in lines_of(text):
+        if line.startswith("\t"):
+            stored, forms = number_of(line), line.split("\t")
+        else:
+            stored, forms = phone_number.Number("", "", "", line), [line]
+        keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
+        if forms[-2:-1] and forms[-2].endswith(SWITCHBOARD_MARK):
+            keys.add(forms[-2])
+            terms.add(_SWITCHBOARD)
+        for form in forms:
+            if form:
+                terms.add("Db" + form[:_NUMBER_PREFIX])
+                terms.update([f"Dt{form[at : at + _TRIGRAM]}" for at in range(len(form))])
 
 
 def presence_query(kind: AttributeType) -> Query:
@@ -183,7 +272,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
     if assertion.value_range is not None:
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
-        return query_plan.all_of([_alternatives_query(group, kind, alternatives) for alternatives in required])
+        return _several_query(group, kind, required)
     if group == "D" and len(required[0]) == 1:  # nearly all numbers
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
@@ -241,6 +330,41 @@ def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> 
     return None
 
 
+def _several_query(group: str, kind: AttributeType, required: Sequence[Alternatives]) -> Query:
+    """The query for a value with a string of each set; short words are looked up in pairs."""
+    queries: list[Query] = []
+    paired: set[int] = set()
+    if kind.name in _WORD_BITS:
+        for at, (one, other) in enumerate(pairwise(required[:_MAX_LOOKUPS])):
+            query = _pair_query(group, one, other)
+            if query is not None:
+                queries.append(query)
+                paired |= {at, at + 1}
+    queries += [
+        _alternatives_query(group, kind, strings)
+        for at, strings in enumerate(required)
+        if at not in paired or min(map(len, strings)) > _MAX_PREFIX + 1
+    ]
+    return query_plan.all_of(queries)
+
+
+def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
+    """The query for a value in which two words begin with a string of each; None if a string does not begin a word."""
+    if len(one) * len(other) > _MAX_PAIR_QUERIES:
+        return None
+    beginnings, others = [_beginning(string) for string in one], [_beginning(string) for string in other]
+    if "" in beginnings or "" in others:
+        return None
+    pairs = product(map(_pair_number, beginnings), map(_pair_number, others))
+    return query_plan.any_of([_pair_term(group, *pair) for pair in pairs])
+
+
+def _beginning(string: str) -> str:
+    """The letters by which a word is paired; empty if a string does not begin a word, or is too short."""
+    letters = string[1 : _PAIRED + 1]
+    return letters if string[0] == " " and len(letters) == _PAIRED and " " not in letters else ""
+
+
 def _alternatives_query(group: str, kind: AttributeType, alternatives: Alternatives) -> Query:
     if group:
         queries = (
@@ -258,6 +382,8 @@ def _alternatives_query(group: str, kind: AttributeType, alternatives: Alternati
 
 def _words_query(group: str, string: str) -> Query:
     """The query for texts that may contain a string of words."""
+    if string.startswith(ON_KEYS):
+        return _keypad_query(group, string.removeprefix(ON_KEYS))
     words = string.split()
     if not words:
         return None
@@ -269,6 +395,15 @@ def _words_query(group: str, string: str) -> Query:
             for at, word in enumerate(words[:_MAX_LOOKUPS])
         ]
     )
+
+
+def _keypad_query(group: str, string: str) -> Query:
+    """The query for texts that may contain a string of digits on the keys."""
+    digits = string.strip(" \n").partition(" ")[0]
+    if not string[0].isspace():
+        return _trigrams_query(f"K{group}t", digits)
+    term = f"K{group}{digits[:_KEYS]}"
+    return TermRange(term, term + HIGHEST) if len(digits) < _KEYS else term
 
 
 def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:

@@ -14,12 +14,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import islice, product
+from typing import Final, NamedTuple
 
 from ldapgw.directory.transliteration import CharacterMap, readings
 
 # Characters of a text that are read: nobody types more of a name, and a hostile text of a megabyte costs no more.
 MAX_TEXT = 1024
+
+# The most typed words that are looked for one by one; the words of a longer text have to stand in a row.
+MAX_WORDS: Final = 8
 
 # The most digits that are read as keys of a telephone.
 MAX_KEYS = 32
@@ -39,6 +43,8 @@ _SPELT_LETTER = re.compile("[äöüøåđÄÖÜØÅĐ]")
 # Letters with several forms in one script: Arabic and Persian; and ı, whose capital is an I.
 _SAME_LETTER = str.maketrans({"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""})
 
+_ZEROS = re.compile("(0+)")
+
 # Each Chinese character is a word: names are written with and without blanks, and found by any of their parts.
 _HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
@@ -48,8 +54,22 @@ _INVISIBLE = frozenset(
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
 _TRADE_MARKS = frozenset("™℠")
-_KEYS = {"0": "[0 ]", "2": "[2abc]", "3": "[3def]", "4": "[4ghi]", "5": "[5jkl]", "6": "[6mno]", "7": "[7pqrs]",
-         "8": "[8tuv]", "9": "[9wxyz]"}  # fmt: skip
+
+# The letters on the keys 2 to 9: ITU-T E.161 for Latin ones, ETSI ES 202 130 for Cyrillic, Greek and Hebrew ones, and
+# for Arabic and Persian ones what phones have.
+LATIN_KEYS: Final = ("abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz")
+_KEYS = (
+    LATIN_KEYS,
+    ("абвгґ", "деёжзђѓєѕ", "ийкліїјљ", "мнопњ", "рстућќў", "фхцчџ", "шщъы", "ьэюя"),
+    ("αβγ", "δεζ", "ηθι", "κλμ", "νξο", "πρσ", "τυφ", "χψω"),
+    ("דהו", "אבג", "מםנן", "יכךל", "זחט", "רשת", "צץק", "סעפף"),
+    ("بتةثپ", "اأإآىؤئء", "سشصض", "دذرزژ", "جحخچ", "نهويی", "فقكلمکگ", "طظعغ"),
+)
+_KEY_OF = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
+# Letters that are folded to a letter of another key.
+_OTHER_KEY = re.compile("[ةىؤئѓќ]")
+# The most ways in which the zeros of a text of digits are read.
+_MAX_READINGS: Final = 8
 
 
 class _Variants(NamedTuple):
@@ -76,7 +96,6 @@ def variants(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native, *read.raw)))
 
 
-@lru_cache(maxsize=256)
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
     """The variants of a query to look for; a query without letters and digits is looked for unchanged.
 
@@ -85,6 +104,23 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
     :param open_ended: more letters may follow the text, so that "mue" is not read as "mu", which would find every
         "Mustermann".
     """
+    return letter_variants(text, open_ended) or _read(text[:MAX_TEXT], stored=False).raw
+
+
+def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
+    """The variants of each word of a query; a word of punctuation alone does not count.
+
+    Words are what blanks separate: "O'Brien" and "王小明" are one word each, whose variants may have blanks.
+
+    :param open_ended: more letters may follow each word.
+    """
+    words = [letter_variants(word, open_ended) for word in text[:MAX_TEXT].split()]
+    return [variants for variants in words if variants]
+
+
+@lru_cache(maxsize=256)
+def letter_variants(text: str, open_ended: bool) -> tuple[str, ...]:  # noqa: FBT001  a key of the cache
+    """The variants of a query that has letters or digits; none for any other text."""
     plain = _plain_words(text)
     if plain is not None:
         return tuple(filter(None, _collapsed(plain, open_ended=open_ended)))
@@ -94,7 +130,7 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
         if any(map(_HAN.search, read.native))
         else (*_latin_forms(read, open_ended=open_ended), *read.native)
     )
-    return tuple(dict.fromkeys(filter(None, forms))) or read.raw
+    return tuple(dict.fromkeys(filter(None, forms)))
 
 
 def collation_key(text: str) -> str:
@@ -108,12 +144,28 @@ def has_chinese(text: str) -> bool:
     return not text.isascii() and _HAN.search(text) is not None
 
 
-def keypad_pattern(text: str) -> re.Pattern[str] | None:
-    """For a text of digits, a pattern of everything that they spell on a telephone's keys, including the digits."""
+def keypad_digits(text: str) -> str:
+    """The digits of a text that may have been typed for the letters on the keys; empty for any other text."""
     digits = text.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS):
-        return None
-    return re.compile("".join(_KEYS.get(digit, digit) for digit in digits))
+    return digits if digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS else ""
+
+
+def on_keys(text: str) -> str:
+    """A text with the digit of its key in place of each letter that is on a key."""
+    return text.encode().translate(_ASCII_ON_KEYS).decode() if text.isascii() else text.translate(_ON_KEYS)
+
+
+def keypad_readings(digits: str) -> tuple[str, ...]:
+    """The ways to read digits as words on the keys: a zero is a blank, or stands for itself.
+
+    Of several zeros in a row the first or the last one may be a blank: "Taxi 3000" is 829403000.
+    """
+    runs = [
+        (" ", "0") if run == "0" else (run, " " + run[1:], run[1:] + " ") if run[0] == "0" else (run,)
+        for run in _ZEROS.split(digits)
+        if run
+    ]
+    return tuple(dict.fromkeys(["".join(reading) for reading in islice(product(*runs), _MAX_READINGS)] + [digits]))
 
 
 def _plain_words(text: str) -> str | None:
@@ -152,6 +204,9 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
         spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
     # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
+    if stored and _OTHER_KEY.search(shaped):
+        # As it is typed on the keys: "ة" is a letter of the key 2, and "ه" of the key 7.
+        native += _split_joints(folded.translate(_BARE).translate(_SHAPED))
     return _Variants(
         tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
     )
@@ -231,4 +286,6 @@ _BARE = CharacterMap(lambda char: "" if unicodedata.combining(char) >= 10 else c
 # Characters that the transliteration adds ("Igor'" for "Игорь") belong to no word.
 _LATIN = CharacterMap(lambda char: char if char.isalnum() or char in (" ", _JOINT) else "")
 _SIMPLE = CharacterMap(_simple)
+_ON_KEYS = CharacterMap(lambda char: _KEY_OF.get(char, char))
+_ASCII_ON_KEYS = bytes(ord(_KEY_OF.get(chr(octet), chr(octet))) for octet in range(256))
 _SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simple(char))

@@ -138,7 +138,7 @@ class TaggedTextPredicate(Predicate):
                 if test(tagged):
                     return True
                 is_name = is_name or tag in NAME_TAGS
-        at = text.find(ALIAS_TAG) + 2 if is_name else 0
+        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # the last part
         return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 

@@ -203,9 +203,10 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
         found, has_more = _first_of_prefixes(prefixes, index, most)
         return found[:most], has_more or len(found) > most
     if isinstance(query, AndQuery):
-        counts = sorted([(count(each, index, entries), number) for number, each in enumerate(query.queries)])
+        found_by = [_postings(each, index, entries) for each in query.queries]
+        counts = sorted([(_count(each), number) for number, each in enumerate(found_by)])
         limit = counts[0][0] * _FAR_MORE
-        chosen = [_postings(query.queries[number], index, entries) for length, number in counts if length <= limit]
+        chosen = [found_by[number] for length, number in counts if length <= limit]
     else:
         chosen = [_postings(query, index, entries)]
     documents = _first(chosen, index.count, most)

@@ -293,10 +293,11 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
     if deleted:
         documents = [document for document in documents if not deleted[document]]
     if predicate is not None:
-        candidates = documents
-        documents = predicate.matching(candidates[:wanted], entries)
-        if len(documents) < wanted < len(candidates):
-            documents += predicate.matching(candidates[wanted:], entries)
+        candidates, at, end = documents, 0, wanted
+        documents = []
+        while len(documents) < wanted and at < len(candidates):
+            documents += predicate.matching(candidates[at:end], entries)
+            at, end = end, end + 2 * (wanted - len(documents))  # nearly all match, most often
         if has_more and len(documents) < wanted and index is not None and prepared.cost * _FURTHER <= _LOOKS:
             candidates, has_more = query_plan.first_documents(query, index, entries, _FURTHER)
             if deleted:

@@ -68,6 +68,8 @@ def test_entries_are_rows(books: Gateway) -> None:
     [
         ("mull", ["Jörg Müller", "Ann Mulligan"], ["Ann Mulligan"]),
         ("MÜLLER AG", ["Jörg Müller"], []),
+        ("mull jö", ["Jörg Müller"], []),
+        ("266068", ["Ann Mulligan"], ["Ann Mulligan"]),
         ("030/123 45 67", ["Jörg Müller"], []),
         ("0049301234567", ["Jörg Müller"], []),
         ("+49 171 7654321", ["Iwan Muller"], ["Iwan Muller"]),
@@ -75,7 +77,18 @@ def test_entries_are_rows(books: Gateway) -> None:
         ("(&(objectClass=organizationalUnit)(ou=b*))", ["bob@acme.example"], ["bob@acme.example"]),
         ("nobody", [], []),
     ],
-    ids=["name", "organization", "number", "international", "caller", "filter", "tree", "nothing"],
+    ids=[
+        "name",
+        "organization",
+        "two words",
+        "keys of two words",
+        "number",
+        "international",
+        "caller",
+        "filter",
+        "tree",
+        "nothing",
+    ],
 )
 def test_what_a_phone_would_find(books: Gateway, wanted: str, as_phone: list[str], as_nobody: list[str]) -> None:
     """The phone of an account finds its book and the shared ones; callers' books answer a whole number alone."""

@@ -58,7 +58,10 @@ def is_part(written: str) -> Filter:
     return Substrings("telephoneNumber", initial or None, tuple(middle), final or None)
 
 
-@pytest.mark.parametrize("title", ["Names", "Scripts", "Keys"])
+NAMES = ("Names", "Several words", "Scripts", "Keys")
+
+
+@pytest.mark.parametrize("title", NAMES)
 def test_names(title: str) -> None:
     """A name is found by the beginning of any of its words, however it is spelt, and by no other."""
     table = rows(title)
@@ -67,7 +70,7 @@ def test_names(title: str) -> None:
     assert [(name, typed) for name, _, no in table for typed in no if finds(begins(typed), person(name))] == []
 
 
-@pytest.mark.parametrize("name", [name for title in ("Names", "Scripts", "Keys") for name, _, _ in rows(title)])
+@pytest.mark.parametrize("name", [name for title in NAMES for name, _, _ in rows(title)])
 def test_every_name_is_found_by_itself(name: str) -> None:
     """As a whole, by its beginning, and by any part."""
     octets = name.encode()

@@ -64,6 +64,10 @@ def parts(attribute: str, value: Callable[[int], str]) -> Callable[[int], Filter
     return lambda at: Substrings(attribute, None, tuple(value(at * 8 + part).encode() for part in range(8)), None)
 
 
+def begin(attribute: str, value: Callable[[int], str]) -> Callable[[int], Filter]:
+    return lambda at: Substrings(attribute, value(at).encode(), (), None)
+
+
 COSTLY = {
     "one sign that is a phrase": equal("cn", lambda at: f"\ufdfa{at}"),
     "many of them": equal("cn", lambda at: "\ufdfa" * 60 + str(at)),
@@ -77,7 +81,11 @@ COSTLY = {
     "Hangul": equal("sn", lambda at: chr(0xAC00 + at) * 8),
     "one long text": equal("cn", lambda at: "\ufdfa" * 1000),
     "one long row of marks": equal("uid", lambda at: "a" + "\u0301\u0316" * 900),
+    "several words": begin("cn", lambda at: f"a{at} b c d e f g h"),
+    "several Cyrillic words": begin("cn", lambda at: f"я{at} ю э ь ы ъ щ ш"),
+    "more words than that": begin("cn", lambda at: f"a{at} " * 40),
     "letters on a keypad": equal("cn", lambda at: digits(at, 5)),
+    "words on a keypad": begin("cn", lambda at: "0".join(digits(at, 4) for _ in range(6))),
     "many letters on a keypad": equal("cn", lambda at: digits(at, 32)),
     "in all names": equal("name", lambda at: digits(at, 5)),
     "letters in parts": parts("cn", lambda at: digits(at, 3)),
@@ -140,11 +148,11 @@ def _loaded() -> None:
 @pytest.fixture(name="cold")
 def _cold() -> Iterator[None]:
     """Nothing is left from what was asked before."""
-    name_folding.query_variants.cache_clear()
+    name_folding.letter_variants.cache_clear()
     phone_number._readings.cache_clear()
     re.purge()
     yield
-    name_folding.query_variants.cache_clear()
+    name_folding.letter_variants.cache_clear()
     phone_number._readings.cache_clear()
 
 

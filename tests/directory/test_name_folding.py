@@ -159,27 +159,69 @@ def test_the_short_ways_are_the_long_way(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("digits", "matches", "fails"),
+    ("digits", "readings"),
     [
-        ("685", ["mul", "nuk", "685"], ["mu", "mua"]),
-        ("4267068", ["hans mu", "4267068"], ["hansamu"]),
-        ("11", ["11"], ["aa"]),
-        (" 22 ", ["ab"], []),
+        ("685", ["685"]),
+        ("4267068", ["4267 68", "4267068"]),
+        ("829403000", ["8294 3000", "8294 3 00", "8294 300 ", "829403000", "829403 00", "82940300 "]),
+        ("0301", [" 3 1", " 301", "03 1", "0301"]),
+        ("0", [" ", "0"]),
+        ("11", ["11"]),
     ],
 )
-def test_digits_are_keypad_letters(digits: str, matches: list[str], fails: list[str]) -> None:
-    """Each digit stands for its letters and itself; 0 is the blank, 1 has no letters."""
-    pattern = name_folding.keypad_pattern(digits)
-
-    assert pattern
-    assert [text for text in matches if not pattern.fullmatch(text)] == []
-    assert [text for text in fails if pattern.fullmatch(text)] == []
+def test_a_zero_is_a_blank_or_stands_for_itself(digits: str, readings: list[str]) -> None:
+    """Of several in a row, the first or the last one may be a blank."""
+    assert sorted(name_folding.keypad_readings(digits)) == sorted(readings)
 
 
-@pytest.mark.parametrize("text", ["", "6a", "+49", "٦٨٥", "6 8"])
+def test_of_many_zeros_few_are_blanks() -> None:
+    digits = "20" * 16
+    assert digits in name_folding.keypad_readings(digits)
+    assert len(name_folding.keypad_readings(digits)) <= 9
+
+
+@pytest.mark.parametrize(("text", "digits"), [("685", "685"), (" 22 ", "22"), ("1" * 32, "1" * 32)])
+def test_digits_may_be_letters_on_the_keys(text: str, digits: str) -> None:
+    assert name_folding.keypad_digits(text) == digits
+
+
+@pytest.mark.parametrize("text", ["", "6a", "+49", "٦٨٥", "6 8", "1" * 33])
 def test_other_texts_are_not_keyed(text: str) -> None:
-    """Only digits alone are."""
-    assert name_folding.keypad_pattern(text) is None
+    """Only digits alone are, and no more of them than anybody types."""
+    assert name_folding.keypad_digits(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "keyed"),
+    [
+        ("\n hans muller 3 \n", "\n 4267 685537 3 \n"),
+        ("павел смирновскии", "52234 65465526444"),
+        ("γιαννησ", "2426647"),
+        ("احمد المحمدي", "3685 3886857"),
+        ("פרץ", "978"),
+        ("田中 a", "田中 2"),
+    ],
+)
+def test_letters_are_on_keys(text: str, keyed: str) -> None:
+    """Of each script that has them; anything else stays as it is."""
+    assert name_folding.on_keys(text) == keyed
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pet mei", [("pet",), ("mei",)]),
+        ("  Pet.  Mei, ", [("pet",), ("mei",)]),
+        ("o'brien & x", [("o brien", "obrien"), ("x",)]),
+        ("王小明 x", [("王 小 明",), ("x",)]),
+        ("müll joe", [("mull",), ("joe",)]),
+        ("** &", []),
+        ("", []),
+    ],
+)
+def test_words_are_what_blanks_separate(text: str, words: list[tuple[str, ...]]) -> None:
+    """Each has its variants; punctuation alone is no word."""
+    assert name_folding.typed_words(text, open_ended=True) == words
 
 
 @pytest.mark.parametrize("sign", ["a", "ü", "и", "王", ".", "🐶", "\u0301", "ﷺ", "ae", "1", "シュ", "μπ"])
@@ -191,7 +233,8 @@ def test_a_megabyte_costs_little(sign: str) -> None:
         name_folding.variants(text)
         name_folding.query_variants(text)
         name_folding.collation_key(text)
-        name_folding.keypad_pattern(text)
+        name_folding.keypad_digits(text)
+        name_folding.typed_words(text, open_ended=True)
 
     assert work.calls(fold_all) < 100_000
     assert work.peak(fold_all) < 1_000_000

@@ -110,7 +110,11 @@ def large(*, lenient: bool, is_whole: bool) -> Segment:
 LARGE = [(is_whole, lenient) for lenient in (True, False) for is_whole in (True, False)]
 
 several = st.lists(attributes, min_size=2, max_size=4)
-likely = st.one_of(st.sampled_from([*WORDS, *DIALLED]).map(str.encode), values)
+# Several words, each as far as it is typed, or the keys of several words.
+beginnings = st.tuples(st.sampled_from(WORDS), st.integers(1, 6)).map(lambda cut: cut[0][: cut[1]])
+keys = st.lists(st.sampled_from(["685", "68", "2", "5674", "3000", "42", "4826", "9"]), min_size=1, max_size=4)
+typed = st.one_of(st.lists(beginnings, min_size=2, max_size=4).map(" ".join), keys.map("0".join))
+likely = st.one_of(st.sampled_from([*WORDS, *DIALLED]).map(str.encode), typed.map(str.encode), values)
 alike = st.one_of(
     st.builds(lambda names, value: Or(tuple(Equality(name, value) for name in names)), several, likely),
     st.builds(lambda names, value: Or(tuple(Substrings(name, value, (), None) for name in names)), several, likely),

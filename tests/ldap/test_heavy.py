@@ -90,6 +90,12 @@ def pieces(length: int, count: int) -> list[str]:
         f"(cn=ma{'*a' * 900}*)",
         either(f"(cn={word}*)" for word in pieces(4, 240)),
         either(f"(cn={number}*)" for number in range(222, 262)),
+        either(f"(cn=*{number}*)" for number in range(222, 262)),
+        either(f"(cn={number}*)" for number in range(20_202, 20_242)),
+        every(f"(cn={one} {other}*)" for one, other in combinations(("an", "ma", "ri", "e", "j", "ha", "ber"), 2)),
+        either(f"(cn={one} {other}*)" for one, other in combinations("abeghijklmnoprstuwxyz", 2)),
+        either(f"(cn={one} {other} a a a a a a*)" for one, other in combinations(("a", "an", "na", "ma"), 2)),
+        either(f"(cn={' '.join(words)})" for words in combinations(("anna", "maria", "an", "ma", "e", "na"), 4)),
         either(f"(&(sn>={word})(sn<={word}z))" for word in pieces(1, 110)),
         either(f"(&(cn>={word})(cn<={word}z))" for word in pieces(1, 110)),
         every(["(telephoneNumber=0301234567)(o=*)"] * 100),
@@ -98,8 +104,9 @@ def pieces(length: int, count: int) -> list[str]:
         "(:dn:caseIgnoreMatch:=anna)",
     ],
     ids=["ORs of beginnings", "long words", "any long word", "any of 140 words", "any of 170 words", "words in a row",
-         "letters in a row", "any beginning", "keypads", "ranges", "ranges of names", "a number that all have",
-         "numbers", "pairs", "any attribute"],
+         "letters in a row", "any beginning", "keypads", "parts on the keypad", "words on the keypad", "several words",
+         "letters of two words", "the same word often", "whole words", "ranges", "ranges of names",
+         "a number that all have", "numbers", "pairs", "any attribute"],
 )  # fmt: skip
 @best_of_three
 def test_the_heaviest_filters_let_others_in_between(gate: DirectoryPort, text: str) -> None:

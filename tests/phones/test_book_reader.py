@@ -97,6 +97,21 @@ def test_a_part(first: int, count: int) -> None:
     assert length.has_more is (first + count < COUNT)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("pers 007", ["007"]),
+        ("01 p", ["010", "011"]),
+        ("7377001", ["010", "011"]),
+        ("per pers", []),
+        ("7370099", ["099"]),
+    ],
+)
+def test_a_list_of_those_whose_name_has_the_words(text: str, found: list[str]) -> None:
+    """Beginnings of several words, in any order, and on the keys."""
+    assert Reading().names(ListQuery(text=text))[0][:2] == [f"Person {number}" for number in found]
+
+
 @pytest.mark.parametrize("lenient", [True, False])
 def test_who_calls(lenient: bool) -> None:
     """Whatever kind of number it is, also where numbers are compared to the letter."""

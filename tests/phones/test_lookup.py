@@ -53,7 +53,18 @@ def names(found: LookupResult) -> list[str]:
 
 @pytest.mark.parametrize(
     "text",
-    ["mull", "  MÜLLER ", "mueller h", "hans m", "+49 30 1234567", "030 1234", "(030) 12345-6", "0171"],
+    [
+        "mull",
+        "  MÜLLER ",
+        "mueller h",
+        "hans m",
+        "mü ha",
+        "426068",
+        "+49 30 1234567",
+        "030 1234",
+        "(030) 12345-6",
+        "0171",
+    ],
 )
 def test_names_and_numbers_while_they_are_typed(text: str) -> None:
     """However they are written."""

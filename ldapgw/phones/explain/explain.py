@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
 
-from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import NUMBER_END, asserted_number
 from ldapgw.directory.book import Book
@@ -44,7 +43,7 @@ from ldapgw.phones.explain.model import (
     SearchedBook,
 )
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind
-from ldapgw.phones.explain.terms import FilterTerm, filter_terms, matched_terms, text_variants
+from ldapgw.phones.explain.terms import FilterTerm, filter_terms, is_keypad_term, matched_terms, text_variants
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase, gettext_noop
 
@@ -133,7 +132,7 @@ def explain(
         base=base,
         lenient=context.lenient,
         name_variants=tuple(dict.fromkeys(variant for term in terms for variant in text_variants(term, context))),
-        keypad=context.lenient and any(map(_is_keypad_term, terms)),
+        keypad=any(is_keypad_term(term, context) for term in terms),
         numbers=_distinct_numbers(variant for term in terms for variant in _number_variants(term, context)),
         books=tuple(SearchedBook(book.name, access) for book, access in view.books()),
         matches=tuple(_match(entry, terms, view) for entry in result.entries[:MAX_MATCHES]),
@@ -157,10 +156,6 @@ def _match(entry: Entry, terms: Iterable[FilterTerm], view: PhoneView) -> Matche
         is_tenant,
         view.flags(entry),
     )
-
-
-def _is_keypad_term(term: FilterTerm) -> bool:
-    return term.family is Family.TEXT and name_folding.keypad_pattern(term.text) is not None
 
 
 def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[NumberVariant]:
@@ -299,6 +294,11 @@ def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
         return "entries that have the attribute", ""
     if field == "C":
         return "entries with the object class", ""
+    if field == "W":
+        return f"{_INDEX_FIELDS[kind]} with both beginnings", ""
+    if field == "K":
+        found = "with" if term[2] == "t" else "that begin with"
+        return f"{_INDEX_FIELDS[kind]} {found} the keys", f'"{term[2:].removeprefix("t")}"'
     field_name = _INDEX_FIELDS.get(field, "numbers")
     if kind == "t":
         return f"{field_name} with", text

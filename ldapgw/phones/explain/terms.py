@@ -172,6 +172,26 @@ def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
     return name_folding.query_variants(term.text) if context.lenient else (normalization.string(term.text).strip(),)
 
 
+def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
+    """Return the typed words of a term that the search looks for one by one; empty if there are not several."""
+    match term.item:
+        case Substrings(initial=bytes(), any=middle, final=final) if not (any(middle) or final):
+            pass
+        case Equality() | Approximate():
+            pass
+        case _:
+            return ()
+    if term.family is not Family.TEXT or not context.lenient:
+        return ()
+    words = tuple(word for word in term.text.split() if name_folding.typed_words(word, open_ended=True))
+    return words if 1 < len(words) <= name_folding.MAX_WORDS else ()
+
+
+def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:
+    """Whether the search also reads the digits of a term as letters on the keys."""
+    return context.lenient and term.family is Family.TEXT and name_folding.keypad_digits(term.text) != ""
+
+
 def has_number_assertion(search_filter: Filter) -> bool:
     """Whether a filter asks for a whole telephone number, which is the only search that caller-ID books answer."""
     return any(term.is_number for term in filter_terms(search_filter))
@@ -245,12 +265,23 @@ def _match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> t
         return _number_match_kind(term, search_text, context), ""
     if term.family is not Family.TEXT or not term.text:
         return MatchKind.VALUE, ""
-    pattern = name_folding.keypad_pattern(term.text) if context.lenient else None
     variant = next((text for text in text_variants(term, context) if text in search_text), "")
-    if pattern and not variant:
-        spelled = pattern.search(search_text)
-        return MatchKind.KEYS, spelled[0].strip() if spelled else ""
+    if several_words(term, context) and not variant:
+        return MatchKind.SEVERAL_WORDS, ""
+    if is_keypad_term(term, context) and not variant:
+        return MatchKind.KEYS, _spelled_on_keys(term.text, search_text)
     return (MatchKind.WORDS if context.lenient and _is_prefix_term(term) else MatchKind.VALUE), variant
+
+
+def _spelled_on_keys(digits: str, search_text: str) -> str:
+    """Return the letters of a search text for which the typed digits stand."""
+    for reading in name_folding.keypad_readings(name_folding.keypad_digits(digits)):
+        for line in search_text.split("\n"):
+            keyed = name_folding.on_keys(line)  # of the same length
+            places = [(keyed.find(word), len(word)) for word in reading.split()]
+            if places and all(at >= 0 for at, _ in places):
+                return " ".join(line[at : at + length] for at, length in places)
+    return ""
 
 
 def _is_prefix_term(term: FilterTerm) -> bool:

@@ -14,6 +14,7 @@ class MatchKind(StrEnum):
     """How a value fulfils a term."""
 
     WORDS = "words"
+    SEVERAL_WORDS = "several_words"
     KEYS = "keys"
     ALSO = "also"
     NUMBER = "number"
@@ -160,12 +161,12 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
         gettext_noop("Type the word from its beginning."),
     ),
     MissReason.WORDS_APART: ReasonText(
-        gettext_noop("The contact has all the words, but they aren’t next to each other in one field: %(value)s."),
-        gettext_noop("Type only one of the words."),
+        gettext_noop("The contact has all the words, but not as different words of one field: %(value)s."),
+        gettext_noop("Type only words that are in one field, such as the name."),
     ),
     MissReason.SOME_WORDS: ReasonText(
         gettext_noop("The contact has %(value)s, but not %(missing)s."),
-        gettext_noop("Type only one of the words, or correct the contact in Google Contacts."),
+        gettext_noop("Leave out %(missing)s, or correct the contact in Google Contacts."),
     ),
     MissReason.SPELLING: ReasonText(
         gettext_noop("The contact has %(attribute)s “%(value)s”, which is spelled differently."),
@@ -230,6 +231,9 @@ ACCESS_TEXTS: Mapping[MissReason, str] = {
 
 MATCH_TEXTS: Mapping[MatchKind, str] = {
     MatchKind.WORDS: gettext_noop("A word in %(attribute)s “%(value)s” begins with the search text."),
+    MatchKind.SEVERAL_WORDS: gettext_noop(
+        "Each word of the search text begins another word in %(attribute)s “%(value)s”."
+    ),
     MatchKind.KEYS: gettext_noop(
         "On the phone’s keys, the typed digits stand for “%(form)s”, which is in %(attribute)s “%(value)s”."
     ),

@@ -83,6 +83,7 @@ pieces = st.one_of(
     whole,
     st.tuples(whole, st.integers(0, 8), st.integers(0, 8)).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]]),
     st.sampled_from(["mu", "an", "ив", "γι", "68", "030", "+49", "+999", "1234567", " ", "*", "20"]),
+    st.sampled_from(["an mu", "mü an x", "m a", "z x", "anna a", "бо ив", "68056", "420", "o br", "gi iv ga", "a a"]),
 )
 
 
