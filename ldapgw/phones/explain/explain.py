@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
+from itertools import islice
 
+from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import NUMBER_END, asserted_number
 from ldapgw.directory.book import Book
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import Approximate, Equality, Extensible, to_string
+from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Or, Substrings, to_string
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.index_terms import NAME_BITS
 from ldapgw.directory.query_plan import (
@@ -43,9 +45,20 @@ from ldapgw.phones.explain.model import (
     SearchedBook,
 )
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind
-from ldapgw.phones.explain.terms import FilterTerm, filter_terms, is_keypad_term, matched_terms, text_variants
+from ldapgw.phones.explain.terms import (
+    FilterItem,
+    FilterTerm,
+    filter_terms,
+    is_keypad_term,
+    matched_terms,
+    several_words,
+    text_variants,
+)
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase, gettext_noop
+
+# Matches contacts only, not the entries of books.
+_PERSON = Equality("objectClass", b"person")
 
 # Entries and contacts that an explanation lists; more are only counted.
 MAX_MATCHES = 50
@@ -58,6 +71,8 @@ _MAX_TEXTS = 4
 _UNKNOWN = gettext_noop("%(term)s never matches: no entry has that attribute.")
 _EMPTY = gettext_noop("%(term)s never matches: a caller who hides their number can’t be found.")
 _NO_NUMBER = gettext_noop("%(term)s never matches: this isn’t a phone number.")
+_NO_SUCH_BEGINNING = gettext_noop("Nobody has a word that begins with “%(word)s”.")
+_NO_SUCH_WORD = gettext_noop("Nobody has the word “%(word)s”.")
 _REGION = gettext_noop(
     "%(number)s has neither a country code nor a leading 0, so it was read as a number in the region "
     "%(region)s: %(read)s."
@@ -126,6 +141,7 @@ def explain(
     if result.entries:
         misses = [ranked for ranked in misses if ranked.has_query]
     nearest = nsmallest(MAX_MISSES, misses)
+    word_notes = () if result.entries else _word_notes(terms, view, base)
     return Explanation(
         query=query,
         filter=to_string(query.filter),
@@ -141,7 +157,7 @@ def explain(
         misses=tuple(ranked.miss for ranked in nearest),
         more_misses=len(misses) - len(nearest),
         plan=describe_plan(prepare(query.filter, context).query, tuple(view.segments())),
-        notes=query_notes(query, terms, context, states),
+        notes=(*word_notes, *query_notes(query, terms, context, states)),
     )
 
 
@@ -181,6 +197,27 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
     for variant in variants:
         distinct.setdefault(variant.number, variant)
     return tuple(distinct.values())
+
+
+def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
+    """Yield a note for each of several typed words that no contact has in the attributes that the filter asks for."""
+    items: dict[str, list[Filter]] = {}
+    for term in terms:
+        for word in several_words(term, view.context):
+            items.setdefault(word, []).append(_with_text(term.item, word))
+    for word, alternatives in islice(items.items(), name_folding.MAX_WORDS):
+        if not view.search(And((_PERSON, Or(tuple(alternatives)))), base, 1).entries:
+            is_beginning = isinstance(alternatives[0], Substrings)
+            message = _NO_SUCH_BEGINNING if is_beginning else _NO_SUCH_WORD
+            yield ExplanationNote("no_such_word", Phrase(message, {"word": word}))
+
+
+def _with_text(item: FilterItem, word: str) -> Filter:
+    """Return the term that a value has a word or, for a term that asks for beginnings, the beginning of a word."""
+    value = word.encode("utf-8", "surrogateescape")
+    if isinstance(item, Substrings):
+        return Substrings(item.attribute, value, (), None)
+    return Approximate(item.attribute or "", value)
 
 
 def query_notes(

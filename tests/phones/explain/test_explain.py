@@ -249,6 +249,28 @@ def test_why_it_was_not_found(desk: PhoneView, asked: str, misses: dict[str, Mis
     assert missed(explained(asked, desk)) == misses
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("hans xyz", ["xyz"]),
+        ("abc, müll. xyz", ["abc,", "xyz"]),
+        ("(cn=hans xyz)", ["xyz"]),
+        ("(|(sn=hans xyz*)(o=hans xyz*))", ["xyz"]),
+        ("(o=hans maschinenbau*)", ["hans"]),
+        ("karla hans", ["karla"]),
+        ("hans hans", []),
+        ("xyz", []),
+        ("hans müller", []),
+        ("(cn=*xyz* abc*)", []),
+        ("(cn=karla abc d e f g h i j*)", []),
+    ],
+)
+def test_words_that_nobody_has(desk: PhoneView, asked: str, words: list[str]) -> None:
+    """Of several typed words, those that no contact has that the phone sees."""
+    notes = [note for note in explained(asked, desk).notes if note.code == "no_such_word"]
+    assert [note.message.values["word"] for note in notes] == words
+
+
 def test_what_is_told_of_a_miss(desk: PhoneView) -> None:
     """Who, where, what is in the way, and what to do."""
     told = explained("kolumna", desk)

@@ -109,6 +109,8 @@ Good to know:
         ("(cn=mu ha*)", "Looked up  names with both beginnings (2)"),
         ("(cn=mu ha*)", "    Each word of the search text begins another word in cn “Hans Müller”."),
         ("(cn=680426*)", "    On the phone’s keys, the typed digits stand for “mu han”, which is in cn “Hans Müller”."),
+        ("(cn=hans xyz*)", "  Nobody has a word that begins with “xyz”."),
+        ("(cn=hans xyz)", "  Nobody has the word “xyz”."),
         ("(&(telephoneNumber=*)(sn=stumm*))",
          'Looked up  the smallest set of: names that begin with "stumm" (1); entries that have the attribute (7)'),
         ("(|(mail=x*)(&(sn=stumm*)(cn=karin*)))",
