@@ -285,7 +285,7 @@ def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
     query = _query(parameters, MODELS["gigaset"].xml_entries)
     return ListQuery(
-        text=next((asked[name].strip("* ")[:MAX_TEXT] for name in _GIGASET_NAMES if name in asked), query.text),
+        text=" ".join(asked[name].strip("* ") for name in _GIGASET_NAMES if name in asked)[:MAX_TEXT] or query.text,
         number=next((asked[name].strip("* ") for name in _GIGASET_NUMBERS if name in asked), ""),
         book=query.book,
         first=max(0, query.first - 1),

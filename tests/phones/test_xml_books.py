@@ -204,6 +204,7 @@ def test_what_a_gigaset_asks() -> None:
     """A whole list, a name, and who calls."""
     assert read("gigaset", **BASE) == ListQuery(count=20)
     assert read("gigaset", **BASE | {"ln": "Ber*", "first": "21"}) == ListQuery(text="Ber", first=20, count=20)
+    assert read("gigaset", **BASE | {"ln": "Ber*", "fn": "An"}) == ListQuery(text="Ber An", count=20)
     assert read("gigaset", **BASE | {"hm": "0301234567", "count": "1", "reqsrc": "auto"}) == ListQuery(
         number="0301234567", count=1
     )
