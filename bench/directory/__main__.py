@@ -36,6 +36,8 @@ loads, each by 8 connections that have one search outstanding, answers of up to 
   list       the whole book in one answer; entries are counted
   bind       connect, bind, prefix, close: what phones do
 loads that are not asked of slapd, whose goal is a part of our own rate for prefix or reverse in the same round:
+  two-words       (|(cn=jö mü*)(sn=jö mü*)(givenName=jö mü*)), the first letters of two words of a name
+  three-words     the same of three words
   and-yealink     (&(objectClass=person)(|(cn=mü*)(sn=mü*)(o=mü*))), as our sheet for these phones has it
   and-snom        (&(telephoneNumber=*)(sn=mü*))
   and-poly        (&(cn=mü*)(|(telephoneNumber=*)(mobile=*)))

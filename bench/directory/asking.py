@@ -100,6 +100,34 @@ def _typed(people: Sequence[Person], *names: str) -> Iterator[str]:
         yield getattr(one, choice.choice(names or ("given", "family")))[:PREFIX_LETTERS].lower()
 
 
+def two_words(base: str, people: Sequence[Person]) -> Asked:
+    """The first letters of somebody's given and family name, in either order."""
+    return Asked(_searches(base, [_beginnings(words) for words in _some_words(people, 2)]))
+
+
+def three_words(base: str, people: Sequence[Person]) -> Asked:
+    """The first letters of three words of somebody's name, in any order."""
+    named = [one for one in people if len(_words(one)) > 2]
+    return Asked(_searches(base, [_beginnings(words) for words in _some_words(named, 3)]))
+
+
+def _beginnings(words: Sequence[str]) -> bytes:
+    typed = " ".join(word[:PREFIX_LETTERS].lower() for word in words)
+    return one_of(*(initial(name, typed) for name in NAMES))
+
+
+def _some_words(people: Sequence[Person], count: int) -> Iterator[Sequence[str]]:
+    """Words of a name, the first and the last one among them."""
+    choice = random.Random(1)
+    for one in choice.choices(people, k=_COUNT):
+        words = _words(one)
+        yield choice.sample([*words[: count - 1], words[-1]], count)
+
+
+def _words(one: Person) -> Sequence[str]:
+    return one.name.replace("-", " ").split()
+
+
 def and_yealink(base: str, people: Sequence[Person]) -> Asked:
     """Of persons alone, as our sheet for Yealink has it; the letters are those of `prefix`."""
     person = equality("objectClass", "person")
@@ -182,14 +210,17 @@ class Workload:
     strict: bool = False
 
 
-# Of what they are compared with, which is measured shortly before.
+# Of what they are compared with, which is measured shortly before; several words of a large book and of a small one.
 _AND_GOAL, _STRICT_GOAL = 0.85, 0.6
+_WORDS_GOAL, _WORDS_GOALS_10K = 0.3, (0.5, 0.5)
 
 WORKLOADS: Mapping[str, Workload] = MappingProxyType(
     {
         one.name: one
         for one in (
             Workload("prefix", "name, two letters", 5.0, prefix, (8.0, 5.0)),
+            Workload("two-words", "two words", _WORDS_GOAL, two_words, _WORDS_GOALS_10K, beside="prefix"),
+            Workload("three-words", "three words", _WORDS_GOAL, three_words, _WORDS_GOALS_10K, beside="prefix"),
             Workload("and-yealink", "person and a name", _AND_GOAL, and_yealink, beside="prefix"),
             Workload("and-snom", "number and a name", _AND_GOAL, and_snom, beside="prefix"),
             Workload("and-poly", "name and either number", _AND_GOAL, and_poly, beside="prefix"),

@@ -35,6 +35,8 @@ def test_one_caller_in_ten_is_unknown():
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
+        ("two-words", r"\(\|\(cn=(\S+ \S+)\*\)\(sn=\1\*\)\(givenName=\1\*\)\)"),
+        ("three-words", r"\(\|\(cn=(\S+ \S+ \S+)\*\)\(sn=\1\*\)\(givenName=\1\*\)\)"),
         ("and-yealink", r"\(&\(objectClass=person\)\(\|\(cn=(.+)\*\)\(sn=\1\*\)\(o=\1\*\)\)\)"),
         ("and-snom", r"\(&\(telephoneNumber=\*\)\(sn=(.+)\*\)\)"),
         ("and-poly", r"\(&\(cn=(.+)\*\)\(\|\(telephoneNumber=\*\)\(mobile=\*\)\)\)"),
