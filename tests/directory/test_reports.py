@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Inputs that users of such software have reported in public find, or show, what is right.
+
+``tests/data/reports.json`` has the persons as Google's People API returns them, and for each case the contacts that
+answer a filter, or the values that an entry shows.  ``test_words.py`` has more cases of the kinds ``words``, ``keypad``
+and ``keypad-native``.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filter import Equality, Filter, Scope, SearchRequest
+from ldapgw.directory.search import search
+from ldapgw.directory.special_entries import Features
+from ldapgw.google.person import read_person
+from ldapgw.numbers.phone_number import NumberFormat
+from tests.support.checkout import ROOT
+from tests.support.filter_text import read_filter
+
+DATA: dict[str, Any] = json.loads((ROOT / "tests" / "data" / "reports.json").read_text())
+
+# Kinds of which some cases do not hold yet.
+NOT_YET = {
+    *("00-in-another-country", "direct-dial", "extension", "former-form-typed-nationally", "italian-zero", "lost-plus"),
+    *("national-only", "national-writing", "no-area-code", "number-tail", "pauses", "renumbered"),
+    *("several-in-one-field", "trunk"),
+}
+CASES = [
+    pytest.param(case, id=case["id"], marks=[pytest.mark.xfail(strict=False)] if case["kind"] in NOT_YET else [])
+    for case in DATA["cases"]
+]
+
+
+@cache
+def tree(tenant: str) -> Dit:
+    """The tree of a tenant, with one book of all its contacts."""
+    settings = DATA["tenants"][tenant]
+    context = NamingContext(
+        tenant,
+        tenant,
+        Dn.parse(f"dc={tenant}"),
+        settings["region"],
+        settings.get("outside_line", ""),
+        NumberFormat.E164,
+        lenient=True,
+    )
+    persons = DATA["contacts"].get(tenant, {}).items()
+    sources = ({"resourceName": f"people/{key}", **person} for key, person in persons)
+    contacts = [read_person(person, Source.CONTACTS, settings["region"]).contact for person in sources]
+    found = [contact for contact in contacts if contact is not None]
+    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, found, {}, per_number=False)
+    return Dit((Directory(context, (book,)),), Features("1"))
+
+
+def contacts_found(tenant: str, sought: Filter) -> list[Entry]:
+    request = SearchRequest(f"dc={tenant}", Scope.WHOLE_SUBTREE, sought)
+    viewer = Viewer("cn=desk1", (Access(tenant, "alice"),))
+    return [entry for entry in search(tree(tenant), viewer, request) if entry is not None and entry.uid]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_reported_input_finds_or_shows_what_is_right(case: dict[str, Any]) -> None:
+    if "filter" in case:
+        found = contacts_found(case["tenant"], read_filter(case["filter"]))
+        assert {entry.uid.decode() for entry in found} == {*case["finds"]}
+    else:
+        [entry] = contacts_found(case["tenant"], Equality("uid", case["contact"].encode()))
+        assert [value.decode() for value in entry.attribute(case["attribute"])] == case["values"]
+
+
+def test_every_kind_that_does_not_hold_yet_has_cases() -> None:
+    assert {case["kind"] for case in DATA["cases"]} >= NOT_YET
