@@ -42,7 +42,9 @@ from ldapgw.directory.index import Index
 from ldapgw.directory.predicate import (
     AndPredicate,
     ConstantPredicate,
+    DnValues,
     ExtensiblePredicate,
+    MadeText,
     NotPredicate,
     OrPredicate,
     Predicate,
@@ -67,7 +69,7 @@ from ldapgw.directory.schema import (
 from ldapgw.numbers import phone_number
 
 # What is worked out for each entry anew takes about so many looks' time.
-_SLOW = 20
+SLOW: Final = 20
 # Few entries have more than so many of the attributes that hold telephone numbers.
 _NUMBER_LOOKS = 3
 # Looking up a member in its enumeration takes time.
@@ -229,7 +231,7 @@ UNDEFINED: Final = PreparedFilter(ConstantPredicate(result=None), query_plan.NO_
 
 
 def _cost(kind: AttributeType) -> int:
-    return _SLOW if kind.operational or assertion.has_list_rule(kind) else 1
+    return SLOW if kind.operational or assertion.has_list_rule(kind) else 1
 
 
 class _AttributeSet:
@@ -304,6 +306,7 @@ class _Preparation:
         self._assertions: dict[object, Assertion | None] = {}
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
+        self._made_texts = _MadeTexts(context)
 
     def of(self, search_filter: Filter) -> PreparedFilter:
         match search_filter:
@@ -318,7 +321,7 @@ class _Preparation:
             case Substrings(attribute) if self._context.lenient and _has_no_text(search_filter):
                 return _present(attribute, self._context)
             case Extensible():
-                return _extensible(search_filter, self._context)
+                return _extensible(search_filter, self._context, self._made_texts)
         kind = attribute_type(search_filter.attribute)
         if kind is None:
             return UNDEFINED
@@ -596,7 +599,29 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
     )
 
 
-def _extensible(term: Extensible, context: NamingContext) -> PreparedFilter:
+class _MadeTexts:
+    """The texts that the extensible terms of one filter test, each made once for an entry.
+
+    Mutable: collects them.
+    """
+
+    def __init__(self, context: NamingContext) -> None:
+        self._context = context
+        self._dn_values = DnValues()
+        self._texts: dict[tuple[str, Family | None, bool], MadeText] = {}
+
+    def get(self, kind: AttributeType, rule: MatchingRule | None, *, with_dn: bool) -> tuple[MadeText, int]:
+        """The text of an attribute's values, and the cost of a term that tests it: the first one has it made."""
+        key = kind.name, rule.family if rule else None, with_dn
+        text = self._texts.get(key)
+        if text is not None:
+            return text, 1
+        search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, self._context)
+        text = self._texts[key] = MadeText(kind, search, self._dn_values if with_dn else None)
+        return text, SLOW
+
+
+def _extensible(term: Extensible, context: NamingContext, texts: _MadeTexts) -> PreparedFilter:
     """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
     rule = matching_rule(term.rule) if term.rule is not None else None
     kind = attribute_type(term.attribute) if term.attribute is not None else None
@@ -610,7 +635,7 @@ def _extensible(term: Extensible, context: NamingContext) -> PreparedFilter:
         if assertion.comparison_key(one) not in assertions:
             assertions[assertion.comparison_key(one)] = assertion.equality(one, term.value, context)
     prepared = [
-        _extended(one, rule, ruled if rule else assertions[assertion.comparison_key(one)], term, context)
+        _extended(one, rule, ruled if rule else assertions[assertion.comparison_key(one)], term, context, texts)
         for one in each
     ]
     known = [one for one in prepared if one is not None]
@@ -618,7 +643,12 @@ def _extensible(term: Extensible, context: NamingContext) -> PreparedFilter:
 
 
 def _extended(
-    kind: AttributeType, rule: MatchingRule | None, found: Assertion | None, term: Extensible, context: NamingContext
+    kind: AttributeType,
+    rule: MatchingRule | None,
+    found: Assertion | None,
+    term: Extensible,
+    context: NamingContext,
+    texts: _MadeTexts,
 ) -> PreparedFilter | None:
     """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
 
@@ -629,8 +659,8 @@ def _extended(
     if not (rule or term.dn_attributes):
         query = index_terms.assertion_query(kind, found, lenient=context.lenient)
         return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=False)
-    search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, context)
-    return PreparedFilter(ExtensiblePredicate(kind, search, found.test, with_dn=term.dn_attributes), cost=_SLOW)
+    text, cost = texts.get(kind, rule, with_dn=term.dn_attributes)
+    return PreparedFilter(ExtensiblePredicate(text, found.test), cost=cost)
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:

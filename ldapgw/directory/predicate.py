@@ -202,25 +202,66 @@ class PresentPredicate(Predicate):
         return self._tag in entry.text if self._tag else entry.search_text(self._kind) is not None
 
 
+class DnValues:
+    """The values in the DNs of entries, read once for all terms of a filter that ask for them.
+
+    Mutable: the values of the entry that was looked at last.
+    """
+
+    __slots__ = ("_entry", "_values")
+
+    def __init__(self) -> None:
+        self._entry: Entry | None = None
+        self._values: list[tuple[AttributeType | None, str]] = []
+
+    def of(self, entry: Entry, kind: AttributeType) -> list[str]:
+        """The values of an attribute in an entry's DN."""
+        if entry is not self._entry:
+            self._entry = entry
+            self._values = [(attribute_type(name), value) for rdn in Dn.parse(entry.dn).rdns for name, value in rdn]
+        return [value for found, value in self._values if found is kind]
+
+
+class MadeText:
+    """A search text that entries do not have, made once for all terms of a filter that test it.
+
+    It has values in a DN, or is by another rule than the attribute's (RFC 4511 4.5.1.7.7).
+
+    Mutable: the text of the entry that was looked at last.
+
+    :param search: makes the text of values.
+    :param dn_values: None: those in the DN do not count.
+    """
+
+    __slots__ = ("_dn_values", "_entry", "_kind", "_search", "_text")
+
+    def __init__(self, kind: AttributeType, search: Callable[[Iterable[str]], str], dn_values: DnValues | None) -> None:
+        self._kind = kind
+        self._search = search
+        self._dn_values = dn_values
+        self._entry: Entry | None = None
+        self._text: str | None = None
+
+    def of(self, entry: Entry) -> str | None:
+        """The text of an entry; None: it has no values."""
+        if entry is not self._entry:
+            self._entry = entry
+            values = [value.decode() for value in entry.attribute(self._kind.name)]
+            if self._dn_values is not None:
+                values += self._dn_values.of(entry, self._kind)
+            self._text = self._search(values) if values else None
+        return self._text
+
+
 class ExtensiblePredicate(Predicate):
     """An assertion about values that no search text has, as those in a DN (RFC 4511 4.5.1.7.7)."""
 
-    __slots__ = ("_kind", "_search", "_test", "_with_dn")
+    __slots__ = ("_test", "_text")
 
-    def __init__(
-        self, kind: AttributeType, search: Callable[[Iterable[str]], str], test: TextPredicate, *, with_dn: bool
-    ) -> None:
-        self._kind = kind
-        self._search = search
+    def __init__(self, text: MadeText, test: TextPredicate) -> None:
+        self._text = text
         self._test = test
-        self._with_dn = with_dn
 
     def matches(self, entry: Entry) -> bool | None:
-        values = [value.decode() for value in entry.attribute(self._kind.name)]
-        if self._with_dn:
-            values += _dn_values(entry.dn, self._kind)
-        return bool(values) and self._test(self._search(values))
-
-
-def _dn_values(dn: str, kind: AttributeType) -> list[str]:
-    return [value for rdn in Dn.parse(dn).rdns for name, value in rdn if attribute_type(name) is kind]
+        text = self._text.of(entry)
+        return text is not None and self._test(text)

@@ -18,7 +18,7 @@ from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchKind, SearchRequest, estimated_cost, filter_kind
-from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
+from ldapgw.directory.filter_matcher import SLOW, FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import set_message_id
@@ -198,6 +198,8 @@ class FastPath:
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
                         _keep(self._filters, pieces, (made, kind))
+        if prepared.cost >= SLOW:  # it holds the entry that it looked at last, which has to go with its directory
+            return context, prepared, kind
         return _keep(self._prepared, encoded_filter, (context, prepared, kind))
 
     def _learn_request(

@@ -11,9 +11,11 @@ from ldapgw.contact import Contact, Kind
 from ldapgw.directory import filter_matcher
 from ldapgw.directory.assertion import substrings
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.filter_matcher import PreparedFilter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule, attribute_type
 from ldapgw.directory.special_entries import Features, root_dse, subschema
+from tests.support import work
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, naming_context
@@ -347,6 +349,40 @@ def test_what_several_attributes_are_asked_that_is_no_text_is_undefined(*, lenie
 def test_an_extensible_term_of_nothing_is_undefined() -> None:
     """With neither attribute nor rule, where the wire let it through, every attribute's own rule is tried."""
     assert value("(:dn:=alice@acme.example)", lenient=True) is True
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+@pytest.mark.parametrize(
+    ("term", "most"),
+    [
+        ("(o:dn:=x{})", 6),
+        ("(&(sn=*)(!(o:dn:=x{})))", 12),
+        ("(telephoneNumber:dn:=030 1234{})", 70),
+        ("(cn:caseExactMatch:=x{})", 6),
+        ("(:dn:caseIgnoreMatch:=x{})", 6 * 30),
+    ],
+    ids=["in the DN", "among others", "numbers in the DN", "by another rule", "in any attribute"],
+)
+def test_many_extensible_terms_look_at_one_text(term: str, most: int, *, lenient: bool) -> None:
+    """It is made once for each entry, so a further term is one look, of few calls; a filter's cost says so."""
+    context, entries, count = naming_context(lenient=lenient), (ENTRIES[True], ENTRIES[False]) * 5, 20
+
+    def prepared(terms: int) -> PreparedFilter:
+        return filter_matcher.prepare(read_filter(f"(|{''.join(term.format(at) for at in range(terms))})"), context)
+
+    one, many = prepared(1), prepared(1 + count)
+    calls = [work.calls(lambda sought=sought: sought.predicate.matching(range(10), entries)) for sought in (one, many)]
+    assert calls[1] - calls[0] <= 10 * count * most
+    assert many.cost - one.cost <= count * most
+    assert one.cost >= filter_matcher.SLOW
+
+
+def test_searches_that_take_turns_do_not_mix_their_entries() -> None:
+    """A filter that was prepared once is asked of entries in any order."""
+    sought = filter_matcher.prepare(read_filter("(|(uid:dn:=c1)(cn:caseExactMatch:=Ada))"), naming_context()).predicate
+    ada, bob = (entry(Contact(uid, name=name), lenient=True) for uid, name in (("c2", "Ada"), ("c3", "Bob")))
+    asked = (ada, bob, ENTRIES[True], bob, ada, ada)
+    assert [sought.matches(one) for one in asked] == [True, False, True, False, True, True]
 
 
 @pytest.mark.parametrize(
