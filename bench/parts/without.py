@@ -18,9 +18,9 @@ from ldapgw.cli import main
 from ldapgw.directory import filter_matcher, index_terms, query_plan, segment
 from ldapgw.directory.predicate import TaggedTextPredicate
 from ldapgw.ldap import connection, fast_path
-from ldapgw.ldap.connection_core import BatchMember, TickBatch
 from ldapgw.ldap.search_response import SearchResponse
 from ldapgw.ldap.socket_io import SocketWriter
+from ldapgw.ldap.turns import TurnMember, TurnScheduler
 from ldapgw.server.reactor import PhoneReactor
 
 
@@ -79,7 +79,7 @@ def _plain_messages() -> None:
 
 
 def _pages() -> None:
-    SearchResponse._page = lambda *_: (b"", b"")
+    SearchResponse._page_size = lambda *_: 0
 
 
 def _pieces() -> None:
@@ -117,11 +117,11 @@ def _and_plan() -> None:
 
 
 def _tick_batch() -> None:
-    def end_at_once(self: TickBatch, member: BatchMember) -> None:
+    def end_at_once(self: TurnScheduler, member: TurnMember) -> None:
         self._received.append(member)
-        self.end()
+        self.end_turn()
 
-    TickBatch.add = end_at_once
+    TurnScheduler.add = end_at_once
 
 
 def _socket_reader() -> None:

@@ -40,8 +40,8 @@ from ldapgw.directory.special_entries import tenant_entry
 MAX_CHANGES = 20_000
 # CSNs that are remembered as given out.
 _MAX_CSNS = 10_000
-# Entries that are looked at in one slice of work: a millisecond or two.
-SLICE = 500
+# Entries that are looked at in one slice of work: a millisecond.
+SLICE = 100
 _BOOKS_IN_SLICE = 50
 # Raised when other attributes or values are replicated of the same entries, so that replicas get the whole content.
 _FORMAT: Final = b"2"
@@ -101,10 +101,11 @@ class ChangeLog:
     :ivar csn: of the content.
     """
 
-    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "content", "csn")
+    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "_snapshot", "content", "csn")
 
     def __init__(self, access: ReplicaAccess) -> None:
         self._access = access
+        self._snapshot: Snapshot | None = None
         self.content: ReplicaContent | None = None
         self.csn = self._floor = Csn(0, 0)
         self._digest = 0
@@ -116,12 +117,12 @@ class ChangeLog:
         self._latest: dict[int, Csn] = {}
 
     def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:
-        """Take over the content of a snapshot.
+        """Take over the content of a snapshot, if that was not done before.
 
         :param now: seconds since the epoch.
         """
         directory = snapshot.dit.directory(self._access.tenant)
-        if directory is None:
+        if directory is None or snapshot is self._snapshot:
             return
         before = self.content
         content = yield from _read(directory, snapshot.logins, self._access, before)
@@ -132,6 +133,7 @@ class ChangeLog:
             self.content = content
             if changes:
                 yield from self._add(changes, now)
+        self._snapshot = snapshot
 
     def find(self, csn: Csn) -> Csn | None:
         """The log's own CSN of the content that a CSN names; None: the log does not have all changes after it.

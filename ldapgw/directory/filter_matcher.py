@@ -10,7 +10,7 @@ filter is *exact*, and nobody looks at the entries at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Final
@@ -70,6 +70,8 @@ from ldapgw.numbers import phone_number
 
 # What is worked out for each entry anew takes about so many looks' time.
 SLOW: Final = 20
+# Terms that are prepared in one slice of work, more than nearly all filters have: a fraction of a millisecond.
+_TERMS_IN_SLICE: Final = 12
 # Few entries have more than so many of the attributes that hold telephone numbers.
 _NUMBER_LOOKS = 3
 # Looking up a member in its enumeration takes time.
@@ -298,6 +300,11 @@ def prepare(search_filter: Filter, context: NamingContext) -> PreparedFilter:
     return _Preparation(context).of(search_filter)
 
 
+def prepare_in_slices(search_filter: Filter, context: NamingContext) -> Generator[None, None, PreparedFilter]:
+    """Prepare a filter as `prepare` does; yields None where a slice of work is done."""
+    return (yield from _Preparation(context).in_slices(search_filter))
+
+
 class _Preparation:
     """One filter being prepared; what it asserts of several attributes that are compared alike is read once."""
 
@@ -307,6 +314,7 @@ class _Preparation:
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
         self._made_texts = _MadeTexts(context)
+        self._terms = 0
 
     def of(self, search_filter: Filter) -> PreparedFilter:
         match search_filter:
@@ -331,6 +339,23 @@ class _Preparation:
             if len(kinds) == 1
             else any_of([self._term(one, search_filter) for one in kinds])
         )
+
+    def in_slices(self, search_filter: Filter) -> Generator[None, None, PreparedFilter]:
+        if isinstance(search_filter, Not):
+            return negated((yield from self.in_slices(search_filter.term)))
+        if isinstance(search_filter, And | Or):
+            is_or = isinstance(search_filter, Or)
+            alike = self._alike(search_filter.terms) if is_or else None
+            if alike is not None:
+                return alike
+            terms = []
+            for term in search_filter.terms:
+                terms.append((yield from self.in_slices(term)))  # noqa: PERF401  a comprehension cannot yield
+            return any_of(terms) if is_or else all_of(terms)
+        self._terms += 1
+        if self._terms % _TERMS_IN_SLICE == 0:
+            yield
+        return self.of(search_filter)
 
     def _alike(self, terms: tuple[Filter, ...]) -> PreparedFilter | None:
         alike = _AlikeTerms.of(terms, self._context)

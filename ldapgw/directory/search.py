@@ -13,7 +13,7 @@ looked at together, because which of them is shown must not depend on where a pa
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -29,7 +29,7 @@ from ldapgw.directory.entry import (
     sort_name,
 )
 from ldapgw.directory.filter import Scope, SearchRequest
-from ldapgw.directory.filter_matcher import PreparedFilter, prepare
+from ldapgw.directory.filter_matcher import PreparedFilter, prepare_in_slices
 from ldapgw.directory.index import Index
 from ldapgw.directory.schema import attribute_type, subtypes
 from ldapgw.directory.search_scope import SearchScope
@@ -79,22 +79,6 @@ class SearchCursor:
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
-
-    @classmethod
-    def over(
-        cls,
-        dit: Dit,
-        viewer: Viewer,
-        request: SearchRequest,
-        after: str = "",
-        budget: CallerIdBudget | None = None,
-    ) -> SearchCursor:
-        """The cursor of a request; its limits are not looked at.
-
-        :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
-        """
-        scopes = search_scopes(dit, viewer, request.base, request.scope)
-        return cls(scopes, [prepare(request.filter, scope.context) for scope in scopes], after, budget)
 
     def next(self, limit: int) -> list[ResultBatch]:
         """The next matches, at most `limit`.
@@ -491,6 +475,20 @@ def _key_after(key_prefix: str, after: str) -> str | None:
 # --- the operations ---------------------------------------------------------------------------------------------------
 
 
+def _cursor(
+    dit: Dit, viewer: Viewer, request: SearchRequest, after: str, budget: CallerIdBudget | None
+) -> Generator[None, None, SearchCursor]:
+    """The cursor of a request, whose limits are not looked at; yields None where a slice of work is done.
+
+    :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
+    """
+    scopes = search_scopes(dit, viewer, request.base, request.scope)
+    prepared: list[PreparedFilter] = []
+    for scope in scopes:
+        prepared.append((yield from prepare_in_slices(request.filter, scope.context)))  # noqa: PERF401  it yields
+    return SearchCursor(scopes, prepared, after, budget)
+
+
 def matches(
     dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "", budget: CallerIdBudget | None = None
 ) -> Iterator[Match | None]:
@@ -501,7 +499,7 @@ def matches(
     :returns: matches, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
-    cursor = SearchCursor.over(dit, viewer, request, after, budget)
+    cursor = yield from _cursor(dit, viewer, request, after, budget)
     while not cursor.finished:
         for batch in cursor.next(PAGE_SIZE):
             for entry in batch.entries():
@@ -529,7 +527,7 @@ def result_batches(
     :param size_limit: the one to keep; more than 0.
     :param budget: the client's, for caller-ID books; None: there is no limit.
     """
-    cursor = SearchCursor.over(dit, viewer, request, budget=budget)
+    cursor = yield from _cursor(dit, viewer, request, "", budget)
     left = size_limit
     while not cursor.finished:
         for batch in cursor.next(left + 1):

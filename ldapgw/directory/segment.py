@@ -47,6 +47,8 @@ _MAX_PAGED_SELECTIONS: Final = 2
 
 # The messages of a page, and the octet in place of the messageID, which stands nowhere else in them.
 Page = tuple[bytes, bytes]
+# In place of a page that has too many octets.
+NO_PAGE: Final[Page] = (b"", b"")
 
 _SORT_KEY = attrgetter("sort_key")
 _OBJECT_CLASS = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "objectClass")
@@ -123,6 +125,11 @@ class _KeptMessages:
         self._requested.pop(selection, None)
         self._requested[selection] = None
         return kept
+
+    def has(self, documents: Sequence[int], selection: Selection) -> bool:
+        """Whether the messages of all these documents are kept."""
+        kept = self._kept.get(selection)
+        return kept is not None and all([kept.messages[document] for document in documents])  # noqa: C419  compiled
 
     def _keep(self, selection: Selection) -> _SelectionMessages | None:
         """Begin to keep a selection, where there is room or another one has to go."""
@@ -292,7 +299,7 @@ class Segment:
         entries = self.entries
         kept = None if selection.has_photos else self._messages.of(selection)
         if kept is None:
-            return [_message(entries[document].encode(selection)) for document in documents], False
+            return self.encoded(documents, selection), False
         messages, odd = kept.messages, kept.odd
         found = [messages[document] for document in documents]
         if not all(found):
@@ -304,35 +311,47 @@ class Segment:
             found = [messages[document] for document in documents]
         return found, not odd or odd.isdisjoint(documents)
 
-    def page(self, first: int, selection: Selection) -> Page:
-        """The messages of all entries of a page, joined; empty where they are too many octets or take too long.
+    def is_kept(self, documents: Sequence[int], selection: Selection) -> bool:
+        """Whether the messages of all these documents are kept."""
+        return self._messages.has(documents, selection)
+
+    def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
+        """The messages of `messages`, which are neither kept nor plain."""
+        entries = self.entries
+        return [_message(entries[document].encode(selection)) for document in documents]
+
+    def page(self, first: int, selection: Selection) -> Page | None:
+        """The messages of all entries of a page; `NO_PAGE` where they are too many octets; None: it is not kept.
 
         Pages make whole books seven times as many (``python -m bench.parts``).
 
         :param first: the page's first document.
         """
-        if selection.is_slow:  # a page is encoded at once
-            return b"", b""
+        pages = self._pages.get(selection)
+        return None if pages is None else pages.get(first)
+
+    def keep_page(self, first: int, selection: Selection, messages: list[bytes]) -> None:
+        """Keep a page.
+
+        :param messages: of all its entries (`encoded`).
+        """
         pages = self._pages.get(selection)
         if pages is None:
             if len(self._pages) == _MAX_PAGED_SELECTIONS:
                 del self._pages[next(iter(self._pages))]
             pages = self._pages[selection] = {}
-        page = pages.get(first)
-        if page is None:
-            page = pages[first] = _page(self.entries[first : first + PAGE_SIZE], selection)
-        return page
+        pages[first] = _page(messages)
 
 
-def _page(entries: Sequence[Entry], selection: Selection) -> Page:
-    joined = b"".join([_message(entry.encode(selection)) for entry in entries])
+def _page(messages: list[bytes]) -> Page:
+    joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
         # UTF-8 has no 0xC0, but a length may have.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
             return joined.replace(PLACEHOLDER_ID, PLACEHOLDER_ID.replace(_PLACEHOLDER, placeholder)), placeholder
-    return b"", b""
+    return NO_PAGE
 
 
 # How many times as large as the new segment an older one has to be not to be merged into it; and how many times as

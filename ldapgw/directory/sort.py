@@ -36,6 +36,8 @@ MOST_ENTRIES: Final = 100_000
 
 # Entries that are sorted, or passed over, between two yield points: a millisecond each.
 _RUN: Final = 500
+# Entries that are ranked in one slice of work, at most.
+_RANKED: Final = 32
 
 # Characters of a value by which it is sorted.
 _MAX_CHARACTERS: Final = 256
@@ -236,10 +238,12 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
     :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
     ranking = Ranking()
-    for match in matches:
+    for number, match in enumerate(matches):
         if match is None:
             yield None
             continue
+        if number % _RANKED == 0:
+            yield None
         rank = sorter.rank(match)
         if rank <= after:
             continue

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: MIT
 """One LDAP connection: a Twisted protocol that performs the steps of its session.
 
-Requests are answered at the end of the reactor tick that received them, together with those of other connections
-(`ldapgw.ldap.connection_core`), on the fast path where possible.  The slow path works in slices.  Within a slice the
-connection begins the next waiting request, or else reads a received message, or else sends more entries of the running
-search, and repeats that until the slice ends.  The output of a slice is joined and written at once.  While the client
-does not take the output, the connection neither works nor reads.  Work that does not fit into one slice continues in
-later reactor ticks, in rotation with the other connections.
+Requests are answered at the end of the reactor's turn that received them, together with those of other connections
+(`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Within a slice the connection
+begins the next waiting request, or else reads a received message, or else sends more entries of the running search, and
+repeats that until the slice ends.  The output of a slice is joined and written at once.  While the client does not take
+the output, the connection neither works nor reads.  Work that does not fit into one slice continues in later turns.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
 from typing import Any, cast
 
@@ -32,7 +31,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
-from ldapgw.ldap.connection_core import ConnectionCore, RunningResponse, Tap, TickBatch
+from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, RunningResponse, Tap
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
@@ -41,7 +40,6 @@ from ldapgw.ldap.limits import (
     GONE_TIMEOUT,
     HANDSHAKE_TIMEOUT,
     MESSAGE_TIMEOUT,
-    SHORT_SLICE,
     WRITE_TIMEOUT,
     Limits,
 )
@@ -59,6 +57,7 @@ from ldapgw.ldap.session import (
     StopSearch,
 )
 from ldapgw.ldap.socket_io import SocketReader, SocketWriter
+from ldapgw.ldap.turns import TurnScheduler
 
 
 class ConnectionServer(typing.Protocol):
@@ -67,7 +66,7 @@ class ConnectionServer(typing.Protocol):
     limits: Limits
     clock: IReactorTime
     tls: IOpenSSLContextFactory | None
-    batch: TickBatch
+    turns: TurnScheduler
     observers: tuple[Observer, ...]
 
     def session(self, address: str, connection: int, *, secure: bool) -> Session:
@@ -84,15 +83,6 @@ class ConnectionServer(typing.Protocol):
 
     def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own, for the log."""
-
-    def slice_seconds(self) -> float:
-        """The seconds to work on octets that have just been received."""
-
-    def schedule(self, slices: Iterator[None]) -> None:
-        """Run slices of work in later reactor ticks, in rotation with other connections."""
-
-    def unschedule(self) -> None:
-        """Count scheduled work as done."""
 
     def follow_changes(self) -> None:
         """Have the change logs of replicas catch up, and wake the connections that wait for that."""
@@ -175,8 +165,8 @@ class LdapProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Receive octets over TLS, or over another transport that is not a file descriptor."""
         self._core.receive(data)
-        if self._session.secure and not self._core.is_scheduled:
-            self._server.batch.end()  # the end of TLS may follow in this tick, and then nothing more can be sent
+        if self._session.secure:
+            self._server.turns.end()  # the end of TLS may follow in this turn, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """Answer the requests that were received: the client sends no more, but may still read.
@@ -185,7 +175,7 @@ class LdapProtocol(Protocol):
         """
         self._input_ended = True
         self._core.feed_framer()
-        self._schedule()
+        self._resume()
         self._watch_search()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
@@ -231,13 +221,13 @@ class LdapProtocol(Protocol):
 
     def _output_drained(self) -> None:
         self.deadlines.write = inf
-        self._schedule()
+        self._resume()
 
     # --- called by the server's sweep --------------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
         """Close or abort the connection if a deadline has passed."""
-        if self._session.busy or self._core.received:
+        if self._session.busy or self._core.is_queued:
             self.deadlines.idle = now + self._server.limits.idle_timeout
         action = self.deadlines.expiry_action(now)
         if action is ExpiryAction.ABORT:
@@ -251,7 +241,7 @@ class LdapProtocol(Protocol):
         """Go on with a synchronization that waits for changes."""
         if self._response is not None and self._response.is_waiting:
             self._response.is_waiting = False
-            self._schedule()
+            self._resume()
 
     def tap(self, tap: Tap | None) -> None:
         """Report what the connection receives and sends from now on; None: report it no more."""
@@ -259,19 +249,24 @@ class LdapProtocol(Protocol):
 
     # --- called by the core ------------------------------------------------------------------------------------------
 
-    def process(self) -> None:
-        """Answer the received octets on the slow path, unless later ticks are scheduled to do so."""
+    def work(self, seconds: float) -> bool:
+        """Work on the slow path for so long; whether there is more that can be done now."""
         try:
             if is_unbind(self._core.received):
                 self.close()
             if self._core.closing:
-                return
+                return False
             self._core.feed_framer()
-            if not self._core.is_scheduled and self._work(self._server.slice_seconds(), self._enqueue):
-                self._schedule()
+            return self._work(seconds)
         except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
             self.count_failure(error)
             self.abort()
+            return False
+
+    def stop_reading(self) -> None:
+        """Read no more until the connection has had its turn."""
+        self._set_reading(reading=False)
+        self.deadlines.message = inf
 
     def count_failure(self, error: Exception) -> None:
         """Count an error of our own, for the log."""
@@ -285,25 +280,13 @@ class LdapProtocol(Protocol):
 
     # --- a slice of work --------------------------------------------------------------------------------------------
 
-    def _schedule(self) -> None:
-        """Continue in later reactor ticks."""
-        if not self._core.is_scheduled and not self._core.closing:
-            self._core.is_scheduled = True
-            self._server.schedule(self._slices())
+    def _resume(self) -> None:
+        """Go on in later turns."""
+        if not self._core.is_queued and not self._core.closing:
+            self._server.turns.resume(self._core)
 
-    def _slices(self) -> Iterator[None]:
-        try:
-            while self._work(SHORT_SLICE, self._write):
-                yield
-        finally:
-            self._core.is_scheduled = False
-            self._server.unschedule()
-
-    def _work(self, slice_seconds: float, write: Callable[[bytes], None]) -> bool:
-        """Work for one slice; whether there is more work that can be done now.
-
-        :param write: writes the output that is left at the end of the slice.
-        """
+    def _work(self, slice_seconds: float) -> bool:
+        """Work for one slice; whether there is more work that can be done now."""
         seconds = self._clock.seconds
         end = self._slice_end = seconds() + slice_seconds
         more = True
@@ -316,10 +299,10 @@ class LdapProtocol(Protocol):
         if self._core.closing:
             return False
         if self._buffer.size:
-            write(self._buffer.take())
+            self._server.turns.enqueue(self._core, self._buffer.take())
         if self._input_ended and not more and not self._session.busy:
             self.close()
-        self._pause_or_resume_reading()
+        self._pause_or_resume_reading(is_busy=more)
         return more and not self._core.writer.blocked
 
     def _guarded(self, process: Callable[[], bool]) -> bool:
@@ -370,7 +353,7 @@ class LdapProtocol(Protocol):
             case SendReply(reply):
                 self._add_reply(reply)
             case StartSearch(message_id, batches, selection, types_only, time_limit):
-                self._server.batch.flush()  # a search may take long
+                self._server.turns.flush()  # a search may take long
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
@@ -409,7 +392,7 @@ class LdapProtocol(Protocol):
         self._delayed_result = None
         self._finish(result)
         self._flush()
-        self._schedule()
+        self._resume()
 
     def _start_tls(self, reply: Reply) -> None:
         contexts = cast("IOpenSSLContextFactory", self._server.tls)
@@ -441,27 +424,31 @@ class LdapProtocol(Protocol):
             self._write(self._buffer.take())
 
     def _write(self, octets: bytes) -> None:
-        self._server.batch.flush()
+        self._server.turns.flush()
         self._core.write(octets)
 
-    def _enqueue(self, octets: bytes) -> None:
-        self._server.batch.enqueue(self._core, octets)
+    def _pause_or_resume_reading(self, *, is_busy: bool = False) -> None:
+        """Read only while the client takes the output and the session has room for another request.
 
-    def _pause_or_resume_reading(self) -> None:
-        """Read only while the client takes the output and the session has room for another request."""
+        :param is_busy: whether there is more to do than a slice allowed.
+        """
         if self._core.closing or self._input_ended:
             return
-        reading = not self._core.writer.blocked and not self._session.full
+        is_ahead = is_busy and self._framer.size > AHEAD
+        reading = not self._core.writer.blocked and not self._session.full and not is_ahead
+        self._set_reading(reading=reading)
+        if not reading or not self._framer.partial:
+            self.deadlines.message = inf
+        elif self.deadlines.message == inf:
+            self.deadlines.set(Timeout.MESSAGE, self._clock.seconds() + MESSAGE_TIMEOUT)
+
+    def _set_reading(self, *, reading: bool) -> None:
         if reading != self._reading:
             self._reading = reading
             if reading:
                 self.transport.resumeProducing()
             else:
                 self.transport.pauseProducing()
-        if not reading or not self._framer.partial:
-            self.deadlines.message = inf
-        elif self.deadlines.message == inf:
-            self.deadlines.set(Timeout.MESSAGE, self._clock.seconds() + MESSAGE_TIMEOUT)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -476,7 +463,7 @@ class LdapProtocol(Protocol):
             self._buffer.add(encode(notice))
         self._flush()
         self.deadlines.set(Timeout.CLOSING, self._clock.seconds() + CLOSE_TIMEOUT)
-        self._server.batch.flush()
+        self._server.turns.flush()
         self._core.writer.close()
 
     def _end_reader(self) -> None:

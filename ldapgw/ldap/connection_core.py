@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The core of a connection, and the batch that answers all requests of one reactor tick together.
+"""The core of a connection: the part that nearly all requests pass, which is receive, answer, send, and record.
 
-A `TickBatch` first computes all answers that the fast path has, then sends them all, then notifies the observers; the
-connections that need the slow path come last.  Doing the same step for several connections in a row keeps the
-processor's caches warm.  Sending while the clients are already awake saves waking each of them, which took longer on a
-virtual machine than computing an answer (docs/decisions/0051).
-
-A `ConnectionCore` has the part of a connection that nearly all requests pass: receive, answer, send, record.  It is
-separate from `ldapgw.ldap.connection.LdapProtocol` so that it can be compiled, which a Twisted protocol cannot be
+It is separate from `ldapgw.ldap.connection.LdapProtocol` so that it can be compiled, which a Twisted protocol cannot be
 (docs/decisions/0042).
 """
 
@@ -25,12 +19,10 @@ from ldapgw.ldap.messages import Result
 from ldapgw.ldap.search_response import OutputBuffer
 from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
+from ldapgw.ldap.turns import TurnScheduler
 
-# Answers that are computed before they are sent: an answer waits for at most 15 others, some 0.2 ms.
-_MAX_UNSENT: Final = 16
-
-# Has a function called once, at the end of the current tick.
-CallAtTickEnd = Callable[[Callable[[], None]], object]
+# Octets that a connection may have sent while it waits for its turn; it is not read beyond that.
+AHEAD: Final = 64 << 10
 
 
 # Called with everything that a connection receives and sends, while somebody records it: the login (a DN; empty:
@@ -38,97 +30,10 @@ CallAtTickEnd = Callable[[Callable[[], None]], object]
 Tap = Callable[[str, bool, bytes], None]
 
 
-class BatchMember(Protocol):
-    """A connection, as a batch uses it."""
-
-    def answer(self) -> FastAnswer | None:
-        """The answer to the received octets; None: only the slow path can answer them."""
-
-    def send(self, octets: bytes) -> None:
-        """Send octets now."""
-
-    def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
-        """Record an answer that was sent by `now`, so many seconds after its batch began."""
-
-    def process(self) -> None:
-        """Answer on the slow path."""
-
-
-class TickBatch:
-    """The connections that received octets in this tick, and the output that waits to be sent.
-
-    It buys 21 % of the reverse look-ups (``python -m bench.parts``).
-
-    :param seconds: the reactor's time.
-    :param call_at_tick_end: calls a function at the end of the reactor's tick.
-    :ivar worked: seconds that answers have taken; the server sets it back.
-    """
-
-    __slots__ = ("_call_at_tick_end", "_received", "_scheduled", "_unsent", "seconds", "worked")
-
-    def __init__(self, seconds: Callable[[], float], call_at_tick_end: CallAtTickEnd) -> None:
-        self.seconds = seconds
-        self._call_at_tick_end = call_at_tick_end
-        self._received: list[BatchMember] = []
-        self._unsent: list[tuple[BatchMember, bytes]] = []
-        self._scheduled = False
-        self.worked = 0.0
-
-    def add(self, connection: BatchMember) -> None:
-        """Add a connection that received octets."""
-        self._received.append(connection)
-        if not self._scheduled:
-            self._scheduled = True
-            self._call_at_tick_end(self._end_tick)
-
-    def end(self) -> None:
-        """Answer all requests that were received."""
-        received, self._received = self._received, []
-        are_several = len(received) > 1  # one alone has no more than its slice
-        began = self.seconds() if are_several else 0.0
-        slow: list[BatchMember] = []
-        for start in range(0, len(received), _MAX_UNSENT):
-            slow += self._answer(received[start : start + _MAX_UNSENT])
-        for connection in slow:
-            connection.process()
-        self.flush()
-        if are_several:
-            self.worked += self.seconds() - began
-
-    def enqueue(self, connection: BatchMember, octets: bytes) -> None:
-        """Have the end of a slow path's answer sent together with others."""
-        self._unsent.append((connection, octets))
-        if len(self._unsent) >= _MAX_UNSENT:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send the enqueued output: before work that may take long, and before output that has to follow it."""
-        if self._unsent:
-            unsent, self._unsent = self._unsent, []
-            for connection, octets in unsent:
-                connection.send(octets)
-
-    def _end_tick(self) -> None:
-        self._scheduled = False
-        self.end()
-
-    def _answer(self, connections: list[BatchMember]) -> list[BatchMember]:
-        """Answer on the fast path where possible; returns the connections that need the slow path."""
-        began = self.seconds()
-        answers = [(connection, connection.answer()) for connection in connections]
-        answered = [(connection, answer) for connection, answer in answers if answer is not None]
-        for connection, fast_answer in answered:
-            connection.send(fast_answer.octets)
-        now = self.seconds()
-        for connection, fast_answer in answered:
-            connection.record(fast_answer, now, now - began)
-        return [connection for connection, answer in answers if answer is None]
-
-
 class CoreServer(Protocol):
     """The server, as a connection core uses it."""
 
-    batch: TickBatch
+    turns: TurnScheduler
     observers: tuple[Observer, ...]
 
     def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
@@ -148,21 +53,24 @@ class RunningResponse(Protocol):
 class CoreOwner(Protocol):
     """The connection that owns a core."""
 
-    def process(self) -> None:
-        """Answer on the slow path."""
+    def work(self, seconds: float) -> bool:
+        """Answer on the slow path for so long; whether there is more that can be done now."""
+
+    def stop_reading(self) -> None:
+        """Read no more until the connection has had its turn."""
 
     def abort(self) -> None:
         """End the connection, after an error of our own."""
 
 
 class ConnectionCore:
-    """A connection as a `BatchMember`.
+    """A connection as a `TurnMember`.
 
     :param framer: collects the octets for the slow path.
     :param idle_timeout: seconds.
     :param number: tells the connection from the others of this process.
     :ivar received: the octets that the fast path may answer: received in this tick, while nothing else was under way.
-    :ivar is_scheduled: whether later ticks work on the connection.
+    :ivar is_queued: whether the connection waits for its turn.
     :ivar closing: whether the connection ends; received octets are ignored then.
     :ivar tap: None: nobody records the connection.
     """
@@ -178,9 +86,9 @@ class ConnectionCore:
             "_idle_timeout",
             "_number",
             "_session",
-            "_batch",
+            "_turns",
         ),
-        *("received", "is_scheduled", "closing", "tap", "writer"),
+        *("received", "is_queued", "closing", "tap", "writer"),
     )
 
     def __init__(
@@ -196,12 +104,12 @@ class ConnectionCore:
         number: int,
     ) -> None:
         self.received = b""
-        self.is_scheduled = False
+        self.is_queued = False
         self.closing = False
         self.tap: Tap | None = None
         self.writer = writer
         self._owner = owner
-        self._batch = server.batch
+        self._turns = server.turns
         self._framer = framer
         self._observers = server.observers
         self._count_failure = server.count_failure
@@ -212,19 +120,26 @@ class ConnectionCore:
         self._number = number
 
     def receive(self, octets: bytes) -> None:
-        """Keep received octets, and have the batch answer them unless later ticks work on the connection."""
+        """Keep received octets, and have them answered in the connection's turn."""
         if self.closing:
             return
         tap = self.tap
         if tap is not None:
             self._report(tap, octets, is_sent=False)
-        if self.received or self.is_scheduled or self.writer.blocked or self._framer.partial:
+        if self.received or self.is_queued or self.writer.blocked or self._framer.partial:
             self.feed_framer()
             self._framer.feed(octets)
         else:
             self.received = octets
-        if not self.is_scheduled:
-            self._batch.add(self)
+        if not self.is_queued:
+            self._turns.add(self)
+        elif self._framer.size > AHEAD:
+            self._owner.stop_reading()
+
+    @property
+    def asker(self) -> str:
+        """Whose slices the connection uses (`ldapgw.ldap.turns`)."""
+        return self._session.asker
 
     def feed_framer(self) -> None:
         """Leave the received octets to the slow path."""
@@ -264,11 +179,11 @@ class ConnectionCore:
 
         :returns: how the search ended, or None while it goes on.
         """
-        seconds = self._batch.seconds
+        seconds = self._turns.seconds
         while True:
             result = response.write_next(buffer, now)
             if buffer.full:
-                self._batch.flush()
+                self._turns.flush()
                 pieces = buffer.take_pieces()
                 tap = self.tap
                 if tap is not None:
@@ -303,8 +218,9 @@ class ConnectionCore:
             self.tap = None
             self._count_failure(error, self._number, self._session.viewer.tenant)
 
-    def process(self) -> None:
-        self._owner.process()
+    def work(self, seconds: float) -> bool:
+        """Answer on the slow path for so long; whether there is more that can be done now."""
+        return self._owner.work(seconds)
 
     def end(self) -> None:
         """Release the owner of a closed connection, so that the garbage collector finds no cycle."""
@@ -314,7 +230,11 @@ class ConnectionCore:
 class _ClosedOwner:
     """The owner of the core of a closed connection."""
 
-    def process(self) -> None:
+    def work(self, _seconds: float) -> bool:
+        """Do nothing."""
+        return False
+
+    def stop_reading(self) -> None:
         """Do nothing."""
 
     def abort(self) -> None:

@@ -21,7 +21,7 @@ from ldapgw.directory.filter import Filter, Scope, SearchKind, SearchRequest, es
 from ldapgw.directory.filter_matcher import SLOW, FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.search_scope import SearchScope
-from ldapgw.directory.segment import set_message_id
+from ldapgw.directory.segment import ResultBatch, set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode
@@ -31,13 +31,16 @@ from ldapgw.ldap.messages import Operation, Reply, Result
 
 # More entries than nearly always fit into one write (`JOINED`): the slow path sends more of them.
 _MAX_ENTRIES: Final = 256
-# The same where an entry takes long to encode (`Selection.is_slow`): six milliseconds with two numbers in each.
-_MAX_SLOW_ENTRIES: Final = 64
+# The same where an entry takes long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
+_MAX_SLOW_ENTRIES: Final = 16
+# Entries that are encoded at once: a millisecond.
+_MAX_ENCODED: Final = 64
 # Templates and prepared filters that are kept, each; and the octets of a message that may become one.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
-# Of a filter that is prepared here, in units of `estimated_cost`: a millisecond.  The slow path prepares it once more.
-_MAX_COST: Final = 200
+# Of a filter that is prepared here, in units of `estimated_cost`: more than the costliest filter of a phone has.  The
+# slow path prepares others in slices.
+_MAX_COST: Final = 50
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
@@ -154,15 +157,16 @@ class FastPath:
             documents = first_matches(segment, template.index, prepared, wanted)
             if documents is None or len(documents) == wanted <= limit:  # several slices of work
                 return None
+            if len(documents) > _MAX_ENCODED and not segment.is_kept(documents, template.selection):
+                return None
             messages, is_plain = segment.messages(documents, template.selection)
-            finished = len(documents) < wanted
         else:
-            messages, is_plain, finished = _first_slice(scope, prepared, wanted, template.selection, budget)
+            batches = _first_slice(scope, prepared, wanted, limit, template.selection, budget)
+            if batches is None:
+                return None
+            messages, is_plain = _messages(batches, template.selection)
         count = len(messages)
-        if count > limit:
-            del messages[limit:]
-        elif not finished:
-            return None
+        del messages[limit:]
         joined = b"".join(messages)
         if len(joined) > JOINED:  # an answer that is written in parts
             return None
@@ -218,17 +222,33 @@ class FastPath:
 
 
 def _first_slice(
-    scope: SearchScope, prepared: PreparedFilter, wanted: int, selection: Selection, budget: CallerIdBudget | None
-) -> tuple[list[bytes], bool, bool]:
-    """The messages of what a cursor's first slice of work finds, whether they are plain, and whether they are all."""
+    scope: SearchScope,
+    prepared: PreparedFilter,
+    wanted: int,
+    limit: int,
+    selection: Selection,
+    budget: CallerIdBudget | None,
+) -> list[ResultBatch] | None:
+    """What a cursor's first slice of work finds; None: it is neither all nor more than the limit, or takes too long."""
     cursor = SearchCursor((scope,), (prepared,), "", budget)
+    batches = cursor.next(wanted)
+    count = sum([len(batch) for batch in batches])
+    if count <= limit and not cursor.finished:
+        return None
+    if count > _MAX_ENCODED and not all([batch.segment.is_kept(batch.documents, selection) for batch in batches]):  # noqa: C419
+        return None
+    return batches
+
+
+def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[bytes], bool]:
+    """The messages of batches, and whether they are plain."""
     messages: list[bytes] = []
     is_plain = True
-    for batch in cursor.next(wanted):
+    for batch in batches:
         found, batch_is_plain = batch.segment.messages(batch.documents, selection)
         messages += found
         is_plain = is_plain and batch_is_plain
-    return messages, is_plain, cursor.finished
+    return messages, is_plain
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:

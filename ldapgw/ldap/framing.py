@@ -45,6 +45,11 @@ class Framer:
         self._max_message = max_message
         self.partial = False
 
+    @property
+    def size(self) -> int:
+        """The number of octets that were not taken."""
+        return len(self._buffer) - self._taken
+
     def feed(self, data: bytes) -> None:
         """Add received octets."""
         if self._taken:

@@ -33,13 +33,13 @@ WAITING: Final = 100
 # less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
-# Seconds of work on all unfinished searches together in one reactor tick, and on new requests while no search is
-# unfinished.  With both spent in one tick, no client waits longer than about 10 ms.  Where the answers to new requests
-# have taken longer, unfinished searches have as long: otherwise those of a hundred busy clients take seconds.
-SLICE: Final = 0.005
-# Seconds of work on one of several unfinished searches before the next: enough for a phone's search, so that a phone is
-# answered at once although forty others list the whole directory.
-SHORT_SLICE: Final = 0.001
+# Seconds of work for one asker in one turn of the reactor, on its new requests and as much on its unfinished work
+# (`ldapgw.ldap.turns`): enough for some phones' searches, so that a phone is answered at once although forty others
+# list the whole directory.
+SLICE: Final = 0.001
+# Seconds of work on all new requests together in one turn, and as much on all unfinished work: no client waits longer
+# than about 10 ms, and neither of the two stops the other.
+TURN: Final = 0.005
 
 # Seconds for the rest of a message.  A phone sends a request in one packet; a slower client only occupies a connection.
 MESSAGE_TIMEOUT: Final = 30.0

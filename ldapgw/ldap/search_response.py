@@ -12,7 +12,15 @@ from typing import Final
 
 from ldapgw.ber import integer
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, Page, ResultBatch, response_of, set_message_id
+from ldapgw.directory.segment import (
+    MAX_PAGE_OCTETS,
+    NO_PAGE,
+    PAGE_SIZE,
+    Page,
+    ResultBatch,
+    response_of,
+    set_message_id,
+)
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import message_head
 from ldapgw.ldap.limits import JOINED
@@ -67,10 +75,10 @@ class OutputBuffer:
         return pieces
 
 
-# Entries that are encoded at once: a phone's list of 50 is one chunk; one of full entries is 32 KiB.
-CHUNK: Final = 64
-# The same where an entry takes long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
-SLOW_CHUNK: Final = 16
+# Entries that are encoded before the clock is looked at: half a millisecond.
+CHUNK: Final = 32
+# The same where an entry takes long to encode (`Selection.is_slow`): a millisecond with two numbers in each.
+SLOW_CHUNK: Final = 8
 # The messageIDs of one octet, for which messages are kept (`ldapgw.directory.segment`).
 _SHORT_IDS: Final = range(1, 128)
 
@@ -87,8 +95,8 @@ class SearchResponse:
     """
 
     __slots__ = (
-        *("_at", "_batch", "_batches", "_chunk", "_deadline", "_message_id", "_selection", "_time_limit"),
-        *("_types_only", "is_waiting", "sent"),
+        *("_at", "_batch", "_batches", "_chunk", "_deadline", "_encoded", "_has_pages", "_message_id", "_missing"),
+        *("_selection", "_time_limit", "_types_only", "is_waiting", "sent"),
     )
 
     def __init__(
@@ -108,11 +116,15 @@ class SearchResponse:
         self._selection = selection
         self._chunk = SLOW_CHUNK if selection.is_slow else CHUNK
         self._types_only = types_only
+        self._has_pages = message_id in _SHORT_IDS and not types_only and not selection.is_slow
+        # Of a page that is not kept yet: its messages so far, and how many are missing.
+        self._encoded: list[bytes] = []
+        self._missing = 0
         self._time_limit = time_limit
         self._deadline: float | None = None
 
     def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
-        """Add the next entries to a buffer: until a slice of work is done, the buffer is full, or a page was added.
+        """Add the next entries to a buffer: until a slice of work is done, the buffer is full, or a chunk was added.
 
         :param now: seconds, of any clock that goes forward.
         :returns: how the search ended, or None while it goes on.
@@ -121,56 +133,64 @@ class SearchResponse:
             self._deadline = now + self._time_limit
         elif now >= self._deadline:
             return Result(ResultCode.TIME_LIMIT_EXCEEDED)
+        enough = self.sent + self._chunk
         try:
-            more = True
-            while more and not buffer.full:
+            while self.sent < enough and not buffer.full:
                 if self._batch is None:
                     self._batch = next(self._batches)
                     self._at = 0
                     if self._batch is None:
                         return None
-                more = self._add(self._batch, buffer)
+                self._add(self._batch, buffer)
         except StopIteration:
             return SUCCESS
         except DirectoryError as error:
             return Result.of(error)
         return None
 
-    def _add(self, batch: ResultBatch, buffer: OutputBuffer) -> bool:
-        """Add a page of a batch, or a chunk, or as much of that as is enough.
-
-        :returns: whether to add more before the clock is looked at: a page, or slow entries, may be encoded only now.
-        """
-        has_pages = self._message_id in _SHORT_IDS and not self._types_only
-        page, placeholder = self._page(batch) if has_pages else (b"", b"")
-        if page:
-            count = min(PAGE_SIZE, len(batch.segment.entries) - batch.documents[self._at])
-            if not buffer.add_page(page.replace(placeholder, bytes((self._message_id,)))):
-                return False
-            self._at += count
-            self.sent += count
+    def _add(self, batch: ResultBatch, buffer: OutputBuffer) -> None:
+        """Add a page of a batch, or a chunk, or as much of that as is enough."""
+        size = self._page_size(batch) if self._has_pages and not self._missing else 0
+        page: Page | None = NO_PAGE
+        if size:
+            page = batch.segment.page(batch.documents[self._at], self._selection)
+            if page is None:
+                self._missing, self._encoded = size, []
+        if page is not None and page[0]:
+            messages, placeholder = page
+            if not buffer.add_page(messages.replace(placeholder, bytes((self._message_id,)))):
+                return
+            count = size
         else:
             count = self._add_chunk(batch, buffer)
+        self._at += count
+        self.sent += count
         if self._at >= len(batch.documents):
             self._batch = None
-        return count <= CHUNK and not self._selection.is_slow
 
-    def _page(self, batch: ResultBatch) -> Page:
-        """The page that stands next in a batch; empty where not all of its entries do."""
-        documents, at, segment = batch.documents, self._at, batch.segment
+    def _page_size(self, batch: ResultBatch) -> int:
+        """The number of entries of the page that stands next in a batch; 0 where not all of its entries do."""
+        documents, at = batch.documents, self._at
         first = documents[at]
-        last = min(first + PAGE_SIZE, len(segment.entries)) - 1
+        last = min(first + PAGE_SIZE, len(batch.segment.entries)) - 1
         end = at + last - first
-        if first % PAGE_SIZE or end >= len(documents) or documents[end] != last:
-            return b"", b""
-        return segment.page(first, self._selection)
+        return 0 if first % PAGE_SIZE or end >= len(documents) or documents[end] != last else last - first + 1
+
+    def _keep_page(self, batch: ResultBatch, messages: list[bytes]) -> None:
+        """Collect messages of a page that is not kept yet; keep it with the last one."""
+        self._encoded += messages
+        self._missing -= len(messages)
+        if not self._missing:
+            first = batch.documents[self._at] + len(messages) - len(self._encoded)
+            batch.segment.keep_page(first, self._selection, self._encoded)
+            self._encoded = []
 
     def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
         """Add some messages, up to where a page may begin; how many."""
         documents, at = batch.documents, self._at
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
         count = self._chunk
-        if documents[at : at + ahead][-1] - documents[at] == ahead - 1:
+        if self._missing or documents[at : at + ahead][-1] - documents[at] == ahead - 1:
             count = min(count, ahead)
         chunk = documents[at : at + count]
         is_plain = False
@@ -178,6 +198,8 @@ class SearchResponse:
             entries = batch.segment.entries
             responses = [entries[document].encode(self._selection, types_only=True) for document in chunk]
             pieces = [with_message_id(response, self._message_id) for response in responses]
+        elif self._missing:
+            pieces = batch.segment.encoded(chunk, self._selection)
         elif self._message_id in _SHORT_IDS:
             pieces, is_plain = batch.segment.messages(chunk, self._selection)
         else:
@@ -189,12 +211,12 @@ class SearchResponse:
             count += 1
             if buffer.size + size >= JOINED:
                 break
+        if self._missing:
+            self._keep_page(batch, pieces[:count])
         joined = b"".join(pieces[:count])
         if not self._types_only and self._message_id in _SHORT_IDS:
             joined = set_message_id(joined, bytes((self._message_id,)), is_plain=is_plain)
         buffer.add(joined)
-        self._at += count
-        self.sent += count
         return count
 
 

@@ -2,7 +2,7 @@
 """The LDAP server on Twisted: the factory of all connections, and the state that they share.
 
 The connections share their limits, the back-off after wrong passwords, the log throttles, the sweep over their
-deadlines, the fast path's templates, the tick batch, and the rotation in which unfinished work continues.  A single
+deadlines, the fast path's templates, and the scheduler that shares the reactor's turns (`ldapgw.ldap.turns`).  A single
 connection is `ldapgw.ldap.connection.LdapProtocol`.
 """
 
@@ -20,7 +20,6 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IOpenSSLContextFactory, IReactorTime
 from twisted.internet.protocol import ServerFactory
-from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
@@ -40,11 +39,12 @@ from ldapgw.ldap.admission import (
     normalize_address,
 )
 from ldapgw.ldap.connection import LdapProtocol
-from ldapgw.ldap.connection_core import CallAtTickEnd, Tap, TickBatch
+from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.fast_path import FastPath
-from ldapgw.ldap.limits import SHORT_SLICE, SLICE, Limits
+from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.messages import notice_of_disconnection
 from ldapgw.ldap.session import DirectoryPort, Session
+from ldapgw.ldap.turns import CallAtTickEnd, TurnScheduler
 
 __all__ = ["DirectoryPort", "LdapFactory", "LdapsFactory", "Limits"]
 
@@ -75,8 +75,9 @@ class LdapFactory(ServerFactory):
     :param port: the directory and the logins.
     :param tls: gives the context for StartTLS and `over_tls`; None: no TLS.
     :param require_tls: whether a password on a connection without TLS is refused.
-    :param call_at_tick_end: see `TickBatch`; None: the clock makes the call as soon as it can.
+    :param call_at_tick_end: see `TurnScheduler`; None: the clock makes the call as soon as it can.
     :param logs_connections: whether the log, at level debug, says when a connection is opened and closed.
+    :ivar turns: shares the reactor's turns among those who ask, over LDAP and over HTTP.
     """
 
     noisy = False
@@ -96,7 +97,8 @@ class LdapFactory(ServerFactory):
         self.clock = clock
         self.tls = tls
         self.observers = port.observers
-        self.batch = TickBatch(clock.seconds, call_at_tick_end or partial(clock.callLater, 0))
+        call_soon = partial(clock.callLater, 0)
+        self.turns = TurnScheduler(clock.seconds, call_at_tick_end or call_soon, call_soon)
         self._port = port
         self._require_tls = require_tls
         self._logs_connections = logs_connections
@@ -112,9 +114,7 @@ class LdapFactory(ServerFactory):
         self._sweep_call: IDelayedCall | None = None
         self._all_closed: list[Deferred[None]] = []
         self._make_tap: Callable[[], Tap] | None = None
-        self._scheduled = 0
         self._has_changes = self._is_following = False
-        self._cooperator = Cooperator(self._end_tick, lambda run: clock.callLater(0, run))
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
         """The protocol of a new connection; None, which closes the connection, where there are too many."""
@@ -251,21 +251,11 @@ class LdapFactory(ServerFactory):
         if line is not None:
             _log_failure(line)
 
-    def slice_seconds(self) -> float:
-        return SHORT_SLICE if self._scheduled else SLICE
-
-    def schedule(self, slices: Iterator[None]) -> None:
-        self._scheduled += 1
-        self._cooperator.cooperate(slices)
-
-    def unschedule(self) -> None:
-        self._scheduled -= 1
-
     def follow_changes(self) -> None:
         self._has_changes = True
         if not self._is_following:
             self._is_following = True
-            self.schedule(self._follow_changes())
+            self.turns.run(self._follow_changes())
 
     def _follow_changes(self) -> Iterator[None]:
         """Have the change logs catch up with what was published, also meanwhile, and wake who waits for that."""
@@ -279,7 +269,6 @@ class LdapFactory(ServerFactory):
             self.count_failure(error)
         finally:
             self._is_following = False
-            self.unschedule()
 
     def add(self, connection: LdapProtocol) -> None:
         if self._logs_connections:
@@ -325,13 +314,6 @@ class LdapFactory(ServerFactory):
             _log_misuse(line)
         for line in self._failure_log.due(now, interval):
             _log_failure(line)
-
-    def _end_tick(self) -> Callable[[], bool]:
-        """Answer the batch; returns a function that says when unfinished work has used its share of the tick."""
-        self.batch.end()
-        end = self.clock.seconds() + max(SLICE, self.batch.worked)
-        self.batch.worked = 0.0
-        return lambda: self.clock.seconds() >= end
 
 
 def _keyed_hash(key: bytes, name: str) -> int:

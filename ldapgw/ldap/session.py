@@ -35,7 +35,7 @@ from ldapgw.directory.search import compare, result_batches
 from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
-from ldapgw.ldap.admission import CallerIdLimits, is_loopback
+from ldapgw.ldap.admission import CallerIdLimits, is_loopback, network_of
 from ldapgw.ldap.decoder import cancel_id, simple_bind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.fast_path import FastAnswer, FastPath
@@ -249,6 +249,7 @@ class Session:
     :param secure: whether TLS is in use from the start.
     :param require_tls: whether a password needs TLS.
     :ivar viewer: the viewer that the client is bound as.
+    :ivar asker: whose slices the session uses: the login's DN, or the network of a client that is not bound.
     """
 
     __slots__ = (
@@ -260,11 +261,13 @@ class Session:
         "_current",
         "_fast_path",
         "_limits",
+        "_network",
         "_port",
         "_require_tls",
         "_sync",
         "_tls",
         "_waiting",
+        "asker",
         "secure",
         "viewer",
     )
@@ -287,6 +290,7 @@ class Session:
         self._caller_id_limits = caller_id_limits
         self._limits = limits
         self._address = address
+        self._network = network_of(address)
         self._connection = connection
         self._tls = tls
         self._require_tls = require_tls
@@ -299,6 +303,7 @@ class Session:
 
     def _become(self, viewer: Viewer) -> None:
         self.viewer = viewer
+        self.asker = viewer.login or self._network
         self._budget = self._caller_id_limits.budget(viewer, self._address)
 
     @property

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads the directory for phones and PBXs that ask over HTTP, with the search that LDAP clients use.
 
-What is asked for, is found, limited and logged as the same search over LDAP would be.
+What is asked for, is found, limited and logged as the same search over LDAP would be.  A login has the same slices of
+the reactor's turns for both (`ldapgw.ldap.turns`).
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY
@@ -37,14 +35,15 @@ from ldapgw.directory.search import SearchCursor
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.session import Observer
+from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.explain.query import typeahead_filter
 from ldapgw.phones.lookup import texts_of
 
 # The longest number that is looked up, in characters: an address of SIP with a number has fewer.
 MAX_NUMBER = 256
 
-# Contacts that are read in one turn of the reactor: a few milliseconds.
-_SLICE = 32
+# Contacts that are read in one turn of the reactor: a millisecond.
+_SLICE = 16
 
 # Kinds of numbers that are dialled, for lists.
 DIALLED = ("work", "mobile", "home")
@@ -175,7 +174,8 @@ class BookReader:
     :param dit: returns the directory tree that phones are served now.
     :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
     :param observers: called for each search, as for searches over LDAP.
-    :param clock: measures searches, and schedules the rest of a search after a slice of work.
+    :param seconds: a clock that measures searches.
+    :param turn_of: waits for the turn of a login (`ldapgw.ldap.turns.TurnScheduler`).
     """
 
     def __init__(
@@ -183,12 +183,14 @@ class BookReader:
         dit: Callable[[], Dit],
         budget: Callable[[Viewer, str], CallerIdBudget],
         observers: Sequence[Observer],
-        clock: IReactorTime,
+        seconds: Callable[[], float],
+        turn_of: TurnOf,
     ) -> None:
         self._dit = dit
         self._budget = budget
         self._observers = observers
-        self._clock = clock
+        self._seconds = seconds
+        self._turn_of = turn_of
 
     async def find_caller(
         self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
@@ -199,7 +201,8 @@ class BookReader:
         :param address: the client's.
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
-        started, access = self._clock.seconds(), viewer.access[0]
+        started, access = self._seconds(), viewer.access[0]
+        await self._turn_of(viewer.login)
         directory = self._dit().directory(access.tenant)
         if directory is None or len(number) > MAX_NUMBER:
             return None
@@ -217,7 +220,7 @@ class BookReader:
                 caller = Caller(entry, prepared.numbers, directory, access, viewer.number_formatter)
                 found = caller if may_be_for_callers or caller.book else None
             if not batches and not cursor.finished:
-                await deferLater(self._clock, 0)
+                await self._turn_of(viewer.login)
         self._log(viewer, address, request, int(found is not None), started)
         return found
 
@@ -230,11 +233,12 @@ class BookReader:
         :param address: the client's.
         :param length: is set when the last contact is read.
         """
-        started, access = self._clock.seconds(), viewer.access[0]
+        started, access = self._seconds(), viewer.access[0]
+        await self._turn_of(viewer.login)
         directory = self._dit().directory(access.tenant)
         if directory is None or len(query.number) > MAX_NUMBER:
             return
-        context = directory.context
+        context, login = directory.context, viewer.login
         base = str(context.base)
         if query.book is BookChoice.SHARED:
             viewer = viewer._replace(access=(Access(access.tenant),))
@@ -263,7 +267,7 @@ class BookReader:
                 length.has_more = True
                 break
             if not cursor.finished:
-                await deferLater(self._clock, 0)
+                await self._turn_of(login)
         self._log(viewer, address, request, given, started)
 
     def _cursor(self, viewer: Viewer, address: str, request: SearchRequest, prepared: PreparedFilter) -> SearchCursor:
@@ -275,7 +279,7 @@ class BookReader:
         return SearchCursor(scopes, [prepared] * len(scopes), budget=self._budget(viewer, address))
 
     def _log(self, viewer: Viewer, address: str, request: SearchRequest, found: int, started: float) -> None:
-        seconds, message = self._clock.seconds() - started, encode_search(request)
+        seconds, message = self._seconds() - started, encode_search(request)
         for observe in self._observers:
             observe(viewer.login, address, message, found, ResultCode.SUCCESS, seconds, search_kind(request))
 

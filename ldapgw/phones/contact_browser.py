@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import groupby
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import Book, with_sharing
@@ -23,6 +20,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Scope
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.search import SearchCursor
+from ldapgw.ldap.turns import TurnOf
 
 # Contacts of a page of the list.
 PAGE_SIZE = 50
@@ -118,12 +116,12 @@ class ContactBrowser:
     """Browses the served directory.
 
     :param dit: returns the directory tree that phones are served now.
-    :param clock: schedules the rest of a list after a yield point.
+    :param turn_of: waits for the turn of who asks (`ldapgw.ldap.turns.TurnScheduler`).
     """
 
-    def __init__(self, dit: Callable[[], Dit], clock: IReactorTime) -> None:
+    def __init__(self, dit: Callable[[], Dit], turn_of: TurnOf) -> None:
         self._dit = dit
-        self._clock = clock
+        self._turn_of = turn_of
 
     async def page(self, tenant: str, books: Sequence[str], account: str, section: str, number: int) -> ContactPage:
         """A page of the contacts that the phones of an account find.
@@ -197,7 +195,7 @@ class ContactBrowser:
                 for section, run in groupby(batch.entries(), section_of):
                     yield section, [*run]
             if not cursor.finished:
-                await deferLater(self._clock, 0)
+                await self._turn_of(f"page of {account}")
 
 
 def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple[str, Book]]:

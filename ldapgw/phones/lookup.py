@@ -10,9 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-
 from ldapgw.directory.access import Access, NamingContext, Viewer, number_formatter
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
@@ -20,6 +17,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import search
+from ldapgw.ldap.turns import TurnOf
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.contact_browser import contact_id
 from ldapgw.phones.explain.query import typeahead_filter
@@ -83,13 +81,13 @@ class DirectoryFinder:
 
     :param dit: returns the directory tree that phones are served now.
     :param bases: the base DN of each tenant, by the tenant's name.
-    :param clock: schedules the rest of a lookup after a yield point.
+    :param turn_of: waits for the turn of who asks (`ldapgw.ldap.turns.TurnScheduler`).
     """
 
-    def __init__(self, dit: Callable[[], Dit], bases: Mapping[str, Dn], clock: IReactorTime) -> None:
+    def __init__(self, dit: Callable[[], Dit], bases: Mapping[str, Dn], turn_of: TurnOf) -> None:
         self._dit = dit
         self._bases = bases
-        self._clock = clock
+        self._turn_of = turn_of
 
     async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
         query = " ".join(text.split())
@@ -121,7 +119,7 @@ class DirectoryFinder:
         viewer = Viewer(access=(Access(tenant, book),))
         for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
             if entry is None:  # a yield point
-                await deferLater(self._clock, 0)
+                await self._turn_of(f"page of {book}")
                 continue
             entries.append(entry)
             if len(entries) == limit:

@@ -179,6 +179,20 @@ def test_content_that_comes_back() -> None:
     assert changes_since(log, first) == [(f"uid=c2,{ALICE}", True)]
 
 
+def test_a_snapshot_is_read_once() -> None:
+    """However many replicas ask while it is served: there is nothing new in it."""
+    site = Site()
+    site.set("alice", Sharing.SHARED, [contact(1)])
+    log = site.logs.open(SHARED)
+    assert log is not None
+    assert site.catch_up() > 0
+    content, csn = log.content, log.csn
+    assert (site.catch_up(), log.content, log.csn) == (0, content, csn)
+    site.change("alice", [contact(2)])
+    assert site.catch_up() > 0
+    assert log.csn > csn
+
+
 def test_settings_are_part_of_the_content() -> None:
     """A replica gets everything anew when numbers have another format in the same entries."""
     plain = SHARED._replace(extra_values=False)

@@ -15,13 +15,12 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Scope, SearchRequest
-from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
-from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, all_matches
+from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, all_matches, cursor_over
 
 STAR = "contactGroups/starred"
 LABELS = {STAR: FAVOURITES}
@@ -101,7 +100,7 @@ def test_pages(own: list[tuple[int, bool]], others: list[int], size: int) -> Non
 
 
 def _page(dit: Dit, request: SearchRequest, after: str, size: int) -> list[tuple[str, str]]:
-    cursor = SearchCursor.over(dit, PHONE, request, after)
+    cursor = cursor_over(dit, PHONE, request, after)
     found: list[tuple[str, str]] = []
     while len(found) < size and not cursor.finished:
         for batch in cursor.next(size - len(found)):
@@ -159,7 +158,7 @@ def test_very_many_stars(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_long_search_gives_way() -> None:
     """After each slice of work, as any other search does."""
     dit = tree([(at, at == 0) for at in range(2000)], [], Sharing.PRIVATE)
-    cursor = SearchCursor.over(
+    cursor = cursor_over(
         dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(&(objectClass=person)(!(cn=p*)))"))
     )
     slices = 0

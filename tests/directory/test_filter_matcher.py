@@ -377,6 +377,41 @@ def test_many_extensible_terms_look_at_one_text(term: str, most: int, *, lenient
     assert one.cost >= filter_matcher.SLOW
 
 
+@pytest.mark.parametrize("lenient", [True, False])
+@pytest.mark.parametrize(
+    ("text", "breaths"),
+    [
+        ("(cn=a*)", 0),
+        ("(|(cn=a)(sn=a)(o=a))", 0),
+        ("(|" + "(cn=a)(!(sn=b))" * 30 + ")", 5),
+        ("(&(|(cn=a)(mail=b))" + "(!(&(o=c)(l=d)))" * 30 + "(objectClass=person))", 5),
+        ("(&)", 0),
+        ("(|)", 0),
+        ("(|(cn=a)(&))", 0),
+    ],
+)
+def test_a_filter_is_prepared_in_slices(text: str, breaths: int, *, lenient: bool) -> None:
+    """The same as in one go, a few terms at a time."""
+    context, sought = naming_context(lenient=lenient), read_filter(text)
+    steps, yielded = filter_matcher.prepare_in_slices(sought, context), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            made: PreparedFilter = ended.value
+            break
+        yielded += 1
+    whole = filter_matcher.prepare(sought, context)
+    assert yielded == breaths
+    assert (made.cost, made.exact, made.query, made.tag_letters) == (
+        whole.cost,
+        whole.exact,
+        whole.query,
+        whole.tag_letters,
+    )
+    assert made.predicate.matches(ENTRIES[lenient]) is whole.predicate.matches(ENTRIES[lenient])
+
+
 def test_searches_that_take_turns_do_not_mix_their_entries() -> None:
     """A filter that was prepared once is asked of entries in any order."""
     sought = filter_matcher.prepare(read_filter("(|(uid:dn:=c1)(cn:caseExactMatch:=Ada))"), naming_context()).predicate

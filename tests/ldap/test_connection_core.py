@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What comes in one turn is answered together: found, sent, taken note of; who takes the long way comes last."""
+"""What comes in one turn is answered together, on the wire (`tests.ldap.test_turns` has the order and the shares)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,8 +12,6 @@ from twisted.logger import capturedLogs
 from ldapgw.ber import octets, tlv
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.connection_core import TickBatch
-from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.messages import WHO_AM_I
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
@@ -24,76 +21,6 @@ ROOT = pdu.message(2, pdu.search("", 0))
 EVERYBODY = pdu.message(2, pdu.search(BASE, 2))
 NOBODY = pdu.message(2, pdu.search(BASE, 2, tlv(0xA3, octets(b"sn") + octets(b"nobody"))))
 DONE = 0x65
-
-
-class Caller:
-    """Somebody on the other side of a turn, who writes down what it asks."""
-
-    def __init__(self, name: str, said: list[str], *, quick: bool = True) -> None:
-        self._name = name
-        self._said = said
-        self._quick = quick
-
-    def answer(self) -> FastAnswer | None:
-        self._said.append(f"find {self._name}")
-        return FastAnswer(b"answer", b"asked", 1) if self._quick else None
-
-    def send(self, octets: bytes) -> None:
-        self._said.append(f"send {self._name} {octets.decode()}")
-
-    def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
-        self._said.append(f"note {self._name} {answer.search.decode()} {answer.entries} {now} {seconds}")
-
-    def process(self) -> None:
-        self._said.append(f"work {self._name}")
-
-
-@pytest.fixture(name="said")
-def _said() -> list[str]:
-    return []
-
-
-def test_a_turn_does_one_thing_after_the_other(said: list[str]) -> None:
-    """The time of an answer is that until all are sent; of one connection alone no more is measured."""
-    times, ends = iter([4.0, 5.0, 5.5, 6.0, 7.0, 7.25]), list[Callable[[], None]]()
-    turn = TickBatch(times.__next__, ends.append)
-    for name, quick in (("a", True), ("b", False), ("c", True)):
-        turn.add(Caller(name, said, quick=quick))
-    assert (said, len(ends)) == ([], 1)
-    ends.pop()()
-    assert said == [
-        *("find a", "find b", "find c", "send a answer", "send c answer"),
-        *("note a asked 1 5.5 0.5", "note c asked 1 5.5 0.5", "work b"),
-    ]
-    turn.end()  # nothing came
-    assert turn.worked == 2.0
-    said.clear()
-    turn.add(Caller("d", said))
-    ends.pop()()
-    assert said == ["find d", "send d answer", "note d asked 1 7.25 0.25"]
-    assert turn.worked == 2.0
-
-
-def test_nobody_waits_for_more_than_fifteen_others(said: list[str]) -> None:
-    """Neither for what is found, nor for the end of what took longer."""
-    turn = TickBatch(lambda: 0.0, lambda _: None)
-    for at in range(17):
-        turn.add(Caller(str(at), said))
-    turn.end()
-    assert [one.split()[0] for one in said] == [
-        word for n in (16, 1) for word in ("find", "send", "note") for _ in range(n)
-    ]
-    said.clear()
-    for at in range(17):
-        turn.enqueue(Caller(str(at), said), b"late")
-    assert said == [f"send {at} late" for at in range(16)]
-    turn.flush()
-    assert said[16:] == ["send 16 late"]
-    turn.flush()
-    assert len(said) == 17
-
-
-# --- on the wire ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(name="clock")
@@ -116,7 +43,7 @@ def test_what_comes_in_two_pieces_in_one_turn_is_one(clock: Clock) -> None:
     client = Client(factory)
     for piece in (ROOT[:9], ROOT[9:]):
         client.protocol.dataReceived(piece)
-    factory.batch.end()
+    factory.turns.end_turn()
     assert [one.kind for one in client.received()] == [0x64, DONE]
 
 
@@ -153,7 +80,7 @@ def test_a_bind_is_answered_before_what_takes_long(clock: Clock) -> None:
     said: list[tuple[str, bytes]] = []
     slow.protocol.dataReceived(ROOT)
     client.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
-    factory.batch.end()
+    factory.turns.end_turn()
     assert [name for name, _ in said] == ["client", "slow"]
     assert said[0][1] == bytes.fromhex("300c02010161070a010004000400")
     client.deliver(pdu.message(2, pdu.extended(WHO_AM_I)))
@@ -178,7 +105,7 @@ def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock, asked
     client.bind()
     client.protocol.dataReceived(asked)
     factory.disconnect(client.protocol.login)
-    factory.batch.end()
+    factory.turns.end_turn()
     assert [one.kind for one in client.received()] == [0x78]
 
 
@@ -189,7 +116,7 @@ def test_who_asks_at_the_last_moment_is_not_idle(clock: Clock) -> None:
     client.bind()
     client.protocol.dataReceived(EVERYBODY)
     client.protocol.expire(clock.seconds() + 1e6)
-    factory.batch.end()
+    factory.turns.end_turn()
     assert client.received()[-1].kind == DONE
 
 
@@ -216,7 +143,7 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
     other.transport.write = lambda octets: seen.append(len(one.transport.value()))
     one.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)))
     other.protocol.dataReceived(EVERYBODY)
-    factory.batch.end()
+    factory.turns.end_turn()
     assert seen
     assert all(seen)
     assert [reply.code for reply in one.received()] == [0]
@@ -225,19 +152,20 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
 def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) -> None:
     """Neither while it is sent to nor while it is worked on: it is cut off, and the others are answered."""
     factory = make_factory(make_gate(make_dit(3000)), clock, size_limit=100_000)
-    bound, curious, greedy, hasty, other = (Client(factory, f"192.0.2.{at}") for at in range(5))
+    bound, curious, greedy, hasty, eager, other = (Client(factory, f"192.0.2.{at}") for at in range(6))
     greedy.bind()
-    for broken in (bound, curious, greedy, hasty):
+    for broken in (bound, curious, greedy, hasty, eager):
         broken.transport.write = lambda _: 1 // 0
     bound.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
     curious.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)))
     greedy.protocol.dataReceived(EVERYBODY)
     hasty.protocol.dataReceived(ROOT * 1000)
+    eager.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)) * 4000)
     other.protocol.dataReceived(ROOT)
     with capturedLogs() as logged:
-        factory.batch.end()
-    clients = (bound, curious, greedy, hasty, other)
-    assert [client.transport.aborted for client in clients] == [True, True, True, True, False]
+        factory.turns.end_turn()
+    clients = (bound, curious, greedy, hasty, eager, other)
+    assert [client.transport.aborted for client in clients] == [True] * 5 + [False]
     assert [one.kind for one in other.received()] == [0x64, DONE]
     assert {event["kind"] for event in logged} == {"ZeroDivisionError"}
 
@@ -263,7 +191,7 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
     for client in clients:
         client.protocol.dataReceived(NOBODY)
     with capturedLogs() as logged:
-        factory.batch.end()
+        factory.turns.end_turn()
     assert [[(one.kind, one.code) for one in client.received()] for client in clients] == [[(DONE, 0)]] * 3
     assert sorted(notes) == [f"192.0.2.{at}" for at in range(3)]
     assert [event["kind"] for event in logged] == ["KeyError"] * 2
@@ -290,7 +218,7 @@ def test_observers_hear_what_a_search_asks_for(filter_text: str, kind: SearchKin
     for pieces in ((first,), (first,), (other,), (first[:9], first[9:])):
         for piece in pieces:
             client.protocol.dataReceived(piece)
-        factory.batch.end()
+        factory.turns.end_turn()
     client.deliver(ROOT)
     client.deliver(pdu.message(3, pdu.search(BASE, 7)))  # there is no such scope
     assert heard == [kind, kind, kind, kind, SearchKind.ENTRY, SearchKind.OTHER]

@@ -129,7 +129,7 @@ def test_both_paths_say_the_same(form: NumberFormat, lenient: bool) -> None:
             answers += fast_path.answer(dit, viewer, message) is not None
             for _ in range(3):
                 assert answered(first, message) == answered(second, message[:1], message[1:])
-    assert answers >= 20
+    assert answers >= 15
 
 
 def test_phones_of_two_formats_do_not_get_each_others_messages() -> None:

@@ -35,12 +35,32 @@ def answer(
     types_only: bool = False,
     size_limit: int = 1000,
     selection: Selection = WHOLE,
+    lists: int = 1,
 ) -> SearchResponse:
+    """The answer to a list.
+
+    :param lists: the last of so many lists of the same book: from the second one on, pages are kept.
+    """
     entries = [replace(contact, organization=organization) for contact in contacts(count)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, entries, {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (book,)),), features(tls=False))
     sought = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("objectClass"))
-    found = result_batches(Dit((Directory(CONTEXT, (book,)),), features(tls=False)), VIEWER, sought, size_limit)
-    return SearchResponse(5, found, selection, types_only=types_only, time_limit=10.0)
+    for number in range(lists):
+        found = result_batches(dit, VIEWER, sought, size_limit)
+        made = SearchResponse(5, found, selection, types_only=types_only, time_limit=10.0)
+        if number < lists - 1:
+            written(made)
+    return made
+
+
+def written(response: SearchResponse) -> tuple[bytes, list[int], Result]:
+    """All of an answer, how many entries were added at a time, and how it ended."""
+    outbox, sent, ended = OutputBuffer(1 << 30), [0], None
+    while ended is None:
+        ended = response.write_next(outbox, 0.0)
+        sent.append(response.sent)
+        outbox.full = False
+    return outbox.take(), [after - before for before, after in pairwise(sent) if after > before], ended
 
 
 @pytest.mark.parametrize("most", [MAX_PAGE_OCTETS, GATHERED])
@@ -61,9 +81,9 @@ def test_as_much_as_is_written_at_a_time(most):
     assert len({one.dn for one in found}) == 1000
 
 
-def test_a_block_that_is_too_much_waits():
-    """What there is is written first, and then the block alone."""
-    pulled, outbox = answer(PAGE_SIZE, organization="x" * 20), OutputBuffer()
+def test_a_page_that_is_too_much_waits():
+    """What there is is written first, and then the page alone."""
+    pulled, outbox = answer(PAGE_SIZE, organization="x" * 20, lists=2), OutputBuffer()
     before = bytes(JOINED - 1)
     outbox.add(before)
     assert pulled.write_next(outbox, 0.0) is None
@@ -73,13 +93,28 @@ def test_a_block_that_is_too_much_waits():
     assert len(pdu.responses(outbox.take())) == PAGE_SIZE
 
 
-def test_a_block_is_the_last_before_the_clock_is_looked_at():
-    """It may be made only now, and a time limit may be over."""
-    pulled, outbox = answer(3 * PAGE_SIZE), OutputBuffer(1 << 30)
-    for count in range(1, 4):
-        assert pulled.write_next(outbox, 0.0) is None
-        assert (len(outbox.pieces), pulled.sent, outbox.full) == (count, count * PAGE_SIZE, False)
-    assert pulled.write_next(outbox, 0.0) is SUCCESS
+@pytest.mark.parametrize(
+    ("count", "organization", "added"),
+    [
+        (2 * PAGE_SIZE, "x", [PAGE_SIZE, PAGE_SIZE]),
+        (PAGE_SIZE + 7, "x", [PAGE_SIZE, 7]),
+        (PAGE_SIZE, "x" * (MAX_PAGE_OCTETS // PAGE_SIZE), None),
+    ],
+    ids=["pages", "a page and more", "entries that are too large for a page"],
+)
+def test_a_list_is_encoded_a_chunk_at_a_time_and_then_kept_in_pages(count, organization, added):
+    """The clock is looked at in between; the octets are the same."""
+    first, again = (written(answer(count, organization=organization, lists=lists)) for lists in (1, 2))
+    assert max(first[1]) == CHUNK
+    assert again == (first[0], added or first[1], SUCCESS)
+    assert [one.message_id for one in pdu.responses(first[0])] == [5] * count
+
+
+def test_a_list_that_was_given_up_leaves_no_part_of_a_page():
+    """The next one is whole."""
+    gone, outbox = answer(PAGE_SIZE), OutputBuffer()
+    gone.write_next(outbox, 0.0)
+    assert len({one.dn for one in pdu.responses(written(answer(PAGE_SIZE, lists=2))[0])}) == PAGE_SIZE
 
 
 @pytest.mark.parametrize(
@@ -90,16 +125,10 @@ def test_a_block_is_the_last_before_the_clock_is_looked_at():
     ],
 )
 def test_entries_that_take_long_come_a_few_at_a_time(selection):
-    """And the clock is looked at in between; none is left out."""
-    pulled, outbox = answer(2 * PAGE_SIZE, selection=selection), OutputBuffer(1 << 30)
-    sent, ended = [0], None
-    while ended is None:
-        ended = pulled.write_next(outbox, 0.0)
-        sent.append(pulled.sent)
-        outbox.full = False
-    assert ended is SUCCESS
-    assert max(after - before for before, after in pairwise(sent)) == SLOW_CHUNK
-    assert len({one.dn for one in pdu.responses(outbox.take())}) == 2 * PAGE_SIZE
+    """And the clock is looked at in between; none is left out, and no page is kept."""
+    octets, counts, ended = written(answer(2 * PAGE_SIZE, selection=selection, lists=2))
+    assert (ended, max(counts)) == (SUCCESS, SLOW_CHUNK)
+    assert len({one.dn for one in pdu.responses(octets)}) == 2 * PAGE_SIZE
 
 
 def test_large_entries_come_fewer_at_a_time():
@@ -125,14 +154,12 @@ def test_the_time_limit_counts_from_the_first_pull(now, expected):
 
 def test_the_size_limit_ends_it_with_what_was_found():
     """Entries first, then code 4."""
-    pulled, outbox = answer(10, size_limit=3), OutputBuffer()
-    assert pulled.write_next(outbox, 0.0).code is ResultCode.SIZE_LIMIT_EXCEEDED
-    assert len(pdu.responses(outbox.take())) == 3
+    octets, _, ended = written(answer(10, size_limit=3))
+    assert (len(pdu.responses(octets)), ended.code) == (3, ResultCode.SIZE_LIMIT_EXCEEDED)
 
 
 def test_types_only():
     """Names of attributes without their values."""
-    pulled, outbox = answer(1, types_only=True), OutputBuffer()
-    assert pulled.write_next(outbox, 0.0) is SUCCESS
-    [entry] = pdu.responses(outbox.take())
-    assert {values for _, values in entry.attributes} == {()}
+    octets, _, ended = written(answer(1, types_only=True))
+    [entry] = pdu.responses(octets)
+    assert ({values for _, values in entry.attributes}, ended) == ({()}, SUCCESS)

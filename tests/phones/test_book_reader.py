@@ -20,6 +20,7 @@ from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.turns import Turns
 
 DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", "a"),))
 COUNT = 100
@@ -31,28 +32,19 @@ def numbered(at: int) -> Contact:
     return Contact(f"c{at}", name=f"Person {at:03}", family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),))
 
 
-class CountingClock(Clock):
-    """Counts the calls that are put off."""
-
-    put_off = 0
-
-    def callLater(self, *given: Any, **named: Any) -> Any:
-        self.put_off += 1
-        return super().callLater(*given, **named)
-
-
 class Reading:
     """A reader of a hundred contacts, whose clock stands still until it is asked to go on."""
 
     def __init__(self, *, lenient: bool = True) -> None:
-        self.clock = CountingClock()
+        self.clock = Clock()
+        self.turns = Turns(self.clock)
         context = replace(naming_context(), lenient=lenient)
         contacts = [*map(numbered, range(COUNT)), Contact("x", name="Nobody", emails=("x@a.example",))]
         book = build_book(context, "a", "alice", Sharing.PRIVATE, contacts, {}, per_number=False)
         dit = Dit((Directory(context, (book,)),), Features("1"))
         self.logged: list[tuple[int, ResultCode]] = []
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
-        self.reader = BookReader(lambda: dit, limits.budget, (self._observe,), self.clock)
+        self.reader = BookReader(lambda: dit, limits.budget, (self._observe,), self.clock.seconds, self.turns.turn_of)
 
     def _observe(self, _login: str, _address: str, _message: bytes, found: int, code: ResultCode, *_: object) -> None:
         self.logged.append((found, code))
@@ -85,7 +77,7 @@ def test_a_long_list_takes_several_turns() -> None:
     """All who have a number, in order; phones are answered in between."""
     names, length = (reading := Reading()).names(ListQuery())
     assert names == [f"Person {at:03}" for at in range(COUNT)]
-    assert (length, reading.clock.put_off) == (ListLength(COUNT, has_more=False), 3)
+    assert (length, reading.turns.asked) == (ListLength(COUNT, has_more=False), [DESK1.login] * 7)
     assert reading.logged == [(COUNT, ResultCode.SUCCESS)]
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -17,6 +16,7 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.phones.contact_browser import PAGE_SIZE, ContactBrowser, ContactPage
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.turns import Turns
 
 NAMES = ("***", "3M", "Ärmel", "Zoë", "zora", "Ива", "1")
 
@@ -28,15 +28,14 @@ def browse(
     context = replace(naming_context(), favourites=first, favourites_first=first)
     labels = {STAR: FAVOURITES} if first else {}
     book = build_book(context, "a", "alice", Sharing.PRIVATE, people, labels, per_number=False)
-    clock, turns, done = Clock(), 0, []
-    browser = ContactBrowser(lambda: Dit((Directory(context, (book,)),), Features("1")), clock)
+    clock = Clock()
+    turns = Turns(clock)
+    done: list[ContactPage] = []
+    browser = ContactBrowser(lambda: Dit((Directory(context, (book,)),), Features("1")), turns.turn_of)
     Deferred.fromCoroutine(browser.page("acme", ["a"], "a", section, number)).addCallback(done.append)
-    while not done:
-        call: Any = clock.calls.pop(0)
-        call.called = 1
-        call.func(*call.args, **call.kw)
-        turns += 1
-    return done[0], turns
+    clock.advance(0)
+    assert set(turns.asked) <= {"page of a"}
+    return done[0], len(turns.asked)
 
 
 def names(page: ContactPage) -> list[str]:

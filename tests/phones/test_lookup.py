@@ -17,6 +17,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.lookup import MAX_CONTACTS, DirectoryFinder, LookupResult
 from tests.support.phonebook import BASE, contacts, naming_context
+from tests.support.phonebook.turns import Turns
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 
@@ -35,7 +36,7 @@ def finder(bob: Sharing = Sharing.PRIVATE, clock: Clock | None = None, more: int
         build_book(context, "bob", BOB, bob, [xaver, contacts()[0], *crowd], {}, per_number=False),
     )
     dit = Dit((Directory(context, books),), Features("1"))
-    return DirectoryFinder(lambda: dit, {"acme": Dn.parse(BASE)}, clock or Clock())
+    return DirectoryFinder(lambda: dit, {"acme": Dn.parse(BASE)}, Turns(clock or Clock()).turn_of)
 
 
 def result(work: Any) -> Any:

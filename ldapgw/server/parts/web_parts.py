@@ -81,8 +81,8 @@ def make_web_dependencies(
         gateways=sync.exchange or NoOtherGateways(),
         notifier=phones.notifier,
         progress=sync.progress.get,
-        finder=DirectoryFinder(dit, bases, env.reactor),
-        contacts=ContactBrowser(dit, env.reactor),
+        finder=DirectoryFinder(dit, bases, phones.ldap.turns.turn_of),
+        contacts=ContactBrowser(dit, phones.ldap.turns.turn_of),
         explainer=PhoneExplainer(lambda: phones.catalog.snapshot, config.ldap.size_limit, workers.explain, env.now),
         requests=counters.pages,
     )
@@ -159,6 +159,8 @@ def _book_client_dependencies(env: Environment, workers: Workers, phones: PhoneP
         authenticate_secret=phones.catalog.authenticate_secret,
         login_delay=phones.ldap.bind_delay,
         login_refused=phones.refused_logins.note,
-        reader=BookReader(phones.catalog.dit, phones.ldap.budget, phones.observers, env.reactor),
+        reader=BookReader(
+            phones.catalog.dit, phones.ldap.budget, phones.observers, env.reactor.seconds, phones.ldap.turns.turn_of
+        ),
         run_off_thread=workers.work,
     )

@@ -84,12 +84,18 @@ def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "
     return [match for match in matches(dit, viewer, request, after) if match]
 
 
+def cursor_over(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> SearchCursor:
+    """The cursor of a request."""
+    scopes = search_scopes(dit, viewer, request.base, request.scope)
+    return SearchCursor(scopes, [prepare(request.filter, scope.context) for scope in scopes], after)
+
+
 def first_page(dit: Dit, viewer: Viewer, request: SearchRequest, limit: int) -> tuple[list[Entry], bool] | None:
     """What one slice of work finds, and whether there is more; None: that is not known yet.
 
     Where no cursor is needed, it finds the same.
     """
-    cursor = SearchCursor.over(dit, viewer, request)
+    cursor = cursor_over(dit, viewer, request)
     entries = [entry for batch in cursor.next(limit + 1) for entry in batch.entries()]
     scopes = search_scopes(dit, viewer, request.base, request.scope)
     segment = scopes[0].only_segment if len(scopes) == 1 else None

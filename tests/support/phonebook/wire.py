@@ -119,9 +119,9 @@ class Wire(StringTransport):
 
 
 class SteppingClock(Clock):
-    """A clock on which each look takes a quarter of a millisecond, as work would."""
+    """A clock on which each look takes a tenth of a millisecond, as work would."""
 
-    step = 0.00025
+    step = 0.0001
 
     def seconds(self) -> float:
         self.rightNow += self.step
@@ -174,7 +174,7 @@ class Client:
     def deliver(self, octets: bytes) -> None:
         """A segment comes, alone in its turn."""
         self.protocol.dataReceived(octets)
-        self._factory.batch.end()
+        self._factory.turns.end_turn()
 
     def ask(self, request: bytes, message_id: int = 1, controls: bytes = b"") -> list[pdu.Response]:
         return self.send(pdu.message(message_id, request, controls))

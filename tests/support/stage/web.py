@@ -74,6 +74,7 @@ from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.site import Admission, WebSite
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.turns import Turns
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
 
@@ -242,6 +243,7 @@ class Stage:
             on_refusal=self.live.notify,
         )
         self.backoff = BindBackoff()
+        self.turns = Turns(self.clock, at_once=True)
         self.caller_id_limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.clients = TenantClients(self.store, self.secret_box, {})
         self.misuse = MisuseLog(self.clock)
@@ -315,7 +317,8 @@ class Stage:
                     self.catalog.dit,
                     self.caller_id_limits.budget,
                     (lambda *search: self.watch.search_log.observe(*search[:-1]),),
-                    self.clock,
+                    self.clock.seconds,
+                    self.turns.turn_of,
                 ),
                 run_off_thread=maybeDeferred,
             ),
@@ -323,7 +326,7 @@ class Stage:
             notifier=self.live,
             progress=self.progress.get,
             finder=self.finder,
-            contacts=ContactBrowser(self.catalog.dit, self.clock),
+            contacts=ContactBrowser(self.catalog.dit, self.turns.turn_of),
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
             requests=self.requests,
         )

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT
+"""Shares the turns of the reactor among those who ask, so that nobody slows others down by asking more.
+
+An *asker* is a login, or the network of a client that is not bound.  In each turn, an asker has one slice for new
+requests and one slice for work that is not finished, however many connections it has.  All new requests together have
+a budget of the turn, and so has all unfinished work; what does not fit waits for a later turn, in rotation by asker.
+So how long a client waits depends on how many others ask, and not on how much one of them asks.
+
+`TurnScheduler` first computes the answers that the fast path has, for up to 16 connections, then sends them all, then
+notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
+row keeps the processor's caches warm.  Sending while the clients are already awake saves waking each of them, which
+took longer on a virtual machine than computing an answer (docs/decisions/0051).
+
+There is no clock here: the function that tells the time is passed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from ldapgw.ldap.fast_path import FastAnswer
+from ldapgw.ldap.limits import SLICE, TURN
+
+# Answers that are computed before they are sent: an answer waits for at most 15 others, some 0.2 ms.
+_MAX_UNSENT: Final = 16
+# Seconds that are not worth a slice.
+_LEAST: Final = 0.00005
+# The asker of the gateway's own work.
+_OWN: Final = ""
+
+# Has a function called once: at the end of the current turn, or in the next one.
+CallAtTickEnd = Callable[[Callable[[], None]], object]
+# Waits for the turn of an asker (`TurnScheduler.turn_of`).
+TurnOf = Callable[[str], Awaitable[None]]
+
+
+class Worker(Protocol):
+    """Has work to do.
+
+    :ivar asker: the DN of the login, or the network of a client that is not bound.
+    :ivar is_queued: whether the scheduler has it; only the scheduler sets this.
+    """
+
+    is_queued: bool
+
+    @property
+    def asker(self) -> str: ...
+
+    def work(self, seconds: float) -> bool:
+        """Work for so long; whether there is more that can be done now.  Never raises an exception."""
+
+
+class TurnMember(Worker, Protocol):
+    """A connection, as the scheduler uses it; none of its methods raises an exception."""
+
+    def answer(self) -> FastAnswer | None:
+        """The answer to the received octets; None: only the slow path can answer them, which is `work`."""
+
+    def send(self, octets: bytes) -> None:
+        """Send octets now."""
+
+    def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
+        """Record an answer that was sent by `now`, so many seconds after its group was begun."""
+
+
+_W = TypeVar("_W", bound=Worker)
+
+
+class Lane(Generic[_W]):
+    """Workers that wait for a slice, by asker.
+
+    Mutable: who waits, and what each asker has used of its slice in this turn.
+    """
+
+    __slots__ = ("_order", "_rested", "_spent", "_used", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[_W]] = {}
+        # The askers that wait: whose turn it is, and those that have used their slices.
+        self._order: deque[str] = deque()
+        self._rested: list[str] = []
+        self._used: dict[str, float] = {}
+        self._spent = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def begin_turn(self) -> None:
+        """Give each asker a new slice; those that had none in the last turn come first."""
+        self._order.extend(self._rested)
+        self._rested.clear()
+        self._used.clear()
+        self._spent = 0.0
+
+    def add(self, worker: _W) -> None:
+        """Have a worker wait behind those of its asker that wait already."""
+        worker.is_queued = True
+        asker = worker.asker
+        waiting = self._waiting.get(asker)
+        if waiting is None:
+            self._waiting[asker] = deque((worker,))
+            self._order.append(asker)
+        else:
+            waiting.append(worker)
+
+    def take(self) -> Iterator[_W]:
+        """Take the workers that have time left in this turn: one of each asker, in rotation."""
+        order = self._order
+        while order and TURN - self._spent >= _LEAST:
+            asker = order.popleft()
+            if not self.time_left(asker):
+                self._rested.append(asker)
+                continue
+            waiting = self._waiting[asker]
+            worker = waiting.popleft()
+            if waiting:
+                order.append(asker)
+            else:
+                del self._waiting[asker]
+            yield worker
+
+    def time_left(self, asker: str) -> float:
+        """The seconds that an asker may still use in this turn."""
+        if TURN - self._spent < _LEAST:
+            return 0.0
+        left = SLICE - self._used.get(asker, 0.0)
+        return left if left >= _LEAST else 0.0
+
+    def charge(self, asker: str, seconds: float) -> None:
+        """Count seconds as used; of the budget, an asker uses up one slice at most."""
+        used = self._used.get(asker, 0.0)
+        self._used[asker] = used + seconds
+        self._spent += min(seconds, max(0.0, SLICE - used))
+
+
+class TurnScheduler:
+    """Decides who is served in which turn.
+
+    It buys 21 % of the reverse look-ups (``python -m bench.parts``).
+
+    Mutable: who waits, and the output that waits to be sent.
+
+    :param seconds: the reactor's time.
+    :param call_at_tick_end: calls a function at the end of the reactor's turn, when all that is there was received.
+    :param call_soon: calls a function in the next turn.
+    """
+
+    __slots__ = (
+        *("_call_at_tick_end", "_call_soon", "_is_end_due", "_is_turn_due", "_new", "_received", "_unfinished"),
+        *("_unsent", "seconds"),
+    )
+
+    def __init__(self, seconds: Callable[[], float], call_at_tick_end: CallAtTickEnd, call_soon: CallAtTickEnd) -> None:
+        self.seconds = seconds
+        self._call_at_tick_end = call_at_tick_end
+        self._call_soon = call_soon
+        self._received: list[TurnMember] = []
+        self._new: Lane[TurnMember] = Lane()
+        self._unfinished: Lane[Worker] = Lane()
+        self._unsent: list[tuple[TurnMember, bytes]] = []
+        self._is_end_due = self._is_turn_due = False
+
+    def add(self, member: TurnMember) -> None:
+        """Add a connection that has received octets and was not queued."""
+        member.is_queued = True
+        self._received.append(member)
+        if not self._is_end_due:
+            self._is_end_due = True
+            self._call_at_tick_end(self.end_turn)
+
+    def resume(self, worker: Worker) -> None:
+        """Have a worker that is not queued go on in a later turn."""
+        self._unfinished.add(worker)
+        self._call_next_turn()
+
+    def run(self, slices: Iterator[None]) -> None:
+        """Do work of the gateway's own in slices, in later turns."""
+        self.resume(_Slices(slices, self.seconds))
+
+    def turn_of(self, asker: str) -> Awaitable[None]:
+        """Wait for the asker's turn: what is done until the next wait counts as the asker's slice."""
+        waiter = _Waiter(asker)
+        self.resume(waiter)
+        return waiter.deferred
+
+    def end(self) -> None:
+        """Answer all requests that were received, as far as their askers have time left in this turn."""
+        received, self._received = self._received, []
+        if received:
+            self._serve_new(received)
+            self._call_next_turn()
+
+    def end_turn(self) -> None:
+        """Answer the requests that were received in a turn, which has ended."""
+        self._is_end_due = False
+        self.end()
+        if not self._is_turn_due:
+            self._new.begin_turn()
+
+    def enqueue(self, member: TurnMember, octets: bytes) -> None:
+        """Have the end of a slow path's answer sent together with others."""
+        self._unsent.append((member, octets))
+        if len(self._unsent) >= _MAX_UNSENT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the enqueued output: before work that may take long, and before output that has to follow it."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            for member, octets in unsent:
+                member.send(octets)
+
+    def _begin_turn(self) -> None:
+        self._is_turn_due = False
+        self._new.begin_turn()
+        self._unfinished.begin_turn()
+        self._serve_new([])
+        for worker in self._unfinished.take():
+            if self._work(worker, self._unfinished):
+                self._unfinished.add(worker)
+            self.flush()
+        self._call_next_turn()
+
+    def _call_next_turn(self) -> None:
+        """Have the next turn begun if there is anything to do in it."""
+        if (self._new or self._unfinished) and not self._is_turn_due:
+            self._is_turn_due = True
+            self._call_soon(self._begin_turn)
+
+    def _serve_new(self, received: list[TurnMember]) -> None:
+        """Serve new requests: those that were received now, and those that wait."""
+        new, members = self._new, iter(received)
+        if new or len(received) > _MAX_UNSENT:
+            for member in received:
+                new.add(member)
+            members = new.take()
+        slow: list[TurnMember] = []
+        while self._answer(members, slow):
+            pass
+        unfinished: list[TurnMember] = []
+        for member in slow:
+            if not new.time_left(member.asker):
+                self._unfinished.add(member)
+            elif self._work(member, new):
+                unfinished.append(member)
+        for member in unfinished:
+            self._unfinished.add(member)
+        self.flush()
+
+    def _answer(self, members: Iterator[TurnMember], slow: list[TurnMember]) -> bool:
+        """Answer some members on the fast path, and add those that need the slow path to a list.
+
+        :returns: whether there may be more.
+        """
+        new, seconds = self._new, self.seconds
+        answered: list[tuple[TurnMember, FastAnswer]] = []
+        began = now = seconds()
+        for member in members:
+            asker = member.asker
+            if not new.time_left(asker):
+                new.add(member)
+                continue
+            answer = member.answer()
+            then = seconds()
+            new.charge(asker, then - now)
+            now = then
+            if answer is None:
+                slow.append(member)
+                continue
+            member.is_queued = False
+            answered.append((member, answer))
+            if len(answered) == _MAX_UNSENT:
+                break
+        if not answered:
+            return False
+        for member, fast_answer in answered:
+            member.send(fast_answer.octets)
+        sent = seconds()
+        for member, fast_answer in answered:
+            member.record(fast_answer, sent, sent - began)
+        each = (seconds() - now) / len(answered)
+        for member, _ in answered:
+            new.charge(member.asker, each)
+        return len(answered) == _MAX_UNSENT
+
+    def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
+        """Give a worker what is left of its asker's slice; whether it has to be queued for more."""
+        worker.is_queued = False
+        asker, began = worker.asker, self.seconds()
+        is_unfinished = worker.work(lane.time_left(asker))
+        lane.charge(asker, self.seconds() - began)
+        return is_unfinished and not worker.is_queued
+
+
+class _Slices:
+    """Work of the gateway's own, as a `Worker`: a generator, each of whose steps is a slice or less."""
+
+    __slots__ = ("_seconds", "_steps", "asker", "is_queued")
+
+    def __init__(self, steps: Iterator[None], seconds: Callable[[], float]) -> None:
+        self.asker = _OWN
+        self.is_queued = False
+        self._steps = steps
+        self._seconds = seconds
+
+    def work(self, seconds: float) -> bool:
+        end = self._seconds() + seconds
+        return any(self._seconds() >= end for _ in self._steps)  # takes steps until then
+
+
+class _Waiter:
+    """A coroutine that waits for its asker's turn, as a `Worker`.
+
+    :ivar deferred: fires when it is the asker's turn; may be cancelled.
+    """
+
+    __slots__ = ("asker", "deferred", "is_queued")
+
+    def __init__(self, asker: str) -> None:
+        self.asker = asker
+        self.is_queued = False
+        self.deferred: Deferred[None] = Deferred()
+
+    def work(self, _seconds: float) -> bool:
+        if not self.deferred.called:
+            self.deferred.callback(None)
+        return False
