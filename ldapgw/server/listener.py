@@ -99,6 +99,9 @@ def has_free_descriptors() -> bool:
 
 # Connections that the kernel queues until they are accepted; a client beyond that tries again after a second.
 BACKLOG = 1024
+# Connections that a port accepts in one turn of the reactor, whoever opens them: accepting a connection takes a part of
+# a millisecond, and its TLS handshake takes longer.
+ACCEPTED_AT_ONCE: Final = 4
 # The most unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which would
 # apply to each of 10,000 slow readers.
 UNSENT_LIMIT: Final = 64 << 10
@@ -220,6 +223,7 @@ class Listener(Service):
     def _listen_succeeded(self, port: IListeningPort) -> None:
         self._port = port
         set_socket_options(port)
+        limit_accepts(port)
 
     def _listen_failed(self, failure: Failure) -> None:
         error = failure.value
@@ -246,6 +250,24 @@ def set_socket_options(port: Any) -> None:
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _NOT_SENT_LOW_WATER is not None:
             handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT_LIMIT)
+
+
+def limit_accepts(port: Any) -> None:
+    """Have a port accept few connections in a turn of the reactor; Twisted would accept a hundred, and more each time.
+
+    Whoever opens connections as fast as possible would make each turn long, for all clients.
+
+    :param port: the listening port that a Twisted endpoint returns.
+    """
+    if not hasattr(port, "numberAccepts"):
+        return
+    accept = port.doRead
+
+    def accept_some() -> None:
+        port.numberAccepts = ACCEPTED_AT_ONCE
+        accept()
+
+    port.doRead = accept_some
 
 
 def _backlog(endpoint: str) -> str:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.server.config import decode
 from ldapgw.server.listener import (
+    ACCEPTED_AT_ONCE,
     OTHER_DESCRIPTORS,
     UNSENT_LIMIT,
     DescriptorLimitedFactory,
@@ -36,6 +37,7 @@ from ldapgw.server.listener import (
     gateway_name,
     ipv6_only_endpoints,
     ldap_url,
+    limit_accepts,
     phone_server,
     raise_descriptor_limit,
     set_socket_options,
@@ -199,6 +201,27 @@ def test_connections_inherit_what_answers_need():
             ]
     port.stopListening()
     assert options == [1, UNSENT_LIMIT]
+
+
+def test_a_port_accepts_few_connections_in_a_turn():
+    """However many there are, and however many came before; none is left out."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    accepted: list[int] = []
+    factory = Factory.forProtocol(Protocol)
+    factory.noisy = False
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    limit_accepts(port)
+    address = "127.0.0.1", port.getHost().port
+    with ExitStack() as clients:
+        for _ in range(2 * ACCEPTED_AT_ONCE + 1):
+            clients.enter_context(socket.create_connection(address))
+        for _ in range(4):
+            before = port.sessionno
+            port.doRead()
+            accepted.append(port.sessionno - before)
+    port.stopListening()
+    assert accepted == [ACCEPTED_AT_ONCE, ACCEPTED_AT_ONCE, 1, 0]
 
 
 def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
