@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -137,22 +137,25 @@ class _App:
         route = self._direct_routes.get((request.method, page))
         if route is None or not tenant.isascii():
             return False
-        Deferred.fromCoroutine(self._answer(route, request, tenant.decode()))
+        answering = Deferred.fromCoroutine(self._answer(route, request, tenant.decode()))
+        if not answering.called:
+            request.notifyFinish().addErrback(lambda _: answering.cancel())
+            answering.addErrback(lambda failure: failure.trap(CancelledError))
         return True
 
     async def _answer(self, route: Route, request: Any, tenant: str) -> None:
         response = await self._respond(route, self.read_request(request), {"tenant": tenant}, _body_size(request))
-        body = write_response(request, response)
-        if request.channel is not None:  # the client is still there
-            request.write(body)
-            request.finish()
+        request.write(write_response(request, response))
+        request.finish()
 
     def _route(self, route: Route) -> None:
         self._requests.declare(route.method, route.template, route.required_role.name.lower())
 
         async def handle(request: IRequest, **path_values: str) -> bytes:
             http_request = self.read_request(request)
-            response = await _uncancelled(self._respond(route, http_request, path_values, _body_size(request)))
+            work = self._respond(route, http_request, path_values, _body_size(request))
+            # klein cancels the handler of a client that has gone.
+            response = await (_uncancelled(work) if route.runs_to_end else work)
             if http_request.query.get("language") in LANGUAGES:
                 cookie = self._layout.cookies.set(Cookie.LANGUAGE, http_request.language, seconds=_LANGUAGE_SECONDS)
                 response = replace(response, headers=(*response.headers, cookie))
@@ -188,6 +191,8 @@ class _App:
             tenant = self._configured(tenant)
             log.debug("web: {problem}", event="page_unavailable", tenant=tenant, problem=error.problems[0])
             return self.error_response(request, PageError(error_pages.DATABASE_UNAVAILABLE))
+        except CancelledError:
+            raise  # the client has gone
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
             log.failure("web: a page failed", event="page_failed", tenant=self._configured(tenant))
             return self.error_response(request, PageError(error_pages.INTERNAL))
@@ -333,10 +338,7 @@ def _body_size(request: Any) -> int:
 
 
 def _uncancelled(work: Any) -> Deferred[HttpResponse]:
-    """Run a handler to its end even when the returned Deferred is cancelled.
-
-    klein cancels a handler when the browser disconnects.  A consent or a disconnect must not stop half-way.
-    """
+    """Run a handler to its end even when the returned Deferred is cancelled."""
     response: Deferred[HttpResponse] = Deferred()
     Deferred.fromCoroutine(work).addBoth(response.callback)
     return response

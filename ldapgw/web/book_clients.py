@@ -6,15 +6,23 @@ number, the answer is 404 without a body.
 
 A phone reads its book by GET or POST, again and again: an answer has an entity tag, and an unchanged one is not sent
 again (RFC 9110 13.1.2).
+
+`ReadQueue` limits how many books and photos are read at a time, so that they take neither much memory nor the time of
+other logins.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from werkzeug.http import parse_accept_header
 
 from ldapgw.directory.access import Viewer
@@ -27,21 +35,108 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse, json_response, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route
 
+T = TypeVar("T")
+
 _TEXT, _JSON, _XML, _PNG = "text/plain", "application/json", "text/xml; charset=utf-8", "image/png"
+# Reads that run at a time: few, because a read holds all contacts of its book.
+_MAX_READS = 4
+# Reads of a login that wait; a phone sends one request, and the next one when it gets no answer.
+_MAX_WAITING = 8
+_TOO_MANY = "Too many requests at once from this login."
+# Seconds after which a client may ask again that was refused.
+_RETRY_AFTER = 2
 # Grandstream's phones ask for a file of this name below the address that they are given.
 _GRANDSTREAM_FILE = "phonebook"
+
+
+class TooManyReads(Exception):
+    """So many reads of a login wait already that another one is refused."""
+
+
+class ReadQueue:
+    """Decides which reads run: one of each login, and a few in all; the others wait, in rotation by login.
+
+    A cancelled read waits no more.  A thread finishes the work that it has for a cancelled read, and the read keeps its
+    place until then.
+
+    Mutable: which reads run and wait.
+
+    :param run_off_thread: calls a function on another thread.
+    """
+
+    def __init__(self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
+        self._run_off_thread = run_off_thread
+        self._running: set[str] = set()
+        # In the order of rotation.
+        self._waiting: dict[str, deque[Deferred[None]]] = {}
+
+    @asynccontextmanager
+    async def place(self, login: str) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
+        """A place for one read.
+
+        :returns: a function that calls functions on another thread.
+        :raises TooManyReads: when too many reads of the login wait already.
+        """
+        waiting = self._waiting.setdefault(login, deque())
+        if len(waiting) == _MAX_WAITING:
+            raise TooManyReads
+        place: Deferred[None] = Deferred()
+        waiting.append(place)
+        self._begin()
+        try:
+            await place
+        except CancelledError:
+            self._leave(login, place)
+            raise
+        thread = succeed(None)
+
+        def run(function: Callable[[], T]) -> Deferred[T]:
+            nonlocal thread
+            result: Deferred[T] = Deferred()
+            thread = self._run_off_thread(function).addBoth(result.callback)
+            return result
+
+        try:
+            yield run
+        finally:
+            thread.addCallback(lambda _: self._end(login))
+
+    def _end(self, login: str) -> None:
+        self._running.discard(login)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin the reads that there is room for."""
+        for login in tuple(islice(self._waiting, 2 * _MAX_READS)):
+            waiting = self._waiting.get(login)
+            if len(self._running) == _MAX_READS or login in self._running or waiting is None:
+                continue
+            place = waiting.popleft()
+            del self._waiting[login]
+            if waiting:
+                self._waiting[login] = waiting
+            self._running.add(login)
+            place.callback(None)
+
+    def _leave(self, login: str, place: Deferred[None]) -> None:
+        waiting = self._waiting[login]
+        waiting.remove(place)
+        if not waiting:
+            del self._waiting[login]
 
 
 class BookClients:
     """The look-up of callers, their photos, and the phone books of all vendors.
 
-    Mutable: whose turn it is.  One phone book is read at a time, so that many do not fill the reactor's turns.
+    Mutable: which books and photos are read.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies.book_clients
-        self._turn = DeferredLock()
+        run_off_thread = self._dependencies.run_off_thread
+        self._books = ReadQueue(run_off_thread)
+        self._photos = ReadQueue(run_off_thread)
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the look-up, of the photos and of the phone books."""
@@ -79,13 +174,16 @@ class BookClients:
         secret: str = "",  # noqa: ARG002  the viewer is known by it
     ) -> HttpResponse:
         """``/{tenant}/photo/{number}.png``, with a secret before the number too: the photo of a caller, or initials."""
-        reader, run = self._dependencies.reader, self._dependencies.run_off_thread
-        found = await reader.find_caller(viewer, request.address, number, may_be_for_callers=False)
+        found = await self._dependencies.reader.find_caller(viewer, request.address, number, may_be_for_callers=False)
         if found is None or not found.directory.context.photos:
             return HttpResponse(404, b"", _PNG)
         # Pixels take longer than phones should wait for the reactor.
-        made = run(photo_png, found.photo) if found.photo else run(initials_png, found.name)
-        return HttpResponse(200, await made, _PNG)
+        make = partial(photo_png, found.photo) if found.photo else partial(initials_png, found.name)
+        try:
+            async with self._photos.place(viewer.login) as run:
+                return HttpResponse(200, await run(make), _PNG)
+        except TooManyReads:
+            return self._too_many(request)
 
     async def book(
         self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, vendor: str, secret: str = ""
@@ -104,18 +202,22 @@ class BookClients:
         query = book.read(parameters, address)
         if isinstance(query, str):
             return _response(request, *_packed(query, takes_gzip=request.takes_gzip))
-        length = ListLength()
-        await self._turn.acquire()
         try:
-            contacts = [
-                book.contact(contact)
-                async for contact in self._dependencies.reader.contacts(viewer, request.address, query, length)
-            ]
-        finally:
-            self._turn.release()
-        # Half a megabyte takes longer than phones should wait for the reactor.
-        write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
-        return _response(request, *await self._dependencies.run_off_thread(write))
+            async with self._books.place(viewer.login) as run:
+                length = ListLength()
+                reading = self._dependencies.reader.contacts(viewer, request.address, query, length)
+                contacts = [book.contact(contact) async for contact in reading]
+                # Half a megabyte takes longer than phones should wait for the reactor.
+                write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
+                written = await run(write)
+        except TooManyReads:
+            return self._too_many(request)
+        return _response(request, *written)
+
+    def _too_many(self, request: HttpRequest) -> HttpResponse:
+        self._layout.dependencies.count_misuse("too many requests at once", request.address)
+        refused = text_response(_TOO_MANY, 429)
+        return HttpResponse(429, refused.body, refused.content_type, (("Retry-After", str(_RETRY_AFTER)),))
 
 
 def caller_number(value: str) -> str:

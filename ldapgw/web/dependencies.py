@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
@@ -264,7 +265,7 @@ class BookClientDependencies:
     login_delay: Callable[[str, str], float | None]
     login_refused: Callable[[str, str], None]
     reader: BookReader
-    run_off_thread: Callable[..., Awaitable[Any]]
+    run_off_thread: Callable[..., Deferred[Any]]
 
 
 @dataclass(frozen=True, slots=True)

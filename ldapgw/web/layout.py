@@ -182,6 +182,8 @@ class Route:
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
     :ivar max_body_size: the most octets of a request's body.
     :ivar is_direct: whether requests are answered without the router; the path's only variable is ``<tenant>`` then.
+    :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
+        changes something; all other requests are cancelled then.
     """
 
     method: str
@@ -190,6 +192,7 @@ class Route:
     required_role: RequiredRole
     is_direct: bool = False
     max_body_size: int = MAX_FORM_SIZE
+    runs_to_end: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -214,7 +217,7 @@ def post(
     max_body_size: int = MAX_FORM_SIZE,
 ) -> Route:
     """A POST route, for a form."""
-    return Route("POST", path, handler, required_role, max_body_size=max_body_size)
+    return Route("POST", path, handler, required_role, max_body_size=max_body_size, runs_to_end=True)
 
 
 # Returns template values for a section of the visitor's overview.

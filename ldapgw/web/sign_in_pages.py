@@ -82,7 +82,7 @@ class SignInPages:
                 get(f"/{name}", partial(self.static, name=name.replace("-precomposed", "")), RequiredRole.PUBLIC)
                 for name in _ICONS
             ),
-            get("/oauth/callback", self.callback, RequiredRole.PUBLIC),
+            Route("GET", "/oauth/callback", self.callback, RequiredRole.PUBLIC, runs_to_end=True),
             get("/<tenant>", self.slash, RequiredRole.TENANT),
             get("/<tenant>/connect", self.connect, RequiredRole.TENANT),
             get("/<tenant>/signin", self.signin, RequiredRole.TENANT),

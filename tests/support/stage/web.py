@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, Cooperator
 from twisted.internet.testing import StringTransport
@@ -201,6 +201,7 @@ class Stage:
     server: ServerAddress = SERVER
     certificate: str = ""
     calls_per_minute: int | None = None
+    run_off_thread: Callable[..., Deferred[Any]] = maybeDeferred
     is_inspected: bool = False
     database: Database = field(default_factory=open_in_memory)
 
@@ -320,7 +321,7 @@ class Stage:
                     self.clock.seconds,
                     self.turns.turn_of,
                 ),
-                run_off_thread=maybeDeferred,
+                run_off_thread=self.run_off_thread,
             ),
             gateways=self.gateways,
             notifier=self.live,

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""Nothing is read for clients that have hung up, who keep nobody waiting; what changes something is done to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from ldapgw.store import accounts
+from ldapgw.store.worker import StoreWorker
+from ldapgw.web.app import web_resource
+from ldapgw.web.site import WebSite
+from tests.support.phonebook.turns import Turns
+from tests.support.stage.book_clients import SECRET, basic, serve
+from tests.support.stage.web import ACME, ALICE, GLOBEX, Browser, Connection, Stage, owner
+
+BOOK, PHOTO = "/acme/book/snom.xml", "/acme/photo/0301234567.png"
+PBX, HALL = (f"cn={name},ou=phones,dc=acme,dc=example" for name in ("pbx", "hall"))
+
+
+class Served:
+    """A gateway whose reads wait for their turn, and clients with a connection each.
+
+    :ivar stage: its turns come with the clock.
+    """
+
+    def __init__(self, stage: Stage, peer: str = "127.0.0.1") -> None:
+        self.stage = stage
+        stage.turns = Turns(stage.clock)
+        self._site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+        self._peer = peer
+
+    def client(
+        self, path: str = BOOK, headers: dict[str, str] | None = None, fields: dict[str, str] | None = None
+    ) -> Connection:
+        """A client that has sent a request.
+
+        :param fields: of a form; None: it is no form.
+        """
+        connection, body = Connection(self._site, self._peer), urlencode(fields or {})
+        sent = {"Host": "phonebook.example.com", **(basic() if headers is None else headers)}
+        if fields is not None:
+            sent |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(body))}
+        method = "GET" if fields is None else "POST"
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]
+        connection.send("\r\n".join((*lines, "", body)).encode())
+        return connection
+
+    def turn(self) -> None:
+        """Let the reads go on that wait."""
+        self.stage.clock.advance(0)
+
+    def searches(self, login: str) -> int:
+        """How many searches of a login have ended."""
+        return len(self.stage.watch.search_log.searches_of(login))
+
+
+def status(client: Connection) -> int:
+    """The status of the answer; 0: there is none."""
+    answer = bytes(client.transport.value())
+    return int(answer.split()[1]) if answer else 0
+
+
+@pytest.fixture
+def served() -> Served:
+    stage = Stage(tenants=(ACME, GLOBEX))
+    serve(stage)
+    return Served(stage)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (BOOK, None),
+        (BOOK, {"q": "b"}),
+        (f"/acme/book/pbx.{SECRET}/snom.xml", None),
+        ("/acme/caller?number=0301234567", None),
+    ],
+    ids=["book", "book by POST", "book with a secret", "caller"],
+)
+def test_nothing_is_read_for_clients_that_have_gone(served: Served, path: str, fields: dict[str, str] | None) -> None:
+    """Fifteen hundred requests of a login cost another login nothing."""
+    for _ in range(1_500):
+        client = served.client(path, fields=fields)
+        assert status(client) == 0
+        client.close()
+    desk = served.client(headers=basic("hall"))
+    served.turn()
+    assert (status(desk), served.searches(PBX), served.searches(HALL)) == (200, 0, 1)
+
+
+def test_a_login_has_a_few_reads(served: Served) -> None:
+    """One runs and some wait; more are refused, which is logged by count, and another login is served meanwhile."""
+    clients = [served.client() for _ in range(11)]
+    assert [status(client) for client in clients] == [0] * 9 + [429, 429]
+    assert b"\r\nRetry-After: 2\r\n" in bytes(clients[-1].transport.value())
+    desk = served.client(headers=basic("hall"))
+    assert status(desk) == 0
+    clients[0].close()
+    clients[2].close()
+    more = [served.client() for _ in range(3)]
+    assert [status(client) for client in more] == [0, 0, 429]
+    answered = (desk, clients[1], *clients[3:9], *more)
+    while not all(map(status, answered)):
+        served.turn()
+    assert [*map(status, answered)] == [200] * 10 + [429]
+    assert served.searches(PBX) == 9
+
+
+class Drawn:
+    """Photos that are drawn on a thread when the test lets it go on.
+
+    :ivar waiting: the calls of the thread, in order.
+    """
+
+    def __init__(self) -> None:
+        stage = Stage(tenants=(ACME, GLOBEX))
+        serve(stage, photo=b"no JPEG")
+        stage.run_off_thread = self._draw
+        self.waiting: list[Deferred[bytes]] = []
+        self.served = Served(stage)
+
+    def _draw(self, _make: Callable[[], bytes]) -> Deferred[bytes]:
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+
+@pytest.fixture
+def drawn() -> Drawn:
+    return Drawn()
+
+
+def test_a_photo_is_a_read_too(drawn: Drawn) -> None:
+    """The photos that are drawn for a login are bounded, and none is drawn for a client that has gone."""
+    clients = [drawn.served.client(PHOTO) for _ in range(10)]
+    drawn.served.turn()
+    assert (len(drawn.waiting), [*map(status, clients)]) == (1, [0] * 9 + [429])
+    for client in clients[1:]:
+        client.close()
+    drawn.waiting[0].callback(b"PNG")
+    assert (len(drawn.waiting), status(clients[0])) == (1, 200)
+
+
+def test_a_thread_has_one_photo_of_a_login(drawn: Drawn) -> None:
+    """Although the clients hang up when it has begun: their place is free when the thread is."""
+    for _ in range(3):
+        client = drawn.served.client(PHOTO)
+        drawn.served.turn()
+        client.close()
+    there = drawn.served.client(PHOTO)
+    drawn.served.turn()
+    assert (len(drawn.waiting), status(there)) == (1, 0)
+    drawn.waiting[0].callback(b"PNG")
+    assert (len(drawn.waiting), status(there)) == (2, 0)
+    drawn.waiting[1].callback(b"PNG")
+    assert status(there) == 200
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+class Later:
+    """Calls of the store that wait until the test lets them go on.
+
+    :ivar made: how many went on.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+        self.made = 0
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        called: Deferred[Any] = Deferred()
+        self.waiting.append(lambda: called.called or maybeDeferred(function, *args, **kw).chainDeferred(called))
+        return called
+
+    def run(self) -> None:
+        """Make the calls, and those that follow."""
+        while self.waiting:
+            self.waiting.pop(0)()
+            self.made += 1
+
+
+def cookies(browser: Browser) -> dict[str, str]:
+    return {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies().items())}
+
+
+def slow(stage: Stage) -> Later:
+    """Have the store of a stage take its time."""
+    later = Later()
+    stage.store = StoreWorker(stage.database, later, later)
+    return later
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
+    """The call of the database that is under way is the last one."""
+    stage = Stage()
+    browser = owner(stage)
+    later = slow(stage)
+    client = Served(stage, "192.0.2.1").client("/acme/phones/desk1", cookies(browser))
+    assert len(later.waiting) == 1
+    if hangs_up:
+        client.close()
+    later.run()
+    assert (later.made == 1, status(client)) == ((True, 0) if hangs_up else (False, 200))
+
+
+def test_a_consent_is_done_to_its_end() -> None:
+    """Google has given the code, and gives it once: the account is connected although the browser has gone."""
+    stage = Stage()
+    browser = stage.browser()
+    path = browser.code()
+    later = slow(stage)
+    client = Served(stage, "192.0.2.1").client(path, cookies(browser))
+    assert len(later.waiting) == 1
+    client.close()
+    later.run()
+    assert [(account.address, account.is_connected) for account in stage.accounts()] == [(ALICE, True)]
+
+
+def test_a_form_is_done_to_its_end() -> None:
+    """An account that is disconnected loses its contacts and its grant, although the browser has gone."""
+    stage = Stage()
+    browser = owner(stage)
+    [account] = stage.accounts()
+    refresh_token = stage.do(accounts.read_tokens, stage.secret_box, account.id).refresh_token
+    fields = {"token": browser.get("/acme/").token}
+    later = slow(stage)
+    client = Served(stage, "192.0.2.1").client("/acme/disconnect", cookies(browser), fields)
+    assert len(later.waiting) == 1
+    client.close()
+    later.run()
+    assert [one.is_connected for one in stage.accounts()] == [False]
+    assert stage.world.grants.use_refresh_token(refresh_token) is None
