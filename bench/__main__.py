@@ -8,9 +8,10 @@ import resource
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-from bench.runs import FULL, QUICK, Figure, Scale, infix, run
+from bench.runs import FULL, QUICK, Figure, Scale, crowds, infix, run
 from bench.servers import gateway, slapd
 from bench.table import simple_table
 from tests.support.slapd import PROGRAM
@@ -60,7 +61,8 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as server:
             results.append([])
-            for figure in run(server, scale):
+            ours = crowds(Path(folder), server, scale) if start is gateway else ()
+            for figure in chain(run(server, scale), ours):
                 sys.stderr.write(f"{server.name}: {figure.load}: {figure.what}: {figure.text}\n")
                 results[-1].append(figure)
     with tempfile.TemporaryDirectory() as folder:

@@ -115,11 +115,12 @@ def measure(target: Target, seconds: float) -> Latency:
     That is done in three rounds, and of each figure the best counts: a load that matters shows in all of them, while
     what else the machine does shows in one.
     """
-    rounds = [_round(target, seconds / _ROUNDS) for _ in range(_ROUNDS)]
+    rounds = [measure_once(target, seconds / _ROUNDS) for _ in range(_ROUNDS)]
     return Latency(*(min(figures) for figures in zip(*map(astuple, rounds), strict=True)))
 
 
-def _round(target: Target, seconds: float) -> Latency:
+def measure_once(target: Target, seconds: float) -> Latency:
+    """Search for so long, every tenth time as a phone that comes anew."""
     taken: list[float] = []
     choice = random.Random(1)
     until = time.perf_counter() + seconds

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
 from bench.attacks import Attack, Attacker, bombs, dribble, guess, half_handshakes, idle, read_nothing
+from bench.crowd import KINDS, beside_crowd
 from bench.directory import people, servers
 from bench.directory.asking import substring
 from bench.directory.load import Load
 from bench.directory.seed import alone, seed
 from bench.phone import PATIENCE, measure
 from bench.process import Server
+from bench.servers import target_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Scale:
     :ivar patience: seconds until connections that should be closed are given up; 0: that is not waited for.
     :ivar contacts: in the book that is searched for a part of a name.
     :ivar searching: clients that do so at once.
+    :ivar crowd: connections of one login.
     """
 
     idle: int
@@ -36,6 +40,7 @@ class Scale:
     patience: float
     contacts: int
     searching: int
+    crowd: int
 
 
 FULL = Scale(
@@ -47,8 +52,23 @@ FULL = Scale(
     patience=40.0,
     contacts=50_000,
     searching=100,
+    crowd=500,
 )
-QUICK = Scale(idle=100, dribbling=50, readers=3, handshakes=20, seconds=0.3, patience=0.0, contacts=500, searching=10)
+QUICK = Scale(
+    idle=100,
+    dribbling=50,
+    readers=3,
+    handshakes=20,
+    seconds=0.3,
+    patience=0.0,
+    contacts=500,
+    searching=10,
+    crowd=20,
+)
+
+
+# How many times as long as beside nobody another login may wait beside a crowd.
+_CROWD_GOAL = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,23 @@ def run(server: Server, scale: Scale) -> Iterator[Figure]:
     yield from _readers(server, scale)
     yield from _bombs(server, scale)
     yield from _guesser(server, scale)
+
+
+def crowds(folder: Path, server: Server, scale: Scale) -> Iterator[Figure]:
+    """What another login notices of many connections of one login, whatever they ask; of ldapgw alone."""
+    engine, target = Load(folder), server.target
+    other, replica = (target_of(login, target.port, target.tls_port) for login in ("desk2", "branch"))
+    for name, kind in KINDS.items():
+        crowd = replace(server, target=replica) if kind.is_replica else server
+        noticed = beside_crowd(engine, name, crowd, other, scale.crowd, scale.seconds / 4)
+        text = f"{statistics.median(noticed.beside):.1f} ms, {noticed.ratio:.1f} × idle"
+        yield Figure(
+            f"{scale.crowd} ask for {name}",
+            "search of another login, p99",
+            text,
+            f"≤ {_CROWD_GOAL} × idle",
+            met=noticed.ratio <= _CROWD_GOAL,
+        )
 
 
 def _below(load: str, what: str, value: float, limit: float, unit: str) -> Figure:

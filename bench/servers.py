@@ -22,7 +22,7 @@ from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from tests.support.phonebook.served import certified
 from tests.support.site.running import free_ports
 from tests.support.slapd import PROGRAM
@@ -30,6 +30,7 @@ from tests.support.slapd import PROGRAM
 PEOPLE = 10_000
 BASE = "dc=acme,dc=example"
 SECRET = "0123456789abcdefghjk"
+REPLICA = ReplicaBooks.PRIVATE
 
 GATEWAY = """
 state_dir = "state"
@@ -91,7 +92,7 @@ def _contact(at: int) -> Contact:
 
 
 def _seed(folder: Path) -> None:
-    """Put the people and a phone into the gateway's state, as a sync and a command would."""
+    """Put the people, two phones and a replica into the gateway's state, as a sync and commands would."""
     state = OpenStateDir(folder / "state", "")
     try:
         grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
@@ -102,7 +103,9 @@ def _seed(folder: Path) -> None:
             records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
             contacts.apply_changes(connection, account or 0, Source.CONTACTS, records, ())
             password = hash_password(SECRET, os.urandom)
-            phones.add(connection, PhoneLogin("desk1", "acme", account, NumberMode.VALUES, password, 0.0))
+            for name, owner, replica in (("desk1", account, None), ("desk2", account, None), ("branch", None, REPLICA)):
+                login = PhoneLogin(name, "acme", owner, NumberMode.VALUES, password, 0.0, replica=replica)
+                phones.add(connection, login)
     finally:
         state.close()
 
@@ -121,6 +124,11 @@ def _ldif() -> str:
     )
 
 
+def target_of(login: str, port: int, tls_port: int) -> Target:
+    """A gateway's ports with one of its logins: desk1, desk2, or branch, which is a replica."""
+    return Target(port, tls_port, BASE, f"cn={login},ou={'replicas' if login == 'branch' else 'phones'},{BASE}", SECRET)
+
+
 @contextmanager
 def gateway(folder: Path) -> Iterator[Server]:
     """ldapgw, as ``ldapgw run`` runs it."""
@@ -129,7 +137,7 @@ def gateway(folder: Path) -> Iterator[Server]:
     (folder / "ldapgw.toml").write_text(GATEWAY.format(port=port, tls_port=tls_port, web=web, base=BASE))
     _seed(folder)
     command = [sys.executable, "-m", "ldapgw", "--config", str(folder / "ldapgw.toml"), "run"]
-    target = Target(port, tls_port, BASE, f"cn=desk1,ou=phones,{BASE}", SECRET)
+    target = target_of("desk1", port, tls_port)
     with running("ldapgw", command, folder, target, _answers) as server:
         yield server
 
