@@ -32,6 +32,7 @@ COMMANDS = [
     "replica-config",
     "lookup",
     "explain",
+    "numbers",
     "history",
     "gateways",
     "record",

@@ -240,6 +240,7 @@ def test_a_message_in_small_pieces_costs_what_it_weighs(gate):
     message = pdu.message(1, pdu.compare("", "objectClass", bytes(1 << 20)))
     for at in range(0, len(message), 64):
         talk.begin(message[at : at + 64])
+    talk.settle()
     assert [one.kind for one in talk.replies] == [0x6F]
     in_a_moment(talk.longest)
 

@@ -231,7 +231,7 @@ EXAMPLES = {
     "definitions": ("(:objectIdentifierMatch:=person)", 86, 0),
     "lines": ("(postalAddress=*slash$1000*)", 0, 16),
     "letters in a number": ("(telephoneNumber=*flowers*)", 2, 0),
-    "only blanks": ("(telephoneNumber=*-*)", 78, 0),
+    "only blanks": ("(telephoneNumber=*-*)", 77, 0),
     "blanks at an end": ("(st=* NR*)", 8, 0),
     "country": ("(c:caseIgnoreIA5Match:=de)", 0, 8),
 }

@@ -215,7 +215,7 @@ OF_NO_TENANT = {
     *("copies_failed", "copy_removed", "database_restored", "database_unusable", "started_without_database"),
     *("write_ahead_log_gone", "write_ahead_log_large", "figures_unreadable"),
     *("cache_unreadable", "cached_book_undeletable", "change_check_failed"),
-    *("changes_not_published", "database_lost_commits", "gateway_outdated", "lease_renewal_failed"),
+    *("changes_not_published", "renewal_failed", "database_lost_commits", "gateway_outdated", "lease_renewal_failed"),
     *("photos_failed", "revocations_failed", "consent_out_of_time", "key_file_refused", "key_file_used"),
     *("logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
 }

@@ -97,7 +97,11 @@ def test_persons_that_are_left_out_are_counted() -> None:
     stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "ask at reception"))
     stage.sync()
     account = stage.account()
-    assert (account.contacts, account.numbers, account.skipped) == (1, 1, {"empty": 1, "unreadable_number": 1})
+    assert (account.contacts, account.numbers, account.skipped) == (
+        1,
+        1,
+        {"empty": 1, "flawed": 1, "unreadable_number": 1},
+    )
 
 
 def test_every_source_has_its_place() -> None:

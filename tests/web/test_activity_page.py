@@ -45,7 +45,7 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
     alice.submit("/acme/share", sharing="callers")
     alice.submit("/acme/phones", name="desk9", model="snom")
     alice.submit("/acme/phones", name="desk9", model="snom")  # the name is taken
-    alice.submit("/acme/phones/desk9/number-format", number_format="national")
+    alice.submit("/acme/phones/desk9/dialing", number_format="national")
     alice.submit("/acme/phones/desk9/book-address")
     alice.submit("/acme/phones/desk9/book-address/end")
     alice.submit("/acme/phones/desk9/record", action="start")

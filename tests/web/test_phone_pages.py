@@ -959,9 +959,9 @@ def test_other_peoples_secret_addresses(stage: Stage, form: str) -> None:
     assert browser.submit(f"/acme/phones/gone/{form}").status == 404
 
 
-# --- the number format ----------------------------------------------------------------------------------------------
+# --- number format and area code ------------------------------------------------------------------------------------
 
-FORMAT_FORM = f"{PHONE}/number-format"
+DIALING_FORM = f"{PHONE}/dialing"
 
 
 def choice_on(page: Seen) -> list[tuple[str, str, bool]]:
@@ -982,14 +982,25 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
         ("dial", "as dialed here, with the digits for an outside line", False),
     ]
     changes = stage.changes
-    made = browser.submit(FORMAT_FORM, number_format="dial")
+    made = browser.submit(DIALING_FORM, number_format="dial")
     assert (made.status, made.location, stage.changes) == (303, PHONE, changes + 1)
     page = browser.get(PHONE)
     assert stored(stage).number_format is NumberFormat.DIAL
     assert [value for value, _, is_selected in choice_on(page) if is_selected] == ["dial"]
-    assert "Saved. Starting with its next search, the phone gets numbers in this format." in words_on(page)
-    browser.submit(FORMAT_FORM, number_format="")
+    assert "Saved. The phone’s next search uses these settings." in words_on(page)
+    browser.submit(DIALING_FORM, number_format="")
     assert stored(stage).number_format is None
+
+
+def test_the_area_code_of_a_phone() -> None:
+    """Of its site, with the trunk prefix or without it."""
+    stage = Stage(tenants=(replace(ACME, region="DE"),))
+    browser = owner(stage)
+    browser.submit(DIALING_FORM, number_format="dial", area_code="0741")
+    assert (stored(stage).number_format, stored(stage).area_code) == (NumberFormat.DIAL, "741")
+    assert 'value="741"' in browser.get(PHONE).body
+    browser.submit(DIALING_FORM, number_format="", area_code="")
+    assert (stored(stage).number_format, stored(stage).area_code) == (None, "")
 
 
 def test_the_page_says_the_tenants_format() -> None:
@@ -998,11 +1009,22 @@ def test_the_page_says_the_tenants_format() -> None:
     assert choice_on(owner(stage).get(PHONE))[0] == ("", "Default for all phones here (as typed in Google)", False)
 
 
-@pytest.mark.parametrize("fields", [{}, {"number_format": "typed"}, {"number_format": "E164"}], ids=str)
-def test_a_number_format_that_no_phone_can_have(stage: Stage, fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"number_format": "typed"},
+        {"number_format": "E164"},
+        {"number_format": "", "area_code": "+49 741"},
+        {"number_format": "", "area_code": "Rottweil"},
+        {"number_format": "", "area_code": "7" * 20},
+    ],
+    ids=str,
+)
+def test_what_no_phone_can_dial_with(stage: Stage, fields: dict[str, str]) -> None:
     browser = owner(stage)
     before = stored(stage)
-    assert browser.submit(FORMAT_FORM, **fields).status == 400
+    assert browser.submit(DIALING_FORM, **fields).status == 400
     assert stored(stage) == before
 
 
@@ -1012,11 +1034,11 @@ def test_who_may_set_a_number_format(stage: Stage) -> None:
     bob, root = stage.browser(), stage.browser()
     bob.consent(account=BOB)
     root.consent("/acme/signin", account=ROOT)
-    assert bob.submit(FORMAT_FORM, number_format="dial").status == 404
-    assert browser.post(FORMAT_FORM, {"token": "guess", "number_format": "dial"}).status == 403
-    assert browser.submit("/acme/phones/gone/number-format", number_format="dial").status == 404
+    assert bob.submit(DIALING_FORM, number_format="dial").status == 404
+    assert browser.post(DIALING_FORM, {"token": "guess", "number_format": "dial"}).status == 403
+    assert browser.submit("/acme/phones/gone/dialing", number_format="dial").status == 404
     assert stored(stage).number_format is None
-    assert root.submit(FORMAT_FORM, number_format="national").status == 303
+    assert root.submit(DIALING_FORM, number_format="national").status == 303
     assert stored(stage).number_format is NumberFormat.NATIONAL
 
 

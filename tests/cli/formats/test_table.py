@@ -10,7 +10,8 @@ import pytest
 
 from ldapgw.cli.formats import table
 from ldapgw.contact import Contact, Kind, Phone
-from ldapgw.numbers.phone_number import Number, parse
+from ldapgw.numbers import stored_numbers
+from ldapgw.numbers.phone_number import Number
 from tests.support.phonebook.entries import FULL, LABELS
 
 
@@ -85,6 +86,7 @@ def test_no_cell_is_a_formula(name: str, cell: str) -> None:
 
 def test_numbers_stay_as_they_are() -> None:
     """They begin with a plus, several in a cell; a spreadsheet makes no formula of them."""
-    phones = tuple(Phone(Kind.WORK, parse(number, "DE", number)) for number in ("+4930123456", "+4930123457"))
+    numbers = stored_numbers.read("+4930123456 / +4930123457", "DE")
+    phones = tuple(Phone(Kind.WORK, number) for number in numbers)
     [found] = rows(Contact("c1", phones=phones))
     assert found["work"] == "+4930123456\n+4930123457"

@@ -229,4 +229,5 @@ def test_the_object_of_a_match(desk: PhoneView) -> None:
             for name, value in (("cn", "Zoë Adler"), ("sn", "Adler"))
         ],
         "flags": [],
+        "numbers": [],
     }
