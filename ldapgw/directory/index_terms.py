@@ -34,7 +34,7 @@ from ldapgw.directory.assertion import NUMBER_END, ON_KEYS, Alternatives, Assert
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, EntryTerms, Index
-from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of, number_of
+from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard, lines_of, number_of
 from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query, TermRange, ValueRange
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
@@ -234,7 +234,7 @@ def _add_numbers(text: str, terms: set[str], keys: set[str]) -> None:
         else:
             stored, forms = phone_number.Number("", "", "", line), [line]
         keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
-        if forms[-2:-1] and forms[-2].endswith(SWITCHBOARD_MARK):
+        if is_switchboard(line):
             keys.add(forms[-2])
             terms.add(_SWITCHBOARD)
         for form in forms:
