@@ -350,6 +350,9 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
 
     A word with as many places as there are words always finds one, so more places are not looked for.
     """
+    # Most often, some place of each word is another one.
+    if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
+        return True
     places: list[list[int]] = []
     for strings in words:
         found: set[int] = set()
