@@ -33,7 +33,9 @@ _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 _LONGEST_EXTENSION: Final = 6
 _SHORTEST_BEGINNING: Final = 7
 
-_SHOWN: Final = ("cn", "displayName")
+# Attributes that show the company's name, and those that stay; all others may be about the person of the contact.
+_SHOWN: Final = ("cn", "displayName", "sn")
+_KEPT: Final = ("objectClass", "uid", "o")
 
 
 def beginning_of_extensions(phone: Phone, contact: Contact) -> str:
@@ -89,13 +91,18 @@ def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
 
 
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
-    """A copy of an entry under the company's name and `_PERHAPS`."""
+    """A copy of an entry under the company's name and `_PERHAPS`, with the numbers beside the switchboard's.
+
+    The contact may be a person, and the caller somebody else.
+    """
     company = next(value.decode() for name in ("o", "cn") for value in entry.attribute(name)) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""
     packed = {
-        name: (values, entry.search_text(kind) or "")
+        name: (values, text)
         for name, values in entry.sets().items()
         if (kind := attribute_type(name)) is not None and name not in entry.parent.shared.unpack()
+        for text in [entry.search_text(kind) or ""]
+        if name in _KEPT or f"{MARK}\t" in text
     }
     packed |= {name: (encoded_texts([company]), texts) for name in _SHOWN}
     return Entry(PackedAttributes.pack(packed), entry.parent, sort_key=entry.sort_key)

@@ -143,7 +143,10 @@ class Caller:
 
     def text(self, attribute: str) -> str:
         """The first value of an attribute; empty if there is none, or none that the login may see."""
-        return next(iter(texts_of(self.entry, attribute, self.formatter)), "")
+        return next(iter(self._texts(attribute)), "")
+
+    def _texts(self, attribute: str) -> tuple[str, ...]:
+        return tuple(texts_of(self.entry, attribute, self.formatter))
 
     @property
     def photo(self) -> bytes:
@@ -152,8 +155,13 @@ class Caller:
 
     @property
     def number(self) -> tuple[str, str]:
-        """The number as phones get it, and its kind: mobile, home, fax, pager or work."""
+        """The number as phones get it, and its kind: mobile, home, fax, pager or work.
+
+        The number of a company that the caller may belong to is the number of the company's switchboard.
+        """
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
+        if not numbers:
+            numbers = {attribute: values for attribute in _KINDS if (values := self._texts(attribute))}
         return next((numbers[attribute][0], kind) for attribute, kind in _KINDS.items() if attribute in numbers)
 
     @property

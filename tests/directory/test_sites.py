@@ -178,6 +178,27 @@ def test_what_a_switchboard_answers() -> None:
     }
 
 
+def test_a_switchboard_of_a_person_names_the_company_alone() -> None:
+    """Whoever is stored with the number of the company's switchboard need not be the caller."""
+    hans = replace(
+        contact("hans", "+49 7736 5559-0", name="Hans Müller", organization="Beispiel AG"),
+        given_name="Hans",
+        family_name="Müller",
+        title="Direktor",
+        emails=("hans@beispiel.example",),
+        photo=b"JPEG",
+    )
+    private = Phone(Kind.MOBILE, *stored_numbers.read("0171 2345678", "DE"))
+    [entry] = answers(tree(OFFICE, replace(hans, phones=(*hans.phones, private))), caller("077365559223"))
+    own = {name: entry.attribute(name) for name in entry.sets() if name not in entry.parent.shared.unpack()}
+    assert own == {
+        **dict.fromkeys(("cn", "displayName", "sn"), (b"Beispiel AG ?",)),
+        "o": (b"Beispiel AG",),
+        "telephoneNumber": (b"+49773655590",),
+        "uid": (b"hans",),
+    }
+
+
 def test_a_switchboard_in_another_form_of_the_book() -> None:
     """Phones with an entry for each number, several books, several switchboards of one number, and deleted entries."""
     per_number = PHONE._replace(per_number=True)

@@ -11,13 +11,19 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import Freshness
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
+from ldapgw.numbers import stored_numbers
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
 from ldapgw.web.book_clients import caller_number, prefers_json
 from ldapgw.web.phone_login import HttpCredentials, read_credentials
 from tests.support.checkout import ROOT
+from tests.support.phonebook import naming_context
 from tests.support.stage.book_clients import PASSWORD, Pbx, basic, bearer, serve
 from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage
 
@@ -94,6 +100,21 @@ def test_json(browser: Browser) -> None:
         "favourite": True,
         "blocked": True,
     }
+
+
+def test_json_of_a_company(stage: Stage, browser: Browser) -> None:
+    """Its name and the number of its switchboard stand for a caller from one of its extensions."""
+    context = replace(naming_context(), switchboard=True)
+    [number] = stored_numbers.read("030 55501-0", "DE")
+    hans = Contact("h1", name="Hans Müller", organization="Beispiel AG", phones=(Phone(Kind.WORK, number),))
+    book = build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [hans], {}, per_number=False)
+    dit = Dit((Directory(context, (book,)),), Features("1"))
+    stage.catalog.publish(replace(stage.catalog.snapshot, dit=dit), ())
+    found = json.loads(ask(browser, "03055501234", basic() | JSON).body)
+    assert [found[key] for key in ("name", "first_name", "last_name", "number", "kind")] == [
+        *("Beispiel AG ?", None, "Beispiel AG ?"),
+        *("+4930555010", "work"),
+    ]
 
 
 def test_json_of_a_shared_book(browser: Browser) -> None:
