@@ -141,7 +141,10 @@ def take_apart(text: str, region: str) -> TypedParts:
     else:
         code = ""
     core = _spelt_out(dial_string.without_remark(core))
-    return TypedParts(code, core, afterwards, dial_string.dialled(core))
+    digits = dial_string.dialled(core)
+    if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
+        digits = digits.rstrip("*")  # a remark's mark, which no vanity number has
+    return TypedParts(code, core, afterwards, digits)
 
 
 def _spelt_out(core: str) -> str:

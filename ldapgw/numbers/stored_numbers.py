@@ -45,7 +45,11 @@ _WITHIN: Final = frozenset((" ", "-", ".", ") "))
 _SIGN: Final = re.compile(r"[\n|/&\u2022]|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
 _WORD: Final = re.compile(r"[^\W\d_]{2}|[^\W\d_]\s?:|(?<![^\W\d_])[eyoiau](?![^\W\d_])", re.IGNORECASE)
 # Between numbers of which the second one has the beginning of the first.
-_SLASH: Final = re.compile(r"\s*/\s*")
+_SLASH: Final = re.compile(r"\s*/\s*-?\s*")
+# An area code, a slash, and more digits than another ending of the number before has.
+_SLASHED_AREA: Final = re.compile(r"0[1-9][0-9]{0,4}\s?/\s?[0-9](?:[ -]?[0-9]){4}")
+# The words between numbers of which the first one may be internal.
+_AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
 # A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
 # A sign that may be a pause of a smartphone.
@@ -135,8 +139,12 @@ class _Place(NamedTuple):
 
 
 # Returns the number that a part of a split stands for; None if the part is not accepted as a number.  The parameters
-# are the part's own number, the number before it (None at the beginning), and the gap between the two.
-_Accept = Callable[[Number, Number | None, str], Number | None]
+# are the part's own number, the number before it (None at the beginning), and the gaps before and behind the part's own
+# number; the gap behind the last number is empty.
+_Accept = Callable[[Number, Number | None, str, str], Number | None]
+
+# Stands for digits of a remark in front of a number, such as "24h:".
+_REMARK: Final = Number("", "", "", "")
 
 
 class _Field:
@@ -154,8 +162,8 @@ class _Field:
     def numbers(self) -> list[Number]:
         """Return the numbers that can be dialled.
 
-        A split into complete numbers counts most; then the text as one number; then a split into numbers of which some
-        are local or internal; then a split where nothing but a blank separates numbers.
+        A split into complete numbers counts most; then the text as one number; then a split into assigned numbers,
+        between which there may be nothing but a blank; then a split into numbers of which some are local or internal.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -163,15 +171,18 @@ class _Field:
             if whole is not None and _is_complete(whole):
                 return [whole]
         places = list(_places(self._text))
-        separating = [place for place in places if _separates(place.gap)][:_MOST_NUMBERS]
+        separating = [place for place in places if _separates(place.gap) or self._begins_again(place)][:_MOST_NUMBERS]
         behind_number = [place for place in separating if place.digits >= _SHORTEST_COMPLETE]
         if found := self._split(behind_number, _complete, self._sharing_beginning):
             return found
         whole = self._number(0, len(self._text))
         if whole is not None and _is_complete(whole):
             return [whole]
-        found = self._split(separating, _complete, self._sharing_beginning, _local)
-        if found or (found := self._split(places[:_MOST_PLACES], _assigned)):
+        if found := self._split(places[:_MOST_PLACES], _assigned):
+            return found
+        if found := self._split(separating, _complete, self._sharing_beginning, _local):
+            return [number for number in found if number is not _REMARK]
+        if found := self._split(places[:_MOST_PLACES], _assigned, self._sharing_beginning):
             return found
         return [whole] if whole is not None and sum(map(str.isdigit, whole.digits)) <= MOST_DIGITS else []
 
@@ -200,7 +211,7 @@ class _Field:
             return []
         for at, end in enumerate(ends):
             own = self._number(place.start, end.end)
-            accepted = (accept(own, before, place.gap) for accept in accepts) if own is not None else ()
+            accepted = (accept(own, before, place.gap, end.gap) for accept in accepts) if own is not None else ()
             number = next(filter(None, accepted), None)
             if number is None:
                 continue
@@ -213,22 +224,29 @@ class _Field:
         failed.add(key)
         return []
 
+    def _begins_again(self, place: _Place) -> bool:
+        """Whether an area code before a slash is behind a number ("0171/5550171 0172/5550172")."""
+        return place.digits >= _SHORTEST_COMPLETE and _SLASHED_AREA.match(self._text, place.start) is not None
+
     def _number(self, start: int, end: int) -> Number | None:
         part = start, end
         if part not in self._read:
             self._read[part] = _single(self._text[start:end], self._region, self._witness)
         return self._read[part]
 
-    def _sharing_beginning(self, number: Number, before: Number | None, gap: str) -> Number | None:
+    def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
         """Return the number of digits that repeat the end of the number before; None: they do not."""
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
+            return None
+        if dial_string.is_international(number.typed):
             return None
         if len(digits) > _LONGEST_ENDING:
             rule = Rule.SAME_AREA if digits[0] != "0" else None
         elif _SLASH.fullmatch(gap) and digits.strip("0") and not before.e164.startswith(_SLASHED_EXTENSIONS):
             country = numbering_plan.country_of(before.e164[1:])
-            is_area = len(digits) > 2 and country is not None and country[1].begins_with_trunk_prefix(digits)
+            has_trunk_prefix = country is not None and country[1].begins_with_trunk_prefix(digits)
+            is_area = len(digits) > 2 and has_trunk_prefix and _SLASH.fullmatch(behind)
             rule = None if is_area else Rule.OTHER_ENDING
         else:
             return None
@@ -267,25 +285,31 @@ def _is_complete(number: Number) -> bool:
     return bool(number.e164 or number.others)
 
 
-def _complete(number: Number, before: Number | None, _gap: str) -> Number | None:
+def _is_valid(number: Number) -> bool:
+    return bool(number.e164) and numbering_plan.quality_of(number.e164) is Quality.VALID
+
+
+def _complete(number: Number, before: Number | None, _gap: str, _behind: str) -> Number | None:
     """Accept complete numbers; the PIN of a conference may look like one, but ends with "#"."""
     is_pin = before is not None and number.typed.endswith("#")
     return number if _is_complete(number) and not is_pin else None
 
 
-def _local(number: Number, before: Number | None, gap: str) -> Number | None:
-    """Accept numbers as long as local numbers, and internal numbers in front of other numbers."""
+def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
+    """Accept numbers as long as local numbers, internal numbers in front of other numbers, and digits of a remark."""
     if not number.digits.isdigit() or number.typed.endswith("#"):
         return None
     if SHORTEST_PUBLIC <= len(number.digits) <= MOST_DIGITS:
         return number
+    if before is None and any(map(str.isalpha, behind)) and not (_PAUSE.search(behind) or _AND.fullmatch(behind)):
+        return _REMARK
     is_listed = before is None or (_PAUSE.match(gap) is not None and len(before.digits) < SHORTEST_PUBLIC)
     return number if is_listed and len(number.digits) >= _SHORTEST_INTERNAL else None
 
 
-def _assigned(number: Number, _before: Number | None, _gap: str) -> Number | None:
+def _assigned(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
     """Accept numbers in assigned ranges alone, as a blank between them may stand within a number too."""
-    return number if number.e164 and numbering_plan.quality_of(number.e164) is Quality.VALID else None
+    return number if _is_valid(number) else None
 
 
 def _with_rule(number: Number, rule: Rule) -> Number:
@@ -346,7 +370,8 @@ def _single(text: str, region: str, witness: _Witness) -> Number | None:
 
 
 def _number(typed: str, parts: TypedParts, readings: Sequence[_Reading], region: str) -> Number:
-    """Make a number of its readings, the likeliest first."""
+    """Make a number of its readings, the likeliest first; readings with more than `MOST_DIGITS` do not count."""
+    readings = [reading for reading in readings if len(reading.e164) <= 1 + MOST_DIGITS]
     rules = [Rule.CODE] if parts.code else []
     rules += [Rule.AFTERWARDS] if parts.afterwards else []
     extension = dial_string.extension_of(parts.afterwards) if parts.afterwards else ""
@@ -375,6 +400,11 @@ def _readings(parts: TypedParts, region: str, witness: _Witness) -> Sequence[_Re
         # "+030 …", and "+8 495 …" in Russia: the "+" stands in front of the trunk prefix.
         return [_Reading(reading.e164, Rule.NO_PLUS) for reading in _at_home(digits, digits, region)]
     if is_international:
+        groups = _groups(core)
+        if len(groups) > 2 and groups[1].lstrip("0") == groups[0]:
+            again = _abroad("".join(groups[1:]).lstrip("0"), region)
+            if again and numbering_plan.quality_of(again[0].e164) is Quality.VALID:
+                return [_Reading(again[0].e164, Rule.REPEATED_CODE), *_abroad(digits, region)]
         # "+49 (0)30 …": the zero is dialled within the country only; in Italy it belongs to the number.
         without_zero = dial_string.dialled(core.replace("(0)", "")) if "(0)" in core else digits
         found = _abroad(without_zero, region) if without_zero != digits else []

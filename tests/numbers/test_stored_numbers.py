@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.numbers import phone_number, stored_numbers
@@ -75,6 +75,21 @@ FIELDS = {
         ("DK", "45 12 34 56", "+4545123456"),
     ],
     "several-in-one-field": [
+        ("DE", "0171/5550171 0172/5550172", "+491715550171 +491725550172"),
+        ("DE", "030/901820 030/901821", "+4930901820 +4930901821"),
+        ("DE", "030 901820 901821", "+4930901820 +4930901821"),
+        ("DE", "+49 30 5550171 5550172", "+49305550171 +49305550172"),
+        ("DE", "030 55501-80/-81", "+49305550180 +49305550181"),
+        ("DE", "204 oder 0171 5550171", "204 +491715550171"),
+        ("DE", "24h: 030 5550171", "+49305550171"),
+        ("DE", "9-17 Uhr: 030 5550171", "+49305550171"),
+        ("DE", "App. 12 Tel. 030 5550171", "+49305550171"),
+        ("GB", "+44 20 7946 0958 / 0959", "+442079460958 +442079460959"),
+        ("AU", "+61 3 5550 0171 / 0172", "+61355500171 +61355500172"),
+        ("AU", "+61 3 5550 0171/0172", "+61355500171 +61355500172"),
+        ("FR", "+33 1 43 29 55 55/0556", "+33143295555 +33143290556"),
+        ("JP", "03-5555-0171/0172", "+81355550171 +81355550172"),
+        ("CN", "+86 10 5555 0171 5555 0172", "+861055550171 +861055550172"),
         ("DE", "030 5550171;0171 5550171", "+49305550171 +491715550171"),
         ("DE", "030 5550171,0171 5550171", "+49305550171 +491715550171"),
         ("DE", "030 5550171 0171 5550171", "+49305550171 +491715550171"),
@@ -496,6 +511,8 @@ def test_sip_addresses_are_no_numbers(text: str, uri: str) -> None:
         ("+52 044 55 1234 5678", "former_prefix"),
         ("+39 6 94805123", "zero"),
         ("+49 0049 170 5551442", "repeated_code"),
+        ("+49 0049 30 901820", "repeated_code"),
+        ("+49 +49 30 901820", "repeated_code"),
         ("+49 116117", "short"),
         ("+55 31 9555-6911", "renumbered"),
     ],
@@ -512,6 +529,7 @@ def test_the_country_of_the_account_is_a_rule() -> None:
     ("text", "expected"),
     [
         ("030 5550171", True),
+        ("0171 55501710172", False),
         ("204", True),
         ("5550171", True),
         ("*100#", True),
@@ -544,11 +562,43 @@ def test_formats_write_what_is_dialled(text: str) -> None:
     assert [format_number(number, form, "DE", "0") for form in NumberFormat] == FORMATS[text]
 
 
+# Regions, and two of their numbers as they are written there and abroad.
+PAIRS = {
+    "DE": ("030 901820", "0171 5550172", "+49 30 901821", "+49 (0)171/5550172", "0171/5550171"),
+    "AT": ("01 5550171", "+43 664 1234567"),
+    "CH": ("044 555 01 23", "+41 79 555 01 24"),
+    "FR": ("01 43 29 55 55", "+33 6 12 34 56 78"),
+    "GB": ("020 7946 0958", "+44 7400 123456"),
+    "IT": ("06 55507129", "+39 347 1234567"),
+    "ES": ("912 34 56 78", "+34 612 34 56 78"),
+    "PL": ("71 373 01 01", "+48 601 555 208"),
+    "US": ("(212) 555-0123", "+1 415 555 0100"),
+    "BR": ("(11) 2345-6789", "+55 11 98123-4567"),
+    "JP": ("03-5555-0171", "+81 90 1234 5678"),
+    "CN": ("010 5555 0171", "+86 138 1234 5678"),
+    "AU": ("(03) 5550 0171", "+61 412 345 678"),
+    "RU": ("8 495 123-45-67", "+7 912 345 67 89"),
+}
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(
+    st.sampled_from([(region, one, other) for region, pair in PAIRS.items() for one in pair for other in pair]),
+    st.sampled_from(["\n", " / ", "/", ", ", "; ", " | ", " oder ", " ::: ", "  ", " "]),
+)
+def test_two_numbers_are_read_as_two(pair: tuple[str, str, str], between: str) -> None:
+    """Whatever is between them; a number that is stored twice is one number."""
+    region, one, other = pair
+    assert dialled(f"{one}{between}{other}", region).split() == dialled(f"{one}\n{other}", region).split()
+
+
 @settings(max_examples=examples(300), deadline=None)
 @given(
     st.text(alphabet="0123456789+/,;:|\n oder()-x*#pw", max_size=60) | st.text(max_size=40),
-    st.sampled_from(["DE", "US", "IT", "AR", "BR", "PL", "GB", "MX", "RU"]),
+    st.sampled_from(["DE", "US", "IT", "AR", "BR", "PL", "GB", "MX", "RU", "FR", "JP", "AU", "CN"]),
 )
+@example("010000d*", "DE")
+@example("0171 55501710172", "DE")
 def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
     """Nothing raises; what is dialled has 15 digits at most, and each number is found in all its forms."""
     for number in read(text, region):
