@@ -21,6 +21,7 @@ NOT_COMPILED = {
     *("directory/filter", "directory/inet_org_person", "directory/schema"),
     *("directory/shared_books", "directory/sort", "directory/special_entries", "directory/transliteration"),
     *("ldap/__init__", "ldap/connection", "ldap/filter_text", "ldap/limits", "ldap/server", "numbers/__init__"),
+    "numbers/number",
 }
 
 

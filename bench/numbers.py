@@ -16,7 +16,7 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 
 REGIONS = (
     *("DE", "AT", "CH", "FR", "IT", "ES", "PT", "NL", "BE", "LU", "GB", "IE", "DK", "SE", "NO", "FI", "PL", "CZ", "SK"),

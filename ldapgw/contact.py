@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import cast
 
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 
 
 class Source(StrEnum):

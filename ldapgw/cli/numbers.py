@@ -15,7 +15,7 @@ from ldapgw.cli.site import Site, as_json, pass_site
 from ldapgw.contact import Contact, LeftOutReason
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person_numbers import read_anew
-from ldapgw.numbers.phone_number import Rule
+from ldapgw.numbers.number import Rule
 from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phones.number_texts import REASONS, number_text
 from ldapgw.server.config import Tenant

@@ -22,6 +22,7 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, conforms, matching_rule
 from ldapgw.numbers import dial_string, phone_number
+from ldapgw.numbers.number import Number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
@@ -156,7 +157,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     for form in exact_forms:
         if form[0] == "+":
             sufficient += (f"\n\t{form}\t", f"\n\t\t\t{form}\t")
-    readings: list[phone_number.Number] = []
+    readings: list[Number] = []
 
     def test(search_text: str) -> bool:
         if not any(tail in search_text for tail in tails):

@@ -38,6 +38,7 @@ from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard, lin
 from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query, TermRange, ValueRange
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
+from ldapgw.numbers.number import Number
 
 # Characters of a word, and of an ordered value, that are kept in a term: they distinguish it from most others.
 _WORD = 8
@@ -232,7 +233,7 @@ def _add_numbers(text: str, terms: set[str], keys: set[str]) -> None:
         if line.startswith("\t"):
             stored, forms = number_of(line), line.split("\t")
         else:
-            stored, forms = phone_number.Number("", "", "", line), [line]
+            stored, forms = Number("", "", "", line), [line]
         keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
         if is_switchboard(line):
             keys.add(forms[-2])
@@ -448,7 +449,7 @@ def _digits_query(string: str) -> Query:
         return None
     if string[:1] == "\n" == string[-1:]:
         # Strict matching: all of a number, which has one tail; empty for an empty number.
-        tails = phone_number.stored_tails(phone_number.Number("", "", "", form))
+        tails = phone_number.stored_tails(Number("", "", "", form))
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):
         prefix = "Db" + form[:_NUMBER_PREFIX]

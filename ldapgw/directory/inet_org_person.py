@@ -31,7 +31,7 @@ from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.directory.segment import PLACEHOLDER_ID
 from ldapgw.directory.switchboard import MARK, beginning_of_extensions
 from ldapgw.numbers import phone_number
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 
 OBJECT_CLASSES = tuple(part.name for part in class_chain("inetOrgPerson"))
 

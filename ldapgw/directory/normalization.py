@@ -28,7 +28,8 @@ from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
 from ldapgw.numbers import renumbering
-from ldapgw.numbers.phone_number import Number, split_code, typed_digits
+from ldapgw.numbers.number import Number
+from ldapgw.numbers.phone_number import split_code, typed_digits
 
 # RFC 4517 3.3.13; a fraction belongs to the last element given, and every value has a zone.
 _TIME = re.compile(

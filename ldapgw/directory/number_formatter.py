@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from ldapgw.directory import normalization
 from ldapgw.numbers import phone_number
-from ldapgw.numbers.phone_number import Number, NumberFormat
+from ldapgw.numbers.number import Number
+from ldapgw.numbers.phone_number import NumberFormat
 
 # The formats of single phones.  Entries do not have what a person typed, so "typed" is a format of whole tenants.
 PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)

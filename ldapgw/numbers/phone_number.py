@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Telephone numbers: parsing as people type them, comparing, and formatting as phones dial them.
 
-A `Number` is parsed once, when a contact is stored.  A search parses only the requested number, and only if an entry
-might contain that number.  All functions take time linear in their input, which is cut at `LONGEST`.
+A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  A search parses only the requested
+number, and only if an entry might contain that number.  All functions take time linear in their input, which is cut at
+`LONGEST`.
 
 `dial_string` removes the text around a number, and `numbering_plan` knows the numbering plans of all countries.
 """
@@ -10,13 +11,14 @@ might contain that number.  All functions take time linear in their input, which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ldapgw.numbers import dial_string, numbering_plan, renumbering
 from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
+from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
 # Digits.  A prefix of a number counts as one that has lost its "+" only if it is as long as a complete number.
@@ -45,60 +47,8 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-class Rule(StrEnum):
-    """A rule by which a number is read otherwise than it is stored, with the reason for the rule.
-
-    `ldapgw.numbers.stored_numbers` applies the rules, in this order.
-    """
-
-    SEVERAL = "several"  # People and imports write several numbers into one field.
-    OTHER_ENDING = "other_ending"  # "030 55501-80/81": behind a slash stand the last digits of another number.
-    SAME_AREA = "same_area"  # "030 5550171 / 5550172": the area code is written once.
-    AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
-    CODE = "code"  # "*31#" in front of a number switches something of this call, such as one's own number off.
-    PLUS = "plus"  # "491705551442": a country code without its "+" is likelier than a number without its trunk prefix.
-    NO_PLUS = "no_plus"  # "+030 …": a trunk prefix is no country code.
-    FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: the prefix for calls abroad differs by country.
-    TRUNK_ZERO = "trunk_zero"  # Poland has no trunk prefix any more: a "0" in front of a number does not connect.
-    FORMER_PREFIX = "former_prefix"  # Mexico: 044, 045 and 01 in front of a number do not connect since 2019.
-    ZERO = "zero"  # Italy: the "0" of a fixed line is a part of the number, also behind "+39".
-    REPEATED_CODE = "repeated_code"  # "+49 0049 30 …": an import puts the country code in front of each number.
-    SHORT = "short"  # "+49 116117": a short number connects within its country alone, without a country code.
-    RENUMBERED = "renumbered"  # The country has changed its plan (`ldapgw.numbers.renumbering`).
-    GOOGLE = "google"  # The country of the Google account, where the number was typed, is another one.
-
-
 # The rules that leave a number as it was typed.
 _AS_TYPED = frozenset((Rule.CODE, Rule.GOOGLE))
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A telephone number in the forms that comparisons use.
-
-    :ivar typed: as the owner of the contact typed it, without invisible characters and runs of blanks.
-    :ivar e164: ``+`` and digits; empty if the country is unknown (short, internal or local numbers).
-    :ivar national: as dialled within the region that the number was parsed in, with the trunk prefix; empty for foreign
-        numbers and if the country is unknown.
-    :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
-    :ivar extension: what is dialled after the connection, as ``0-9*#,``; comparisons ignore it.
-    :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore it.
-    :ivar others: other E.164 forms of the number: less likely readings of what is stored, and former and present forms.
-    :ivar rules: the rules by which a stored number was read.
-    """
-
-    typed: str
-    e164: str = ""
-    national: str = ""
-    digits: str = ""
-    extension: str = ""
-    code: str = ""
-    others: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
-
-    def __repr__(self) -> str:
-        """Hold no digits: a ``repr`` may end up in a log."""
-        return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
 
 # Index keys of a requested number.  Tails: every stored number that equals a reading of the requested one has one of

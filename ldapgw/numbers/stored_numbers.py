@@ -19,8 +19,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ldapgw.numbers import dial_string, numbering_plan, phone_number, renumbering
+from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
-from ldapgw.numbers.phone_number import WITH_ZERO, Number, Rule, TypedParts
+from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 
 # The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
 VERSION: Final = 1

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ldapgw.contact import Contact, Phone
-from ldapgw.numbers.phone_number import Number, Rule, readable, typed_digits
+from ldapgw.numbers.number import Number, Rule
+from ldapgw.numbers.phone_number import readable, typed_digits
 from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phrase import Phrase, Translatable, gettext_noop, joined
 

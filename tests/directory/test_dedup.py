@@ -22,6 +22,7 @@ from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.search import matches
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
+from ldapgw.numbers.number import Number
 from tests.support import work
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
@@ -165,7 +166,7 @@ def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:
     assert sorted(numbers[3:]) == [phone(at).e164.encode() for at in (0, 2, 5)]
 
 
-def phone(at: int) -> phone_number.Number:
+def phone(at: int) -> Number:
     found = phone_number.parse(f"030 1{at:06}", "DE")
     assert found
     return found

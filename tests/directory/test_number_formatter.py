@@ -18,7 +18,8 @@ from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.number_formatter import PHONE_FORMATS, NumberFormatter, parse_written
 from ldapgw.directory.schema import NUMBER_TYPES
-from ldapgw.numbers.phone_number import Number, NumberFormat, format_number, parse
+from ldapgw.numbers.number import Number
+from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, contacts, naming_context

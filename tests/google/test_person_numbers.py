@@ -12,7 +12,7 @@ from ldapgw.contact import Contact, Kind, LeftOutNumber, LeftOutReason, Phone, S
 from ldapgw.google.person import read_person
 from ldapgw.google.person_numbers import read_anew
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 from tests.google.samples import persons
 
 

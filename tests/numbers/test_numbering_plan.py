@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from ldapgw.numbers import numbering_plan, phone_number
-from ldapgw.numbers.phone_number import Number, NumberFormat
+from ldapgw.numbers.number import Number
+from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.examples import examples as number_of_examples
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.numbers import phone_number, stored_numbers
-from ldapgw.numbers.phone_number import Number, NumberFormat, Rule, format_number
+from ldapgw.numbers.number import Number, Rule
+from ldapgw.numbers.phone_number import NumberFormat, format_number
 from ldapgw.numbers.stored_numbers import MOST_DIGITS, is_understood, read, sip_address
 from tests.support import work
 from tests.support.examples import examples

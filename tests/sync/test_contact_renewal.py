@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from ldapgw.contact import Contact, Flaw, Kind, LeftOutNumber, LeftOutReason, Phone, Source
 from ldapgw.errors import ProcessLost
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 from ldapgw.store import contact_renewal, contacts
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import account

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ldapgw.contact import Contact, Kind
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 
 _TEXTS: Final = ("given_name", "family_name", "organization", "department", "title")
 _KINDS: Final = tuple(Kind)

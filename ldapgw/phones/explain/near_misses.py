@@ -20,8 +20,8 @@ from ldapgw.directory.assertion import TextPredicate, asserted_number
 from ldapgw.directory.filter import Equality, Filter, Or, Present, Substrings
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import numbering_plan, phone_number
+from ldapgw.numbers.number import Number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
-from ldapgw.numbers.phone_number import Number
 from ldapgw.phones.explain.terms import FilterTerm, substring_predicate, word_prefix_predicate
 
 # The lenient search text of each attribute of an entry, by the attribute's name.

@@ -30,7 +30,7 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.filter_matcher import asks_number
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, subtypes
 from ldapgw.numbers import phone_number
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 from ldapgw.phones.explain.model import MatchedTerm
 from ldapgw.phones.explain.texts import MatchKind
 

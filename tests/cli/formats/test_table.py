@@ -11,7 +11,7 @@ import pytest
 from ldapgw.cli.formats import table
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.phone_number import Number
+from ldapgw.numbers.number import Number
 from tests.support.phonebook.entries import FULL, LABELS
 
 
