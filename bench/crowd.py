@@ -61,14 +61,17 @@ class Noticed:
         return statistics.median(beside / alone for alone, beside in zip(self.alone, self.beside, strict=True))
 
 
-def beside_crowd(engine: Load, name: str, server: Server, other: Target, count: int, seconds: float) -> Noticed:
-    """Measure another login three times alone, and three times beside a crowd, in turn.
+def beside_crowd(
+    engine: Load, name: str, server: Server, other: Target, count: int, seconds: float, rounds: int
+) -> Noticed:
+    """Measure another login alone and beside a crowd, in turn.
 
     :param server: as the crowd signs in there.
     :param seconds: for each time; a crowd has as long before it is measured.
+    :param rounds: how often each is measured.
     """
     alone, beside = [], []
-    for _ in range(3):
+    for _ in range(rounds):
         alone.append(measure_once(other, seconds).p99)
         crowd = threading.Thread(target=_ask, args=(engine, name, server, count, 3 * seconds), daemon=True)
         crowd.start()

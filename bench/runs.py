@@ -30,6 +30,7 @@ class Scale:
     :ivar contacts: in the book that is searched for a part of a name.
     :ivar searching: clients that do so at once.
     :ivar crowd: connections of one login.
+    :ivar rounds: how often another login is measured beside a crowd, and alone.
     """
 
     idle: int
@@ -41,6 +42,7 @@ class Scale:
     contacts: int
     searching: int
     crowd: int
+    rounds: int
 
 
 FULL = Scale(
@@ -53,6 +55,7 @@ FULL = Scale(
     contacts=50_000,
     searching=100,
     crowd=500,
+    rounds=3,
 )
 QUICK = Scale(
     idle=100,
@@ -64,6 +67,7 @@ QUICK = Scale(
     contacts=500,
     searching=10,
     crowd=20,
+    rounds=1,
 )
 
 
@@ -109,7 +113,7 @@ def crowds(folder: Path, server: Server, scale: Scale) -> Iterator[Figure]:
     other, replica = (target_of(login, target.port, target.tls_port) for login in ("desk2", "branch"))
     for name, kind in KINDS.items():
         crowd = replace(server, target=replica) if kind.is_replica else server
-        noticed = beside_crowd(engine, name, crowd, other, scale.crowd, scale.seconds / 4)
+        noticed = beside_crowd(engine, name, crowd, other, scale.crowd, scale.seconds / 4, scale.rounds)
         text = f"{statistics.median(noticed.beside):.1f} ms, {noticed.ratio:.1f} × idle"
         yield Figure(
             f"{scale.crowd} ask for {name}",

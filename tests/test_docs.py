@@ -459,7 +459,7 @@ def our_lines() -> set[str]:
         for path in rst.documents()
         for line in rst.shell_lines(rst.read(path))
         if (ours := re.match(r"(?:sudo (?:-u ldapgw )?)?ldapgw (.*)", line))
-        and not (path == COMMANDS and ("[" in line or line.isupper() or "|" in line))
+        and not (path.resolve() == COMMANDS and ("[" in line or line.isupper() or "|" in line))
     }
 
 
