@@ -51,6 +51,11 @@ _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 _SLASHED_AREA: Final = re.compile(r"0[1-9][0-9]{0,4}\s?/\s?[0-9](?:[ -]?[0-9]){4}")
 # The words between numbers of which the first one may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
+# An ending of a number behind a hyphen, with digits that another ending may repeat.
+_ENDING: Final = re.compile(r"-\s?([0-9]+)")
+# "1." or "1)" in front of the first number, and the digits in front of the others.
+_FIRST_OF_LIST: Final = re.compile(r"1[.)]\s.*\s2[.)]\s", re.DOTALL)
+_OF_LIST: Final = re.compile(r"(?:^|\s)[1-9][.)]\s")
 # A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
 # A sign that may be a pause of a smartphone.
@@ -68,8 +73,10 @@ _LONGEST_ENDING: Final = 4
 _SLASHED_EXTENSIONS: Final = ("+43",)
 # The last digits of a number that show that Google's form is the same number.
 _SHORTEST_WITNESS: Final = 6
-# The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.
+# The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.  With
+# a country code that stands as a group of its own, fewer digits are enough ("43 1 5550171").
 _SHORTEST_ABROAD: Final = 11
+_SHORTEST_GROUPED: Final = 10
 # The fewest digits of an Italian number without the "0" that belongs to it.
 _SHORTEST_WITHOUT_ZERO: Final = 8
 
@@ -155,7 +162,8 @@ class _Field:
     """
 
     def __init__(self, text: str, region: str, witness: _Witness) -> None:
-        self._text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
+        text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
+        self._text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
         self._region = region
         self._witness = witness
         self._read: dict[tuple[int, int], Number | None] = {}
@@ -244,6 +252,8 @@ class _Field:
             return None
         if len(digits) > _LONGEST_ENDING:
             rule = Rule.SAME_AREA if digits[0] != "0" else None
+        elif _AND.fullmatch(gap):
+            rule = Rule.OTHER_ENDING if _has_ending(before, len(digits)) else None
         elif _SLASH.fullmatch(gap) and digits.strip("0") and not before.e164.startswith(_SLASHED_EXTENSIONS):
             country = numbering_plan.country_of(before.e164[1:])
             has_trunk_prefix = country is not None and country[1].begins_with_trunk_prefix(digits)
@@ -280,6 +290,12 @@ def _separates(gap: str) -> bool:
 def _is_pause_of(gap: str, number: Number) -> bool:
     """Whether a sign behind a number is a pause: one without a blank behind a free number, as of a conference."""
     return _PAUSE.fullmatch(gap) is not None and numbering_plan.is_toll_free(number.e164)
+
+
+def _has_ending(number: Number, digits: int) -> bool:
+    """Whether a number ends with as many digits behind a hyphen, or is such an ending itself."""
+    ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
+    return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
 
 
 def _is_complete(number: Number) -> bool:
@@ -479,7 +495,14 @@ def _at_home(core: str, digits: str, region: str) -> list[_Reading]:
         return [_Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [_Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
-    with_plus = [] if has_trunk_prefix else _with_plus(digits, plan, is_possible=is_possible)
+    if not has_trunk_prefix:
+        with_plus = _with_plus(core, digits, plan, is_possible=is_possible)
+    elif plan.has_zero_trunk and digits.startswith(f"0{plan.country}"):
+        # "0491705551442": the prefix for calls abroad has lost a zero.
+        behind_zero = _with_plus(core, digits[1:], plan, is_possible=is_possible)
+        with_plus = [reading for reading in behind_zero if numbering_plan.is_mobile(reading.e164)]
+    else:
+        with_plus = []
     if with_plus and (_is_likelier(with_plus[0].e164, core, plan) if home else digits.startswith(plan.country)):
         return [*with_plus, *home]
     subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
@@ -490,9 +513,10 @@ def _at_home(core: str, digits: str, region: str) -> list[_Reading]:
     return [*_better(candidates, quality if home else Quality.IMPOSSIBLE), *home, *with_plus]
 
 
-def _with_plus(digits: str, plan: numbering_plan.Dialling, *, is_possible: bool) -> list[_Reading]:
+def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_possible: bool) -> list[_Reading]:
     """Return the number that has lost its "+", if there may be one.
 
+    :param core: the number as it is written.
     :param is_possible: whether the digits have the length of a number of the region.
     """
     parsed = numbering_plan.parse("+" + digits, "")
@@ -502,7 +526,10 @@ def _with_plus(digits: str, plan: numbering_plan.Dialling, *, is_possible: bool)
     if plan.country and digits.startswith(plan.country):
         is_meant = quality is Quality.VALID or (quality is Quality.POSSIBLE and not is_possible)
     else:
-        is_meant = quality is Quality.VALID and len(digits) >= _SHORTEST_ABROAD
+        groups = _groups(core)
+        country = numbering_plan.country_of(digits)
+        is_grouped = len(groups) > 2 and country is not None and groups[0] == country[0]
+        is_meant = quality is Quality.VALID and len(digits) >= (_SHORTEST_GROUPED if is_grouped else _SHORTEST_ABROAD)
     return [_Reading(numbering_plan.e164(parsed), Rule.PLUS)] if is_meant else []
 
 
