@@ -77,6 +77,8 @@ _SHORTEST_WITNESS: Final = 6
 # a country code that stands as a group of its own, fewer digits are enough ("43 1 5550171").
 _SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
+# The digits of an area code where numbers are written as "220 217 7294", as country codes have them too.
+_AREA_CODE: Final = 3
 # The fewest digits of an Italian number without the "0" that belongs to it.
 _SHORTEST_WITHOUT_ZERO: Final = 8
 
@@ -528,7 +530,7 @@ def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_poss
     else:
         groups = _groups(core)
         country = numbering_plan.country_of(digits)
-        is_grouped = len(groups) > 2 and country is not None and groups[0] == country[0]
+        is_grouped = len(groups) > 2 and len(groups[0]) < _AREA_CODE and country is not None and groups[0] == country[0]
         is_meant = quality is Quality.VALID and len(digits) >= (_SHORTEST_GROUPED if is_grouped else _SHORTEST_ABROAD)
     return [_Reading(numbering_plan.e164(parsed), Rule.PLUS)] if is_meant else []
 

@@ -288,6 +288,8 @@ class SqliteDatabase(Database):
         try:
             with self._opening:
                 self._check_file()
+                if self._why_read_only is None:
+                    self._check_log()
                 connection = self.reading_engine.connect()
             with connection:
                 connection.exec_driver_sql("BEGIN")

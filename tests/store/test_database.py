@@ -173,6 +173,18 @@ def test_a_log_that_has_gone_is_written_into_the_file(
     ]
 
 
+def test_the_first_reader_behind_a_log_that_has_gone_finds_all(tmp_path: Path) -> None:
+    """Its connection has a new log; the content of the former one is in the file by then."""
+    file = tmp_path / "ldapgw.db"
+    database = opened(file)
+    database.run(phones.add, DESK)
+    file.with_name("ldapgw.db-wal").unlink()
+    with database.begin_read() as connection:
+        assert [phone.name for phone in phones.read_all(connection)] == ["desk1"]
+    assert stored(file) == ["desk1"]
+    database.close()
+
+
 def test_a_log_that_has_gone_is_kept_until_nobody_reads(tmp_path: Path) -> None:
     """The reader goes on with what it has read."""
     file = tmp_path / "ldapgw.db"
