@@ -103,6 +103,8 @@ def main() -> None:
         total[writing] += 1
         right["reader", writing] += ours == meant
         right["libphonenumber", writing] += library == meant
+        if ours != meant:
+            differences[writing, "not as meant"].append(f"{region} {text!r}: reader {ours or '-'}, meant {meant}")
         if ours != library:
             rules = ", ".join(first.rules) if first and first.rules else "no rule"
             differences[writing, rules].append(f"{region} {text!r}: reader {ours or '-'}, library {library or '-'}")

@@ -48,7 +48,7 @@ _WORD: Final = re.compile(r"[^\W\d_]{2}|[^\W\d_]\s?:|(?<![^\W\d_])[eyoiau](?![^\
 # Between numbers of which the second one has the beginning of the first.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and more digits than another ending of the number before has.
-_SLASHED_AREA: Final = re.compile(r"0[1-9][0-9]{0,4}\s?/\s?[0-9](?:[ -]?[0-9]){4}")
+_SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # The words between numbers of which the first one may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
 # An ending of a number behind a hyphen, with digits that another ending may repeat.
@@ -237,7 +237,8 @@ class _Field:
 
     def _begins_again(self, place: _Place) -> bool:
         """Whether an area code before a slash is behind a number ("0171/5550171 0172/5550172")."""
-        return place.digits >= _SHORTEST_COMPLETE and _SLASHED_AREA.match(self._text, place.start) is not None
+        has_areas = place.digits >= _SHORTEST_COMPLETE and numbering_plan.dialling(self._region).has_zero_trunk
+        return has_areas and _SLASHED_AREA.match(self._text, place.start) is not None
 
     def _number(self, start: int, end: int) -> Number | None:
         part = start, end
