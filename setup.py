@@ -51,10 +51,14 @@ if os.environ.get("LDAPGW_COMPILE") == "1":
         setup(cmdclass=commands, setup_requires=["mypy[mypyc] >=2.0"])
     else:
         settings = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
-        extensions = mypycify([*settings, *compiled_modules()])
+        # The variable is the one of mypy's own builds: tests need no fast code, and the compiler takes minutes for it.
+        level = os.environ.get("MYPYC_OPT_LEVEL", "3")
+        extensions = mypycify([*settings, *compiled_modules()], opt_level=level)
         for extension in extensions:
             # Functions of one library call each other as they are, not as whatever another library may name likewise.
             extension.extra_compile_args.append("-fno-semantic-interposition")
+            # Warnings about C that mypyc has made help nobody, and looking for them takes most of the compiler's time.
+            extension.extra_compile_args.append("-w")
         setup(cmdclass=commands, ext_modules=extensions)
 else:
     setup(cmdclass=commands)

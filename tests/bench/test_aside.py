@@ -12,7 +12,7 @@ from bench.aside.server import WAYS
 from tests.support.checkout import ROOT
 
 
-@pytest.mark.long  # a whole run
+@pytest.mark.soak  # a minute of processor time
 def test_every_way_runs():
     """The table has them all; it judges nothing."""
     command = [sys.executable, "-m", "bench.aside", "--pages", "1", "--rounds", "1"]

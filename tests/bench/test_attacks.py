@@ -20,7 +20,7 @@ LOADS = (
 )
 
 
-@pytest.mark.long  # a whole run, though a short one
+@pytest.mark.soak  # two minutes of processor time, though the numbers are tiny
 def test_every_load_runs_on_both_servers():
     """The table has them all; slapd's column is filled where there is one."""
     command = [sys.executable, "-m", "bench", "--quick"]

@@ -12,7 +12,7 @@ from bench.parts.without import PARTS
 from tests.support.checkout import ROOT
 
 
-@pytest.mark.long  # a gateway for each
+@pytest.mark.soak  # two minutes of processor time: a gateway for each
 def test_every_part_can_be_left_out():
     """The table has them all; it judges nothing."""
     command = [sys.executable, "-m", "bench.parts", "--contacts", "100", "--rounds", "1", "--seconds", "0.05"]

@@ -32,7 +32,7 @@ ROWS = {
 }
 
 
-@pytest.mark.long  # a whole run
+@pytest.mark.soak  # a minute of processor time
 def test_everything_is_measured() -> None:
     """A row each, and none of them without a figure."""
     command = [sys.executable, "-m", "bench.sync", "--quick"]

@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,13 +17,11 @@ from urllib.parse import quote
 
 import pytest
 
-from ldapgw import __version__
 from tests.browser import axe
 from tests.browser.looks import LOOKS, SIZES
-from tests.support.checkout import ROOT
+from tests.support.released import NEWER, VERSION, released
 
 PAGES = ("index", "how-to/vendors/yealink", "employees", "employees-de", "reference/phones")
-VERSION = "2.0.0"
 # What people look for, and the page that has to stand among the first three.
 SEARCHES = {
     "wrong password": "how-to/troubleshooting",
@@ -54,21 +50,18 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as scripts/release lays it beside that of another version, built without a warning.
+    """Return the folder of the site of a release, unpacked beside that of another version.
 
-    Each page stands in the menu, and each link leads to a page and a place that are there.
+    A release builds the site without a warning: each page stands in the menu, and each link leads to a page and a place
+    that are there.
     """
     folder = tmp_path_factory.mktemp("site")
-    (folder / "versions.js").write_text(f'globalThis.versions = ["{VERSION}", "1.0.0"];\n')
-    (folder / "docs-1.0.0").mkdir()
-    (folder / "docs-1.0.0" / "index.html").write_text("<!DOCTYPE html><title>1.0.0</title><link rel=icon href=data:,>")
-    built = folder / f"docs-{VERSION}"
-    strict = ("--quiet", "-W", "--keep-going", "-n", "--jobs", "auto")
-    done = subprocess.run(
-        [sys.executable, "-m", "sphinx", *strict, ROOT / "docs", built], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return built
+    (archive,) = released(tmp_path_factory).made.glob("*-docs.tar.gz")
+    shutil.unpack_archive(archive, folder, filter="data")
+    other = folder / f"docs-{NEWER}"
+    other.mkdir()
+    (other / "index.html").write_text(f"<!DOCTYPE html><title>{NEWER}</title><link rel=icon href=data:,>")
+    return folder / f"docs-{VERSION}"
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +124,13 @@ def test_the_search_finds_what_helps(page: Any, address: str, words: str) -> Non
 def test_a_menu_leads_to_other_versions(page: Any, address: str) -> None:
     """Those of versions.js, from any page."""
     page.goto(f"{address}how-to/install.html")
-    assert page.locator(".sidebar-brand-text").first.inner_text() == f"ldapgw {__version__}"
+    assert page.locator(".sidebar-brand-text").first.inner_text() == f"ldapgw {VERSION}"
     menu = page.get_by_label("Version")
-    assert menu.locator("option").all_inner_texts() == [VERSION, "1.0.0"]
+    assert menu.locator("option").all_inner_texts() == [NEWER, VERSION, "1.10.0", "1.9.0"]
     assert menu.input_value() == VERSION
-    menu.select_option("1.0.0")
-    page.wait_for_url("**/docs-1.0.0/")
-    assert page.title() == "1.0.0"
+    menu.select_option(NEWER)
+    page.wait_for_url(f"**/docs-{NEWER}/")
+    assert page.title() == NEWER
 
 
 def test_no_page_of_the_site_asks_anybody_else(built: Path) -> None:

@@ -122,15 +122,8 @@ class Release:
         make_key(self.folder / "gnupg")
         deb = f"DEB={'no' if MISSING_FOR_DEB else 'yes'}"
         image = ("IMAGE=no",) if MISSING_FOR_IMAGE else self._prepare_image()
-        release(self.checkout, f"PYTHONS={sys.executable}", f"CC={self._compiler()}", deb, *image, *self.signing)
+        release(self.checkout, f"PYTHONS={sys.executable}", "MYPYC_OPT_LEVEL=0", deb, *image, *self.signing)
         end_agents(self.folder / "gnupg")
-
-    def _compiler(self) -> Path:
-        """A compiler that optimizes nothing, which takes a tenth of the time."""
-        compiler = self.folder / "cc"
-        compiler.write_text('#!/bin/sh\nexec gcc "$@" -O0\n')
-        compiler.chmod(0o755)
-        return compiler
 
     def _prepare_image(self) -> tuple[str, ...]:
         """The variables with which a release makes its image: of a base of ours, and from wheels."""
