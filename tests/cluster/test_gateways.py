@@ -113,6 +113,7 @@ def test_phones_are_served_without_the_database(own: Cluster) -> None:
             assert "Traceback" not in gateway.said
 
 
+@pytest.mark.soak  # tests/store/test_gateways has the leases
 def test_a_gateway_that_was_stopped_gives_way(own: Cluster) -> None:
     """Another one syncs meanwhile; when it goes on, it knows that its lease is over, and follows."""
     with own.running() as gateways:

@@ -147,6 +147,7 @@ def test_a_recording_has_a_part_of_each_gateway(world: World, tmp_path: Path) ->
         assert page(cluster, site, "phones/desk1/recording.jsonl") == file.read_text()
 
 
+@pytest.mark.soak  # tests/server has the exchange
 def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None:
     """A listing of everything that Google does not go on with; then the gateway that waits for it dies."""
     cluster, gateways = own
@@ -164,6 +165,7 @@ def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None
     assert cluster.found(other) == cluster.office.now
 
 
+@pytest.mark.soak  # tests/store/test_key_rotation has the rules
 def test_a_new_key_waits_for_all_gateways(own: World) -> None:
     """The command says where it is missing; all go on meanwhile; afterwards either of them can sync alone."""
     cluster, gateways = own

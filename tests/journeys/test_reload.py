@@ -64,7 +64,7 @@ class Callers(threading.Thread):
         return self.problems
 
 
-@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.long)], ids=["one", "two"])
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.soak)], ids=["one", "two"])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Site, Process]]:
     """A gateway of one tenant, which nobody has connected to; of one process, or of two."""
     site = Site(tmp_path)

@@ -35,7 +35,7 @@ from tests.support.phonebook.wire import LIMITS, SECRET, Contexts, LiveClock, ma
 from tests.support.rebuilt import meaning, rebuild
 
 SEED = 3
-SHORT, LONG = 5_000, 100_000
+SHORT, LONG, LONGEST_RUN = 5_000, 20_000, 100_000
 CHUNK = 5_000
 # Seconds of work in one reactor turn.  A slice is 5 ms; the rest is for the machine.
 LONGEST = 0.1
@@ -189,7 +189,11 @@ def run(numbers: range, gate: Any, trouble: list[Any]) -> tuple[Counter[str], li
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize(
     "first",
-    [0, *(pytest.param(first, marks=pytest.mark.long) for first in range(SHORT, LONG, CHUNK))],
+    [
+        0,
+        *(pytest.param(first, marks=pytest.mark.long) for first in range(SHORT, LONG, CHUNK)),
+        *(pytest.param(first, marks=pytest.mark.soak) for first in range(LONG, LONGEST_RUN, CHUNK)),
+    ],
     ids=lambda first: f"from {first}",
 )
 def test_no_mutant_does_harm(first, gate, trouble):

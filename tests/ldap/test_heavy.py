@@ -60,7 +60,7 @@ def crowd(count: int, context: NamingContext = CONTEXT) -> DirectoryPort:
 @pytest.fixture(
     name="gate",
     scope="module",
-    params=[pytest.param(5_000, id="5,000"), pytest.param(100_000, id="100,000", marks=pytest.mark.long)],
+    params=[pytest.param(5_000, id="5,000"), pytest.param(100_000, id="100,000", marks=pytest.mark.soak)],
 )
 def _gate(request: pytest.FixtureRequest) -> DirectoryPort:
     return crowd(request.param)
