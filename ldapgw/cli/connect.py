@@ -28,8 +28,8 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config.forms import is_loopback_url
+from ldapgw.server.parts.web_parts import web_tenant
 from ldapgw.server.state_dir import open_secret_box
-from ldapgw.server.tenants import web_tenant
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox

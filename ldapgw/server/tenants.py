@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Converts a configured tenant to the types by which the directory, the sync and the pages know a tenant."""
+"""Converts a configured tenant to the types by which the directory knows a tenant.
+
+Each command imports this module: nothing here may need the sync or the pages, which take half a second to import.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,6 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.server.config import Config, Tenant
-from ldapgw.server.oauth_clients import MISSING_CLIENT
-from ldapgw.sync.job import SyncedTenant
-from ldapgw.web.dependencies import WebTenant
 
 
 def configure_aliases(config: Config) -> None:
@@ -43,33 +43,4 @@ def naming_context(tenant: Tenant) -> NamingContext:
         block_label=folded(tenant.block_label),
         photos=tenant.photos,
         groups={name: frozenset(map(folded, members)) for name, members in tenant.group},
-    )
-
-
-def synced_tenant(tenant: Tenant) -> SyncedTenant:
-    """The tenant for the sync, without its OAuth client."""
-    return SyncedTenant(
-        MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
-    )
-
-
-def web_tenant(tenant: Tenant) -> WebTenant:
-    """The tenant for the pages, without its OAuth client."""
-    return WebTenant(
-        name=tenant.name,
-        title=tenant.title,
-        client=None,
-        allowed_users=tenant.allowed_users,
-        admins=tenant.admins,
-        sources=tenant.sources,
-        labels=tenant.labels,
-        excluded_labels=tenant.exclude_labels,
-        sharing=tenant.sharing,
-        groups={name: len(members) for name, members in tenant.group},
-        shared_label=tenant.shared_label,
-        number_format=tenant.number_format,
-        activity_keep=float(tenant.activity_keep),
-        photos=tenant.photos,
-        region=tenant.region,
-        help=tenant.help,
     )

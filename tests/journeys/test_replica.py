@@ -54,7 +54,9 @@ def uids(replica: Replica, phone: dict[str, str], filter_text: str = "(cn=*)", b
     return sorted(line for line in said.splitlines() if line.startswith("uid: ")) if status == 0 else [f"{status}"]
 
 
-@pytest.mark.parametrize("kind", ["refreshAndPersist", "refreshOnly interval=00:00:00:01"])
+@pytest.mark.parametrize(
+    "kind", ["refreshAndPersist", pytest.param("refreshOnly interval=00:00:00:01", marks=pytest.mark.soak)]
+)
 def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: str) -> None:
     """Through changes, and the ends of either process: entry for entry, and phones bind there."""
     site = office.site

@@ -21,6 +21,7 @@ from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
+from ldapgw.server.config import Tenant
 from ldapgw.server.gateway_exchange import GatewayExchange
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import gateway_name
@@ -30,7 +31,7 @@ from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.process_group import GroupLeader
 from ldapgw.server.processes import SizeBasedOffload
-from ldapgw.server.tenants import naming_context, synced_tenant
+from ldapgw.server.tenants import naming_context
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.database import revisions
 from ldapgw.store.gateways import GatewayInfo, Leases
@@ -143,7 +144,7 @@ def make_sync_parts(
 
 def _google_access(env: Environment, storage: Storage, rights: SyncRights, counters: LeaderCounters) -> _GoogleAccess:
     config, observe_call = env.config, counters.google.observe
-    synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
+    synced_tenants: dict[str, SyncedTenant] = {tenant.name: _synced_tenant(tenant) for tenant in config.tenant}
     tenants = LazyTenants(
         synced_tenants,
         lambda name: dataclasses.replace(synced_tenants[name], client=storage.clients.get(name, MISSING_CLIENT)),
@@ -378,4 +379,11 @@ def make_publisher(
         next_turn=partial(deferLater, env.reactor, 0.0),
         seconds=env.reactor.seconds,
         observe_lag=phones.counters.generation_lag.observe,
+    )
+
+
+def _synced_tenant(tenant: Tenant) -> SyncedTenant:
+    """The tenant for the sync, without its OAuth client."""
+    return SyncedTenant(
+        MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
     )

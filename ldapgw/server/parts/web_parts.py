@@ -18,6 +18,7 @@ from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
+from ldapgw.server.config import Tenant
 from ldapgw.server.listener import phone_server
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import LeaderCounters, Metrics
@@ -27,7 +28,6 @@ from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.process_group import GroupLeader
 from ldapgw.server.state_dir import BACKUP_NOTE
-from ldapgw.server.tenants import web_tenant
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
@@ -163,4 +163,26 @@ def _book_client_dependencies(env: Environment, workers: Workers, phones: PhoneP
             phones.catalog.dit, phones.ldap.budget, phones.observers, env.reactor.seconds, phones.ldap.turns.turn_of
         ),
         run_off_thread=workers.work,
+    )
+
+
+def web_tenant(tenant: Tenant) -> WebTenant:
+    """The tenant for the pages, without its OAuth client."""
+    return WebTenant(
+        name=tenant.name,
+        title=tenant.title,
+        client=None,
+        allowed_users=tenant.allowed_users,
+        admins=tenant.admins,
+        sources=tenant.sources,
+        labels=tenant.labels,
+        excluded_labels=tenant.exclude_labels,
+        sharing=tenant.sharing,
+        groups={name: len(members) for name, members in tenant.group},
+        shared_label=tenant.shared_label,
+        number_format=tenant.number_format,
+        activity_keep=float(tenant.activity_keep),
+        photos=tenant.photos,
+        region=tenant.region,
+        help=tenant.help,
     )
