@@ -58,7 +58,7 @@ if os.environ.get("LDAPGW_COMPILE") == "1":
             # Functions of one library call each other as they are, not as whatever another library may name likewise.
             extension.extra_compile_args.append("-fno-semantic-interposition")
             # Warnings about C that mypyc has made help nobody, and looking for them takes most of the compiler's time.
-            extension.extra_compile_args.append("-w")
+            extension.extra_compile_args.append("-Wno-all")
         setup(cmdclass=commands, ext_modules=extensions)
 else:
     setup(cmdclass=commands)
