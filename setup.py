@@ -6,6 +6,7 @@ Compiled by mypyc, the same modules take half the time (docs/decisions/0042).  W
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import setup
@@ -44,11 +45,17 @@ class BuildPackages(build_py):
 
 
 commands = {"build_py": BuildPackages}
-if os.environ.get("LDAPGW_COMPILE") == "1":
+compiler = ["mypy[mypyc] >=2.0"]
+if os.environ.get("LDAPGW_COMPILE") != "1":
+    setup(cmdclass=commands)
+elif {"dist_info", "egg_info"} & set(sys.argv):
+    # pip asks for the requirements and the metadata first: nothing is translated for these.
+    setup(cmdclass=commands, setup_requires=compiler)
+else:
     try:
         from mypyc.build import mypycify
     except ImportError:
-        setup(cmdclass=commands, setup_requires=["mypy[mypyc] >=2.0"])
+        setup(cmdclass=commands, setup_requires=compiler)
     else:
         settings = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
         # The variable is the one of mypy's own builds: tests need no fast code, and the compiler takes minutes for it.
@@ -60,5 +67,3 @@ if os.environ.get("LDAPGW_COMPILE") == "1":
             # Warnings about C that mypyc has made help nobody, and looking for them takes most of the compiler's time.
             extension.extra_compile_args.append("-Wno-all")
         setup(cmdclass=commands, ext_modules=extensions)
-else:
-    setup(cmdclass=commands)
