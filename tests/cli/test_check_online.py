@@ -71,7 +71,7 @@ async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
     assert not gateway.state_dir.exists()
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path: Path) -> None:
     """It is tried as well; a wrong secret fails."""
@@ -129,7 +129,7 @@ async def test_a_wrong_secret(gateway: Gateway, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest.mark.parametrize(
     ("public_url", "state"), [("https://phone.example.com", "failed"), ("https://gw.lan", "warning")]
 )
@@ -147,7 +147,7 @@ async def test_a_redirect_uri_that_is_not_registered(
     assert f"but not the redirect URI {public_url}/oauth/callback; register it" in found[CLIENT][1]
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_name_that_is_not_known(gateway: Gateway) -> None:
     """The name fails."""
@@ -157,7 +157,7 @@ async def test_a_name_that_is_not_known(gateway: Gateway) -> None:
     assert problem(found, "nobody.invalid").startswith("its name cannot be resolved: check this machine's DNS")
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_port_that_is_closed(gateway: Gateway) -> None:
     """The connection fails."""
@@ -170,7 +170,7 @@ async def test_a_port_that_is_closed(gateway: Gateway) -> None:
     assert message.endswith("(ConnectionRefusedError)")
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
     """TLS fails; with ca_file it does not, and then the keys have to come without inspection."""
@@ -199,7 +199,7 @@ async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple
     return code, state, message
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_ca_file_that_cannot_be_used(gateway: Gateway) -> None:
     """Then nothing is tried."""
@@ -232,7 +232,7 @@ async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
     """Its name may be the one that is not known, and its address may be none."""
@@ -245,7 +245,7 @@ async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
         assert problem(found, "google.example").endswith(f"({detail})")
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_google_in_trouble(gateway: Gateway, tmp_path: Path) -> None:
     """Google is reached, and answers with an error of its own, or with something else."""
@@ -260,7 +260,7 @@ async def test_a_google_in_trouble(gateway: Gateway, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.long  # starts the command; a quick one does too
+@pytest.mark.soak  # starts the command; a quick one does too
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -66,6 +66,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Processes
         world.office.end()
 
 
+@pytest.mark.soak  # tests/sync/test_follower and tests/server/test_processes have the parts
 def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) -> None:
     """Of contacts and of phones: a new one, one that is gone."""
     group, gateway = world
@@ -87,6 +88,7 @@ def test_a_change_is_found_at_every_process(world: tuple[Processes, Process]) ->
     assert site.ldapsearch("-s", "base", phone="hall")[0] == 49
 
 
+@pytest.mark.soak  # tests/sync/test_follower and tests/server/test_processes have the parts
 def test_what_phones_do_anywhere_is_noted(world: tuple[Processes, Process]) -> None:
     """Logins, searches and refusals; the figures are those of all processes, those that died included."""
     group, gateway = world

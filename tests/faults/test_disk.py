@@ -191,7 +191,13 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize(
+    "lose",
+    [
+        pytest.param(lose, id=name, marks=() if name in ("deleted", "overwritten") else pytest.mark.soak)
+        for name, lose in LOSSES.items()
+    ],
+)
 def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> None:
     """The backup is put back while the gateway runs: contacts, consent and phone are there."""
     office, backup = running.office, running.office.folder / "backup.db"
