@@ -166,7 +166,7 @@ def test_a_search_finds_what_slapd_finds(request: SearchRequest, ours: Ask, thei
     spelt_as_asked(request, ours)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @many
 @given(request=ASKED.requests())
 def test_thousands_of_searches_find_what_slapd_finds(
@@ -185,7 +185,7 @@ def test_undefined_is_undefined_to_both(filter_: Filter, ours: Ask, theirs: Ask,
     same(SearchRequest(BASE, Scope.WHOLE_SUBTREE, filter_, attributes=("1.1",)), ours, theirs, hard)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @many
 @given(filter_=ASKED.denied())
 def test_thousands_are_undefined_to_both(filter_: Filter, ours: Ask, theirs: Ask, hard: frozenset[Name]) -> None:

@@ -14,7 +14,7 @@ from tests.support.stage.databases import on_postgresql
 # longer, so only some of them run there each time.  The rest use none (backoff, fetch, pacing, plan, records), or are
 # about PostgreSQL alone (failover, leases).
 QUICK = {"test_account_state", "test_labels", "test_restore"}
-SLOW = {"test_day"}
+SLOW = {"test_day", "test_job_faults"}
 ALL = QUICK | SLOW | {"test_account_books", "test_book_builder", "test_book_cache", "test_book_updater"}
 ALL |= {"test_change_watcher", "test_directory_account"}
 ALL |= {"test_fewer_calls", "test_follower", "test_job", "test_job_faults", "test_logins_keeper", "test_odd_listings"}
