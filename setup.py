@@ -64,6 +64,6 @@ else:
         for extension in extensions:
             # Functions of one library call each other as they are, not as whatever another library may name likewise.
             extension.extra_compile_args.append("-fno-semantic-interposition")
-            # Warnings about C that mypyc has made help nobody, and looking for them takes most of the compiler's time.
+            # Nobody corrects the C code that mypyc writes, and the compiler spends most of its time on these warnings.
             extension.extra_compile_args.append("-Wno-all")
         setup(cmdclass=commands, ext_modules=extensions)

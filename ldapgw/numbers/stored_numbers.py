@@ -121,7 +121,7 @@ def sip_address(text: str) -> str:
 
 
 def is_understood(number: Number) -> bool:
-    """Whether a number has a country, or may be internal, local or short, or a code such as ``*100#``.
+    """Return True for a number that has a country, or may be internal, local or short, or a code such as ``*100#``.
 
     All other numbers are given to dial as they are stored, and no network may connect them.
     """
@@ -236,7 +236,7 @@ class _Field:
         return []
 
     def _begins_again(self, place: _Place) -> bool:
-        """Whether an area code before a slash is behind a number ("0171/5550171 0172/5550172")."""
+        """Return True if an area code and a slash follow a number ("0171/5550171 0172/5550172")."""
         has_areas = place.digits >= _SHORTEST_COMPLETE and numbering_plan.dialling(self._region).has_zero_trunk
         return has_areas and _SLASHED_AREA.match(self._text, place.start) is not None
 
@@ -284,19 +284,19 @@ def _places(text: str) -> Iterator[_Place]:
 
 
 def _separates(gap: str) -> bool:
-    """Whether a sign or a word between groups of digits can separate numbers."""
+    """Return True if the text between two groups of digits can separate numbers."""
     if gap in _WITHIN or dial_string.leads_afterwards(gap):
         return False
     return bool("+" in gap or _SIGN.search(gap) or _WORD.search(gap))
 
 
 def _is_pause_of(gap: str, number: Number) -> bool:
-    """Whether a sign behind a number is a pause: one without a blank behind a free number, as of a conference."""
+    """Return True if the text behind a number is a pause: a sign without a blank behind a toll-free number."""
     return _PAUSE.fullmatch(gap) is not None and numbering_plan.is_toll_free(number.e164)
 
 
 def _has_ending(number: Number, digits: int) -> bool:
-    """Whether a number ends with as many digits behind a hyphen, or is such an ending itself."""
+    """Return True if a number ends with so many digits behind a hyphen, or was itself read of such an ending."""
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
 
@@ -537,7 +537,7 @@ def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_poss
 
 
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
-    """Whether a number that has lost its "+" is likelier than a number of the region without its trunk prefix.
+    """Compare a number that has lost its "+" with a number of the region that has no trunk prefix.
 
     A mobile is likelier, and so is a number of which the first group of digits is the country code.  Without groups,
     the country code of the region is likelier than the beginning of an area code, which "4931 123456" shows to be
@@ -545,6 +545,7 @@ def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bo
 
     :param with_plus: the number with a "+".
     :param core: the number as it is written.
+    :returns: True if the number with a "+" is likelier.
     """
     if numbering_plan.is_mobile(with_plus):
         return True

@@ -431,7 +431,7 @@ class _ChangeDetector:
         self._version: tuple[object, object] | None = None
 
     def has_changed(self) -> bool:
-        """Whether anything was committed since the last call; true at the first call and after the file was replaced.
+        """Return True at the first call, after a commit since the last call, and after the file was replaced.
 
         A missing database counts as unchanged: the books that are served stay.  So does one that is read-only, which
         cannot be opened for writing while a connection of this process still reads it.

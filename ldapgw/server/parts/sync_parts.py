@@ -59,7 +59,7 @@ BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 @dataclass(frozen=True, slots=True)
 class SyncParts:
-    """What talks to Google, and what publishes the contacts that Google returned."""
+    """The objects that talk to Google and publish the contacts that Google returned."""
 
     google: GoogleClients
     publisher: Publisher
@@ -76,7 +76,7 @@ class SyncParts:
 
 @dataclass(frozen=True, slots=True)
 class _GoogleAccess:
-    """What whoever fetches from Google shares.
+    """The limits and clients that all fetching from Google shares.
 
     :ivar rights: which tenants this gateway may sync.
     """
@@ -256,7 +256,7 @@ def _logins_keeper(env: Environment, workers: Workers, publisher: Publisher) -> 
 
 
 def make_stale_limit(env: Environment, publisher: Publisher) -> tuple[IService, ...]:
-    """What ends serving from a snapshot of logins, where the gateway has started from one."""
+    """Make the service that ends serving from a snapshot of logins, if the gateway has started from a snapshot."""
     file, snapshot = env.state.logins_file, env.state.snapshot
     if file is None or snapshot is None:
         return ()
@@ -383,7 +383,7 @@ def make_publisher(
 
 
 def _synced_tenant(tenant: Tenant) -> SyncedTenant:
-    """The tenant for the sync, without its OAuth client."""
+    """Convert a configured tenant for the sync, without its OAuth client."""
     return SyncedTenant(
         MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
     )

@@ -167,7 +167,7 @@ def _book_client_dependencies(env: Environment, workers: Workers, phones: PhoneP
 
 
 def web_tenant(tenant: Tenant) -> WebTenant:
-    """The tenant for the pages, without its OAuth client."""
+    """Convert a configured tenant for the pages, without its OAuth client."""
     return WebTenant(
         name=tenant.name,
         title=tenant.title,
