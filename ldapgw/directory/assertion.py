@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -43,9 +42,10 @@ class Assertion:
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
     :ivar value_range: the least and the greatest line; a search text that passes has a line between them.  None: any.
     :ivar sufficient: strings; a search text that contains one of them passes.
+    :ivar anywhere: whether a search text of a single value passes that contains a string of each required set.
     """
 
-    __slots__ = ("required", "sufficient", "test", "value_range")
+    __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
 
     def __init__(
         self,
@@ -53,7 +53,9 @@ class Assertion:
         required: tuple[Alternatives, ...] = (),
         value_range: tuple[str, str] | None = None,
         sufficient: Alternatives = (),
+        anywhere: bool = False,  # noqa: FBT001, FBT002  a field, as in a dataclass
     ) -> None:
+        self.anywhere = anywhere
         self.test = test
         self.required = required
         self.value_range = value_range
@@ -301,42 +303,51 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     # Words of which one word of the value may have variants that begin with strings of both.
     alike = _with_a_shared_letter(words) if in_any_spelling else words
     # Otherwise no word of a line begins with strings of two words.
-    may_coincide = any(
+    may_coincide = bool(alike) and any(
         one.startswith(other) or other.startswith(one)
         for strings, others in itertools.combinations(alike, 2)
         for one, other in itertools.product(strings, others)
     )
+    beginnings = {" " + string.split()[0] for strings in alike for string in strings} if may_coincide else set()
+    least = len(alike)
 
     def test(search_text: str) -> bool:
-        if not _contains_all(search_text, words):
+        if not contains_all(search_text, words) or (beginnings and _count(search_text, beginnings) < least):
             return False
         in_one_line = words
-        if in_any_spelling and _is_single_value(search_text):  # nearly always
+        if in_any_spelling and is_single_value(search_text):  # nearly always
             if not alike:
                 return True
             in_one_line = alike
         for line in search_text.split("\n"):
-            if _contains_all(line, in_one_line) and not (may_coincide and not _have_own_places(line, in_one_line)):
+            if beginnings and _count(line, beginnings) < least:
+                continue
+            if contains_all(line, in_one_line) and not (may_coincide and not _have_own_places(line, in_one_line)):
                 return True
         return False
 
-    return Assertion(test, tuple(words))
+    return Assertion(test, tuple(words), anywhere=in_any_spelling and not alike)
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> Sequence[Alternatives]:
     """The words of which a string contains a word that begins with the same letter as a string of another word."""
     initials = [{part[0] for string in strings for part in string.split()} for strings in words]
-    counts = Counter(itertools.chain.from_iterable(initials))
-    return [strings for strings, own in zip(words, initials, strict=True) if any(counts[letter] > 1 for letter in own)]
+    seen: set[str] = set()
+    shared: set[str] = set()
+    for own in initials:
+        shared |= seen & own
+        seen |= own
+    return [strings for strings, own in zip(words, initials, strict=True) if shared & own] if shared else ()
 
 
-def _is_single_value(search_text: str) -> bool:
-    """Whether all lines of a search text are variants of one value."""
+def is_single_value(search_text: str) -> bool:
+    """Whether all lines of a search text in lenient matching are variants of one value."""
     end = search_text.find("\n", 1)
     return search_text[0] == "\n" and search_text[end + 1 : end + 2] in ("", "\f")
 
 
-def _contains_all(text: str, words: Sequence[Alternatives]) -> bool:
+def contains_all(text: str, words: Sequence[Alternatives]) -> bool:
+    """Whether a text contains a string of each set."""
     for strings in words:
         for string in strings:
             if string in text:
@@ -344,6 +355,11 @@ def _contains_all(text: str, words: Sequence[Alternatives]) -> bool:
         else:
             return False
     return True
+
+
+def _count(text: str, strings: Iterable[str]) -> int:
+    """How often strings stand in a text."""
+    return sum([text.count(string) for string in strings])
 
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
@@ -489,7 +505,7 @@ def _part_assertion(part: _Part) -> Assertion:
     strings = part.strings
     if not part.on_keys:
         return _any_of(strings)
-    return Assertion(lambda text: _contains_all(name_folding.on_keys(text), (strings,)), _required_on_keys(strings))
+    return Assertion(lambda text: contains_all(name_folding.on_keys(text), (strings,)), _required_on_keys(strings))
 
 
 def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:

@@ -50,6 +50,7 @@ from ldapgw.directory.predicate import (
     Predicate,
     PresentPredicate,
     SearchTextPredicate,
+    SeveralWordsPredicate,
     SufficientTextPredicate,
     TaggedTextPredicate,
 )
@@ -285,6 +286,8 @@ class _AttributeSet:
                 callers = ()
         elif found.sufficient:
             predicate = SufficientTextPredicate(self._tags, found, self._tag_letters)
+        elif found.anywhere:
+            predicate = SeveralWordsPredicate(self._tags, found, self._tag_letters)
         else:
             predicate = TaggedTextPredicate(self._tags, found.test)
         return PreparedFilter(

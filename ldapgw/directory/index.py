@@ -249,12 +249,8 @@ class Index:
 
         :param wanted: documents that are enough; there may be some more of them.
         """
-        terms = self._terms
-        at = bisect_left(terms, prefix)
+        start, end = self._span(prefix)
         found: list[int] = []
-        if at == len(terms) or terms[at] != prefix:
-            return found, False
-        start, end = self._offsets[at], self._offsets[at + 1]
         step = wanted
         while start < end and len(found) < wanted:
             stop = min(end, start + step)
@@ -262,6 +258,35 @@ class Index:
             found += [document for document, bits in pairs if bits & attributes]
             start, step = stop, 2 * step
         return found, start < end
+
+    def fewest_postings(self, prefixes: Iterable[str]) -> PostingsRanges:
+        """The postings of that prefix which has the fewest."""
+        return self._postings, min([self._span(prefix) for prefix in prefixes], key=_span_length), True
+
+    def _span(self, prefix: str) -> tuple[int, int]:
+        """Where the postings of a prefix begin and end; nowhere for one that no document has."""
+        at = bisect_left(self._terms, prefix)
+        if at == len(self._terms) or self._terms[at] != prefix:
+            return 0, 0
+        return self._offsets[at], self._offsets[at + 1]
+
+    def common_postings(self, prefixes: Sequence[str], attributes: int, wanted: int) -> tuple[list[int], bool]:
+        """The first documents in which all prefixes stand in one of some attributes, as `prefix_postings`."""
+        (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
+        postings, attributes_of = self._postings, self._attributes
+        found: list[int] = []
+        while at < end and len(found) < wanted:
+            document, bits = postings[at], attributes_of[at] & attributes
+            at += 1
+            for number, (start, stop) in enumerate(others):
+                if not bits:
+                    break
+                start = bisect_left(postings, document, start, stop)
+                others[number] = start, stop
+                bits &= attributes_of[start] if start < stop and postings[start] == document else 0
+            if bits:
+                found.append(document)
+        return found, at < end
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
         """The postings of all terms from one on and before another."""
@@ -292,6 +317,11 @@ class Index:
         start = bisect_left(self._terms, low)
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]
+
+
+def _span_length(span: tuple[int, int]) -> int:
+    start, end = span
+    return end - start
 
 
 def _parted(checksums: array[int]) -> tuple[array[int], int]:

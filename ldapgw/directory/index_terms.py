@@ -35,7 +35,15 @@ from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, EntryTerms, Index
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard, lines_of, number_of
-from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query, TermRange, ValueRange
+from ldapgw.directory.query_plan import (
+    CommonPrefixQuery,
+    ExactKey,
+    NameRange,
+    PrefixQuery,
+    Query,
+    TermRange,
+    ValueRange,
+)
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
@@ -332,25 +340,49 @@ def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> 
 
 
 def _several_query(group: str, kind: AttributeType, required: Sequence[Alternatives]) -> Query:
-    """The query for a value with a string of each set; short words are looked up in pairs."""
+    """The query for a value with a string of each set; words of two letters and more are looked up in pairs."""
     queries: list[Query] = []
-    paired: set[int] = set()
+    paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
-        for at, (one, other) in enumerate(pairwise(required[:_MAX_LOOKUPS])):
+        words = [strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED]
+        for one, other in pairwise(words):
             query = _pair_query(group, one, other)
             if query is not None:
                 queries.append(query)
-                paired |= {at, at + 1}
+                paired |= {one, other}
+    if not queries:
+        query = _common_prefix_query(group, required)
+        if query is not None:
+            return query
     queries += [
         _alternatives_query(group, kind, strings)
-        for at, strings in enumerate(required)
-        if at not in paired or min(map(len, strings)) > _MAX_PREFIX + 1
+        for strings in required
+        if strings not in paired or _shortest(strings) > _MAX_PREFIX + 1
     ]
     return query_plan.all_of(queries)
 
 
+def _shortest(strings: Alternatives) -> int:
+    return min(map(len, strings), default=0)
+
+
+def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
+    """The query for a name with words that begin with a few letters each; None for any other strings."""
+    words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
+    if group != "N" or len(words) < 2 or len(words) < len(required):
+        return None
+    if any(" " in word or not 0 < len(word) <= _MAX_PREFIX for word in words):
+        return None
+    return CommonPrefixQuery(tuple([f"{len(word)}{word}" for word in words]), NAME_BITS)
+
+
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """The query for a value in which two words begin with a string of each; None if a string does not begin a word."""
+    if len(one) == 1 == len(other):  # nearly always
+        beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
+        if not beginning or not next_beginning:
+            return None
+        return _pair_term(group, _pair_number(beginning), _pair_number(next_beginning))
     if len(one) * len(other) > _MAX_PAIR_QUERIES:
         return None
     beginnings, others = [_beginning(string) for string in one], [_beginning(string) for string in other]

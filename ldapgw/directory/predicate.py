@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
-from ldapgw.directory.assertion import Assertion, TextPredicate
+from ldapgw.directory.assertion import Assertion, TextPredicate, contains_all, is_single_value
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import (
     ALIAS_TAG,
@@ -186,6 +186,42 @@ class SufficientTextPredicate(TaggedTextPredicate):
             else:
                 if is_possible and super().matches(entries[document]):
                     found.append(document)
+        return found
+
+
+class SeveralWordsPredicate(TaggedTextPredicate):
+    """Decides the same as its base class, sooner: most candidates have all words in the first of the attributes.
+
+    :param tag_letters: of the attributes.
+    """
+
+    __slots__ = ("_first", "_others", "_tag_letters")
+
+    def __init__(self, tags: Sequence[str], assertion: Assertion, tag_letters: str) -> None:
+        self._tags = tags
+        self._test = assertion.test
+        self._first, *self._others = assertion.required
+        self._tag_letters = tag_letters
+
+    def matches(self, entry: Entry) -> bool | None:
+        return bool(self.matching((0,), (entry,)))
+
+    def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
+        first, others, tag_letters = self._first, self._others, self._tag_letters
+        found: list[int] = []
+        for document in documents:
+            text, at = entries[document].text, -1
+            for string in first:
+                at = text.find(string)
+                if at >= 0:
+                    break
+            if at < 0 or not contains_all(text, others):
+                continue
+            start = text.rfind(TAG_START, 0, at)
+            tagged = text[start + 2 : text.index(TAG_START, at)]
+            is_sure = text[start + 1] in tag_letters and contains_all(tagged, others) and is_single_value(tagged)
+            if is_sure or super().matches(entries[document]):
+                found.append(document)
         return found
 
 

@@ -29,6 +29,9 @@ _MAX_PART: Final = 3
 # Of an AND, a condition with this many times as many postings as another condition excludes few documents.
 _FAR_MORE: Final = 8
 
+# The most postings of an AND that are all read, sooner than a bound is found for them.
+_FEW: Final = 512
+
 # The most ranges that are cut at a bound without interruption, some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
@@ -77,6 +80,13 @@ class PrefixQuery(NamedTuple):
     attributes: int
 
 
+class CommonPrefixQuery(NamedTuple):
+    """Documents in which all of some prefixes stand in one of some attributes (`Index.common_postings`)."""
+
+    prefixes: tuple[str, ...]
+    attributes: int
+
+
 class ValueRange(NamedTuple):
     """Documents with a value of a single-valued attribute that begins with `low`, `high`, or a text between them."""
 
@@ -105,7 +115,7 @@ class OrQuery(NamedTuple):
 
 
 # A query that excludes some documents.  A string is a term.
-Narrowing = str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
+Narrowing = str | PrefixQuery | CommonPrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
 # None: all documents.
 Query = Narrowing | None
 
@@ -166,6 +176,8 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
         return None
     if isinstance(query, PrefixQuery):
         return index.prefix_postings(query.prefix, query.attributes, index.count)[0]
+    if isinstance(query, CommonPrefixQuery):
+        return index.common_postings(query.prefixes, query.attributes, index.count)[0]
     prefixes = _prefixes_of(query)
     if prefixes:
         return _first_of_prefixes(prefixes, index, index.count)[0]
@@ -175,7 +187,7 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
         return documents[ranges[0] : ranges[1]]
     if _count(postings) > min(index.count // _MAX_PART, _MAX_SORTED):
         return None
-    return sorted(set(chain.from_iterable([documents[ranges[0] : ranges[-1]] for documents, ranges, _ in postings])))
+    return sorted(_documents_of(postings))
 
 
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
@@ -198,6 +210,8 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     if isinstance(query, PrefixQuery):
         found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
         return found[:most], has_more or len(found) > most
+    if isinstance(query, CommonPrefixQuery):
+        return index.common_postings(query.prefixes, query.attributes, most)
     prefixes = _prefixes_of(query)
     if prefixes:
         found, has_more = _first_of_prefixes(prefixes, index, most)
@@ -260,9 +274,12 @@ def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int
     if not _count(conditions[0]):
         return ()
     postings = list(chain.from_iterable(conditions))
+    total = _count(postings)
+    if total <= _FEW:
+        return sorted(set.intersection(*[_documents_of(condition) for condition in conditions]))
     if sum([len(ranges) if ascends else _MAX_RANGES for _, ranges, ascends in postings]) >= _MAX_RANGES:
         return None
-    total, expected = _count(postings), count  # postings, and the documents that probably fulfil all conditions
+    expected = count  # documents that probably fulfil all conditions
     for condition in conditions:
         expected = expected * min(_count(condition), count) // count
     bound = min(count, count * most * 2 // max(expected, 1))
@@ -275,6 +292,10 @@ def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int
             return documents
         bound = min(count, bound * 4)
     return None
+
+
+def _documents_of(postings: Sequence[PostingsRanges]) -> set[int]:
+    return set(chain.from_iterable([documents[ranges[0] : ranges[-1]] for documents, ranges, _ in postings]))
 
 
 def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
@@ -301,13 +322,17 @@ def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> lis
 
 
 def _postings_of(
-    query: str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange, index: Index, entries: Sequence[_Sorted]
+    query: str | PrefixQuery | CommonPrefixQuery | TermRange | ExactKey | ValueRange | NameRange,
+    index: Index,
+    entries: Sequence[_Sorted],
 ) -> PostingsRanges:
     match query:
         case str():
             return index.postings(query)
         case PrefixQuery(prefix=prefix):
             return index.postings(prefix)
+        case CommonPrefixQuery(prefixes):
+            return index.fewest_postings(prefixes)
         case ExactKey(key=key):
             return index.key_postings(key)
         case TermRange(low, high):

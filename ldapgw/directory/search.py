@@ -45,8 +45,6 @@ _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # Candidates that an index is asked for first: those that a phone shows, and as many that do not match.
 _FIRST: Final = 128
-# Candidates that it is asked for next where the filter is cheap: a slice of work.
-_FURTHER: Final = 384
 # Matches of each segment that are merged at once, at least.
 _MERGED: Final = 64
 # The cost of a filter up to which all segments are planned in one slice of work; of a heavier one, each has its own.
@@ -282,8 +280,9 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
             at, end = end, end + 2 * (wanted - len(documents))  # nearly all match, most often
-        if has_more and len(documents) < wanted and index is not None and prepared.cost * _FURTHER <= _LOOKS:
-            candidates, has_more = query_plan.first_documents(query, index, entries, _FURTHER)
+        further = _LOOKS // prepared.cost
+        if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
+            candidates, has_more = query_plan.first_documents(query, index, entries, further)
             if deleted:
                 candidates = [document for document in candidates if not deleted[document]]
             documents = predicate.matching(candidates, entries)

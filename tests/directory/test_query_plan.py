@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.assertion import substrings
+from ldapgw.directory.entry import Entry, attribute_tag
 from ldapgw.directory.filter import (
     And,
     Equality,
@@ -25,7 +26,18 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.index import EntryTerms, Index, RecordReader, RecordWriter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
-from ldapgw.directory.query_plan import ExactKey, Narrowing, TermRange, all_of, any_of, find_documents, first_documents
+from ldapgw.directory.predicate import TaggedTextPredicate
+from ldapgw.directory.query_plan import (
+    CommonPrefixQuery,
+    ExactKey,
+    Narrowing,
+    TermRange,
+    all_of,
+    any_of,
+    find_documents,
+    first_documents,
+)
+from ldapgw.directory.schema import attribute_type
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers.phone_number import parse
 from tests.support import work
@@ -134,6 +146,20 @@ def test_so_it_does_where_rows_are_long(book: tuple[bool, bool], sought: Filter)
     assert by_index == by_walk
 
 
+named = st.lists(st.sampled_from(["cn", "sn", "givenName", "displayName", "o", "title"]), min_size=1, max_size=4)
+
+
+@settings(max_examples=examples(400), deadline=None)
+@given(named, st.one_of(st.sampled_from(["ma o'", "an mu", "o an", "x 42", "ha pe be", "van den"]), typed))
+def test_several_words_are_found_in_the_text_of_one_attribute(names: list[str], typed: str) -> None:
+    """Those are found whom a look at the text of each attribute finds, one attribute after the other."""
+    book, kinds = large(lenient=True, is_whole=True), [attribute_type(name) for name in names]
+    by_index, _ = found(book, Or(tuple(Substrings(name, typed.encode(), (), None) for name in names)), lenient=True)
+    asserted = [(kind, substrings(kind, typed.encode(), (), None, naming_context())) for kind in kinds if kind]
+    looks = [TaggedTextPredicate([attribute_tag(kind)], one.test) for kind, one in asserted if one]
+    assert by_index == [entry for entry in book if any(look.matches(entry) for look in looks)]
+
+
 @pytest.mark.parametrize("part", [b" ", b"-", b"( )"])
 @pytest.mark.parametrize("book", LARGE)
 def test_a_part_of_a_number_that_has_no_digits(book: tuple[bool, bool], part: bytes) -> None:
@@ -214,6 +240,35 @@ def test_of_much_the_first_ones_are_taken_out(sought: Narrowing | None, expected
     index = Index.build(described)
     positions, others = first_documents(sought, index, (), 20)
     assert (list(positions), others) == expected
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "attributes", "expected"),
+    [
+        (("1o", "2ma"), 3, [0, 3, 30, 33, 60, 63]),
+        (("2ma", "1o"), 3, [0, 3, 30, 33, 60, 63]),
+        (("1o", "2ma"), 1, [0, 30, 60]),
+        (("1o", "1o", "2ma"), 4, []),
+        (("1o", "2ma", "2xx"), 7, []),
+    ],
+)
+@pytest.mark.parametrize("most", [1, 4, 90])
+def test_words_stand_in_one_attribute(
+    prefixes: tuple[str, ...], attributes: int, expected: list[int], most: int
+) -> None:
+    """Of a few letters each; the first documents, or all."""
+    kinds: list[dict[str, int]] = [
+        *({"1o": 1, "2ma": 1}, {"1o": 1, "2ma": 2}, {"1o": 4}, {"1o": 6, "2ma": 3}, {}),
+        *({"2ma": 4}, {"1o": 8, "2ma": 9}, {"1o": 1}, {}, {"1o": 1}),
+    ]
+    index = Index.build([EntryTerms((), kinds[at] if at < 10 else {"1o": 1}, ()) for at in range(30)] * 3)
+    sought = CommonPrefixQuery(prefixes, attributes)
+    assert find_documents(sought, index, ()) == expected
+    first, has_more = first_documents(sought, index, (), most)
+    assert list(first) == expected[:most]
+    assert has_more or len(expected) <= most
+    assert find_documents(sought, Index.build(()), ()) == []
+    assert [*find_documents(all_of([sought, "a"]), index, ())] == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
