@@ -51,6 +51,7 @@ from ldapgw.phones.explain.terms import (
     filter_terms,
     is_keypad_term,
     matched_terms,
+    several_keypad_words,
     several_words,
     text_variants,
 )
@@ -200,10 +201,15 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 
 
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
-    """Yield a note for each of several typed words that no contact has in the attributes that the filter asks for."""
-    items: dict[str, list[Filter]] = {}
+    """Yield a note for each of several typed words that no contact has in the attributes that the filter asks for.
+
+    Digits that the filter asks for in numbers too are more likely a number than words on the keys.
+    """
+    terms, items = tuple(terms), dict[str, list[Filter]]()
+    has_numbers = any(term.family is Family.NUMBER for term in terms)
     for term in terms:
-        for word in several_words(term, view.context):
+        keypad_words = () if has_numbers else several_keypad_words(term, view.context)
+        for word in keypad_words or several_words(term, view.context):
             items.setdefault(word, []).append(_with_text(term.item, word))
     for word, alternatives in islice(items.items(), name_folding.MAX_WORDS):
         if not view.search(And((_PERSON, Or(tuple(alternatives)))), base, 1).entries:

@@ -174,17 +174,29 @@ def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
     """Return the typed words of a term that the search looks for one by one; empty if there are not several."""
-    match term.item:
-        case Substrings(initial=bytes(), any=middle, final=final) if not (any(middle) or final):
-            pass
-        case Equality() | Approximate():
-            pass
-        case _:
-            return ()
-    if term.family is not Family.TEXT or not context.lenient:
+    if not _is_of_words(term, context):
         return ()
     words = tuple(word for word in term.text.split() if name_folding.typed_words(word, open_ended=True))
     return words if 1 < len(words) <= name_folding.MAX_WORDS else ()
+
+
+def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
+    """Return the digits of each word on the keys, between zeros; empty if there are not several words."""
+    digits = name_folding.keypad_digits(term.text)
+    if digits.startswith("0") or not _is_of_words(term, context):
+        return ()
+    words = tuple(filter(None, digits.split("0")))
+    return words if 1 < len(words) <= name_folding.MAX_WORDS else ()
+
+
+def _is_of_words(term: FilterTerm, context: NamingContext) -> bool:
+    """Whether a term asks for a text whose words the search looks for one by one."""
+    match term.item:
+        case Substrings(initial=bytes(), any=middle, final=final):
+            is_whole = not (any(middle) or final)
+        case item:
+            is_whole = isinstance(item, Equality | Approximate)
+    return is_whole and term.family is Family.TEXT and context.lenient
 
 
 def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:

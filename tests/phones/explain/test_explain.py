@@ -263,6 +263,10 @@ def test_why_it_was_not_found(desk: PhoneView, asked: str, misses: dict[str, Mis
         ("hans müller", []),
         ("(cn=*xyz* abc*)", []),
         ("(cn=karla abc d e f g h i j*)", []),
+        ("(|(cn=4267099999*)(sn=4267099999*))", ["99999"]),
+        ("(cn=90904267)", ["9"]),
+        ("(cn=04267099999*)", []),
+        ("(|(cn=4267099999*)(telephoneNumber=4267099999*))", []),
     ],
 )
 def test_words_that_nobody_has(desk: PhoneView, asked: str, words: list[str]) -> None:
