@@ -308,7 +308,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
         for strings, others in itertools.combinations(alike, 2)
         for one, other in itertools.product(strings, others)
     )
-    beginnings = {" " + string.split()[0] for strings in alike for string in strings} if may_coincide else set()
+    beginnings = _shortest_beginnings(alike) if may_coincide else []
     least = len(alike)
 
     def test(search_text: str) -> bool:
@@ -327,6 +327,15 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
         return False
 
     return Assertion(test, tuple(words), anywhere=in_any_spelling and not alike)
+
+
+def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
+    """Beginnings of words, none of them the beginning of another: each place of a string has just one of them."""
+    beginnings: list[str] = []
+    for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
+        if not beginnings or not beginning.startswith(beginnings[-1]):
+            beginnings.append(beginning)
+    return beginnings
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> Sequence[Alternatives]:

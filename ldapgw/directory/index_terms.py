@@ -344,7 +344,8 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
-        words = [strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED]
+        # In this order, words that begin alike are a pair, which few values have.
+        words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED])
         for one, other in pairwise(words):
             query = _pair_query(group, one, other)
             if query is not None:

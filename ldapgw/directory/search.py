@@ -264,7 +264,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
     This buys 22 % of the reverse look-ups (``python -m bench.parts``).
 
     :param index: the segment's; None: it has few entries, and all are looked at.
-    :returns: the documents of at least the wanted number of matches, or of all there are; None: a cursor finds more.
+    :returns: the documents of the wanted number of matches, or of all there are; None: a cursor finds more.
     """
     entries, deleted = segment.entries, segment.deleted
     query, predicate = prepared.plan(index, entries)
@@ -289,7 +289,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
     if has_more and len(documents) < wanted:
         return None
     # A cursor looks for the company that a caller may belong to.
-    return None if not documents and prepared.callers and segment.has_switchboards else documents
+    return None if not documents and prepared.callers and segment.has_switchboards else documents[:wanted]
 
 
 def _slice_size(prepared: PreparedFilter) -> int:
