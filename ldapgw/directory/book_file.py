@@ -23,7 +23,7 @@ from ldapgw.directory.segment import Segment, Segments
 
 # Raised by hand when the same contacts become another file: cached books of another format are built anew.
 # ``tests/sync/test_book_cache.py`` notices when that was forgotten.
-FORMAT = 7
+FORMAT = 8
 
 # Entries that are written in one record, which takes a millisecond.
 _CHUNK = 1000

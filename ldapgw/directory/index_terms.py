@@ -211,14 +211,17 @@ def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, se
 
 
 def _add_like_pairs(group: str, text: str, terms: set[str]) -> None:
-    for line in lines_of(text):
+    repeated: set[str] = set()
+    for line in text.split("\n"):  # variants and aliases too
         found: set[str] = set()
         for word in line.split():
             beginning = word[:_PAIRED]
-            if beginning in found and len(beginning) == _PAIRED:
-                number = _pair_number(beginning)
-                terms.add(_pair_term(group, number, number))
-            found.add(beginning)
+            if beginning not in found:
+                found.add(beginning)
+            elif beginning not in repeated:
+                repeated.add(beginning)
+    numbers = [_pair_number(beginning) for beginning in repeated if len(beginning) == _PAIRED]
+    terms.update([_pair_term(group, number, number) for number in numbers])
 
 
 def _pair_number(beginning: str) -> int:
