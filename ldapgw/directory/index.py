@@ -270,12 +270,19 @@ class Index:
             return 0, 0
         return self._offsets[at], self._offsets[at + 1]
 
-    def common_postings(self, prefixes: Sequence[str], attributes: int, wanted: int) -> tuple[list[int], bool]:
-        """The first documents in which all prefixes stand in one of some attributes, as `prefix_postings`."""
+    def common_postings(
+        self, prefixes: Sequence[str], attributes: int, wanted: int, most: int
+    ) -> tuple[list[int], bool]:
+        """The first documents in which all prefixes stand in one of some attributes; whether there may be others.
+
+        :param wanted: documents that are enough.
+        :param most: postings of the prefix with the fewest that are looked up in the others.
+        """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
         postings, attributes_of = self._postings, self._attributes
         found: list[int] = []
-        while at < end and len(found) < wanted:
+        stop_at = min(end, at + most)
+        while at < stop_at and len(found) < wanted:
             document, bits = postings[at], attributes_of[at] & attributes
             at += 1
             for number, (start, stop) in enumerate(others):

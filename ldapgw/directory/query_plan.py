@@ -35,6 +35,9 @@ _FEW: Final = 512
 # The most ranges that are cut at a bound without interruption, some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
+# The most postings of a prefix that are looked up in those of others without interruption, some 5 ms.
+_MAX_COMMON: Final = 10_000
+
 # The most documents that are sorted without interruption, some 3 ms; if there are more, all documents are looked at in
 # order, which can be interrupted.
 _MAX_SORTED: Final = 30_000
@@ -177,7 +180,8 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
     if isinstance(query, PrefixQuery):
         return index.prefix_postings(query.prefix, query.attributes, index.count)[0]
     if isinstance(query, CommonPrefixQuery):
-        return index.common_postings(query.prefixes, query.attributes, index.count)[0]
+        found, has_more = index.common_postings(query.prefixes, query.attributes, index.count, _MAX_COMMON)
+        return None if has_more else found
     prefixes = _prefixes_of(query)
     if prefixes:
         return _first_of_prefixes(prefixes, index, index.count)[0]
@@ -211,7 +215,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
         found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
         return found[:most], has_more or len(found) > most
     if isinstance(query, CommonPrefixQuery):
-        return index.common_postings(query.prefixes, query.attributes, most)
+        return index.common_postings(query.prefixes, query.attributes, most, _MAX_COMMON)
     prefixes = _prefixes_of(query)
     if prefixes:
         found, has_more = _first_of_prefixes(prefixes, index, most)

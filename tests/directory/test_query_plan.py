@@ -271,6 +271,14 @@ def test_words_stand_in_one_attribute(
     assert [*find_documents(all_of([sought, "a"]), index, ())] == []
 
 
+def test_words_of_too_many_are_looked_for_in_slices() -> None:
+    """Where ten thousand have each word, not all of them are looked up at once: everybody is looked at instead."""
+    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 10_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
+    sought = CommonPrefixQuery(("1o", "2ma"), 3)
+    assert find_documents(sought, index, ()) is None
+    assert first_documents(sought, index, (), 9) == ([], True)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
 def test_a_key_leads_to_what_has_it(count: int) -> None:
     """Each of however many, in up to five entries or forty, and no other; also where it was written down and read."""
