@@ -20,7 +20,7 @@ from urllib.parse import quote
 from bench.directory.asking import called_numbers
 from bench.directory.load import CONNECTIONS, WARMUP
 from bench.directory.people import Person
-from bench.directory.seed import PHONE, TENANT
+from bench.directory.seed import HTTP_PHONE, TENANT
 from bench.phone import Target
 
 WHOLE_BOOK = "XML phone book (Yealink), its first 5,000"
@@ -109,5 +109,5 @@ def book_requests(target: Target, people: Sequence[Person]) -> dict[str, bytes]:
 
 
 def _request(target: Target, path: str) -> bytes:
-    login = b64encode(f"{PHONE}:{target.password}".encode()).decode()
+    login = b64encode(f"{HTTP_PHONE}:{target.password}".encode()).decode()
     return f"GET /{TENANT}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {login}\r\n\r\n".encode()

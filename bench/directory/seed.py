@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a gateway has in its store before it starts.
 
-Accounts with contacts, and a phone, as syncs and a command would have left them.
+Accounts with contacts, and two phones, as syncs and a command would have left them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from ldapgw.sync.records import decode_persons, encode_page
 TENANT = "acme"
 REGION = "DE"
 PHONE = "desk1"
+# Reads over HTTP: one login has as many slices of the gateway's time as another, whatever each asks.
+HTTP_PHONE = "desk2"
 SECRET = "0123456789abcdefghjk"
 OWNER = "alice@acme.example"
 SYNC_TOKEN = "the first"
@@ -59,7 +61,7 @@ OTHERS = 100
 
 
 def alone(count: int) -> tuple[Account, ...]:
-    """The book of the phone's own account, and another's."""
+    """The book of the phones' own account, and another's."""
     return Account(OWNER, range(count)), Account("bob@acme.example", range(count, count + OTHERS))
 
 
@@ -88,7 +90,8 @@ def seed(state_dir: Path, made: Sequence[Account], now: float, database: str = "
             for account_id in ids:
                 sync_state.increment_generation(connection, account_id)
             password = hash_password(SECRET, os.urandom)
-            phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], NumberMode.VALUES, password, 0.0))
+            for name in (PHONE, HTTP_PHONE):
+                phones.add(connection, PhoneLogin(name, TENANT, ids[0], NumberMode.VALUES, password, 0.0))
     finally:
         state.close()
 
