@@ -9,7 +9,7 @@ The first letter of a term says its group:
 * ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram of its digits; also the
   last two digits and the last digit.
 * ``K`` a word on the keys of a phone: ``N`` or ``O``, and the digits of its first letters; of a word in another script
-  than the Latin one also ``t`` and a trigram of its digits.
+  than the Latin one also ``t`` and a trigram of its digits; and ``p`` and the first digits of two words of a line.
 * ``W`` two words of a value: ``N`` or ``O``, and a number made from the first two letters of both.
 * ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and its value, for ordering.
 
@@ -128,6 +128,7 @@ def entry_terms(entry: Entry) -> EntryTerms:
             if letter in _LETTER_BITS:
                 _add_bits(bits, text_words, _LETTER_BITS[letter])
                 _add_pairs(group, text, text_words, paired, terms)
+                _add_keypad_pairs(group, text, terms)
                 if letter in _LETTER_VALUE_BITS:
                     _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
                 if letter == _CN:
@@ -189,6 +190,16 @@ def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
                     terms.add(f"K{group}{beginning}")
                 for at in inner:
                     terms.add(f"K{group}t{digits[at : at + _TRIGRAM]}")
+
+
+def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
+    """Add the terms of the pairs of words of each line on the keys."""
+    for line in text.split("\n"):
+        initials = "".join([word[0] for word in line.split()])
+        if len(initials) > 1:
+            digits = sorted(filter(str.isdigit, name_folding.on_keys(initials)))
+            pairs = set(combinations(digits, 2)) if len(digits) < _MAX_PAIRED else product(_DIGITS, _DIGITS)
+            terms.update([f"K{group}p{one}{other}" for one, other in pairs])
 
 
 def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
@@ -350,7 +361,8 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
         # In this order, words that begin alike are a pair, which few values have.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED])
         for one, other in pairwise(words):
-            query = _pair_query(group, one, other)
+            is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)
+            query = _keypad_pair_query(group, one, other) if is_keyed else _pair_query(group, one, other)
             if query is not None:
                 queries.append(query)
                 paired |= {one, other}
@@ -394,6 +406,25 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
         return None
     pairs = product(map(_pair_number, beginnings), map(_pair_number, others))
     return query_plan.any_of([_pair_term(group, *pair) for pair in pairs])
+
+
+def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
+    """The query for a line in which two words begin with digits on the keys; None if a string does not begin a word.
+
+    A string of three digits and more is looked up by itself: 605 is all of a reading beside "6 5".
+    """
+    queries: list[Query] = []
+    for string, next_string in product(one, other):
+        digits, next_digits = string[2:].split(), next_string[2:].split()
+        if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
+            return None
+        longer = max(string, next_string, key=len)
+        if len(longer) >= _KEYS + 2:
+            queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
+        else:
+            first, second = sorted((digits[0][0], next_digits[0][0]))
+            queries.append(f"K{group}p{first}{second}")
+    return query_plan.any_of(queries)
 
 
 def _beginning(string: str) -> str:
