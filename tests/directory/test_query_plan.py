@@ -31,6 +31,7 @@ from ldapgw.directory.query_plan import (
     CommonPrefixQuery,
     ExactKey,
     Narrowing,
+    PrefixQuery,
     TermRange,
     all_of,
     any_of,
@@ -269,6 +270,17 @@ def test_words_stand_in_one_attribute(
     assert has_more or len(expected) <= most
     assert find_documents(sought, Index.build(()), ()) == []
     assert [*find_documents(all_of([sought, "a"]), index, ())] == []
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, [0]), (2, [0, 2]), (9, [0, 2, 3])])
+def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected: list[int]) -> None:
+    """Each document once, in order; the first documents, or all."""
+    kinds: list[dict[str, int]] = [{"2ma": 1, "2mu": 3}, {"2ma": 2}, {"2mu": 1}, {"2ma": 5}]
+    index = Index.build([EntryTerms((), one, ()) for one in kinds])
+    sought = any_of([PrefixQuery("2ma", 1), PrefixQuery("2mu", 1)])
+    first, has_more = first_documents(sought, index, (), most)
+    assert (list(first), has_more) == (expected, most < 3)
+    assert find_documents(sought, index, ()) == [0, 2, 3]
 
 
 def test_words_of_too_many_are_looked_for_in_slices() -> None:
