@@ -65,6 +65,7 @@ def person(name: str) -> Contact:
         ("Joe Fred Bloggsen", ["j f bloggsen", "joe bloggsen", "fred j"], ["joe joe", "f f"]),
         ("Dr. Karl-Heinz Schmidtke", ["karl schm", "heinz k", "schmidtke dr karl-h", "karlh schm"], ["karl karl s"]),
         ("Anna Maria Anna", ["anna anna", "an ann m", "anna maria a"], ["anna anna anna", "maria m"]),
+        ("Abel Anna Arno", ["ab a", "a ab a", "ab a a", "ar ab a"], ["ab ab", "ab ab a", "a a ab ar"]),
         ("Pat O'Brien-Öz", ["obri pat", "o'br p", "o b oz", "pat oez"], ["brien x", "oz oez"]),
         ("Jörg Müller-Lüdenscheidt", ["mue jör", "muell joer", "lud mul jo", "mül lüd"], ["mul mull", "mul mue"]),
         ("Zoë Brontë", ["bron zoe", "zo br", "zoë bro"], ["zoi bro", "zo zoe"]),
