@@ -350,13 +350,13 @@ def _with_a_shared_letter(words: Sequence[Alternatives]) -> Sequence[Alternative
 
 
 def is_single_value(search_text: str) -> bool:
-    """Whether all lines of a search text in lenient matching are variants of one value."""
+    """Return whether all lines of a search text in lenient matching are variants of one value."""
     end = search_text.find("\n", 1)
     return search_text[0] == "\n" and search_text[end + 1 : end + 2] in ("", "\f")
 
 
 def contains_all(text: str, words: Sequence[Alternatives]) -> bool:
-    """Whether a text contains a string of each set."""
+    """Return whether a text contains a string of each set."""
     for strings in words:
         for string in strings:
             if string in text:
@@ -367,12 +367,12 @@ def contains_all(text: str, words: Sequence[Alternatives]) -> bool:
 
 
 def _count(text: str, strings: Iterable[str]) -> int:
-    """How often strings stand in a text."""
+    """Count how often strings stand in a text."""
     return sum([text.count(string) for string in strings])
 
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
-    """Whether each word is in a line at a place where no other word is (a matching in a bipartite graph).
+    """Return whether each word has a place in a line where no other word is (a matching in a bipartite graph).
 
     A word with as many places as there are words always finds one, so more places are not looked for.
     """
