@@ -112,7 +112,7 @@ def comparison_key(kind: AttributeType) -> int:
 
 
 def has_list_rule(kind: AttributeType) -> bool:
-    """Whether the attribute's own equality rule compares lists of lines (caseIgnoreListMatch)."""
+    """Return whether the attribute's own equality rule compares lists of lines (caseIgnoreListMatch)."""
     return kind.comparison.equality == "caseIgnoreListMatch"
 
 
@@ -256,13 +256,13 @@ def _of_attribute(kind: AttributeType, assertion: Assertion | None) -> Assertion
 
 
 def _can_equal(kind: AttributeType, text: str) -> bool:
-    """Whether a text conforms to the syntax of the attribute's equality rule."""
+    """Return whether a text conforms to the syntax of the attribute's equality rule."""
     rule = matching_rule(kind.comparison.equality)
     return rule is None or conforms(rule.syntax, text)
 
 
 def _can_contain(kind: AttributeType, parts: Iterable[str]) -> bool:
-    """Whether all parts conform to the syntax of the attribute's substrings rule; "" for absent parts."""
+    """Return whether all parts conform to the syntax of the attribute's substrings rule; "" for absent parts."""
     return all(_can_equal(kind, part) for part in parts if part)
 
 
@@ -527,7 +527,10 @@ def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
 
 
 def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
-    """Whether a line contains the parts in order; each is matched at its first end, which leaves most to the next."""
+    """Return whether a line contains the parts in order.
+
+    Each part is matched at its first end, which leaves most of the line to the next part.
+    """
     position = 0
     for part in parts:
         position = _find_end(part, line, position)

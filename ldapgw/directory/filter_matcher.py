@@ -136,7 +136,7 @@ class PreparedFilter:
         return self._query
 
     def matches_all(self, index: Index) -> bool:
-        """Whether it is known that all entries of a segment match."""
+        """Return whether it is known that all entries of a segment match."""
         if self.alternatives:
             return any(one.matches_all(index) for one in self.alternatives)
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
@@ -395,7 +395,7 @@ _NUMBER_ATTRIBUTES = _AttributeSet(NUMBER_TYPES, cost=_NUMBER_LOOKS)
 
 
 def asks_number(kind: AttributeType, term: Filter) -> bool:
-    """Whether a term about an attribute names a whole telephone number.
+    """Return whether a term about an attribute names a whole telephone number.
 
     Lenient matching looks for the number in all attributes that hold numbers: many phones know telephoneNumber alone.
     """
@@ -554,7 +554,7 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
 
 
 def has_value(term: Filter, value: bytes) -> bool:
-    """Whether a value is all that a term asserts of its attribute."""
+    """Return whether a value is all that a term asserts of its attribute."""
     if isinstance(term, Equality):
         return term.value == value
     if not isinstance(term, Substrings):
@@ -567,7 +567,7 @@ def _parts(term: Substrings) -> list[bytes | None]:
 
 
 def _has_no_text(term: Substrings) -> bool:
-    """Whether all parts are empty, as where nothing was typed between the stars of a phone's filter."""
+    """Return whether all parts are empty, as where nothing was typed between the stars of a phone's filter."""
     return not any(_parts(term))
 
 

@@ -277,7 +277,7 @@ def present_attributes(index: Index) -> Iterable[str]:
 
 
 def has_switchboards(index: Index) -> bool:
-    """Whether an entry has a switchboard."""
+    """Return whether an entry has a switchboard."""
     _, ranges, _ = index.postings(_SWITCHBOARD)
     return ranges[0] < ranges[-1]
 
@@ -341,7 +341,7 @@ def _prefix_query(kinds: Sequence[AttributeType], text: str) -> PrefixQuery | No
 
 
 def is_exact(kinds: Sequence[AttributeType], assertion: Assertion) -> bool:
-    """Whether `assertion_query` finds, for these attributes, only entries for which an assertion is true."""
+    """Return whether `assertion_query` finds, for these attributes, only entries for which an assertion is true."""
     return len(kinds) == 1 and kinds[0].name == "objectClass" and assertion.required == (assertion.sufficient,)
 
 

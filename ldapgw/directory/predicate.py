@@ -226,7 +226,7 @@ class SeveralWordsPredicate(TaggedTextPredicate):
 
 
 class PresentPredicate(Predicate):
-    """Whether an entry has an attribute."""
+    """Decides whether an entry has an attribute."""
 
     __slots__ = ("_kind", "_tag")
 
