@@ -51,9 +51,10 @@ class Running:
         assert self.office.found() == self.before
 
     def said(self) -> str:
-        # A phone that was just added may have been refused (`Site.add_phone`), of which a line tells later.
+        # A phone that was just added may have been refused (`Site.add_phone`), of which a line tells later; and the
+        # sync that failed is done again as soon as the database can be used.
         lines = self.gateway.said[self._said :].splitlines(keepends=True)
-        return "".join(line for line in lines if "wrong login" not in line)
+        return "".join(line for line in lines if "wrong login" not in line and "sync of account" not in line)
 
     @contextmanager
     def trouble(self, line: str, also: Sequence[str] = ()) -> Iterator[None]:
