@@ -13,15 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, Table, event, insert, inspect, select, update
+from sqlalchemy import URL, Connection, Engine, Table, event, insert, inspect, select, text, update
 
 from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.store.tables import schema_version
@@ -33,6 +28,9 @@ _ERASED = "erased"
 # What a disconnected account is deleted from.
 ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 _DATABASE = "ldapgw_database"
+
+# Each file of its folder "versions" begins with the revision that the migration leads to.
+_MIGRATIONS = Path(__file__).with_name("migrations")
 
 # The tables whose rows get ids from the database.
 NUMBERED = ("account", "activity", "revocation")
@@ -307,7 +305,8 @@ def take_erased(connection: Connection) -> frozenset[str]:
 
 def revisions() -> tuple[str, ...]:
     """The database revisions that this version of ldapgw knows, newest first."""
-    return tuple(script.revision for script in _scripts())
+    files = (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
+    return tuple(sorted((file.name.partition("_")[0] for file in files), reverse=True))
 
 
 def read_revision(connection: Connection, name: str) -> str | None:
@@ -316,8 +315,11 @@ def read_revision(connection: Connection, name: str) -> str | None:
     :param name: how messages call the database.
     :raises StoreError: when the database belongs to another program.
     """
-    revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is None and inspect(connection).get_table_names():
+    tables = inspect(connection).get_table_names()
+    revision: str | None = None
+    if "alembic_version" in tables:
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is None and tables:
         raise StoreError(f"{name}: is a database of another program")
     return revision
 
@@ -349,7 +351,12 @@ def is_current(connection: Connection, database: Database) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Create the tables, or upgrade them to the newest version; new ones for a copy are marked as unfinished."""
-    config = _alembic()
+    # Alembic takes a fifth of a start, and few starts upgrade anything.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     version = {"revision": revisions()[0], "readable_from": readable_from()}
@@ -360,21 +367,8 @@ def upgrade(connection: Connection) -> None:
 
 def readable_from() -> str:
     """The oldest revision whose gateways can use the tables of this version."""
-    found: str = next(script.module.readable_from for script in _scripts() if hasattr(script.module, "readable_from"))
+    from alembic.script import ScriptDirectory
+
+    modules = (script.module for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())
+    found: str = next(module.readable_from for module in modules if hasattr(module, "readable_from"))
     return found
-
-
-def _scripts() -> tuple[Script, ...]:
-    return _read_scripts(_alembic().get_main_option("script_location") or "")
-
-
-@cache
-def _read_scripts(folder: str) -> tuple[Script, ...]:
-    """The migrations in a folder, newest first; to read them takes longer than to open a database."""
-    return tuple(ScriptDirectory(folder).walk_revisions())
-
-
-def _alembic() -> AlembicConfig:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    return config

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Boolean,
     Column,
@@ -37,7 +38,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
-from ldapgw.store.database import Database, _alembic, check_writable, revisions
+from ldapgw.store.database import Database, check_writable, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.sqlite import LOG_LIMIT, SqliteDatabase
@@ -52,6 +53,12 @@ def opened(path: Path) -> Database:
         database.close()
         raise
     return database
+
+
+def test_files_of_migrations_begin_with_their_revisions() -> None:
+    """Which revisions there are is known without reading the migrations."""
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert revisions() == tuple(script.revision for script in scripts.walk_revisions())
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
@@ -340,7 +347,7 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "next"
+revision = "9999"
 down_revision = "{newest}"
 
 
@@ -355,10 +362,8 @@ def newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     newest = revisions()[0]
     folder = tmp_path / "migrations"
     shutil.copytree(Path(migrations.__file__).parent, folder)
-    (folder / "versions" / "next.py").write_text(NEXT.format(newest=newest))
-    config = _alembic()
-    config.set_main_option("script_location", str(folder))
-    monkeypatch.setattr("ldapgw.store.database._alembic", lambda: config)
+    (folder / "versions" / "9999_next.py").write_text(NEXT.format(newest=newest))
+    monkeypatch.setattr("ldapgw.store.database._MIGRATIONS", folder)
     return newest
 
 
