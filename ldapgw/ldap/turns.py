@@ -34,8 +34,12 @@ _OWN: Final = ""
 
 # Has a function called once: at the end of the current turn, or in the next one.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
-# Waits for the turn of an asker (`TurnScheduler.turn_of`).
-TurnOf = Callable[[str], Awaitable[None]]
+
+
+class TurnOf(Protocol):
+    """Waits for the turn of an asker (`TurnScheduler.turn_of`)."""
+
+    def __call__(self, asker: str, *, is_new: bool = False) -> Awaitable[None]: ...
 
 
 class Worker(Protocol):
@@ -150,8 +154,8 @@ class TurnScheduler:
     """
 
     __slots__ = (
-        *("_call_at_tick_end", "_call_soon", "_is_end_due", "_is_turn_due", "_new", "_received", "_unfinished"),
-        *("_unsent", "seconds"),
+        *("_call_at_tick_end", "_call_soon", "_is_end_due", "_is_turn_due", "_new", "_received", "_requests"),
+        *("_unfinished", "_unsent", "seconds"),
     )
 
     def __init__(self, seconds: Callable[[], float], call_at_tick_end: CallAtTickEnd, call_soon: CallAtTickEnd) -> None:
@@ -159,6 +163,8 @@ class TurnScheduler:
         self._call_at_tick_end = call_at_tick_end
         self._call_soon = call_soon
         self._received: list[TurnMember] = []
+        # New requests that have no fast path: those over HTTP.
+        self._requests: list[Worker] = []
         self._new: Lane[TurnMember] = Lane()
         self._unfinished: Lane[Worker] = Lane()
         self._unsent: list[tuple[TurnMember, bytes]] = []
@@ -168,9 +174,7 @@ class TurnScheduler:
         """Add a connection that has received octets and was not queued."""
         member.is_queued = True
         self._received.append(member)
-        if not self._is_end_due:
-            self._is_end_due = True
-            self._call_at_tick_end(self.end_turn)
+        self._call_end_of_turn()
 
     def resume(self, worker: Worker) -> None:
         """Have a worker that is not queued go on in a later turn."""
@@ -181,16 +185,24 @@ class TurnScheduler:
         """Do work of the gateway's own in slices, in later turns."""
         self.resume(_Slices(slices, self.seconds))
 
-    def turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait for the asker's turn: what is done until the next wait counts as the asker's slice."""
+    def turn_of(self, asker: str, *, is_new: bool = False) -> Awaitable[None]:
+        """Wait for the asker's turn: what is done until the next wait counts as the asker's slice.
+
+        :param is_new: whether a request begins, which is answered at the end of this turn if the asker has time left.
+        """
         waiter = _Waiter(asker)
-        self.resume(waiter)
+        if is_new:
+            waiter.is_queued = True
+            self._requests.append(waiter)
+            self._call_end_of_turn()
+        else:
+            self.resume(waiter)
         return waiter.deferred
 
     def end(self) -> None:
         """Answer all requests that were received, as far as their askers have time left in this turn."""
         received, self._received = self._received, []
-        if received:
+        if received or self._requests:
             self._serve_new(received)
             self._call_next_turn()
 
@@ -213,6 +225,12 @@ class TurnScheduler:
             unsent, self._unsent = self._unsent, []
             for member, octets in unsent:
                 member.send(octets)
+
+    def _call_end_of_turn(self) -> None:
+        """Have the requests answered when the turn ends."""
+        if not self._is_end_due:
+            self._is_end_due = True
+            self._call_at_tick_end(self.end_turn)
 
     def _begin_turn(self) -> None:
         self._is_turn_due = False
@@ -238,20 +256,22 @@ class TurnScheduler:
             for member in received:
                 new.add(member)
             members = new.take()
-        slow: list[TurnMember] = []
+        slow: list[Worker] = []
         while self._answer(members, slow):
             pass
-        unfinished: list[TurnMember] = []
-        for member in slow:
-            if not new.time_left(member.asker):
-                self._unfinished.add(member)
-            elif self._work(member, new):
-                unfinished.append(member)
-        for member in unfinished:
-            self._unfinished.add(member)
+        requests, self._requests = self._requests, []
+        slow += requests
+        unfinished: list[Worker] = []
+        for worker in slow:
+            if not new.time_left(worker.asker):
+                self._unfinished.add(worker)
+            elif self._work(worker, new):
+                unfinished.append(worker)
+        for worker in unfinished:
+            self._unfinished.add(worker)
         self.flush()
 
-    def _answer(self, members: Iterator[TurnMember], slow: list[TurnMember]) -> bool:
+    def _answer(self, members: Iterator[TurnMember], slow: list[Worker]) -> bool:
         """Answer some members on the fast path, and add those that need the slow path to a list.
 
         :returns: whether there may be more.

@@ -210,7 +210,7 @@ class BookReader:
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
         started, access = self._seconds(), viewer.access[0]
-        await self._turn_of(viewer.login)
+        await self._turn_of(viewer.login, is_new=True)
         directory = self._dit().directory(access.tenant)
         if directory is None or len(number) > MAX_NUMBER:
             return None
@@ -242,7 +242,7 @@ class BookReader:
         :param length: is set when the last contact is read.
         """
         started, access = self._seconds(), viewer.access[0]
-        await self._turn_of(viewer.login)
+        await self._turn_of(viewer.login, is_new=True)
         directory = self._dit().directory(access.tenant)
         if directory is None or len(query.number) > MAX_NUMBER:
             return

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -120,6 +121,7 @@ def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> b
     return request.isSecure() or not peer or _is_loopback(peer)
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

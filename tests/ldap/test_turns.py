@@ -293,12 +293,15 @@ def test_own_work_has_a_slice_too(reactor: Reactor) -> None:
 
 
 def test_a_coroutine_waits_for_its_askers_turn(reactor: Reactor) -> None:
-    """What it does until it waits again counts; another asker's has its slice in the same turn."""
+    """What a coroutine does until it waits again counts; another asker's has its slice in the same turn.
+
+    A request that begins has the slice for new requests, in the turn that it came in.
+    """
     read: list[str] = []
 
     async def reader(asker: str, name: str, parts: int) -> None:
-        for _ in range(parts):
-            await reactor.turns.turn_of(asker)
+        for part in range(parts):
+            await reactor.turns.turn_of(asker, is_new=part == 0)
             reactor.now += MS
             read.append(name)
 
@@ -309,7 +312,7 @@ def test_a_coroutine_waits_for_its_askers_turn(reactor: Reactor) -> None:
         read.clear()
         reactor.turn()
         turns.append([*read])
-    assert turns == [["flood0", "desk"], ["flood1", "desk"], ["flood2"], ["flood0"], ["flood1"], ["flood2"]]
+    assert turns == [["flood0", "desk"], ["flood0", "desk"], ["flood1"], ["flood2"], ["flood1"], ["flood2"]]
     assert all(each.called for each in readers)
 
 

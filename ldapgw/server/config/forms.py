@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import urlsplit
 
@@ -98,12 +99,16 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
         if not self:
             return False
         try:
-            parsed = ipaddress.ip_address(address)
+            parsed = _ip_address(address)
         except ValueError:
             return False
         if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
             parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self)
+
+
+# The pages ask several times for each request.
+_ip_address = lru_cache(maxsize=1024)(ipaddress.ip_address)
 
 
 # This module only parses endpoints, and parsing needs no reactor.
