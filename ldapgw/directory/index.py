@@ -128,6 +128,8 @@ _PARTS, _PART_SHIFT = 16, 28
 
 # Keys that are gone through one by one sooner than by halves.
 _FEW: Final = 16
+# Postings of one prefix that are looked up in those of others, one by one.
+_SOON: Final = 500
 
 # Terms that are written in one record.
 _CHUNK = 10_000
@@ -276,12 +278,13 @@ class Index:
         """The first documents in which all prefixes stand in one of some attributes; whether there may be others.
 
         :param wanted: documents that are enough.
-        :param most: postings of the prefix with the fewest that are looked up in the others.
+        :param most: postings of all prefixes together that are read.
         """
-        (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
+        spans = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
+        (at, end), *others = spans
         postings, attributes_of = self._postings, self._attributes
         found: list[int] = []
-        stop_at = min(end, at + most)
+        stop_at = min(end, at + _SOON)
         while at < stop_at and len(found) < wanted:
             document, bits = postings[at], attributes_of[at] & attributes
             at += 1
@@ -293,7 +296,21 @@ class Index:
                 bits &= attributes_of[start] if start < stop and postings[start] == document else 0
             if bits:
                 found.append(document)
-        return found, at < end
+        if at == end or len(found) == wanted or sum([stop - start for start, stop in spans]) > most:
+            return found, at < end
+        # Few documents are common to all prefixes: those are found sooner than each posting is looked up.
+        common = set(postings[at:end])
+        for start, stop in others:
+            common.intersection_update(postings[start:stop])
+        for document in sorted(common):
+            bits = attributes
+            for start, stop in spans:
+                bits &= attributes_of[bisect_left(postings, document, start, stop)]
+            if bits:
+                if len(found) == wanted:
+                    return found, True
+                found.append(document)
+        return found, False
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
         """The postings of all terms from one on and before another."""

@@ -35,8 +35,8 @@ _FEW: Final = 512
 # The most ranges that are cut at a bound without interruption, some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
-# The most postings of a prefix that are looked up in those of others without interruption, some 5 ms.
-_MAX_COMMON: Final = 10_000
+# The most postings of several prefixes that are read without interruption, some 5 ms.
+_MAX_COMMON: Final = 100_000
 
 # The most documents that are sorted without interruption, some 3 ms; if there are more, all documents are looked at in
 # order, which can be interrupted.

@@ -254,10 +254,17 @@ def test_of_much_the_first_ones_are_taken_out(sought: Narrowing | None, expected
     ],
 )
 @pytest.mark.parametrize("most", [1, 4, 90])
+@pytest.mark.parametrize("soon", [1, 500])
 def test_words_stand_in_one_attribute(
-    prefixes: tuple[str, ...], attributes: int, expected: list[int], most: int
+    monkeypatch: pytest.MonkeyPatch,
+    prefixes: tuple[str, ...],
+    attributes: int,
+    expected: list[int],
+    most: int,
+    soon: int,
 ) -> None:
-    """Of a few letters each; the first documents, or all."""
+    """Of a few letters each; the first documents, or all; looked up one by one, or all at once."""
+    monkeypatch.setattr("ldapgw.directory.index._SOON", soon)
     kinds: list[dict[str, int]] = [
         *({"1o": 1, "2ma": 1}, {"1o": 1, "2ma": 2}, {"1o": 4}, {"1o": 6, "2ma": 3}, {}),
         *({"2ma": 4}, {"1o": 8, "2ma": 9}, {"1o": 1}, {}, {"1o": 1}),
@@ -284,8 +291,8 @@ def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected
 
 
 def test_words_of_too_many_are_looked_for_in_slices() -> None:
-    """Where ten thousand have each word, not all of them are looked up at once: everybody is looked at instead."""
-    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 10_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
+    """Where fifty thousand have each word, not all of them are read at once: everybody is looked at instead."""
+    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 50_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
     sought = CommonPrefixQuery(("1o", "2ma"), 3)
     assert find_documents(sought, index, ()) is None
     assert first_documents(sought, index, (), 9) == ([], True)
