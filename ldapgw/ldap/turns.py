@@ -34,12 +34,8 @@ _OWN: Final = ""
 
 # Has a function called once: at the end of the current turn, or in the next one.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
-
-
-class TurnOf(Protocol):
-    """Waits for the turn of an asker (`TurnScheduler.turn_of`)."""
-
-    def __call__(self, asker: str, *, is_new: bool = False) -> Awaitable[None]: ...
+# Waits for the turn of an asker (`TurnScheduler.turn_of`).
+TurnOf = Callable[[str], Awaitable[None]]
 
 
 class Worker(Protocol):
@@ -185,18 +181,18 @@ class TurnScheduler:
         """Do work of the gateway's own in slices, in later turns."""
         self.resume(_Slices(slices, self.seconds))
 
-    def turn_of(self, asker: str, *, is_new: bool = False) -> Awaitable[None]:
-        """Wait for the asker's turn: what is done until the next wait counts as the asker's slice.
-
-        :param is_new: whether a request begins, which is answered at the end of this turn if the asker has time left.
-        """
+    def turn_of(self, asker: str) -> Awaitable[None]:
+        """Wait for the asker's turn: what is done until the next wait counts as the asker's slice."""
         waiter = _Waiter(asker)
-        if is_new:
-            waiter.is_queued = True
-            self._requests.append(waiter)
-            self._call_end_of_turn()
-        else:
-            self.resume(waiter)
+        self.resume(waiter)
+        return waiter.deferred
+
+    def first_turn_of(self, asker: str) -> Awaitable[None]:
+        """Wait to begin a request: until the end of this turn, if the asker has time left of its slice for those."""
+        waiter = _Waiter(asker)
+        waiter.is_queued = True
+        self._requests.append(waiter)
+        self._call_end_of_turn()
         return waiter.deferred
 
     def end(self) -> None:

@@ -183,7 +183,8 @@ class BookReader:
     :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
     :param observers: called for each search, as for searches over LDAP.
     :param seconds: a clock that measures searches.
-    :param turn_of: waits for the turn of a login (`ldapgw.ldap.turns.TurnScheduler`).
+    :param first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
+    :param turn_of: waits for the next turn of a login.
     """
 
     def __init__(
@@ -192,12 +193,14 @@ class BookReader:
         budget: Callable[[Viewer, str], CallerIdBudget],
         observers: Sequence[Observer],
         seconds: Callable[[], float],
+        first_turn_of: TurnOf,
         turn_of: TurnOf,
     ) -> None:
         self._dit = dit
         self._budget = budget
         self._observers = observers
         self._seconds = seconds
+        self._first_turn_of = first_turn_of
         self._turn_of = turn_of
 
     async def find_caller(
@@ -210,7 +213,7 @@ class BookReader:
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
         started, access = self._seconds(), viewer.access[0]
-        await self._turn_of(viewer.login, is_new=True)
+        await self._first_turn_of(viewer.login)
         directory = self._dit().directory(access.tenant)
         if directory is None or len(number) > MAX_NUMBER:
             return None
@@ -242,7 +245,7 @@ class BookReader:
         :param length: is set when the last contact is read.
         """
         started, access = self._seconds(), viewer.access[0]
-        await self._turn_of(viewer.login, is_new=True)
+        await self._first_turn_of(viewer.login)
         directory = self._dit().directory(access.tenant)
         if directory is None or len(query.number) > MAX_NUMBER:
             return

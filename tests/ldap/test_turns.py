@@ -301,7 +301,7 @@ def test_a_coroutine_waits_for_its_askers_turn(reactor: Reactor) -> None:
 
     async def reader(asker: str, name: str, parts: int) -> None:
         for part in range(parts):
-            await reactor.turns.turn_of(asker, is_new=part == 0)
+            await (reactor.turns.turn_of(asker) if part else reactor.turns.first_turn_of(asker))
             reactor.now += MS
             read.append(name)
 

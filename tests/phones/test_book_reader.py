@@ -44,7 +44,14 @@ class Reading:
         dit = Dit((Directory(context, (book,)),), Features("1"))
         self.logged: list[tuple[int, ResultCode]] = []
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
-        self.reader = BookReader(lambda: dit, limits.budget, (self._observe,), self.clock.seconds, self.turns.turn_of)
+        self.reader = BookReader(
+            lambda: dit,
+            limits.budget,
+            (self._observe,),
+            self.clock.seconds,
+            self.turns.first_turn_of,
+            self.turns.turn_of,
+        )
 
     def _observe(self, _login: str, _address: str, _message: bytes, found: int, code: ResultCode, *_: object) -> None:
         self.logged.append((found, code))

@@ -160,7 +160,12 @@ def _book_client_dependencies(env: Environment, workers: Workers, phones: PhoneP
         login_delay=phones.ldap.bind_delay,
         login_refused=phones.refused_logins.note,
         reader=BookReader(
-            phones.catalog.dit, phones.ldap.budget, phones.observers, env.reactor.seconds, phones.ldap.turns.turn_of
+            phones.catalog.dit,
+            phones.ldap.budget,
+            phones.observers,
+            env.reactor.seconds,
+            phones.ldap.turns.first_turn_of,
+            phones.ldap.turns.turn_of,
         ),
         run_off_thread=workers.work,
     )

@@ -319,6 +319,7 @@ class Stage:
                     self.caller_id_limits.budget,
                     (lambda *search: self.watch.search_log.observe(*search[:-1]),),
                     self.clock.seconds,
+                    self.turns.first_turn_of,
                     self.turns.turn_of,
                 ),
                 run_off_thread=self.run_off_thread,
