@@ -18,7 +18,7 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -225,6 +225,7 @@ def caller_number(value: str) -> str:
     return "+" + value[1:] if value[:1] == " " and value[1:2].isdigit() else value
 
 
+@lru_cache(maxsize=64)
 def prefers_json(accept: str) -> bool:
     """Whether a client prefers JSON to text; who takes all gets text."""
     return parse_accept_header(accept).best_match([_TEXT, _JSON], default=_TEXT) == _JSON if accept else False
