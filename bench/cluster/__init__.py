@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""How several processes, several gateways on one PostgreSQL, and both engines compare: searches, syncs, failures."""
+"""How several gateways on one PostgreSQL, and both engines, compare: searches, syncs, failures."""

@@ -1,32 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Starts gateways of several processes, gateways on one PostgreSQL, and both engines; prints the tables."""
+"""Starts gateways on one PostgreSQL, and both engines; prints the tables."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from math import nan
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from bench import written
 from bench.cluster import __doc__ as purpose
 from bench.cluster import engines, gateways, locks
-from bench.cluster.plot import Rates, plot
+from bench.cluster.plot import ByLoad, plot
 from bench.cluster.starts import starts
 from bench.directory.asking import WORKLOADS
-from bench.directory.load import Load, Round
+from bench.directory.load import Round
 from bench.directory.people import person
 from bench.directory.report import machine
-from bench.directory.seed import alone, seed
-from bench.directory.servers import Variant, gateway, knows
-from bench.process import Server
 from bench.progress import say
 from bench.runs import Figure
 from bench.table import simple_table
@@ -35,24 +28,16 @@ from tests.support.checkout import ROOT
 SCRIPT = "scripts/bench-cluster"
 PICTURE = ROOT / "docs" / "images" / "bench-cluster.svg"
 
-PARTS = ("processes", "gateways", "transactions", "engines", "starts")
+PARTS = ("gateways", "transactions", "engines", "starts")
 # Only if it is asked for: its figures are in a decision, not in the page.
 LOCKS = "locks"
-# Connections that have one search outstanding each; the kernel spreads them over the processes.
+# Connections that have one search outstanding each.
 CONNECTIONS = 16
-# How many times the rate of one process two should have, on two cores with the load beside them.
-GOALS = {"substring": 1.7, "list": 1.6}
 NAMES = ("prefix", "reverse", "substring", "list", "bind")
-# What the second process may take of the memory of the first.
-MEMORY_GOAL = 0.75
 # The part of the book from which the words come that are asked for.
 _SAMPLE = 20_000
 
-# Searches a second by number of processes or gateways, by load; for a whole book, entries.
-ByLoad = Mapping[str, Mapping[int, float]]
-
 EXPLANATION = """\
-processes     each gateway has the same contacts, and is what "ldapgw run --processes N" starts
 gateways      on one PostgreSQL, with a state directory each; the load is spread over them, and p99 is that of the
               slowest; then changes, from the end of the transaction until all gateways find them; then the gateway that
               syncs is killed, until another one has its lease
@@ -63,8 +48,7 @@ locks         only with --only locks, and not written by --docs: what the lock c
               PostgreSQL (docs/decisions/0086)
 A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs
 on the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a
-machine with two processors.  Memory of processes is what no other process shares (Private in smaps_rollup), in MiB,
-after the load.  PostgreSQL has its default settings, and waits for the disk as SQLite does.
+machine with two processors.  PostgreSQL has its default settings, and waits for the disk as SQLite does.
 """
 
 
@@ -78,22 +62,19 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
     parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {written.PAGE.name}")
-    parser.add_argument("--processes", default="1,2,3", metavar="LIST", help="of the gateways (default: 1,2,3)")
+    parser.add_argument("--gateways", default="1,2,3", metavar="LIST", help="how many together (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
     options = parser.parse_args()
-    counts = [int(count) for count in options.processes.split(",")]
-    tables, measured, are_met = [], list[Rates](), True
+    counts = [int(count) for count in options.gateways.split(",")]
+    tables, are_met = [], True
+    measured: ByLoad = {}
     with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as made:
         for part in options.only or PARTS:
             folder = Path(made) / part
             folder.mkdir()
-            if part == "processes":
-                table, is_met, rates = measure(folder, counts, options.contacts, options.rounds, options.seconds)
-                measured.append(Rates("processes of one gateway", rates, GOALS))
-            elif part == "gateways":
-                table, is_met, rates = _gateways(folder, counts, options)
-                measured.append(Rates("gateways on PostgreSQL", rates))
+            if part == "gateways":
+                table, is_met, measured = _gateways(folder, counts, options)
             elif part == "starts":
                 figures = list(starts(folder, options.contacts))
                 lines = _told(("Gateway on PostgreSQL", "", "Until the first right answer", "Goal", ""), figures)
@@ -113,7 +94,7 @@ def main() -> int:
     return 0 if are_met else 1
 
 
-def write_page(contacts: int, tables: Sequence[str], measured: Sequence[Rates]) -> None:
+def write_page(contacts: int, tables: Sequence[str], measured: ByLoad) -> None:
     """Put the results into the documents; a picture that they have no rates for goes."""
     written.put(SCRIPT, page_text(contacts, tables, measured))
     if measured:
@@ -122,11 +103,11 @@ def write_page(contacts: int, tables: Sequence[str], measured: Sequence[Rates]) 
         PICTURE.unlink(missing_ok=True)
 
 
-def page_text(contacts: int, tables: Sequence[str], measured: Sequence[Rates]) -> str:
+def page_text(contacts: int, tables: Sequence[str], measured: ByLoad) -> str:
     """What stands between the comments."""
     picture = [
         f"\n.. image:: ../images/{PICTURE.name}\n",
-        "   :alt: Search rates of two and three processes or gateways, relative to one, by load\n",
+        "   :alt: Search rates of two and three gateways, relative to one, by load\n",
     ]
     head = f"\nMeasured with {machine()}; {contacts:,} contacts.\n"
     return "".join([*(picture if measured else ()), head, *tables, "\n"])
@@ -147,7 +128,7 @@ def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> t
                     found[name][count].append(loads.round(servers[:count], asked, options.seconds, CONNECTIONS))
         figures = [*gateways.changes(ours, options.changes), *gateways.failovers(ours, options.kills)]
     rates = _medians(found)
-    rows, errors, _ = _rates(found, rates, "gateway", {})
+    rows, errors = _rates(found, rates)
     head = ("Gateways on one PostgreSQL", "What", "", "Goal", "")
     lines = [*simple_table(rows), "", *_told(head, figures)]
     return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures), rates
@@ -168,58 +149,6 @@ def _engines(folder: Path, part: str, options: argparse.Namespace) -> tuple[str,
     return "\n".join(["", *simple_table([*engines.lines(found)]), ""]), is_met
 
 
-def measure(folder: Path, counts: list[int], contacts: int, rounds: int, seconds: float) -> tuple[str, bool, ByLoad]:
-    """The tables, whether the goals are met, and the rates."""
-    say(f"filling a store with {contacts:,} contacts")
-    first = folder / "1"
-    first.mkdir()
-    seed(first / "state", alone(contacts), time.time())  # noqa: TID251  the bench is an entry point
-    with ExitStack() as stack:
-        servers: dict[int, Server] = {}
-        for count in counts:
-            home = folder / str(count)
-            if home != first:
-                home.mkdir()
-                shutil.copytree(first / "state", home / "state")
-            servers[count] = stack.enter_context(gateway(home, knows(contacts - 1), Variant(processes=count)))
-        load = Load(folder)
-        people = [person(number) for number in range(min(contacts, _SAMPLE))]
-        found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in NAMES}
-        for number in range(rounds):
-            say(f"round {number + 1} of {rounds}")
-            for name in NAMES:
-                for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
-                    server = servers[count]
-                    asked = WORKLOADS[name].asked(server.target.base, people)
-                    found[name][count].append(load.round(server, asked, seconds, CONNECTIONS))
-        memory = {count: sorted(_private(server), reverse=True) for count, server in servers.items()}
-        started = {count: server.started for count, server in servers.items()}
-    return _report(found, memory, started)
-
-
-def _report(
-    found: dict[str, dict[int, list[Round]]],
-    memory: dict[int, list[float]],
-    started: dict[int, float],
-) -> tuple[str, bool, ByLoad]:
-    counts = list(memory)
-    rates = _medians(found)
-    rows, failed, is_met = _rates(found, rates, "process", GOALS)
-    shares = [["gateway", "start", "memory of its processes, MiB", "second : first", "goal"]]
-    for count in counts:
-        # The first of all is the one that syncs: it holds most.
-        share = memory[count][1] / memory[1][0] if count > 1 and 1 in memory else nan
-        is_met = is_met and not share > MEMORY_GOAL
-        verdict = "" if share != share else f"≤ {MEMORY_GOAL}" + (" ok" if share <= MEMORY_GOAL else " missed")
-        held = ", ".join(f"{one:,.0f}" for one in memory[count])
-        times = "" if share != share else f"{share:.2f}"
-        shares.append(
-            [f"{count} process" + ("es" if count > 1 else ""), f"{started[count]:.1f} s", held, times, verdict]
-        )
-    lines = [*simple_table(rows), "", *simple_table(shares)]
-    return "\n".join(["", *lines, *failed, ""]), is_met and not failed, rates
-
-
 def _medians(found: dict[str, dict[int, list[Round]]]) -> ByLoad:
     return {
         name: {
@@ -230,44 +159,19 @@ def _medians(found: dict[str, dict[int, list[Round]]]) -> ByLoad:
     }
 
 
-def _rates(
-    found: dict[str, dict[int, list[Round]]], by_load: ByLoad, what: str, goals: Mapping[str, float]
-) -> tuple[list[list[str]], list[str], bool]:
-    """The rows of a table; lines that tell of failed searches; and whether the goals are met."""
+def _rates(found: dict[str, dict[int, list[Round]]], by_load: ByLoad) -> tuple[list[list[str]], list[str]]:
+    """The rows of a table, and lines that tell of failed searches."""
     counts = list(next(iter(found.values())))
-    plural = "es" if what.endswith("s") else "s"
-    rows = [["load", "unit", *(f"{count} {what}{plural if count > 1 else ''}" for count in counts), "2 : 1", "goal"]]
-    is_met = True
+    rows = [["load", "unit", *(f"{count} gateway{'s' if count > 1 else ''}" for count in counts), "2 : 1"]]
     for name, by_count in found.items():
         workload, rates = WORKLOADS[name], by_load[name]
         p99 = {count: median(one.p99 for one in by_count[count]) for count in counts}
-        ratio = rates[2] / rates[1] if {1, 2} <= rates.keys() else nan
-        goal = goals.get(name)
-        is_met = is_met and (goal is None or ratio != ratio or ratio >= goal)
+        ratio = f"{rates[2] / rates[1]:.2f}" if {1, 2} <= rates.keys() else ""
         unit = "entries/s" if workload.whole else "/s"
-        verdict = "" if goal is None else f"≥ {goal}" + (" ok" if ratio >= goal else " missed")
-        rows.append([workload.title, unit, *(f"{rates[count]:,.0f}" for count in counts), f"{ratio:.2f}", verdict])
-        rows.append([workload.title, "p99, ms", *(f"{p99[count]:.1f}" for count in counts), "", ""])
+        rows.append([workload.title, unit, *(f"{rates[count]:,.0f}" for count in counts), ratio])
+        rows.append([workload.title, "p99, ms", *(f"{p99[count]:.1f}" for count in counts), ""])
     errors = sum(one.errors for by_count in found.values() for each in by_count.values() for one in each)
-    return rows, ["", f"{errors} searches failed."] if errors else [], is_met
-
-
-def _private(server: Server) -> list[float]:
-    """MiB that each process of a gateway has for itself; a gateway of several has a supervisor, which is left out."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [_private_of(int(pid)) for pid in children if _is_gateway(int(pid))] or [_private_of(server.pid)]
-
-
-def _is_gateway(pid: int) -> bool:
-    return b"--processes" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def _private_of(pid: int) -> float:
-    kib = 0
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith(("Private_Clean:", "Private_Dirty:")):
-            kib += int(line.split()[1])
-    return kib / 1024
+    return rows, ["", f"{errors} searches failed."] if errors else []
 
 
 if __name__ == "__main__":

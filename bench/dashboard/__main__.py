@@ -116,7 +116,7 @@ def main() -> int:
         site = site_of(folder)
         try:
             site.start_sandbox()
-            with site.running(site.command("run", "--processes", "2")), _prometheus(site, folder) as port:
+            with site.running(), _prometheus(site, folder) as port:
                 say("connecting people, adding phones")
                 ask = board.prometheus(port)
                 with Office(site, seconds):

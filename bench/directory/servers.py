@@ -90,7 +90,6 @@ class Variant:
     :ivar program: the module that is run, and its own arguments.
     :ivar compiled: as `scripts/compile` makes it, if it was made.
     :ivar before: the checkout that it is of; None: this one.
-    :ivar processes: that serve phones.
     :ivar database: the URL of its database; empty: SQLite.
     """
 
@@ -99,7 +98,6 @@ class Variant:
     program: tuple[str, ...] = ("ldapgw",)
     compiled: bool = True
     before: Checkout | None = None
-    processes: int = 1
     database: str = ""
 
     @property
@@ -152,8 +150,6 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
     python = variant.before.python if variant.before else sys.executable
     # Whatever the path of this process is: nothing of one checkout is to run in the other.
     command = ["env", f"PYTHONPATH={variant.place}", python, "-m", *variant.program, "--config", str(file), "run"]
-    if variant.processes > 1:
-        command += ["--processes", str(variant.processes)]
     target = Target(port, 0, BASE, LOGIN, SECRET)
     with running(variant.name, command, folder, target, answers, PATIENCE, place=variant.place) as server:
         yield server

@@ -18,22 +18,8 @@ from ldapgw.server.config import LogLevels, load
 from ldapgw.server.config.kept import take_config
 from ldapgw.server.state_dir import accept_lost_accounts
 
-# More processes than the largest machines have cores.
-MAX_PROCESSES = 128
 
-
-@click.command(
-    epilog=examples(
-        "ldapgw run", "ldapgw --config ldapgw.toml run", "ldapgw run --processes 4", "ldapgw run --log-level sync=debug"
-    )
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1, MAX_PROCESSES),
-    default=1,
-    metavar="N",
-    help="Serve phones with N processes, for machines with several processor cores.",
-)
+@click.command(epilog=examples("ldapgw run", "ldapgw --config ldapgw.toml run", "ldapgw run --log-level sync=debug"))
 @click.option(
     "--accept",
     is_flag=True,
@@ -49,7 +35,7 @@ MAX_PROCESSES = 128
 )
 @pass_site
 @click.pass_context
-def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels, *, accept: bool) -> None:
+def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) -> None:
     """Run the gateway in the foreground, until SIGTERM or Ctrl-C.
 
     SIGHUP makes the gateway read its configuration again.
@@ -67,7 +53,7 @@ def run(ctx: click.Context, site: Site, processes: int, log_levels: LogLevels, *
         install()
     from ldapgw.server.foreground import run as run_gateway
 
-    ctx.exit(run_gateway(config, site.file, lambda: load(site.file), lambda: _print_admin_links(site), processes))
+    ctx.exit(run_gateway(config, site.file, lambda: load(site.file), lambda: _print_admin_links(site)))
 
 
 def _read_levels(levels: Sequence[str]) -> LogLevels:

@@ -165,10 +165,6 @@ class Catalog:
         if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
             raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
 
-    def add_converted_hashes(self, converted: Mapping[str, str]) -> None:
-        """Note the hashes that logins have shown to another process, as `converted_hashes` returns them there."""
-        self._converted |= converted
-
     def converted_hashes(self) -> Mapping[str, str]:
         """Hashes of the former form, with those of the same passwords in today's form, as logins have shown them."""
         return self._converted
@@ -199,13 +195,6 @@ class Catalog:
         seen, self._seen = self._seen, {}
         self._last_seen |= seen
         return seen
-
-    def add_seen_phones(self, seen: Mapping[str, tuple[str, str, float]]) -> None:
-        """Note the phones that have bound to another process, as `take_seen_phones` returns them there."""
-        for name, login in seen.items():
-            before = self._seen.get(name)
-            if before is None or before[2] <= login[2]:
-                self._seen[name] = login
 
     def last_login(self, phone: str) -> tuple[str, str, float] | None:
         """A phone's last bind since the start: address, password hash and time; None: there was none.

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import inf
@@ -29,18 +29,6 @@ from ldapgw.directory.dn import Dn, InvalidDn
 _C = TypeVar("_C")
 
 
-# The processes of a gateway tell each other of networks with so many connections; most have one or two.
-MIN_TOLD: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionCounts:
-    """Open connections: in all, and by network."""
-
-    total: int = 0
-    by_network: Mapping[str, int] = field(default_factory=dict)
-
-
 class ConnectionLimits(Generic[_C]):
     """The open connections, counted in all and by network.
 
@@ -48,17 +36,15 @@ class ConnectionLimits(Generic[_C]):
 
     :param max_connections: in all.
     :param max_per_network: from one network.
-    :ivar elsewhere: the connections of the gateway's other processes.
     """
 
-    __slots__ = ("_counts", "_max_connections", "_max_per_network", "_networks", "elsewhere")
+    __slots__ = ("_counts", "_max_connections", "_max_per_network", "_networks")
 
     def __init__(self, max_connections: int, max_per_network: int) -> None:
         self._max_connections = max_connections
         self._max_per_network = max_per_network
         self._networks: dict[_C, str] = {}
         self._counts: Counter[str] = Counter()
-        self.elsewhere = ConnectionCounts()
 
     def __len__(self) -> int:
         return len(self._networks)
@@ -68,18 +54,7 @@ class ConnectionLimits(Generic[_C]):
 
     def has_room(self, network: str) -> bool:
         """Whether one more connection from this network is allowed."""
-        elsewhere = self.elsewhere
-        return (
-            len(self._networks) + elsewhere.total < self._max_connections
-            and self._counts[network] + elsewhere.by_network.get(network, 0) < self._max_per_network
-        )
-
-    def counts(self) -> ConnectionCounts:
-        """How many connections there are; of the networks, those with `MIN_TOLD` at least."""
-        return ConnectionCounts(
-            len(self._networks),
-            {network: count for network, count in self._counts.items() if count >= MIN_TOLD},
-        )
+        return len(self._networks) < self._max_connections and self._counts[network] < self._max_per_network
 
     def add(self, connection: _C, network: str) -> None:
         self._networks[connection] = network
@@ -154,7 +129,7 @@ class BindBackoff:
         return news
 
     def add(self, news: Mapping[str | int, int], now: float) -> None:
-        """Count the wrong passwords that other processes, or gateways on the same database, have refused."""
+        """Count the wrong passwords that other gateways on the same database have refused."""
         for key, more in news.items():
             self._count(key, now, more)
 
@@ -210,10 +185,6 @@ class CallerIdLimits:
         """The budget of a client (`ldapgw.directory.caller_id.CallerIdBudget`)."""
         return ClientBudget(self, viewer, address)
 
-    def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients of a tenant whose searches went without caller-ID books within a day, the last one first."""
-        return tuple(one for one in self.all_left_out() if tenant in one.tenants)
-
     def all_left_out(self) -> tuple[LeftOut, ...]:
         """The same of all tenants."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
@@ -225,7 +196,7 @@ class CallerIdLimits:
         return news
 
     def add(self, news: Mapping[str, int]) -> None:
-        """Count the numbers that clients have asked other processes, or gateways on the same database, for."""
+        """Count the numbers that clients have asked other gateways on the same database for."""
         now = self._seconds()
         for key, count in news.items():
             self._keep(key, self._used_of(key, now) + count, now)

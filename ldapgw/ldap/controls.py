@@ -6,7 +6,7 @@ Supported are paged results (RFC 2696), server-side sorting (RFC 2891), virtual 
 `ldapgw.ldap.sync_controls`).  `SUPPORTED_CONTROLS` has the operations and the decoder of each.
 
 The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  The
-cookie is sealed, together with the search and the login, with a key that all processes and gateways with the same key
+cookie is sealed, together with the search and the login, with a key that all gateways with the same key
 file have.  So a client can neither forge a cookie nor use it for another search, but can go on at another gateway.
 
 A contextID is never sent with a virtual list view, because a window is computed anew each time and is exact.  So no

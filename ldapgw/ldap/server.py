@@ -31,7 +31,6 @@ from ldapgw.ldap.admission import (
     BindBackoff,
     CallerIdLimits,
     ClientBudget,
-    ConnectionCounts,
     ConnectionLimits,
     LogLine,
     LogThrottle,
@@ -56,7 +55,7 @@ SWEEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """What clients have tried within a moment: the limits on it hold for all processes and gateways together.
+    """What clients have tried within a moment: the limits on it hold for all gateways together.
 
     :ivar passwords: wrong passwords by network and by hash of the login (`BindBackoff`).
     :ivar numbers: unknown numbers, by login or network (`CallerIdLimits`).
@@ -169,12 +168,8 @@ class LdapFactory(ServerFactory):
         """The number of open connections."""
         return len(self._connections)
 
-    def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients of a tenant that asked caller-ID books for too many unknown numbers, within a day."""
-        return self._caller_id_limits.left_out(tenant)
-
     def all_left_out(self) -> tuple[LeftOut, ...]:
-        """The same of all tenants."""
+        """The clients that asked caller-ID books for too many unknown numbers within a day, the last one first."""
         return self._caller_id_limits.all_left_out()
 
     def take_guesses(self) -> Guesses:
@@ -182,17 +177,9 @@ class LdapFactory(ServerFactory):
         return Guesses(self._bind_backoff.take_news(), self._caller_id_limits.take_news())
 
     def add_guesses(self, guesses: Guesses) -> None:
-        """Count what clients have tried at other processes, or gateways on the same database."""
+        """Count what clients have tried at other gateways on the same database."""
         self._bind_backoff.add(guesses.passwords, self.clock.seconds())
         self._caller_id_limits.add(guesses.numbers)
-
-    def connection_counts(self) -> ConnectionCounts:
-        """The open connections, for the limits of other processes of the gateway."""
-        return self._connections.counts()
-
-    def count_elsewhere(self, counts: ConnectionCounts) -> None:
-        """Count the connections of all other processes of the gateway, in place of those told before."""
-        self._connections.elsewhere = counts
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
         """How many numbers a client may still ask caller-ID books for that nobody has, over LDAP and over HTTP."""
@@ -317,7 +304,7 @@ class LdapFactory(ServerFactory):
 
 
 def _keyed_hash(key: bytes, name: str) -> int:
-    """A hash that is the same in all processes and gateways with the same key."""
+    """A hash that is the same in all gateways with the same key."""
     digest = blake2b(name.encode("utf-8", "surrogatepass"), key=key[:64], person=b"login", digest_size=8).digest()
     return int.from_bytes(digest)
 

@@ -83,7 +83,7 @@ class DirectoryPort:
     :ivar authenticate: bind name (a DN or a bare name), password, client address → the viewer; None: name or password
         is wrong.  May be called twice with the same wrong password.
     :ivar anonymous: client address → the viewer of clients there that are not bound.
-    :ivar cookie_key: secret octets, the same in all processes and gateways that serve one directory; they seal the
+    :ivar cookie_key: secret octets, the same in all gateways that serve one directory; they seal the
         cookies of paged searches, and hash the names of refused logins.
     :ivar observers: called for each finished search.
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; takes

@@ -55,7 +55,7 @@ class SearchUpdate:
 
 @dataclass(frozen=True, slots=True)
 class SearchNews:
-    """What a process of the gateway, or another gateway, has answered for a moment.
+    """What another gateway has answered for a moment.
 
     :ivar searches: the searches, `ldapgw.phones.search_log.SEARCHES_PER_PHONE` of each phone at most.
     :ivar refusals: when an address was last refused a search because nobody had logged in.

@@ -11,7 +11,7 @@ Mutable: `Captures`, `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import SystemRandom
@@ -48,25 +48,9 @@ MAX_RESPONSE: Final = 1 << 24
 DAY: Final = 86400.0
 MAX_AGE_SECONDS: Final = 7 * DAY
 POLL_SECONDS: Final = 1.0
-# Seconds after the end in which other processes of the gateway may still report what was before.
-LATE_SECONDS: Final = 1.0
 _CLEAN_SECONDS: Final = 3600.0
 
 log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class CapturedMessages:
-    """The messages that another process of the gateway has recorded of a phone since it last told.
-
-    :ivar begun_at: tells which recording of the phone it is.
-    :ivar messages: with times in seconds since the epoch.
-    :ivar left_out: messages that must not be kept.
-    """
-
-    begun_at: float
-    messages: tuple[RecordedMessage, ...] = ()
-    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -85,14 +69,18 @@ class _Capture:
     is_cut: bool = False
     part: RecordingPart | None = None
 
-    def add(self, added: CapturedMessages) -> None:
-        for message in added.messages:
+    def add(self, messages: Iterable[RecordedMessage], left_out: int) -> None:
+        """Keep messages of a connection.
+
+        :param left_out: how many other messages must not be kept.
+        """
+        for message in messages:
             if message.at <= self.stored.until:
                 self.octets += len(message.octets)
                 self.is_cut = self.octets > MAX_OCTETS
                 if not self.is_cut:
                     self.messages.append(message)
-        self.left_out += added.left_out
+        self.left_out += left_out
 
 
 class Captures:
@@ -109,8 +97,6 @@ class Captures:
         self.connections = count(1)
         self.now = now
         self._tap = tap
-        # The numbers of other processes' connections here, by process and number there.
-        self._numbers: dict[tuple[int, int], int] = {}
 
     def named(self, name: str) -> _Capture | None:
         """Return the capture of the phone that binds with a name; None: the phone is not recorded."""
@@ -125,46 +111,6 @@ class Captures:
         before, self.by_login = self.by_login, captures
         if bool(before) != bool(captures):
             self._tap((lambda: _ConnectionTap(self)) if captures else None)
-
-    def recordings(self) -> Mapping[str, StoredRecording]:
-        """Return the phones that are recorded, for `follow` in another process of the gateway."""
-        return {login: capture.stored for login, capture in self.by_login.items()}
-
-    def follow(self, recordings: Mapping[str, StoredRecording]) -> None:
-        """Record what another process of the gateway records."""
-        captures: dict[str, _Capture] = {}
-        for login, stored in recordings.items():
-            before = self.by_login.get(login)
-            if before is None or before.stored.begun_at != stored.begun_at:
-                before = _Capture(stored, Viewer(login))
-            before.stored = stored
-            captures[login] = before
-        self.set(captures)
-
-    def take(self) -> Mapping[str, CapturedMessages]:
-        """Take what was recorded since the last call, by the phone's DN."""
-        taken = {}
-        for login, capture in self.by_login.items():
-            if capture.messages or capture.left_out:
-                taken[login] = CapturedMessages(capture.stored.begun_at, tuple(capture.messages), capture.left_out)
-                capture.messages, capture.left_out = [], 0
-        return taken
-
-    def add(self, process: int, recorded: Mapping[str, CapturedMessages]) -> None:
-        """Add what another process of the gateway has recorded; its connections get numbers of this process."""
-        for login, added in recorded.items():
-            capture = self.by_login.get(login)
-            if capture is None or capture.stored.begun_at != added.begun_at:
-                continue
-            messages = []
-            for message in added.messages:
-                key = process, message.connection
-                if key not in self._numbers:
-                    self._numbers[key] = next(self.connections)
-                messages.append(replace(message, connection=self._numbers[key]))
-            capture.add(replace(added, messages=tuple(messages)))
-        if not self.by_login:
-            self._numbers.clear()
 
 
 class PhoneRecorder(Service):
@@ -269,7 +215,7 @@ class PhoneRecorder(Service):
     def _store_ended_if_idle(self) -> None:
         """Store the parts of recordings that have ended, unless parts are being stored already."""
         if self.running and not self._storing.locked:
-            self._run(lambda: self._store_parts(ended_at=self._clock.seconds() - LATE_SECONDS))
+            self._run(lambda: self._store_parts(ended_at=self._clock.seconds()))
 
     async def _store_parts(self, *, ended_at: float | None) -> None:
         """Store the parts of the recordings that ended before a time.
@@ -386,8 +332,7 @@ class _ConnectionTap:
     def _hand_over(self, capture: _Capture) -> None:
         if self._messages and not self._number:
             self._number = next(self._captures.connections)
-        messages = tuple(replace(message, connection=self._number) for message in self._messages)
-        capture.add(CapturedMessages(capture.stored.begun_at, messages, self._left_out))
+        capture.add((replace(message, connection=self._number) for message in self._messages), self._left_out)
         self._messages.clear()
         self._octets = self._left_out = 0
 

@@ -165,18 +165,6 @@ class RefusedLogins(Service):
         if count or len(self._noted) < MAX_NOTED:
             self._noted[key] = self._clock.seconds(), count + 1
 
-    def take_noted(self) -> Mapping[tuple[str, str], tuple[float, int]]:
-        """The refused logins since the last call, for the process that judges them: time and count by name, address."""
-        noted, self._noted = self._noted, {}
-        return noted
-
-    def add_noted(self, noted: Mapping[tuple[str, str], tuple[float, int]]) -> None:
-        """Note the logins that another process has refused."""
-        for key, (when, more) in noted.items():
-            last, count = self._noted.get(key, (0.0, 0))
-            if count or len(self._noted) < MAX_NOTED:
-                self._noted[key] = max(last, when), count + more
-
     def take_news(self) -> RefusalNews:
         """What has been judged since the last call, for other gateways."""
         news, self._news = self._news, RefusalNews()

@@ -110,7 +110,7 @@ class SearchLog:
         self.forget(login)
 
     def take_news(self, limit: int = MAX_SEARCHES) -> SearchNews:
-        """Return the searches since the previous call, for the log of another process or gateway.
+        """Return the searches since the previous call, for the log of another gateway.
 
         :param limit: of so many searches, only those of the phones that began to search last; the others are left out.
         """
@@ -125,16 +125,13 @@ class SearchLog:
         refusals, self._new_refusals = self._new_refusals, {}
         return SearchNews(tuple(search for searches in reversed(taken) for search in searches), refusals)
 
-    def add(self, news: SearchNews, *, is_elsewhere: bool = False) -> None:
-        """Log the searches that another process has answered.
-
-        :param is_elsewhere: whether that is another gateway's, which stores the summaries of its searches itself.
-        """
+    def add(self, news: SearchNews) -> None:
+        """Log the searches that another gateway has answered, which stores the summaries of its searches itself."""
         for search in news.searches:
             record = search.address, search.message, search.entries, search.code, search.seconds, search.when
-            self._log(search.login, record, is_elsewhere=is_elsewhere)
+            self._log(search.login, record, is_elsewhere=True)
         for address, when in news.refusals.items():
-            self._record_refusal(address, when, is_elsewhere=is_elsewhere)
+            self._record_refusal(address, when, is_elsewhere=True)
 
     def take_updates(self) -> Mapping[str, SearchUpdate]:
         """Return the searches since the previous call, by login."""

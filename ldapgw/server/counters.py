@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from mmap import mmap
 from typing import Final
 
 from ldapgw.directory.filter import SearchKind
@@ -116,7 +115,7 @@ class SearchCounters:
 
 
 class ProcessCounters:
-    """What each process of the gateway counts.
+    """What the process counts.
 
     :ivar generation_lag: how long changes of accounts waited until phones found them.
     :ivar reactor_lag: how late the reactor made calls that were due.
@@ -206,23 +205,18 @@ class PageCounters:
 
 
 class ReloadStatus:
-    """Whether the last reload was good; all processes of a gateway share it, as they are forked after it was made.
+    """Whether the last reload was good.
 
     :ivar succeeded_at: when the configuration that is served was read, in seconds since the epoch.
+    :ivar is_good: true before the first reload.
     """
 
-    __slots__ = ("_is_good", "succeeded_at")
+    __slots__ = ("is_good", "succeeded_at")
 
     def __init__(self, succeeded_at: float) -> None:
         self.succeeded_at = succeeded_at
-        self._is_good = mmap(-1, 1)
-        self.note(is_good=True)
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it was; true before the first one."""
-        return self._is_good[0] == 1
+        self.is_good = True
 
     def note(self, *, is_good: bool) -> None:
         """Note the outcome of a reload."""
-        self._is_good[0] = int(is_good)
+        self.is_good = is_good

@@ -22,22 +22,19 @@ from twisted.python.failure import Failure
 
 from ldapgw import __version__
 from ldapgw.directory import transliteration
-from ldapgw.directory.catalog import Freshness
-from ldapgw.errors import StoreError, UnwritableStore
+from ldapgw.errors import UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.state_dir import OpenStateDir
-from ldapgw.server.supervisor import Seat
 from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.worker import Store
-from ldapgw.sync.account_books import LoadedBooks
 
 log = Logger()
 
@@ -84,22 +81,13 @@ class Gateway(MultiService):
 
     Threads and the state directory close last: until then, a service may still write to the database.
 
-    :param summary: the last line of the start; None: another process has told it.
-    :param is_only_process: whether this process has no supervisor, which holds the state directory.
+    :param summary: the last line of the start.
     """
 
-    def __init__(
-        self,
-        state: OpenStateDir,
-        threads: Iterable[WorkerThread],
-        summary: StartSummary | None,
-        *,
-        is_only_process: bool = True,
-    ) -> None:
+    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread], summary: StartSummary) -> None:
         super().__init__()
         self._state = state
         self._summary = summary
-        self._is_only_process = is_only_process
         self._threads = tuple(threads)
 
     def begin(self) -> None:
@@ -116,13 +104,11 @@ class Gateway(MultiService):
 
     def startService(self) -> None:
         # Only now is the process id final: twistd may have forked.
-        if self._is_only_process:
-            self._state.lock.write_pid()
+        self._state.lock.write_pid()
         for thread in self._threads:
             thread.startService()
         super().startService()
-        if self._summary is not None:
-            self._summary.write()
+        self._summary.write()
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end())
@@ -161,70 +147,6 @@ def makeService(
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedGateway:
-    """A gateway that has loaded its books, and whose processes are still to be forked."""
-
-    config: Config
-    state: OpenStateDir
-    books: LoadedBooks
-
-
-def load_gateway(config: Config, reactor: Any, wall_clock: IReactorTime) -> LoadedGateway:
-    """Do all of `makeService` that the processes of a gateway can share.
-
-    :raises UserError: see `makeService`.
-    """
-    state = _open_state_dir(config, wall_clock)
-    try:
-        parts = Parts(config, reactor, wall_clock, state, lambda: False, config.web.max_connections)
-        _load(config, state, parts, wall_clock)
-        state.lock.write_pid()
-    except BaseException:
-        state.close()
-        raise
-    return LoadedGateway(config, state, parts.publisher.loaded())
-
-
-def make_process(
-    loaded: LoadedGateway, reactor: Any, wall_clock: IReactorTime, seat: Seat, reloads: ReloadStatus
-) -> Gateway:
-    """Build one process of a gateway, forked from the process that has loaded it.
-
-    :param reloads: how the last reload has gone.
-    :raises UserError: when the certificate or an endpoint cannot be used.
-    """
-    config, state = loaded.config, loaded.state
-    max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
-    parts = Parts(
-        config,
-        reactor,
-        wall_clock,
-        state,
-        lambda: bool(gateway.running),
-        max_web_connections,
-        seat,
-        loaded.books,
-        reloads=reloads,
-    )
-    summary = _summary(config, state) if seat.is_first and seat.is_first_start else None
-    gateway = Gateway(state, parts.threads, summary, is_only_process=False)
-    for service in parts.services:
-        service.setServiceParent(gateway)
-    if loaded.books.snapshot.freshness is not Freshness.CURRENT:
-        _refresh_if_possible(parts)
-        state.database.close()
-        return gateway
-    if seat.is_first:
-        if state.database.is_read_only:
-            _run_synchronously(partial(_note_failure, parts.store))
-        _run_synchronously(parts.clients.refresh)
-    # Much may have changed since the books were loaded.
-    _run_synchronously(parts.publisher.refresh)
-    state.database.close()
-    return gateway
-
-
 def _assemble(
     config: Config,
     reactor: Any,
@@ -241,8 +163,8 @@ def _assemble(
         state,
         lambda: bool(gateway.running),
         max_web_connections,
-        ports=ports,
-        reloads=reloads,
+        ports,
+        reloads,
     )
     gateway = Gateway(state, parts.threads, _summary(config, state))
     for service in parts.services:
@@ -285,8 +207,7 @@ def _load(config: Config, state: OpenStateDir, parts: Parts, wall_clock: IReacto
     else:
         _run_synchronously(parts.clients.refresh)
         _run_synchronously(parts.publisher.refresh)
-    # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them;
-    # and what is collected is written to, so that forked processes would not share it.
+    # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
     gc.collect()
     gc.freeze()
     books = [book for directory in parts.catalog.dit().directories for book in directory.books]
@@ -297,14 +218,8 @@ def _load(config: Config, state: OpenStateDir, parts: Parts, wall_clock: IReacto
         contacts=sum(map(len, books)),
         books=len(books),
     )
-    state.database.close()  # what comes may fork; SQLite connections must not survive a fork
-
-
-def _refresh_if_possible(parts: Parts) -> None:
-    """Serve what the database holds, if it can be reached by now."""
-    parts.store.begin_outage()
-    with suppress(StoreError):
-        _run_synchronously(parts.publisher.refresh)
+    # Close the SQLite connections: twistd may fork now, and a forked connection corrupts the database.
+    state.database.close()
 
 
 async def _note_failure(store: Store) -> None:

@@ -6,13 +6,13 @@ gateway writes one encrypted row a second at most, if there is something to tell
 those of the others; neither binds nor searches wait for that.  What could not be told, because the database was away,
 is lost (docs/decisions/0097).
 
-Mutable: `GatewayExchange`.
+Mutable: `GatewayExchange`, `LeftOutClients`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -26,11 +26,10 @@ from twisted.python.failure import Failure
 
 from ldapgw.directory.access import LeftOut
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.ldap.server import Guesses
+from ldapgw.ldap.server import Guesses, LdapFactory
 from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.refused_logins import RefusalNews, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
-from ldapgw.server.process_group import GroupLeader
 from ldapgw.store import gateways
 from ldapgw.store.account_status import ProgressBoard, SyncProgress
 from ldapgw.store.gateways import StoredNews
@@ -64,6 +63,33 @@ class GatewayNews:
     left_out: tuple[LeftOut, ...] | None = None
 
 
+class LeftOutClients:
+    """The clients that asked caller-ID books for too many unknown numbers within a day, here and at other gateways.
+
+    Mutable: what other gateways have told.
+
+    :param here: returns those clients of this gateway, of all tenants.
+    """
+
+    def __init__(self, here: Callable[[], tuple[LeftOut, ...]]) -> None:
+        self.here = here
+        self._elsewhere: tuple[LeftOut, ...] = ()
+
+    def of(self, tenant: str) -> tuple[LeftOut, ...]:
+        """Return each client of a tenant once, with the sum of what all gateways count; the last client first."""
+        found: dict[tuple[str, str], LeftOut] = {}
+        for one in (*self.here(), *self._elsewhere):
+            key = one.login, "" if one.login else one.address
+            other = found.get(key)
+            latest = one if other is None or one.last >= other.last else other
+            found[key] = latest if other is None else replace(latest, count=one.count + other.count)
+        return tuple(sorted((one for one in found.values() if tenant in one.tenants), key=lambda one: -one.last))
+
+    def set_elsewhere(self, left_out: Iterable[LeftOut]) -> None:
+        """Take over what other gateways have told, in place of what they told before."""
+        self._elsewhere = tuple(left_out)
+
+
 class GatewayExchange(Service):
     """The service that tells other gateways what is new here, and takes over what they tell.
 
@@ -81,7 +107,8 @@ class GatewayExchange(Service):
         run_beside: Callable[..., Deferred[Any]],
         gateway_id: str,
         secret_box: SecretBox,
-        leader: GroupLeader,
+        ldap: LdapFactory,
+        left_out: LeftOutClients,
         search_log: SearchLog,
         refused_logins: RefusedLogins,
         progress: ProgressBoard,
@@ -92,7 +119,8 @@ class GatewayExchange(Service):
         self._run_beside = run_beside
         self._gateway_id = gateway_id
         self._secret_box = secret_box
-        self._leader = leader
+        self._ldap = ldap
+        self._clients_left_out = left_out
         self._search_log = search_log
         self._refused_logins = refused_logins
         self._progress = progress
@@ -136,7 +164,7 @@ class GatewayExchange(Service):
             for account_id in self._syncing.pop(ended, ()):
                 self._progress.update_elsewhere(account_id, None)
             self._left_out.pop(ended, None)
-        self._leader.set_left_out_elsewhere(one for found in self._left_out.values() for one in found)
+        self._clients_left_out.set_elsewhere(one for found in self._left_out.values() for one in found)
         self._others = others
         self._on_change()
 
@@ -181,9 +209,9 @@ class GatewayExchange(Service):
 
     def _take(self, most_searches: int) -> GatewayNews | None:
         """What is new since the last call; None: nothing."""
-        guesses = self._leader.take_guesses()
+        guesses = self._ldap.take_guesses()
         searches = self._search_log.take_news(most_searches)
-        left_out = self._leader.left_out_here()
+        left_out = self._clients_left_out.here()
         news = GatewayNews(
             tuple(_most(guesses.passwords)),
             tuple(_most(guesses.numbers)),
@@ -201,8 +229,8 @@ class GatewayExchange(Service):
     def _add(self, gateway: str, news: GatewayNews) -> None:
         """Take over what another gateway has told."""
         if news.passwords or news.numbers:
-            self._leader.add_guesses(Guesses(dict(news.passwords), dict(news.numbers)))
-        self._search_log.add(news.searches, is_elsewhere=True)
+            self._ldap.add_guesses(Guesses(dict(news.passwords), dict(news.numbers)))
+        self._search_log.add(news.searches)
         self._refused_logins.add_news(news.refused)
         syncing = self._syncing.setdefault(gateway, set())
         for account_id, progress in news.progress:
@@ -214,7 +242,7 @@ class GatewayExchange(Service):
         self._one_time.add(news.one_time, self._clock.seconds())
         if news.left_out is not None:
             self._left_out[gateway] = news.left_out
-            self._leader.set_left_out_elsewhere(one for found in self._left_out.values() for one in found)
+            self._clients_left_out.set_elsewhere(one for found in self._left_out.values() for one in found)
 
 
 def _most(counts: Mapping[Any, int]) -> Sequence[tuple[Any, int]]:

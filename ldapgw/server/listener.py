@@ -17,10 +17,9 @@ import os
 import re
 import resource
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -294,73 +293,6 @@ class Ipv6OnlyEndpoint:
                 return succeed(self._reactor.adoptStreamPort(listening.fileno(), socket.AF_INET6, protocolFactory))
         except OSError as error:
             return fail(CannotListenError(*where, OSError(error.errno, os.strerror(error.errno or 0))))
-
-
-def open_shared_ports(
-    config: Config, count: int, kept: Mapping[str, Sequence[socket.socket]] = MappingProxyType({})
-) -> tuple[Mapping[str, socket.socket], ...]:
-    """Listen on the LDAP endpoints with a socket for each process; the kernel spreads connections over the sockets.
-
-    The first process has the sockets of the page's TCP ports too.
-
-    :param kept: sockets that listen already, by endpoint: as many as this function has opened for it.
-    :returns: for each process its sockets, by endpoint.
-    :raises UserError: when an endpoint cannot be listened on, or is no TCP port.
-    """
-    opened: tuple[dict[str, socket.socket], ...] = tuple({} for _ in range(count))
-    ipv6_only = ipv6_only_endpoints(config)
-    for setting, endpoint, address in shared_endpoints(config):
-        needed = count if setting.startswith("ldap.") else 1
-        try:
-            is_dual = address.is_any_ipv6 and endpoint not in ipv6_only
-            sockets = kept.get(endpoint) or _bind_shared(address, needed, is_dual=is_dual)
-            for process, one in enumerate(sockets):
-                opened[process][endpoint] = one
-        except OSError as error:
-            text = os.strerror(error.errno or 0)
-            raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None
-    return opened
-
-
-def shared_endpoints(config: Config) -> list[tuple[str, str, ListenAddress]]:
-    """The endpoints whose sockets the supervisor of several processes opens: setting, endpoint and address.
-
-    :raises UserError: when an LDAP endpoint is no TCP port.
-    """
-    found: list[tuple[str, str, ListenAddress]] = []
-    for setting, endpoint in configured_endpoints(config):
-        address = ListenAddress.parse(endpoint)
-        if setting.startswith("ldap."):
-            if address is None:
-                raise UserError(
-                    f'{setting} "{endpoint}": only TCP ports can be shared by processes; leave out --processes',
-                    is_setting=True,
-                )
-            found.append((setting, endpoint, address))
-        elif "web" in config.roles and address is not None and endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
-            found.append((setting, endpoint, address))
-    return found
-
-
-def _bind_shared(address: ListenAddress, count: int, *, is_dual: bool) -> list[socket.socket]:
-    """Sockets that listen on one port (``SO_REUSEPORT``).
-
-    :param is_dual: whether IPv4 clients are let in too.
-    :raises OSError: when the port cannot be had.
-    """
-    # With the option alone, another program of the same user on this port would not be noticed.
-    family = socket.AF_INET6 if address.ipv6 else socket.AF_INET
-    where = address.interface or ("::" if address.ipv6 else "0.0.0.0")  # noqa: S104 - as Twisted does
-    with socket.create_server((where, address.port), family=family, dualstack_ipv6=is_dual) as probe:
-        port = probe.getsockname()[1]
-    sockets: list[socket.socket] = []
-    for _ in range(count):
-        one = socket.create_server(
-            (where, port), family=family, backlog=BACKLOG, reuse_port=count > 1, dualstack_ipv6=is_dual
-        )
-        one.setblocking(False)  # noqa: FBT003 - the standard library's
-        sockets.append(one)
-    return sockets
 
 
 class SessionCloser(Service):

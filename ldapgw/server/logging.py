@@ -44,7 +44,7 @@ log = Logger()
 LIBRARY_EVENT: Final = "library_message"
 # What else an event says, where it applies.
 FIELDS: Final = (
-    *("process", "tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count"),
+    *("tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count"),
     *("added", "changed", "removed"),
 )
 _LEVELS: Final = {
@@ -56,22 +56,18 @@ _LEVELS: Final = {
 }
 
 
-def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels, process: Callable[[], int] = lambda: 0) -> None:
+def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels) -> None:
     """Begin to log.
 
     :param log_format: the setting ``log_format``: text or json.
-    :param process: returns the number of this process of the gateway; 0: the gateway has one process, or this is the
-        supervisor of several.
     """
-    globalLogBeginner.beginLoggingTo([log_observer(stream, log_format, levels, process)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([log_observer(stream, log_format, levels)], redirectStandardIO=False)
 
 
-def log_observer(
-    stream: IO[Any], log_format: str, levels: LogLevels, process: Callable[[], int] = lambda: 0
-) -> ILogObserver:
+def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObserver:
     """Return the observer that writes the log to a stream; see `begin_logging`."""
     as_line = as_json if log_format == "json" else as_text
-    observer = FileLogObserver(stream, lambda event: as_line(event, process()))
+    observer = FileLogObserver(stream, as_line)
     return FilteringLogObserver(observer, [_LevelPredicate(levels)])
 
 
@@ -105,24 +101,14 @@ def _level_of(event: LogEvent) -> str:
     return _LEVELS.get(event.get("log_level"), "info")
 
 
-def as_text(event: LogEvent, process: int = 0) -> str | None:
-    """An event as text, in Twisted's form; None: it has none.
-
-    :param process: the number of the process of the gateway; 0: it has none.
-    """
-    if process:
-        level = event.get("log_level")
-        origin = event.get("log_system") or f"{event.get('log_namespace', '-')}#{level.name if level else '-'}"
-        event = {**event, "log_system": f"{origin}, process {process}"}
+def as_text(event: LogEvent) -> str | None:
+    """An event as text, in Twisted's form; None: it has none."""
     text = formatEventAsClassicLogText(event)
     return without_controls(text, REPLACEMENT, keep="\n\t") if text else None
 
 
-def as_json(event: LogEvent, process: int = 0) -> str:
-    """An event as one line of JSON (docs/reference/log-events.rst).
-
-    :param process: the number of the process of the gateway; 0: it has none.
-    """
+def as_json(event: LogEvent) -> str:
+    """An event as one line of JSON (docs/reference/log-events.rst)."""
     time = datetime.fromtimestamp(event["log_time"], UTC)
     line: dict[str, object] = {
         "time": time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
@@ -131,9 +117,9 @@ def as_json(event: LogEvent, process: int = 0) -> str:
         "event": event.get("event", LIBRARY_EVENT),
         "message": formatEvent(event),
     }
-    fields: LogEvent = {"process": process} | (event if "event" in event else {})
+    fields: LogEvent = event if "event" in event else {}
     for name in FIELDS:
-        # A process or a connection of number 0 is none.
+        # A connection of number 0 is none.
         if (value := fields.get(name)) not in (None, "", 0):
             line[name] = value if isinstance(value, int) else str(value)
     if "log_failure" in event:

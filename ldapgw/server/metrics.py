@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The metrics of ``/metrics`` in the text format of Prometheus, without personal names, addresses or numbers.
 
-`ProcessFigures` are what one process has counted; those of all processes are added up.
-
 What is monitored must not keep the monitoring waiting: the figures that come from the database are those last read from
 it, with their age, if it does not answer within a second.
 
@@ -11,12 +9,9 @@ Mutable: `Metrics`, which keeps the figures last read from the store.
 
 from __future__ import annotations
 
-import os
-import resource
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from operator import sub
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -82,16 +77,10 @@ class Distribution:
         counts = tuple(map(sum, zip(self.counts, other.counts, strict=True)))
         return Distribution(self.bounds, counts, self.total + other.total)
 
-    def __sub__(self, earlier: Distribution) -> Distribution:
-        if not earlier.bounds:
-            return self
-        counts = tuple(map(sub, self.counts, earlier.counts))
-        return Distribution(self.bounds, counts, self.total - earlier.total)
-
 
 @dataclass(frozen=True, slots=True)
 class ProcessFigures:
-    """What one process of the gateway has done since its start.
+    """What the process has done since its start.
 
     :ivar searches: searches by result code.
     :ivar search_durations: by `SearchKind`.
@@ -102,11 +91,8 @@ class ProcessFigures:
     :ivar log_events: events of the log, by level.
     :ivar waits: for how long calls have waited for a thread, by the thread's name.
     :ivar waiting: how many calls wait for a thread now.
-    :ivar resident_octets: of memory, shared pages included.
-    :ivar cpu_seconds: processor time of the process.
     """
 
-    pid: int = 0
     searches: Mapping[ResultCode, int] = field(default_factory=dict)
     search_durations: tuple[Distribution, ...] = (Distribution(),) * len(SearchKind)
     entries: int = 0
@@ -118,17 +104,13 @@ class ProcessFigures:
     log_events: Mapping[str, int] = field(default_factory=dict)
     waits: Mapping[str, Distribution] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
-    resident_octets: int = 0
-    cpu_seconds: float = 0.0
 
     @classmethod
     def of_this_process(
         cls, counters: ProcessCounters, connections: int, unserved: int, threads: Iterable[WorkerThread]
     ) -> ProcessFigures:
-        used = resource.getrusage(resource.RUSAGE_SELF)
         threads = tuple(threads)
         return cls(
-            os.getpid(),
             dict(counters.searches.searches),
             tuple(map(Distribution.of, counters.searches.durations.values())),
             counters.searches.entries,
@@ -140,67 +122,11 @@ class ProcessFigures:
             dict(counters.log_events),
             {thread.label: Distribution.of(thread.waits) for thread in threads},
             {thread.label: thread.waiting for thread in threads},
-            _resident_octets(),
-            used.ru_utime + used.ru_stime,
-        )
-
-    def after(self, former: ProcessFigures) -> ProcessFigures:
-        """The figures of this process and of one that was in its place before."""
-        return replace(
-            self,
-            searches=_sum_counts((self.searches, former.searches)),
-            search_durations=tuple(map(_sum, zip(self.search_durations, former.search_durations, strict=True))),
-            entries=self.entries + former.entries,
-            binds=_sum_counts((self.binds, former.binds)),
-            generation_lag=self.generation_lag + former.generation_lag,
-            reactor_lag=self.reactor_lag + former.reactor_lag,
-            log_events=_sum_counts((self.log_events, former.log_events)),
-            waits=_sum_by_name((self.waits, former.waits)),
-            cpu_seconds=self.cpu_seconds + former.cpu_seconds,
-        )
-
-    def since(self, earlier: ProcessFigures) -> ProcessFigures:
-        """The figures of this process without what it had done when it had other ones."""
-        waits = earlier.waits
-        return replace(
-            self,
-            searches={code: count - earlier.searches.get(code, 0) for code, count in self.searches.items()},
-            search_durations=tuple(map(sub, self.search_durations, earlier.search_durations)),
-            entries=self.entries - earlier.entries,
-            binds={code: count - earlier.binds.get(code, 0) for code, count in self.binds.items()},
-            generation_lag=self.generation_lag - earlier.generation_lag,
-            reactor_lag=self.reactor_lag - earlier.reactor_lag,
-            log_events={level: count - earlier.log_events.get(level, 0) for level, count in self.log_events.items()},
-            waits={name: one - waits[name] if name in waits else one for name, one in self.waits.items()},
-            cpu_seconds=self.cpu_seconds - earlier.cpu_seconds,
-        )
-
-    def beside(self, other: ProcessFigures) -> ProcessFigures:
-        """The figures of this process and of one that runs beside it."""
-        return replace(
-            self.after(other),
-            connections=self.connections + other.connections,
-            # The processes follow the same changes.
-            unserved=max(self.unserved, other.unserved),
-            waiting=Counter(self.waiting) + Counter(other.waiting),
         )
 
 
 def _sum(distributions: Iterable[Distribution]) -> Distribution:
     return sum(distributions, start=Distribution())
-
-
-def _sum_counts(counts: Iterable[Mapping[_Key, int]]) -> Mapping[_Key, int]:
-    """The sums, without losing those that are zero."""
-    total: Counter[_Key] = Counter()
-    for one in counts:
-        total.update(one)
-    return total
-
-
-def _sum_by_name(waits: Sequence[Mapping[str, Distribution]]) -> Mapping[str, Distribution]:
-    names = dict.fromkeys(name for one in waits for name in one)
-    return {name: _sum(one[name] for one in waits if name in one) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +204,7 @@ class MetricsSnapshot:
     database_ok: bool
     sync_interval: float
     stored: StoredMetrics
-    processes: Mapping[int, ProcessFigures]
+    process: ProcessFigures
     contacts: Mapping[str, int]
     certificate_ends: float | None
     counted: LeaderFigures
@@ -357,7 +283,7 @@ class Metrics:
         tenant_names: Collection[str],
         sync_interval: float,
         counters: LeaderCounters,
-        figures: Callable[[], Mapping[int, ProcessFigures]],
+        figures: Callable[[], ProcessFigures],
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
@@ -480,12 +406,8 @@ class _Collector:
         yield GaugeMetricFamily(
             "ldapgw_config_last_reload_success_timestamp_seconds", help_text, snapshot.reload_succeeded_at
         )
-        total = ProcessFigures()
-        for figures in snapshot.processes.values():
-            total = figures.beside(total)
-        yield from _phones(total)
-        yield from _process(total)
-        yield from _by_process(snapshot.processes)
+        yield from _phones(snapshot.process)
+        yield from _process(snapshot.process)
         yield from _accounts(snapshot)
         yield from _counted(snapshot.counted)
         yield GaugeMetricFamily("ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval)
@@ -500,46 +422,36 @@ class _Collector:
         yield from _if_known("ldapgw_clock_difference_seconds", help_text, snapshot.stored.clock_difference)
 
 
-def _phones(total: ProcessFigures) -> Iterator[Metric]:
+def _phones(figures: ProcessFigures) -> Iterator[Metric]:
     """What phones have done."""
-    yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", total.connections)
-    results = {code.name.lower(): count for code, count in total.searches.items()}
+    yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", figures.connections)
+    results = {code.name.lower(): count for code, count in figures.searches.items()}
     yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
-    all_searches = _sum(total.search_durations)
+    all_searches = _sum(figures.search_durations)
     yield SummaryMetricFamily(
         "ldapgw_ldap_search_seconds", "How long searches took.", all_searches.count, all_searches.total
     )
-    durations = dict(zip((kind.name.lower() for kind in SearchKind), total.search_durations, strict=True))
+    durations = dict(zip((kind.name.lower() for kind in SearchKind), figures.search_durations, strict=True))
     help_text = "How long searches took, by what they asked for."
     yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", durations)
-    yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", total.entries)
-    results = {code.name.lower(): count for code, count in total.binds.items()}
+    yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", figures.entries)
+    results = {code.name.lower(): count for code, count in figures.binds.items()}
     yield _counter("ldapgw_ldap_binds", "Binds, good and refused.", ("result",), results)
 
 
-def _process(total: ProcessFigures) -> Iterator[Metric]:
+def _process(figures: ProcessFigures) -> Iterator[Metric]:
     """What makes phones wait."""
     help_text = "How long changes of accounts waited until phones found them."
-    yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": total.generation_lag})
+    yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": figures.generation_lag})
     help_text = "Accounts with changes that phones do not find yet."
-    yield GaugeMetricFamily("ldapgw_unserved_accounts", help_text, total.unserved)
+    yield GaugeMetricFamily("ldapgw_unserved_accounts", help_text, figures.unserved)
     help_text = "How late the reactor made calls that were due."
-    yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": total.reactor_lag})
+    yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": figures.reactor_lag})
     help_text = "How long calls waited for a thread."
-    yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", total.waits)
-    waiting = {name: total.waiting.get(name, 0) for name in total.waits}
+    yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", figures.waits)
+    waiting = {name: figures.waiting.get(name, 0) for name in figures.waits}
     yield _gauge("ldapgw_thread_queue_calls", "Calls that wait for a thread.", ("thread",), waiting)
-    yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), total.log_events)
-
-
-def _by_process(processes: Mapping[int, ProcessFigures]) -> Iterator[Metric]:
-    """What each process of the gateway takes, where there are several."""
-    if len(processes) == 1:
-        return
-    memory = {str(number): figures.resident_octets for number, figures in processes.items()}
-    cpu = {str(number): figures.cpu_seconds for number, figures in processes.items()}
-    yield _gauge("ldapgw_process_resident_memory_bytes", "Memory, shared pages included.", ("process",), memory)
-    yield _counter("ldapgw_process_cpu_seconds", "Processor time.", ("process",), cpu)
+    yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), figures.log_events)
 
 
 def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
@@ -612,11 +524,3 @@ def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Distr
             buckets.append((bound, count))
         family.add_metric((key,) if label else (), buckets, distribution.total)
     return family
-
-
-def _resident_octets() -> int:
-    try:
-        resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except OSError:  # not Linux
-        return 0
-    return int(resident) * resource.getpagesize()

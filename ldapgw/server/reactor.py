@@ -137,16 +137,6 @@ class PhoneReactor(EPollReactor):
     # The calls for the end of the current tick; None between two ticks.
     _tick_end_calls: list[Callable[[], None]] | None = None
 
-    def renew(self) -> None:
-        """Begin anew in a forked process, which shares the epoll set and the waker with its parent until then.
-
-        What was added to the reactor before the fork is dropped.
-        """
-        self._poller.close()
-        for waker in list(self._internalReaders):
-            waker.connectionLost(None)
-        EPollReactor.__init__(self)
-
     def at_end(self, call: Callable[[], None]) -> None:
         """Call a function when all events of this tick are handled; between two ticks, as a delayed call due now."""
         if self._tick_end_calls is None:

@@ -9,9 +9,6 @@ second to ask.
 
 Each SIGHUP has the file read that is there then: what has been read is dropped for it, and one that comes too late for
 that is left to the program that is executed.
-
-Of a gateway of several processes, the supervisor does this (`ldapgw.server.supervisor`), with `is_good` and
-`execute_anew`.
 """
 
 from __future__ import annotations
@@ -21,10 +18,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from sqlalchemy import make_url
 from twisted.internet.threads import deferToThreadPool
@@ -41,11 +38,9 @@ from ldapgw.server.listener import (
     configured_endpoints,
     ipv6_only_endpoints,
     listening_socket,
-    shared_endpoints,
 )
 from ldapgw.server.service_manager import ServiceManager
 from ldapgw.server.state_dir import KEY_FILE, check_same_key, database_url, open_secret_box
-from ldapgw.server.supervisor import GRACE_SECONDS, log_start
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.engines import database_at
 from ldapgw.store.secrets import KeySource
@@ -55,21 +50,24 @@ log = Logger()
 _RESTART = "cannot change while the gateway runs; restart the gateway"
 _NOT_TRIED = "only TCP ports can be added while the gateway runs; restart the gateway"
 
+# For clients that have connected and not asked yet.
+GRACE_SECONDS: Final = 1.0
+
 # The variable that names the kept sockets to the process that is executed: descriptors by endpoint, as JSON.
 _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
 
 
-def take_ports(environment: MutableMapping[str, str]) -> dict[str, list[socket.socket]]:
+def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
     """The listening sockets that this process kept when it executed itself, by endpoint; none at the first start."""
-    kept: dict[str, list[int]] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
-    ports = {endpoint: [socket.socket(fileno=one) for one in descriptors] for endpoint, descriptors in kept.items()}
-    for port in (one for sockets in ports.values() for one in sockets):
+    kept: dict[str, int] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
+    ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
+    for port in ports.values():
         port.set_inheritable(False)
     return ports
 
 
 def execute_anew(
-    ports: Mapping[str, Sequence[socket.socket]], config: KeptConfig, manager: ServiceManager, *, is_asked: bool
+    ports: Mapping[str, socket.socket], config: KeptConfig, manager: ServiceManager, *, is_asked: bool
 ) -> NoReturn:
     """Execute the program with the same arguments in this process, which keeps the listening sockets.
 
@@ -81,36 +79,13 @@ def execute_anew(
     config.hand_over(os.environ)
     if is_asked:
         signal.raise_signal(signal.SIGHUP)
-    for port in (one for sockets in ports.values() for one in sockets):
+    for port in ports.values():
         port.set_inheritable(True)
-    kept = {endpoint: [one.fileno() for one in sockets] for endpoint, sockets in ports.items()}
-    os.environ[_KEPT_PORTS] = json.dumps(kept)
+    os.environ[_KEPT_PORTS] = json.dumps({endpoint: port.fileno() for endpoint, port in ports.items()})
     sys.stdout.flush()
     sys.stderr.flush()
     manager.executing()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
-
-
-def is_good(file: str, current: Config, read: Callable[[], Config], status: ReloadStatus, kept: KeptConfig) -> bool:
-    """Try a changed configuration for a gateway of several processes; note the outcome, and log problems.
-
-    :param file: the configuration file, for messages.
-    :param current: the configuration that is served.
-    :param read: reads the configuration again.
-    :param status: where to note the outcome.
-    :param kept: where to write it.
-    """
-    try:
-        config = read()
-        examine_shared(config, current)
-        examine(config, current)
-        kept.write(config)
-    except Exception:  # noqa: BLE001 - the gateway continues
-        status.note(is_good=False)
-        _log_refusal(Failure(), file)
-        return False
-    status.note(is_good=True)
-    return True
 
 
 def examine(config: Config, current: Config) -> None:
@@ -137,20 +112,6 @@ def examine(config: Config, current: Config) -> None:
                 if database.runs_beside:
                     check_same_key(connection, secret_box, source)
     _examine_ports(config, current)
-
-
-def examine_shared(config: Config, current: Config) -> None:
-    """Try what several processes need besides.
-
-    :raises UserError: when an LDAP endpoint is no TCP port, or a port would have more or fewer sockets than it has.
-    """
-    served = {(endpoint, setting == "web.listen") for setting, endpoint, _ in shared_endpoints(current)}
-    for setting, endpoint, _ in shared_endpoints(config):
-        is_page = setting == "web.listen"
-        # All processes serve LDAP, and one serves the page.
-        if (endpoint, is_page) not in served and (endpoint, not is_page) in served:
-            problem = f'{setting} "{endpoint}": whether a port is for LDAP or for the page {_RESTART}'
-            raise UserError(problem, is_setting=True)
 
 
 def _without_password(config: Config) -> str:
@@ -235,8 +196,7 @@ class Reload:
             return
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         ports, config = self._kept
-        kept = {endpoint: [port] for endpoint, port in ports.items()}
-        execute_anew(kept, config, self._manager, is_asked=self._is_asked)
+        execute_anew(ports, config, self._manager, is_asked=self._is_asked)
 
     def _begin(self) -> None:
         if not self._is_asked or self._is_reading or self._is_over or self._kept is not None:
@@ -269,7 +229,7 @@ class Reload:
             self._manager.ready()
         else:
             self._kept = self._keep_ports(), result
-            log_start()
+            log.info("SIGHUP: the configuration is read again", event="reload_started")
             self._reactor.callLater(GRACE_SECONDS, self._end_grace)
 
     def _end_grace(self) -> None:

@@ -103,21 +103,6 @@ class StoreWorker:
         return in_thread(self._database.run_beside, function, *args, **kw)
 
 
-class ReadOnlyStore(StoreWorker):
-    """The `Store` of a process that leaves writing to another process of the gateway."""
-
-    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self.read(function, *args, **kw)
-
-    def run_beside(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
-    ) -> Deferred[T]:
-        return self.read(function, *args, **kw)
-
-    def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self.read(function, *args, **kw)
-
-
 class SyncStore:
     """A `Store` for syncs, which may write for seconds: its transactions run beside those of pages.
 

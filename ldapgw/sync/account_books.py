@@ -15,7 +15,6 @@ from typing import Any
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
-from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.store.accounts import Account
@@ -116,33 +115,18 @@ class BuildTask:
         return sum(max_changes(built.book) for built in self.books)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedBooks:
-    """What a process has loaded, for the processes that are forked afterwards.
-
-    :ivar snapshot: what the catalog of such a process begins with.
-    """
-
-    state: AccountState
-    built_books: Mapping[BookId, BuiltBook]
-    snapshot: Snapshot
-
-
 class AccountBooks:
     """The books of all accounts.
 
     Mutable: the account state last read, the books last built, and what is left to build, publish, save and free.
 
     :ivar contexts: the naming contexts by tenant.
-    :ivar is_follower: whether another process of the gateway builds large books and keeps the cache; this one loads
-        them from there, and serves the former ones until they are there.
     :ivar state: the accounts and phones as they were last read from the store.
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants that have other books than those last published.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param delete_off_thread: the same on another thread, so that deleting a removed account's books waits for no build.
     :param cache: the cache of built books for the next start; None: no cache.
-    :param loaded: what the process has inherited, which its catalog serves already.
     """
 
     def __init__(
@@ -152,28 +136,20 @@ class AccountBooks:
         run_off_thread: Callable[..., Awaitable[Any]],
         delete_off_thread: Callable[..., Awaitable[Any]],
         cache: BookCache | None = None,
-        is_follower: bool = False,
-        loaded: LoadedBooks | None = None,
     ) -> None:
         self.contexts = contexts
-        self.is_follower = is_follower
-        self.state = loaded.state if loaded else AccountState(contexts.keys())
+        self.state = AccountState(contexts.keys())
         self.outdated: set[int] = set()
-        self.unpublished = set() if loaded else set(contexts)
+        self.unpublished = set(contexts)
         self._run_off_thread = run_off_thread
         self._delete_off_thread = delete_off_thread
         self._cache = cache
-        self._own_cache = None if is_follower else cache
-        self._built: dict[BookId, BuiltBook] = dict(loaded.built_books) if loaded else {}
+        self._built: dict[BookId, BuiltBook] = {}
         self._replaced: list[Book] = []
         # Which the cache does not have, or not for much longer.
-        self._unsaved = {key for key, built in self._built.items() if self._own_cache and not built.is_cache_current}
+        self._unsaved: set[BookId] = set()
         self._orphans: set[str] = set()  # names of cached books that are no account's any more
         self._is_cache_pruned = False
-
-    def loaded(self, snapshot: Snapshot) -> LoadedBooks:
-        """What is loaded now; these books must not be used any more."""
-        return LoadedBooks(self.state, self._built, snapshot)
 
     def clear(self) -> None:
         """Have no accounts and no books, as before the first look at the store."""
@@ -283,7 +259,7 @@ class AccountBooks:
             return
         if before is not None and not before.shares_entries(built):
             self._replaced.append(before.book)
-        if built is not None and self._own_cache is not None and not built.is_cache_current:
+        if built is not None and self._cache is not None and not built.is_cache_current:
             self._unsaved.add(key)
         context, *_ = changed.build_key
         self.unpublished.add(context.name)
@@ -310,13 +286,13 @@ class AccountBooks:
 
         Other books are published meanwhile: to save thousands takes a while.
         """
-        while self._own_cache is not None and self._unsaved:
+        while self._cache is not None and self._unsaved:
             key = self._unsaved.pop()
             built, account = self._built.get(key), self._account(key)
             if built is None or account is None or built.is_cache_current:
                 continue
             name, cached = _cache_name(key, account.id), CachedBook(built.generation, built.book)
-            await self._run_off_thread(self._own_cache.save, name, built.build_key, cached, account.tenant)
+            await self._run_off_thread(self._cache.save, name, built.build_key, cached, account.tenant)
             if self._built.get(key) is built:
                 self._built[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
             await self._delete_if_orphaned(key, name)
@@ -327,16 +303,16 @@ class AccountBooks:
         :param is_start: whether the first time also deletes the unfinished files of an interrupted write.
         """
         names, self._orphans = self._orphans, set()
-        if self._own_cache is None:
+        if self._cache is None:
             return
         if not self._is_cache_pruned:
             self._is_cache_pruned = True
             ids, holders = list(self.state.accounts), [one.id for one in self.state.directory_accounts.values()]
-            await self._run_off_thread(self._own_cache.prune, ids, holders, unfinished=not is_start)
+            await self._run_off_thread(self._cache.prune, ids, holders, unfinished=not is_start)
         if names:
             # Meanwhile a directory may be fetched through a former account again.
             names -= {cache_name(one.id, directory=True) for one in self.state.directory_accounts.values()}
-            await self._delete_off_thread(self._own_cache.delete, names)
+            await self._delete_off_thread(self._cache.delete, names)
 
     async def delete_if_orphaned(self, task: BuildTask) -> None:
         """Delete the books of a task that another process has saved, if their account has been removed meanwhile."""

@@ -203,8 +203,7 @@ class BookUpdater:
                 continue
             if is_anew:
                 tasks[at] = await self._build_by_process(task)
-            # What a follower does not find in the cache is being built by another process.
-            if not tasks[at].is_done and (self._books.is_follower or not is_anew):
+            else:
                 postponed.add(task.account.id)
         for task in await self._build_by_thread([task for task in tasks if task.account.id not in postponed]):
             self._books.put(task)
@@ -237,10 +236,8 @@ class BookUpdater:
         )
 
     async def _build_by_process(self, task: BuildTask) -> BuildTask:
-        """Build large books in another process, unless it fails; those of a follower are built for another process."""
+        """Build large books in another process, unless it fails."""
         account = task.account
-        if self._books.is_follower:
-            return await self._books.load(task)
         if self._build_in_process is None:
             return task
         try:
@@ -281,7 +278,7 @@ class BookUpdater:
                 task.per_number,
                 task.with_directory,
             )
-            if stored.damaged and not self._books.is_follower:
+            if stored.damaged:
                 await self._store.run(contacts.fetch_anew, account.id, list(stored.damaged))
                 log.error(
                     "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",

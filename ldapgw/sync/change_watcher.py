@@ -29,60 +29,6 @@ WRITE_BINDS_SECONDS = 5.0
 log = Logger()
 
 
-# A follower looks again after this time for books that another process is building.
-FOLLOW_SECONDS = 2.0
-
-
-class DirectoryFollower(Service):
-    """Publishes what another process of the gateway has published; one look at a time.
-
-    :param publisher: a follower.
-    """
-
-    def __init__(self, *, clock: IReactorTime, publisher: Publisher) -> None:
-        self._clock = clock
-        self._publisher = publisher
-        self._is_outdated = True
-        self._work: Deferred[None] | None = None
-        self._timer = LoopingCall(self._look_again)
-        self._timer.clock = clock
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(FOLLOW_SECONDS)
-
-    def stopService(self) -> Deferred[None] | None:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        if self._work is not None:
-            self._work.cancel()
-        return None
-
-    def changed(self) -> None:
-        """Look at the database, again if a look is under way."""
-        self._is_outdated = True
-        if self._work is None and self.running:
-            self._work = Deferred.fromCoroutine(self._follow()).addErrback(_log_failure)
-            self._work.addCallback(self._end)
-
-    async def _follow(self) -> None:
-        while self._is_outdated and self.running:
-            self._is_outdated = False
-            try:
-                await self._publisher.refresh()
-            except BaseException:
-                self._is_outdated = True
-                raise
-
-    def _look_again(self) -> None:
-        if self._is_outdated or self._publisher.is_outdated:
-            self.changed()
-
-    def _end(self, _result: None) -> None:
-        self._work = None
-
-
 class ChangeWatcher(Service):
     """Looks for changes of the database once a second, and stores the last binds of phones.
 

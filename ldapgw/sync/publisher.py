@@ -36,7 +36,7 @@ from ldapgw.store.changes import Changes
 from ldapgw.store.logins_file import SavedLogins
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
-from ldapgw.sync.account_books import AccountBooks, LoadedBooks
+from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.account_state import AccountState, read_changes
 from ldapgw.sync.book_updater import BookUpdater
 
@@ -92,15 +92,10 @@ class Publisher:
         self._unserved = catalog.snapshot.unserved
         self._is_sound = not self._unserved  # False: a change was not applied, and everything has to be read again
         self._version = 0
-        self._has_built = False
         self._outdated_phones: set[str] = set()
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._reading = DeferredLock()
         self._publishing = DeferredLock()
-
-    def loaded(self) -> LoadedBooks:
-        """What is loaded now; this publisher must not be used any more."""
-        return self._books.loaded(self._catalog.snapshot)
 
     @property
     def position(self) -> int:
@@ -116,11 +111,6 @@ class Publisher:
     def saved_logins(self) -> Callable[[], SavedLogins]:
         """The accounts and logins of now, as a function that may be called on another thread, because it takes long."""
         return partial(SavedLogins.of, *self._books.state.saved())
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether a book is still to be built, for which a follower may have to wait."""
-        return bool(self._books.outdated)
 
     @property
     def unserved(self) -> int:
@@ -242,10 +232,8 @@ class Publisher:
         :param account_id: the account whose books to build; None: all accounts.
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        # Phones wait for the start, also for that of a process which was forked with its books: these are saved to the
-        # cache by the next refresh, a moment later.
+        # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
-        is_first, self._has_built = not self._has_built, True
         await self._books.delete_orphans(is_start=is_start)
         await self._updater.update(account_id, self._publish_built)
         has_read_all = account_id is None and self._books.state.cursor is not None
@@ -256,7 +244,7 @@ class Publisher:
         async with self._publishing:
             await self._merge_and_publish()
             await self._books.free_replaced()
-        if not is_start and not is_first:
+        if not is_start:
             await self._books.save()
         if is_settled:
             self._freshness = Freshness.CURRENT
@@ -297,7 +285,7 @@ class Publisher:
         """Read what has changed in the store; false when `expire` was called meanwhile, so that all is to be read."""
         state = self._books.state
         news, with_directory = await self._store.read(read_changes, state.cursor)
-        if news.lost_since is not None and not self._books.is_follower:
+        if news.lost_since is not None:
             log.warn(
                 "the database may have lost the latest changes; the gateway rebuilds books",
                 event="database_lost_commits",

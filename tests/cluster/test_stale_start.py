@@ -138,30 +138,6 @@ def test_an_account_that_was_disconnected_meanwhile(own: Cluster) -> None:
 
 
 @pytest.mark.soak
-def test_several_processes(own: Cluster) -> None:
-    """Each of them serves, and each catches up."""
-    late, other = own.sites[1], own.sites[0]
-    with own.office.running():
-        with own.start(late):
-            wait_until(lambda: has_written(late, "desk1"), "the snapshot is written")
-            wait_until(lambda: has_book(late), "the book is cached")
-        before = own.office.now
-        own.office.edit()
-        assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
-        own.server.stop()
-        with late.running(late.command("run", "--processes", "2")) as gateway:
-            for _ in range(10):
-                assert own.found(late) == before
-            assert readyz(late) == "stale"
-            own.server.start()
-            wait_until(lambda: readyz(late) == "ready", "the first process has read the database")
-            wait_until(lambda: all(own.found(late) == own.office.now for _ in range(10)), "all processes have")
-            lines = own_lines(gateway)
-            assert len([line for line in lines if "the directory is stale" in line]) == 1
-            assert "Traceback" not in gateway.said
-
-
-@pytest.mark.soak
 def test_what_it_refuses_to_start_from(own: Cluster) -> None:
     """No snapshot, one that is too old, one that was changed, one of another key: a line says which."""
     late = own.sites[1]

@@ -51,16 +51,6 @@ def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> 
     assert (catalog.take_seen_phones(), catalog.last_login("Desk1")) == ({}, seen)
 
 
-def test_a_phone_that_was_seen_by_another_process(catalog: Catalog) -> None:
-    """The later of two logins counts, wherever it was."""
-    assert catalog.authenticate("desk1", b"hush", "10.0.0.7") == VIEWER
-    earlier, later = ("10.0.0.8", LOGIN.password_hash, 6.0), ("10.0.0.9", LOGIN.password_hash, 8.0)
-    catalog.add_seen_phones({"Desk1": earlier})
-    assert catalog.last_login("Desk1") == ("10.0.0.7", LOGIN.password_hash, 7.0)
-    catalog.add_seen_phones({"Desk1": later, "Desk2": earlier})
-    assert catalog.take_seen_phones() == {"Desk1": later, "Desk2": earlier}
-
-
 WRONG = {
     "password": ("Desk1", b"hussh"),
     "no password": ("Desk1", b""),
@@ -198,12 +188,3 @@ def test_former_hash_is_converted_by_a_login() -> None:
     other = replace(after, password_hash=hash_password("other", os.urandom))
     assert catalog.publish(Snapshot(catalog.dit(), {"desk1": other}), ["desk1"]) == ((VIEWER.login, VIEWER.login),)
     assert catalog.publish(Snapshot(catalog.dit(), {}), ["desk1"]) == ((VIEWER.login, ""),)
-
-
-def test_hash_that_another_process_has_converted() -> None:
-    login = former_login()
-    catalog = Catalog(Snapshot(Dit((), Features("1")), {"desk1": login}), {}, lambda: 1.0)
-    converted = converted_hash(b"hush", login.password_hash)
-    catalog.add_converted_hashes({login.password_hash: converted})
-    after = replace(login, password_hash=converted)
-    assert catalog.publish(Snapshot(catalog.dit(), {"desk1": after}), ["desk1"]) == ()

@@ -64,11 +64,11 @@ class Callers(threading.Thread):
         return self.problems
 
 
-@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.soak)], ids=["one", "two"])
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Site, Process]]:
-    """A gateway of one tenant, which nobody has connected to; of one process, or of two."""
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Site, Process]]:
+    """A gateway of one tenant, which nobody has connected to."""
     site = Site(tmp_path)
-    with site.running(command=site.command("run", "--processes", str(request.param))) as gateway:
+    with site.running() as gateway:
         yield site, gateway
     assert "Traceback" not in gateway.said
 

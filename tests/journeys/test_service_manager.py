@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import struct
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
+from tests.support.site.running import PATIENCE, Process, Site
 
 pytestmark = pytest.mark.long
 
@@ -100,29 +99,3 @@ def test_it_shows_that_it_is_alive(tmp_path: Path, systemd: Systemd) -> None:
         gateway.end(signal.SIGABRT)
     assert "Fatal Python error: Aborted" in gateway.said
     assert "foreground.py" in gateway.said
-
-
-def test_a_process_that_hangs_is_replaced(tmp_path: Path, systemd: Systemd) -> None:
-    """The supervisor, which alone talks with systemd, is ready when all processes serve, and ends one that hangs."""
-    site = Site(tmp_path)
-    with systemd.service(site, "--processes", "2", watchdog="6000000") as gateway:
-        assert [systemd.next_but_life(), systemd.next_but_life()] == ["READY=1", "WATCHDOG_USEC=6000000"]
-        assert fetch(f"http://127.0.0.1:{site.web_port}/readyz") == (200, "ready\n")
-        before = children(gateway)
-        assert len(before) == 2
-        os.kill(before[1], signal.SIGSTOP)
-        wait_until(lambda: "another one takes its place" in gateway.said, "the one that hangs is ended")
-        wait_until(lambda: len(children(gateway)) == 2, "another one takes its place")
-        assert before[0] in children(gateway)
-        assert before[1] not in children(gateway)
-        assert systemd.next() == "WATCHDOG=1"
-        assert gateway.end() == 0
-        assert systemd.next_but_life() == "STOPPING=1"
-    assert "process 2 of 2 hangs" in gateway.said
-    assert systemd.senders == {gateway.pid}
-    assert "Traceback" not in gateway.said
-
-
-def children(gateway: Process) -> list[int]:
-    """The processes that a process has started, the oldest first."""
-    return [int(pid) for pid in Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()]

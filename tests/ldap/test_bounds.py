@@ -15,10 +15,8 @@ from ldapgw.ldap.admission import (
     MAX_DELAY,
     MAX_SHOWN_LEFT_OUT,
     MAX_TRACKED_LOGINS,
-    MIN_TOLD,
     BindBackoff,
     CallerIdLimits,
-    ConnectionCounts,
     ConnectionLimits,
     Deadlines,
     ExpiryAction,
@@ -155,16 +153,15 @@ def test_unknown_numbers_are_limited_by_login():
     assert left_out == [(PHONE, "192.0.2.1")] * 2
     now[0] = 2.0
     assert [limits.budget(PHONE, "192.0.2.9").take(1) for _ in range(3)] == [True, True, False]
-    assert limits.left_out("acme") == (LeftOut(PHONE.login, ("acme",), "192.0.2.9", 3, 2.0),)
-    assert limits.left_out("other") == ()
+    assert limits.all_left_out() == (LeftOut(PHONE.login, ("acme",), "192.0.2.9", 3, 2.0),)
     budget.give_back(10)
     assert [budget.take(1) for _ in range(11)] == [True] * 10 + [False]
     now[0] = 10_000.0
     assert (budget.take(301), budget.take(299), budget.take(2)) == (False, True, False)
     now[0] = 200_000.0
-    assert limits.left_out("acme") == ()
+    assert limits.all_left_out() == ()
     assert not budget.take(301)
-    assert [one.count for one in limits.left_out("acme")] == [1]
+    assert [one.count for one in limits.all_left_out()] == [1]
 
 
 def test_unknown_numbers_of_unbound_clients_are_limited_by_network():
@@ -186,7 +183,7 @@ def test_what_is_known_of_numbers_is_bounded():
     assert (len(limits._used), "cn=0" in limits._used) == (MAX_TRACKED_LOGINS, False)
     for number in range(MAX_SHOWN_LEFT_OUT + 1):
         limits.budget(PHONE._replace(login=f"cn={number}"), "192.0.2.1").take(301)
-    shown = limits.left_out("acme")
+    shown = limits.all_left_out()
     assert [one.login for one in shown] == [f"cn={number}" for number in range(MAX_SHOWN_LEFT_OUT, 0, -1)]
     limits.budget(PHONE._replace(login="cn=1"), "192.0.2.1").give_back(1)
     assert "cn=1" not in limits._used
@@ -237,22 +234,7 @@ def test_the_outbox_takes_a_block_alone_however_large_it_is():
     assert (outbox.add_page(b"abc"), outbox.full, outbox.take()) == (True, True, b"abc")
 
 
-def test_connections_of_other_processes_count() -> None:
-    """In all and by network; of networks only those with many are told."""
-    connections: ConnectionLimits[str] = ConnectionLimits(20, 10)
-    for number in range(MIN_TOLD):
-        connections.add(f"a{number}", "192.0.2.1")
-    connections.add("b", "192.0.2.2")
-    assert connections.counts() == ConnectionCounts(MIN_TOLD + 1, {"192.0.2.1": MIN_TOLD})
-    assert connections.has_room("192.0.2.1")
-    connections.elsewhere = ConnectionCounts(5, {"192.0.2.1": 10 - MIN_TOLD})
-    assert not connections.has_room("192.0.2.1")
-    assert connections.has_room("192.0.2.2")
-    connections.elsewhere = ConnectionCounts(20 - MIN_TOLD - 1)
-    assert not connections.has_room("192.0.2.2")
-
-
-def test_wrong_passwords_at_other_processes_count() -> None:
+def test_wrong_passwords_at_other_gateways_count() -> None:
     """What they tell counts as if it had been tried here, and is not told back."""
     here, there = BindBackoff(), BindBackoff()
     for number in range(3):

@@ -18,7 +18,7 @@ from ldapgw.errors import UnreachableStore
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
-from ldapgw.phones.recorder import LATE_SECONDS, MAX_AGE_SECONDS, MAX_UNKNOWN, Captures, PhoneRecorder
+from ldapgw.phones.recorder import MAX_AGE_SECONDS, MAX_UNKNOWN, Captures, PhoneRecorder
 from ldapgw.phones.recording import Recording
 from ldapgw.phones.recording_file import load
 from ldapgw.store import phones, recordings
@@ -133,7 +133,7 @@ class Desk:
             ends = [one.until for one in recordings.read_all(connection) if one.is_running(self.clock.seconds())]
         if ends:
             self.clock.advance(min(ends) - 1 - self.clock.seconds())
-        self.pass_time(1 + int(LATE_SECONDS))
+        self.pass_time(2)
 
     def file(self, phone: str = "desk1", *, is_plain: bool = True) -> str | None:
         with self.database.begin() as connection:
@@ -440,28 +440,3 @@ def test_each_gateway_stores_what_it_received(desk: Desk, other: Desk) -> None:
     assert stored is not None
     assert stored.searches == 3
     assert (desk.changed[-1], other.changed[-1]) == (DESK1, DESK1)
-
-
-def test_another_process_records_the_same_phone(desk: Desk) -> None:
-    """Its messages come later and have their times; its connections get numbers that are free here."""
-    elsewhere = make_factory(DirectoryPort(lambda: desk.dit, desk.authenticate, lambda _: NOBODY, b"key"), desk.clock)
-    captures = Captures(desk.clock.seconds, elsewhere.tap)
-    desk.begin()
-    desk.client()
-    captures.follow(desk.captures.recordings())
-    client = Client(elsewhere)
-    client.ask(pdu.bind("desk1", SECRET), 1)
-    desk.clock.advance(5)
-    captures.follow(desk.captures.recordings())
-    client.ask(SEARCH, 2)
-    taken = captures.take()
-    assert captures.take() == {}
-    desk.captures.add(2, taken)
-    desk.captures.add(2, {"cn=desk9": taken["cn=desk1,ou=phones,dc=acme,dc=example"]})
-    desk.end()
-    recording = desk.recording()
-    assert [(one.at, one.connection) for one in recording.binds] == [(0.0, 1), (0.0, 2)]
-    assert [(one.at, one.connection) for one in recording.searches] == [(5.0, 2)]
-    desk.captures.add(2, taken)  # too late
-    captures.follow(desk.captures.recordings())
-    assert captures.by_login == {}

@@ -19,13 +19,10 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
-from ldapgw.phones.recorder import Captures
 from ldapgw.phones.refused_logins import MASK, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
 from ldapgw.server import gateway_exchange
-from ldapgw.server.gateway_exchange import EXCHANGE_SECONDS, GatewayExchange
-from ldapgw.server.metrics import ProcessFigures
-from ldapgw.server.process_group import GroupLeader
+from ldapgw.server.gateway_exchange import EXCHANGE_SECONDS, GatewayExchange, LeftOutClients
 from ldapgw.store import tables
 from ldapgw.store.account_status import ProgressBoard, SyncProgress
 from ldapgw.store.database import Database
@@ -77,23 +74,14 @@ class Gateway:
         )
         self.progress = ProgressBoard(lambda account_id: self.notified.append(f"account {account_id}"))
         self.one_time = OneTimeSecrets.create(tells_others=True)
-        self.leader = GroupLeader(
-            clock=self.clock,
-            make_links=(),
-            catalog=catalog,
-            ldap=self.ldap,
-            search_log=self.log,
-            refused_logins=self.refused,
-            captures=Captures(self.clock.seconds, self.ldap.tap),
-            figures=ProcessFigures,
-            tells_gateways=True,
-        )
+        self.left_out = LeftOutClients(self.ldap.all_left_out)
         self.exchange = GatewayExchange(
             clock=self.clock,
             run_beside=self.run_beside,
             gateway_id=name,
             secret_box=SecretBox([key]),
-            leader=self.leader,
+            ldap=self.ldap,
+            left_out=self.left_out,
             search_log=self.log,
             refused_logins=self.refused,
             progress=self.progress,
@@ -185,10 +173,10 @@ def test_guesses_count_at_all(trio: Trio) -> None:
     assert not three.ldap.budget(PHONE, "198.51.100.9").take(int(UNKNOWN_NUMBERS))
     one.pass_second()
     two.pass_second()
-    assert [one.count for one in two.leader.left_out("acme")] == []
+    assert [one.count for one in two.left_out.of("acme")] == []
     three.pass_second()
     two.pass_second()
-    [left_out] = two.leader.left_out("acme")
+    [left_out] = two.left_out.of("acme")
     assert (left_out.login, left_out.count) == (PHONE.login, 1)
 
 
@@ -303,10 +291,10 @@ def test_nothing_is_told_to_nobody(database: Database) -> None:
     one.pass_second()
     two.pass_second()
     assert two.messages() == []
-    assert [found.login for found in two.leader.left_out("acme")] == [PHONE.login]
+    assert [found.login for found in two.left_out.of("acme")] == [PHONE.login]
     assert one.notified == ["gateways", PHONE.login, "gateways"]
     two.exchange.set_others(frozenset())
-    assert two.leader.left_out("acme") == ()
+    assert two.left_out.of("acme") == ()
 
 
 def test_a_gateway_that_is_not_known_yet_is_read_later(trio: Trio) -> None:

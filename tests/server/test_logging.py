@@ -75,32 +75,6 @@ def test_a_text_from_outside_cannot_control_a_terminal() -> None:
     )
 
 
-def test_one_process_of_several_says_its_number() -> None:
-    """In each line, as each counts its own connections; what the supervisor says of another one has that number."""
-
-    def said(log_format: str) -> list[str]:
-        stream = io.StringIO()
-        number = 0
-        observer = log_observer(stream, log_format, LogLevels(["twisted=info"]), lambda: number)
-        observer({**EVENT, "process": 3})
-        number = 2
-        observer({**EVENT, "connection": 5})
-        observer({**{name: EVENT[name] for name in EVENT if name != "event"}, "log_namespace": "twisted.web"})
-        return stream.getvalue().splitlines()
-
-    lines = [json.loads(line) for line in said("json")]
-    assert [(line["event"], line["process"], line.get("connection")) for line in lines] == [
-        ("sync_failed", 3, None),
-        ("sync_failed", 2, 5),
-        ("library_message", 2, None),
-    ]
-    assert [line.partition(" ")[2] for line in said("text") if "[" in line] == [
-        "[ldapgw.sync.scheduler#warn] account 7: übel",
-        "[ldapgw.sync.scheduler#warn, process 2] account 7: übel",
-        "[twisted.web#warn, process 2] account 7: übel",
-    ]
-
-
 def test_a_fault_has_its_traceback() -> None:
     """Where it came from, without the values that were at hand."""
     found = json.loads(as_json({**EVENT, "log_failure": Failure(ZeroDivisionError("x"))}))
@@ -210,7 +184,6 @@ OF_NO_TENANT = {
     *("certificate_changed", "certificate_check_failed", "certificate_expires", "certificate_restored"),
     *("certificate_unusable", "service_manager_unreachable"),
     *("descriptor_limit_low", "descriptors_short", "gateway_exchange_failed", "connection_failed", "tick_failed"),
-    *("process_ended", "process_hangs", "process_message_unusable"),
     *("reload_failed", "reload_impossible", "reload_refused", "reload_started"),
     *("copies_failed", "copy_removed", "database_restored", "database_unusable", "started_without_database"),
     *("write_ahead_log_gone", "write_ahead_log_large", "figures_unreadable"),

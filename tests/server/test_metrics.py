@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,8 @@ def figures_of(counters: ProcessCounters, connections: int = 0, unserved: int = 
 
 def metrics_of(
     stage: Stage,
-    *figures: ProcessFigures,
+    figures: ProcessFigures | None = None,
+    *,
     counters: LeaderCounters | None = None,
     ready: bool = True,
     ends: float | None = None,
@@ -94,7 +94,7 @@ def metrics_of(
         tenant_names=["acme", "other"],
         sync_interval=600.0,
         counters=counters or LeaderCounters(),
-        figures=lambda: dict(enumerate(figures or (figures_of(ProcessCounters()),), 1)),
+        figures=lambda: figures or figures_of(ProcessCounters()),
         ready=lambda: ready,
         contacts=lambda: {"acme": contacts},
         database_fails=lambda: fails,
@@ -248,49 +248,6 @@ def test_buckets_are_cumulative(stage: Stage) -> None:
     assert found["ldapgw_reactor_lag_seconds_count", ()] == 4
 
 
-def test_the_figures_of_all_processes_are_added_up(stage: Stage) -> None:
-    """Those of one that has died stay; of changes that all have to follow, the slowest process tells."""
-    first, second, dead = ProcessCounters(), ProcessCounters(), ProcessCounters()
-    for at, tally in enumerate((first, second, dead), 1):
-        tally.searches.observe("", "", b"", at, ResultCode.SUCCESS, 0.25 * at, SearchKind.LIST)
-        tally.count_bind(ResultCode.SUCCESS)
-        tally.reactor_lag.observe(0.25 * at)
-        tally.generation_lag.observe(0.25 * at)
-        tally.count_log_event("info")
-    one = replace(figures_of(first, connections=3, unserved=3), waiting={"store": 2})
-    after = figures_of(second, connections=4, unserved=2).after(figures_of(dead, connections=5))
-    other = replace(after, waiting={"store": 1, "read": 1})
-    found = rises(metrics_of(stage, one, other, contacts=0))
-    process = [key for key in found if key[0].startswith("ldapgw_process_")]
-    assert {key[0] for key in process} == {
-        "ldapgw_process_cpu_seconds_total",
-        "ldapgw_process_resident_memory_bytes",
-    }
-    assert {key: value for key, value in found.items() if key not in process} == {
-        **NO_RELOAD,
-        ("ldapgw_info", (("version", "1.2"),)): 1,
-        ("ldapgw_ready", ()): 1,
-        ("ldapgw_database_ok", ()): 1,
-        ("ldapgw_key_file_ok", ()): 1,
-        ("ldapgw_ldap_connections", ()): 7,
-        ("ldapgw_ldap_searches_total", (("result", "success"),)): 3,
-        ("ldapgw_ldap_search_seconds_count", ()): 3,
-        ("ldapgw_ldap_search_seconds_sum", ()): 1.5,
-        ("ldapgw_search_duration_seconds_count", (("kind", "list"),)): 3,
-        ("ldapgw_search_duration_seconds_sum", (("kind", "list"),)): 1.5,
-        ("ldapgw_ldap_entries_total", ()): 6,
-        ("ldapgw_ldap_binds_total", (("result", "success"),)): 3,
-        ("ldapgw_generation_lag_seconds_count", ()): 3,
-        ("ldapgw_generation_lag_seconds_sum", ()): 1.5,
-        ("ldapgw_unserved_accounts", ()): 3,
-        ("ldapgw_reactor_lag_seconds_count", ()): 3,
-        ("ldapgw_reactor_lag_seconds_sum", ()): 1.5,
-        ("ldapgw_log_events_total", (("level", "info"),)): 3,
-        ("ldapgw_thread_queue_calls", (("thread", "store"),)): 3,
-        ("ldapgw_sync_interval_seconds", ()): 600,
-    }
-
-
 def test_a_database_in_trouble(stage: Stage) -> None:
     """One that cannot be written is told; of one that cannot be read, so is what was read last."""
     connect(stage, "alice@acme.example", NOW)
@@ -428,7 +385,7 @@ FOREIGN = {"up": {"job", "instance"}, "process_": {"job", "instance"}}
 
 @pytest.fixture(name="body")
 def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """What a gateway of several processes serves, with each metric that there can be."""
+    """What a gateway serves, with each metric that there can be."""
     connect(stage, "alice@acme.example", NOW)
     monkeypatch.setattr(stage.database, "server_time", lambda _connection: NOW)
     counters, note = counters_of_pages(stage), tmp_path / "last-backup"
@@ -437,7 +394,7 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
     names = [thread.label for thread in Workers(NO_REACTOR, syncs_beside=True).threads]
     threads = [WorkerThread(NO_REACTOR, name, 1) for name in names]
     figures = ProcessFigures.of_this_process(ProcessCounters(), 0, 0, threads)
-    metrics = metrics_of(stage, figures, figures, counters=counters, ends=NOW, backup_note=note)
+    metrics = metrics_of(stage, figures, counters=counters, ends=NOW, backup_note=note)
     body, _ = result_of(metrics.render())
     return body
 

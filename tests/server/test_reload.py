@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import ServerEndpoints
-from ldapgw.server.reload import examine, examine_shared
+from ldapgw.server.reload import examine
 from ldapgw.server.state_dir import create_state_dir
 
 FILE = """
@@ -88,28 +88,6 @@ def test_a_socket_of_systemd(former: Config) -> None:
     given = msgspec.structs.replace(former, ldap=msgspec.structs.replace(former.ldap, listen=endpoints))
     with pytest.raises(UserError, match="the sockets of systemd cannot change"):
         examine(given, given)
-
-
-def test_a_port_between_phones_and_browsers(former: Config) -> None:
-    """It can move where one process serves both, and where several share it between LDAP and LDAP over TLS."""
-    port, other = former.ldap.listen[0], "tcp:0"
-
-    def with_ports(*, ldap: str = other, tls: str = other, web: str = other) -> Config:
-        return msgspec.structs.replace(
-            former,
-            ldap=msgspec.structs.replace(
-                former.ldap, listen=ServerEndpoints([ldap]), listen_tls=ServerEndpoints([tls])
-            ),
-            web=msgspec.structs.replace(former.web, listen=ServerEndpoints([web])),
-        )
-
-    ldap, tls, web = with_ports(ldap=port), with_ports(tls=port), with_ports(web=port)
-    for config, current in ((web, ldap), (ldap, web)):
-        examine(config, current)
-        with pytest.raises(UserError, match="for LDAP or for the page cannot change"):
-            examine_shared(config, current)
-    for config, current in ((tls, ldap), (ldap, tls), (ldap, ldap), (web, web)):
-        examine_shared(config, current)
 
 
 def test_a_database_that_cannot_be_used(tmp_path: Path, former: Config) -> None:

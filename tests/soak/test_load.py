@@ -110,11 +110,9 @@ class Figures:
 class Soak(Site):
     """A gateway under load.
 
-    :ivar processes: how many serve.
     :ivar interruptions: when a search may fail: of a restart; and of a reload, on a connection that was there before.
     """
 
-    processes: int = 1
     interval: str = INTERVAL
     interruptions: list[tuple[float, float, bool]] = field(default_factory=list)
     gateway: Process = field(init=False)
@@ -191,19 +189,18 @@ class Soak(Site):
         wait_until(is_found, "the change is found", PATIENCE)
 
     def expect_everybody(self) -> None:
-        """Each process of the gateway has the contacts: a connection reaches any of them."""
+        """The gateway has the contacts."""
 
         def is_found() -> bool:
             return "telephoneNumber: " in self.ldapsearch("(cn=stable*)", "telephoneNumber", phone=PHONE)[1]
 
-        wait_until(lambda: all(is_found() for _ in range(20 * self.processes)), "all have the contacts", PATIENCE)
+        wait_until(is_found, "the gateway has the contacts", PATIENCE)
 
     # --- the gateway ---
 
     def start(self) -> None:
         log = self.folder / f"gateway-{next(self.starts)}.log"
-        several = ("--processes", str(self.processes)) if self.processes > 1 else ()
-        self.gateway = Process(self.command("run", *several), log, self.folder)
+        self.gateway = Process(self.command("run"), log, self.folder)
         wait_until(lambda: self.is_ready() or self.gateway.status is not None, "the gateway is ready", PATIENCE)
         assert self.gateway.status is None, self.gateway.said
 
@@ -232,7 +229,7 @@ class Soak(Site):
 
     def figures(self, moment: str) -> Figures:
         """Of some seconds without helpers, the lowest: syncs go on, which open a connection to Google now and then."""
-        wait_until(lambda: len(self.pids()) == self.processes + (self.processes > 1), "helpers have ended", PATIENCE)
+        wait_until(lambda: len(self.pids()) == 1, "helpers have ended", PATIENCE)
         until, seen = monotonic() + SETTLE, [self._figures(moment)]
 
         def is_over() -> bool:
@@ -340,13 +337,13 @@ def check_out(commit: str, folder: Path) -> None:
         files.extractall(folder, filter="data")
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
-def soak(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Soak]:
+@pytest.fixture
+def soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Soak]:
     """The version before on the oldest database, with everybody synced and desk1's old password."""
     if shutil.which("ldapsearch") is None and "CI" not in os.environ:
         pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
     oldest, *_, latest = read_states()
-    soak = Soak(tmp_path, processes=request.param)
+    soak = Soak(tmp_path)
     oldest.write(tmp_path / "state")
     soak.phones[PHONE] = oldest.password
     check_out(latest.commit, tmp_path / "before")

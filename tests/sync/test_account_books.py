@@ -22,7 +22,7 @@ from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
 from ldapgw.store.generations import KEPT_GENERATIONS
-from ldapgw.sync.account_books import LoadedBooks, free_slowly
+from ldapgw.sync.account_books import free_slowly
 from ldapgw.sync.book_builder import build_books, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from tests.support.results import result_of
@@ -43,11 +43,8 @@ class Site:
         self.called: list[Any] = []
         self.on_books_thread: Callable[..., Any] = execute
 
-    def start(self, loaded: LoadedBooks | None = None) -> list[str]:
-        """What is called to build the books, and to write them down.
-
-        :param loaded: what the process has inherited.
-        """
+    def start(self) -> list[str]:
+        """What is called to build the books, and to write them down."""
         stage = self.stage
 
         def run(function: Any, *args: Any, **kw: Any) -> Any:
@@ -59,8 +56,7 @@ class Site:
             return execute(self.build_apart, *args)
 
         features = Features("0", (), (), (), ())
-        served = loaded.snapshot if loaded else Snapshot(Dit((), features))
-        stage.catalog = Catalog(served, {}, stage.clock.seconds)
+        stage.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
         stage.publisher = make_publisher(
             store=stage.store,
             catalog=stage.catalog,
@@ -68,7 +64,6 @@ class Site:
             run_off_thread=run,
             cache=BookCache(self.folder),
             build_in_process=apart,
-            loaded=loaded,
         )
         return self.refresh()
 
@@ -106,17 +101,6 @@ def test_a_start_reads_books(site: Site) -> None:
     assert site.stage.served() == ["Ada Riese", "Bo Weg"]
     assert site.stage.served("directory") == ["Dora Dienst"]
     assert site.refresh() == []
-
-
-def test_a_forked_process_saves_what_was_built_before(tmp_path: Path) -> None:
-    """Its start does not wait for the disk either."""
-    site = Site(tmp_path / "images")
-    site.stage.world.add_person(ALICE, person("Ada Riese"))
-    site.stage.connect()
-    site.stage.sync()
-    assert site.start() == ["prune", "load", "build", "Directory"]
-    assert site.start(site.stage.publisher.loaded()) == ["prune"]
-    assert site.refresh() == ["save"]
 
 
 def test_what_changed_since_is_built_into_them(site: Site) -> None:

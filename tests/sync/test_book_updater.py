@@ -213,7 +213,7 @@ def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None
     building.callback(None)
     assert all(look.called for look in looks)
     assert sorted(asked for function, [asked] in seen if function is contacts.read) == ids
-    assert not stage.publisher.is_outdated
+    assert not stage.publisher._books.outdated
 
 
 def test_after_one_accounts_trouble_the_database_goes_away(
@@ -233,10 +233,10 @@ def test_after_one_accounts_trouble_the_database_goes_away(
     failed = Deferred.fromCoroutine(stage.publisher.refresh())
     assert isinstance(failed.result, Failure)
     failed.addErrback(lambda _: None)
-    assert stage.publisher.is_outdated
+    assert stage.publisher._books.outdated
     before = {book.name: book for book in stage.catalog.dit().directories[0].books}
     assert all(book is not before[name] for name, book in stage.books().items())
-    assert not stage.publisher.is_outdated
+    assert not stage.publisher._books.outdated
     assert (seen[-1][0], caplog_twisted) == (contacts.read, [])
 
 
@@ -260,7 +260,7 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkey
     assert [book.name for book in stage.catalog.dit().directories[0].books if book is not before[book.name]] == [BOB]
     building.callback(None)
     assert look.called
-    assert not stage.publisher.is_outdated
+    assert not stage.publisher._books.outdated
 
 
 def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from socket import socket
 from types import MappingProxyType
 from typing import Any
@@ -16,23 +15,18 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
+from ldapgw.server.gateway_exchange import LeftOutClients
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints
 from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.metrics import LeaderCounters, ProcessFigures
 from ldapgw.server.parts.base import Environment, Workers, make_storage
-from ldapgw.server.parts.phone_parts import PhoneParts, make_phone_parts
-from ldapgw.server.parts.sync_parts import make_publisher, make_stale_limit, make_sync_parts
+from ldapgw.server.parts.phone_parts import make_phone_parts
+from ldapgw.server.parts.sync_parts import make_stale_limit, make_sync_parts
 from ldapgw.server.parts.web_parts import make_web_dependencies
-from ldapgw.server.process_group import GroupLeader, GroupMember
-from ldapgw.server.process_link import ProcessLink
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from ldapgw.server.reactor import LagMeter
 from ldapgw.server.state_dir import OpenStateDir
-from ldapgw.server.supervisor import Seat
 from ldapgw.server.tls import TlsContextFactory
-from ldapgw.sync.account_books import LoadedBooks
-from ldapgw.sync.change_watcher import DirectoryFollower
-from ldapgw.sync.publisher import Publisher
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import Admission, WebSite
 
@@ -45,9 +39,7 @@ class Parts:
     :param max_web_connections: the most connections to the page that the file descriptors allow.
     :ivar store: the database, whose failures are noted.
     :ivar clients: the tenants' OAuth clients.
-    :param seat: the place of this process in a gateway of several; None: it is the only one.
-    :param books: what this process has inherited.
-    :param ports: sockets of the only process that listen already, by endpoint.
+    :param ports: sockets that listen already, by endpoint.
     :param reloads: how the last reload has gone; None: nothing is read again.
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
@@ -64,23 +56,11 @@ class Parts:
         state: OpenStateDir,
         is_running: Callable[[], bool],
         max_web_connections: int,
-        seat: Seat | None = None,
-        books: LoadedBooks | None = None,
         ports: Mapping[str, socket] = MappingProxyType({}),
         reloads: ReloadStatus | None = None,
     ) -> None:
         tls = TlsContextFactory(config.tls) if config.tls else None
-        env = Environment(
-            config,
-            reactor,
-            wall_clock,
-            state,
-            tls,
-            seat,
-            books,
-            ports if seat is None else seat.sockets,
-            reloads or ReloadStatus(wall_clock.seconds()),
-        )
+        env = Environment(config, reactor, wall_clock, state, tls, ports, reloads or ReloadStatus(wall_clock.seconds()))
         workers = Workers(reactor, syncs_beside=state.database.runs_beside)
         storage = make_storage(env, workers)
         phones = make_phone_parts(env, workers, storage)
@@ -89,20 +69,13 @@ class Parts:
             unserved = self.publisher.unserved
             return ProcessFigures.of_this_process(phones.counters, phones.ldap.connected(), unserved, workers.threads)
 
-        if seat is not None and not seat.is_first:
-            self.store, self.clients, self.catalog = storage.store, storage.clients, phones.catalog
-            self.publisher = make_publisher(env, workers, storage.store, phones, phones.end_logins)
-            self.threads = workers.threads
-            self.services: tuple[IService, ...] = (
-                *make_stale_limit(env, self.publisher),
-                *_member_services(env, workers, phones, self.publisher, seat, figures),
-            )
-            return
-        leader = _group_leader(env, phones, figures)
+        left_out = LeftOutClients(phones.ldap.all_left_out)
         counters = LeaderCounters()
-        sync = make_sync_parts(env, workers, storage, phones, leader, counters)
+        sync = make_sync_parts(env, workers, storage, phones, left_out, counters)
         misuse_log = MisuseLog(reactor)
-        pages = make_web_dependencies(env, workers, storage, phones, sync, leader, misuse_log, counters, is_running)
+        pages = make_web_dependencies(
+            env, workers, storage, phones, sync, left_out, figures, misuse_log, counters, is_running
+        )
         web = WebSite(
             web_resource(pages),
             reactor,
@@ -118,7 +91,7 @@ class Parts:
         self.catalog = phones.catalog
         self.publisher = sync.publisher
         self.threads = workers.threads
-        self.services = (
+        self.services: tuple[IService, ...] = (
             *make_stale_limit(env, sync.publisher),
             workers.build_process,
             workers.work_process,
@@ -139,7 +112,6 @@ class Parts:
             sync.scheduler,
             *((sync.leases,) if sync.leases else ()),
             *((sync.exchange,) if sync.exchange else ()),
-            leader,
             *_listeners(
                 env,
                 workers,
@@ -187,46 +159,3 @@ def _listeners(
             if setting in factories
         ),
     )
-
-
-def _group_leader(env: Environment, phones: PhoneParts, figures: Callable[[], ProcessFigures]) -> GroupLeader:
-    return GroupLeader(
-        clock=env.wall_clock,
-        make_links=[
-            partial(ProcessLink, env.reactor, link) for link in (env.seat.links if env.seat is not None else ())
-        ],
-        catalog=phones.catalog,
-        ldap=phones.ldap,
-        search_log=phones.activity.search_log,
-        refused_logins=phones.refused_logins,
-        captures=phones.captures,
-        tells_gateways=env.state.database.runs_beside,
-        figures=figures,
-        takes_over=env.seat is not None and not env.seat.is_first_start,
-    )
-
-
-def _member_services(
-    env: Environment,
-    workers: Workers,
-    phones: PhoneParts,
-    publisher: Publisher,
-    seat: Seat,
-    figures: Callable[[], ProcessFigures],
-) -> tuple[IService, ...]:
-    """The services of a process that serves LDAP only."""
-    follower = DirectoryFollower(clock=env.wall_clock, publisher=publisher)
-    [link] = seat.links
-    member = GroupMember(
-        clock=env.wall_clock,
-        make_link=partial(ProcessLink, env.reactor, link),
-        catalog=phones.catalog,
-        ldap=phones.ldap,
-        search_log=phones.activity.search_log,
-        figures=figures,
-        refused_logins=phones.refused_logins,
-        captures=phones.captures,
-        changed=follower.changed,
-    )
-    meters = (LagMeter(env.reactor, phones.counters.reactor_lag.observe), LogMeter(phones.counters.count_log_event))
-    return (*meters, follower, member, *_listeners(env, workers, phones.ldap))

@@ -17,15 +17,13 @@ from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.oauth_clients import TenantClients, configured_clients
 from ldapgw.server.processes import OneShotProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
-from ldapgw.server.supervisor import Seat
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store import accounts
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.provisioning import ProvisioningCleaner
-from ldapgw.store.worker import CallWatch, MonitoredStore, ReadOnlyStore, StoreWorker, SyncStore
-from ldapgw.sync.account_books import LoadedBooks
+from ldapgw.store.worker import CallWatch, MonitoredStore, StoreWorker, SyncStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,6 @@ class Environment:
     """What the gateway was started with.
 
     :ivar tls: None: the gateway has no certificate.
-    :ivar seat: None: this process is the only one of the gateway.
-    :ivar books: None: no books were loaded before.
     :ivar ports: sockets of this process that listen already, by endpoint.
     :ivar reloads: how the last reload has gone.
     """
@@ -44,15 +40,8 @@ class Environment:
     wall_clock: IReactorTime
     state: OpenStateDir
     tls: TlsContextFactory | None
-    seat: Seat | None
-    books: LoadedBooks | None
     ports: Mapping[str, socket]
     reloads: ReloadStatus
-
-    @property
-    def only_reads(self) -> bool:
-        """Whether another process of the gateway writes the database."""
-        return self.seat is not None and not self.seat.is_first
 
     @property
     def now(self) -> Callable[[], float]:
@@ -115,9 +104,8 @@ class Storage:
 
 
 def make_storage(env: Environment, workers: Workers) -> Storage:
-    kind = ReadOnlyStore if env.only_reads else StoreWorker
     watch = CallWatch(env.state.database, env.reactor.seconds)
-    worker = kind(env.state.database, watch.on(workers.store), watch.on(workers.read), watch.on(workers.sync))
+    worker = StoreWorker(env.state.database, watch.on(workers.store), watch.on(workers.read), watch.on(workers.sync))
     store = MonitoredStore(worker, env.reactor.seconds, env.now, watch)
     return Storage(
         store=store,

@@ -71,7 +71,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
     config = env.config
     own_tests = OwnTests()
     catalog = Catalog(
-        env.books.snapshot if env.books else Snapshot(Dit((), features(tls=env.tls is not None))),
+        Snapshot(Dit((), features(tls=env.tls is not None))),
         {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
         env.now,
         own_tests.include,

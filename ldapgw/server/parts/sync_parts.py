@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
@@ -16,20 +16,18 @@ from twisted.application.service import IService
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
-from ldapgw.directory.catalog import EndedLogin
 from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.encoder import features
 from ldapgw.server.config import Tenant
-from ldapgw.server.gateway_exchange import GatewayExchange
+from ldapgw.server.gateway_exchange import GatewayExchange, LeftOutClients
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import gateway_name
 from ldapgw.server.metrics import LeaderCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
 from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
-from ldapgw.server.process_group import GroupLeader
 from ldapgw.server.processes import SizeBasedOffload
 from ldapgw.server.tenants import naming_context
 from ldapgw.store.account_status import ProgressBoard
@@ -93,21 +91,17 @@ def make_sync_parts(
     workers: Workers,
     storage: Storage,
     phones: PhoneParts,
-    leader: GroupLeader,
+    left_out: LeftOutClients,
     counters: LeaderCounters,
 ) -> SyncParts:
-    def on_publish(ended_logins: Sequence[EndedLogin]) -> None:
-        phones.end_logins(ended_logins)
-        leader.changed()
-
     def tenants_changed(gained: Collection[str], lost: Collection[str]) -> None:
         scheduler.change_tenants(gained, lost)
         if gained:
             change_watcher.refresh_now()
 
-    publisher = make_publisher(env, workers, storage.store, phones, on_publish)
+    publisher = make_publisher(env, workers, storage.store, phones)
     progress = ProgressBoard(lambda account_id: phones.notifier.notify(account_topic(account_id)))
-    exchange = _exchange(env, workers, storage, phones, leader, progress)
+    exchange = _exchange(env, workers, storage, phones, left_out, progress)
     leases = _leases(env, workers, storage, publisher, phones, exchange, tenants_changed)
     access = _google_access(env, storage, leases or AllTenants(storage.sync_store), counters)
     scheduler = _scheduler(env, workers, storage, access, publisher, progress, counters)
@@ -318,7 +312,7 @@ def _exchange(
     workers: Workers,
     storage: Storage,
     phones: PhoneParts,
-    leader: GroupLeader,
+    left_out: LeftOutClients,
     progress: ProgressBoard,
 ) -> GatewayExchange | None:
     """None: the gateway is the only one on its database."""
@@ -329,7 +323,8 @@ def _exchange(
         run_beside=partial(_run_with_leases, env, workers),
         gateway_id=storage.gateway_id,
         secret_box=env.state.secret_box,
-        leader=leader,
+        ldap=phones.ldap,
+        left_out=left_out,
         search_log=phones.activity.search_log,
         refused_logins=phones.refused_logins,
         progress=progress,
@@ -343,21 +338,13 @@ def _run_with_leases(env: Environment, workers: Workers, function: Callable[...,
     return workers.leases(lambda: env.state.database.run_beside(function, *args, **kw))
 
 
-def make_publisher(
-    env: Environment,
-    workers: Workers,
-    store: MonitoredStore,
-    phones: PhoneParts,
-    on_publish: Callable[[Sequence[EndedLogin]], None],
-) -> Publisher:
+def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, phones: PhoneParts) -> Publisher:
     folder = env.state_dir / FOLDER
     books = AccountBooks(
         contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
         run_off_thread=workers.books,
         delete_off_thread=workers.work,
         cache=BookCache(folder),
-        is_follower=env.only_reads,
-        loaded=env.books,
     )
     updater = BookUpdater(
         store=store,
@@ -375,7 +362,7 @@ def make_publisher(
         updater=updater,
         features=features(tls=env.tls is not None),
         run_off_thread=workers.books,
-        on_publish=on_publish,
+        on_publish=phones.end_logins,
         next_turn=partial(deferLater, env.reactor, 0.0),
         seconds=env.reactor.seconds,
         observe_lag=phones.counters.generation_lag.observe,

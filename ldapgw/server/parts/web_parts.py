@@ -19,14 +19,14 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
+from ldapgw.server.gateway_exchange import LeftOutClients
 from ldapgw.server.listener import phone_server
 from ldapgw.server.logging import MisuseLog
-from ldapgw.server.metrics import LeaderCounters, Metrics
+from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures
 from ldapgw.server.oauth_clients import LazyTenants
 from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
-from ldapgw.server.process_group import GroupLeader
 from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.web.dependencies import (
     AdminDependencies,
@@ -44,7 +44,8 @@ def make_web_dependencies(
     storage: Storage,
     phones: PhoneParts,
     sync: SyncParts,
-    leader: GroupLeader,
+    left_out: LeftOutClients,
+    figures: Callable[[], ProcessFigures],
     misuse_log: MisuseLog,
     counters: LeaderCounters,
     is_running: Callable[[], bool],
@@ -75,7 +76,7 @@ def make_web_dependencies(
         changed=sync.change_watcher.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, workers, storage, phones, leader, counters, is_ready),
+        admin=_admin_dependencies(env, workers, storage, phones, left_out, figures, counters, is_ready),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
         gateways=sync.exchange or NoOtherGateways(),
@@ -93,7 +94,8 @@ def _admin_dependencies(
     workers: Workers,
     storage: Storage,
     phones: PhoneParts,
-    leader: GroupLeader,
+    left_out: LeftOutClients,
+    figures: Callable[[], ProcessFigures],
     counters: LeaderCounters,
     is_ready: Callable[[], bool],
 ) -> AdminDependencies:
@@ -105,7 +107,7 @@ def _admin_dependencies(
         tenant_names=[tenant.name for tenant in env.config.tenant],
         sync_interval=env.config.sync.interval,
         counters=counters,
-        figures=leader.figures,
+        figures=figures,
         ready=is_ready,
         contacts=lambda: {
             directory.context.name: directory.contact_count for directory in phones.catalog.dit().directories
@@ -125,7 +127,7 @@ def _admin_dependencies(
         calls_per_minute=env.config.google.max_calls_per_minute,
         metrics=metrics.render,
         may_read_metrics=env.config.web.metrics_networks.contains,
-        left_out=leader.left_out,
+        left_out=left_out.of,
         unknown_logins=phones.refused_logins.unknown,
         refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=env.config.new_store,

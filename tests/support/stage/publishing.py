@@ -13,7 +13,7 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.catalog import Catalog
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store.worker import Store
-from ldapgw.sync.account_books import AccountBooks, LoadedBooks
+from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.book_updater import BookUpdater
 from ldapgw.sync.publisher import Publisher
@@ -31,8 +31,6 @@ def make_publisher(
     delete_off_thread: Callable[..., Awaitable[Any]] = AT_ONCE,
     cache: BookCache | None = None,
     build_in_process: Callable[..., Awaitable[None]] | None = None,
-    is_follower: bool = False,
-    loaded: LoadedBooks | None = None,
     seconds: Callable[[], float] = lambda: 0.0,
     **more: Any,
 ) -> Publisher:
@@ -42,8 +40,6 @@ def make_publisher(
         run_off_thread=run_off_thread,
         delete_off_thread=delete_off_thread,
         cache=cache,
-        is_follower=is_follower,
-        loaded=loaded,
     )
     updater = BookUpdater(
         store=store, books=books, run_off_thread=run_off_thread, build_in_process=build_in_process, seconds=seconds
