@@ -22,7 +22,13 @@ from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import Networks
-from ldapgw.server.listener import ListenAddress, configured_endpoints, ipv6_only_endpoints, listening_socket
+from ldapgw.server.listener import (
+    ListenAddress,
+    configured_endpoints,
+    ipv6_only_endpoints,
+    listening_socket,
+    reuses_port,
+)
 
 # Seconds for each step; the gateway answers its own machine within milliseconds.
 PATIENCE = 5.0
@@ -71,7 +77,11 @@ def _free_ports(config: Config, endpoints: list[tuple[str, str]]) -> Iterator[Ch
                 yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
                 continue
             try:
-                sockets.enter_context(listening_socket(listening, ipv6_only=endpoint in ipv6_only))
+                sockets.enter_context(
+                    listening_socket(
+                        listening, ipv6_only=endpoint in ipv6_only, reuse_port=reuses_port(config, setting)
+                    )
+                )
             except OSError as error:
                 yield _unavailable(item, listening, error)
             else:

@@ -156,6 +156,7 @@ class Listener(Service):
     :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
     :param ipv6_only: whether a TCP endpoint of IPv6 leaves the port's IPv4 clients to another listener.
+    :param reuse_port: whether other gateways of this machine may listen on the same TCP port.
     :param shared: a socket of this process that listens on the endpoint already; the service takes it over.
     :ivar endpoint: Twisted's server endpoint string.
     """
@@ -168,14 +169,15 @@ class Listener(Service):
         factory: IProtocolFactory,
         *,
         ipv6_only: bool = False,
+        reuse_port: bool = False,
         shared: socket.socket | None = None,
     ) -> None:
-        address = ListenAddress.parse(endpoint) if ipv6_only else None
+        address = ListenAddress.parse(endpoint) if ipv6_only or reuse_port else None
         family = shared.family if shared is not None else None
         self._endpoint: IStreamServerEndpoint = (
             AdoptedStreamServerEndpoint(reactor, shared.detach(), family)
             if shared is not None
-            else Ipv6OnlyEndpoint(reactor, address)
+            else _SocketEndpoint(reactor, address, ipv6_only=ipv6_only, reuse_port=reuse_port)
             if address is not None
             else serverFromString(reactor, endpoint + _backlog(endpoint))
         )
@@ -275,24 +277,29 @@ def _backlog(endpoint: str) -> str:
 
 
 @implementer(IStreamServerEndpoint)
-class Ipv6OnlyEndpoint:
-    """A TCP port of IPv6 that another endpoint may listen on with IPv4; Twisted has no option for that."""
+class _SocketEndpoint:
+    """A TCP port whose socket has options that Twisted's endpoints do not have.
 
-    def __init__(self, reactor: Any, address: ListenAddress) -> None:
+    :param ipv6_only: whether another endpoint may listen on the port with IPv4.
+    :param reuse_port: whether other programs of the same user may listen on the port (``SO_REUSEPORT``).
+    """
+
+    def __init__(self, reactor: Any, address: ListenAddress, *, ipv6_only: bool, reuse_port: bool) -> None:
         self._reactor = reactor
         self._address = address
+        self._ipv6_only = ipv6_only
+        self._reuse_port = reuse_port
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - Twisted's name
         """Listen; fails with CannotListenError."""
-        where = self._address.interface or "::", self._address.port
+        address = self._address
         try:
-            with socket.create_server(
-                where, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=False
-            ) as listening:
+            with listening_socket(address, ipv6_only=self._ipv6_only, reuse_port=self._reuse_port) as listening:
                 listening.settimeout(0)
-                return succeed(self._reactor.adoptStreamPort(listening.fileno(), socket.AF_INET6, protocolFactory))
+                return succeed(self._reactor.adoptStreamPort(listening.fileno(), listening.family, protocolFactory))
         except OSError as error:
-            return fail(CannotListenError(*where, OSError(error.errno, os.strerror(error.errno or 0))))
+            reason = OSError(error.errno, os.strerror(error.errno or 0))
+            return fail(CannotListenError(address.interface, address.port, reason))
 
 
 class SessionCloser(Service):
@@ -368,9 +375,16 @@ def ipv6_only_endpoints(config: Config) -> frozenset[str]:
     )
 
 
-def listening_socket(listening: ListenAddress, *, ipv6_only: bool) -> socket.socket:
+def reuses_port(config: Config, setting: str) -> bool:
+    """Whether gateways share the ports of a setting, such as ``ldap.listen``."""
+    return config.ldap.reuse_port and setting.startswith("ldap.")
+
+
+def listening_socket(listening: ListenAddress, *, ipv6_only: bool, reuse_port: bool = False) -> socket.socket:
     """A socket that listens with the same options as the gateway's.
 
+    :param ipv6_only: whether IPv4 clients are left to another socket.
+    :param reuse_port: whether other sockets of the same user may listen on the port, if they have the option too.
     :raises OSError: when the port cannot be had.
     """
     listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -378,9 +392,11 @@ def listening_socket(listening: ListenAddress, *, ipv6_only: bool) -> socket.soc
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if ipv6_only:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((listening.interface, listening.port))
         # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
-        listener.listen(1)
+        listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise

@@ -38,6 +38,7 @@ from ldapgw.server.listener import (
     configured_endpoints,
     ipv6_only_endpoints,
     listening_socket,
+    reuses_port,
 )
 from ldapgw.server.service_manager import ServiceManager
 from ldapgw.server.state_dir import KEY_FILE, check_same_key, database_url, open_secret_box
@@ -96,6 +97,8 @@ def examine(config: Config, current: Config) -> None:
     for key in ("state_dir", "roles"):
         if getattr(config, key) != getattr(current, key):
             raise UserError(f"{key}: {_RESTART}", is_setting=True)
+    if config.ldap.reuse_port != current.ldap.reuse_port:
+        raise UserError(f"ldap.reuse_port: {_RESTART}", is_setting=True)
     if _without_password(config) != _without_password(current):
         raise UserError(f"database: {_RESTART}", is_setting=True)
     if config.tls:
@@ -134,7 +137,8 @@ def _examine_ports(config: Config, current: Config) -> None:
                 raise UserError(f'{setting} "{endpoint}": the address of a port {_RESTART}', is_setting=True)
             elif endpoint not in served:
                 try:
-                    tried.enter_context(listening_socket(address, ipv6_only=endpoint in ipv6_only_endpoints(config)))
+                    is_ipv6_only, is_shared = endpoint in ipv6_only_endpoints(config), reuses_port(config, setting)
+                    tried.enter_context(listening_socket(address, ipv6_only=is_ipv6_only, reuse_port=is_shared))
                 except OSError as error:
                     text = os.strerror(error.errno or 0)
                     raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None

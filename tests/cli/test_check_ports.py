@@ -74,6 +74,17 @@ def test_two_of_ours_on_one_port(gateway: Gateway) -> None:
     assert list(states.values()) == ["ok", "failed"]
 
 
+@pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])
+def test_a_port_that_another_gateway_shares(gateway: Gateway, *, is_shared: bool) -> None:
+    """Both gateways need the setting."""
+    with create_server(("127.0.0.1", 0), reuse_port=True) as server:
+        endpoint = f"tcp:{server.getsockname()[1]}:interface=127.0.0.1"
+        head = HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1)
+        gateway.write((head.replace("[ldap]", "[ldap]\nreuse_port = true") if is_shared else head) + ACME)
+        state, _ = found(gateway, code=0 if is_shared else 1)[f'ldap.listen "{endpoint}"']
+    assert state == ("ok" if is_shared else "failed")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "state", "message"),
     [

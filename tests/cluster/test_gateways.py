@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from ldapgw.store.secrets import new_key, write_keys
 from tests.cluster.cluster import ALICE, Cluster
+from tests.faults.office import BOOK
 from tests.support.postgresql import needs_postgresql
 from tests.support.site.running import Process, wait_until
 
@@ -42,6 +44,39 @@ def test_a_change_is_found_at_every_gateway(world: World) -> None:
     wait_until(lambda: first.ldapsearch("-s", "base", phone="hall")[0] == 0, "the first one knows the phone")
     assert first.ldapgw("phones", "remove", "hall", "--yes").returncode == 0
     wait_until(lambda: last.ldapsearch("-s", "base", phone="hall")[0] == 49, "the last one knows the phone no more")
+
+
+def test_a_port_that_gateways_share(tmp_path: Path) -> None:
+    """Phones find the same at both; when one of the two gateways ends, the other one answers them all."""
+    cluster = Cluster(tmp_path, 2)
+    first, second = cluster.sites
+    shared = f"tcp:{first.ldap_port}:"
+    for site in cluster.sites:
+        text = site.file.read_text().replace(f"tcp:{site.ldap_port}:", shared)
+        site.file.write_text(text.replace("[ldap]", "[ldap]\nreuse_port = true", 1))
+    try:
+        with cluster.office.running() as gateway:
+            second.ldap_port = first.ldap_port
+            with cluster.start(second) as other:
+                wait_until(lambda: all(one["contacts"] for one in cluster.known()), "both serve the contacts")
+                phones = [cluster.office.phone() for _ in range(40)]
+                assert all(phone.read(BOOK) == cluster.office.now for phone in phones)
+                accepted = [accepted_by(one.pid, first.ldap_port) for one in (gateway, other)]
+                assert (sum(accepted), min(accepted) > 0) == (40, True)
+                for phone in phones:
+                    phone.close()
+                assert other.end() == 0
+            assert all(cluster.found(first) == cluster.office.now for _ in range(20))
+    finally:
+        cluster.end()
+
+
+def accepted_by(pid: int, port: int) -> int:
+    """How many open connections to a port of the loopback address a process has accepted."""
+    local = f"{socket.htonl(0x7F000001):08X}:{port:04X}"
+    rows = map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
+    open_sockets = {f"socket:[{row[9]}]" for row in rows if (row[1], row[3]) == (local, "01")}
+    return sum(str(file.readlink()) in open_sockets for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_one_of_them_syncs(world: World) -> None:

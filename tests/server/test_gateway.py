@@ -46,6 +46,8 @@ LDAP: dict[str, Any] = {
     "max_connections": 15,
     "max_connections_per_address": 6,
     "proxy_protocol": ["192.0.2.0/25"],
+    # A socket of its own would listen: tests/server/test_listener.py.
+    "reuse_port": False,
 }
 
 

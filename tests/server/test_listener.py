@@ -156,6 +156,35 @@ def test_an_ipv6_port_in_use_is_told_in_a_line() -> None:
     assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot listen: Address already in use',)
 
 
+@pytest.mark.parametrize(("scheme", "host"), [("tcp", "127.0.0.1"), ("tcp6", "::1")])
+def test_gateways_share_a_port(scheme: str, host: str) -> None:
+    """Each of two listeners gets connections; a program without the option is refused, and refuses them."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    (port,) = free_ports(1)
+    seen: list[set[int]] = [set(), set()]
+    listeners = []
+    for clients in seen:
+        factory = Factory.forProtocol(Protocol)
+        factory.buildProtocol = lambda address, clients=clients: clients.add(address.port)
+        listeners.append(Listener(reactor, "ldap.listen", f"{scheme}:{port}", factory, reuse_port=True))
+    for listener in listeners:
+        listener.privilegedStartService()
+    with pytest.raises(UserError, match="Address already in use"):
+        Listener(reactor, "ldap.listen", f"{scheme}:{port}", Factory()).privilegedStartService()
+    # The kernel chooses by the client's port.
+    asked = 0
+    while not all(seen):
+        with socket.create_connection((host, port)) as client:
+            asked += 1
+            while not select.select([client], [], [], 0)[0]:
+                reactor.iterate(0.01)
+    assert sum(map(len, seen)) == asked
+    for listener in listeners:
+        listener.stopService()
+    reactor.iterate(0)
+
+
 @pytest.mark.parametrize(
     ("listen", "expected"),
     [

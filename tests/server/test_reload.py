@@ -70,11 +70,12 @@ def test_what_can_change(tmp_path: Path, former: Config) -> None:
         ),
         ("state_dir", 'database = "sqlite:////nowhere"\nstate_dir', "database: cannot change"),
         (":interface=127.0.0.1", "", "the address of a port cannot change"),
+        ("[ldap]", "[ldap]\nreuse_port = true", "ldap.reuse_port: cannot change"),
         ("listen = [", 'listen = ["unix:/none/s", ', 'ldap.listen "unix:/none/s": only TCP ports can be added'),
         ("[web]", '[google]\nca_file = "missing.pem"\n[web]', "google.ca_file"),
         ("[web]", '[tls]\ncertificate = "a.pem"\nprivate_key = "b.pem"\n[web]', "tls.certificate"),
     ],
-    ids=["state_dir", "roles", "database", "address", "unix", "authorities", "certificate"],
+    ids=["state_dir", "roles", "database", "address", "shared port", "unix", "authorities", "certificate"],
 )
 def test_what_a_start_would_fail_for(tmp_path: Path, former: Config, old: str, new: str, told: str) -> None:
     """And what would serve other contacts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -207,6 +208,11 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
         yield f"ldap.listen_tls = {value}: needs the table [tls] with certificate and private_key"
     if ldap.require_tls and Tls not in decoded:
         yield "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in"
+    if ldap.reuse_port and sys.platform != "linux":
+        yield "ldap.reuse_port = true: only Linux spreads connections over several gateways; leave out the setting"
+    for endpoint in (*ldap.listen, *ldap.listen_tls) if ldap.reuse_port else ():
+        if not endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
+            yield f'ldap.reuse_port = true: "{endpoint}" cannot be shared; expected TCP ports alone, such as "tcp:389"'
     shortest = Duration(1) if google.is_on_loopback else Duration(60)
     if sync.interval < shortest:
         yield f'sync.interval = "{sync.interval}": expected at least {shortest}'

@@ -74,6 +74,8 @@ class Ldap(Table, frozen=True, kw_only=True):
     max_connections_per_address: Count = 500
     # A header says who the client is: it is believed from nobody who is not named.
     proxy_protocol: Networks = Networks()
+    # Without it, a second gateway that was started by mistake says that its port is in use.
+    reuse_port: bool = False
 
 
 class Tls(Table, frozen=True, kw_only=True):

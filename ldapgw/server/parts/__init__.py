@@ -16,7 +16,7 @@ from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.gateway_exchange import LeftOutClients
-from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints
+from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, reuses_port
 from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.metrics import LeaderCounters, ProcessFigures
 from ldapgw.server.parts.base import Environment, Workers, make_storage
@@ -153,6 +153,7 @@ def _listeners(
                 endpoint,
                 factories[setting],
                 ipv6_only=endpoint in ipv6_only,
+                reuse_port=reuses_port(config, setting),
                 shared=env.ports.get(endpoint),
             )
             for setting, endpoint in configured_endpoints(config)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ idle_timeout = "2h"
 max_message = "1MiB"
 max_connections = 10
 max_connections_per_address = 5
+reuse_port = true
 
 [tls]
 certificate = "fullchain.pem"
@@ -123,6 +125,7 @@ def test_every_key_of_the_contract_is_read(tmp_path: Path) -> None:
     """The whole file of the contract, each value other than its default."""
     config = read(tmp_path, WHOLE)
     assert config.ldap.idle_timeout == 7200
+    assert config.ldap.reuse_port
     assert config.ldap.max_message == 1 << 20
     assert config.tls is not None
     assert config.tls.certificate == str(tmp_path / "fullchain.pem")
@@ -232,6 +235,10 @@ CONTRADICTIONS = {
         "[ldap]\nrequire_tls = true",
         "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in",
     ),
+    "a Unix socket that gateways share": (
+        '[ldap]\nreuse_port = true\nlisten = ["tcp:389", "unix:/run/s"]',
+        'ldap.reuse_port = true: "unix:/run/s" cannot be shared; expected TCP ports alone, such as "tcp:389"',
+    ),
     "too often for Google": ('[sync]\ninterval = "59s"', 'sync.interval = "59s": expected at least 1m'),
     "two listeners on one endpoint": (
         '[ldap]\nlisten = ["tcp:8080"]',
@@ -307,6 +314,14 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
         assert found[0].startswith("tenant[1].tenant_: is not a key of this table")
     else:
         assert found == [expected]
+
+
+def test_ports_are_shared_on_linux_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other systems do not spread connections over those who listen."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert problems(tmp_path, SMALLEST + "[ldap]\nreuse_port = true") == [
+        "ldap.reuse_port = true: only Linux spreads connections over several gateways; leave out the setting"
+    ]
 
 
 FIT = "of letters, digits and . _ ~ -"
