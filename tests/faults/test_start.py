@@ -6,7 +6,6 @@ What is stored was left by a gateway that ended in good order, or by one that wa
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,8 +25,8 @@ from ldapgw.store.accounts import NewGrant
 from ldapgw.store.secrets import KeySource, SecretBox
 from tests.faults.company import CONTACTS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
-from tests.support.checkout import ROOT
 from tests.support.disk import Disk, crash, small_disk
+from tests.support.stage.databases import one_more_migration
 
 pytestmark = pytest.mark.long  # starts gateways
 
@@ -167,14 +166,12 @@ def test_phones_find_what_is_stored_until_all_goes_on(
 
 @DISKS
 def test_a_store_that_is_older_is_not_served(
-    tmp_path: Path, spoil: Callable[[Disk], None], mend: Callable[[Disk], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Disk], None], mend: Callable[[Disk], None]
 ) -> None:
     """It has to be upgraded, which is one line; nothing is changed, and it is upgraded once that can be done."""
     with small_disk(tmp_path / "state", 1500) as disk:
-        for name in ("ldapgw.db", "ldapgw.key"):
-            shutil.copy(ROOT / "tests" / "data" / "state-0.1" / name, disk.folder)
-            (disk.folder / name).chmod(0o600)
-        (disk.folder / "ldapgw.pid").touch()
+        OpenStateDir(disk.folder, "").close()
+        monkeypatch.setattr("ldapgw.store.database._MIGRATIONS", one_more_migration(tmp_path / "migrations"))
         before = (disk.folder / "ldapgw.db").read_bytes()
         spoil(disk)
         with pytest.raises(StoreError, match="is from an older version and must be upgraded first") as caught:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -27,7 +26,6 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import recording_part
-from tests.support.checkout import ROOT
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import NOW
 
@@ -122,20 +120,20 @@ def test_what_was_deleted_earlier_is_not_left_in_a_copy_either(database: Databas
 
 def test_a_copy_of_an_older_version_is_cleaned(database: Database) -> None:
     """What tables and columns it has is found in itself."""
-    path = database.file.with_name("ldapgw.db.before-upgrade-from-0010")  # type: ignore[union-attr]
-    shutil.copy(ROOT / "tests" / "data" / "state-0.1" / "ldapgw.db", path)
+    path = copy(database, "before-upgrade-from-0010")
     with closing(sqlite3.connect(path)) as old:
-        tenant, sub = old.execute("SELECT tenant, sub FROM account WHERE connected_at IS NOT NULL").fetchone()
-        assert old.execute("SELECT COUNT(*) FROM contact").fetchone() != (0,)
-    with database.begin() as connection:
-        connection.exec_driver_sql("UPDATE account SET tenant = ?, sub = ? WHERE sub = 'goes'", (tenant, sub))
-        connection.exec_driver_sql("UPDATE account SET connected_at = NULL WHERE sub = ?", (sub,))
+        for statement in ("DROP TABLE recording_part", "DROP TABLE photo", "ALTER TABLE contact DROP COLUMN flaws"):
+            old.execute(statement)
     os.utime(path, (NOW, NOW))
+    disconnect(database)
     assert clean(database) == []
+    octets = path.read_bytes()
+    assert (GOES in octets, STAYS in octets) == (False, True)
     with closing(sqlite3.connect(path)) as old:
-        assert old.execute("SELECT COUNT(*) FROM contact").fetchone() == (0,)
-        assert old.execute("SELECT COUNT(*) FROM phone").fetchone() != (0,)
-        assert old.execute("SELECT refresh_token, connected_at FROM account").fetchall() == [(None, None)]
+        assert old.execute("SELECT name FROM phone").fetchall() == [("phone-goes",), ("phone-stays",)]
+        assert old.execute("SELECT refresh_token, connected_at FROM account WHERE sub = 'goes'").fetchall() == [
+            (None, None)
+        ]
 
 
 def overwritten(path: Path) -> None:

@@ -42,6 +42,7 @@ from ldapgw.store.database import Database, check_writable, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.sqlite import LOG_LIMIT, SqliteDatabase
+from tests.support.stage.databases import one_more_migration
 from tests.support.stage.sync import DESK
 
 
@@ -324,7 +325,7 @@ def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch: pyte
         ),
         (
             "0009",
-            "was made by a version of ldapgw from before 0.1.0; start version 0.1.0 once, which upgrades it",
+            "was made before the first release of ldapgw; move the database away, and connect the accounts again",
         ),
     ],
     ids=["newer", "from before the first release"],
@@ -343,27 +344,11 @@ def test_a_database_of_another_version_is_refused_and_not_touched(tmp_path: Path
     assert path.read_bytes() == before
 
 
-NEXT = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "9999"
-down_revision = "{newest}"
-
-
-def upgrade() -> None:
-    op.add_column("phone", sa.Column("colour", sa.String(), nullable=False, server_default="black"))
-"""
-
-
 @pytest.fixture
 def newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A release whose tables have changed: one more migration than there is; the revision of the one before it."""
     newest = revisions()[0]
-    folder = tmp_path / "migrations"
-    shutil.copytree(Path(migrations.__file__).parent, folder)
-    (folder / "versions" / "9999_next.py").write_text(NEXT.format(newest=newest))
-    monkeypatch.setattr("ldapgw.store.database._MIGRATIONS", folder)
+    monkeypatch.setattr("ldapgw.store.database._MIGRATIONS", one_more_migration(tmp_path / "migrations"))
     return newest
 
 

@@ -8,6 +8,7 @@ test that starts a gateway.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,30 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-from ldapgw.store.database import ChangeDetector, Database
+from ldapgw.store import migrations
+from ldapgw.store.database import ChangeDetector, Database, revisions
 from ldapgw.store.engines import database_at
 from tests.support import postgresql
+
+# A migration that a later version has.
+_NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{newest}"
+
+
+def upgrade() -> None:
+    op.add_column("phone", sa.Column("colour", sa.String(), nullable=False, server_default="black"))
+"""
+
+
+def one_more_migration(folder: Path) -> Path:
+    """Copy the migrations into a folder, and add a migration that adds the column ``phone.colour``."""
+    shutil.copytree(Path(migrations.__file__).parent, folder)
+    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(newest=revisions()[0]))
+    return folder
 
 
 @cache
