@@ -179,13 +179,6 @@ def read_attempts(connection: Connection, account_id: int, limit: int = KEPT_ATT
     return tuple(_attempt(row) for row in rows)
 
 
-def read_attempt(connection: Connection, account_id: int, number: int) -> SyncAttempt | None:
-    """An attempt of an account by its number; None: it has not ended, or is not kept any more."""
-    found = (sync_attempt.c.account_id == account_id) & (sync_attempt.c.number == number)
-    row = connection.execute(select(sync_attempt).where(found)).first()
-    return None if row is None else _attempt(row)
-
-
 def summarize_account(connection: Connection, account_id: int, now: float) -> tuple[SyncDay, ...]:
     """The last `SUMMARY_DAYS` days of an account, the oldest first; the last one is the present day."""
     first = day_of(now) - SUMMARY_DAYS + 1

@@ -386,10 +386,6 @@ class Layout:
             self.public_url.tenant_path(tenant.name) + path, (self.flash_message_header(message),) if message else ()
         )
 
-    async def redirect_home(self, _request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """Redirect to the tenant's page, for a GET of a form's address."""
-        return self.redirect_to_tenant(tenant)
-
     def flash_message_header(self, message: str) -> tuple[str, str]:
         """The header that sets the flash message of the next page.
 

@@ -40,8 +40,6 @@ def test_an_attempt_has_its_figures_and_its_end(connection: Connection, account_
     done = SyncAttempt(7, MIDNIGHT + 4.5, 4.5, is_full=True, figures=SyncFigures(4, 2, 1, 4))
     assert sync_history.read_attempts(connection, account_id) == (failed, done)
     assert sync_history.read_attempts(connection, account_id, 1) == (failed,)
-    assert sync_history.read_attempt(connection, account_id, 7) == done
-    assert sync_history.read_attempt(connection, account_id, 9) is None
     assert sync_history.summarize_account(connection, account_id, MIDNIGHT)[-1] == SyncDay(20_000, 1, 1, 7)
 
 
