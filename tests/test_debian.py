@@ -216,7 +216,9 @@ def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
         file.write_text(good.replace('"dc=acme,dc=example"', '"dc=acme,dc=test"'))
         machine.run("systemctl", "reload", "ldapgw")
         file.write_text("nonsense")
-        machine.run("systemctl", "reload", "ldapgw")
+        with pytest.raises(AssertionError, match=r"Job for ldapgw\.service failed"):
+            machine.run("systemctl", "reload", "ldapgw")
+        assert "is not TOML" in machine.run("journalctl", "--unit=ldapgw", "--output=cat")
         assert machine.run(*SEARCH) == "dn:\nnamingContexts: dc=acme,dc=test\n\n"
         assert property_of_service("MainPID") == process
         file.write_text(good)

@@ -45,13 +45,23 @@ _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "
 
 @click.command(epilog=examples("ldapgw check", "ldapgw check --online"))
 @click.option("--online", is_flag=True, help="Also reach Google, and try the OAuth clients.")
+@click.option("--file-only", is_flag=True, help="Check the configuration file alone, as before a reload.")
 @as_json
 @pass_site
-def check(site: Site, *, online: bool, as_json: bool) -> None:
+def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
     """Check the configuration and everything it points to.
 
     Changes nothing. Prints the redirect URI and the JavaScript origin to register with Google.
     """
+    if file_only:
+        if online:
+            raise click.UsageError("--file-only and --online exclude each other")
+        site.config  # noqa: B018  raises the problems of the file
+        if as_json:
+            print_json({"items": [{"item": site.file, "state": CheckStatus.OK.value, "message": ""}]})
+        else:
+            print_line(_line(CheckResult(CheckStatus.OK, site.file, ""), site.file))
+        return
     results = [*_results(site), *(_online(site) if online else ())]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:

@@ -262,6 +262,18 @@ def test_a_clock_that_is_behind(gateway: Gateway, hours: float, told: tuple[str,
     assert found(gateway).get("clock") == told
 
 
+def test_the_file_alone(gateway: Gateway) -> None:
+    """Neither the database nor the key is looked at; a problem of the file fails, as systemd needs before a reload."""
+    gateway.write(HEAD + ACME)
+    done = gateway.run("check", "--file-only")
+    assert (done.exit_code, done.stdout) == (0, f"✓ {gateway.file}\n")
+    assert gateway.json("check", "--file-only")["items"][0]["state"] == "ok"
+    assert not gateway.state_dir.exists()
+    gateway.write(HEAD + ACME + "nonsense = 1\n")
+    assert "nonsense: is not a key of this table" in gateway.refused("check", "--file-only")
+    assert gateway.run("check", "--file-only", "--online").exit_code == 2
+
+
 def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is a warning: the version before cannot use it any more then."""
     gateway.connect("alice@acme.example")
