@@ -27,6 +27,9 @@ from ldapgw.ldap.limits import SLICE, TURN
 
 # Answers that are computed before they are sent: an answer waits for at most 15 others, some 0.2 ms.
 _MAX_UNSENT: Final = 16
+# The unfinished requests of an asker that go on in rotation; the others wait, and hold no more than their octets.
+# Hundreds of prepared filters of many terms are half a million objects, and a garbage collection takes 0.2 s then.
+_MOST_BEGUN: Final = 8
 # Seconds that are not worth a slice.
 _LEAST: Final = 0.00005
 # The asker of the gateway's own work.
@@ -107,6 +110,22 @@ class Lane(Generic[_W]):
         else:
             waiting.append(worker)
 
+    def put_back(self, worker: _W) -> None:
+        """Have a worker that has begun wait among the first `_MOST_BEGUN` of its asker."""
+        worker.is_queued = True
+        asker = worker.asker
+        waiting = self._waiting.get(asker)
+        if waiting is None:
+            self._waiting[asker] = deque((worker,))
+            self._order.append(asker)
+        else:
+            waiting.insert(_MOST_BEGUN - 1, worker)
+
+    def is_full(self, asker: str) -> bool:
+        """Whether so many workers of an asker wait that no other one should begin."""
+        waiting = self._waiting.get(asker)
+        return waiting is not None and len(waiting) >= _MOST_BEGUN
+
     def take(self) -> Iterator[_W]:
         """Take the workers that have time left in this turn: one of each asker, in rotation."""
         order = self._order
@@ -174,7 +193,7 @@ class TurnScheduler:
 
     def resume(self, worker: Worker) -> None:
         """Have a worker that is not queued go on in a later turn."""
-        self._unfinished.add(worker)
+        self._unfinished.put_back(worker)
         self._call_next_turn()
 
     def run(self, slices: Iterator[None]) -> None:
@@ -235,7 +254,7 @@ class TurnScheduler:
         self._serve_new([])
         for worker in self._unfinished.take():
             if self._work(worker, self._unfinished):
-                self._unfinished.add(worker)
+                self._unfinished.put_back(worker)
             self.flush()
         self._call_next_turn()
 
@@ -259,12 +278,12 @@ class TurnScheduler:
         slow += requests
         unfinished: list[Worker] = []
         for worker in slow:
-            if not new.time_left(worker.asker):
+            if not new.time_left(worker.asker) or self._unfinished.is_full(worker.asker):
                 self._unfinished.add(worker)
             elif self._work(worker, new):
                 unfinished.append(worker)
         for worker in unfinished:
-            self._unfinished.add(worker)
+            self._unfinished.put_back(worker)
         self.flush()
 
     def _answer(self, members: Iterator[TurnMember], slow: list[Worker]) -> bool:

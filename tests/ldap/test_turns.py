@@ -256,6 +256,19 @@ def test_new_requests_do_not_wait_for_unfinished_ones_of_the_same_login(reactor:
     assert len(worked(done)) == 1
 
 
+def test_of_many_requests_of_a_login_few_have_begun(reactor: Reactor) -> None:
+    """The others hold no filter: hundreds of filters would make garbage collections long.  All are answered."""
+    reactor.turn(*(Member(reactor, "all", f"all{at}", work=3 * MS) for at in range(20)))
+    slices = Counter({"all0": 1})
+    most = 0
+    while not reactor.rests:
+        # One more comes later, and waits too.
+        slices.update(worked(reactor.turn(*([Member(reactor, "all", "late", work=3 * MS)] if most == 0 else []))))
+        most = max(most, sum(0 < count < 3 for count in slices.values()))
+    assert most == 8
+    assert slices == dict.fromkeys([*(f"all{at}" for at in range(20)), "late"], 3)
+
+
 def test_who_is_resumed_while_it_works_is_queued_once(reactor: Reactor) -> None:
     """As a connection whose client takes the output at that moment."""
 
