@@ -4,7 +4,8 @@
 An *asker* is a login, or the network of a client that is not bound.  In each turn, an asker has one slice for new
 requests and one slice for work that is not finished, however many connections it has.  All new requests together have
 a budget of the turn, and so has all unfinished work; what does not fit waits for a later turn, in rotation by asker.
-So how long a client waits depends on how many others ask, and not on how much one of them asks.
+So how long a client waits depends on how many others ask, and not on how much one of them asks.  Of an asker, at most
+`_MOST_BEGUN` requests that need more than a slice have begun.
 
 `TurnScheduler` first computes the answers that the fast path has, for up to 16 connections, then sends them all, then
 notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
@@ -101,25 +102,21 @@ class Lane(Generic[_W]):
 
     def add(self, worker: _W) -> None:
         """Have a worker wait behind those of its asker that wait already."""
-        worker.is_queued = True
-        asker = worker.asker
-        waiting = self._waiting.get(asker)
-        if waiting is None:
-            self._waiting[asker] = deque((worker,))
-            self._order.append(asker)
-        else:
-            waiting.append(worker)
+        self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
         """Have a worker that has begun wait among the first `_MOST_BEGUN` of its asker."""
+        self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
+
+    def _place_of(self, worker: _W) -> deque[_W]:
+        """The workers that wait with the same asker, where a worker is to be queued."""
         worker.is_queued = True
         asker = worker.asker
         waiting = self._waiting.get(asker)
         if waiting is None:
-            self._waiting[asker] = deque((worker,))
+            waiting = self._waiting[asker] = deque()
             self._order.append(asker)
-        else:
-            waiting.insert(_MOST_BEGUN - 1, worker)
+        return waiting
 
     def is_full(self, asker: str) -> bool:
         """Whether so many workers of an asker wait that no other one should begin."""
