@@ -23,7 +23,9 @@ OUTSIDE = {
     "project/security": ROOT / "SECURITY.rst",
 }
 # Documents whose links, section by section, are the menu.
-MENUS = ("index", "decisions/README", "how-to/pbx", "how-to/vendors")
+MENUS = ("index", "how-to/pbx", "how-to/vendors")
+# Folders whose pages say why ldapgw is built as it is: they are not in the menu, and the search does not find them.
+ASIDE = ("decisions/", "explanation/why/")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -31,6 +33,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", _read_outside)
     app.connect("doctree-read", _link_pages, priority=100)
     app.connect("doctree-read", _write_menu, priority=110)
+    app.connect("doctree-read", _set_aside, priority=900)
     app.connect("env-check-consistency", _check_anchors)
     app.connect("html-page-context", _name_language)
     app.connect("missing-reference", _resolve)
@@ -154,6 +157,13 @@ def _write_menu(app: Sphinx, doctree: nodes.document) -> None:
             rawentries=[],
         )
         section.insert(len(own), nodes.compound("", menu, classes=["toctree-wrapper"]))
+
+
+def _set_aside(app: Sphinx, _doctree: nodes.document) -> None:
+    """Leave a page out of the menu and the search, as file-wide metadata of Sphinx would."""
+    docname = app.env.current_document.docname
+    if docname.startswith(ASIDE):
+        app.env.metadata[docname] |= {"orphan": "", "nosearch": ""}
 
 
 def _check_anchors(_app: Sphinx, env: Any) -> None:

@@ -11,7 +11,6 @@ const FOLDERS = [
   ["privacy", 3],
   ["explanation/architecture", 0],
   ["explanation/", 2],
-  ["decisions/", -20],
   ["project/", -4],
 ];
 var Scorer = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -33,6 +34,8 @@ SEARCHES = {
     "proxy": "how-to/proxy",
     "backup": "reference/operations",
 }
+# Where the pages are that only a link leads to.
+ASIDE = ("decisions/", "explanation/why/")
 _ASKS_OTHERS = re.compile(r'<(?:img|script|iframe|source)[^>]*\ssrc="(?:https?:)?//|<link[^>]*\shref="(?:https?:)?//')
 
 pytestmark = [
@@ -52,8 +55,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the site of a release, unpacked beside that of another version.
 
-    A release builds the site without a warning: each page stands in the menu, and each link leads to a page and a place
-    that are there.
+    A release builds the site without a warning: each page stands in the menu, but for the pages of reasons, and each
+    link leads to a page and a place that are there.
     """
     folder = tmp_path_factory.mktemp("site")
     (archive,) = released(tmp_path_factory).made.glob("*-docs.tar.gz")
@@ -119,6 +122,21 @@ def test_the_search_finds_what_helps(page: Any, address: str, words: str) -> Non
         one.split("?")[0].split("#")[0] for one in first.evaluate_all("all => all.map(a => a.getAttribute('href'))")
     ]
     assert f"{SEARCHES[words]}.html" in list(dict.fromkeys(hrefs))[:3]
+
+
+def test_reasons_are_neither_in_the_menu_nor_in_the_search(built: Path) -> None:
+    """The pages that say why ldapgw is built as it is are there for whoever follows a link to them."""
+    index = json.loads((built / "searchindex.js").read_text().removeprefix("Search.setIndex(").removesuffix(")"))
+    aside = {number for number, name in enumerate(index["docnames"]) if name.startswith(ASIDE)}
+    assert len(aside) > len(ASIDE)
+    assert [number for number in aside if not (built / f"{index['docnames'][number]}.html").exists()] == []
+    words = [found for kind in ("terms", "titleterms") for found in index[kind].values()]
+    found = {number for numbers in words for number in (numbers if isinstance(numbers, list) else [numbers])}
+    titles = {number for places in index["alltitles"].values() for number, _ in places}
+    assert (found | titles) & aside == set()
+    menu = (built / "index.html").read_text().split('<div class="sidebar-tree">')[1].split("</div>")[0]
+    assert "how-to/install.html" in menu
+    assert [folder for folder in ASIDE if folder in menu] == []
 
 
 def test_a_menu_leads_to_other_versions(page: Any, address: str) -> None:
