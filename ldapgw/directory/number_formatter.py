@@ -2,8 +2,7 @@
 """Number formats of phones: turns the numbers of an entry, which are in the tenant's format, into a phone's format.
 
 In lenient matching an entry's search text has each number with its country, so that every number is turned.  In strict
-matching the written number is parsed again, and a number that cannot be read stays as it is
-(``docs/decisions/0079-a-phone-can-have-a-number-format-of-its-own.rst``).
+matching the written number is parsed again, and a number that cannot be read stays as it is.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 # The version of this conversion, apart from telephone numbers (`ldapgw.numbers.stored_numbers.VERSION`).  Raise it with
 # each change of the results that cannot wait for the next full sync: a new version causes a full sync of every account
-# at once (decision 0005).
+# within hours (docs/decisions/0005).
 PARSER_VERSION = 6
 
 # ``metadata.sources.type`` of the source whose id is the stable key, the best type first.

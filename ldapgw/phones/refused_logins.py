@@ -4,7 +4,7 @@
 A refused login is only noted when it happens, in the same time whether there is such a phone or not; once a second the
 notes are judged.  A refusal concerns a phone if the phone has not logged in from anywhere yet, or last from the same
 network (`ldapgw.store.phones.is_same_site`).  Refusals from elsewhere may be somebody who tries passwords: only the
-administrator is told, and only memory has them (``docs/decisions/0081-a-wrong-password-is-a-state.rst``).
+administrator is told, and only memory has them.
 
 A name that no phone has may be a password in the wrong field, so a name is masked unless it looks like a name of this
 house (`shown_name`).

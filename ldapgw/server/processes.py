@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Worker processes for calculations that would hold the interpreter lock while phones wait (docs/decisions/0039).
+"""Worker processes for calculations that would hold the interpreter lock while phones wait (docs/decisions/0048).
 
 Parsing one page of a thousand persons takes a third of a second.  `WorkerProcess` keeps one process for such calls,
 which runs one call after another and exits after some idle time.  `OneShotProcess` runs each call in a new process.

@@ -3,7 +3,7 @@
 
 `PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
 Twisted's former logging (`twisted.python.log`), which nothing here uses, and setting it up takes a tenth of the time of
-a phone's search (docs/decisions/0049).
+a phone's search (docs/decisions/0051).
 
 Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
 timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date is given

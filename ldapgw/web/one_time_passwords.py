@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Keeps new passwords and secret addresses of phones for ten minutes; only the session that made them can show them.
 
-They are only in memory (decision 0034), together with what the settings files of imported phones are named after.
+They are only in memory, because a stored password could be stolen for ever, together with what the settings files of
+imported phones are named after.
 
 Where several gateways share a database, the one that shows a phone's page may be another than the one that made the
 password, so that each tells the others (`OneTimeSecrets.take_news`).

@@ -3,7 +3,7 @@
 
 A phone is visible to its owner and to the tenant's administrators; for everybody else the phone does not exist.  A new
 password is kept in memory for ten minutes, for the session that made it: the page shows the password together with the
-settings of any vendor, so one view is not enough (``docs/decisions/0034-a-fresh-password-lasts-minutes.rst``).
+settings of any vendor, so one view is not enough.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The comparison of decision 0039 still runs: each way once, with a page."""
+"""The comparison of ways to read pages still runs: each way once, with a page."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tests that use the store run on each engine (docs/decisions/0106)."""
+"""Tests that use the store run on each engine, as each engine has faults of its own."""
 
 from __future__ import annotations
 
