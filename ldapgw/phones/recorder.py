@@ -6,7 +6,7 @@ LDAP server reports the octets of all connections to a `_ConnectionTap` each, wh
 Each gateway keeps the messages of its own connections in memory, without passwords.  When the recording ends, or the
 gateway stops, the gateway stores its part: with pseudonyms, unless the recording is plain.
 
-Mutable: `Captures`, `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
+Mutable: `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 """
 
 from __future__ import annotations
@@ -83,36 +83,6 @@ class _Capture:
         self.left_out += left_out
 
 
-class Captures:
-    """The phones that are recorded now, and what the LDAP server reports of their connections.
-
-    :param now: returns the seconds since the epoch.
-    :param tap: passes what makes a tap of a connection to the LDAP server; None: nothing is recorded.
-    :ivar by_login: by the phone's DN.
-    :ivar connections: the numbers of connections in files.
-    """
-
-    def __init__(self, now: Callable[[], float], tap: Callable[[Callable[[], Tap] | None], None]) -> None:
-        self.by_login: dict[str, _Capture] = {}
-        self.connections = count(1)
-        self.now = now
-        self._tap = tap
-
-    def named(self, name: str) -> _Capture | None:
-        """Return the capture of the phone that binds with a name; None: the phone is not recorded."""
-        spelt = name.lower()
-        for login, capture in self.by_login.items():
-            if spelt in (login.lower(), capture.stored.phone.lower()):
-                return capture
-        return None
-
-    def set(self, captures: dict[str, _Capture]) -> None:
-        """Record these phones from now on, and no others."""
-        before, self.by_login = self.by_login, captures
-        if bool(before) != bool(captures):
-            self._tap((lambda: _ConnectionTap(self)) if captures else None)
-
-
 class PhoneRecorder(Service):
     """Records phones, stores the recordings, and deletes them after a week.
 
@@ -121,10 +91,12 @@ class PhoneRecorder(Service):
     :param snapshot: returns what is served now.
     :param contexts: the naming context of each tenant by its name.
     :param attribute_aliases: the further names of attributes that tenants have configured.
-    :param captures: of the phones that are recorded now.
+    :param tap: passes the function that makes a tap of a connection to the LDAP server; None: nothing is recorded.
     :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
     :param version: of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.
+    :ivar captures: the phones that are recorded now, by their DNs.
+    :ivar connections: the numbers of connections in files.
     """
 
     def __init__(
@@ -137,7 +109,7 @@ class PhoneRecorder(Service):
         snapshot: Callable[[], Snapshot],
         contexts: Mapping[str, NamingContext],
         attribute_aliases: Mapping[str, str],
-        captures: Captures,
+        tap: Callable[[Callable[[], Tap] | None], None],
         run_off_thread: Callable[..., Awaitable[Any]],
         version: str,
         on_change: Callable[[str], None],
@@ -149,10 +121,12 @@ class PhoneRecorder(Service):
         self._snapshot = snapshot
         self._contexts = contexts
         self._attribute_aliases = attribute_aliases
-        self._captures = captures
+        self._tap = tap
         self._run_off_thread = run_off_thread
         self._version = version
         self._on_change = on_change
+        self.captures: dict[str, _Capture] = {}
+        self.connections = count(1)
         self._known: frozenset[StoredRecording] = frozenset()
         self._storing = DeferredLock()
         self._timers = (
@@ -173,7 +147,7 @@ class PhoneRecorder(Service):
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        return self._run(lambda: self._store_parts(ended_at=None)).addBoth(lambda _: self._captures.set({}))
+        return self._run(lambda: self._store_parts(ended_at=None)).addBoth(lambda _: self._record({}))
 
     async def refresh(self) -> None:
         """Record what the database asks for.
@@ -186,11 +160,11 @@ class PhoneRecorder(Service):
             viewer = self._viewer(stored.phone)
             if viewer is None:
                 continue
-            before = self._captures.by_login.get(viewer.login)
+            before = self.captures.get(viewer.login)
             if before is not None and before.stored.begun_at == stored.begun_at:
                 before.stored = stored  # it may end earlier
                 captures[viewer.login] = before
-            elif self._clock.seconds() < stored.until:
+            elif self.now() < stored.until:
                 captures[viewer.login] = _Capture(stored, viewer)
                 log.info(
                     "phone {phone} is being recorded",
@@ -198,10 +172,28 @@ class PhoneRecorder(Service):
                     tenant=viewer.tenant,
                     phone=stored.phone,
                 )
-        self._captures.set(captures)
+        self._record(captures)
         changed, self._known = {stored.phone for stored in known ^ self._known}, known
         for viewer in filter(None, map(self._viewer, changed)):
             self._on_change(viewer.login)
+
+    def named(self, name: str) -> _Capture | None:
+        """Return the capture of the phone that binds with a name; None: the phone is not recorded."""
+        spelt = name.lower()
+        for login, capture in self.captures.items():
+            if spelt in (login.lower(), capture.stored.phone.lower()):
+                return capture
+        return None
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        return self._clock.seconds()
+
+    def _record(self, captures: dict[str, _Capture]) -> None:
+        """Record these phones from now on, and no others."""
+        before, self.captures = self.captures, captures
+        if bool(before) != bool(captures):
+            self._tap((lambda: _ConnectionTap(self)) if captures else None)
 
     def _viewer(self, phone: str) -> Viewer | None:
         """The viewer of a phone; None: the phone is not served."""
@@ -209,13 +201,13 @@ class PhoneRecorder(Service):
         return access.viewer if access is not None else None
 
     async def _delete_old(self) -> None:
-        await self._store.run(recordings.remove_older, self._clock.seconds() - MAX_AGE_SECONDS)
+        await self._store.run(recordings.remove_older, self.now() - MAX_AGE_SECONDS)
         await self.refresh()
 
     def _store_ended_if_idle(self) -> None:
         """Store the parts of recordings that have ended, unless parts are being stored already."""
         if self.running and not self._storing.locked:
-            self._run(lambda: self._store_parts(ended_at=self._clock.seconds()))
+            self._run(lambda: self._store_parts(ended_at=self.now()))
 
     async def _store_parts(self, *, ended_at: float | None) -> None:
         """Store the parts of the recordings that ended before a time.
@@ -225,7 +217,7 @@ class PhoneRecorder(Service):
         """
         await self._storing.acquire()
         try:
-            for login, capture in tuple(self._captures.by_login.items()):
+            for login, capture in tuple(self.captures.items()):
                 if ended_at is None or capture.stored.until <= ended_at:
                     try:
                         await self._store_part(capture)
@@ -233,8 +225,7 @@ class PhoneRecorder(Service):
                         raise
                     except Exception:  # noqa: BLE001 - the next recording is stored nevertheless
                         log.failure("recording a phone failed", event="recording_failed")
-                    by_login = self._captures.by_login
-                    self._captures.set({name: other for name, other in by_login.items() if other is not capture})
+                    self._record({name: other for name, other in self.captures.items() if other is not capture})
                     self._on_change(login)
         finally:
             self._storing.release()
@@ -283,8 +274,8 @@ class PhoneRecorder(Service):
 class _ConnectionTap:
     """Collects the messages of one connection, and hands over those of a phone that is recorded (`Tap`)."""
 
-    def __init__(self, captures: Captures) -> None:
-        self._captures = captures
+    def __init__(self, recorder: PhoneRecorder) -> None:
+        self._recorder = recorder
         self._number = 0
         self._reset()
 
@@ -296,7 +287,7 @@ class _ConnectionTap:
         self._is_readable = self._is_new = True
 
     def __call__(self, login: str, is_sent: bool, octets: bytes) -> None:  # noqa: FBT001 - as `Tap` has it
-        capture = self._captures.by_login.get(login)
+        capture = self._recorder.captures.get(login)
         if login and capture is None:  # another phone's
             if not self._is_new:
                 self._reset()
@@ -313,7 +304,7 @@ class _ConnectionTap:
             self._octets = self._left_out = 0
 
     def _collect(self, *, is_sent: bool, is_bound: bool, octets: bytes) -> None:
-        framer, now = self._framers[is_sent], self._captures.now()
+        framer, now = self._framers[is_sent], self._recorder.now()
         framer.feed(octets)
         try:
             while (message := framer.take()) is not None:
@@ -322,7 +313,7 @@ class _ConnectionTap:
                     self._left_out += kept is None
                     continue
                 if not is_sent and (name := bind_name(kept)):
-                    self._named = self._captures.named(name)
+                    self._named = self._recorder.named(name)
                 self._octets += len(kept)
                 self._messages.append(RecordedMessage(now, 0, not is_sent, kept, is_bound))
         except ProtocolViolation:
@@ -331,7 +322,7 @@ class _ConnectionTap:
 
     def _hand_over(self, capture: _Capture) -> None:
         if self._messages and not self._number:
-            self._number = next(self._captures.connections)
+            self._number = next(self._recorder.connections)
         capture.add((replace(message, connection=self._number) for message in self._messages), self._left_out)
         self._messages.clear()
         self._octets = self._left_out = 0

@@ -18,7 +18,7 @@ from ldapgw.errors import UnreachableStore
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
-from ldapgw.phones.recorder import MAX_AGE_SECONDS, MAX_UNKNOWN, Captures, PhoneRecorder
+from ldapgw.phones.recorder import MAX_AGE_SECONDS, MAX_UNKNOWN, PhoneRecorder
 from ldapgw.phones.recording import Recording
 from ldapgw.phones.recording_file import load
 from ldapgw.store import phones, recordings
@@ -68,7 +68,6 @@ class Desk:
             DirectoryPort(lambda: self.dit, self.authenticate, lambda _: NOBODY, b"key"), self.clock
         )
         self.tapped = False
-        self.captures = Captures(self.clock.seconds, self.tap)
         self.recorder = self.new_recorder()
 
     def new_recorder(self) -> PhoneRecorder:
@@ -80,7 +79,7 @@ class Desk:
             snapshot=lambda: self.snapshot,
             contexts={"acme": naming_context()},
             attribute_aliases={"DirName": "cn"},
-            captures=self.captures,
+            tap=self.tap,
             run_off_thread=self.counted,
             version="1.2",
             on_change=self.changed.append,
@@ -394,7 +393,6 @@ def test_a_restart_stores_a_part_and_goes_on(desk: Desk) -> None:
     desk.client().ask(SEARCH, 2)
     desk.recorder.stopService()
     assert (desk.tapped, len(desk.recording().searches)) == (False, 1)
-    desk.captures = Captures(desk.clock.seconds, desk.tap)
     desk.gateway_id = "one, later"
     desk.recorder = desk.new_recorder()
     desk.recorder.startService()

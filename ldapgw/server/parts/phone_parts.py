@@ -19,7 +19,7 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort, Observer
 from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.connection_test import OwnTests
-from ldapgw.phones.recorder import Captures, PhoneRecorder
+from ldapgw.phones.recorder import PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.logging import log_replica_use
@@ -43,7 +43,6 @@ class PhoneParts:
     refused_logins: RefusedLogins
     counters: ProcessCounters
     ldap: LdapFactory
-    captures: Captures
     phone_recorder: PhoneRecorder
     own_tests: OwnTests
     one_time: OneTimeSecrets
@@ -99,7 +98,6 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
     counters = ProcessCounters()
     observers = _observers(counters, activity, own_tests)
     ldap = _ldap_factory(env, catalog, observers, _note_refusal(refused_logins, own_tests), counters.count_bind)
-    captures = Captures(env.now, ldap.tap)
     phone_recorder = PhoneRecorder(
         clock=env.wall_clock,
         store=storage.store,
@@ -108,7 +106,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         snapshot=lambda: catalog.snapshot,
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         attribute_aliases=attribute_aliases(config),
-        captures=captures,
+        tap=ldap.tap,
         run_off_thread=workers.explain,
         version=__version__,
         on_change=notifier.notify,
@@ -121,7 +119,6 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         refused_logins,
         counters,
         ldap,
-        captures,
         phone_recorder,
         own_tests,
         OneTimeSecrets.create(tells_others=env.state.database.runs_beside),
