@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Each sentence that the page, the commands and the privacy sheet say about recordings has a test that shows it."""
+"""Each sentence that pages, commands and privacy sheets say about recordings has tests that show it."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,45 +12,60 @@ from importlib import import_module
 
 import click
 import pytest
+from babel.messages.pofile import read_po
 
-from ldapgw.cli.record import record, replay
-from ldapgw.web.layout import FLASH_MESSAGES
-from ldapgw.web.phone_texts import CONFIRMATIONS
+from ldapgw.cli import record as record_module
+from ldapgw.cli.phones import phones
+from tests.cli import test_record
 from tests.support.checkout import ROOT
 
 # By place, then by sentence: tests.
 PROMISES = tomllib.loads((ROOT / "tests" / "data" / "recording_promises.toml").read_text())
 
+# A message of the pages that is about recordings: a text that names recordings, or says what becomes of the file.
+_MESSAGE = re.compile(r"\b[Rr]ecord|^The file (is deleted|contains real names)|restore the file")
+# The sentence of a sheet or of another command that is about recordings.
+_SENTENCE = re.compile(r"\b[Rr]ecord(ing|ed|s (a|the|them)\b)")
+
 
 def sentences(text: str) -> Iterator[str]:
-    return (sentence for sentence in re.split(r"(?<=[.?!]) (?=[A-Z])", " ".join(text.split())) if sentence)
+    return (one for one in re.split(r"(?<=[.?!]) (?=[A-Z`])", " ".join(text.split())) if " " in one)
 
 
-def said() -> Iterator[tuple[str, str]]:
-    """The sentences about recordings, each with its place."""
-    templates = ROOT / "ldapgw" / "web" / "templates"
-    page = (templates / "phone.html").read_text()
-    fold = page[page.index('parts.fold("recording"') :].partition('parts.card("change"')[0]
-    texts = [text for text in re.findall(r'_\("([^"]*)"', fold) if " " in text and text.endswith(".")]
-    texts += [str(one.sentence) for name, one in FLASH_MESSAGES.items() if name.startswith("recording-")]
-    texts += [str(CONFIRMATIONS["record"].title), str(CONFIRMATIONS["record"].consequence)]
-    yield from (("page", sentence) for text in texts for sentence in sentences(text))
-    [item] = re.findall(r'_\("(If someone records [^"]*)"', (templates / "privacy.html").read_text())
-    yield from (("privacy page", sentence) for sentence in sentences(item))
-    record_options = [one.help or "" for one in record.params if isinstance(one, click.Option)]
-    texts = [record.help or "", *record_options, replay.help or ""]
-    yield from (("commands", sentence) for text in texts for sentence in sentences(text))
+def on_pages() -> Iterator[str]:
+    """The sentences of all pages, whose English texts are the keys of each catalog; not the labels of buttons."""
+    with (ROOT / "ldapgw" / "web" / "locale" / "de.po").open("rb") as file:
+        texts = [message.id for message in read_po(file) if isinstance(message.id, str)]
+    found = (text for text in texts if _MESSAGE.search(text) and text.endswith((".", "?")))
+    return (sentence for text in found for sentence in sentences(text))
+
+
+def in_commands() -> Iterator[str]:
+    """The sentences in the help of the commands."""
+    options = [one.help for one in record_module.record.params if isinstance(one, click.Option)]
+    texts = [record_module.record.help, record_module.replay.help, *options]
+    yield from (one for text in texts for one in sentences(text or ""))
+    others = [command.help or "" for command in phones.commands.values()]
+    yield from (one for text in others for one in sentences(text) if _SENTENCE.search(one))
+
+
+def in_sheets() -> Iterator[str]:
+    """The sentences of the row on recordings, and those that name recordings elsewhere."""
     sheet = (ROOT / "docs" / "privacy.rst").read_text()
     [row] = re.findall(r"\n   \* - (Recordings of .*?)(?=\n   \* - )", sheet, re.DOTALL)
-    yield from (("privacy sheet", sentence) for cell in row.split("\n     - ") for sentence in sentences(cell))
+    yield from (one for cell in row.split("\n     - ") for one in sentences(cell))
+    for text in (sheet.replace(row, ""), (ROOT / "SECURITY.rst").read_text()):
+        blocks = re.split(r"\n\s*(?:\* - |- |\* |\n)", text)
+        yield from (one for block in blocks for one in sentences(block) if _SENTENCE.search(one))
 
 
-def test_each_sentence_about_recordings_has_its_test() -> None:
+SAID = {"pages": on_pages, "commands": in_commands, "privacy sheets": in_sheets}
+
+
+@pytest.mark.parametrize("place", SAID)
+def test_each_sentence_about_recordings_has_its_test(place: str) -> None:
     """And each row of the table is a sentence that is said."""
-    found: dict[str, set[str]] = {}
-    for place, sentence in said():
-        found.setdefault(place, set()).add(sentence)
-    assert found == {place: {*promises} for place, promises in PROMISES.items()}
+    assert {*SAID[place]()} == {*PROMISES[place]}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +74,13 @@ def test_each_sentence_about_recordings_has_its_test() -> None:
 def test_the_test_of_a_sentence_is_there(test: str) -> None:
     path, _, name = test.partition(".py::")
     assert callable(getattr(import_module(path.replace("/", ".")), name))
+
+
+def test_each_text_that_the_commands_print_is_in_their_tests() -> None:
+    """The tests compare whole outputs; values stand between the constants of a text."""
+    calls = (node for node in ast.walk(ast.parse(inspect.getsource(record_module))) if isinstance(node, ast.Call))
+    printed = (node for node in calls if getattr(node.func, "id", "") in ("UserError", "hint", "print_line"))
+    parts = [str(one.value) for node in printed for one in ast.walk(node) if isinstance(one, ast.Constant)]
+    said = inspect.getsource(test_record)
+    assert len(parts) > 20
+    assert [part for part in parts if part.strip(" :") not in said] == []

@@ -310,7 +310,8 @@ class PhoneForms:
                 entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_BEGUN, login.name)
                 refused = await store.run(_begin_recording, login.name, now, entry)
                 message = "recording-refused" if refused is recordings.NotBegun.TOO_MANY else "recording-began"
-                self._log("is being recorded", request, visitor, login)
+                if refused is None:
+                    self._log("is being recorded", request, visitor, login)
             case "stop":
                 await self._do(request, tenant, visitor, Act.RECORDING_ENDED, recordings.end, login.name, now)
             case "delete":

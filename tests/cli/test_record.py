@@ -6,15 +6,20 @@ What needs a running gateway is in ``journeys/test_recording.py``.
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import NoReturn
 
 import pytest
+from click.testing import Result
 
+from ldapgw.ber import integer, octets, tlv
 from ldapgw.cli import record as record_module
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.phones.recording import Difference
@@ -23,6 +28,7 @@ from ldapgw.server.state_dir import KEY_FILE
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, STORE_SECONDS, RecordingPart
+from tests.support import pdu
 from tests.support.phonebook import BASE, phonebook
 from tests.support.phonebook.recorded import record, requests
 from tests.support.site.command_line import Gateway
@@ -41,131 +47,128 @@ def recorded(gateway: Gateway) -> Iterator[Gateway]:
         yield gateway
 
 
-def step(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
-    """What happens meanwhile, each time that the command waits."""
-    left = iter(steps)
-    monkeypatch.setattr(record_module.time, "sleep", lambda _seconds: next(left)())
+class Waiting:
+    """What happens while the command waits."""
+
+    def __init__(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gateway, self.monkeypatch = gateway, monkeypatch
+        self.lasted: list[float] = []
+
+    def run(self, steps: str, *arguments: str) -> Result:
+        left = iter(steps.split())
+        self.monkeypatch.setattr(record_module.time, "sleep", lambda _seconds: getattr(self, next(left))())
+        return self.gateway.run(*ARGUMENTS, *arguments)
+
+    def store(self, searches: int = 2) -> None:
+        """Store the parts of two gateways, and note how long the recording lasts."""
+        with self.gateway.begin() as connection:
+            stored = recordings.read(connection, "desk1")
+            assert stored is not None
+            for part in (
+                RecordingPart(searches, "the recording of Müller\n"),
+                RecordingPart(0, "of another gateway\n"),
+            ):
+                assert recordings.store_part(connection, self.gateway.secret_box, stored, part.content, part)
+        self.lasted.append(stored.until - stored.begun_at)
+
+    def store_one(self) -> None:
+        self.store(searches=1)
+
+    def wait(self) -> None:
+        """Wait until the recording has ended, and gateways have had the time to store their parts."""
+        now = record_module.now()
+        self.monkeypatch.setattr(record_module, "now", lambda: now + 600 + STORE_SECONDS)
+
+    def interrupt(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def terminate(self) -> NoReturn:
+        raise SystemExit(143)
+
+    def fill_disk(self) -> None:
+        def fdopen(*_: object, **__: object) -> NoReturn:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.monkeypatch.setattr(record_module.os, "fdopen", fdopen)
+
+    def remove(self) -> None:
+        with self.gateway.begin() as connection:
+            recordings.remove(connection, "desk1")
+
+    def replace(self) -> None:
+        self.remove()
+        with self.gateway.begin() as connection:
+            recordings.begin(connection, "desk1", 1.0, 1e12, is_plain=False)
 
 
-def store(gateway: Gateway, searches: int = 2) -> None:
-    """Do what two gateways do at the end of a recording."""
-    with gateway.begin() as connection:
-        stored = recordings.read(connection, "desk1")
-        assert stored is not None
-        for part in (RecordingPart(searches, "the recording of Müller\n"), RecordingPart(0, "of another gateway\n")):
-            assert recordings.store_part(connection, gateway.secret_box, stored, part.content, part)
+SEARCHES = "{file}: 2 searches of desk1\n"
+PSEUDONYMS, REAL = "The file has pseudonyms; treat it as personal data.\n", "The file has real names and numbers.\n"
+REMOVED = "ldapgw: the recording of desk1 was removed\n"
+NOTHING = "ldapgw: desk1 sent nothing while it was recorded; if it did, see the gateway's log\n"
+
+# What happens while the command waits, more arguments; exit status, stdout, stderr; whether the gateway then has the
+# recording (None: another one).  A plain recording has real names, so the command always deletes it.
+ENDS = {
+    "stored": ("store wait", (), 0, SEARCHES, PSEUDONYMS, True),
+    "stopped": ("interrupt store wait", (), 0, SEARCHES, PSEUDONYMS, True),
+    "plain": ("store_one wait", ("--plain",), 0, "{file}: 1 search of desk1\n", REAL, False),
+    "full disk": (
+        "store fill_disk wait",
+        (),
+        1,
+        "",
+        "ldapgw: {file}: cannot be written: No space left on device\n",
+        True,
+    ),
+    "nothing": ("wait", (), 1, "", NOTHING, True),
+    "plain, nothing": ("wait", ("--plain",), 1, "", NOTHING, False),
+    "removed": ("remove", (), 1, "", REMOVED, False),
+    "plain, replaced": ("replace", ("--plain",), 1, "", REMOVED, None),
+    "plain, terminated": ("terminate", ("--plain",), 143, "", "", False),
+}
 
 
-def pass_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait until the recording has ended and all gateways have stored their parts."""
-    now = record_module.now()
-    monkeypatch.setattr(record_module, "now", lambda: now + 600 + STORE_SECONDS)
-
-
-def end_by_key() -> None:
-    raise KeyboardInterrupt
-
-
-def test_the_file_has_what_all_gateways_have_stored(
-    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """For its owner alone to read."""
-    step(monkeypatch, lambda: (store(recorded), pass_time(monkeypatch)))
+@pytest.mark.parametrize("end", ENDS)
+def test_how_a_recording_ends(recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str) -> None:
+    """With a file for the caller alone that has the parts of all gateways, or with a reason and no file."""
+    steps, arguments, status, stdout, stderr, stays = ENDS[end]
+    waiting = Waiting(recorded, monkeypatch)
     out = tmp_path / "out.jsonl"
-    result = recorded.run(*ARGUMENTS, "--minutes", "5", "--out", str(out))
-    assert (result.exit_code, result.stdout) == (0, f"{out}: 2 searches of desk1\n")
-    assert result.stderr == "The file has pseudonyms; treat it as personal data.\n"
+    result = waiting.run(steps, "--minutes", "5", "--out", str(out), *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        status,
+        stdout.format(file=out),
+        stderr.format(file=out),
+    )
+    with recorded.begin() as connection:
+        left = recordings.read(connection, "desk1")
+    assert (left is not None, left is not None and left.begun_at == 1.0) == (stays is not False, stays is None)
+    if status:
+        assert not out.exists()
+        return
     assert (out.read_text(), stat.S_IMODE(out.stat().st_mode)) == (
         *("of another gateway\nthe recording of Müller\n", 0o600),
     )
-    with recorded.begin() as connection:
-        stored = recordings.read(connection, "desk1")
-    assert stored is not None
-    assert (stored.until - stored.begun_at, stored.is_plain) == (300.0, False)
+    [lasted] = waiting.lasted
+    assert lasted < 60 if end == "stopped" else lasted == 300
+    assert left is None or not left.is_plain
 
 
 def test_a_name_for_the_file_is_found(recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In the current folder; a plain recording is taken away from the gateway."""
+    """In the current folder; the phone is recorded for ten minutes."""
     monkeypatch.chdir(tmp_path)
-    step(monkeypatch, lambda: (store(recorded, 1), pass_time(monkeypatch)))
-    result = recorded.run(*ARGUMENTS, "--plain")
+    waiting = Waiting(recorded, monkeypatch)
+    result = waiting.run("store wait")
     [file] = tmp_path.glob("desk1-*.jsonl")
-    assert result.stdout == f"{file.name}: 1 search of desk1\n"
-    assert result.stderr == "The file has real names and numbers.\n"
-    with recorded.begin() as connection:
-        assert recordings.read(connection, "desk1") is None
-
-
-def test_ctrl_c_ends_the_recording_and_not_the_command(
-    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """What was recorded until then is written, once the gateways have had time to store it."""
-    untils = []
-
-    def note_and_store() -> None:
-        with recorded.begin() as connection:
-            stored = recordings.read(connection, "desk1")
-        assert stored is not None
-        untils.append(stored.until - stored.begun_at)
-        store(recorded)
-
-    step(monkeypatch, end_by_key, note_and_store, lambda: pass_time(monkeypatch))
-    assert recorded.run(*ARGUMENTS, "--out", str(tmp_path / "out")).exit_code == 0
-    assert untils[0] < 60
-
-
-@pytest.mark.parametrize("what", ["nothing", "killed", "replaced"])
-def test_a_plain_recording_that_fails_is_deleted(
-    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
-) -> None:
-    """It has real names; another recording that has taken its place stays."""
-
-    def happen() -> None:
-        if what == "nothing":
-            pass_time(monkeypatch)
-        elif what == "killed":
-            raise SystemExit(143)
-        else:
-            with recorded.begin() as connection:
-                recordings.remove(connection, "desk1")
-                recordings.begin(connection, "desk1", 1.0, 1e12, is_plain=False)
-
-    step(monkeypatch, happen)
-    assert recorded.run(*ARGUMENTS, "--plain", "--out", str(tmp_path / "out")).exit_code != 0
-    with recorded.begin() as connection:
-        assert [one.begun_at for one in recordings.read_all(connection)] == ([1.0] if what == "replaced" else [])
-    assert not (tmp_path / "out").exists()
+    assert (result.stdout, waiting.lasted) == (SEARCHES.format(file=file.name), [600])
 
 
 def test_a_recording_does_not_begin_without_the_key(recorded: Gateway, tmp_path: Path) -> None:
-    """Which opens its file."""
+    """The key opens its file."""
     (recorded.state_dir / KEY_FILE).write_text("no key")
     assert KEY_FILE in recorded.refused(*ARGUMENTS, "--out", str(tmp_path / "out"))
     with recorded.begin() as connection:
         assert recordings.read(connection, "desk1") is None
-
-
-@pytest.mark.parametrize("what", ["removed", "nothing"])
-def test_a_recording_that_comes_to_nothing(
-    recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
-) -> None:
-    """Leaves no file, and says why."""
-
-    def remove() -> None:
-        with recorded.begin() as connection:
-            recordings.remove(connection, "desk1")
-
-    happens, said = {
-        "removed": (remove, "the recording of desk1 was removed\n"),
-        "nothing": (
-            lambda: pass_time(monkeypatch),
-            "desk1 sent nothing while it was recorded; if it did, see the gateway's log\n",
-        ),
-    }[what]
-    step(monkeypatch, happens)
-    out = tmp_path / "out"
-    assert recorded.refused(*ARGUMENTS, "--out", str(out)) == said
-    assert not out.exists()
 
 
 def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
@@ -184,11 +187,15 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
         )
         with gateway.begin() as connection:
             recordings.begin(connection, "desk1", 0.0, 1e12, is_plain=False)
-        assert "desk1 is already being recorded" in gateway.refused(*ARGUMENTS, "--out", out)
+        assert gateway.refused(*ARGUMENTS, "--out", out) == (
+            "desk1 is already being recorded; stop that on its page, or wait until it ends\n"
+        )
         with gateway.begin() as connection:
             for at in range(2, MAX_RUNNING + 1):
                 recordings.begin(connection, f"desk{at}", 0.0, 1e12, is_plain=False)
-        assert "8 phones are already being recorded" in gateway.refused("record", "--phone", "desk0", "--out", out)
+        assert gateway.refused("record", "--phone", "desk0", "--out", out) == (
+            "8 phones are already being recorded; wait until one ends\n"
+        )
         there = tmp_path / "there"
         there.touch()
         assert gateway.refused(*ARGUMENTS, "--out", str(there)) == f"{there}: cannot be created: File exists\n"
@@ -250,6 +257,8 @@ def test_differences_are_shown(gateway: Gateway, tmp_path: Path) -> None:
         "missing": [first.dn],
         "surplus": [renamed.dn],
     }
+    file.write_text(dump(replace(recording, searches=searches[1:])))
+    assert gateway.run("replay", str(file)).stderr == "1 search was asked.\nldapgw: 1 search differs\n"
 
 
 def test_no_recording_is_replayed(gateway: Gateway, tmp_path: Path) -> None:
@@ -265,3 +274,41 @@ def test_no_recording_is_replayed(gateway: Gateway, tmp_path: Path) -> None:
         assert refused == f"--url {url}: expected ldap://HOST:PORT or ldaps://HOST:PORT\n"
     refused = gateway.refused("replay", str(file), "--url", "ldap://127.0.0.1:1", "--password-file", str(password))
     assert refused == "ldap://127.0.0.1:1: no connection: Connection refused\n"
+
+
+def result(tag: int, code: int) -> bytes:
+    return pdu.message(1, tlv(tag, integer(code, 0x0A) + octets(b"") + octets(b"")))
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "said"),
+    [
+        (result(0x61, 49), (), "the login cn=desk1,{phones} is refused: 49 (invalid_credentials)"),
+        (result(0x61, 49), ("--bind-dn", "hall"), "the login hall is refused: 49 (invalid_credentials)"),
+        (result(0x78, 2), ("--start-tls",), "the gateway has no TLS"),
+        (b"", (), "the gateway has closed the connection"),
+        (b"HTTP/1.1 400 Bad Request\r\n", (), "no answer: message: not an LDAPMessage"),
+    ],
+)
+def test_a_gateway_that_does_not_answer_as_one_is_named(
+    gateway: Gateway, tmp_path: Path, answer: bytes, options: tuple[str, ...], said: str
+) -> None:
+    """With what it did not do."""
+    file, password = tmp_path / "file", tmp_path / "password"
+    file.write_text(dump(record(phonebook(), requests(MÜLLER))))
+    password.write_text("secret\n")
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ldap://127.0.0.1:{listener.getsockname()[1]}"
+        server = Thread(target=serve)
+        server.start()
+        refused = gateway.refused("replay", str(file), "--url", url, "--password-file", str(password), *options)
+        server.join()
+    assert refused == f"{url}: {said.format(phones=f'ou=phones,{BASE}')}\n"

@@ -95,14 +95,3 @@ def test_a_plain_recording_plays_against_the_gateway(recorded: tuple[Site, Proce
     different = site.ldapgw("replay", str(file), "--url", url, "--password-file", str(password))
     assert different.returncode == 1
     assert different.stdout.count("surplus") == 1
-
-
-def test_who_asks_at_the_wrong_time_is_told(recorded: tuple[Site, Process], tmp_path: Path) -> None:
-    """No such phone, a file that is there, one recording at a time."""
-    site, _ = recorded
-    nobody = site.ldapgw("record", "--phone", "nobody", "--out", str(tmp_path / "a"))
-    there = tmp_path / "there"
-    there.touch()
-    taken = site.ldapgw("record", "--phone", "desk1", "--out", str(there))
-    assert (nobody.returncode, nobody.stderr) == (1, "ldapgw: there is no phone named nobody; see ldapgw phones list\n")
-    assert (taken.returncode, taken.stderr) == (1, f"ldapgw: {there}: cannot be created: File exists\n")

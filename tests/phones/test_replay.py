@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,6 +18,7 @@ from ldapgw.directory.access import Access, Viewer, number_formatter
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Equality, Present, Scope, SearchRequest, Substrings, to_string
 from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import Recording
@@ -28,6 +30,7 @@ from tests.support.phonebook import BASE, BOOK, CASES, PHONE, naming_context, of
 from tests.support.phonebook.office_searches import Asked, dit_of
 from tests.support.phonebook.office_searches import search as search_of_office
 from tests.support.phonebook.recorded import record, requests
+from tests.support.recordings import FOLDER, SHEETS
 
 SCOPES = {"base": Scope.BASE_OBJECT, "one": Scope.SINGLE_LEVEL, "sub": Scope.WHOLE_SUBTREE}
 BASES = {
@@ -198,3 +201,19 @@ def test_numbers_are_found_in_the_format_of_the_phone(form: NumberFormat, lenien
         assert recording.searches[1].found
         for one in (recording, with_pseudonyms(recording, Random(1))):
             assert differences(one) == []
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.jsonl")), ids=lambda file: file.stem)
+def test_a_recording_finds_what_it_found(file: Path, request: pytest.FixtureRequest) -> None:
+    """A recording that is put into ``tests/data/recordings`` is a test."""
+    request.addfinalizer(lambda: configure_aliases({}))
+    for recording in load(file.read_text()):
+        assert not recording.is_plain
+        configure_aliases(recording.attribute_aliases)
+        assert [*replay(recording, RecordedDirectory(recording).find)] == []
+        assert any(one.found for one in recording.searches)
+
+
+def test_there_are_recordings_of_the_vendors() -> None:
+    """Of Yealink, Snom and Cisco at least."""
+    assert {f"{vendor}.jsonl" for vendor in SHEETS} <= {file.name for file in FOLDER.iterdir()}

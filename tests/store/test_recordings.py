@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from cryptography.fernet import Fernet
@@ -20,7 +20,6 @@ from ldapgw.store.tables import recording_part
 from tests.support.stage.sync import GRANT
 
 NOW = 1_800_000_000.0
-WEEK = 7 * 86400.0
 
 
 @pytest.fixture
@@ -123,42 +122,38 @@ def test_parts_are_sealed(desks: Connection) -> None:
     assert recordings.read_file(desks, SecretBox([new]), "desk1") == "a part\n"
 
 
-def test_old_recordings_are_forgotten(desks: Connection, secret_box: SecretBox) -> None:
-    """By their end, with their parts."""
-    for at in range(2):
-        begin(desks, f"desk{at}", NOW + at)
+# What ends the recording of desk1, which belongs to an account: a function of a connection and the account's id.
+ENDS: Mapping[str, Callable[[Connection, int], object]] = {
+    "deleted": lambda connection, _: recordings.remove(connection, "desk1"),
+    "another one begun": lambda connection, _: begin(connection, now=NOW + 600),
+    "old": lambda connection, _: recordings.remove_older(connection, NOW + 601),
+    "phone removed": lambda connection, _: phones.remove(connection, "desk1"),
+    "phone given away": lambda connection, _: phones.set_owner(connection, "desk1", None),
+    "owner disconnected": lambda connection, account_id: accounts.disconnect(connection, account_id),
+    "owner removed": lambda connection, account_id: accounts.remove(connection, account_id, with_phones=False),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_ends_a_recording_deletes_its_parts(desks: Connection, secret_box: SecretBox, end: str) -> None:
+    """The recording of another phone, which ends a second later, stays; and so does the phone, unless it is removed."""
+    account_id = accounts.connect(desks, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
+    assert account_id is not None
+    phones.set_owner(desks, "desk1", account_id)
+    for at in (1, 2):
+        begin(desks, f"desk{at}", NOW + at - 1)
         assert store(desks, secret_box, f"desk{at}")
-    recordings.remove_older(desks, NOW + 601)
-    assert [one.phone for one in recordings.read_all(desks)] == ["desk1"]
+    assert count_parts(desks) == 2
+    ENDS[end](desks, account_id)
+    assert [one.phone for one in recordings.read_all(desks) if one.searches is not None] == ["desk2"]
     assert count_parts(desks) == 1
-    recordings.remove_older(desks, NOW + 602)
-    assert (recordings.read_all(desks), count_parts(desks)) == ((), 0)
+    assert (phones.read_by_name(desks, "desk1") is None) == (end == "phone removed")
 
 
-def test_the_recording_goes_with_its_phone(desks: Connection, secret_box: SecretBox) -> None:
-    """With its parts; a new name takes it along."""
+def test_a_new_name_takes_the_recording_along(desks: Connection, secret_box: SecretBox) -> None:
     begin(desks)
     assert store(desks, secret_box)
     assert phones.rename(desks, "desk1", "hall")
     assert store(desks, secret_box, "hall", "two")
     assert recordings.read(desks, "desk1") is None
-    assert count_parts(desks) == 2
-    phones.remove(desks, "hall")
-    assert (recordings.read_all(desks), count_parts(desks)) == ((), 0)
-
-
-@pytest.mark.parametrize("way", ["disconnected", "removed"])
-def test_the_recordings_of_an_account_go_with_its_contacts(desks: Connection, secret_box: SecretBox, way: str) -> None:
-    """Its phones stay, and the recordings of others."""
-    account_id = accounts.connect(desks, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    phones.set_owner(desks, "desk1", account_id)
-    for at in (1, 2):
-        begin(desks, f"desk{at}")
-        assert store(desks, secret_box, f"desk{at}")
-    if way == "disconnected":
-        accounts.disconnect(desks, account_id)
-    else:
-        accounts.remove(desks, account_id, with_phones=False)
-    assert [one.phone for one in recordings.read_all(desks)] == ["desk2"]
-    assert count_parts(desks) == 1
-    assert phones.read_by_name(desks, "desk1") is not None
+    assert recordings.read_file(desks, secret_box, "hall") == "a part\na part\n"

@@ -3,17 +3,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, RecordingPart, StoredRecording
+from ldapgw.web.layout import FLASH_MESSAGES
 from ldapgw.web.phone_forms import RECORDING_SECONDS
-from tests.support.stage.web import BOB, NOW, Stage, owner, words_on
+from tests.support.stage.web import BOB, NOW, Browser, Stage, owner, words_on
 
 PHONE = "/acme/phones/desk1"
 FILE = f"{PHONE}/recording.jsonl"
 RECORD = f"{PHONE}/record"
+START, STOP, DELETE, DOWNLOAD = "Record for ten minutes", "Stop recording", "Delete recording", "Download the recording"
+BUTTONS = (START, STOP, DELETE, DOWNLOAD)
+
+# By the state of a recording and whether the recording is plain: what the page says, its buttons, and the status of the
+# file.
+STATES = {
+    ("none", False): ("", {START}, 404),
+    ("runs", False): ("Recording until 21 Sept 2026, 14:23 UTC.", {STOP}, 404),
+    ("runs", True): (
+        "An administrator of the gateway is recording this phone until 21 Sept 2026, 14:23 UTC, with real names and "
+        "numbers.",
+        {STOP},
+        404,
+    ),
+    ("ended", False): (
+        "The recording has ended. If the phone sent anything, the file appears here within a few seconds.",
+        {START, DELETE},
+        404,
+    ),
+    ("stored", False): ("3 searches. The file is deleted after seven days.", {START, DELETE, DOWNLOAD}, 200),
+    ("stored", True): (
+        "3 searches. The file is deleted after seven days. The file contains real names and numbers, so only the "
+        "gateway’s administrator can get it, from the command line.",
+        {START, DELETE},
+        404,
+    ),
+}
 
 
 @pytest.fixture
@@ -21,114 +51,95 @@ def stage() -> Stage:
     return Stage()
 
 
-def stored(stage: Stage) -> StoredRecording | None:
-    with stage.database.begin() as connection:
-        return recordings.read(connection, "desk1")
-
-
-def begin(stage: Stage, *, is_plain: bool = False) -> StoredRecording:
-    with stage.database.begin() as connection:
-        recordings.begin(connection, "desk1", NOW, NOW + 600, is_plain=is_plain)
-    found = stored(stage)
-    assert found is not None
-    return found
-
-
-def written(stage: Stage, *, is_plain: bool = False) -> None:
-    """A recording of two gateways that has ended."""
-    found = begin(stage, is_plain=is_plain)
-    with stage.database.begin() as connection:
+def bring(stage: Stage, state: str, *, is_plain: bool = False) -> None:
+    """Bring the recording of the phone into a state; a stored recording has the parts of two gateways."""
+    if state == "none":
+        return
+    stage.do(recordings.begin, "desk1", NOW, NOW + 600, is_plain=is_plain)
+    if state == "stored":
+        found = stage.do(recordings.read, "desk1")
         for gateway, searches in (("one", 2), ("two", 1)):
             part = RecordingPart(searches, f'{{"of":"{gateway}"}}\n')
-            recordings.store_part(connection, stage.secret_box, found, gateway, part)
-        recordings.end(connection, "desk1", NOW)
+            stage.do(recordings.store_part, stage.secret_box, found, gateway, part)
+    if state != "runs":
+        stage.do(recordings.end, "desk1", NOW)
 
 
-def test_a_recording_is_begun_and_ended(stage: Stage) -> None:
-    """The gateway is told at once, and the page says so while it runs."""
+@pytest.mark.parametrize(("state", "is_plain"), STATES)
+def test_the_page_says_what_there_is_of_a_recording(stage: Stage, state: str, is_plain: bool) -> None:
+    """And has the fitting buttons; the file has the parts of all gateways, and is not shown in the browser."""
     browser = owner(stage)
-    assert "Record for ten minutes" in words_on(browser.get(PHONE))
-    before = stage.changes
-    assert browser.submit(RECORD, action="start").status == 303
-    now = stage.clock.seconds()
-    assert stored(stage) == StoredRecording("desk1", now, now + RECORDING_SECONDS, is_plain=False)
-    assert stage.changes == before + 1
-    page = words_on(browser.get(PHONE))
-    assert "Recording until" in page
-    assert "Record for ten minutes" not in page
-    assert browser.submit(RECORD, action="stop").status == 303
-    page = words_on(browser.get(PHONE))
-    assert "The recording has ended. If the phone sent anything, the file appears here within a few seconds." in page
-    assert "Download the recording" not in page
-    assert "Record for ten minutes" in page
-    assert browser.submit(RECORD, action="delete").status == 303
-    assert stored(stage) is None
-
-
-def test_the_file_is_downloaded_and_deleted(stage: Stage) -> None:
-    """With the parts of all gateways, and how many searches they have; it is not shown in the browser."""
-    browser = owner(stage)
-    written(stage)
-    page = words_on(browser.get(PHONE))
-    assert "3 searches. The file is deleted after seven days." in page
-    assert "Download the recording" in page
+    bring(stage, state, is_plain=is_plain)
+    said, buttons, status = STATES[state, is_plain]
+    page = words_on(browser.get(PHONE)).replace(" .", ".").replace(" ,", ",")
+    sentences = [other for other, _, _ in STATES.values() if other and other in page]
+    assert max(sentences, key=len, default="") == said
+    assert {button for button in BUTTONS if button in page} == buttons
     found = browser.get(FILE)
-    assert (found.status, found.body) == (200, '{"of":"one"}\n{"of":"two"}\n')
-    assert found.headers["content-disposition"] == ['attachment; filename="desk1.jsonl"']
-    assert browser.submit(RECORD, action="delete").status == 303
-    assert stored(stage) is None
-    page = words_on(browser.get(PHONE))
-    assert "Recording deleted." in page
-    assert "Download the recording" not in page
+    assert found.status == status
+    if status == 200:
+        assert found.body == '{"of":"one"}\n{"of":"two"}\n'
+        assert found.headers["content-disposition"] == ['attachment; filename="desk1.jsonl"']
 
 
-def test_real_names_are_for_the_command_line(stage: Stage) -> None:
-    """The page says that a phone is recorded so, and has no file."""
+def test_a_recording_is_begun_ended_and_deleted(stage: Stage, json_log: list[dict[str, Any]]) -> None:
+    """The gateway is told at once, and the page says so; the file has pseudonyms."""
     browser = owner(stage)
-    begin(stage, is_plain=True)
-    assert "An administrator of the gateway is recording this phone until" in words_on(browser.get(PHONE))
-    browser.submit(RECORD, action="stop")
-    written(stage, is_plain=True)
-    page = words_on(browser.get(PHONE))
-    assert "only the gateway’s administrator can get it" in page
-    assert "Download the recording" not in page
-    assert browser.get(FILE).status == 404
+
+    def submit(action: str) -> list[str]:
+        """Submit the form; return the messages that the page then shows."""
+        before = stage.changes
+        assert browser.submit(RECORD, action=action).status == 303
+        assert stage.changes == before + 1
+        page = words_on(browser.get(PHONE))
+        texts = {name: str(one.sentence) for name, one in FLASH_MESSAGES.items() if name.startswith("recording-")}
+        return [name for name, text in texts.items() if text in page]
+
+    assert submit("start") == ["recording-began"]
+    now = stage.clock.seconds()
+    assert stage.do(recordings.read, "desk1") == StoredRecording("desk1", now, now + RECORDING_SECONDS, is_plain=False)
+    assert submit("stop") == []
+    assert not stage.do(recordings.read, "desk1").is_running(now)
+    assert submit("delete") == ["recording-deleted"]
+    for at in range(MAX_RUNNING):
+        stage.do(phones.add, PhoneLogin(f"other{at}", "acme", None, NumberMode.VALUES, "", NOW))
+        stage.do(recordings.begin, f"other{at}", NOW, NOW + 1e9, is_plain=False)
+    assert submit("start") == ["recording-refused"]
+    assert stage.do(recordings.read, "desk1") is None
+    assert [line["act"] for line in json_log if "record" in line.get("act", "")] == ["is being recorded"]
+    assert [browser.submit(RECORD, **fields).status for fields in ({"action": "sell"}, {})] == [400, 400]
 
 
-def test_too_many_at_a_time_are_refused(stage: Stage) -> None:
-    """In words."""
-    browser = owner(stage)
-    with stage.database.begin() as connection:
-        for at in range(MAX_RUNNING):
-            phones.add(connection, PhoneLogin(f"other{at}", "acme", None, NumberMode.VALUES, "", NOW))
-            recordings.begin(connection, f"other{at}", NOW, NOW + 1e9, is_plain=False)
-    browser.submit(RECORD, action="start")
-    assert stored(stage) is None
-    assert "Too many phones are being recorded" in words_on(browser.get(PHONE))
+def colleague(stage: Stage) -> Browser:
+    browser = stage.browser()
+    browser.consent(account=BOB)
+    return browser
 
 
-def test_another_form_is_none(stage: Stage) -> None:
-    browser = owner(stage)
-    assert browser.submit(RECORD, action="sell").status == 400
-    assert browser.submit(RECORD).status == 400
+def administrator(stage: Stage) -> Browser:
+    browser = stage.browser()
+    browser.consent("/acme/signin", account="root@acme.example")
+    return browser
 
 
-def test_others_neither_record_nor_read(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("viewer", "status"), [(administrator, 200), (colleague, 404), (Stage.browser, 403)], ids=["admin", "other", "all"]
+)
+def test_only_the_owner_and_administrators_record_and_read(stage: Stage, viewer: Any, status: int) -> None:
     """For a colleague it is as if there were no phone; nor does a form without our token."""
-    browser = owner(stage)
-    written(stage)
-    other = stage.browser()
-    other.consent(account=BOB)
-    seen, missing = other.get(FILE), other.get(FILE.replace("desk1", "desk9"))
-    assert (seen.status, seen.body) == (404, missing.body)
-    for action in ("start", "stop", "delete"):
-        assert other.submit(RECORD, action=action).status == 404
-        assert browser.post(RECORD, {"token": "guess", "action": action}).status == 403
-        assert stage.browser().post(RECORD, {"action": action}).status == 403
-    assert stage.browser().get(FILE).status == 403
-    found = stored(stage)
-    assert found is not None
-    assert found.searches == 3
+    mine, other = owner(stage), viewer(stage)
+    bring(stage, "stored")
+    assert other.get(FILE).status == status
+    if status != 200:
+        assert (other.get(FILE).body == other.get(FILE.replace("desk1", "desk9")).body) is (status == 404)
+        for action in ("start", "stop", "delete"):
+            assert other.submit(RECORD, action=action).status in (status, 403)
+            assert mine.post(RECORD, {"token": "guess", "action": action}).status == 403
+        assert stage.do(recordings.read, "desk1").searches == 3
+        return
+    assert other.submit(RECORD, action="delete").status == 303
+    bring(stage, "stored", is_plain=True)
+    assert other.get(FILE).status == 404
 
 
 def test_the_page_says_in_german_too_that_the_file_has_personal_data(stage: Stage) -> None:
