@@ -11,7 +11,6 @@ from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, RecordingPart, StoredRecording
 from ldapgw.web.layout import FLASH_MESSAGES
-from ldapgw.web.phone_forms import RECORDING_SECONDS
 from tests.support.stage.web import BOB, NOW, Browser, Stage, owner, words_on
 
 PHONE = "/acme/phones/desk1"
@@ -97,7 +96,7 @@ def test_a_recording_is_begun_ended_and_deleted(stage: Stage, json_log: list[dic
 
     assert submit("start") == ["recording-began"]
     now = stage.clock.seconds()
-    assert stage.do(recordings.read, "desk1") == StoredRecording("desk1", now, now + RECORDING_SECONDS, is_plain=False)
+    assert stage.do(recordings.read, "desk1") == StoredRecording("desk1", now, now + 600, is_plain=False)
     assert submit("stop") == []
     assert not stage.do(recordings.read, "desk1").is_running(now)
     assert submit("delete") == ["recording-deleted"]
