@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -196,67 +197,59 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk, json_log: list[dict[str, o
     ]
 
 
-def test_others_are_not_recorded(desk: Desk) -> None:
-    """Neither before nor after they were known to be others."""
-    desk.begin()
-    other, unknown = desk.client("desk2"), Client(desk.factory)
-    other.ask(SEARCH, 2)
-    unknown.ask(pdu.search("", 0), 2)
-    desk.client().ask(SEARCH, 2)
-    other.ask(SEARCH, 3)
-    desk.end()
-    recording = desk.recording()
-    assert [(one.connection, len(recording.binds)) for one in recording.searches] == [(1, 1)]
+# What happens on connections: which one, and a login to bind with, or another step of the test below; then the codes of
+# the recorded binds, the recorded searches (connection, base, whether there was a login), and how much was left out.
+SESSIONS = {
+    "another phone": ("a desk2, a search, b root, c desk1, c search, a search", [0], [(1, BASE, True)], 0),
+    "another login before": ("a desk2, a search, a desk1, a root", [], [(1, "", True)], 0),
+    "a search before the bind": ("a root, a desk1", [0], [(1, "", False)], 0),
+    "a refused bind": ("a wrong", [49], [], 0),
+    "an open session": ("a desk1, a begin, a search", [], [(1, BASE, True)], 0),
+    "not to be read": ("a desk1, a password, b desk1, b garbage", [0, 0], [], 2),
+}
 
 
-def test_what_another_login_did_on_the_connection_is_not_recorded(desk: Desk) -> None:
-    """Neither its bind nor its searches, although the phone's own bind follows."""
-    desk.begin()
-    client = desk.client("desk2")
-    client.ask(SEARCH, 2)
-    client.ask(pdu.bind("desk1", SECRET), 3)
-    client.ask(pdu.search("", 0), 4)
+@pytest.mark.parametrize("session", SESSIONS)
+def test_what_the_phone_sends_is_recorded_and_nothing_of_others(desk: Desk, session: str) -> None:
+    """Neither before nor after it is known whose a connection is."""
+    steps, binds, searches, left_out = SESSIONS[session]
+    clients: defaultdict[str, Client] = defaultdict(lambda: Client(desk.factory))
+    octets = {
+        "search": SEARCH,
+        "root": pdu.search("", 0),
+        "password": pdu.search(BASE, 2, encode(read_filter("(userPassword=a)"))),
+        "wrong": pdu.bind("Desk1", b"wrong"),
+    }
+    if "begin" not in steps:
+        desk.begin()
+    for message_id, step in enumerate(steps.split(", "), start=1):
+        client, act = clients[step[0]], step[2:]
+        if act == "begin":
+            desk.begin()
+        elif act == "garbage":
+            client.deliver(b"GET / HTTP/1.1\r\n\r\n")
+        else:
+            client.ask(octets.get(act) or pdu.bind(act, SECRET), message_id)
+    desk.clock.advance(10)
     desk.end()
     recording = desk.recording()
-    assert (recording.binds, recording.entries) == ((), ())
-    assert [one.request.base for one in recording.searches] == [""]
+    assert [one.code for one in recording.binds] == binds
+    assert [(one.connection, one.request.base, one.is_bound) for one in recording.searches] == searches
+    assert {one.code for one in recording.searches} <= {0}
+    assert recording.left_out == left_out
     assert "desk2" not in str(desk.file())
 
 
-def test_what_came_before_the_bind_is_recorded(desk: Desk) -> None:
-    """Of a connection on which the phone binds, as far as that is little; and a bind that is refused."""
+def test_little_is_kept_of_a_connection_whose_phone_is_not_known(desk: Desk) -> None:
     desk.begin()
-    asked, flooded = Client(desk.factory), Client(desk.factory)
-    asked.ask(pdu.search("", 0), 2)
-    asked.ask(pdu.bind("desk1", SECRET), 3)
-    desk.client("Desk1", b"wrong")
-    desk.clock.advance(10)
+    client = Client(desk.factory)
     for at in range(3 * MAX_UNKNOWN // 4000):
-        flooded.ask(pdu.search(BASE, 0, encode(read_filter(f"(cn={'a' * 4000})"))), 2 + at % 100)
-    flooded.ask(pdu.bind("desk1", SECRET), 101)
+        client.ask(pdu.search(BASE, 0, encode(read_filter(f"(cn={'a' * 4000})"))), 2 + at % 100)
+    client.ask(pdu.bind("desk1", SECRET), 101)
     desk.end()
     recording = desk.recording()
-    assert [one.code for one in recording.binds] == [0, 49, 0]
-    assert (recording.searches[0].code, recording.searches[0].is_bound) == (0, False)
+    assert [one.code for one in recording.binds] == [0]
     assert len(recording.searches) < 2 * MAX_UNKNOWN / 4000
-
-
-def test_a_session_that_is_open_is_recorded(desk: Desk) -> None:
-    """From its next request on."""
-    client = desk.client()
-    desk.begin()
-    client.ask(SEARCH, 2)
-    desk.end()
-    assert [(one.code, one.is_bound) for one in desk.recording().searches] == [(0, True)]
-
-
-def test_what_cannot_be_read_is_counted(desk: Desk) -> None:
-    """And what may hold a password."""
-    desk.begin()
-    desk.client().ask(pdu.search(BASE, 2, encode(read_filter("(userPassword=a)"))), 2)
-    desk.client().deliver(b"GET / HTTP/1.1\r\n\r\n")
-    desk.end()
-    assert desk.recording().left_out == 2
 
 
 def test_a_recording_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
