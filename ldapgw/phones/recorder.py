@@ -130,7 +130,7 @@ class PhoneRecorder(Service):
         self._known: frozenset[StoredRecording] = frozenset()
         self._storing = DeferredLock()
         self._timers = (
-            (LoopingCall(self._store_ended_if_idle), POLL_SECONDS),
+            (LoopingCall(self._run, self._store_parts), POLL_SECONDS),
             (LoopingCall(self._run, self._delete_old), _CLEAN_SECONDS),
         )
         for timer, _ in self._timers:
@@ -147,7 +147,7 @@ class PhoneRecorder(Service):
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        return self._run(lambda: self._store_parts(ended_at=None)).addBoth(lambda _: self._record({}))
+        return self._run(lambda: self._store_parts(is_stopping=True)).addBoth(lambda _: self._record({}))
 
     async def refresh(self) -> None:
         """Record what the database asks for.
@@ -204,31 +204,24 @@ class PhoneRecorder(Service):
         await self._store.run(recordings.remove_older, self.now() - MAX_AGE_SECONDS)
         await self.refresh()
 
-    def _store_ended_if_idle(self) -> None:
-        """Store the parts of recordings that have ended, unless parts are being stored already."""
-        if self.running and not self._storing.locked:
-            self._run(lambda: self._store_parts(ended_at=self.now()))
+    async def _store_parts(self, *, is_stopping: bool = False) -> None:
+        """Store the parts of the recordings that have ended.
 
-    async def _store_parts(self, *, ended_at: float | None) -> None:
-        """Store the parts of the recordings that ended before a time.
-
-        :param ended_at: seconds since the epoch; None: store the parts of all recordings.
+        :param is_stopping: stores the parts of all recordings.
         :raises StoreError: when the database cannot be used; the parts wait for the next call.
         """
-        await self._storing.acquire()
-        try:
+        async with self._storing:
             for login, capture in tuple(self.captures.items()):
-                if ended_at is None or capture.stored.until <= ended_at:
-                    try:
-                        await self._store_part(capture)
-                    except StoreError:
-                        raise
-                    except Exception:  # noqa: BLE001 - the next recording is stored nevertheless
-                        log.failure("recording a phone failed", event="recording_failed")
-                    self._record({name: other for name, other in self.captures.items() if other is not capture})
-                    self._on_change(login)
-        finally:
-            self._storing.release()
+                if not is_stopping and capture.stored.until > self.now():
+                    continue
+                try:
+                    await self._store_part(capture)
+                except StoreError:
+                    raise
+                except Exception:  # noqa: BLE001 - the next recording is stored nevertheless
+                    log.failure("recording a phone failed", event="recording_failed")
+                self._record({name: other for name, other in self.captures.items() if other is not capture})
+                self._on_change(login)
 
     async def _store_part(self, capture: _Capture) -> None:
         stored = capture.stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -334,27 +335,25 @@ def test_recordings_go_after_a_week(desk: Desk) -> None:
     assert (desk.stored(), desk.file()) == (None, None)
 
 
-@pytest.mark.parametrize("what", ["recording", "phone"])
-def test_what_is_removed_while_it_is_made_leaves_no_file(desk: Desk, what: str) -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("what", [recordings, phones])
+def test_what_is_removed_leaves_no_file(desk: Desk, what: ModuleType, is_late: bool) -> None:
+    """Be it removed before its end, or while the file is made."""
     done: Deferred[Any] = Deferred()
     desk.off_thread = lambda *call: done.addCallback(lambda _: call[0](*call[1:]))
+
+    def remove() -> None:
+        with desk.database.begin() as connection:
+            what.remove(connection, "desk1")
+
     desk.begin()
     desk.client().ask(SEARCH, 2)
-    desk.end()
-    with desk.database.begin() as connection:
-        (recordings if what == "recording" else phones).remove(connection, "desk1")
+    for step in (desk.end, remove) if is_late else (remove, desk.end):
+        step()
     done.callback(None)
-    assert (desk.stored(), desk.file(), desk.calls) == (None, None, 1)
-
-
-def test_a_recording_whose_phone_was_removed_is_not_made(desk: Desk) -> None:
-    desk.begin()
-    desk.client().ask(SEARCH, 2)
-    with desk.database.begin() as connection:
-        phones.remove(connection, "desk1")
-    desk.end()
     desk.pass_time(600)
-    assert (desk.calls, desk.tapped) == (0, False)
+    assert (desk.stored(), desk.file(), desk.tapped) == (None, None, False)
+    assert desk.calls == (is_late or what is recordings)
 
 
 def test_a_failure_ends_the_recording(desk: Desk) -> None:

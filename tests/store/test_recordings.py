@@ -148,12 +148,3 @@ def test_what_ends_a_recording_deletes_its_parts(desks: Connection, secret_box: 
     assert [one.phone for one in recordings.read_all(desks) if one.searches is not None] == ["desk2"]
     assert count_parts(desks) == 1
     assert (phones.read_by_name(desks, "desk1") is None) == (end == "phone removed")
-
-
-def test_a_new_name_takes_the_recording_along(desks: Connection, secret_box: SecretBox) -> None:
-    begin(desks)
-    assert store(desks, secret_box)
-    assert phones.rename(desks, "desk1", "hall")
-    assert store(desks, secret_box, "hall", "two")
-    assert recordings.read(desks, "desk1") is None
-    assert recordings.read_file(desks, secret_box, "hall") == "a part\na part\n"
