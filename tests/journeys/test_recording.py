@@ -44,7 +44,7 @@ def searched(site: Site) -> None:
     site.phones["desk1"] = password
 
 
-def record(site: Site, gateway: Process, out: Path, *more: str) -> Process:
+def record(site: Site, gateway: Process, out: Path, *more: str) -> None:
     """A recording that Ctrl-C ends after a few searches."""
     begun = gateway.said.count("is being recorded")
     command = site.command("record", "--phone", "desk1", "--out", str(out), *more)
@@ -53,7 +53,6 @@ def record(site: Site, gateway: Process, out: Path, *more: str) -> Process:
     searched(site)
     recording.send(signal.SIGINT)
     assert recording.wait() == 0, recording.said
-    return recording
 
 
 def everything(file: Path) -> str:
