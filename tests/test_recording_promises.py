@@ -33,7 +33,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def on_pages() -> Iterator[str]:
-    """The sentences of all pages, whose English texts are the keys of each catalog; not the labels of buttons."""
+    """Yield the sentences of all pages: the keys of a catalog without the labels of buttons."""
     with (ROOT / "ldapgw" / "web" / "locale" / "de.po").open("rb") as file:
         texts = [message.id for message in read_po(file) if isinstance(message.id, str)]
     found = (text for text in texts if _MESSAGE.search(text) and text.endswith((".", "?")))
@@ -41,7 +41,7 @@ def on_pages() -> Iterator[str]:
 
 
 def in_commands() -> Iterator[str]:
-    """The sentences in the help of the commands."""
+    """Yield the sentences in the help of the commands."""
     options = [one.help for one in record_module.record.params if isinstance(one, click.Option)]
     texts = [record_module.record.help, record_module.replay.help, *options]
     yield from (one for text in texts for one in sentences(text or ""))
@@ -50,11 +50,12 @@ def in_commands() -> Iterator[str]:
 
 
 def in_sheets() -> Iterator[str]:
-    """The sentences of the row on recordings, and those that name recordings elsewhere."""
+    """Yield the sentences of the row on recordings, and the sentences elsewhere that name recordings."""
     sheet = (ROOT / "docs" / "privacy.rst").read_text()
     [row] = re.findall(r"\n   \* - (Recordings of .*?)(?=\n   \* - )", sheet, re.DOTALL)
     yield from (one for cell in row.split("\n     - ") for one in sentences(cell))
-    for text in (sheet.replace(row, ""), (ROOT / "SECURITY.rst").read_text()):
+    others = ((ROOT / name).read_text() for name in ("SECURITY.rst", "docs/employees.rst"))
+    for text in (sheet.replace(row, ""), *others):
         blocks = re.split(r"\n\s*(?:\* - |- |\* |\n)", text)
         yield from (one for block in blocks for one in sentences(block) if _SENTENCE.search(one))
 
@@ -64,7 +65,7 @@ SAID = {"pages": on_pages, "commands": in_commands, "privacy sheets": in_sheets}
 
 @pytest.mark.parametrize("place", SAID)
 def test_each_sentence_about_recordings_has_its_test(place: str) -> None:
-    """And each row of the table is a sentence that is said."""
+    """Each row of the table is a sentence that is said."""
     assert {*SAID[place]()} == {*PROMISES[place]}
 
 

@@ -48,7 +48,7 @@ def recorded(gateway: Gateway) -> Iterator[Gateway]:
 
 
 class Waiting:
-    """What happens while the command waits."""
+    """The steps that happen while the command waits."""
 
     def __init__(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
         self.gateway, self.monkeypatch = gateway, monkeypatch
@@ -106,8 +106,8 @@ PSEUDONYMS, REAL = "The file has pseudonyms; treat it as personal data.\n", "The
 REMOVED = "ldapgw: the recording of desk1 was removed\n"
 NOTHING = "ldapgw: desk1 sent nothing while it was recorded; if it did, see the gateway's log\n"
 
-# What happens while the command waits, more arguments; exit status, stdout, stderr; whether the gateway then has the
-# recording (None: another one).  A plain recording has real names, so the command always deletes it.
+# Each row has the steps while the command waits, more arguments, the exit status, stdout, stderr, and whether the
+# gateway then has the recording (None: another recording).  The command always deletes a plain recording.
 ENDS = {
     "stored": ("store wait", (), 0, SEARCHES, PSEUDONYMS, True),
     "stopped": ("interrupt store wait", (), 0, SEARCHES, PSEUDONYMS, True),
@@ -130,7 +130,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_how_a_recording_ends(recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str) -> None:
-    """With a file for the caller alone that has the parts of all gateways, or with a reason and no file."""
+    """The command writes the parts of all gateways into a file for the caller alone, or says why there is no file."""
     steps, arguments, status, stdout, stderr, stays = ENDS[end]
     waiting = Waiting(recorded, monkeypatch)
     out = tmp_path / "out.jsonl"
@@ -155,7 +155,7 @@ def test_how_a_recording_ends(recorded: Gateway, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_name_for_the_file_is_found(recorded: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In the current folder; the phone is recorded for ten minutes."""
+    """The file is in the current folder; the phone is recorded for ten minutes."""
     monkeypatch.chdir(tmp_path)
     waiting = Waiting(recorded, monkeypatch)
     result = waiting.run("store wait")
@@ -164,7 +164,7 @@ def test_a_name_for_the_file_is_found(recorded: Gateway, monkeypatch: pytest.Mon
 
 
 def test_a_recording_does_not_begin_without_the_key(recorded: Gateway, tmp_path: Path) -> None:
-    """The key opens its file."""
+    """The file could not be opened later."""
     (recorded.state_dir / KEY_FILE).write_text("no key")
     assert KEY_FILE in recorded.refused(*ARGUMENTS, "--out", str(tmp_path / "out"))
     with recorded.begin() as connection:
@@ -293,7 +293,7 @@ def result(tag: int, code: int) -> bytes:
 def test_a_gateway_that_does_not_answer_as_one_is_named(
     gateway: Gateway, tmp_path: Path, answer: bytes, options: tuple[str, ...], said: str
 ) -> None:
-    """With what it did not do."""
+    """The command says what the gateway did not do."""
     file, password = tmp_path / "file", tmp_path / "password"
     file.write_text(dump(record(phonebook(), requests(MÜLLER))))
     password.write_text("secret\n")

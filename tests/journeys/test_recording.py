@@ -64,7 +64,7 @@ def everything(file: Path) -> str:
 
 
 def test_a_phone_is_recorded_and_its_searches_are_repeated(recorded: tuple[Site, Process], tmp_path: Path) -> None:
-    """The file names nobody, and plays without the gateway; one with real names plays against the gateway."""
+    """The file names nobody, and plays without the gateway; a file with real names plays against the gateway."""
     site, gateway = recorded
     file = tmp_path / "one.jsonl"
     record(site, gateway, file)

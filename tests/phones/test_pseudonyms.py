@@ -325,7 +325,7 @@ def test_nothing_real_is_left(directory: Callable[[], Dit]) -> None:
 
 @pytest.mark.parametrize(("name", "found"), [("Müller", 3), ("nobody", 0)])
 def test_only_entries_of_answers_are_in_the_file_and_invented_ones(name: str, found: int) -> None:
-    """The filter chooses between them; invented ones are in the phone's own book, by which a maintainer tries it."""
+    """Invented entries are in the phone's own book, so that a maintainer can try the filter."""
     recording = record(phonebook(), requests(asked(Substrings("cn", name.encode(), (), None), "cn")))
     changed = with_pseudonyms(recording, Random(2))
     [search] = changed.searches

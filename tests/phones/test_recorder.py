@@ -198,8 +198,8 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk, json_log: list[dict[str, o
     ]
 
 
-# What happens on connections: which one, and a login to bind with, or another step of the test below; then the codes of
-# the recorded binds, the recorded searches (connection, base, whether there was a login), and how much was left out.
+# Each row has steps (a connection, and a login to bind with or another act), the codes of the recorded binds, the
+# recorded searches (connection, base, whether there was a login), and the number of messages that were left out.
 SESSIONS = {
     "another phone": ("a desk2, a search, b root, c desk1, c search, a search", [0], [(1, BASE, True)], 0),
     "another login before": ("a desk2, a search, a desk1, a root", [], [(1, "", True)], 0),
@@ -212,7 +212,7 @@ SESSIONS = {
 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_what_the_phone_sends_is_recorded_and_nothing_of_others(desk: Desk, session: str) -> None:
-    """Neither before nor after it is known whose a connection is."""
+    """The recorder drops what others send before and after the gateway knows whose connection it is."""
     steps, binds, searches, left_out = SESSIONS[session]
     clients: defaultdict[str, Client] = defaultdict(lambda: Client(desk.factory))
     octets = {
@@ -338,7 +338,7 @@ def test_recordings_go_after_a_week(desk: Desk) -> None:
 @pytest.mark.parametrize("is_late", [False, True])
 @pytest.mark.parametrize("what", [recordings, phones])
 def test_what_is_removed_leaves_no_file(desk: Desk, what: ModuleType, is_late: bool) -> None:
-    """Be it removed before its end, or while the file is made."""
+    """Somebody removes it before the end of the recording, or while the file is made."""
     done: Deferred[Any] = Deferred()
     desk.off_thread = lambda *call: done.addCallback(lambda _: call[0](*call[1:]))
 

@@ -122,7 +122,7 @@ def test_parts_are_sealed(desks: Connection) -> None:
     assert recordings.read_file(desks, SecretBox([new]), "desk1") == "a part\n"
 
 
-# What ends the recording of desk1, which belongs to an account: a function of a connection and the account's id.
+# Each function ends the recording of desk1, a phone of an account; the parameters are a connection and the id.
 ENDS: Mapping[str, Callable[[Connection, int], object]] = {
     "deleted": lambda connection, _: recordings.remove(connection, "desk1"),
     "another one begun": lambda connection, _: begin(connection, now=NOW + 600),

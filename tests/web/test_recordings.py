@@ -19,8 +19,7 @@ RECORD = f"{PHONE}/record"
 START, STOP, DELETE, DOWNLOAD = "Record for ten minutes", "Stop recording", "Delete recording", "Download the recording"
 BUTTONS = (START, STOP, DELETE, DOWNLOAD)
 
-# By the state of a recording and whether the recording is plain: what the page says, its buttons, and the status of the
-# file.
+# Each row has the sentences on the page, the buttons, and the status of the file, by state and whether it is plain.
 STATES = {
     ("none", False): ("", {START}, 404),
     ("runs", False): ("Recording until 21 Sept 2026, 14:23 UTC.", {STOP}, 404),
@@ -66,7 +65,7 @@ def bring(stage: Stage, state: str, *, is_plain: bool = False) -> None:
 
 @pytest.mark.parametrize(("state", "is_plain"), STATES)
 def test_the_page_says_what_there_is_of_a_recording(stage: Stage, state: str, is_plain: bool) -> None:
-    """And has the fitting buttons; the file has the parts of all gateways, and is not shown in the browser."""
+    """The page has the fitting buttons; the file has the parts of all gateways, and is not shown in the browser."""
     browser = owner(stage)
     bring(stage, state, is_plain=is_plain)
     said, buttons, status = STATES[state, is_plain]
@@ -125,7 +124,7 @@ def administrator(stage: Stage) -> Browser:
     ("viewer", "status"), [(administrator, 200), (colleague, 404), (Stage.browser, 403)], ids=["admin", "other", "all"]
 )
 def test_only_the_owner_and_administrators_record_and_read(stage: Stage, viewer: Any, status: int) -> None:
-    """For a colleague it is as if there were no phone; nor does a form without our token."""
+    """A colleague gets the answer of a phone that does not exist; a form without the token is refused."""
     mine, other = owner(stage), viewer(stage)
     bring(stage, "stored")
     assert other.get(FILE).status == status
