@@ -12,8 +12,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# What a search passes, and what that calls.
-COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters")
+# What a search passes, and what that calls; and what encodes the whole directory for a replica.
+COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "replication/*")
 # Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; types that msgspec reads,
 # because mypyc drops parameters of annotations (tests/test_wire_types.py); classes of Twisted and zope; and what runs
 # once.
@@ -22,7 +22,7 @@ NOT_COMPILED = {
     *("directory/filter", "directory/inet_org_person", "directory/schema"),
     *("directory/shared_books", "directory/sort", "directory/special_entries", "directory/transliteration"),
     *("ldap/__init__", "ldap/connection", "ldap/filter_text", "ldap/limits", "ldap/server", "numbers/__init__"),
-    "numbers/number",
+    *("numbers/number", "replication/__init__", "replication/provider", "replication/slapd"),
 }
 
 

@@ -46,7 +46,7 @@ def public_classes(*folders: str) -> Iterator[str]:
 
 
 def core() -> set[str]:
-    return set(public_classes("directory", "ldap", "sync"))
+    return set(public_classes("directory", "ldap", "replication", "sync"))
 
 
 def terms() -> list[str]:

@@ -25,6 +25,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"numbers"}, PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
     "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
+    "replication": (VALUES | {"directory", "ldap"}, PURE),
     "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"}),
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
@@ -38,7 +39,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"babel", "klein", "segno", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "server": (
-        VALUES | {"directory", "ldap", "google", "store", "sync", "phones", "web", "__init__"},
+        VALUES | {"directory", "ldap", "replication", "google", "store", "sync", "phones", "web", "__init__"},
         {"OpenSSL", "cryptography", "msgspec", "prometheus_client", "sqlalchemy", "twisted", "zope", "treq"},
     ),
 }
@@ -61,6 +62,10 @@ DOORS = {
     "psycopg": {"store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
 }
+
+
+# The composition root, and the command that writes slapd's configuration, which imports the package when it is called.
+USERS_OF_REPLICATION = {"server.parts.phone_parts", "cli.replicas"}
 
 
 def modules() -> list[Path]:
@@ -125,6 +130,17 @@ def test_a_fenced_package_has_one_door(package: str) -> None:
     """Replacing it means looking at these modules alone."""
     found = {name_of(path) for path in modules() if any(name.split(".")[0] == package for name in imports(path))}
     assert found <= DOORS[package]
+
+
+def test_replication_has_few_users() -> None:
+    """All else goes on without the package (tests/replication/test_removal.py)."""
+    users = {
+        name
+        for path in modules()
+        if any(one.startswith("ldapgw.replication") for one in imports(path))
+        and layer_of(name := name_of(path)) != "replication"
+    }
+    assert users == USERS_OF_REPLICATION
 
 
 def test_no_module_is_left_out_of_the_table() -> None:

@@ -11,7 +11,6 @@ from typing import Any, TextIO
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.formats.slapd import Replica, config_ldif, slapd_conf
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
 from ldapgw.cli.site import Site, act, now, only_tenant, pass_site
@@ -152,6 +151,9 @@ def replica_config(
 
     The gateway doesn't know the password: without --password-file, it is the word PASSWORD.
     """
+    # The commands of phones use this module too, and need nothing of that package.
+    from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf
+
     password = password_file.readline().strip() if password_file else "PASSWORD"
     if not password:
         raise UserError("--password-file: the first line is empty; it must be the replica's password")

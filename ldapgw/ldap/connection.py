@@ -31,7 +31,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
-from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, RunningResponse, Tap
+from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, Tap
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
@@ -44,14 +44,14 @@ from ldapgw.ldap.limits import (
     Limits,
 )
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
-from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
+from ldapgw.ldap.search_response import OutputBuffer, RunningResponse, SearchResponse
 from ldapgw.ldap.session import (
     DelayResult,
     Observer,
     SendReply,
     Session,
+    StartControlResponse,
     StartSearch,
-    StartSynchronization,
     StartTls,
     Step,
     StopSearch,
@@ -83,9 +83,6 @@ class ConnectionServer(typing.Protocol):
 
     def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own, for the log."""
-
-    def follow_changes(self) -> None:
-        """Have the change logs of replicas catch up, and wake the connections that wait for that."""
 
     def add(self, connection: LdapProtocol) -> None:
         """Register an open connection."""
@@ -238,7 +235,7 @@ class LdapProtocol(Protocol):
             self.close()
 
     def wake(self) -> None:
-        """Go on with a synchronization that waits for changes."""
+        """Go on with an answer that waits."""
         if self._response is not None and self._response.is_waiting:
             self._response.is_waiting = False
             self._resume()
@@ -357,9 +354,8 @@ class LdapProtocol(Protocol):
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
-            case StartSynchronization(response):
+            case StartControlResponse(response):
                 self._response = response
-                self._server.follow_changes()
             case DelayResult(result, login):
                 delay = self._server.bind_delay(self.address, login, self.number)
                 if delay is None:

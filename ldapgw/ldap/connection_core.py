@@ -16,7 +16,7 @@ from ldapgw.ldap.admission import Deadlines
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import Result
-from ldapgw.ldap.search_response import OutputBuffer
+from ldapgw.ldap.search_response import OutputBuffer, RunningResponse
 from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
 from ldapgw.ldap.turns import TurnScheduler
@@ -38,16 +38,6 @@ class CoreServer(Protocol):
 
     def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own, for the log."""
-
-
-class RunningResponse(Protocol):
-    """The answer to a search while it is written: `SearchResponse` or `SynchronizationResponse`."""
-
-    sent: int
-    is_waiting: bool
-
-    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
-        """Add what comes next to a buffer; how the search ended, or None while it goes on."""
 
 
 class CoreOwner(Protocol):

@@ -2,8 +2,8 @@
 """Converts controls of requests and replies (RFC 4511 4.1.11) between BER and values.
 
 Supported are paged results (RFC 2696), server-side sorting (RFC 2891), virtual list views
-(draft-ietf-ldapext-ldapv3-vlv-09), ManageDsaIT (RFC 3296) and content synchronization (RFC 4533, in
-`ldapgw.ldap.sync_controls`).  `SUPPORTED_CONTROLS` has the operations and the decoder of each.
+(draft-ietf-ldapext-ldapv3-vlv-09) and ManageDsaIT (RFC 3296).  `SUPPORTED_CONTROLS` has the operations and the decoder
+of each; another package adds controls of its own to a server with `ldapgw.ldap.server.LdapFactory.add_controls`.
 
 The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  The
 cookie is sealed, together with the search and the login, with a key that all gateways with the same key
@@ -26,7 +26,6 @@ from ldapgw.directory.sort import MOST_KEYS, AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.limits import CONTROLS
 from ldapgw.ldap.messages import Control, Operation
-from ldapgw.ldap.sync_controls import SYNC_REQUEST, SyncRequestValue, read_sync
 
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
 SORT_REQUEST = "1.2.840.113556.1.4.473"
@@ -215,19 +214,17 @@ class ManageDsaIt:
     """A request to treat referrals as entries (RFC 3296 3).  There are no referrals, so there is nothing to do."""
 
 
-ControlValue = ManageDsaIt | PagedResults | ServerSideSort | SyncRequestValue | VirtualListView
-
-
 @dataclass(frozen=True, slots=True)
 class SupportedControl:
     """A control that this server supports.
 
     :ivar operations: the operations for which the control is appropriate.
-    :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.
+    :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.  The value of a
+        control that answers a search itself is a `ldapgw.ldap.search_controls.AnsweringControl`.
     """
 
     operations: frozenset[Operation]
-    read: Callable[[Control], ControlValue]
+    read: Callable[[Control], object]
 
 
 def _manage_dsa_it(_control: Control) -> ManageDsaIt:
@@ -240,7 +237,6 @@ SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
     PAGED_RESULTS: SupportedControl(_SEARCH, read_page),
     SORT_REQUEST: SupportedControl(_SEARCH, read_sort),
     VLV_REQUEST: SupportedControl(_SEARCH, read_vlv),
-    SYNC_REQUEST: SupportedControl(_SEARCH, read_sync),
     MANAGE_DSA_IT: SupportedControl(
         frozenset(
             {
@@ -290,21 +286,26 @@ def _encode(control: Control) -> bytes:
     return tlv(SEQUENCE, octets(control.type.encode()) + critical + value)
 
 
-def check_controls(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlValue, ...]:
+def check_controls(
+    controls: tuple[Control, ...],
+    operation: Operation,
+    registry: Mapping[str, SupportedControl] = SUPPORTED_CONTROLS,
+) -> tuple[object, ...]:
     """The values of the controls of a request that apply to its operation.
 
     RFC 4511 4.1.11: a control that is not supported or not appropriate fails the operation if it is critical, and is
     ignored otherwise; a control with a malformed value likewise.
 
+    :param registry: the supported controls by their OIDs.
     :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value of a critical control, and
         for a control that occurs twice, because its meaning is unclear; adminLimitExceeded for too many controls.
     """
     if len(controls) > CONTROLS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "controls: too many")
-    values = []
+    values: list[object] = []
     seen = set()
     for control in controls:
-        supported = SUPPORTED_CONTROLS.get(control.type)
+        supported = registry.get(control.type)
         if supported is None or operation not in supported.operations:
             if control.critical:
                 raise DirectoryError(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported")

@@ -65,14 +65,15 @@ def encode(reply: Reply) -> bytes:
 _FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
 
 
-def features(*, tls: bool) -> Features:
+def features(*, tls: bool, more_controls: tuple[str, ...] = ()) -> Features:
     """The features that the root DSE lists.
 
     :param tls: whether the server has a certificate; StartTLS and PLAIN do not work without one.
+    :param more_controls: the OIDs of controls that are added to the server.
     """
     return Features(
         vendor_version=__version__,
-        controls=tuple(sorted(SUPPORTED_CONTROLS)),
+        controls=tuple(sorted((*SUPPORTED_CONTROLS, *more_controls))),
         extensions=tuple(sorted((CANCEL, WHO_AM_I))),
         before_tls=(START_TLS,) if tls else (),
         features=_FEATURES,

@@ -4,13 +4,15 @@
 The rules for list views are those of draft-ietf-ldapext-ldapv3-vlv-09.  A `ControlledSearch` selects and orders the
 entries to send, and makes the response controls of the SearchResultDone.  Where the entries cannot be sorted, a
 critical control fails the search; if no control is critical, the entries are sent as if there were no controls.
+
+A search with an `AnsweringControl` is answered by the package that has added the control to the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from ldapgw.directory.access import ROOT, Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
@@ -31,7 +33,7 @@ from ldapgw.ldap.controls import (
     vlv_response,
 )
 from ldapgw.ldap.messages import Control, Result
-from ldapgw.ldap.sync_controls import SyncRequestValue
+from ldapgw.ldap.search_response import RunningResponse
 
 # The first octet of a resume key says whether the page was sorted.
 _UNSORTED, _SORTED = b"w", b"s"
@@ -44,6 +46,44 @@ _FAILED_CODES = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode
 _VLV_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
 
 
+class ControlResponse(RunningResponse, Protocol):
+    """The answer of a control to a search while it is written."""
+
+    def response_controls(self, result: Result) -> tuple[Control, ...]:
+        """The controls of the SearchResultDone.
+
+        :param result: how the search ended.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SearchToAnswer:
+    """A search that a control may answer.
+
+    :ivar address: the client's, normalized.
+    :ivar connection: the number of the client's connection, for the log; 0: there is none.
+    :ivar has_other_controls: whether other controls say which entries are sent, or in which order.
+    """
+
+    message_id: int
+    request: SearchRequest
+    viewer: Viewer
+    address: str
+    connection: int
+    has_other_controls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringControl:
+    """The value of a control that answers a search itself, in place of the directory.
+
+    :ivar answer: returns the answer to a search, or None if the directory answers the search as if there were no such
+        control; raises `DirectoryError` if the search fails.
+    """
+
+    answer: Callable[[SearchToAnswer], ControlResponse | None]
+
+
 @dataclass(frozen=True, slots=True)
 class RequestedControls:
     """The controls of a search request that apply; None where there is none."""
@@ -51,19 +91,19 @@ class RequestedControls:
     sort: ServerSideSort | None = None
     page: PagedResults | None = None
     list_view: VirtualListView | None = None
-    sync: SyncRequestValue | None = None
+    answering: AnsweringControl | None = None
 
     @classmethod
     def from_values(cls, values: Iterable[object]) -> Self:
         """The controls among the values that `ldapgw.ldap.controls.check_controls` returns."""
         by_type = {type(value): value for value in values}
         sort, page, view = by_type.get(ServerSideSort), by_type.get(PagedResults), by_type.get(VirtualListView)
-        sync = by_type.get(SyncRequestValue)
+        answering = by_type.get(AnsweringControl)
         return cls(
             sort if isinstance(sort, ServerSideSort) else None,
             page if isinstance(page, PagedResults) else None,
             view if isinstance(view, VirtualListView) else None,
-            sync if isinstance(sync, SyncRequestValue) else None,
+            answering if isinstance(answering, AnsweringControl) else None,
         )
 
     def __bool__(self) -> bool:

@@ -8,7 +8,7 @@ for a client that does not read, nothing is encoded.  No clock here: the time is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from ldapgw.ber import integer
 from ldapgw.directory.entry import Selection
@@ -73,6 +73,20 @@ class OutputBuffer:
         self.size = 0
         self.full = False
         return pieces
+
+
+class RunningResponse(Protocol):
+    """The answer to a search while it is written: a `SearchResponse`, or the `ControlResponse` of a control.
+
+    :ivar sent: entries that were added to a buffer.
+    :ivar is_waiting: whether there is nothing to write until somebody calls `ldapgw.ldap.server.LdapFactory.wake`.
+    """
+
+    sent: int
+    is_waiting: bool
+
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
+        """Add what comes next to a buffer; how the search ended, or None while it goes on."""
 
 
 # Entries that are encoded before the clock is looked at: half a millisecond.

@@ -9,7 +9,7 @@ connection is `ldapgw.ldap.connection.LdapProtocol`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -39,6 +39,7 @@ from ldapgw.ldap.admission import (
 )
 from ldapgw.ldap.connection import LdapProtocol
 from ldapgw.ldap.connection_core import Tap
+from ldapgw.ldap.controls import SUPPORTED_CONTROLS, SupportedControl
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.messages import notice_of_disconnection
@@ -113,7 +114,7 @@ class LdapFactory(ServerFactory):
         self._sweep_call: IDelayedCall | None = None
         self._all_closed: list[Deferred[None]] = []
         self._make_tap: Callable[[], Tap] | None = None
-        self._has_changes = self._is_following = False
+        self._controls = dict(SUPPORTED_CONTROLS)
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
         """The protocol of a new connection; None, which closes the connection, where there are too many."""
@@ -139,10 +140,20 @@ class LdapFactory(ServerFactory):
                 connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "this login has changed"))
 
     def snapshot_changed(self) -> None:
-        """Drop the fast path's templates of directories that are not served any more; send replicas what is new."""
+        """Drop the fast path's templates of directories that are not served any more."""
         self._fast_path.forget_old(self._port.dit())
-        if self._port.change_logs:
-            self.follow_changes()
+
+    def add_controls(self, controls: Mapping[str, SupportedControl]) -> None:
+        """Support further controls.
+
+        :param controls: by their OIDs.
+        """
+        self._controls |= controls
+
+    def wake(self) -> None:
+        """Go on with all answers that wait (`ldapgw.ldap.search_response.RunningResponse`)."""
+        for connection in self._connections:
+            connection.wake()
 
     def disconnect_all(self) -> Deferred[None]:
         """End all sessions; fires when the last connection is closed."""
@@ -198,6 +209,7 @@ class LdapFactory(ServerFactory):
             tls=self.tls is not None,
             secure=secure,
             require_tls=self._require_tls,
+            registry=self._controls,
         )
 
     def bind_delay(self, address: str, login: str, connection: int = 0) -> float | None:
@@ -237,25 +249,6 @@ class LdapFactory(ServerFactory):
         )
         if line is not None:
             _log_failure(line)
-
-    def follow_changes(self) -> None:
-        self._has_changes = True
-        if not self._is_following:
-            self._is_following = True
-            self.turns.run(self._follow_changes())
-
-    def _follow_changes(self) -> Iterator[None]:
-        """Have the change logs catch up with what was published, also meanwhile, and wake who waits for that."""
-        try:
-            while self._has_changes and self._port.change_logs is not None:
-                self._has_changes = False
-                yield from self._port.change_logs.catch_up()
-                for connection in self._connections:
-                    connection.wake()
-        except Exception as error:  # noqa: BLE001 - replicas get the changes with the next ones
-            self.count_failure(error)
-        finally:
-            self._is_following = False
 
     def add(self, connection: LdapProtocol) -> None:
         if self._logs_connections:

@@ -21,12 +21,11 @@ Mutable: `Session`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from ldapgw.directory.access import Viewer
-from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import Selection, select
@@ -36,6 +35,7 @@ from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap.admission import CallerIdLimits, is_loopback, network_of
+from ldapgw.ldap.controls import SUPPORTED_CONTROLS, SupportedControl
 from ldapgw.ldap.decoder import cancel_id, simple_bind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.fast_path import FastAnswer, FastPath
@@ -58,9 +58,7 @@ from ldapgw.ldap.messages import (
     Sasl,
     Simple,
 )
-from ldapgw.ldap.search_controls import ControlledSearch, RequestedControls
-from ldapgw.ldap.sync_controls import SyncCookie, SyncRequestValue
-from ldapgw.ldap.sync_response import SynchronizationResponse, check_whole, wanted_attributes
+from ldapgw.ldap.search_controls import ControlledSearch, ControlResponse, RequestedControls, SearchToAnswer
 
 PLAIN = "PLAIN"
 # RFC 4422 3: an empty challenge asks a client for the initial response that it has to send and did not.
@@ -89,9 +87,8 @@ class DirectoryPort:
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; takes
         the same time whether there is such a login or not.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
-    :ivar change_logs: what replicas hold; None: there is nothing to replicate yet.
-    :ivar replica_used: called for each use of a replica's login with the viewer, the client's address, a few words, and
-        the connection's number.
+    :ivar replica_refused: called when the login of a replica is refused with the viewer, the client's address, the
+        reason in a few words, and the connection's number.
     """
 
     dit: Callable[[], Dit]
@@ -100,8 +97,7 @@ class DirectoryPort:
     cookie_key: bytes = field(repr=False)
     observers: tuple[Observer, ...] = ()
     login_refused: Callable[[str, str], None] = lambda _name, _address: None
-    change_logs: ChangeLogs | None = None
-    replica_used: Callable[[Viewer, str, str, int], None] = lambda _viewer, _address, _detail, _connection: None
+    replica_refused: Callable[[Viewer, str, str, int], None] = lambda _viewer, _address, _detail, _connection: None
     bind_decided: Callable[[ResultCode], None] = lambda _code: None
 
 
@@ -213,10 +209,10 @@ class StartSearch:
 
 
 @dataclass(frozen=True, slots=True)
-class StartSynchronization:
-    """Answer a request for content synchronization: send its messages, then call `Session.finish`."""
+class StartControlResponse:
+    """Send the messages of a control that answers a search itself, then call `Session.finish`."""
 
-    response: SynchronizationResponse
+    response: ControlResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +232,7 @@ class Close:
     """Close the connection without a notice."""
 
 
-Step = SendReply | DelayResult | StartSearch | StartSynchronization | StopSearch | StartTls | Close
+Step = SendReply | DelayResult | StartSearch | StartControlResponse | StopSearch | StartTls | Close
 
 
 class Session:
@@ -248,6 +244,7 @@ class Session:
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
     :param require_tls: whether a password needs TLS.
+    :param registry: the supported controls by their OIDs.
     :ivar viewer: the viewer that the client is bound as.
     :ivar asker: whose slices the session uses: the login's DN, or the network of a client that is not bound.
     """
@@ -257,14 +254,15 @@ class Session:
         "_budget",
         "_caller_id_limits",
         "_connection",
+        "_control_response",
         "_controlled_search",
+        "_controls",
         "_current",
         "_fast_path",
         "_limits",
         "_network",
         "_port",
         "_require_tls",
-        "_sync",
         "_tls",
         "_waiting",
         "asker",
@@ -284,6 +282,7 @@ class Session:
         tls: bool,
         secure: bool,
         require_tls: bool,
+        registry: Mapping[str, SupportedControl] = SUPPORTED_CONTROLS,
     ) -> None:
         self._port = port
         self._fast_path = fast_path
@@ -294,9 +293,10 @@ class Session:
         self._connection = connection
         self._tls = tls
         self._require_tls = require_tls
+        self._controls = registry
         self._current: Message | None = None
         self._controlled_search: ControlledSearch | None = None
-        self._sync: SynchronizationResponse | None = None
+        self._control_response: ControlResponse | None = None
         self._waiting: OrderedDict[int, Message] = OrderedDict()
         self.secure = secure
         self._become(port.anonymous(address))
@@ -361,7 +361,7 @@ class Session:
         try:
             if isinstance(message.request, Rejected):
                 return SendReply(self.finish(message.request.result))
-            values = controls.check_controls(message.controls, message.operation)
+            values = controls.check_controls(message.controls, message.operation, self._controls)
             match message.operation:
                 case Operation.SEARCH:
                     return self._search(message, RequestedControls.from_values(values))
@@ -379,10 +379,10 @@ class Session:
     def finish(self, result: Result, value: bytes | None = None) -> Reply:
         """End the running operation; returns its reply."""
         message = cast("Message", self._current)
-        search, sync = self._controlled_search, self._sync
-        self._current = self._controlled_search = self._sync = None
-        if sync is not None:  # no search of a phone: no observer hears of it
-            response_controls = sync.response_controls(result)
+        search, response = self._controlled_search, self._control_response
+        self._current = self._controlled_search = self._control_response = None
+        if response is not None:  # no search of a phone: no observer hears of it
+            response_controls = response.response_controls(result)
             return Reply(message.message_id, message.operation, result, controls=response_controls)
         response_controls = search.response_controls(result) if search is not None else ()
         return Reply(
@@ -413,7 +413,7 @@ class Session:
             if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
                 return DelayResult(WRONG_CREDENTIALS, checked.name)
             if not self._is_safe_for(viewer):
-                self._port.replica_used(viewer, self._address, "refused: no TLS", self._connection)
+                self._port.replica_refused(viewer, self._address, "refused: no TLS", self._connection)
                 return SendReply(self.finish(_REPLICA_NEEDS_TLS))
             self._become(viewer)
         return SendReply(self.finish(SUCCESS))
@@ -438,8 +438,13 @@ class Session:
 
     def _search(self, message: Message, requested: RequestedControls) -> Step:
         request = cast("SearchRequest", message.request)
-        if requested.sync is not None and (self.viewer.replica is not None or requested.sync.critical):
-            return self._synchronize(message, request, requested, requested.sync)
+        if requested.answering is not None:
+            search = SearchToAnswer(
+                message.message_id, request, self.viewer, self._address, self._connection, bool(requested)
+            )
+            self._control_response = requested.answering.answer(search)
+            if self._control_response is not None:
+                return StartControlResponse(self._control_response)
         dit, viewer = self._dit(), self.viewer
         size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
         if requested:
@@ -457,36 +462,6 @@ class Session:
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
         )
-
-    def _synchronize(
-        self, message: Message, request: SearchRequest, requested: RequestedControls, sync: SyncRequestValue
-    ) -> Step:
-        """RFC 4533: a replica's login replicates the whole content of its tenant, with all entries."""
-        access, logs = self.viewer.replica, self._port.change_logs
-        if access is None:
-            raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "only the login of a replica may replicate")
-        log = logs.open(access) if logs is not None else None
-        directory = self._port.dit().directory(access.tenant)
-        if logs is None or log is None or directory is None:
-            # An empty refresh would empty the replica.
-            raise DirectoryError(ResultCode.BUSY, "the gateway has not read its database yet")
-        check_whole(request, directory.context.base)
-        if requested:
-            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication does not go with other controls")
-        cookie = SyncCookie.parse(sync.cookie or b"")
-        if cookie.csn is not None and logs.is_future(cookie.csn):
-            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is of a later day: check the clocks")
-        viewer, address, connection, used = self.viewer, self._address, self._connection, self._port.replica_used
-        self._sync = SynchronizationResponse(
-            message.message_id,
-            sync,
-            cookie,
-            logs,
-            log,
-            wanted_attributes(request.attributes),
-            lambda detail: used(viewer, address, detail, connection),
-        )
-        return StartSynchronization(self._sync)
 
     def _compare(self, message: Message) -> Step:
         request = cast("CompareRequest", message.request)
@@ -516,7 +491,7 @@ class Session:
 
     def _immediate_extended(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
         try:
-            controls.check_controls(message.controls, message.operation)
+            controls.check_controls(message.controls, message.operation, self._controls)
             return self._start_tls(message, request) if request.name == START_TLS else self._cancel(message, request)
         except DirectoryError as error:
             return (SendReply(Reply(message.message_id, message.operation, Result.of(error))),)
@@ -554,7 +529,7 @@ class Session:
     def _abandon(self, message: Message, target: int) -> tuple[Step, ...]:
         """RFC 4511 4.11: an Abandon is never answered; a bind is not abandoned."""
         try:
-            controls.check_controls(message.controls, message.operation)
+            controls.check_controls(message.controls, message.operation, self._controls)
         except DirectoryError:
             return ()
         if self._runs(target):
@@ -575,7 +550,7 @@ class Session:
         """Abandon the running operation unless it is a bind; any other operation that still runs is a search."""
         if self._current is None or self._current.operation is Operation.BIND:
             return ()
-        self._current = self._controlled_search = self._sync = None
+        self._current = self._controlled_search = self._control_response = None
         return (StopSearch(),)
 
     def _runs(self, message_id: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
+from ldapgw.ber import SEQUENCE, BerReader, boolean, integer, octets, tlv
 from ldapgw.directory.sort import AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
@@ -24,7 +24,6 @@ from ldapgw.ldap.controls import (
     VirtualListView,
 )
 from ldapgw.ldap.messages import Control, Operation
-from ldapgw.ldap.sync_controls import SYNC_REQUEST
 from tests.support import pdu
 from tests.support.examples import examples
 
@@ -183,8 +182,7 @@ def test_search_controls_that_cannot_be_read(kind, value):
 @pytest.mark.parametrize("kind", sorted(controls.SUPPORTED_CONTROLS))
 def test_the_same_control_twice_is_a_protocol_error(kind):
     """Nobody can say which is meant; unknown ones are ignored however often they come."""
-    sync = tlv(SEQUENCE, integer(1, ENUMERATED))
-    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VLV_REQUEST: BY_OFFSET, SYNC_REQUEST: sync}.get(kind)
+    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VLV_REQUEST: BY_OFFSET}.get(kind)
     assert (
         len(controls.check_controls((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH))
         == 1
@@ -211,15 +209,13 @@ def test_any_value_is_read_or_refused(kind, value):
         assert isinstance(found, PagedResults | ServerSideSort | VirtualListView)
 
 
-def test_a_value_that_is_wrong_is_the_operations_own_error(monkeypatch):
+def test_a_value_that_is_wrong_is_the_operations_own_error():
     """A control's value is inside an OCTET STRING: the message itself was well formed."""
 
     def refuse(value):
         raise ProtocolViolation("value: wrong")
 
-    monkeypatch.setitem(
-        controls.SUPPORTED_CONTROLS, UNKNOWN, controls.SupportedControl(frozenset({Operation.SEARCH}), refuse)
-    )
+    registry = {UNKNOWN: controls.SupportedControl(frozenset({Operation.SEARCH}), refuse)}
     with pytest.raises(DirectoryError) as raised:
-        controls.check_controls((Control(UNKNOWN, critical=True),), Operation.SEARCH)
+        controls.check_controls((Control(UNKNOWN, critical=True),), Operation.SEARCH, registry)
     assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "value: wrong")

@@ -167,7 +167,6 @@ def test_the_root_dse_is_honest_about_this_connection(secure, mechanisms):
     assert attributes["supportedControl"] == (
         b"1.2.840.113556.1.4.319",
         b"1.2.840.113556.1.4.473",
-        b"1.3.6.1.4.1.4203.1.9.1.1",
         b"2.16.840.1.113730.3.4.2",
         b"2.16.840.1.113730.3.4.9",
     )

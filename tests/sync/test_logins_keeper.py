@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ReplicaAccess
 from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, Snapshot
-from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.errors import DirectoryError, ResultCode, UnreachableStore
+from ldapgw.replication.change_log import ChangeLogs
 from ldapgw.store import accounts, phones
 from ldapgw.store.logins_file import LoginsFile, LoginsSnapshot
 from ldapgw.store.worker import Store

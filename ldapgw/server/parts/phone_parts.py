@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
-from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
@@ -21,6 +20,9 @@ from ldapgw.phones.activity import PhoneActivity, SearchRecorder
 from ldapgw.phones.connection_test import OwnTests
 from ldapgw.phones.recorder import PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
+from ldapgw.replication.change_log import ChangeLogs
+from ldapgw.replication.provider import Provider
+from ldapgw.replication.sync_controls import SYNC_REQUEST
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.logging import log_replica_use
 from ldapgw.server.parts.base import Environment, Storage, Workers
@@ -43,6 +45,7 @@ class PhoneParts:
     refused_logins: RefusedLogins
     counters: ProcessCounters
     ldap: LdapFactory
+    replication: Provider
     phone_recorder: PhoneRecorder
     own_tests: OwnTests
     one_time: OneTimeSecrets
@@ -57,6 +60,7 @@ class PhoneParts:
         The searches of a phone are forgotten with the phone and with its owner, not with its password.
         """
         self.ldap.snapshot_changed()
+        self.replication.snapshot_changed()
         for login, successor in ended_logins:
             self.ldap.disconnect(login)
             self.activity.search_log.end(login, successor)
@@ -70,7 +74,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
     config = env.config
     own_tests = OwnTests()
     catalog = Catalog(
-        Snapshot(Dit((), features(tls=env.tls is not None))),
+        Snapshot(Dit((), features(tls=env.tls is not None, more_controls=(SYNC_REQUEST,)))),
         {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
         env.now,
         own_tests.include,
@@ -98,6 +102,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
     counters = ProcessCounters()
     observers = _observers(counters, activity, own_tests)
     ldap = _ldap_factory(env, catalog, observers, _note_refusal(refused_logins, own_tests), counters.count_bind)
+    replication = Provider(ldap, ChangeLogs(lambda: catalog.snapshot, env.now), log_replica_use)
     phone_recorder = PhoneRecorder(
         clock=env.wall_clock,
         store=storage.store,
@@ -119,6 +124,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         refused_logins,
         counters,
         ldap,
+        replication,
         phone_recorder,
         own_tests,
         OneTimeSecrets.create(tells_others=env.state.database.runs_beside),
@@ -161,7 +167,6 @@ def _ldap_factory(
             env.state.secret_box.derive("cookies of paged results"),
             observers,
             note_refusal,
-            ChangeLogs(lambda: catalog.snapshot, env.wall_clock.seconds),
             log_replica_use,
             count_bind,
         ),

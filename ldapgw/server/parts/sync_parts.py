@@ -19,7 +19,6 @@ from ldapgw import __version__
 from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
-from ldapgw.ldap.encoder import features
 from ldapgw.server.config import Tenant
 from ldapgw.server.gateway_exchange import GatewayExchange, LeftOutClients
 from ldapgw.server.google import GoogleClients
@@ -360,7 +359,7 @@ def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, ph
         catalog=phones.catalog,
         books=books,
         updater=updater,
-        features=features(tls=env.tls is not None),
+        features=phones.catalog.dit().features,
         run_off_thread=workers.books,
         on_publish=phones.end_logins,
         next_turn=partial(deferLater, env.reactor, 0.0),

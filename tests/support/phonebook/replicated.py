@@ -11,12 +11,12 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, NamingContext, ReplicaAccess, Viewer, phone_dn, replica_dn
 from ldapgw.directory.book import Book, build_book, update_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
-from ldapgw.directory.change_log import ChangeLogs
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
-from ldapgw.ldap.sync_controls import SYNC_DONE, SYNC_STATE, SyncState
 from ldapgw.numbers.phone_number import parse
+from ldapgw.replication.change_log import ChangeLogs
+from ldapgw.replication.sync_controls import SYNC_DONE, SYNC_STATE, SyncState
 from tests.support import pdu
 from tests.support.phonebook.wire import CONTEXT
 

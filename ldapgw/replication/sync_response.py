@@ -15,16 +15,16 @@ from itertools import groupby
 from typing import Final
 
 from ldapgw.ber import SEQUENCE, octets, tlv
-from ldapgw.directory.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
-from ldapgw.directory.csn import Csn
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, select
 from ldapgw.directory.filter import Present, Scope, SearchRequest
-from ldapgw.directory.replica_entry import ReplicaEncoding
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.messages import SUCCESS, Control, Result
 from ldapgw.ldap.search_response import OutputBuffer
-from ldapgw.ldap.sync_controls import (
+from ldapgw.replication.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
+from ldapgw.replication.csn import Csn
+from ldapgw.replication.replica_entry import ReplicaEncoding
+from ldapgw.replication.sync_controls import (
     SyncCookie,
     SyncRequestValue,
     SyncState,

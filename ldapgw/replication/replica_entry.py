@@ -23,11 +23,11 @@ from ldapgw import ber
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext, ReplicaAccess, ldap_password
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.csn import Csn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Attributes, Entry, decoded, encoded_set, octets_of
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, AttributeType, Family
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.replication.csn import Csn
 
 # Attributes of names that get folded values, and the most of these.
 _NAMES: Final = ("cn", "givenName", "sn")

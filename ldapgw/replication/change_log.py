@@ -22,10 +22,13 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, phone_dn
 from ldapgw.directory.book import Book, Label
 from ldapgw.directory.catalog import Freshness, PhoneAccess, Snapshot
-from ldapgw.directory.csn import Csn
 from ldapgw.directory.dit import Directory
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, octets_of
-from ldapgw.directory.replica_entry import (
+from ldapgw.directory.segment import Segment
+from ldapgw.directory.special_entries import tenant_entry
+from ldapgw.replication.csn import Csn
+from ldapgw.replication.replica_entry import (
     DIGEST_BITS,
     ContainerEntry,
     LoginEntry,
@@ -33,8 +36,6 @@ from ldapgw.directory.replica_entry import (
     ReplicaEntry,
     digest_of,
 )
-from ldapgw.directory.segment import Segment
-from ldapgw.directory.special_entries import tenant_entry
 
 # Entries whose last change is kept: a change of every entry of a large tenant is sent as the whole content.
 MAX_CHANGES = 20_000
@@ -97,14 +98,16 @@ _Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
 class ChangeLog:
     """The content of one kind of replica of a tenant, and its last changes.
 
+    :ivar base: the DN of the tenant.
     :ivar content: None: not read yet.
     :ivar csn: of the content.
     """
 
-    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "_snapshot", "content", "csn")
+    __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "_snapshot", "base", "content", "csn")
 
-    def __init__(self, access: ReplicaAccess) -> None:
+    def __init__(self, access: ReplicaAccess, base: Dn) -> None:
         self._access = access
+        self.base = base
         self._snapshot: Snapshot | None = None
         self.content: ReplicaContent | None = None
         self.csn = self._floor = Csn(0, 0)
@@ -233,12 +236,13 @@ class ChangeLogs:
         :returns: None: the gateway has not read all contacts since its start.
         """
         snapshot = self._snapshot()
+        directory = snapshot.dit.directory(access.tenant)
         is_current = snapshot.loaded and snapshot.freshness is Freshness.CURRENT
-        if not is_current or snapshot.dit.directory(access.tenant) is None:
+        if not is_current or directory is None:
             return None
         log = self._logs.get(access)
         if log is None:
-            log = self._logs[access] = ChangeLog(access)
+            log = self._logs[access] = ChangeLog(access, directory.context.base)
         return log
 
     def catch_up(self) -> Iterator[None]:

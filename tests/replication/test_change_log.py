@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.directory import change_log
 from ldapgw.directory.access import ReplicaAccess
 from ldapgw.directory.catalog import Snapshot
-from ldapgw.directory.change_log import Change, ChangeLog, ReplicaContent, ordered
-from ldapgw.directory.csn import Csn
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import folded
-from ldapgw.directory.replica_entry import ContainerEntry, LoginEntry
+from ldapgw.replication import change_log
+from ldapgw.replication.change_log import Change, ChangeLog, ReplicaContent, ordered
+from ldapgw.replication.csn import Csn
+from ldapgw.replication.replica_entry import ContainerEntry, LoginEntry
 from tests.support.phonebook.replicated import BRANCH, FEATURES, PRIVATE, SHARED, Site, book, contact, phone
 from tests.support.phonebook.wire import BASE, CONTEXT
 

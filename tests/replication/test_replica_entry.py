@@ -13,10 +13,10 @@ from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, Viewer, phone_dn
 from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.csn import Csn
-from ldapgw.directory.replica_entry import ContainerEntry, LoginEntry, ReplicaEncoding, ReplicaEntry
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.replication.csn import Csn
+from ldapgw.replication.replica_entry import ContainerEntry, LoginEntry, ReplicaEncoding, ReplicaEntry
 from tests.support import pdu
 from tests.support.phonebook.wire import BASE, CONTEXT
 
