@@ -5,7 +5,8 @@ Read `session` first: the state machine that turns requests into steps.  Then re
 steps, and `fast_path`, which answers most searches without them.
 
 `framing`, `decoder` and `filter_decoder` turn octets into the values of `messages`; `encoder` and `search_response`
-turn results into octets.  `controls` and `search_controls` add paging, sorting and list views.  `connection_core`
+turn results into octets.  `controls` and `search_controls` add paging, sorting and list views; a control that another
+package adds to the server may answer a search itself (`search_controls.AnsweringControl`).  `connection_core`
 answers the requests of a reactor tick together.  `admission` limits connections, wrong passwords and log lines, and
 `limits` has the figures.
 

@@ -18,9 +18,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
+from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
 from ldapgw.directory.access import hash_password
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
+from ldapgw.replication.sync_controls import SYNC_REQUEST
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap
@@ -28,7 +30,7 @@ from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.listener import DescriptorLimitedFactory
 from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
 from ldapgw.store import phones
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import new_key, write_keys
 from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
@@ -172,6 +174,43 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
     reactor.advance(0)
     assert [answer.code for answer in pdu.responses(transport.value())] == [13]
     protocol.connectionLost()
+
+
+def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """The root DSE lists the control of replicas, a replica's login may use it, and changes follow."""
+    control = pdu.control(SYNC_REQUEST, critical=True, value=tlv(SEQUENCE, integer(3, ENUMERATED)))
+    with running(tmp_path, reactor, {"listen": ["tcp:3389"]}) as gateway:
+        database = gateway._state.database
+        [watcher] = [service for service in gateway.services if isinstance(service, ChangeWatcher)]
+
+        def add(name: str, replica: ReplicaBooks | None) -> None:
+            password = hash_password("secret", os.urandom)
+            login = PhoneLogin(name, "acme", None, NumberMode.VALUES, password, 0.0, replica=replica)
+            with database.begin() as connection:
+                assert phones.add(connection, login)
+            result_of(watcher.refresh_now())
+
+        def received() -> list[pdu.Response]:
+            reactor.pump([0.0] * 20)
+            data = transport.value()
+            transport.clear()
+            return pdu.responses(data)
+
+        add("branch", ReplicaBooks.SHARED)
+        _, door, *_ = reactor.tcpServers[0]
+        protocol, transport = door.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)), StringTransport()
+        protocol.makeConnection(transport)
+        protocol.dataReceived(pdu.message(1, pdu.search("", 0, attributes=("+",))))
+        [entry, _done] = received()
+        assert SYNC_REQUEST.encode() in dict(entry.attributes)["supportedControl"]
+        protocol.dataReceived(pdu.message(2, pdu.bind("branch", b"secret")))
+        search = pdu.search("dc=acme,dc=example", 2, pdu.PRESENT, ("*", "+"))
+        protocol.dataReceived(pdu.message(3, search, pdu.controls(control)))
+        base = ["dc=acme,dc=example", "ou=phones,dc=acme,dc=example"]
+        assert [one.dn for one in received() if one.dn] == base
+        add("desk1", None)
+        assert [one.dn for one in received()] == ["cn=desk1,ou=phones,dc=acme,dc=example"]
+        protocol.connectionLost()
 
 
 @pytest.mark.usefixtures("gateway")
