@@ -15,7 +15,7 @@ from bench.phone import Phone as Caller
 from bench.phone import Target
 from bench.process import Server, running
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
-from ldapgw.directory.access import hash_password
+from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.numbers.phone_number import parse
 from ldapgw.server.state_dir import OpenStateDir

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from bench.directory.people import Person, person, resource
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import hash_password
+from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.store import accounts, contacts, phones, sync_state, sync_tokens

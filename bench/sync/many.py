@@ -27,7 +27,7 @@ from bench.runs import Figure
 from bench.sync.runs import P99_GOAL, Scale, google
 from bench.sync.watching import Watch, Watcher
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import hash_password
+from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import fingerprint as label_fingerprint
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir

@@ -10,8 +10,8 @@ import click
 
 from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, now
-from ldapgw.directory.access import phone_dn
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor

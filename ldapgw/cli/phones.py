@@ -33,8 +33,8 @@ from ldapgw.cli.phone_output import (
 from ldapgw.cli.phones_import import import_phones
 from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.site import Site, act, as_json, find_account, find_phone, now, only_tenant, pass_site, phone_name
-from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
-from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone

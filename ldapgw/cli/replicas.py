@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
 from ldapgw.cli.site import Site, act, now, only_tenant, pass_site
-from ldapgw.directory.access import generate_password, hash_password, replica_dn
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import replica_dn
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security, choose_endpoint
 from ldapgw.server.config import Tenant

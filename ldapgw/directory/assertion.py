@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.access import NamingContext
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, conforms, matching_rule
 from ldapgw.numbers import dial_string, phone_number

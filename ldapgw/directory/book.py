@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import (
     NO_ATTRIBUTES,
@@ -23,6 +22,7 @@ from ldapgw.directory.entry import (
     structural_attributes,
 )
 from ldapgw.directory.inet_org_person import ContactEntries, EntryFactory, ParentEntry
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.segment import Segment, Segments, empty_segments
 
 # The ou of the book that holds a Workspace directory.

@@ -13,12 +13,12 @@ from operator import attrgetter
 from typing import Protocol
 
 from ldapgw.directory import normalization, query_plan
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import Alternatives, Assertion
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family
 from ldapgw.directory.segment import Segment

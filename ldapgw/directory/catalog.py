@@ -12,17 +12,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
-from ldapgw.directory.access import (
-    NOBODY,
-    UNKNOWN_LOGIN_HASH,
-    Access,
-    Viewer,
-    converted_hash,
-    phone_name,
-    verify_password,
-)
+from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn, Key
+from ldapgw.directory.naming_context import phone_name
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, converted_hash, verify_password
 from ldapgw.errors import DirectoryError, ResultCode
 
 

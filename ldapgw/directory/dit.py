@@ -14,11 +14,12 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer, at_site
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, Label
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
 from ldapgw.directory.filter import Scope
+from ldapgw.directory.naming_context import ROOT, NamingContext, at_site
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.shared_books import SharedBooks, merge_segments, segments_of

@@ -16,7 +16,6 @@ from operator import itemgetter
 from typing import Final
 
 from ldapgw.directory import assertion, index_terms, normalization, query_plan
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import Assertion
 from ldapgw.directory.entry import (
     ALIAS_LETTER,
@@ -39,6 +38,7 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.index import Index
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.predicate import (
     AndPredicate,
     ConstantPredicate,

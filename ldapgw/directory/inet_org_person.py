@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape
 from ldapgw.directory.entry import (
     Attributes,
@@ -27,6 +26,7 @@ from ldapgw.directory.entry import (
     octets_of,
     structural_attributes,
 )
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.directory.segment import PLACEHOLDER_ID
 from ldapgw.directory.switchboard import MARK, beginning_of_extensions

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Final
 
 from ldapgw.directory import assertion, query_plan
-from ldapgw.directory.access import NamingContext, Viewer
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget, find_callers
 from ldapgw.directory.dedup import COMPARED, SameName
 from ldapgw.directory.dit import Dit, search_scopes
@@ -31,6 +31,7 @@ from ldapgw.directory.entry import (
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.filter_matcher import PreparedFilter, prepare_in_slices
 from ldapgw.directory.index import Index
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import attribute_type, subtypes
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, Segment

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Self
 
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.entry import Entry
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.segment import Segment
 
 _SORT_KEY = attrgetter("sort_key")

@@ -19,8 +19,8 @@ from heapq import merge
 from typing import Final, NamedTuple
 
 from ldapgw.directory import assertion, name_folding, normalization
-from ldapgw.directory.access import ROOT, NamingContext
 from ldapgw.directory.entry import NO_LETTERS, TIEBREAKER_LENGTH, Entry, has_letters
+from ldapgw.directory.naming_context import ROOT, NamingContext
 from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes
 from ldapgw.directory.segment import Match

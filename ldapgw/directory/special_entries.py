@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from ldapgw.directory import schema
-from ldapgw.directory.access import ROOT, NamingContext
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry, special_entry, structural_attributes
+from ldapgw.directory.naming_context import ROOT, NamingContext
 
 _VENDOR = "ldapgw"
 

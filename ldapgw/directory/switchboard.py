@@ -16,8 +16,8 @@ from typing import Final
 
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory import normalization
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.entry import Entry, PackedAttributes, encoded_texts
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.query_plan import ExactKey
 from ldapgw.directory.schema import attribute_type
 from ldapgw.directory.segment import Segment

@@ -14,11 +14,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from ldapgw.directory.access import ROOT, Viewer
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.naming_context import ROOT
 from ldapgw.directory.search import limited, matches
 from ldapgw.directory.segment import Match, ResultBatch, Segment
 from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect

@@ -21,10 +21,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.access import phone_dn, phone_name
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.naming_context import phone_dn, phone_name
 from ldapgw.errors import ProtocolViolation, StoreError
 from ldapgw.ldap.decoder import decode
 from ldapgw.phones.hints import DecodedSearch, PhoneProfile, find_hints

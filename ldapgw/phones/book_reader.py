@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
@@ -30,6 +30,7 @@ from ldapgw.directory.filter import (
     search_kind,
 )
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import SearchCursor
 from ldapgw.errors import DirectoryError, ResultCode

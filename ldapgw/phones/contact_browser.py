@@ -13,12 +13,13 @@ from hashlib import blake2b
 from itertools import groupby
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Scope
 from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor
 from ldapgw.ldap.turns import TurnOf
 

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ldapgw.directory.access import Access, NamingContext, Viewer, number_formatter
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
+from ldapgw.directory.naming_context import NamingContext, number_formatter
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import search
 from ldapgw.ldap.turns import TurnOf

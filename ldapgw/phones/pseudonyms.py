@@ -23,7 +23,6 @@ from dataclasses import replace
 from itertools import chain, takewhile
 from random import Random
 
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.filter import (
     And,
@@ -36,6 +35,7 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.name_folding import collation_key, query_variants
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording

@@ -24,9 +24,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.access import NamingContext, Viewer
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ProtocolViolation, StoreError
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.framing import Framer

@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, BerReader, integer, octets, tlv
-from ldapgw.directory.access import NamingContext, Viewer
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Entry
 from ldapgw.directory.filter import And, Filter, Not, Or, Present, Scope, SearchRequest
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest, to_string
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import ProtocolViolation, UserError
 from ldapgw.ldap.decoder import decode

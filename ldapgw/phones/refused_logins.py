@@ -27,9 +27,9 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.access import phone_name
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, assemble_book, assemble_label, book_parent, label_parent
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import Entry, container_sort_key
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segments, empty_segments

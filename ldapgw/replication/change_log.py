@@ -19,12 +19,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, ReplicaAccess, phone_dn
+from ldapgw.directory.access import Access, ReplicaAccess
 from ldapgw.directory.book import Book, Label
 from ldapgw.directory.catalog import Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, octets_of
+from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.replication.csn import Csn

@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 from twisted.web.server import Site
 
-from ldapgw.directory.access import generate_password, hash_password, phone_dn
+from ldapgw.directory.naming_context import phone_dn
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import LdapgwError, UserError
 from ldapgw.google.sandbox.app import AUTHORIZATION, sandbox
 from ldapgw.google.sandbox.browser import consent

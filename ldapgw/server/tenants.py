@@ -7,8 +7,8 @@ Each command imports this module: nothing here may need the sync or the pages, w
 from __future__ import annotations
 
 from ldapgw.directory import schema
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import Dn, folded
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.server.config import Config, Tenant
 

@@ -195,7 +195,7 @@ phone = Table(
     _account_key(primary=False),
     Column("numbers", String, nullable=False, comment="how several numbers are shown: values or entries"),
     Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: unknown"),
-    Column("password", String, nullable=False, comment="hashed (ldapgw.directory.access)"),
+    Column("password", String, nullable=False, comment="hashed (ldapgw.directory.passwords)"),
     Column("created_at", Float, nullable=False, comment="when the phone was added"),
     Column("last_seen", Float, comment="time of the last bind with the present password; null: no such bind yet"),
     Column("last_address", String, comment="IP address of the last successful bind"),

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes
 from ldapgw.store.generations import KEPT_GENERATIONS

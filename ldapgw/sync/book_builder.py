@@ -11,8 +11,8 @@ from pathlib import Path
 from sqlalchemy import URL, Connection
 
 from ldapgw.contact import STARRED, Contact, Sharing, Source
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, update_book, with_sharing
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account

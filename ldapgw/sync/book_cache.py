@@ -24,9 +24,9 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.directory import book_file
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import Book
 from ldapgw.directory.index import DamagedFile, RecordWriter, verified_records
+from ldapgw.directory.naming_context import NamingContext
 
 log = Logger()
 

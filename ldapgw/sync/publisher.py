@@ -17,17 +17,10 @@ from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.access import (
-    Access,
-    NamingContext,
-    ReplicaAccess,
-    Viewer,
-    number_formatter,
-    phone_dn,
-    replica_dn,
-)
+from ldapgw.directory.access import Access, ReplicaAccess, Viewer
 from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.naming_context import NamingContext, number_formatter, phone_dn, replica_dn
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from ldapgw.contact import Source
-from ldapgw.directory.access import phone_name
+from ldapgw.directory.naming_context import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phrase import Translatable, gettext_noop

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection
 
-from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.phones.rollout import SHEETS_FILE, NewPhone, Site, make_zip, print_sheet
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Entry

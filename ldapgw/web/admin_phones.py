@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.directory.access import generate_password, hash_password
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS

@@ -16,9 +16,9 @@ from itertools import groupby
 from zlib import crc32
 
 from ldapgw.contact import Contact, Kind, LeftOutReason
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.inet_org_person import write_number
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable, typed_digits
 from ldapgw.phones.contact_browser import DIGITS, LETTERS, OTHER, SECTIONS, STARRED, BrowsedContact, ContactPage

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.directory.access import generate_password, hash_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus

@@ -17,8 +17,8 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.directory.access import verify_password
 from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS

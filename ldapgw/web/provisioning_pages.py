@@ -11,7 +11,7 @@ from __future__ import annotations
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, generate_password, hash_password, verify_password
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, hash_password, verify_password
 from ldapgw.phones.provisioning.sheet import Vendor, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.phones.rollout import is_mac_name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.directory.access import verify_password
+from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, choose_endpoint
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.directory.access import verify_password
+from ldapgw.directory.passwords import verify_password
 from ldapgw.store import phones
 from tests.support.site.command_line import ACME, HEAD, Gateway
 

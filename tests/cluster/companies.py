@@ -26,7 +26,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from ldapgw.ber import tlv
-from ldapgw.directory.access import hash_password
+from ldapgw.directory.passwords import hash_password
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at

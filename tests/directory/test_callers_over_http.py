@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.directory.access import Access, Viewer, hash_password, phone_dn
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.caller_id import matching_numbers
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.naming_context import phone_dn
+from ldapgw.directory.passwords import hash_password
 from tests.support.filter_text import read_filter
 from tests.support.phonebook.trees import ALICE, CONTEXT, PHONE, SINGLE_LEVEL, TREE, all_matches
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, converted_hash, hash_password
+from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, converted_hash, hash_password
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 

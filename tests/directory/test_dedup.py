@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone, PhoneticName, Sharing
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import matches
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number

@@ -9,8 +9,8 @@ import pytest
 
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory import filter_matcher, name_folding
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.filter import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.numbers import phone_number, stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import rst

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Filter, Scope, SearchRequest
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features
 from ldapgw.google.person import read_person

@@ -9,11 +9,12 @@ import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory import segment
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.filter_text import read_filter

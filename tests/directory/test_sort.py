@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, PhoneticName, Sharing
 from ldapgw.directory import name_folding, sort
-from ldapgw.directory.access import ROOT, Access, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.naming_context import ROOT
 from ldapgw.directory.search import matches
 from ldapgw.directory.sort import (
     AtLeast,

@@ -20,7 +20,7 @@ from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from ldapgw.directory.access import hash_password
+from ldapgw.directory.passwords import hash_password
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.world import World
 from ldapgw.server.config import Config, decode

@@ -17,7 +17,7 @@ from time import monotonic
 
 import pytest
 
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.sandbox.app import AUTHORIZATION
 from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest

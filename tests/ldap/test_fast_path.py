@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, octets, tlv
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory.access import Access, Viewer, number_formatter
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import select
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features

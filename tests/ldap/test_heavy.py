@@ -13,9 +13,9 @@ from random import Random
 import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import DirectoryPort

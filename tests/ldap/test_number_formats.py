@@ -11,9 +11,10 @@ import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from ldapgw.directory.access import Viewer, number_formatter
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Scope
+from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.session import DirectoryPort

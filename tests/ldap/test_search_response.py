@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import number_formatter
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.search import result_batches
 from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE
 from ldapgw.errors import ResultCode

@@ -11,9 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer, number_formatter
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits

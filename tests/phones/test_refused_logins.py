@@ -14,10 +14,11 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, Viewer, phone_dn
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError
 from ldapgw.phones.refused_logins import (

@@ -14,9 +14,10 @@ from random import Random
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, Viewer, number_formatter
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Equality, Present, Scope, SearchRequest, Substrings, to_string
+from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.numbers.phone_number import NumberFormat

@@ -10,9 +10,10 @@ import pytest
 
 from ldapgw.ber import SEQUENCE, integer, tlv
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, ReplicaAccess, Viewer, phone_dn
+from ldapgw.directory.access import Access, ReplicaAccess, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.replication.csn import Csn

@@ -19,7 +19,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
-from ldapgw.directory.access import hash_password
+from ldapgw.directory.passwords import hash_password
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
 from ldapgw.replication.sync_controls import SYNC_REQUEST

@@ -16,8 +16,8 @@ from prometheus_client.samples import Sample
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.filter import SearchKind
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
 from ldapgw.server.counters import LOG_LEVELS, ProcessCounters, ReloadStatus
 from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes, read_stored_metrics

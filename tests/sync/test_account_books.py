@@ -13,10 +13,10 @@ import pytest
 from twisted.internet.defer import Deferred, DeferredLock, execute
 
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state

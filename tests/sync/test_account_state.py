@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import Account, NewGrant, SourceState

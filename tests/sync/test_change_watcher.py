@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest

@@ -10,9 +10,11 @@ from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, Access, Viewer, number_formatter, phone_dn
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book
 from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.naming_context import number_formatter, phone_dn
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.search import search
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, changes, phones, revocations, sync_state, tables

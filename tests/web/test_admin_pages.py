@@ -15,7 +15,8 @@ from sqlalchemy import Connection, update
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, LeftOut
+from ldapgw.directory.access import LeftOut
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.endpoints import Client
 from ldapgw.phones.hints import Hint
 from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SyncRequest
 from ldapgw.store.activity import Act

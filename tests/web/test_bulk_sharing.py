@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
-from ldapgw.directory.access import NamingContext, hash_password
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Equality, Scope, SearchRequest
+from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.passwords import hash_password
 from ldapgw.directory.search import search
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.store import accounts, contacts, phones, sync_state

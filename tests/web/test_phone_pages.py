@@ -18,9 +18,10 @@ import pytest
 import segno
 from markupsafe import Markup
 
-from ldapgw.directory.access import Access, Viewer, verify_password
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.passwords import verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress

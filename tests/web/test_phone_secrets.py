@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.directory.access import NamingContext, verify_password
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.passwords import verify_password
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import phones, provisioning, recordings
 from ldapgw.store.phones import PhoneLogin

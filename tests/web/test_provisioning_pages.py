@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from ldapgw.directory.access import verify_password
+from ldapgw.directory.passwords import verify_password
 from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.store import phones, provisioning
 from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner

@@ -11,7 +11,7 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.lookup import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState

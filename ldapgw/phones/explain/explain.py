@@ -13,13 +13,13 @@ from heapq import nsmallest
 from itertools import islice
 
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import NUMBER_END, asserted_number
 from ldapgw.directory.book import Book
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Or, Substrings, to_string
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.index_terms import NAME_BITS
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.query_plan import (
     AndQuery,
     ExactKey,

@@ -15,9 +15,9 @@ from enum import IntEnum
 from itertools import islice
 
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import TextPredicate, asserted_number
 from ldapgw.directory.filter import Equality, Filter, Or, Present, Substrings
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import numbering_plan, phone_number
 from ldapgw.numbers.number import Number

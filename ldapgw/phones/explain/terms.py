@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ldapgw.directory import assertion, name_folding, normalization
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import Assertion, TextPredicate, asserted_number
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
@@ -28,6 +27,7 @@ from ldapgw.directory.filter import (
     to_string,
 )
 from ldapgw.directory.filter_matcher import asks_number
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, subtypes
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number

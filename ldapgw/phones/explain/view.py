@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import Access, NamingContext, Viewer, at_site
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
+from ldapgw.directory.naming_context import NamingContext, at_site
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.directory.access import phone_dn
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.phones.provisioning.settings import (

@@ -10,10 +10,11 @@ import json
 from typing import Any
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat

@@ -13,10 +13,11 @@ from functools import cache
 from random import Random
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from ldapgw.ber import ENUMERATED, OCTET_STRING, SEQUENCE, SET, BerReader
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, NamingContext, ReplicaAccess, Viewer, phone_dn, replica_dn
+from ldapgw.directory.access import Access, ReplicaAccess, Viewer
 from ldapgw.directory.book import Book, build_book, update_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext, phone_dn, replica_dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.replication.change_log import ChangeLogs

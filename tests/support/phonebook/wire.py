@@ -13,10 +13,11 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides, implementer
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import NOBODY, Access, NamingContext, Viewer
+from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory

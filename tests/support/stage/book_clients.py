@@ -7,11 +7,13 @@ import base64
 from dataclasses import replace
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer, hash_password, phone_dn
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import phone_dn
+from ldapgw.directory.passwords import hash_password
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.web.app import web_resource

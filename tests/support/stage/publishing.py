@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import succeed
 
-from ldapgw.directory.access import NamingContext
 from ldapgw.directory.catalog import Catalog
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks

@@ -20,11 +20,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, NamingContext
 from ldapgw.directory.book import Book
 from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints

@@ -7,18 +7,17 @@ import base64
 import hashlib
 import os
 
-from ldapgw.directory.access import (
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming_context import phone_dn, replica_dn
+from ldapgw.directory.passwords import (
     CROCKFORD_BASE32,
     UNKNOWN_LOGIN_HASH,
     converted_hash,
     generate_password,
     hash_password,
     ldap_password,
-    phone_dn,
-    replica_dn,
     verify_password,
 )
-from ldapgw.directory.dn import Dn
 
 
 def test_a_password_has_100_random_bits() -> None:

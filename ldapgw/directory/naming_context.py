@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""A tenant's naming context: the settings of its directory, and the names that its logins bind with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.number_formatter import NumberFormatter
+from ldapgw.numbers.phone_number import NumberFormat
+
+
+@dataclass(frozen=True, slots=True)
+class NamingContext:
+    """A tenant's settings for the directory (RFC 4512 5.1 calls the root of a tree a naming context).
+
+    :ivar name: the tenant's name; a viewer's `Access` refers to the tenant by this name.
+    :ivar base: the DN that the tenant's entries lie under.
+    :ivar region: the country of numbers without a country code (ISO 3166-1).
+    :ivar outside_line: digits dialled for an outside line.
+    :ivar area_code: the area code of the site, without the trunk prefix: calls within the area are signalled without
+        the area code; empty if unknown.
+    :ivar switchboard: whether a caller from an extension of a company is answered with the company's name.
+    :ivar lenient: match values as a person expects; otherwise as RFC 4517 says.
+    :ivar strip: what a PBX puts in front of a number or behind it, in lower case; removed from asserted numbers.
+    :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
+        ``own`` is the viewer's own book.
+    :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
+    :ivar favourites_first: whether a viewer's own starred contacts come before all others.
+    :ivar block_label: the name of the label whose contacts are blocked, in the same form; empty: none is.
+    :ivar photos: whether entries have the contacts' photos.
+    :ivar groups: the groups of accounts that a book can be shared with: the names of the accounts' books, in the same
+        form, by the group's name.
+    """
+
+    name: str
+    title: str
+    base: Dn
+    region: str
+    outside_line: str
+    number_format: NumberFormat
+    lenient: bool
+    strip: tuple[str, ...] = ()
+    book_order: tuple[str, ...] = ()
+    favourites: bool = False
+    favourites_first: bool = False
+    block_label: str = ""
+    photos: bool = False
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    area_code: str = ""
+    switchboard: bool = False
+
+
+# The root DSE and the subschema belong to no tenant; their values are compared as the RFCs say.
+ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
+
+
+@lru_cache(maxsize=256)
+def at_site(context: NamingContext, area_code: str) -> NamingContext:
+    """The settings for searches of a phone at a site with an area code of its own; the same object each time."""
+    return replace(context, area_code=area_code)
+
+
+def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
+    """What gives numbers of a tenant's entries another format; None: they have the format.
+
+    :param form: None: the tenant's own format.
+    """
+    if form is None or form is context.number_format:
+        return None
+    return NumberFormatter(form, context.number_format, context.region, context.outside_line)
+
+
+def phone_dn(name: str, base: Dn) -> Dn:
+    """The DN that a phone binds with."""
+    return base.child("ou", "phones").child("cn", name)
+
+
+def replica_dn(name: str, base: Dn) -> Dn:
+    """The DN that a replica binds with."""
+    return base.child("ou", "replicas").child("cn", name)
+
+
+def phone_name(dn: str) -> str:
+    """The name of the login that binds with a DN, where it is spelt as `phone_dn` or `replica_dn` spells it."""
+    return dn.partition("=")[2].partition(",")[0]
