@@ -28,10 +28,11 @@ from docutils import nodes
 from ldapgw import __version__
 from ldapgw.cli import main
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.phones.explain.model import BookAccess, NumberReading
+from ldapgw.phones.explain.model import NumberReading
 from ldapgw.phones.explain.query import QueryKind
 from ldapgw.phones.explain.texts import MatchKind, MissReason
 from ldapgw.phones.hints import Hint

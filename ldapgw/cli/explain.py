@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import click
 
@@ -13,6 +13,7 @@ from ldapgw.cli.lookup import read_filter
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.phone_output import refusal_json, refusal_line
 from ldapgw.cli.site import Site, as_json, find_phone, now, pass_site
+from ldapgw.directory.access import TenantViewer
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
 from ldapgw.phones.explain.model import OPERATOR, BookSyncState, Explanation
@@ -61,7 +62,7 @@ def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base:
             query,
             PhoneView(library.dit(callers=True), library.viewer, tenant.name),
             private=library.hidden_books(),
-            states=_states(site, database, login, library.groups),
+            states=_states(site, database, login.tenant, library.tenant_viewer),
             size_limit=site.config.ldap.size_limit,
             base=base,
             reader=OPERATOR,
@@ -70,11 +71,8 @@ def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base:
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
 
-def _states(site: Site, database: Database, login: PhoneLogin, groups: Collection[str]) -> Iterable[BookSyncState]:
-    """The sync states of the accounts whose books the phone sees.
-
-    :param groups: the groups that the phone's account belongs to.
-    """
+def _states(site: Site, database: Database, tenant: str, viewer: TenantViewer) -> Iterable[BookSyncState]:
+    """The sync states of the accounts whose books the phone sees."""
     with database.begin() as connection:
-        known = accounts.read_all(connection, login.tenant)
-    return book_sync_states(known, login.account_id, groups, now(), lambda account: site.page(account.tenant))
+        known = accounts.read_all(connection, tenant)
+    return book_sync_states(known, viewer, now(), lambda account: site.page(account.tenant))

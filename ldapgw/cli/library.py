@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.contact import Contact, Source
+from ldapgw.directory.access import Access, BookAccess, TenantViewer, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
@@ -34,7 +33,7 @@ class Library:
     :param phone: None: a phone without an account.
     :ivar context: the naming context of the tenant.
     :ivar viewer: the phone as a viewer of the directory.
-    :ivar groups: the groups that the phone's account belongs to.
+    :ivar tenant_viewer: the phone as a viewer within the tenant.
     :raises StoreError: when the database cannot be used.
     """
 
@@ -48,9 +47,8 @@ class Library:
         self._phone_account = next(
             (account for account in self._accounts if phone and account.id == phone.account_id), None
         )
-        address = folded(self._phone_account.address) if self._phone_account else ""
-        self.groups = {group for group, members in self.context.groups.items() if address in members}
-        sub = self._phone_account.sub if self._phone_account else ""
+        sub, address = (self._phone_account.sub, self._phone_account.address) if self._phone_account else ("", "")
+        self.tenant_viewer = TenantViewer.of_account(self.context, sub, address)
         self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
 
     def dit(self, *, callers: bool) -> Dit:
@@ -63,8 +61,7 @@ class Library:
             *self._books(
                 account
                 for account in self._accounts
-                if account is self._phone_account
-                or not (self._is_hidden(account) or (account.sharing is Sharing.CALLERS and not callers))
+                if not self._access(account).is_hidden and (callers or self._access(account) is not BookAccess.CALLERS)
             )
         ]
         if self._directory_source is not None:
@@ -74,7 +71,7 @@ class Library:
     def hidden_books(self) -> Iterator[Book]:
         """The books of other accounts that the phone does not see, or of which it sees a label's contacts alone."""
         others = (account for account in self._accounts if account is not self._phone_account)
-        return self._books(account for account in others if self._is_hidden(account) or account.shared_label)
+        return self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
 
     def books(self, owner: int | None) -> Iterator[Book]:
         """The book of one account; without an owner, all books and the Workspace directory."""
@@ -99,12 +96,8 @@ class Library:
             everybody = self._read(self._directory_source).contacts
             yield DIRECTORY, [contact for contact in everybody if contact.source is Source.DIRECTORY], {}
 
-    def _is_hidden(self, account: Account) -> bool:
-        if account is self._phone_account:
-            return False
-        if account.sharing.group:
-            return account.sharing.group not in self.groups
-        return account.sharing is Sharing.PRIVATE
+    def _access(self, account: Account) -> BookAccess:
+        return self.tenant_viewer.access_to(account.sub, account.sharing)
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:
         return (account for account in self._accounts if owner in (None, account.id))

@@ -13,7 +13,7 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.output import hint, print_json, print_table
 from ldapgw.cli.site import Site, as_json, find_phone, only_tenant, pass_site
-from ldapgw.contact import Sharing
+from ldapgw.directory.access import BookAccess, TenantViewer
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter
 from ldapgw.directory.number_formatter import NumberFormatter
@@ -149,11 +149,11 @@ def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | No
 
 def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -> None:
     """Print how many books were not searched because they are not shared."""
-    hidden = {Sharing.PRIVATE, *([] if has_number_assertion(query.filter) else [Sharing.CALLERS])}
+    is_number = has_number_assertion(query.filter)
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
-    connected = [account for account in known if account.is_connected]
-    count = sum(account.sharing in hidden or account.sharing.group != "" for account in connected)
+    seen = [TenantViewer().access_to(account.sub, account.sharing) for account in known if account.is_connected]
+    count = sum(access.is_hidden or (access is BookAccess.CALLERS and not is_number) for access in seen)
     if count:
         books = "1 book that is not shared was" if count == 1 else f"{count} books that are not shared were"
         hint(f"{books} not searched. Search as one of their phones with --phone NAME.")

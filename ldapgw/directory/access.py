@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Access to the directory: the viewers who search it, and what they may see.
+"""Access: who sees which books, and which part of a book.
+
+Everything that answers a phone, a page, a command or a replica asks this module.  `TenantViewer.access_to` is the rule,
+and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the rule for replicas.  A book that a viewer
+may not see does not exist for the viewer: neither a search nor a name finds the book.
+
+Others see the shared part of a book (`Book.shared_branch`): the whole book, or the contacts with the book's shared
+label, or nothing where the account has no such label.
 
 `Viewer` and `Access` are named tuples because these are compared and hashed fast: each search looks up cached results
 by its viewer.
@@ -7,16 +14,126 @@ by its viewer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, NamedTuple
 
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import DIRECTORY, Book, Label
+from ldapgw.directory.dn import folded
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.number_formatter import NumberFormatter
+
+
+class BookAccess(StrEnum):
+    """How a viewer sees a book.
+
+    * ``OWN``: The book is that of the viewer's account.  The viewer sees all of the book.
+    * ``SHARED``: The book is shared with the tenant.  The viewer sees the shared part.
+    * ``GROUP``: The book is shared with a group that the viewer's account belongs to.  The viewer sees the shared part.
+    * ``DIRECTORY``: The book is the Workspace directory.  The viewer sees all of the book.
+    * ``CALLERS``: The book is open for caller ID.  A search for a complete number finds names of contacts in the shared
+      part (`ldapgw.directory.caller_id`), and nothing else does.
+    * ``PRIVATE``, ``OTHER_GROUP``: The viewer sees nothing.
+    """
+
+    OWN = "own"
+    SHARED = "shared"
+    GROUP = "group"
+    DIRECTORY = "directory"
+    CALLERS = "callers"
+    PRIVATE = "private"
+    OTHER_GROUP = "other_group"
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether nothing of the book is seen."""
+        return self in (BookAccess.PRIVATE, BookAccess.OTHER_GROUP)
+
+
+# The order of the books that a viewer sees; books with any other access come second.
+_ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
+
+
+class SeenBook(NamedTuple):
+    """A book as a viewer sees the book.
+
+    :ivar book: the part of the book that the viewer sees.
+    """
+
+    book: Book
+    access: BookAccess
+
+    @property
+    def is_browsed(self) -> bool:
+        """Whether the viewer may list and read the contacts of the part, and not only find callers there."""
+        return self.access is not BookAccess.CALLERS
+
+    @property
+    def is_label(self) -> bool:
+        """Whether the viewer sees the contacts of the shared label alone, below the label's entry."""
+        return self.access is not BookAccess.OWN and self.book.shared_label != ""
+
+
+class TenantViewer(NamedTuple):
+    """A viewer within one tenant.
+
+    :ivar book: the key of the viewer's own book; empty: none.
+    :ivar groups: the groups that the account of this book belongs to.
+    """
+
+    book: str = ""
+    groups: tuple[str, ...] = ()
+
+    @classmethod
+    def of_account(cls, context: NamingContext, book: str, address: str) -> TenantViewer:
+        """The viewer of an account's phones.
+
+        :param book: the key of the account's book.
+        :param address: the account's address, which is the name of its book.
+        """
+        name = folded(address)
+        return cls(book, tuple(group for group, members in context.groups.items() if name in members))
+
+    def access_to(self, book: str, sharing: Sharing) -> BookAccess:
+        """How the viewer sees a book.
+
+        :param book: the key of the book.
+        """
+        if book == self.book:
+            return BookAccess.OWN
+        if sharing.group:
+            return BookAccess.GROUP if sharing.group in self.groups else BookAccess.OTHER_GROUP
+        return BookAccess(sharing.value)
+
+    @property
+    def browsed(self) -> tuple[Sharing, ...]:
+        """The values of sharing with which the viewer browses other accounts' books."""
+        return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
+
+    def part_of(self, book: Book) -> SeenBook | None:
+        """The part of a book that the viewer sees; None: nothing."""
+        access = self.access_to(book.key, book.sharing)
+        if access is BookAccess.OWN:
+            return SeenBook(book, access)
+        branch = book.shared_branch
+        if branch is None or access.is_hidden:
+            return None
+        if isinstance(branch, Label):
+            book = replace(book, containers=book.shared_containers, segments=branch.segments, labels=(branch,))
+        return SeenBook(book, BookAccess.DIRECTORY if book.name == DIRECTORY else access)
+
+    def seen(self, books: Iterable[Book]) -> tuple[SeenBook, ...]:
+        """The books that the viewer sees: the own book, shared books, the Workspace directory, and caller-ID books."""
+        parts = [part for book in books if (part := self.part_of(book)) is not None]
+        return tuple(sorted(parts, key=lambda part: _ORDER.get(part.access, 1)))
 
 
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own book.
 
-    The own book also says to which groups of accounts the viewer belongs.
+    The own book also says to which groups of accounts the viewer belongs (`ldapgw.directory.dit.Directory.viewer`).
 
     :ivar tenant: the tenant's name.
     :ivar book: the key of the viewer's own book; empty: none.
@@ -24,6 +141,19 @@ class Access(NamedTuple):
 
     tenant: str
     book: str = ""
+
+
+class ReplicatedBranch(NamedTuple):
+    """A branch of the tree that a replica holds: a book, or the shared label of a book.
+
+    :ivar has_contacts: whether the replica holds the branch's contacts, and not only the branch's own entry.
+    :ivar sharing: with whom the contacts are shared, for the access rules of a replica that holds all books; empty:
+        with nobody, or the replica holds nothing but what everybody sees.
+    """
+
+    branch: Book | Label
+    has_contacts: bool
+    sharing: str
 
 
 class ReplicaAccess(NamedTuple):
@@ -38,6 +168,15 @@ class ReplicaAccess(NamedTuple):
     tenant: str
     private: bool = False
     extra_values: bool = True
+
+    def branches_of(self, book: Book) -> Iterator[ReplicatedBranch]:
+        """The branches of a book that the replica holds, the book first."""
+        is_shared = book.sharing is Sharing.SHARED or (self.private and book.sharing.group != "")
+        branch, sharing = book.shared_branch, book.sharing.value if self.private and is_shared else ""
+        if self.private or (is_shared and branch is not None):
+            yield ReplicatedBranch(book, self.private or branch is book, "" if book.shared_label else sharing)
+        if is_shared and isinstance(branch, Label):
+            yield ReplicatedBranch(branch, has_contacts=True, sharing=sharing)
 
 
 class Viewer(NamedTuple):

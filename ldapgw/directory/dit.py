@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: MIT
 """The Directory Information Tree (RFC 4512 2.1): the tenants' directories, and what a search of them covers.
 
-A `Directory` says which of its books a viewer sees.  `search_scopes` finds the segments that a base
-object and a scope cover.  What a viewer may not see does not exist for them: neither a search nor a name finds it.
+`ldapgw.directory.access` says which books of a `Directory` a viewer sees.  `search_scopes` finds the segments that a
+base object and a scope cover.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from itertools import chain, islice
 from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, Label
+from ldapgw.directory.access import Access, BookAccess, SeenBook, TenantViewer, Viewer
+from ldapgw.directory.book import FAVOURITES, Book, Label
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
 from ldapgw.directory.filter import Scope
 from ldapgw.directory.naming_context import ROOT, NamingContext, at_site
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import Segment
-from ldapgw.directory.shared_books import SharedBooks, merge_segments, segments_of
+from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segments_of
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
@@ -52,7 +53,7 @@ class Directory:
 
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
     :param defer_merge: build no segment; a later directory has to merge what is left.
-    :ivar shared_books: the merged segments of shared books and caller-ID books.
+    :ivar shared_books: the merged segments of books that are shared, by their sharing.
     :ivar contact_count: how many contacts all books have.
 
     Mutable: the starred contacts of those who have searched.
@@ -60,18 +61,17 @@ class Directory:
 
     context: NamingContext
     books: tuple[Book, ...] = ()
-    before: InitVar[SharedBooks] = SharedBooks()  # noqa: RUF009  frozen
+    before: InitVar[Mapping[Sharing, SharedBooks]] = MappingProxyType({})
     defer_merge: InitVar[bool] = False
-    shared_books: SharedBooks = field(init=False, repr=False, compare=False)
+    shared_books: Mapping[Sharing, SharedBooks] = field(init=False, repr=False, compare=False)
     contact_count: int = field(init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
-    _groups: Mapping[str, Sequence[str]] = field(init=False, repr=False, compare=False)
     _favourites: dict[tuple[str, bool], Segment | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def __post_init__(self, before: SharedBooks, defer_merge: bool) -> None:
+    def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
         """Merge, count and index the books once for all searches: there may be a thousand of them."""
         by_name: dict[str, list[Book]] = {}
         for book in self.books:
@@ -81,30 +81,31 @@ class Directory:
         object.__setattr__(self, "contact_count", sum(map(len, self.books)))
         object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
-        groups: dict[str, list[str]] = {}
-        for group, names in self.context.groups.items():
-            for book in chain.from_iterable(by_name.get(name, ()) for name in names):
-                groups.setdefault(book.key, []).append(group)
-        object.__setattr__(self, "_groups", groups)
+
+    @property
+    def needs_merge(self) -> bool:
+        """Whether there are more segments than a search should look through."""
+        return any(shared.needs_merge for shared in self.shared_books.values())
 
     def own_book(self, access: Access) -> Book | None:
         """The viewer's own book."""
         return self._by_key.get(access.book)
 
-    def groups_of(self, access: Access) -> Sequence[str]:
-        """The groups that the account of the viewer's own book belongs to."""
-        return self._groups.get(access.book, ())
+    def viewer(self, access: Access) -> TenantViewer:
+        """The viewer with the groups that the account of its own book belongs to."""
+        book = self.own_book(access)
+        return TenantViewer(access.book) if book is None else TenantViewer.of_account(self.context, book.key, book.name)
 
-    def visible_books(self, access: Access) -> tuple[Book, ...]:
-        """The books that a viewer sees: its own book, then the shared books, then the Workspace directory."""
-        return self._visible(self.books, access)
+    def seen_books(self, access: Access) -> tuple[SeenBook, ...]:
+        """The books that a viewer sees, in the order of `TenantViewer.seen`."""
+        return self.viewer(access).seen(self.books)
 
-    def book_named(self, name: str, access: Access) -> Book | None:
-        """The first visible book with a name.
+    def book_named(self, name: str, access: Access) -> SeenBook | None:
+        """The first book with a name that the viewer may browse.
 
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
-        return next(iter(self._visible(self._by_name.get(name, ()), access)), None)
+        return next((seen for seen in self.viewer(access).seen(self._by_name.get(name, ())) if seen.is_browsed), None)
 
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
         """The flags of an entry that a viewer has found, from those labels' branches that the viewer sees.
@@ -112,15 +113,15 @@ class Directory:
         A star is personal: it counts in the viewer's own book alone.
         """
         key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
-        found = self._by_key.get(key)
-        book = found if found is None or key == access.book else shared_part(found)
-        if book is None:
+        book = self._by_key.get(key)
+        seen = None if book is None else self.viewer(access).part_of(book)
+        if seen is None:
             return ContactFlags()
         uid = folded(entry.uid.decode())
-        labels = {folded(one.name): one.name for one in book.labels if one.segments.entry_of_uid(uid) is not None}
+        labels = {folded(one.name): one.name for one in seen.book.labels if one.segments.entry_of_uid(uid) is not None}
         is_starred = self.context.favourites and labels.pop(folded(FAVOURITES), None) is not None
         return ContactFlags(
-            is_starred and key == access.book, self.context.block_label in labels, tuple(labels.values())
+            is_starred and seen.access is BookAccess.OWN, self.context.block_label in labels, tuple(labels.values())
         )
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
@@ -143,37 +144,6 @@ class Directory:
         segments = book.segments.form(per_number=per_number)
         found = [entry for uid in uids for one in segments if (entry := one.entry_of_uid(uid)) is not None]
         return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
-
-    def caller_id_books(self, access: Access) -> tuple[Book, ...]:
-        """Other people's books that are open for caller ID only."""
-        callers = (book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
-        return tuple(part for book in callers if (part := shared_part(book)) is not None)
-
-    def _visible(self, books: Iterable[Book], access: Access) -> tuple[Book, ...]:
-        groups = self.groups_of(access)
-        visible = [
-            part
-            for book in books
-            if book.key == access.book or _is_shared(book, groups)
-            if (part := book if book.key == access.book else shared_part(book)) is not None
-        ]
-        return tuple(sorted(visible, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
-
-
-def shared_part(book: Book) -> Book | None:
-    """A book as others see it: with the contacts of its shared label alone, if it has one; None: nothing is left."""
-    branch = book.shared_branch
-    if branch is None or isinstance(branch, Book):
-        return branch
-    return replace(book, containers=book.shared_containers, segments=branch.segments, labels=(branch,))
-
-
-def _is_shared(book: Book, groups: Collection[str]) -> bool:
-    """Whether an account sees another account's book.
-
-    :param groups: the groups that the account belongs to.
-    """
-    return book.sharing is Sharing.SHARED or book.sharing.group in groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,53 +181,6 @@ class Dit:
             entry = root_dse(self.features, contexts, contexts[0] if len(contexts) == 1 else None)
             self._root_dses[names] = entry
         return entry
-
-
-def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merge: bool = False) -> SharedBooks:
-    """The shared segments of books.
-
-    :param before: the shared segments until now, which are used again where possible.
-    :param defer_merge: build nothing; there may be more segments then than a search should look through.
-    """
-    by_sharing: dict[Sharing, list[Book]] = {}
-    for book in books:
-        by_sharing.setdefault(book.sharing, []).append(book)
-    groups = {sharing.group: of_group for sharing, of_group in by_sharing.items() if sharing.group}
-    merged = _merge(
-        by_sharing.get(Sharing.SHARED, ()), by_sharing.get(Sharing.CALLERS, ()), before, defer_merge=defer_merge
-    )
-    return replace(
-        merged,
-        groups={
-            group: _merge(of_group, (), before.groups.get(group, SharedBooks()), defer_merge=defer_merge)
-            for group, of_group in groups.items()
-        },
-    )
-
-
-def _merge(shared: Sequence[Book], callers: Sequence[Book], before: SharedBooks, *, defer_merge: bool) -> SharedBooks:
-    branches = [branch.segments for book in shared if (branch := book.shared_branch) is not None]
-    caller_branches = [branch.segments for book in callers if (branch := book.shared_branch) is not None]
-    by_number = branches if any(segments.numbers for segments in branches) else []
-    return SharedBooks(
-        len(branches),
-        merge_segments((book.shared_containers for book in shared), before.containers, defer_merge=defer_merge),
-        merge_segments(
-            (segment for segments in branches for segment in segments.contacts),
-            before.contacts,
-            defer_merge=defer_merge,
-        ),
-        merge_segments(
-            (segment for segments in by_number for segment in segments.form(per_number=True)),
-            before.numbers,
-            defer_merge=defer_merge,
-        ),
-        merge_segments(
-            (segment for segments in caller_branches for segment in segments.contacts),
-            before.callers,
-            defer_merge=defer_merge,
-        ),
-    )
 
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
@@ -318,19 +241,18 @@ class _View:
         if depth == 0:
             return self._with_favourites_first(self._tenant(scope))
         value = _rdn_value(dn, depth - 1, "ou")
-        book = None if value is None else self.directory.book_named(value, self.access)
-        if book is None:
+        seen = None if value is None else self.directory.book_named(value, self.access)
+        if seen is None:
             raise _missing(str(dn.parent(depth)))
-        # Of a book with a shared label, others see the contacts below the label's entry alone.
-        has_contacts = not book.shared_label or book.key == self.access.book
-        if depth == 1 and scope is Scope.SINGLE_LEVEL and not has_contacts:
+        book = seen.book
+        if depth == 1 and scope is Scope.SINGLE_LEVEL and seen.is_label:
             return (SearchScope.of(self.directory.context, *(label.container for label in book.labels)),)
         if depth == 1:
             branch = self._branch(scope, book, book.labels)
-            return self._with_favourites_first(branch) if book.key == self.access.book else (branch,)
+            return self._with_favourites_first(branch) if seen.access is BookAccess.OWN else (branch,)
         value = _rdn_value(dn, depth - 2, "ou")
         label = next((label for label in book.labels if folded(label.name) == value), None)
-        if label is None and not has_contacts:
+        if label is None and seen.is_label:
             raise _missing(str(dn.parent(depth - 1)))
         if label is None:
             return (self._leaf(dn, depth - 1, book, scope),)
@@ -352,17 +274,18 @@ class _View:
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(context, tenant)
         if scope is Scope.SINGLE_LEVEL:
-            return SearchScope.of(context, *(book.container for book in directory.visible_books(self.access)))
-        own_book, shared = directory.own_book(self.access), directory.shared_books
-        groups = directory.groups_of(self.access)
-        parts = [shared, *(shared.groups[group] for group in groups if group in shared.groups)]
+            seen_books = directory.seen_books(self.access)
+            return SearchScope.of(context, *(seen.book.container for seen in seen_books if seen.is_browsed))
+        own_book, browsed = directory.own_book(self.access), directory.viewer(self.access).browsed
+        parts = [directory.shared_books[sharing] for sharing in browsed if sharing in directory.shared_books]
+        callers = directory.shared_books.get(Sharing.CALLERS)
         count = sum([part.count for part in parts])
         containers = [Segment((tenant,)), *(segment for part in parts for segment in segments_of(part.containers))]
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
         has_others = bool(contacts)
-        if own_book is not None and (own_book.shared_label or not _is_shared(own_book, groups)):
+        if own_book is not None and (own_book.shared_label or own_book.sharing not in browsed):
             # Its own viewer sees the whole of a book with a shared label, whose containers are among the shared ones.
-            shown = set(own_book.shared_containers.entries if _is_shared(own_book, groups) else ())
+            shown = set(own_book.shared_containers.entries if own_book.sharing in browsed else ())
             rest = [container for container in own_book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else own_book.containers)
             contacts[:0] = self._contacts(own_book)
@@ -371,7 +294,7 @@ class _View:
             context,
             tuple(containers),
             tuple(contacts),
-            segments_of(shared.callers),
+            () if callers is None else segments_of(callers.contacts),
             f"{context.name}/{self.access.book}",
             may_have_duplicates=has_others and count > 1,
         )

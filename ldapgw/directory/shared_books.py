@@ -9,9 +9,12 @@ it, until there are so many segments that the small ones are merged anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
+from typing import Final
 
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
 from ldapgw.directory.segment import Segment
 
@@ -36,32 +39,68 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """The merged segments of a tenant's shared books and caller-ID books, or of the books shared with one group.
+    """The merged segments of a tenant's books with one value of sharing, which all have the same viewers.
 
     :ivar count: how many books are shared.
-    :ivar containers: the entries of the shared books and of their labels.
-    :ivar contacts: the shared books' contacts.
-    :ivar numbers: the shared books' contacts, one entry per number.
-    :ivar callers: the contacts of caller-ID books.
-    :ivar groups: the books that are shared with each group, by the group's name.
+    :ivar containers: the entries of the books and of their labels.
+    :ivar contacts: the books' contacts.
+    :ivar numbers: the books' contacts, one entry per number.
     """
 
     count: int = 0
     containers: tuple[MergedSegment, ...] = ()
     contacts: tuple[MergedSegment, ...] = ()
     numbers: tuple[MergedSegment, ...] = ()
-    callers: tuple[MergedSegment, ...] = ()
-    groups: Mapping[str, SharedBooks] = field(default_factory=dict)
 
     @property
     def needs_merge(self) -> bool:
         """Whether there are more segments than a search should look through."""
-        longest = max(map(len, (self.containers, self.contacts, self.numbers, self.callers)))
-        return longest > _MAX_SEGMENTS or any(group.needs_merge for group in self.groups.values())
+        return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """The shared books' contacts in the form that a viewer wants, as far as it was built."""
+        """The books' contacts in the form that a viewer wants, as far as it was built."""
         return segments_of(self.numbers if per_number and self.numbers else self.contacts)
+
+
+_NONE: Final = SharedBooks()
+
+
+def merge_shared_books(
+    books: Iterable[Book], before: Mapping[Sharing, SharedBooks], *, defer_merge: bool = False
+) -> Mapping[Sharing, SharedBooks]:
+    """Merge the shared parts of books with the same sharing.
+
+    :param before: the shared segments until now, which are used again where possible.
+    :param defer_merge: build nothing; there may be more segments then than a search should look through.
+    """
+    by_sharing: dict[Sharing, list[Book]] = {}
+    for book in books:
+        if book.sharing is not Sharing.PRIVATE:
+            by_sharing.setdefault(book.sharing, []).append(book)
+    return {
+        sharing: _merge(shared, before.get(sharing, _NONE), sharing, defer_merge=defer_merge)
+        for sharing, shared in by_sharing.items()
+    }
+
+
+def _merge(books: Sequence[Book], before: SharedBooks, sharing: Sharing, *, defer_merge: bool) -> SharedBooks:
+    branches = [branch.segments for book in books if (branch := book.shared_branch) is not None]
+    contacts = merge_segments(
+        (segment for segments in branches for segment in segments.contacts), before.contacts, defer_merge=defer_merge
+    )
+    if sharing is Sharing.CALLERS:  # nobody browses these books
+        return SharedBooks(len(branches), contacts=contacts)
+    by_number = branches if any(segments.numbers for segments in branches) else []
+    return SharedBooks(
+        len(branches),
+        merge_segments((book.shared_containers for book in books), before.containers, defer_merge=defer_merge),
+        contacts,
+        merge_segments(
+            (segment for segments in by_number for segment in segments.form(per_number=True)),
+            before.numbers,
+            defer_merge=defer_merge,
+        ),
+    )
 
 
 def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:

@@ -207,8 +207,9 @@ def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple
         if own_book is not None:
             yield access.book, own_book
     for access in accesses:
-        for book in directory.visible_books(access):
-            yield access.book, book
+        for seen in directory.seen_books(access):
+            if seen.is_browsed:
+                yield access.book, seen.book
 
 
 def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: str) -> BrowsedContact:

@@ -7,18 +7,19 @@ explanation runs on another thread.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
+from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.phones.explain.explain import explain
-from ldapgw.phones.explain.model import BookAccess, BookSyncState, Explanation, ExplanationReader
+from ldapgw.phones.explain.model import BookSyncState, Explanation, ExplanationReader
 from ldapgw.phones.explain.query import parse_query
 from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.number_texts import notes_on
@@ -89,8 +90,7 @@ class PhoneExplainer:
             return None
         states = book_sync_states(
             request.accounts,
-            phone.account_id,
-            PhoneView(snapshot.dit, login.viewer, phone.tenant).groups,
+            PhoneView(snapshot.dit, login.viewer, phone.tenant).tenant_viewer,
             self._now(),
             lambda _: request.page_name,
             commands=request.reader.is_admin,
@@ -142,8 +142,7 @@ def read_number_notes(
 
 def book_sync_states(
     accounts: Iterable[Account],
-    owner_id: int | None,
-    groups: Collection[str],
+    viewer: TenantViewer,
     now: float,
     page: Callable[[Account], Translatable],
     *,
@@ -151,20 +150,14 @@ def book_sync_states(
 ) -> Iterator[BookSyncState]:
     """Return the sync state of each account whose book a phone sees.
 
-    :param owner_id: the account that the phone belongs to; None for a phone without an account.
-    :param groups: the groups that this account belongs to.
+    :param viewer: the phone.
     :param now: seconds since the epoch.
     :param page: returns the name of the page that shows an account.
     :param commands: whether the error message may name commands.
     """
     for account in accounts:
-        if account.id == owner_id:
-            access = BookAccess.OWN
-        elif account.sharing.group:
-            access = BookAccess.GROUP if account.sharing.group in groups else BookAccess.PRIVATE
-        else:
-            access = BookAccess(account.sharing.value)
-        if access is BookAccess.PRIVATE:
+        access = viewer.access_to(account.sub, account.sharing)
+        if access.is_hidden:
             continue
         message = error_message(account.error, account, page(account), commands=commands) if account.error else ""
         yield BookSyncState(account.address, access, state(account, now), message, account.skipped)

@@ -18,9 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, ReplicaAccess
-from ldapgw.directory.book import Book, Label
 from ldapgw.directory.catalog import Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory
 from ldapgw.directory.dn import Dn
@@ -279,19 +277,11 @@ def _read(
     for count, book in enumerate(directory.books):
         if count % _BOOKS_IN_SLICE == 0:
             yield
-        is_shared = book.sharing is Sharing.SHARED
-        label = _shared_label(book)
-        sharing = _sharing(book) if access.private else b""
-        if access.private or (is_shared and not book.shared_label):
-            marked = b"" if book.shared_label else sharing
-            if containers.add(ContainerEntry(book.container, _BOOK, marked)):
-                segments += book.segments.contacts
-        elif is_shared and label is not None:
-            containers.add(ContainerEntry(book.container, _BOOK, b""))
-        if label is not None and (sharing if access.private else is_shared):
-            # Others see the contacts with the shared label below the label's entry.
-            containers.add(ContainerEntry(label.container, _LABEL, sharing))
-            segments += label.segments.contacts
+        for branch, has_contacts, sharing in access.branches_of(book):
+            kind = _BOOK if branch is book else _LABEL
+            is_new = containers.add(ContainerEntry(branch.container, kind, sharing.encode()))
+            if has_contacts and (is_new or branch is not book):
+                segments += branch.segments.contacts
     base = directory.context.base
     logins_dn = octets_of(str(base.child("ou", "phones")))
     containers.add(LoginEntry(tenant, access.tenant, logins_dn, None, ()))
@@ -341,21 +331,11 @@ class _Containers:
         return dict(sorted(self._entries.items(), key=_depth))
 
 
-def _shared_label(book: Book) -> Label | None:
-    branch = book.shared_branch
-    return None if branch is None or isinstance(branch, Book) else branch
-
-
-def _sharing(book: Book) -> bytes:
-    """With whom a book is shared, for the access rules of a replica that holds all books."""
-    return book.sharing.value.encode() if book.sharing is Sharing.SHARED or book.sharing.group else b""
-
-
 def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
     """The DNs of a viewer's own book, and of books that are shared with a group of its account."""
     own = directory.own_book(viewed)
     found = [] if own is None else [own.container]
-    groups = directory.groups_of(viewed)
+    groups = directory.viewer(viewed).groups
     for book in directory.books if groups else ():
         branch = book.shared_branch
         if book.sharing.group in groups and branch is not None:

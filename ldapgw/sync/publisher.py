@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, Viewer
 from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
@@ -185,7 +186,7 @@ class Publisher:
         for tenant, context in self._books.contexts.items():
             try:
                 made = self._make_logins(tenant)
-                directory = Directory(context, self._books.of_tenant(tenant), SharedBooks(), defer_merge=True)
+                directory = Directory(context, self._books.of_tenant(tenant), {}, defer_merge=True)
             except Exception:  # noqa: BLE001  whatever it is, the other tenants are served
                 unserved[tenant] = Failure()
                 made, directory = {}, Directory(context, ())
@@ -333,7 +334,7 @@ class Publisher:
                 if merged[tenant].books != self._books.of_tenant(tenant):
                     waiting.append(tenant)
                     del merged[tenant]
-            self._books.unpublished -= {name for name, one in merged.items() if not one.shared_books.needs_merge}
+            self._books.unpublished -= {name for name, one in merged.items() if not one.needs_merge}
             self._replace_snapshot(merged, loaded=not (waiting and is_start))
             self._note_served(merged, is_start=is_start)
             if not waiting:
@@ -343,7 +344,7 @@ class Publisher:
     async def _merge(self, tenant: str, *, defer_merge: bool) -> Directory:
         """A tenant's directory with the present books: the one that is served, unless books or segments differ."""
         books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
-        if served is not None and served.books == books and not served.shared_books.needs_merge:
+        if served is not None and served.books == books and not served.needs_merge:
             return served
         context, before = self._books.contexts[tenant], _shared_books(served)
         merged: Directory = await self._run_off_thread(Directory, context, books, before, defer_merge=defer_merge)
@@ -399,8 +400,8 @@ class Publisher:
                     self._observe_lag(now - since)
 
 
-def _shared_books(served: Directory | None) -> SharedBooks:
-    return SharedBooks() if served is None else served.shared_books
+def _shared_books(served: Directory | None) -> Mapping[Sharing, SharedBooks]:
+    return {} if served is None else served.shared_books
 
 
 def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ldapgw.contact import Sharing
+from ldapgw.directory.access import BookAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable
-from ldapgw.phones.explain.model import BookAccess, Explanation, MatchedEntry, MissedContact, NumberReading
+from ldapgw.phones.explain.model import Explanation, MatchedEntry, MissedContact, NumberReading
 from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
 from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explain.texts import MissReason

@@ -232,7 +232,7 @@ def test_a_person_in_many_books_is_found_once() -> None:
         [(Sharing.SHARED, [anna[at % 2], Contact("", name=f"Zoe {at:02}")]) for at in range(40)]
         + [(Sharing.SHARED, anna)]
     )
-    [joined] = dit.directories[0].shared_books.contacts
+    [joined] = dit.directories[0].shared_books[Sharing.SHARED].contacts
     assert [joined.segment.duplicates[at] for at in range(len(joined.segment.entries))].count(1) == 42
     sought = read_filter("(objectClass=person)")
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)

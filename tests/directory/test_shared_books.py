@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,10 +12,10 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book, update_book
-from ldapgw.directory.dit import Directory, Dit, merge_shared_books
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.segment import Segment
-from ldapgw.directory.shared_books import MergedSegment, SharedBooks, segments_of
+from ldapgw.directory.shared_books import MergedSegment, SharedBooks, merge_shared_books, segments_of
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
@@ -45,6 +47,10 @@ def having(books: list[Book], sharing: Sharing) -> list[str]:
     return sorted(entry.dn for found in contacts for segment in found for entry in segment)
 
 
+def needs_merge(union: Mapping[Sharing, SharedBooks]) -> bool:
+    return any(one.needs_merge for one in union.values())
+
+
 SALES, STAFF = Sharing("group:sales"), Sharing("group:staff")
 
 changes = st.lists(
@@ -59,7 +65,7 @@ changes = st.lists(
 def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, bool]]) -> None:
     """Books come, grow, shrink, open, close and go; the union is made of the one before."""
     books: dict[int, Book] = {}
-    union = SharedBooks()
+    union: Mapping[Sharing, SharedBooks] = {}
     for key, size, sharing, at_once in done:
         if size:
             books[key] = book(key, size, sharing)
@@ -67,72 +73,73 @@ def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, boo
             books.pop(key, None)
         union = merge_shared_books(books.values(), union, defer_merge=at_once)
         there = list(books.values())
-        assert held(union.contacts) == having(there, Sharing.SHARED)
-        assert held(union.callers) == having(there, Sharing.CALLERS)
-        for sharing in (SALES, STAFF):
-            group = union.groups.get(sharing.group, SharedBooks())
-            assert held(group.contacts) == having(there, sharing)
-            assert group.count == sum(one.sharing is sharing for one in there)
-        assert held(union.containers) == sorted(one.container.dn for one in there if one.sharing is Sharing.SHARED)
-        assert at_once or not union.needs_merge
-    assert merge_shared_books(books.values(), union) == union or union.needs_merge
+        assert Sharing.PRIVATE not in union
+        for sharing in (Sharing.SHARED, Sharing.CALLERS, SALES, STAFF):
+            of_sharing, shown = union.get(sharing, SharedBooks()), [one for one in there if one.sharing is sharing]
+            assert held(of_sharing.contacts) == having(there, sharing)
+            assert of_sharing.count == len(shown)
+            containers = [one.container.dn for one in shown if sharing is not Sharing.CALLERS]
+            assert held(of_sharing.containers) == sorted(containers)
+        assert at_once or not needs_merge(union)
+    assert merge_shared_books(books.values(), union) == union or needs_merge(union)
 
 
 def test_many_books_have_few_segments() -> None:
     """A change of one leaves most of them as they are."""
     books = [book(at, 3, Sharing.SHARED) for at in range(100)]
-    before = merge_shared_books(books, SharedBooks())
+    before = merge_shared_books(books, {})
     books[50] = book(50, 4, Sharing.SHARED)
     after = merge_shared_books(books, before)
-    assert not before.needs_merge
-    assert not after.needs_merge
-    assert len(after.contacts) == len(before.contacts) + 1
-    assert held(after.contacts) == having(books, Sharing.SHARED)
+    assert not needs_merge(before)
+    assert not needs_merge(after)
+    assert len(after[Sharing.SHARED].contacts) == len(before[Sharing.SHARED].contacts) + 1
+    assert held(after[Sharing.SHARED].contacts) == having(books, Sharing.SHARED)
 
 
 def test_the_books_of_a_group_have_few_segments() -> None:
     """They are merged apart from all others, and merged again when they become too many."""
     books = [book(at, 3, SALES if at % 2 else Sharing.SHARED) for at in range(40)]
-    deferred = merge_shared_books(books, SharedBooks(), defer_merge=True)
-    assert deferred.groups["sales"].needs_merge
-    assert merge_shared_books(books[1::2], SharedBooks(), defer_merge=True).needs_merge
+    deferred = merge_shared_books(books, {}, defer_merge=True)
+    assert deferred[SALES].needs_merge
+    assert deferred[Sharing.SHARED].needs_merge
+    assert [Directory(CONTEXT, tuple(books), deferred, wait).needs_merge for wait in (True, False)] == [True, False]
     merged = merge_shared_books(books, deferred)
-    assert not merged.needs_merge
-    assert held(merged.groups["sales"].contacts) == having(books, SALES)
+    assert not needs_merge(merged)
+    assert held(merged[SALES].contacts) == having(books, SALES)
 
 
 def test_entries_for_numbers() -> None:
     """Where any book has them, those that have none yet are seen in the other form."""
     both = [book(1, 2, Sharing.SHARED), book(2, 2, Sharing.SHARED, per_number=True)]
-    union = merge_shared_books(both, SharedBooks())
+    union = merge_shared_books(both, {})[Sharing.SHARED]
     assert sum(map(len, union.form(per_number=True))) == 2
     assert sum(map(len, union.form(per_number=False))) == 4
-    assert sum(map(len, merge_shared_books(both[:1], SharedBooks()).form(per_number=True))) == 2
+    assert sum(map(len, merge_shared_books(both[:1], {})[Sharing.SHARED].form(per_number=True))) == 2
 
 
 def test_what_was_withdrawn_is_not_found() -> None:
     """Neither by a walk nor by the index."""
     books = [book(at, 3, Sharing.SHARED) for at in range(20)]
-    before = merge_shared_books(books, SharedBooks())
+    before = merge_shared_books(books, {})
     left = [*books[:10], *books[11:]]
     after = merge_shared_books(left, before)
     dit = Dit((Directory(CONTEXT, tuple(left), before),), features(tls=False))
     viewer = Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
     request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"of", (), None))
     assert sorted(match.entry.dn for match in all_matches(dit, viewer, request)) == having(left, Sharing.SHARED)
-    assert not any(segment.entry_of_uid("c10x0") for segment in segments_of(after.contacts))
+    assert not any(segment.entry_of_uid("c10x0") for segment in segments_of(after[Sharing.SHARED].contacts))
 
 
 def test_a_change_of_a_joined_book() -> None:
     """What it has not changed stays on the joined segment; no more is withdrawn from there than from the book."""
     books = [book(at, 100, Sharing.SHARED) for at in range(12)]
-    before = merge_shared_books(books, SharedBooks())
+    before = merge_shared_books(books, {})[Sharing.SHARED]
     for turn in range(3):
         news = (Contact(f"c7x{turn}", name="Somebody else"),)
         revised = update_book(books[7], CONTEXT, news, {f"c7x{turn + 50}"}, {})
         assert revised is not None
         books[7] = revised
-        after = merge_shared_books(books, before)
+        after = merge_shared_books(books, {Sharing.SHARED: before})[Sharing.SHARED]
         assert held(after.contacts) == having(books, Sharing.SHARED)
         [large] = [one for one in before.contacts if len(one.sources) > 1]
         [kept] = [one for one in after.contacts if len(one.sources) > 1]
@@ -159,7 +166,7 @@ def test_containers_are_told_from_contacts() -> None:
     many = [build_book(CONTEXT, str(at), f"u{at}", Sharing.SHARED, people, labels, per_number=False) for at in (1, 2)]
     for on in (
         many[0].containers,
-        *segments_of(merge_shared_books(many, SharedBooks()).containers),
+        *segments_of(merge_shared_books(many, {})[Sharing.SHARED].containers),
         Segment(tuple(many[0].containers)),
     ):
         assert on.tag_letters == {part[0] for entry in on for part in entry.tagged_texts()}

@@ -19,7 +19,6 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import select
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.naming_context import number_formatter
-from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
@@ -358,7 +357,7 @@ def published(count: int, before: Directory | None) -> Directory:
         build_book(CONTEXT, f"b{at}", f"b{at}", Sharing.SHARED, people[at : at + size], LABELS, per_number=False)
         for at in range(0, 800 - size * len(kept), size)
     ]
-    return Directory(CONTEXT, (*new, *kept), before.shared_books if before else SharedBooks())
+    return Directory(CONTEXT, (*new, *kept), before.shared_books if before else {})
 
 
 def calls_of_searches(count: int) -> dict[str, int]:

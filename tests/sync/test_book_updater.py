@@ -116,7 +116,7 @@ def test_changes_are_built_into_a_book() -> None:
     assert single.attribute("cn") == (b"Bo Weg (work)",)
     assert before[ALICE].containers is found[ALICE].containers
     [directory] = stage.catalog.dit().directories
-    assert sum(map(len, directory.shared_books.form(per_number=False))) == 3
+    assert sum(map(len, directory.shared_books[Sharing.SHARED].form(per_number=False))) == 3
 
 
 def test_a_book_is_built_anew_where_changes_are_not_known() -> None:

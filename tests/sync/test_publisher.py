@@ -146,7 +146,7 @@ def test_a_shared_label_is_published_at_once() -> None:
         accounts.set_sharing(connection, account.id, Sharing.SHARED, "kunden")
     after = stage.books()[ALICE]
     assert after.segments is before.segments
-    [merged] = stage.catalog.dit().directories[0].shared_books.contacts
+    [merged] = stage.catalog.dit().directories[0].shared_books[Sharing.SHARED].contacts
     assert [entry.attribute("cn") for entry in merged.segment] == [(b"Ada Riese",)]
     assert stage.books()[ALICE] is after
 
@@ -288,8 +288,8 @@ def test_many_shared_books_are_joined_after_the_start() -> None:
     for needs_merge in (True, False, False):
         result_of(stage.publisher.refresh())
         [directory] = stage.catalog.dit().directories
-        assert directory.shared_books.needs_merge is needs_merge
-        assert sum(map(len, directory.shared_books.form(per_number=False))) == 12
+        assert directory.needs_merge is needs_merge
+        assert sum(map(len, directory.shared_books[Sharing.SHARED].form(per_number=False))) == 12
 
 
 def test_a_second_look_does_not_end_the_start() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
+from ldapgw.directory.access import BookAccess
 from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.book import Book
 from ldapgw.directory.dn import Dn
@@ -15,7 +16,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, to_string
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import AttributeType, Family, attribute_type
-from ldapgw.phones.explain.model import BookAccess, ExplanationReader, MissedContact
+from ldapgw.phones.explain.model import ExplanationReader, MissedContact
 from ldapgw.phones.explain.near_misses import (
     NAME_ATTRIBUTES,
     NUMBER_ATTRIBUTES,

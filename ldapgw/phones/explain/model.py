@@ -7,22 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ldapgw.directory.access import BookAccess
 from ldapgw.directory.dit import ContactFlags
 from ldapgw.phones.explain.query import PhoneQuery
 from ldapgw.phones.explain.texts import MatchKind, MissReason
 from ldapgw.phrase import Phrase, Translatable
-
-
-class BookAccess(StrEnum):
-    """A phone's access to a book."""
-
-    OWN = "own"
-    SHARED = "shared"
-    GROUP = "group"
-    DIRECTORY = "directory"
-    CALLERS = "callers"
-    PRIVATE = "private"
-    OTHER_GROUP = "other_group"
 
 
 class NumberReading(StrEnum):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ldapgw.directory.access import BookAccess
 from ldapgw.phones.explain.model import (
-    BookAccess,
     Explanation,
     MatchedEntry,
     MatchedTerm,

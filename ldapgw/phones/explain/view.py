@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from ldapgw.directory import name_folding
-from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.access import Access, SeenBook, TenantViewer, Viewer
+from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
@@ -20,7 +20,6 @@ from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.phones.explain.model import BookAccess
 
 # Bounds the cost of one filter in one book.
 MAX_CANDIDATES = 2000
@@ -76,35 +75,27 @@ class PhoneView:
         return at_site(context, self.viewer.area_code) if self.viewer.area_code else context
 
     @property
-    def groups(self) -> Collection[str]:
-        """The groups that the phone's account belongs to."""
-        return self._directory.groups_of(self._access)
+    def tenant_viewer(self) -> TenantViewer:
+        """The phone as a viewer within the tenant."""
+        return self._directory.viewer(self._access)
 
     def flags(self, entry: Entry) -> ContactFlags:
         """The flags of an entry that the phone finds."""
         return self._directory.flags(entry, self._access)
 
-    def books(self) -> Iterator[tuple[Book, BookAccess]]:
-        """Yield the books that the phone sees, each with the phone's access."""
-        access = self._access
-        for book in self._directory.visible_books(access):
-            if book.key == access.book:
-                yield book, BookAccess.OWN
-            elif book.sharing.group:
-                yield book, BookAccess.GROUP
-            else:
-                yield book, BookAccess.DIRECTORY if book.name == DIRECTORY else BookAccess.SHARED
-        for book in self._directory.caller_id_books(access):
-            yield book, BookAccess.CALLERS
+    def books(self) -> tuple[SeenBook, ...]:
+        """The books that the phone sees."""
+        return self._directory.seen_books(self._access)
 
     def segments(self) -> Iterator[Segment]:
         """Yield the segments of the books that the phone can browse."""
-        for book in self._directory.visible_books(self._access):
-            yield from book.segments.form(per_number=self.viewer.per_number)
+        for seen in self.books():
+            if seen.is_browsed:
+                yield from seen.book.segments.form(per_number=self.viewer.per_number)
 
     def hidden_books(self) -> Iterator[Book]:
         """Yield the tenant's books that the phone does not see, and those of which it sees a label's contacts alone."""
-        whole = {book.key for book, access in self.books() if access is BookAccess.OWN or not book.shared_label}
+        whole = {seen.book.key for seen in self.books() if not seen.is_label}
         return (book for book in self._directory.books if book.key not in whole)
 
     def search(self, search_filter: Filter, base: str, size_limit: int) -> PhoneSearchResult:

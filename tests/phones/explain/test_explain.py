@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from ldapgw.contact import Contact, Kind, Phone
-from ldapgw.directory.access import Viewer
+from ldapgw.directory.access import BookAccess, Viewer
 from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError
 from ldapgw.numbers import phone_number
@@ -15,7 +15,6 @@ from ldapgw.phones.explain.explain import MAX_MISSES, explain
 from ldapgw.phones.explain.model import (
     OPERATOR,
     USER,
-    BookAccess,
     Explanation,
     ExplanationReader,
     MatchedTerm,

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.phones.explain.model import BookAccess, BookSyncState, ExplanationReader, SearchedBook
+from ldapgw.directory.access import BookAccess
+from ldapgw.phones.explain.model import BookSyncState, ExplanationReader, SearchedBook
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE
