@@ -44,9 +44,7 @@ class Library:
             state = AccountState.read(connection, {tenant.name})
         self._accounts = state.accounts_of(tenant.name)
         self._directory_source = state.directory_accounts.get(tenant.name)
-        self._phone_account = next(
-            (account for account in self._accounts if phone and account.id == phone.account_id), None
-        )
+        self._phone_account = state.account(phone.account_id) if phone else None
         sub, address = (self._phone_account.sub, self._phone_account.address) if self._phone_account else ("", "")
         self.tenant_viewer = TenantViewer.of_account(self.context, sub, address)
         self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))

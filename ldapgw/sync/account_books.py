@@ -1,124 +1,56 @@
 # SPDX-License-Identifier: MIT
-"""The books of all accounts, in memory and in the cache, and which of them still have to be built, published or saved.
+"""The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
-`BookUpdater` (`ldapgw.sync.book_updater`) builds what is outdated, and `Publisher` (`ldapgw.sync.publisher`) publishes
-what is built.
+`AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
+process.  A book is revised by the changes of its account's contacts.  When the changes are unknown, or the account's
+address has changed, the book is built anew.  Small accounts are built together; a large book is built in another
+process, and no other book waits for it.  `Publisher` (`ldapgw.sync.publisher`) publishes what is built.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import CancelledError, DeferredLock
+from twisted.logger import Logger
+
 from ldapgw.contact import Sharing
-from ldapgw.directory.book import DIRECTORY, Book, max_changes, with_sharing
+from ldapgw.directory.book import DIRECTORY, Book, with_sharing
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.errors import ProcessLost, StoreError
+from ldapgw.store import contact_changes, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes
-from ldapgw.store.generations import KEPT_GENERATIONS
+from ldapgw.store.contact_changes import Delta
+from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate
+from ldapgw.sync.book_builder import BookId, BuildTask, BuiltBook, build_books, free_slowly, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
-# Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
-BookId = tuple[int | str, str]
+log = Logger()
 
-# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
-BuildKey = tuple[NamingContext, int, str, str, bool]
+# From this many contacts on, another process builds the book; in this process a build of them takes half a second.
+MIN_PROCESS_CONTACTS = 3000
 
-# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
-_MAX_CACHE_LAG = KEPT_GENERATIONS // 2
+# Small accounts are read in one transaction; at most so many contacts, and so many accounts, are in memory at a time.
+_CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
+_ACCOUNTS_AT_ONCE = 50
 
-# How many entries `free_slowly` frees at a time.
-_FREED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltBook:
-    """A book, and its inputs.
-
-    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
-    :ivar build_key: the other inputs; the book is built anew when they change.
-    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
-    :ivar uncached_changes: how many contacts have changed since the cached generation.
-    """
-
-    generation: int
-    build_key: BuildKey
-    book: Book
-    cached_generation: int | None
-    uncached_changes: int = 0
-
-    @property
-    def is_cache_current(self) -> bool:
-        """Whether the next start can revise the cached book, even after many more syncs."""
-        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
-            return False
-        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
-
-    def is_of(self, account: Account) -> bool:
-        """Whether the book was built from the contacts of this account, and not of a former one with the same id."""
-        context, _, sub, *_ = self.build_key
-        return (context.name, sub) == account.identity
-
-    def shares_entries(self, after: BuiltBook | None) -> bool:
-        """Whether the book's successor shares a segment with it, and so most of its entries."""
-        kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
-        return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildTask:
-    """The books of an account that are to be brought up to date.
-
-    :ivar book_ids: which books the account has.
-    :ivar books: those that are there, maybe of an older generation.
-    """
-
-    account: Account
-    context: NamingContext
-    build_key: BuildKey
-    book_ids: Sequence[BookId]
-    books: Sequence[BuiltBook] = ()
-
-    @property
-    def per_number(self) -> bool:
-        """Whether each number has an entry."""
-        return self.build_key[-1]
-
-    @property
-    def with_directory(self) -> bool:
-        """Whether one of the books is that of the Workspace directory."""
-        return len(self.book_ids) > 1
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all books are there."""
-        return len(self.books) == len(self.book_ids)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all books are of the account's generation."""
-        return self.is_complete and all(built.generation == self.account.generation for built in self.books)
-
-    @property
-    def generation(self) -> int:
-        """The oldest generation of the books."""
-        return min(built.generation for built in self.books)
-
-    @property
-    def max_changes(self) -> int:
-        """With more changes, a new build is quicker than to revise the books."""
-        return sum(max_changes(built.book) for built in self.books)
+# How long a built book waits for others that are built with it.
+_PUBLISH_SECONDS = 0.5
 
 
 class AccountBooks:
-    """The books of all accounts.
+    """The books of all accounts, and the only place where books are built.
 
-    Mutable: the account state last read, the books last built, and what is left to build, publish, save and free.
+    Mutable: the account state last read, the books last built, which accounts' books are being built, and what is left
+    to build, publish, save and free.
 
     :ivar contexts: the naming contexts by tenant.
     :ivar state: the accounts and phones as they were last read from the store.
@@ -127,16 +59,23 @@ class AccountBooks:
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param delete_off_thread: the same on another thread, so that deleting a removed account's books waits for no build.
     :param cache: the cache of built books for the next start; None: no cache.
+    :param build_in_process: builds an account's books into the cache in another process
+        (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
+    :param seconds: a monotonic clock, in seconds.
     """
 
     def __init__(
         self,
         *,
+        store: Store,
         contexts: Mapping[str, NamingContext],
         run_off_thread: Callable[..., Awaitable[Any]],
         delete_off_thread: Callable[..., Awaitable[Any]],
         cache: BookCache | None = None,
+        build_in_process: Callable[..., Awaitable[None]] | None = None,
+        seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._store = store
         self.contexts = contexts
         self.state = AccountState(contexts.keys())
         self.outdated: set[int] = set()
@@ -144,12 +83,16 @@ class AccountBooks:
         self._run_off_thread = run_off_thread
         self._delete_off_thread = delete_off_thread
         self._cache = cache
+        self._build_in_process = build_in_process
+        self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
         self._replaced: list[Book] = []
         # Which the cache does not have, or not for much longer.
         self._unsaved: set[BookId] = set()
         self._orphans: set[str] = set()  # names of cached books that are no account's any more
         self._is_cache_pruned = False
+        self._locks: dict[int, DeferredLock] = {}
+        self._contacts_lock = DeferredLock()
 
     def clear(self) -> None:
         """Have no accounts and no books, as before the first look at the store."""
@@ -195,6 +138,231 @@ class AccountBooks:
                 _, account_id, *_ = built.build_key
                 self._orphans.add(_cache_name(key, account_id))
 
+    # --- which books are built, and in which order --------------------------------------------------------------------
+
+    def is_building(self, account_id: int) -> bool:
+        lock = self._locks.get(account_id)
+        return lock is not None and bool(lock.locked)
+
+    async def wait(self) -> None:
+        """Wait for all builds that have begun."""
+        for account_id in list(self._locks):
+            async with self._locked(account_id):
+                pass
+
+    async def update(self, account_id: int | None, publish: Callable[[], Awaitable[None]]) -> None:
+        """Build the books of an account, or all outdated books.
+
+        When the book of an account cannot be built, its former book stays, and other books are not affected.
+
+        :param account_id: None: all outdated accounts, except those that another call has begun with and that have not
+            changed since.
+        :param publish: publishes what is built; called before each part that takes longer.
+        :raises StoreError: when the database cannot be used.
+        """
+        is_whole = account_id is None
+        ids = self.outdated.copy() if account_id is None else {account_id}
+        large = {one for one in ids if self._is_large(one)}
+        busy = await self._build_idle(ids - large, publish, is_whole=is_whole)
+        if busy or large:
+            await publish()
+        for one in busy:
+            await self._build_locked([one])
+        # To revise a large book takes milliseconds, to build one takes many seconds.
+        served = [one for one in large if (one, "") in self._built]
+        await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
+        await publish()
+        for one in await self._build_idle(large, publish, is_whole=is_whole):
+            await self._build_locked([one])
+
+    def _is_large(self, account_id: int) -> bool:
+        account = self.state.account(account_id)
+        return account is not None and account.contacts >= MIN_PROCESS_CONTACTS
+
+    # --- one batch of accounts after the other ------------------------------------------------------------------------
+
+    async def _build_idle(
+        self,
+        ids: Collection[int],
+        publish: Callable[[], Awaitable[None]],
+        *,
+        is_whole: bool,
+        is_anew: bool = True,
+    ) -> list[int]:
+        """Build the books of accounts that no other call has begun with, small accounts together.
+
+        :returns: the other accounts.
+        """
+        busy: list[int] = []
+        waiting = deque(sorted(ids))
+        published_at = self._seconds()
+        while waiting:
+            await self._build_locked(self._take_batch(waiting, busy, is_whole=is_whole), is_anew=is_anew)
+            if self._seconds() - published_at >= _PUBLISH_SECONDS:
+                await publish()
+                published_at = self._seconds()
+        return busy
+
+    def _take_batch(self, waiting: deque[int], busy: list[int], *, is_whole: bool) -> list[int]:
+        """Take accounts to build together; only now is it known which of them another call has begun with."""
+        batch: list[int] = []
+        count = 0
+        while waiting and len(batch) < _ACCOUNTS_AT_ONCE:
+            account = self.state.account(waiting[0])
+            if account is None or (is_whole and account.id not in self.outdated):
+                waiting.popleft()
+            elif self.is_building(account.id):
+                busy.append(waiting.popleft())
+            elif batch and count + account.contacts > _CONTACTS_AT_ONCE:
+                break
+            else:
+                batch.append(waiting.popleft())
+                count += account.contacts
+        return batch
+
+    async def _build_locked(self, ids: Sequence[int], *, is_anew: bool = True) -> None:
+        async with AsyncExitStack() as locks:
+            for account_id in ids:
+                await locks.enter_async_context(self._locked(account_id))
+            await self._build_accounts(ids, is_anew=is_anew)
+
+    @asynccontextmanager
+    async def _locked(self, account_id: int) -> AsyncIterator[None]:
+        """Hold the lock of an account, which exists as long as somebody holds it or waits for it."""
+        lock = self._locks.setdefault(account_id, DeferredLock())
+        try:
+            async with lock:
+                yield
+        finally:
+            # Whoever waited for the lock has run already, and may have removed it.
+            if not lock.locked and self._locks.get(account_id) is lock:
+                del self._locks[account_id]
+
+    async def _build_accounts(self, ids: Sequence[int], *, is_anew: bool) -> None:
+        """Build the books of some accounts together; where that fails, one after the other.
+
+        The contacts of one account must not keep those of others from phones.
+
+        :param is_anew: whether large books are built anew that cannot be revised; else they stay outdated.
+        """
+        # A change during the build makes an account outdated again.
+        self.outdated.difference_update(ids)
+        accounts = [account for each in ids if (account := self.state.account(each)) is not None]
+        try:
+            await self._build(accounts, is_anew=is_anew)
+        except Exception as error:
+            self.outdated.update(ids)
+            if isinstance(error, (CancelledError, StoreError)):
+                raise
+            if len(accounts) > 1:
+                for account_id in ids:
+                    await self._build_accounts([account_id], is_anew=is_anew)
+                return
+            log.failure(
+                "the book of account {account} cannot be built",
+                event="book_build_failed",
+                tenant=accounts[0].tenant,
+                account=accounts[0].id,
+            )
+
+    # --- one batch: revise, else build --------------------------------------------------------------------------------
+
+    async def _build(self, accounts: Iterable[Account], *, is_anew: bool) -> None:
+        tasks = await self._revise([await self._begin(account) for account in accounts])
+        postponed: set[int] = set()
+        for at, task in enumerate(tasks):
+            if task.is_done or task.account.contacts < MIN_PROCESS_CONTACTS:
+                continue
+            if is_anew:
+                tasks[at] = await self._build_by_process(task)
+            else:
+                postponed.add(task.account.id)
+        for task in await self._build_by_thread([task for task in tasks if task.account.id not in postponed]):
+            self._put(task)
+        self.outdated |= postponed
+
+    async def _revise(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
+        """Revise books by the changes of the contacts, unless the changes are unknown or too many."""
+        revisable = [task for task in tasks if task.is_complete and not task.is_done]
+        if not revisable:
+            return list(tasks)
+        since = {task.account.id: (task.generation, task.max_changes) for task in revisable}
+        deltas = await self._store.read(contact_changes.read, since)
+        return [
+            await self._revise_by(task, delta) if (delta := deltas.get(task.account.id)) is not None else task
+            for task in tasks
+        ]
+
+    async def _revise_by(self, task: BuildTask, delta: Delta) -> BuildTask:
+        books = [built.book for built in task.books]
+        revised: tuple[Book, ...] | None = await self._run_off_thread(revise_books, task.context, books, delta)
+        if revised is None:
+            return task
+        generation, changes = task.account.generation, len(delta.changed) + len(delta.removed)
+        return replace(
+            task,
+            books=[
+                replace(built, generation=generation, book=book, uncached_changes=built.uncached_changes + changes)
+                for built, book in zip(task.books, revised, strict=True)
+            ],
+        )
+
+    async def _build_by_process(self, task: BuildTask) -> BuildTask:
+        """Build large books in another process, unless it fails."""
+        account = task.account
+        if self._build_in_process is None:
+            return task
+        try:
+            await self._build_in_process(task.context, account, task.build_key, task.per_number, task.with_directory)
+        except ProcessLost:
+            log.warn(
+                "the process that builds the book of account {account} has ended unexpectedly",
+                event="book_process_ended",
+                tenant=account.tenant,
+                account=account.id,
+            )
+            return task
+        finally:
+            await self._delete_task_if_orphaned(task)
+        return await self._load_current(task)
+
+    async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
+        """Build in this process what is not done, with the contacts of some small accounts or a large one in memory."""
+        unbuilt = [task for task in tasks if not task.is_done]
+        if not unbuilt:
+            return list(tasks)
+        async with self._contacts_lock:  # a coroutine of its own, which lets go of the contacts before the lock
+            built = await self._build_from_contacts(unbuilt)
+        return [task for task in tasks if task.is_done] + built
+
+    async def _build_from_contacts(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
+        found = await self._store.read(contacts.read, [task.account.id for task in tasks])
+        found.reverse()
+        done = []
+        for task in tasks:
+            stored, account = found.pop(), task.account
+            books: tuple[Book, ...] = await self._run_off_thread(
+                build_books,
+                task.context,
+                account,
+                stored.contacts,
+                stored.labels,
+                task.per_number,
+                task.with_directory,
+            )
+            if stored.damaged:
+                await self._store.run(contacts.fetch_anew, account.id, list(stored.damaged))
+                log.error(
+                    "{count} stored contacts of account {account} cannot be read; the next sync fetches them again",
+                    event="contacts_damaged",
+                    tenant=account.tenant,
+                    count=stored.damaged.total(),
+                    account=account.id,
+                )
+            built = [BuiltBook(account.generation, task.build_key, book, None) for book in books]
+            done.append(replace(task, books=built))
+        return done
+
     # --- the books in memory ------------------------------------------------------------------------------------------
 
     def of_tenant(self, tenant: str) -> tuple[Book, ...]:
@@ -211,17 +379,14 @@ class AccountBooks:
         directory = self._built.get((tenant, DIRECTORY))
         return (*books, directory.book) if directory is not None else tuple(books)
 
-    def has_book(self, account_id: int) -> bool:
-        return (account_id, "") in self._built
-
-    async def begin(self, account: Account) -> BuildTask:
+    async def _begin(self, account: Account) -> BuildTask:
         """The task to bring an account's books up to date, with the books of memory, else of the cache."""
         task = self._task(account)
         return replace(task, books=[built for key in task.book_ids if (built := await self._current(task, key))])
 
-    def put(self, task: BuildTask) -> None:
+    def _put(self, task: BuildTask) -> None:
         """Take the books of a task that is done, unless they are no account's any more."""
-        present = self.state.accounts.get(task.account.id)
+        present = self.state.account(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.
             if present is not None and (key[1] != DIRECTORY or self.state.has_directory(present)):
@@ -273,7 +438,7 @@ class AccountBooks:
             for key in task.book_ids:
                 self._replace(key, await self._load(task, key))
 
-    async def load(self, task: BuildTask) -> BuildTask:
+    async def _load_current(self, task: BuildTask) -> BuildTask:
         """A task with the books of the cache, if they are all there and of the account's generation."""
         books = [built for key in task.book_ids if (built := await self._load(task, key))]
         # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
@@ -314,7 +479,7 @@ class AccountBooks:
             names -= {cache_name(one.id, directory=True) for one in self.state.directory_accounts.values()}
             await self._delete_off_thread(self._cache.delete, names)
 
-    async def delete_if_orphaned(self, task: BuildTask) -> None:
+    async def _delete_task_if_orphaned(self, task: BuildTask) -> None:
         """Delete the books of a task that another process has saved, if their account has been removed meanwhile."""
         for key in task.book_ids:
             await self._delete_if_orphaned(key, _cache_name(key, task.account.id))
@@ -339,26 +504,9 @@ class AccountBooks:
     def _account(self, key: BookId) -> Account | None:
         """The account that a book is stored with; None: it is no account's any more."""
         of = key[0]
-        return self.state.accounts.get(of) if isinstance(of, int) else self.state.directory_accounts.get(of)
+        return self.state.account(of) if isinstance(of, int) else self.state.directory_accounts.get(of)
 
 
 def _cache_name(key: BookId, account_id: int) -> str:
     """The name in the cache of a book that is stored with an account."""
     return cache_name(account_id, directory=key[1] == DIRECTORY)
-
-
-def free_slowly(books: list[Book]) -> None:
-    """Free the memory of unused books in small steps; in one step it would stop all threads for 0.2 s.
-
-    :param books: the books, which are removed from the list.
-    """
-    entries: list[Entry] = []
-    while books:
-        book = books.pop()
-        for segments in (book.segments, *(label.segments for label in book.labels)):
-            for segment in (*segments.contacts, *segments.numbers):
-                entries += segment.entries
-        # `entries` must have the last references to the entries.
-        del book, segments, segment
-    while entries:
-        del entries[-_FREED_AT_ONCE:]

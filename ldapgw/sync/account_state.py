@@ -66,6 +66,13 @@ class AccountState:
         state.apply(*read_changes(connection, None, tenants))
         return state
 
+    def account(self, account_id: int | None) -> Account | None:
+        """The connected account with an id; None: there is no such account.
+
+        :param account_id: None: of nobody, such as the owner of a phone without an account.
+        """
+        return None if account_id is None else self.accounts.get(account_id)
+
     def accounts_of(self, tenant: str) -> list[Account]:
         """A tenant's connected accounts, in the order of their addresses."""
         ids = self._ordered.get(tenant)

@@ -1,24 +1,117 @@
 # SPDX-License-Identifier: MIT
-"""Builds books from stored contacts, and revises them by what has changed, on a thread or in another process."""
+"""Built books, and the functions that build, revise and free them, on a thread or in another process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, Connection
 
 from ldapgw.contact import STARRED, Contact, Sharing, Source
-from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, update_book, with_sharing
+from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, max_changes, update_book, with_sharing
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.contact_changes import Delta
 from ldapgw.store.engines import database_at
+from ldapgw.store.generations import KEPT_GENERATIONS
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+
+# Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
+BookId = tuple[int | str, str]
+
+# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
+BuildKey = tuple[NamingContext, int, str, str, bool]
+
+# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
+_MAX_CACHE_LAG = KEPT_GENERATIONS // 2
+
+# How many entries `free_slowly` frees at a time.
+_FREED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBook:
+    """A book, and its inputs.
+
+    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
+    :ivar build_key: the other inputs; the book is built anew when they change.
+    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
+    :ivar uncached_changes: how many contacts have changed since the cached generation.
+    """
+
+    generation: int
+    build_key: BuildKey
+    book: Book
+    cached_generation: int | None
+    uncached_changes: int = 0
+
+    @property
+    def is_cache_current(self) -> bool:
+        """Whether the next start can revise the cached book, even after many more syncs."""
+        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
+            return False
+        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
+
+    def is_of(self, account: Account) -> bool:
+        """Whether the book was built from the contacts of this account, and not of a former one with the same id."""
+        context, _, sub, *_ = self.build_key
+        return (context.name, sub) == account.identity
+
+    def shares_entries(self, after: BuiltBook | None) -> bool:
+        """Whether the book's successor shares a segment with it, and so most of its entries."""
+        kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
+        return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTask:
+    """The books of an account that are to be brought up to date.
+
+    :ivar book_ids: which books the account has.
+    :ivar books: those that are there, maybe of an older generation.
+    """
+
+    account: Account
+    context: NamingContext
+    build_key: BuildKey
+    book_ids: Sequence[BookId]
+    books: Sequence[BuiltBook] = ()
+
+    @property
+    def per_number(self) -> bool:
+        """Whether each number has an entry."""
+        return self.build_key[-1]
+
+    @property
+    def with_directory(self) -> bool:
+        """Whether one of the books is that of the Workspace directory."""
+        return len(self.book_ids) > 1
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all books are there."""
+        return len(self.books) == len(self.book_ids)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all books are of the account's generation."""
+        return self.is_complete and all(built.generation == self.account.generation for built in self.books)
+
+    @property
+    def generation(self) -> int:
+        """The oldest generation of the books."""
+        return min(built.generation for built in self.books)
+
+    @property
+    def max_changes(self) -> int:
+        """With more changes, a new build is quicker than to revise the books."""
+        return sum(max_changes(built.book) for built in self.books)
 
 
 def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:
@@ -112,3 +205,20 @@ def build_cached_books(
         return
     finally:
         database.close()
+
+
+def free_slowly(books: list[Book]) -> None:
+    """Free the memory of unused books in small steps; in one step it would stop all threads for 0.2 s.
+
+    :param books: the books, which are removed from the list.
+    """
+    entries: list[Entry] = []
+    while books:
+        book = books.pop()
+        for segments in (book.segments, *(label.segments for label in book.labels)):
+            for segment in (*segments.contacts, *segments.numbers):
+                entries += segment.entries
+        # `entries` must have the last references to the entries.
+        del book, segments, segment
+    while entries:
+        del entries[-_FREED_AT_ONCE:]

@@ -32,7 +32,6 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.account_state import AccountState, read_changes
-from ldapgw.sync.book_updater import BookUpdater
 
 log = Logger()
 
@@ -49,7 +48,6 @@ class Publisher:
     Mutable: the phones and the changes that are left to publish.
 
     :param books: the accounts' books.
-    :param updater: builds the books that are outdated.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
     :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
@@ -64,7 +62,6 @@ class Publisher:
         store: Store,
         catalog: Catalog,
         books: AccountBooks,
-        updater: BookUpdater,
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
         on_publish: Callable[[Sequence[EndedLogin]], None],
@@ -75,7 +72,6 @@ class Publisher:
         self._store = store
         self._catalog = catalog
         self._books = books
-        self._updater = updater
         self._features = features
         self._run_off_thread = run_off_thread
         self._on_publish = on_publish
@@ -229,12 +225,12 @@ class Publisher:
         # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
-        await self._updater.update(account_id, self._publish_built)
+        await self._books.update(account_id, self._publish_built)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:
             # What other calls have begun belongs to it.
-            await self._updater.wait()
+            await self._books.wait()
         async with self._publishing:
             await self._merge_and_publish()
             await self._books.free_replaced()
@@ -384,14 +380,14 @@ class Publisher:
         login = state.phones.get(name)
         if login is None:
             return None
-        account = state.accounts.get(login.account_id or 0)
+        account = state.account(login.account_id)
         return make_login(login, self._books.contexts[login.tenant], account.sub if account else "")
 
     def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
         """Note for how long the changes have waited that some tenants' phones find now."""
         now = self._seconds()
         for account_id, since in list(self._unserved_since.items()):
-            if account_id in self._books.outdated or self._updater.is_building(account_id):
+            if account_id in self._books.outdated or self._books.is_building(account_id):
                 continue
             tenant = self._books.state.accounts[account_id].tenant
             if tenant in tenants or tenant not in self._books.unpublished:

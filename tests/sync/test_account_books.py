@@ -22,8 +22,7 @@ from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
 from ldapgw.store.generations import KEPT_GENERATIONS
-from ldapgw.sync.account_books import free_slowly
-from ldapgw.sync.book_builder import build_books, revise_books
+from ldapgw.sync.book_builder import build_books, free_slowly, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from tests.support.results import result_of
 from tests.support.stage.publishing import make_publisher
@@ -242,7 +241,7 @@ def test_the_image_of_a_directory_that_comes_back_stays(site: Site) -> None:
 @pytest.fixture
 def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """One whose books are large, and are to be built anew."""
-    monkeypatch.setattr("ldapgw.sync.book_updater.MIN_PROCESS_CONTACTS", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books.MIN_PROCESS_CONTACTS", 1)
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
         connection.exec_driver_sql("UPDATE account SET generation = generation + 1, known_since = generation + 1")

@@ -36,7 +36,6 @@ from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
-from ldapgw.sync.book_updater import BookUpdater
 from ldapgw.sync.change_watcher import ChangeWatcher
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
@@ -340,15 +339,11 @@ def _run_with_leases(env: Environment, workers: Workers, function: Callable[...,
 def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, phones: PhoneParts) -> Publisher:
     folder = env.state_dir / FOLDER
     books = AccountBooks(
+        store=store,
         contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
         run_off_thread=workers.books,
         delete_off_thread=workers.work,
         cache=BookCache(folder),
-    )
-    updater = BookUpdater(
-        store=store,
-        books=books,
-        run_off_thread=workers.books,
         build_in_process=partial(
             workers.build, workers.build_process, build_cached_books, env.state.database.url, folder
         ),
@@ -358,7 +353,6 @@ def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, ph
         store=store,
         catalog=phones.catalog,
         books=books,
-        updater=updater,
         features=phones.catalog.dit().features,
         run_off_thread=workers.books,
         on_publish=phones.end_logins,

@@ -15,7 +15,6 @@ from ldapgw.server.threads import WorkerThread
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_cache import BookCache
-from ldapgw.sync.book_updater import BookUpdater
 from ldapgw.sync.publisher import Publisher
 
 # A thread that was not started: its calls are made at once, on the caller's thread.
@@ -36,20 +35,19 @@ def make_publisher(
 ) -> Publisher:
     """:param more: of the publisher alone."""
     books = AccountBooks(
+        store=store,
         contexts=contexts,
         run_off_thread=run_off_thread,
         delete_off_thread=delete_off_thread,
         cache=cache,
-    )
-    updater = BookUpdater(
-        store=store, books=books, run_off_thread=run_off_thread, build_in_process=build_in_process, seconds=seconds
+        build_in_process=build_in_process,
+        seconds=seconds,
     )
     parts: dict[str, Any] = {"on_publish": lambda _: None, "next_turn": partial(succeed, None)}
     return Publisher(
         store=store,
         catalog=catalog,
         books=books,
-        updater=updater,
         features=catalog.dit().features,
         run_off_thread=run_off_thread,
         seconds=seconds,

@@ -203,7 +203,7 @@ def test_small_accounts_are_read_together(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks that come while it is built do not build it once more."""
-    monkeypatch.setattr("ldapgw.sync.book_updater._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     ids = restored(stage)
     seen = reads(stage, monkeypatch)
@@ -251,7 +251,7 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkey
         later = tables.account.c.generation + 1000
         of_alice = update(tables.account).where(tables.account.c.id == alice)
         connection.execute(of_alice.values(generation=later, known_since=later))
-    monkeypatch.setattr("ldapgw.sync.book_updater.MIN_PROCESS_CONTACTS", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books.MIN_PROCESS_CONTACTS", 1)
     building: Deferred[None] = Deferred()
     stage.build_in_process = lambda *_: building
     before = {book.name: book for book in stage.catalog.dit().directories[0].books}
@@ -265,7 +265,7 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkey
 
 def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is published after half a second."""
-    monkeypatch.setattr("ldapgw.sync.book_updater._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     restored(stage)
     seconds = iter(range(100))
@@ -289,10 +289,10 @@ def test_a_lock_lives_as_long_as_the_builds_of_its_account() -> None:
     built = stage.hold(build_books)
     account_id = stage.account().id
     looks = [Deferred.fromCoroutine(stage.publisher.refresh(account)) for account in (None, account_id)]
-    assert stage.publisher._updater.is_building(account_id)
+    assert stage.publisher._books.is_building(account_id)
     built.callback(None)
     assert [look.called for look in looks] == [True, True]
-    assert stage.publisher._updater._locks == {}
+    assert stage.publisher._books._locks == {}
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"uid":"\xff"}', b"[]"])
