@@ -4,9 +4,9 @@
 The laws:
 
 * One operation runs at a time; the others wait and are answered in the order in which they were received.
-* Abandon, Cancel, StartTLS and Unbind do not wait.  A bind does: requests received before the bind are answered first,
-  with the rights of the login before it (RFC 4511 4.2.1 leaves that to the server; phones send requests without
-  waiting).
+* `SESSION_TABLE` says what becomes of a request by what it meets: Abandon, Cancel, StartTLS and Unbind do not wait.
+* A bind waits: requests received before the bind are answered first, with the rights of the login before it (RFC 4511
+  4.2.1 leaves that to the server; phones send requests without waiting).
 * `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  They
   return steps for the connection to perform, or the reply to send; the session itself has no transport and no clock.
   `fast_answer` returns the octets of an answer that needs no steps; the steps would send the same octets.
@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, IntEnum, auto
+from itertools import chain
 from typing import Final, cast
 
 from ldapgw.directory.access import Viewer
@@ -65,8 +67,6 @@ PLAIN = "PLAIN"
 CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
 WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
-# Extended operations that do not wait for others.
-_IMMEDIATE: Final = (START_TLS, CANCEL)
 
 # Called for each finished search: the login (a DN; empty: anonymous), the client's address, the LDAPMessage, the number
 # of entries in the answer, the result code, the duration in seconds, and what the search asked for.
@@ -235,6 +235,69 @@ class Close:
 Step = SendReply | DelayResult | StartSearch | StartControlResponse | StopSearch | StartTls | Close
 
 
+class RequestKind(IntEnum):
+    """What a request asks of the session.
+
+    An `OPERATION` is a bind, a search, a comparison, an update, or an extended operation other than the two here.
+    """
+
+    OPERATION = auto()
+    ABANDON = auto()
+    CANCEL = auto()
+    START_TLS = auto()
+    UNBIND = auto()
+
+
+class Outstanding(IntEnum):
+    """What a request meets in the session: an operation that waits or runs, or nothing.
+
+    Abandon and Cancel meet the operation that they name.  Any other request meets the running operation, or else the
+    operation that waits longest.  A bind runs while its refusal is held back; any other operation that is seen running
+    is a search.
+    """
+
+    NOTHING = auto()
+    WAITING = auto()
+    WAITING_BIND = auto()
+    SEARCH = auto()
+    BIND = auto()
+
+
+class Effect(Enum):
+    """What becomes of a request."""
+
+    WAIT = "the request waits for `Session.advance`"
+    IGNORE = "nothing happens, and nothing is answered"
+    END = "the operation that the request names ends, and nothing is answered"
+    CANCEL = "the operation that the request names is answered with the result canceled, and the request succeeds"
+    START_TLS = "the request succeeds, the session is anonymous, and TLS begins"
+    CLOSE = "all operations but binds end, and the connection is closed"
+
+
+_NOT_THERE: Final = Result(ResultCode.NO_SUCH_OPERATION, "no such operation is outstanding")
+_NOT_A_BIND: Final = Result(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
+_NOT_NOW: Final = Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
+
+# What becomes of each kind of request, by what it meets: in the order of `Outstanding`.  A `Result` refuses the request
+# with this result.  RFC 4511 4.3 (Unbind), 4.11 (Abandon: never answered) and 4.14.1 (StartTLS), RFC 3909 2.1 (Cancel).
+_ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
+    #                       NOTHING           WAITING        WAITING_BIND   SEARCH         BIND
+    RequestKind.OPERATION: (Effect.WAIT,      Effect.WAIT,   Effect.WAIT,   Effect.WAIT,   Effect.WAIT),
+    RequestKind.ABANDON:   (Effect.IGNORE,    Effect.END,    Effect.IGNORE, Effect.END,    Effect.IGNORE),
+    RequestKind.CANCEL:    (_NOT_THERE,       Effect.CANCEL, _NOT_A_BIND,   Effect.CANCEL, _NOT_A_BIND),
+    RequestKind.START_TLS: (Effect.START_TLS, _NOT_NOW,      _NOT_NOW,      _NOT_NOW,      _NOT_NOW),
+    RequestKind.UNBIND:    (Effect.CLOSE,     Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE),
+}  # fmt: skip
+_EXTENDED: Final = {START_TLS: RequestKind.START_TLS, CANCEL: RequestKind.CANCEL}
+# Requests whose controls are checked on receipt, because they do not wait for others.  Those of Unbind do not matter.
+_IMMEDIATE: Final = (RequestKind.ABANDON, RequestKind.CANCEL, RequestKind.START_TLS)
+SESSION_TABLE: Final = {
+    (kind, outstanding): outcome
+    for kind, row in _ROWS.items()
+    for outstanding, outcome in zip(Outstanding, row, strict=True)
+}
+
+
 class Session:
     """The state of one session: the viewer, the running operation, and the requests that wait.
 
@@ -338,16 +401,54 @@ class Session:
 
         :raises ProtocolViolation: if its messageID is that of an unfinished operation (RFC 4511 4.1.1.1).
         """
-        if message.operation is Operation.UNBIND:
-            return (*self._stop(), Close())
-        if message.message_id in self._waiting or self._runs(message.message_id):
+        kind = _kind_of(message)
+        if kind is not RequestKind.UNBIND and self._find(message.message_id) is not None:
             raise ProtocolViolation("messageID: already in use")
-        if isinstance(message.request, AbandonRequest):
-            return self._abandon(message, message.request.message_id)
-        if isinstance(message.request, ExtendedRequest) and message.request.name in _IMMEDIATE:
-            return self._immediate_extended(message, message.request)
-        self._waiting[message.message_id] = message
-        return ()
+        met: Message | None = self._current or next(iter(self._waiting.values()), None)
+        try:
+            if kind in _IMMEDIATE:
+                controls.check_controls(message.controls, message.operation, self._controls)
+            if kind is RequestKind.ABANDON:
+                met = self._find(cast("AbandonRequest", message.request).message_id)
+            elif kind is RequestKind.CANCEL:
+                met = self._find(cancel_id(cast("ExtendedRequest", message.request).value))
+            elif kind is RequestKind.START_TLS:
+                self._check_start_tls(cast("ExtendedRequest", message.request))
+        except DirectoryError as error:
+            # An Abandon is never answered (RFC 4511 4.11).
+            return () if kind is RequestKind.ABANDON else (_answer(message, Result.of(error)),)
+        return self._perform(SESSION_TABLE[kind, self._status(met)], message, met)
+
+    def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
+        """Do what the table says.
+
+        :param met: the operation that the request meets; None: nothing.
+        """
+        if isinstance(outcome, Result):
+            return (_answer(message, outcome),)
+        match outcome:
+            case Effect.WAIT:
+                self._waiting[message.message_id] = message
+                return ()
+            case Effect.END:
+                return self._end(cast("Message", met))
+            case Effect.CANCEL:
+                canceled = cast("Message", met)
+                return (
+                    *self._end(canceled),
+                    _answer(canceled, Result(ResultCode.CANCELED)),
+                    _answer(message, SUCCESS),
+                )
+            case Effect.START_TLS:
+                self.secure = True
+                self._become(self._port.anonymous(self._address))
+                return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
+            case Effect.CLOSE:
+                outstanding = [*self._waiting.values(), *filter(None, (self._current,))]
+                ended = [self._end(each) for each in outstanding if each.operation is not Operation.BIND]
+                return (*chain.from_iterable(ended), Close())
+            case _:  # IGNORE
+                return ()
 
     def advance(self) -> Step | None:
         """Begin the operation that waits longest; None while an operation runs, or if none waits."""
@@ -487,71 +588,47 @@ class Session:
     def _refuse(self) -> Step:
         raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
-    # --- operations that do not wait --------------------------------------------------------------------------------
+    # --- what a request meets ---------------------------------------------------------------------------------------
 
-    def _immediate_extended(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
-        try:
-            controls.check_controls(message.controls, message.operation, self._controls)
-            return self._start_tls(message, request) if request.name == START_TLS else self._cancel(message, request)
-        except DirectoryError as error:
-            return (SendReply(Reply(message.message_id, message.operation, Result.of(error))),)
+    def _find(self, message_id: int) -> Message | None:
+        """The outstanding operation of a messageID; None: there is none."""
+        current = self._current
+        return current if current is not None and current.message_id == message_id else self._waiting.get(message_id)
 
-    def _start_tls(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
-        """RFC 4511 4.14."""
+    def _status(self, met: Message | None) -> Outstanding:
+        if met is None:
+            return Outstanding.NOTHING
+        is_bind = met.operation is Operation.BIND
+        if met is self._current:
+            return Outstanding.BIND if is_bind else Outstanding.SEARCH
+        return Outstanding.WAITING_BIND if is_bind else Outstanding.WAITING
+
+    def _end(self, message: Message) -> tuple[Step, ...]:
+        """End an operation that waits, or the running search."""
+        if message is not self._current:
+            del self._waiting[message.message_id]
+            return ()
+        self._current = self._controlled_search = self._control_response = None
+        return (StopSearch(),)
+
+    def _check_start_tls(self, request: ExtendedRequest) -> None:
+        """:raises DirectoryError: when TLS cannot begin on this connection, whatever is outstanding."""
         if not self._tls:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS is not supported")
         if request.value is not None:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS has no value")
         if self.secure:
             raise DirectoryError(ResultCode.OPERATIONS_ERROR, "TLS is already in use")
-        if self._current is not None or self._waiting:
-            raise DirectoryError(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
-        self.secure = True
-        self._become(self._port.anonymous(self._address))
-        return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
 
-    def _cancel(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
-        """RFC 3909: the canceled operation ends with the result canceled, then the Cancel succeeds."""
-        target = cancel_id(request.value)
-        canceled = self._current if self._runs(target) else self._waiting.get(target)
-        if canceled is None:
-            raise DirectoryError(ResultCode.NO_SUCH_OPERATION, "no such operation is outstanding")
-        if canceled.operation is Operation.BIND:
-            raise DirectoryError(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
-        stopped = self._stop_current() if canceled is self._current else ()
-        self._waiting.pop(target, None)
-        return (
-            *stopped,
-            SendReply(Reply(target, canceled.operation, Result(ResultCode.CANCELED))),
-            SendReply(Reply(message.message_id, message.operation, SUCCESS)),
-        )
 
-    def _abandon(self, message: Message, target: int) -> tuple[Step, ...]:
-        """RFC 4511 4.11: an Abandon is never answered; a bind is not abandoned."""
-        try:
-            controls.check_controls(message.controls, message.operation, self._controls)
-        except DirectoryError:
-            return ()
-        if self._runs(target):
-            return self._stop_current()
-        waiting = self._waiting.get(target)
-        if waiting is not None and waiting.operation is not Operation.BIND:
-            del self._waiting[target]
-        return ()
+def _kind_of(message: Message) -> RequestKind:
+    request = message.request
+    if isinstance(request, ExtendedRequest):
+        return _EXTENDED.get(request.name, RequestKind.OPERATION)
+    if isinstance(request, AbandonRequest):
+        return RequestKind.ABANDON
+    return RequestKind.UNBIND if message.operation is Operation.UNBIND else RequestKind.OPERATION
 
-    def _stop(self) -> tuple[Step, ...]:
-        """Abandon all operations except binds."""
-        for message in tuple(self._waiting.values()):
-            if message.operation is not Operation.BIND:
-                del self._waiting[message.message_id]
-        return self._stop_current()
 
-    def _stop_current(self) -> tuple[Step, ...]:
-        """Abandon the running operation unless it is a bind; any other operation that still runs is a search."""
-        if self._current is None or self._current.operation is Operation.BIND:
-            return ()
-        self._current = self._controlled_search = self._control_response = None
-        return (StopSearch(),)
-
-    def _runs(self, message_id: int) -> bool:
-        return self._current is not None and self._current.message_id == message_id
+def _answer(message: Message, result: Result) -> SendReply:
+    return SendReply(Reply(message.message_id, message.operation, result))

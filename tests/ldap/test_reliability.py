@@ -40,7 +40,7 @@ Nobody gets what is not theirs, and every answer is right:
     a password in clear                                  test_session.test_where_tls_is_required_a_password_in_clear_is_refused
     userPassword, read or felt for                       test_no_entry_has_a_password
     a request put in front of the TLS handshake          test_clients.test_what_is_injected_before_the_handshake_is_not_answered_after_it
-    Abandon is not answered                              test_session.test_abandon_is_never_answered
+    Abandon is not answered                              test_session.test_a_row_of_the_table
     a request behind an Unbind                           test_server.test_bind_search_unbind
     an unknown tag in front of a request                 test_exhaustion.test_nothing_wedges_a_connection
     an envelope of another tag                           test_framing.test_what_no_message_begins_with_is_refused_from_its_header_alone

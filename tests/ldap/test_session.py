@@ -21,6 +21,7 @@ from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import SUCCESS, BindRequest, Message, Operation, Reply, Result, Sasl, Simple
 from ldapgw.ldap.session import (
     ANONYMOUS,
+    SESSION_TABLE,
     Close,
     Credentials,
     DelayResult,
@@ -324,55 +325,97 @@ def test_controls_that_do_not_matter_are_ignored():
     assert isinstance(ask(session(), pdu.search(), controls=controls), StartSearch)
 
 
-# --- abandon, cancel, unbind ----------------------------------------------------------------------------------------
+# --- what requests meet ---------------------------------------------------------------------------------------------
+
+# What a client sees at once, and later, when it sends request 3 while operation 2 is outstanding.
+TABLE = """
+OPERATION | NOTHING      |                             | 3 SUCCESS
+OPERATION | WAITING      |                             | 2 SUCCESS, 3 SUCCESS
+OPERATION | WAITING_BIND |                             | 2 SUCCESS, 3 SUCCESS
+OPERATION | SEARCH       |                             | 2 SUCCESS, 3 SUCCESS
+OPERATION | BIND         |                             | 2 INVALID_CREDENTIALS, 3 SUCCESS
+ABANDON   | NOTHING      |                             |
+ABANDON   | WAITING      |                             |
+ABANDON   | WAITING_BIND |                             | 2 SUCCESS
+ABANDON   | SEARCH       | stop                        |
+ABANDON   | BIND         |                             | 2 INVALID_CREDENTIALS
+CANCEL    | NOTHING      | 3 NO_SUCH_OPERATION         |
+CANCEL    | WAITING      | 2 CANCELED, 3 SUCCESS       |
+CANCEL    | WAITING_BIND | 3 CANNOT_CANCEL             | 2 SUCCESS
+CANCEL    | SEARCH       | stop, 2 CANCELED, 3 SUCCESS |
+CANCEL    | BIND         | 3 CANNOT_CANCEL             | 2 INVALID_CREDENTIALS
+START_TLS | NOTHING      | 3 SUCCESS, TLS              |
+START_TLS | WAITING      | 3 OPERATIONS_ERROR          | 2 SUCCESS
+START_TLS | WAITING_BIND | 3 OPERATIONS_ERROR          | 2 SUCCESS
+START_TLS | SEARCH       | 3 OPERATIONS_ERROR          | 2 SUCCESS
+START_TLS | BIND         | 3 OPERATIONS_ERROR          | 2 INVALID_CREDENTIALS
+UNBIND    | NOTHING      | close                       |
+UNBIND    | WAITING      | close                       |
+UNBIND    | WAITING_BIND | close                       | 2 SUCCESS
+UNBIND    | SEARCH       | stop, close                 |
+UNBIND    | BIND         | close                       | 2 INVALID_CREDENTIALS
+"""
+ROWS = [tuple(cell.strip() for cell in line.split("|")) for line in TABLE.strip().splitlines()]
+REQUESTS = {
+    "OPERATION": pdu.WHO_AM_I,
+    "ABANDON": pdu.abandon(2),
+    "CANCEL": pdu.cancel(2),
+    "START_TLS": pdu.START_TLS,
+    "UNBIND": pdu.UNBIND,
+}
+# Operation 2, and whether it has begun.
+MET = {
+    "WAITING": (pdu.WHO_AM_I, False),
+    "WAITING_BIND": (pdu.bind(DESK1, SECRET), False),
+    "SEARCH": (pdu.search(BASE, 2), True),
+    "BIND": (pdu.bind(DESK1, b"guess"), True),
+}
+
+
+def seen(steps) -> str:
+    words = {StopSearch: "stop", Close: "close"}
+    found = []
+    for step in steps:
+        if isinstance(step, (SendReply, StartTls)):
+            found.append(f"{step.reply.message_id} {step.reply.result.code.name}")
+        found += ["TLS"] if isinstance(step, StartTls) else filter(None, [words.get(type(step))])
+    return ", ".join(found)
+
+
+def test_the_table_has_a_row_for_each_request_and_each_state():
+    assert [(kind.name, met.name) for kind, met in SESSION_TABLE] == [(kind, met) for kind, met, _, _ in ROWS]
 
 
 @pytest.mark.parametrize("controls", [b"", NOT_CRITICAL], ids=["bare", "with a control"])
-def test_abandon_is_never_answered(controls):
-    """Neither for what runs, nor for what waits, nor for what is not there (RFC 4511 4.11)."""
+@pytest.mark.parametrize(("kind", "met", "at_once", "later"), ROWS)
+def test_a_row_of_the_table(kind, met, at_once, later, controls):
+    """RFC 4511 4.3, 4.11 and 4.14.1, RFC 3909."""
+    state = bound()
+    if met in MET:
+        request, is_begun = MET[met]
+        state.receive(message(2, request))
+        held_back = state.advance() if is_begun else None
+    assert seen(state.receive(message(3, REQUESTS[kind], controls))) == at_once
+    answered = []
+    if state.busy:
+        answered.append(SendReply(state.finish(held_back.result if met == "BIND" else SUCCESS)))
+    while (step := state.advance()) is not None:
+        answered.append(step)
+    assert seen(answered) == later
+    assert not state.busy
+    assert state.secure is (at_once == "3 SUCCESS, TLS")
+
+
+def test_other_operations_go_on():
+    """An Abandon or a Cancel of one operation leaves others as they are, and Unbind ends all that wait."""
     state = bound()
     ask(state, pdu.search(BASE, 2), 2)
-    state.receive(message(3, pdu.search(BASE, 2)))
-    state.receive(message(4, pdu.WHO_AM_I))
-    assert state.receive(message(5, pdu.abandon(3), controls)) == ()
-    assert state.receive(message(6, pdu.abandon(99), controls)) == ()
-    assert state.receive(message(7, pdu.abandon(2), controls)) == (StopSearch(),)
-    assert not state.busy
+    for message_id in (3, 4):
+        state.receive(message(message_id, pdu.WHO_AM_I))
+    assert state.receive(message(5, pdu.abandon(3))) == ()
+    assert state.receive(message(6, pdu.abandon(2))) == (StopSearch(),)
     assert state.advance().reply.message_id == 4
     assert state.advance() is None
-
-
-def test_a_bind_cannot_be_abandoned_nor_canceled():
-    """RFC 4511 4.11, RFC 3909 2.1: neither one that is held back, nor one that waits."""
-    state = session()
-    ask(state, pdu.bind(DESK1, b"guess"), 2)
-    state.receive(message(3, pdu.bind(DESK1, SECRET)))
-    for target in (2, 3):
-        assert state.receive(message(5, pdu.abandon(target))) == ()
-        [refused] = state.receive(message(6, pdu.cancel(target)))
-        assert refused.reply.result.code is ResultCode.CANNOT_CANCEL
-    assert state.finish(WRONG).message_id == 2
-    assert state.advance().reply == Reply(3, Operation.BIND, SUCCESS)
-
-
-def test_cancel_ends_what_runs_and_what_waits():
-    """RFC 3909: the operation answers canceled, then the Cancel succeeds."""
-    state = bound()
-    ask(state, pdu.search(BASE, 2), 2)
-    state.receive(message(3, pdu.compare("", "cn", b"x")))
-    canceled = Result(ResultCode.CANCELED)
-    assert state.receive(message(4, pdu.cancel(3))) == (
-        SendReply(Reply(3, Operation.COMPARE, canceled)),
-        SendReply(Reply(4, Operation.EXTENDED, SUCCESS)),
-    )
-    assert state.receive(message(5, pdu.cancel(2))) == (
-        StopSearch(),
-        SendReply(Reply(2, Operation.SEARCH, canceled)),
-        SendReply(Reply(5, Operation.EXTENDED, SUCCESS)),
-    )
-    [refused] = state.receive(message(6, pdu.cancel(2)))
-    assert refused.reply.result.code is ResultCode.NO_SUCH_OPERATION
-    assert (state.busy, state.advance()) == (False, None)
 
 
 def test_unbind_ends_it_all():
@@ -382,15 +425,6 @@ def test_unbind_ends_it_all():
     state.receive(message(3, pdu.WHO_AM_I))
     assert state.receive(message(2, pdu.UNBIND, CRITICAL)) == (StopSearch(), Close())
     assert state.advance() is None
-
-
-def test_unbind_does_not_wait_for_a_bind():
-    """Neither for one that is held back, nor for one behind it."""
-    state = session()
-    ask(state, pdu.bind(DESK1, b"guess"), 2)
-    state.receive(message(3, pdu.bind(DESK1, SECRET)))
-    state.receive(message(4, pdu.WHO_AM_I))
-    assert state.receive(message(5, pdu.UNBIND)) == (Close(),)
 
 
 def test_a_message_id_in_use_ends_the_session():
@@ -430,18 +464,6 @@ def test_start_tls_begins_once_and_forgets_the_login():
     assert (state.secure, state.viewer) == (True, NOBODY)
     [again] = ask(state, pdu.START_TLS)
     assert again.reply.result == Result(ResultCode.OPERATIONS_ERROR, "TLS is already in use")
-
-
-@pytest.mark.parametrize("waiting", [False, True], ids=["one runs", "one waits"])
-def test_start_tls_does_not_begin_while_operations_are_outstanding(waiting):
-    """RFC 4511 4.14.1."""
-    state = bound()
-    state.receive(message(2, pdu.search(BASE, 2)))
-    if not waiting:
-        state.advance()
-    [refused] = state.receive(message(3, pdu.START_TLS))
-    assert refused.reply.result == Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
-    assert not state.secure
 
 
 def test_start_tls_without_a_certificate_is_a_protocol_error():
