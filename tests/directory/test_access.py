@@ -25,6 +25,7 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.book_reader import BookReader, ListLength, ListQuery
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.view import PhoneView
+from ldapgw.phones.lookup import DirectoryFinder
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.trees import all_matches
@@ -162,6 +163,13 @@ def contact_by_id(dit: Dit, viewer: Viewer) -> set[str]:
     return {one.entry.attribute("cn")[0].decode() for one in found if one is not None}
 
 
+def looked_up(dit: Dit, viewer: Viewer, texts: Iterable[str]) -> set[str]:
+    bases = {context.name: context.base for context in (CONTEXT, OTHER)}
+    finder, (access, *_) = DirectoryFinder(lambda: dit, bases, _at_once), viewer.access
+    books = [access.book] if access.book else []
+    return {one.name for text in texts for one in result(finder.find(access.tenant, books, text)).contacts}
+
+
 def explained(dit: Dit, viewer: Viewer) -> set[str]:
     segments = PhoneView(dit, viewer, viewer.access[0].tenant).segments()
     return {entry.attribute("cn")[0].decode() for segment in segments for entry in segment}
@@ -196,10 +204,14 @@ BROWSING_OF_LOGINS: dict[str, SearchKind] = {
     "phone book": phone_book,
     "page": page,
     "contact of a page": contact_by_id,
+    "name in a page's search": lambda dit, viewer: looked_up(dit, viewer, ("ann", "bert")),
     "explanation": explained,
     "caller of a browsed book": lambda dit, viewer: called(dit, viewer, may_be_for_callers=False),
 }
-CALLER_LOOKUP_OF_LOGINS: dict[str, SearchKind] = {"caller over HTTP": called}
+CALLER_LOOKUP_OF_LOGINS: dict[str, SearchKind] = {
+    "caller over HTTP": called,
+    "number in a page's search": lambda dit, viewer: looked_up(dit, viewer, NUMBERS.values()),
+}
 
 
 def seen(viewers: Container[str]) -> dict[tuple[str, str, str], str]:
