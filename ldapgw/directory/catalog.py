@@ -8,7 +8,7 @@ that it started with.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn, Key
 from ldapgw.directory.naming_context import phone_name
-from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, converted_hash, verify_password
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import DirectoryError, ResultCode
 
 
@@ -105,8 +105,6 @@ class Catalog:
         # By the phone's name: the logins since `take_seen_phones`, and the last login of each phone before.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
-        # By hashes of the former form: the hashes of the same passwords in today's form.
-        self._converted: dict[str, str] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
         """Serve another snapshot from now on.
@@ -121,13 +119,8 @@ class Catalog:
         return tuple(
             EndedLogin(login.viewer.login, _successor(login, present))
             for name, login in former.items()
-            if not self._is_same(login, snapshot.logins.get(name))
+            if snapshot.logins.get(name) != login
         )
-
-    def _is_same(self, login: PhoneAccess, present: PhoneAccess | None) -> bool:
-        """Whether a login is still the same; a converted hash changes nothing for whoever is bound."""
-        converted = self._converted.pop(login.password_hash, login.password_hash)
-        return present == login or present == replace(login, password_hash=converted)
 
     def dit(self) -> Dit:
         """The current directories."""
@@ -148,9 +141,6 @@ class Catalog:
             return None
         if not self._is_own_test(login.viewer.login, address):
             self._seen[login.name] = (address, login.password_hash, self._now())
-        converted = converted_hash(password, login.password_hash)
-        if converted != login.password_hash:
-            self._converted[login.password_hash] = converted
         return login.viewer
 
     def _check_known(self, login: PhoneAccess | None) -> None:
@@ -158,10 +148,6 @@ class Catalog:
         snapshot = self.snapshot
         if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
             raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
-
-    def converted_hashes(self) -> Mapping[str, str]:
-        """Hashes of the former form, with those of the same passwords in today's form, as logins have shown them."""
-        return self._converted
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
         """The viewer whose XML phone book has a secret in its address; None when there is none.

@@ -193,11 +193,10 @@ class LoginEntry(ReplicaEntry):
         else:
             structural = b"device"
             attributes.append(("cn", (self.access.name.encode(),)))
-            password = ldap_password(self.access.password_hash)
-            if password is not None and _is_wanted("userPassword", encoding.wanted):
+            if _is_wanted("userPassword", encoding.wanted):
                 classes.append(b"simpleSecurityObject")
-                attributes.append(("userPassword", (password,)))
-            if not _is_wanted("userPassword", encoding.wanted):
+                attributes.append(("userPassword", (ldap_password(self.access.password_hash),)))
+            else:
                 # Where OpenLDAP has the gateway check the password, it finds the DN to bind as here.
                 attributes.append(("owner", (self._dn,)))
             if self.books and _is_wanted("seeAlso", encoding.wanted):

@@ -155,13 +155,11 @@ class LastBind:
     :ivar when: seconds since the epoch.
     :ivar address: IP address of the phone.
     :ivar password: the hash of the password at that time.
-    :ivar converted: a hash of the same password that is to be stored in its place; empty: none.
     """
 
     when: float
     address: str
     password: str = field(repr=False)
-    converted: str = field(default="", repr=False)
 
 
 # Wrong passwords from one network count for so long after a good login from another network.
@@ -415,7 +413,7 @@ def set_dialling(connection: Connection, name: str, number_format: NumberFormat 
 
 
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
-    """Store when and from where phones last bound, and converted hashes; a bind with a former password is ignored.
+    """Store when and from where phones last bound; a bind with a former password is ignored.
 
     Refused logins from the same network are over.
 
@@ -428,8 +426,6 @@ def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> N
     for name, bind in binds.items():
         is_current = (phone.c.name == name) & (phone.c.password == bind.password)
         connection.execute(update(phone).where(is_current).values(last_seen=bind.when, last_address=bind.address))
-        if bind.converted:
-            connection.execute(update(phone).where(is_current).values(password=bind.converted))
 
 
 def _is_over(refused: Refusal | None, bind: LastBind) -> bool:

@@ -35,7 +35,6 @@ class ChangeWatcher(Service):
     :param call_from_thread: has the reactor call a function; for a database that says when it has changed.
     :param take_binds: returns the phones that have bound since the last call: IP address, hash of the password and
         time by name of the phone.
-    :param converted_hashes: returns hashes that are to be stored in place of the hashes of the same passwords.
     :param read_clients: reads the OAuth clients that administrators have entered.
     :param notify_pages: notifies open pages of changes of their accounts.
     :param read_recordings: reads which phones are to be recorded.
@@ -52,7 +51,6 @@ class ChangeWatcher(Service):
         publisher: Publisher,
         scheduler: SyncScheduler,
         take_binds: Callable[[], Mapping[str, tuple[str, str, float]]],
-        converted_hashes: Callable[[], Mapping[str, str]],
         read_clients: Callable[[], Awaitable[None]],
         notify_pages: Callable[[], Awaitable[None]],
         read_recordings: Callable[[], Awaitable[None]],
@@ -65,7 +63,6 @@ class ChangeWatcher(Service):
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_binds = take_binds
-        self._converted_hashes = converted_hashes
         self._read_clients = read_clients
         self._notify_pages = notify_pages
         self._read_recordings = read_recordings
@@ -91,10 +88,8 @@ class ChangeWatcher(Service):
 
     async def write_binds(self) -> None:
         """Store the last binds of phones; binds that could not be stored are kept for the next call."""
-        converted = self._converted_hashes()
         self._binds |= {
-            name: LastBind(when, address, password, converted.get(password, ""))
-            for name, (address, password, when) in self._take_binds().items()
+            name: LastBind(when, address, password) for name, (address, password, when) in self._take_binds().items()
         }
         if self._binds:
             await self._store.run(phones.store_last_binds, dict(self._binds))

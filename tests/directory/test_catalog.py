@@ -14,7 +14,7 @@ from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, converted_hash, hash_password
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, hash_password
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 
@@ -165,27 +165,3 @@ def test_no_hash_is_in_a_repr() -> None:
     """A log may hold a login."""
     assert "sha256" not in repr(LOGIN)
     assert "sha256" not in repr(replace(EMPTY, logins={"desk1": LOGIN}))
-
-
-def former_login(password: str = "hush") -> PhoneAccess:
-    hashed = "sha256$" + "ab" * 16 + "$" + hashlib.sha256(b"\xab" * 16 + password.encode()).hexdigest()
-    return replace(LOGIN, password_hash=hashed)
-
-
-def test_former_hash_is_converted_by_a_login() -> None:
-    """Whoever is bound stays so when the converted hash is published, and only then."""
-    login = former_login()
-    catalog = Catalog(Snapshot(Dit((), Features("1")), {"desk1": login}), {}, lambda: 1.0)
-    assert catalog.authenticate("desk1", b"wrong", "192.0.2.1") is None
-    assert catalog.converted_hashes() == {}
-    assert catalog.authenticate("desk1", b"hush", "192.0.2.1") == VIEWER
-    converted = dict(catalog.converted_hashes())
-    assert converted == {login.password_hash: converted_hash(b"hush", login.password_hash)}
-    after = replace(login, password_hash=converted[login.password_hash])
-    assert catalog.publish(Snapshot(catalog.dit(), {"desk1": after}), ["desk1"]) == ()
-    assert catalog.converted_hashes() == {}
-    assert catalog.authenticate("desk1", b"hush", "192.0.2.1") == VIEWER
-    assert catalog.converted_hashes() == {}
-    other = replace(after, password_hash=hash_password("other", os.urandom))
-    assert catalog.publish(Snapshot(catalog.dit(), {"desk1": other}), ["desk1"]) == ((VIEWER.login, VIEWER.login),)
-    assert catalog.publish(Snapshot(catalog.dit(), {}), ["desk1"]) == ((VIEWER.login, ""),)

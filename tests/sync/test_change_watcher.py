@@ -35,7 +35,6 @@ class Scene(Stage):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen: dict[str, tuple[str, str, float]] = {}
-        self.converted: dict[str, str] = {}
         self.told = 0
         self.untold: Exception | None = None  # why pages cannot be told
         self.clients_read = 0
@@ -50,7 +49,6 @@ class Scene(Stage):
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_binds=self.take_seen,
-            converted_hashes=lambda: self.converted,
             read_clients=self.read_clients,
             notify_pages=self.tell_pages,
             read_recordings=self.read_recordings,
@@ -306,7 +304,6 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
         publisher=scene.publisher,
         scheduler=scene.scheduler,
         take_binds=scene.take_seen,
-        converted_hashes=dict,
         read_clients=scene.read_clients,
         notify_pages=lambda: told,
         read_recordings=scene.read_recordings,

@@ -225,7 +225,6 @@ def _change_watcher(
         publisher=publisher,
         scheduler=scheduler,
         take_binds=phones.catalog.take_seen_phones,
-        converted_hashes=phones.catalog.converted_hashes,
         read_clients=storage.clients.refresh,
         notify_pages=AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
         read_recordings=phones.phone_recorder.refresh,
