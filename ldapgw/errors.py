@@ -58,14 +58,11 @@ class DamagedStore(StoreError):
     """Raised when the file of the database is damaged; only replacing the file helps."""
 
 
-class LeaseLost(LdapgwError):
-    """Raised when this gateway may not sync a tenant any more, because its lease is over.
+class LeadLost(LdapgwError):
+    """Raised when this gateway may not sync, because another gateway is the leader or may become the leader."""
 
-    :param tenant: the tenant's name.
-    """
-
-    def __init__(self, tenant: str) -> None:
-        super().__init__(f"the lease of tenant {tenant} is over")
+    def __init__(self) -> None:
+        super().__init__("another gateway may sync now")
 
 
 # --- Google ---------------------------------------------------------------------------------------------------------

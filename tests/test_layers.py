@@ -29,7 +29,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"}),
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
-    "sync": (VALUES | {"directory", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
+    "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy"}),
+    "sync": (VALUES | {"directory", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
         {"twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL"},
@@ -39,7 +40,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"babel", "klein", "segno", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "server": (
-        VALUES | {"directory", "ldap", "replication", "google", "store", "sync", "phones", "web", "__init__"},
+        VALUES | {"directory", "ldap", "replication", "google", "store", "peers", "sync", "phones", "web", "__init__"},
         {"OpenSSL", "cryptography", "msgspec", "prometheus_client", "sqlalchemy", "twisted", "zope", "treq"},
     ),
 }

@@ -40,7 +40,7 @@ _SAMPLE = 20_000
 EXPLANATION = """\
 gateways      on one PostgreSQL, with a state directory each; the load is spread over them, and p99 is that of the
               slowest; then changes, from the end of the transaction until all gateways find them; then the gateway that
-              syncs is killed, until another one has its lease
+              syncs is killed, until another one syncs
 transactions  what a sync does to the database, on both engines in turn, each round; no gateway runs
 engines       how long a full sync takes with each engine, and how long a gateway takes to start
 starts        of a gateway on PostgreSQL, until the first right answer: the median of three

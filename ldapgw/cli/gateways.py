@@ -21,7 +21,7 @@ from ldapgw.store.gateways import KnownGateway
 def gateways(site: Site, *, as_json: bool) -> None:
     """Show the gateways that share a PostgreSQL database.
 
-    Shows which of them run, which tenants each one syncs, and how far each one is behind the database.
+    Shows which of them run, which one syncs, and how far each one is behind the database.
     """
     with site.open_store() as database:
         if not database.runs_beside:
@@ -45,7 +45,7 @@ def gateways(site: Site, *, as_json: bool) -> None:
                 f"{one.silent:.0f} s ago",
                 f"{one.behind:.0f} s" if one.behind else "–",
                 f"{one.info.contacts:,}",
-                " ".join(one.tenants) or "–",
+                "✓" if one.info.is_leader and one.is_alive else "–",
             )
             for one in known
         ]
@@ -69,5 +69,5 @@ def _object(one: KnownGateway) -> dict[str, Any]:
         "behind_seconds": round(one.behind, 1),
         "accounts": one.info.accounts,
         "contacts": one.info.contacts,
-        "tenants": list(one.tenants),
+        "syncs": one.info.is_leader and one.is_alive,
     }

@@ -15,6 +15,7 @@ from ldapgw.cli.site import Site, is_missing, now
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError
 from ldapgw.google.endpoints import Client
+from ldapgw.peers.leadership import POOLED
 from ldapgw.server.state_dir import lost_accounts
 from ldapgw.store.database import is_current, read_revision, revisions, unusable_revision
 from ldapgw.store.engines import database_at
@@ -211,11 +212,15 @@ def _server(url: str) -> CheckResult:
         return CheckResult(CheckStatus.WARNING, "database", message, is_setting=True)
     item, revision, usable = f"database {database.name}", None, False
     try:
-        with closing(database), database.begin_read() as connection:
-            revision = read_revision(connection, database.name)
-            if revision is not None:
-                is_current(connection, database)
-                usable = True
+        with closing(database):
+            session = database.leader_session()
+            if session is not None and session.is_pooled():
+                return CheckResult(CheckStatus.FAILED, item, POOLED)
+            with database.begin_read() as connection:
+                revision = read_revision(connection, database.name)
+                if revision is not None:
+                    is_current(connection, database)
+                    usable = True
     except StoreError as error:
         message = error.problems[0].removeprefix(f"{database.name}: ")
         return CheckResult(CheckStatus.FAILED, item, message)

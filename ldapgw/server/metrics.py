@@ -156,8 +156,8 @@ class StoredMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaderCounters:
-    """What only the process counts that syncs and serves the page."""
+class SyncAndPageCounters:
+    """The counters of syncs, of calls to Google and of requests for pages."""
 
     google: GoogleCounters = field(default_factory=lambda: GoogleCounters(tuple(CallSource)))
     syncs: SyncCounters = field(default_factory=lambda: SyncCounters(("ok", *error_codes())))
@@ -165,8 +165,8 @@ class LeaderCounters:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaderFigures:
-    """What `LeaderCounters` have counted; see there for the keys."""
+class SyncAndPageFigures:
+    """The figures of `SyncAndPageCounters`, which describes the keys."""
 
     google_calls: Mapping[tuple[str, str], int]
     google_durations: Mapping[str, Distribution]
@@ -177,7 +177,7 @@ class LeaderFigures:
     page_durations: Mapping[str, Distribution]
 
     @classmethod
-    def of(cls, counters: LeaderCounters) -> Self:
+    def of(cls, counters: SyncAndPageCounters) -> Self:
         google, syncs, pages = counters.google, counters.syncs, counters.pages
         return cls(
             dict(google.calls),
@@ -207,10 +207,11 @@ class MetricsSnapshot:
     process: ProcessFigures
     contacts: Mapping[str, int]
     certificate_ends: float | None
-    counted: LeaderFigures
+    counted: SyncAndPageFigures
     reload_is_good: bool
     reload_succeeded_at: float
     stale: bool = False
+    is_leader: bool = True
     uses_key_file: bool = True
     age: float = 0.0
 
@@ -266,6 +267,7 @@ class Metrics:
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.
     :param stale: whether phones are served from an earlier run's snapshot of logins.
+    :param is_leader: whether this gateway syncs.
     :param uses_key_file: whether the keys in use are those that the key file has now.
     :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
     :param reloads: how the last reload has gone.
@@ -282,7 +284,7 @@ class Metrics:
         version: str,
         tenant_names: Collection[str],
         sync_interval: float,
-        counters: LeaderCounters,
+        counters: SyncAndPageCounters,
         figures: Callable[[], ProcessFigures],
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
@@ -292,6 +294,7 @@ class Metrics:
         backup_note: Path,
         run_off_thread: Callable[..., Awaitable[bytes]],
         stale: Callable[[], bool] = lambda: False,
+        is_leader: Callable[[], bool] = lambda: True,
         uses_key_file: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
@@ -314,6 +317,7 @@ class Metrics:
         self._reloads = reloads
         self._backup_note = backup_note
         self._stale = stale
+        self._is_leader = is_leader
         self._uses_key_file = uses_key_file
         self._run_off_thread = run_off_thread
 
@@ -334,10 +338,11 @@ class Metrics:
             self._figures(),
             self._contacts(),
             self._certificate_ends(),
-            LeaderFigures.of(self._counters),
+            SyncAndPageFigures.of(self._counters),
             self._reloads.is_good,
             self._reloads.succeeded_at,
             self._stale(),
+            self._is_leader(),
             self._uses_key_file(),
             self._clock.seconds() - self._read_at,
         )
@@ -398,6 +403,8 @@ class _Collector:
         yield GaugeMetricFamily("ldapgw_stored_figures_age_seconds", help_text, snapshot.age)
         help_text = "Whether phones are served from the snapshot of an earlier run."
         yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
+        help_text = "Whether this gateway syncs; of several gateways on a database one does."
+        yield GaugeMetricFamily("ldapgw_leader", help_text, snapshot.is_leader)
         help_text = "Whether the keys in use are those of the key file."
         yield GaugeMetricFamily("ldapgw_key_file_ok", help_text, snapshot.uses_key_file)
         help_text = "Whether the last reload of the configuration was good."
@@ -473,7 +480,7 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield _gauge("ldapgw_alarm", "1: what is wrong with a tenant's client.", ("tenant", "code"), alarms)
 
 
-def _counted(counted: LeaderFigures) -> Iterator[Metric]:
+def _counted(counted: SyncAndPageFigures) -> Iterator[Metric]:
     """Calls to Google, syncs and pages."""
     yield _counter("ldapgw_google_calls", "Calls to Google.", ("source", "answer"), counted.google_calls)
     help_text = "How long calls to Google took."

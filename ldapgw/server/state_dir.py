@@ -351,7 +351,7 @@ def create_state_dir(state_dir: Path, encryption_key: str = "") -> None:
 
 
 def _tidy_up(connection: Connection) -> None:
-    """Remove what an earlier gateway has left; of syncs, whoever takes a tenant's lease over does so."""
+    """Remove what an earlier gateway has left; beside other gateways, the next leader ends the syncs."""
     if not database_of(connection).runs_beside:
         sync_state.clear_running(connection)
     changes.forget_removed(connection)

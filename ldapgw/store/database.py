@@ -14,12 +14,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Table, event, insert, inspect, select, text, update
 
 from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.store.tables import schema_version
+
+if TYPE_CHECKING:
+    from ldapgw.store.leader_session import LeaderSession
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -199,6 +202,10 @@ class Database(ABC):
         :param columns: the names of the columns that the rows have values for, in their order.
         """
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+
+    def leader_session(self) -> LeaderSession | None:
+        """A new session for the gateway that syncs; None: the database has one gateway."""
+        return None
 
     @abstractmethod
     def change_detector(self) -> ChangeDetector:

@@ -20,6 +20,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
@@ -43,6 +44,7 @@ from ldapgw.store.database import (
     take_erased,
     upgrade,
 )
+from ldapgw.store.leader_session import LeaderSession
 from ldapgw.store.postgresql_connection import (
     CONNECT_SECONDS,
     COPY,
@@ -63,8 +65,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DRIVER = "postgresql+psycopg"
-# The first version with xid8 and pg_current_snapshot.
-OLDEST_SERVER = 130000
+# The first version with idle_session_timeout.
+OLDEST_SERVER = 140000
 
 # After a failed connection, how long transactions fail without another attempt: pages queue behind each attempt.
 AWAY_SECONDS = 1.0
@@ -90,6 +92,7 @@ RECONNECT_SECONDS = 0.25
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
 _UPGRADES = "1818522736, 2"
+_SYNCS = "1818522736, 3"
 
 # The SQLSTATE of errors (appendix A of the documentation of PostgreSQL).
 _CONFLICTS = {"40001", "40P01", "23505"}
@@ -197,7 +200,7 @@ class PostgresqlDatabase(Database):
     def _check_server(self, connection: Connection) -> None:
         version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
         if version < OLDEST_SERVER:
-            raise StoreError(f"{self.name}: PostgreSQL 13 or newer is needed, this is {version // 10000}")
+            raise StoreError(f"{self.name}: PostgreSQL 14 or newer is needed, this is {version // 10000}")
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
         if encoding != "UTF8":
             raise StoreError(f"{self.name}: its encoding is {encoding}; create a database with ENCODING 'UTF8'")
@@ -313,7 +316,7 @@ class PostgresqlDatabase(Database):
         """
         self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
-        # PgBouncer drops the settings of a connection, and this one lets leases pass on in time.
+        # PgBouncer drops the settings of a connection, and a gateway that was stopped must not keep its locks.
         first = f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
         if exclusively:
             first += f", pg_advisory_xact_lock({_WRITERS})"
@@ -419,6 +422,14 @@ class PostgresqlDatabase(Database):
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:  # noqa: ARG002  the server checks
         connection.exec_driver_sql("UPDATE schema_version SET revision = revision")
 
+    # --- syncs ---
+
+    def leader_session(self) -> LeaderSession:
+        """A new session for the gateway that syncs."""
+        engine = self.register(engine_for(self.url, SYNC_SECONDS, keeps_connections=False))
+        event.listen(engine, "connect", lambda line, _record: self._lines.add(line))
+        return LeaderSession(engine, _SYNCS, partial(self._errors, of_session=True), take_erased, self._vacuum_beside)
+
     # --- errors ---
 
     def _refuse_while_away(self, _dialect: object, _record: object, _args: object, _options: object) -> None:
@@ -445,12 +456,16 @@ class PostgresqlDatabase(Database):
         return error
 
     @contextmanager
-    def _errors(self, *, reads: bool = False) -> Iterator[None]:
+    def _errors(self, *, reads: bool = False, of_session: bool = False) -> Iterator[None]:
+        """Turn errors of the driver into errors of the store.
+
+        :param of_session: whether the end of the connection may be the end of one session, and not the server's.
+        """
         try:
             yield
         except DBAPIError as error:
             found = self._store_error(error, reads=reads)
-            if isinstance(found, UnreachableStore):
+            if isinstance(found, UnreachableStore) and not of_session:
                 self._away = time.monotonic() + AWAY_SECONDS, str(found)
             raise found from None
 

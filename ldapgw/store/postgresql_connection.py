@@ -15,13 +15,14 @@ from psycopg.types.string import StrDumper
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import NullPool
 
 # A page's statements; those of a sync or of a reader, which may be about a million contacts.
 PAGE_SECONDS = 30
 SYNC_SECONDS = 600
 # As long as with SQLite: whoever writes does so for milliseconds.
 LOCK_SECONDS = 10
-# A gateway that was stopped in a transaction must not keep its locks: shorter than a lease, which passes on only then.
+# A gateway that was stopped in a transaction must not keep its locks.
 # What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IDLE_SECONDS = 12
 # A reader keeps no lock that others wait for, and may build a large book between two statements.
@@ -69,12 +70,16 @@ def _copy_rows(
     return True
 
 
-def engine_for(url: URL, statement_seconds: int, *, reads: bool = False) -> Engine:
+def engine_for(url: URL, statement_seconds: int, *, reads: bool = False, keeps_connections: bool = True) -> Engine:
     """An engine with a pool of two connections, and two more for moments.
 
     :param statement_seconds: after which a statement is cancelled.
     :param reads: whether its transactions only read, each one snapshot.
+    :param keeps_connections: whether there is a pool.
     """
+    pool: dict[str, Any] = (
+        {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2} if keeps_connections else {"poolclass": NullPool}
+    )
     # Not by a setting of the connection: PgBouncer may drop those.
     reading: dict[str, Any] = (
         {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}} if reads else {}
@@ -83,9 +88,7 @@ def engine_for(url: URL, statement_seconds: int, *, reads: bool = False) -> Engi
         url,
         connect_args=_options(url, statement_seconds, reads=reads),
         hide_parameters=True,  # the text of an error must not contain stored values
-        pool_pre_ping=True,
-        pool_size=2,
-        max_overflow=2,
+        **pool,
         **reading,
     )
     event.listen(engine, "do_executemany", _copy_rows)

@@ -230,13 +230,9 @@ def is_grant_current(connection: Connection, grant: Account) -> bool:
     return connection.execute(select(account.c.id).where(holds_grant(grant))).first() is not None
 
 
-def clear_running(connection: Connection, tenant: str | None = None) -> None:
-    """Mark no sync as running; syncs that a killed process has left are due at once.
-
-    :param tenant: the tenant whose syncs another gateway has begun; None: all tenants, at the gateway's start.
-    """
-    running = account.c.syncing if tenant is None else and_(account.c.syncing, account.c.tenant == tenant)
-    connection.execute(update(account).where(running).values(syncing=False, next_sync=0.0))
+def clear_running(connection: Connection) -> None:
+    """Mark no sync as running; syncs that a killed process has left are due at once."""
+    connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 
 def increment_generation(connection: Connection, account_id: int) -> None:

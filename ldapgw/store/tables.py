@@ -438,21 +438,8 @@ gateway = Table(
     Column("contacts", Integer, nullable=False, comment="contacts that it serves"),
     Column("started_at", Float, nullable=False, comment="by the clock of the database server"),
     Column("seen_at", Float, nullable=False, comment="its last heartbeat, by the same clock"),
-    Column("revision", String, comment="the last migration that it knows; null: one before 0030"),
-)
-
-sync_lease = Table(
-    "sync_lease",
-    metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
-    Column("gateway", String, comment="the id of the gateway that syncs the tenant; null: none does"),
-    Column(
-        "fence",
-        Integer().with_variant(BigInteger(), "postgresql"),
-        nullable=False,
-        comment="grows whenever the lease passes to another gateway",
-    ),
-    Column("expires_at", Float, nullable=False, comment="by the clock of the database server"),
+    Column("revision", String, nullable=False, comment="the last migration that it knows"),
+    Column("is_leader", Boolean, nullable=False, comment="whether the gateway syncs"),
 )
 
 gateway_news = Table(

@@ -27,12 +27,10 @@ from ldapgw.store.tables import (
     metadata,
     photo,
     schema_version,
-    sync_lease,
 )
 
-# What is true of the gateways that run on a database, and of no copy: a restore must not give a lease back to a former
-# holder.
-_OF_GATEWAYS = {gateway, gateway_news, sync_lease}
+# What is true of the gateways that run on a database, and of no copy.
+_OF_GATEWAYS = {gateway, gateway_news}
 # In the order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS

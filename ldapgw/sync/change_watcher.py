@@ -86,6 +86,14 @@ class ChangeWatcher(Service):
         self._is_outdated = True
         return self._run(self._poll_now)
 
+    def sync_now(self) -> None:
+        """Begin or end syncs, because this gateway has become the leader, or is the leader no more.
+
+        An error is logged, and the next poll tries again.
+        """
+        self._is_outdated = True
+        self._run(self._scheduler.refresh)
+
     async def write_binds(self) -> None:
         """Store the last binds of phones; binds that could not be stored are kept for the next call."""
         self._binds |= {

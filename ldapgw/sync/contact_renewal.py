@@ -13,13 +13,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.contact import Contact
-from ldapgw.errors import LeaseLost, ProcessLost, StoreError
+from ldapgw.errors import LeadLost, ProcessLost, StoreError
 from ldapgw.google.person_numbers import read_anew
+from ldapgw.peers.leadership import Leader
 from ldapgw.store import contact_renewal
 from ldapgw.store.contact_renewal import BEFORE_ALL
 from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
-from ldapgw.sync.leases import SyncRights
 
 log = Logger()
 
@@ -51,13 +51,13 @@ class ContactRenewal(Service):
         *,
         clock: IReactorTime,
         store: Store,
-        rights: SyncRights,
+        leader: Leader,
         tenants: Mapping[str, SyncedTenant],
         read_in_process: Callable[[ReadAnew, Sequence[Contact], str], Awaitable[Sequence[tuple[Contact, int]]]],
         publish: Callable[[int], Awaitable[None]],
     ) -> None:
         self._store = store
-        self._rights = rights
+        self._leader = leader
         self._tenants = tenants
         self._read = read_in_process
         self._publish = publish
@@ -83,7 +83,7 @@ class ContactRenewal(Service):
     def _failed(self, failure: Failure) -> None:
         # `MonitoredStore` logs a problem of the database once, for all; an ended process is tried again at the next
         # turn.
-        if not failure.check(StoreError, LeaseLost, ProcessLost, CancelledError):
+        if not failure.check(StoreError, LeadLost, ProcessLost, CancelledError):
             log.failure("reading stored numbers anew failed", failure, event="renewal_failed")
 
     async def renew_all(self) -> None:
@@ -92,11 +92,11 @@ class ContactRenewal(Service):
         :raises StoreError: when the database cannot be used.
         """
         for account_id, tenant in await self._store.read(contact_renewal.outdated_accounts):
-            if tenant in self._tenants and self._rights.holds(tenant):
+            if tenant in self._tenants and self._leader.is_leader:
                 await self._renew(account_id, tenant)
 
     async def _renew(self, account_id: int, tenant: str) -> None:
-        store, region = self._rights.store_of(tenant), self._tenants[tenant].region
+        store, region = self._leader.store, self._tenants[tenant].region
         changed, after = False, BEFORE_ALL
         while stored := await self._store.read(contact_renewal.read_outdated, account_id, after, _BATCH):
             read = await self._read(read_all_anew, [outdated.contact for outdated in stored], region)

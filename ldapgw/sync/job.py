@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from zlib import crc32
 
 from sqlalchemy import Connection
@@ -26,7 +26,6 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
-    LeaseLost,
     NetworkFailure,
     PageTooLarge,
     QuotaExceeded,
@@ -37,6 +36,7 @@ from ldapgw.errors import (
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
+from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, directory_accounts, sync_state, sync_tokens
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, SourceState
@@ -57,7 +57,6 @@ from ldapgw.sync.fetch import (
     has_passed,
     resolve_label_filter,
 )
-from ldapgw.sync.leases import SyncRights
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
 
@@ -115,7 +114,7 @@ class _StoredState:
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
 
-    :param rights: which tenants this gateway may sync.
+    :param leader: whether this gateway syncs, and what syncs write through.
     :param interval: seconds between syncs of an account.
     :param pacer: lets the calls to the People API through.
     :param full_syncs: how often full syncs may come.
@@ -128,7 +127,7 @@ class SyncJob:
     def __init__(
         self,
         *,
-        rights: SyncRights,
+        leader: Leader,
         secret_box: SecretBox,
         oauth: OAuth,
         people: People,
@@ -141,22 +140,16 @@ class SyncJob:
         now: Callable[[], float],
         on_progress: Callable[[int, SyncProgress | None], None] = lambda _account_id, _progress: None,
     ) -> None:
-        self._rights = rights
+        self._leader = leader
         self._people = people
         self._tenants = tenants
         self._interval = interval
         self._pacer = pacer
         self._full_syncs = full_syncs
-        self._access_tokens = AccessTokenProvider(rights=rights, secret_box=secret_box, oauth=oauth, now=now)
+        self._access_tokens = AccessTokenProvider(leader=leader, secret_box=secret_box, oauth=oauth, now=now)
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
         self._on_progress = on_progress
-
-    def _write(
-        self, tenant: str, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
-    ) -> Deferred[T]:
-        """Call a function of the store while this gateway may sync a tenant; fails with `LeaseLost` else."""
-        return self._rights.store_of(tenant).run(function, *args, **kw)
 
     def has_tenant(self, tenant: str) -> bool:
         """Whether the tenant is configured; accounts of other tenants are not synced."""
@@ -196,7 +189,7 @@ class SyncJob:
         """
         tenant = self._tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
-        stored = await self._write(account.tenant, _read, account.id)
+        stored = await self._leader.store.run(_read, account.id)
         states = {
             source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
@@ -277,7 +270,7 @@ class SyncJob:
         tenant = self._tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account, own_error):
             return False
-        stored = await self._write(account.tenant, _read, account.id)
+        stored = await self._leader.store.run(_read, account.id)
         query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
@@ -301,7 +294,7 @@ class SyncJob:
 
     async def _apply(self, account: Account, result: SyncResult) -> bool:
         """Write the result of a sync, and return whether contacts have changed."""
-        figures = await self._write(account.tenant, apply_sync_result, account, result, self._now())
+        figures = await self._leader.store.run(apply_sync_result, account, result, self._now())
         if figures is not None and figures.changes:
             log.info(
                 "sync of account {account}: {added} contacts added, {changed} changed, {removed} removed",
@@ -319,16 +312,16 @@ class SyncJob:
 
         :param next_try: when to try again, in seconds since the epoch.
         """
-        await self._write(account.tenant, _record_directory_failure, account, error, self._now(), next_try)
+        await self._leader.store.run(_record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
         """The id of the account to fetch a tenant's directory through next; None when no account is to be tried now."""
         return choose_directory_account(
-            await self._write(tenant, directory_accounts.read_candidates, tenant), self._now()
+            await self._leader.store.run(directory_accounts.read_candidates, tenant), self._now()
         )
 
     async def _is_directory_account(self, account: Account, own_error: str) -> bool:
-        stored = await self._write(account.tenant, directory_accounts.read_candidates, account.tenant)
+        stored = await self._leader.store.run(directory_accounts.read_candidates, account.tenant)
         # The store has the error of the sync before until this one ends.
         candidates = [replace(one, account_error=own_error) if one.account_id == account.id else one for one in stored]
         requested_id = account.id if account.pending_sync is not None else None
@@ -484,8 +477,7 @@ class SyncJob:
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
             await self._pacer.turn(client, is_requested=account.pending_sync is not None)
-            if not self._rights.holds(account.tenant):
-                raise LeaseLost(account.tenant)
+            self._leader.check_lead()
             try:
                 return await call(access_token)
             except QuotaExceeded as error:

@@ -12,7 +12,6 @@ Calls to the token endpoint are not paced: they have no such quota.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -40,19 +39,11 @@ class CallPacer:
 
     :param clock: its seconds are those since the epoch.
     :param calls_per_minute: of each project; None: without a limit.
-    :param share: returns the part of a project's calls that this gateway may make.
     """
 
-    def __init__(
-        self,
-        *,
-        clock: IReactorTime,
-        calls_per_minute: int | None,
-        share: Callable[[str], float] = lambda _project: 1.0,
-    ) -> None:
+    def __init__(self, *, clock: IReactorTime, calls_per_minute: int | None) -> None:
         self._clock = clock
         self._calls_per_minute = calls_per_minute
-        self._share = share
         self._buckets: dict[str, _Bucket] = {}
 
     def turn(self, client: Client, *, is_requested: bool) -> Deferred[None]:
@@ -86,9 +77,7 @@ class CallPacer:
     def _bucket(self, client: Client) -> _Bucket:
         bucket = self._buckets.get(client.project)
         if bucket is None:
-            bucket = self._buckets[client.project] = _Bucket(
-                self._clock, self._calls_per_minute, partial(self._share, client.project)
-            )
+            bucket = self._buckets[client.project] = _Bucket(self._clock, self._calls_per_minute)
         return bucket
 
 
@@ -98,14 +87,13 @@ class _Bucket:
     Mutable: the tokens, the calls that wait, and the accounts whose quota was used up lately.
     """
 
-    def __init__(self, clock: IReactorTime, calls_per_minute: int | None, share: Callable[[], float]) -> None:
+    def __init__(self, clock: IReactorTime, calls_per_minute: int | None) -> None:
         self._clock = clock
-        self._share = share
         self._is_limited = calls_per_minute is not None
         calls = calls_per_minute or 0
         self._capacity = float(max(calls // _BURST_PART, 1))
-        # With a full bucket no minute has more calls than the limit.
-        self._whole_rate = max(calls - self._capacity, 1.0) / MINUTE
+        # Calls a second; with a full bucket no minute has more calls than the limit.
+        self._rate = max(calls - self._capacity, 1.0) / MINUTE
         self._tokens = self._capacity
         # Until when the tokens are counted; in the future while no call is made.
         self._counted = clock.seconds()
@@ -114,11 +102,6 @@ class _Bucket:
         self._others: dict[Deferred[None], None] = {}
         self._timer: IDelayedCall | None = None
         self._refused: dict[int, float] = {}
-
-    @property
-    def _rate(self) -> float:
-        """Calls a second."""
-        return self._whole_rate * self._share()
 
     def turn(self, *, is_requested: bool) -> Deferred[None]:
         if not (self._requested or self._others) and self._take():
@@ -154,9 +137,7 @@ class _Bucket:
         if not self._is_limited:
             return True
         now = self._clock.seconds()
-        # The other gateways have full buckets too.
-        capacity = max(self._capacity * self._share(), 1.0)
-        self._tokens = min(self._tokens + (now - self._counted) * self._rate, capacity)
+        self._tokens = min(self._tokens + (now - self._counted) * self._rate, self._capacity)
         self._counted = now
         if self._tokens < 1.0:
             return False

@@ -16,13 +16,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import BadResponse, GoogleError, LdapgwError, LeaseLost, ProcessLost, StoreError
+from ldapgw.errors import BadResponse, GoogleError, LdapgwError, LeadLost, ProcessLost, StoreError
 from ldapgw.google.photos import PhotoClient, scale
+from ldapgw.peers.leadership import Leader
 from ldapgw.store import photos
 from ldapgw.store.photos import DuePhoto
 from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
-from ldapgw.sync.leases import SyncRights
 from ldapgw.sync.pacing import CallPacer
 
 log = Logger()
@@ -55,7 +55,7 @@ class PhotoFetcher(Service):
         *,
         clock: IReactorTime,
         store: Store,
-        rights: SyncRights,
+        leader: Leader,
         client: PhotoClient,
         tenants: Mapping[str, SyncedTenant],
         pacer: CallPacer,
@@ -64,7 +64,7 @@ class PhotoFetcher(Service):
     ) -> None:
         self._clock = clock
         self._store = store
-        self._rights = rights
+        self._leader = leader
         self._client = client
         self._tenants = tenants
         self._pacer = pacer
@@ -97,7 +97,7 @@ class PhotoFetcher(Service):
 
     def _failed(self, failure: Failure) -> None:
         # `MonitoredStore` logs a problem of the database once, for all.
-        if not failure.check(StoreError, LeaseLost, CancelledError):
+        if not failure.check(StoreError, LeadLost, CancelledError):
             log.failure("fetching photos failed", failure, event="photos_failed")
 
     async def fetch_due(self) -> None:
@@ -106,7 +106,7 @@ class PhotoFetcher(Service):
         :raises StoreError: when the database cannot be used.
         """
         while self._clock.seconds() >= self._paused_until:
-            tenants = [tenant for tenant in self._tenants_with_photos() if self._rights.holds(tenant)]
+            tenants = [tenant for tenant in self._tenants_with_photos() if self._leader.is_leader]
             due = await self._store.read(photos.read_due, tenants, self._clock.seconds(), _BATCH)
             if not due or not await self._fetch(due):
                 return
@@ -137,7 +137,7 @@ class PhotoFetcher(Service):
         is_stored = True
         for account_id in dict.fromkeys(one.account_id for one, _ in fetched):
             of_account = [pair for pair in fetched if pair[0].account_id == account_id]
-            store = self._rights.store_of(of_account[0][0].tenant)
+            store = self._leader.store
             if await store.run(photos.store, account_id, of_account):
                 await self._publish(account_id)
             else:
@@ -165,4 +165,4 @@ class PhotoFetcher(Service):
             account=due.account_id,
             problem=str(error),
         )
-        await self._rights.store_of(due.tenant).run(photos.postpone, due, self._clock.seconds() + retry)
+        await self._leader.store.run(photos.postpone, due, self._clock.seconds() + retry)

@@ -6,12 +6,11 @@ Mutable: the loops by account, their running syncs, and the circuit breakers by 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -26,10 +25,11 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleRefused,
-    LeaseLost,
+    LeadLost,
     StoreError,
     SuspiciousShrink,
 )
+from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, changes, sync_state, tenants
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.changes import Cursor
@@ -37,7 +37,6 @@ from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
 from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
 from ldapgw.sync.job import SyncJob
-from ldapgw.sync.leases import SyncRights
 
 # The longest wait that Google can ask for.
 MAX_WAIT = 86400.0
@@ -110,7 +109,7 @@ class _Synced:
 class SyncScheduler(Service):
     """Keeps every connected account in sync.
 
-    :param rights: which tenants this gateway may sync.
+    :param leader: whether this gateway syncs, and what syncs write through.
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
     :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.
@@ -124,7 +123,7 @@ class SyncScheduler(Service):
         *,
         clock: IReactorTime,
         store: Store,
-        rights: SyncRights,
+        leader: Leader,
         job: SyncJob,
         publish: Callable[[int], Awaitable[None]],
         interval: float,
@@ -134,7 +133,7 @@ class SyncScheduler(Service):
     ) -> None:
         self._clock = clock
         self._store = store
-        self._rights = rights
+        self._leader = leader
         self._job = job
         self._publish = publish
         self._interval = interval
@@ -177,7 +176,7 @@ class SyncScheduler(Service):
             raise
         if not self.running:
             return
-        # Else tenants were gained meanwhile, and the next refresh has to read all.
+        # Else this gateway has become the leader meanwhile, and the next refresh has to read all.
         if self._cursor is cursor:
             self._cursor = news.cursor
         for account_id in list(self._loops) if news.is_whole else ():
@@ -211,26 +210,15 @@ class SyncScheduler(Service):
             was_idle = account_id in self._loops and not was_busy
             self._update_loop(account, interrupted=account.syncing and was_idle)
 
-    def change_tenants(self, gained: Collection[str], lost: Collection[str]) -> None:
-        """Stop the syncs of tenants; the next refresh begins those that were gained, as after a start."""
-        for account_id, loop in list(self._loops.items()):
-            if loop.tenant in gained or loop.tenant in lost:
-                if loop.run is not None:
-                    _log_lost_lease(LeaseLost(loop.tenant), account_id, loop.tenant)
-                self._stop(account_id)
-        for tenant in (*gained, *lost):
-            self._circuits.pop(tenant, None)
-        if gained:
-            self._cursor = None
+    def begin_anew(self) -> None:
+        """Stop all syncs; the next refresh begins as after a start, if this gateway is the leader."""
+        for account_id in list(self._loops):
+            self._stop(account_id)
+        self._circuits.clear()
+        self._cursor = None
 
     def _may_sync(self, account: Account) -> bool:
-        return account.is_connected and self._job.has_tenant(account.tenant) and self._rights.holds(account.tenant)
-
-    def _write(
-        self, tenant: str, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
-    ) -> Deferred[T]:
-        """Call a function of the store while this gateway may sync a tenant; fails with `LeaseLost` else."""
-        return self._rights.store_of(tenant).run(function, *args, **kw)
+        return account.is_connected and self._job.has_tenant(account.tenant) and self._leader.is_leader
 
     def stopService(self) -> Deferred[list[None]]:
         """Cancel all running syncs; nothing of them was written, and the next start begins with them."""
@@ -344,8 +332,7 @@ class SyncScheduler(Service):
                 problem=error.problems[0],
             )
             return self._interval
-        except LeaseLost as error:
-            _log_lost_lease(error, account_id, loop.tenant)
+        except LeadLost:
             return self._interval
         loop.is_tenant_wide = outcome.is_tenant_wide
         self._await_answer(account_id, loop, outcome.outage)
@@ -374,7 +361,7 @@ class SyncScheduler(Service):
     ) -> _Synced | _Outcome:
         await _queue(loop, slots.acquire(), is_requested=is_requested)
         try:
-            account = await self._write(loop.tenant, sync_state.begin, account_id)
+            account = await self._leader.store.run(sync_state.begin, account_id)
             if account is None:
                 return _Outcome(None)
             if self._is_revoked(account):
@@ -400,9 +387,7 @@ class SyncScheduler(Service):
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is revoked, even when a person has requested a sync."""
         now = self._clock.seconds()
-        await self._write(
-            account.tenant, sync_state.postpone, account, now, None, reason=ConsentRevoked.code, begun_at=now
-        )
+        await self._leader.store.run(sync_state.postpone, account, now, None, reason=ConsentRevoked.code, begun_at=now)
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
@@ -411,9 +396,9 @@ class SyncScheduler(Service):
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
         if circuit.code in _ALARMS:
-            await self._write(account.tenant, postpone, account, now, now + wait)
+            await self._leader.store.run(postpone, account, now, now + wait)
             return _Outcome(wait, is_tenant_wide=True)
-        await self._write(account.tenant, postpone, account, now, now + wait, circuit.code)
+        await self._leader.store.run(postpone, account, now, now + wait, circuit.code)
         return _Outcome(wait, outage=self._job.project(account))
 
     async def _sync(self, account: Account) -> _Synced:
@@ -469,7 +454,7 @@ class SyncScheduler(Service):
             )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
-        await self._write(account.tenant, sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
+        await self._leader.store.run(sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
         log.debug(
             "sync of account {account} has succeeded", event="sync_done", tenant=account.tenant, account=account.id
         )
@@ -483,7 +468,7 @@ class SyncScheduler(Service):
                 await self._job.refresh_access_token(account)
             max_loss, count = account.max_loss("book"), len(self._loops)
             return None, await self._job.sync(account, full=full, max_loss=max_loss, account_count=count)
-        except (CancelledError, LeaseLost):
+        except (CancelledError, LeadLost):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of account {account}", account, error)
@@ -494,7 +479,7 @@ class SyncScheduler(Service):
         try:
             max_loss = account.max_loss("directory")
             return await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
-        except (CancelledError, LeaseLost):
+        except (CancelledError, LeadLost):
             raise
         except Exception as error:  # noqa: BLE001  likewise
             _log_error("directory through account {account}", account, error)
@@ -535,7 +520,7 @@ class SyncScheduler(Service):
 
     async def _restart_tenant(self, tenant: str) -> None:
         """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
-        if await self._write(tenant, tenants.clear_alarm, tenant):
+        if await self._leader.store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
         for loop in self._loops.values():
             if loop.tenant == tenant and loop.is_tenant_wide and loop.run is None and loop.timer.running:
@@ -551,7 +536,7 @@ class SyncScheduler(Service):
             wait = self._circuits[account.tenant].wait(now)  # then only one account keeps trying
             next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
-            if await self._write(account.tenant, tenants.raise_alarm, account.tenant, error.code, now, link):
+            if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(
                     "tenant {tenant}: {code} {detail}",
                     event="client_refused",
@@ -559,14 +544,12 @@ class SyncScheduler(Service):
                     code=error.code,
                     detail=error.detail,
                 )
-            await self._write(
-                account.tenant, sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at
+            await self._leader.store.run(
+                sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at
             )
             return wait
         code, facts = _result(error), error.facts if isinstance(error, GoogleError) else {}
-        await self._write(
-            account.tenant, sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at
-        )
+        await self._leader.store.run(sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at)
         if wait is None:
             await self._start_successor(account)
         return wait
@@ -586,16 +569,6 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
         await place
     finally:
         loop.queued = None
-
-
-def _log_lost_lease(error: LeaseLost, account_id: int, tenant: str) -> None:
-    log.info(
-        "sync of account {account} ends: {problem}",
-        event="sync_lease_lost",
-        tenant=tenant,
-        account=account_id,
-        problem=str(error),
-    )
 
 
 def _log_error(what: str, account: Account, error: Exception) -> None:

@@ -29,12 +29,12 @@ from ldapgw.errors import (
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
+from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account, Tokens
 from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
-from ldapgw.sync.leases import SyncRights
 
 # An access token is refreshed this long before its end, so that it does not expire between two pages.
 REFRESH_EARLY_SECONDS = 60.0
@@ -49,12 +49,12 @@ log = Logger()
 class AccessTokenProvider:
     """Makes calls to Google with the access tokens of accounts.
 
-    :param rights: which tenants this gateway may sync.
+    :param leader: whether this gateway syncs, and what syncs write through.
     :param now: returns seconds since the epoch.
     """
 
-    def __init__(self, *, rights: SyncRights, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
-        self._rights = rights
+    def __init__(self, *, leader: Leader, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
+        self._leader = leader
         self._secret_box = secret_box
         self._oauth = oauth
         self._now = now
@@ -94,7 +94,7 @@ class AccessTokenProvider:
         """
         if account.client_id not in (None, client.client_id):
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
-        tokens = await self._rights.store_of(account.tenant).run(accounts.read_tokens, self._secret_box, account.id)
+        tokens = await self._leader.store.run(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
         return tokens
@@ -108,7 +108,7 @@ class AccessTokenProvider:
                 raise
             # Google answers so to a refresh token of another client, not to a client that it rejects.
             raise GoogleRefused(error.detail, by="client") from None
-        await self._rights.store_of(account.tenant).run(
+        await self._leader.store.run(
             accounts.store_refreshed_tokens,
             self._secret_box,
             account,
@@ -124,7 +124,7 @@ class AccessTokenProvider:
                 tenant=account.tenant,
                 account=account.id,
             )
-            await self._rights.store_of(account.tenant).run(accounts.set_address, account, grant.identity.email)
+            await self._leader.store.run(accounts.set_address, account, grant.identity.email)
         return grant.access_token
 
 
@@ -138,7 +138,7 @@ class TokenRevoker(Service):
     """Revokes the grants of disconnected accounts at Google.
 
     :param clock: its seconds are those since the epoch.
-    :param rights: which tenants this gateway may sync: it revokes the grants of these.
+    :param leader: whether this gateway syncs: then it revokes grants.
     :param clients: the tenants' OAuth clients by name of the tenant.
     """
 
@@ -147,14 +147,14 @@ class TokenRevoker(Service):
         *,
         clock: IReactorTime,
         store: Store,
-        rights: SyncRights,
+        leader: Leader,
         secret_box: SecretBox,
         oauth: OAuth,
         clients: Mapping[str, Client],
     ) -> None:
         self._clock = clock
         self._store = store
-        self._rights = rights
+        self._leader = leader
         self._secret_box = secret_box
         self._oauth = oauth
         self._clients = clients
@@ -177,7 +177,7 @@ class TokenRevoker(Service):
     async def revoke_pending(self) -> None:
         """Make the revocations that are due."""
         for revocation in await self._store.run(revocations.read_due, self._secret_box, self._clock.seconds()):
-            if self._rights.holds(revocation.tenant):
+            if self._leader.is_leader:
                 await self._revoke(revocation)
 
     async def _revoke(self, revocation: Revocation) -> None:

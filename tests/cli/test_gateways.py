@@ -32,15 +32,16 @@ def test_several_on_one_database(gateway: Gateway) -> None:
     assert gateway.run("gateways").stderr == "No gateway has run on this database within a day.\n"
     database = database_at(url)
     for info in (
-        GatewayInfo("1", "north.example", "1.0", contacts=1234, accounts=2),
+        GatewayInfo("1", "north.example", "1.0", contacts=1234, accounts=2, is_leader=True),
         GatewayInfo("2", "south.example", "1.1", syncs=False, web=False),
     ):
-        database.run_beside(gateways.beat, info, ("acme",))
+        database.run_beside(gateways.beat, info)
     database.close()
     north, south = json.loads(CliRunner().invoke(main, ["--config", str(gateway.file), "gateways", "--json"]).stdout)
     assert (north["name"], north["alive"], north["roles"]) == ("north.example", True, ["serve", "sync", "web"])
-    assert (north["tenants"], north["contacts"], north["accounts"], north["version"]) == (["acme"], 1234, 2, "1.0")
-    assert (south["name"], south["roles"], south["tenants"]) == ("south.example", ["serve"], [])
+    assert (north["syncs"], north["contacts"], north["accounts"], north["version"]) == (True, 1234, 2, "1.0")
+    assert (south["name"], south["roles"], south["syncs"]) == ("south.example", ["serve"], False)
     lines = gateway.run("gateways").stdout.splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [["✓", "north.example"], ["✓", "south.example"]]
+    cells = [line.split() for line in lines[1:]]
+    assert [(row[:2], row[-1]) for row in cells] == [(["✓", "north.example"], "✓"), (["✓", "south.example"], "–")]
     assert all(len(line) <= 80 for line in lines)

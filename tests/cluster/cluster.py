@@ -81,8 +81,8 @@ class Cluster:
         return found
 
     def syncing(self) -> list[str]:
-        """The ids of the gateways that live and sync the tenant."""
-        return [one["id"] for one in self.known() if one["alive"] and one["tenants"]]
+        """The ids of the gateways that sync."""
+        return [one["id"] for one in self.known() if one["syncs"]]
 
     def found(self, site: Site) -> Any:
         """What Alice's phone finds at one gateway."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Three companies on three gateways that share a PostgreSQL: what `tests.cluster.test_acceptance` is tried on.
 
-PostgreSQL waits for the disk, Google takes its time and watches who calls, the third gateway reaches its database
-through a proxy, and triggers record which gateway has written and which one had the lease.
+PostgreSQL waits for the disk, Google takes its time and watches who calls, each gateway reaches its database through a
+proxy of its own, and triggers record which gateway has written, and whether its session held the lock of the leader.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -30,7 +29,6 @@ from ldapgw.directory.passwords import hash_password
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.gateways import HANDOVER_SECONDS
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.cluster.caller import Attempt, Caller, Login, begins, equal, first_answers
 from tests.cluster.google import Call, Watch
@@ -63,33 +61,24 @@ sharing = "shared"
 _NOTES = """
 CREATE SCHEMA note;
 CREATE TABLE note.gateway (id text PRIMARY KEY, name text);
-CREATE TABLE note.lease (at float8, tenant text, gateway text);
-CREATE TABLE note.written (at float8, name text, account int, tenant text, generation int, holder text);
+CREATE TABLE note.written (at float8, name text, account int, tenant text, generation int, leads boolean);
 CREATE FUNCTION note.note_gateway() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO note.gateway VALUES (NEW.id, current_setting('application_name')) ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 CREATE TRIGGER note AFTER INSERT ON gateway FOR EACH ROW EXECUTE FUNCTION note.note_gateway();
-CREATE FUNCTION note.note_lease() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO note.lease VALUES (extract(epoch FROM clock_timestamp()), NEW.tenant, NEW.gateway);
-    RETURN NULL;
-END $$;
-CREATE TRIGGER note_update AFTER UPDATE ON sync_lease FOR EACH ROW WHEN (OLD.gateway IS DISTINCT FROM NEW.gateway)
-    EXECUTE FUNCTION note.note_lease();
-CREATE TRIGGER note AFTER INSERT ON sync_lease FOR EACH ROW EXECUTE FUNCTION note.note_lease();
 CREATE FUNCTION note.note_written() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO note.written SELECT extract(epoch FROM clock_timestamp()), current_setting('application_name'),
-        NEW.id, NEW.tenant, NEW.generation, (SELECT gateway FROM sync_lease WHERE tenant = NEW.tenant);
+        NEW.id, NEW.tenant, NEW.generation, EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
+        AND pid = pg_backend_pid() AND classid = 1818522736 AND objid = 3);
     RETURN NULL;
 END $$;
 CREATE TRIGGER note AFTER UPDATE ON account FOR EACH ROW
     WHEN ((OLD.last_sync, OLD.generation) IS DISTINCT FROM (NEW.last_sync, NEW.generation))
     EXECUTE FUNCTION note.note_written();
 INSERT INTO note.gateway SELECT id, 'gateway1' FROM gateway;
-INSERT INTO note.lease SELECT 0, tenant, gateway FROM sync_lease;
 """
 
 
@@ -107,14 +96,14 @@ class Written:
     """What a gateway has written of an account.
 
     :ivar name: of the gateway that has written.
-    :ivar holder: the name of the gateway that had the lease of the tenant.
+    :ivar leads: whether its session held the lock of the leader.
     """
 
     at: float
     name: str
     address: str
     generation: int
-    holder: str | None
+    leads: bool
 
 
 def person(account: int, contact: int, change: int = 0) -> dict[str, Any]:
@@ -140,9 +129,10 @@ class Companies:
 
     :ivar gateways: by number, from 1; those that run.
     :ivar google: the URL of the sandbox.
+    :ivar proxies: between each gateway and the database, by number of the gateway.
     """
 
-    def __init__(self, folder: Path, accounts: int = 50, contacts: int = 200, interval: str = "2s") -> None:
+    def __init__(self, folder: Path, accounts: int = 50, contacts: int = 200, interval: str = "4s") -> None:
         self.folder = folder
         self._networks = count()
         self.contacts = contacts
@@ -160,16 +150,18 @@ class Companies:
 
     def start(self) -> None:
         """Start everything, connect the accounts, and wait until all gateways serve all contacts."""
-        google, *apis, proxy, postgres = free_ports(6)
+        google, postgres, *ports = free_ports(8)
+        apis, proxies = ports[:3], ports[3:]
         self.google = f"http://127.0.0.1:{google}"
         self._start_google(google, apis)
         self.server = Server.create(listens=True, port=postgres, settings=SETTINGS)
         self._stack.callback(self.server.delete)
         self.server.start()
         self.server.execute(f"CREATE DATABASE {DATABASE}")
-        self.proxy = Proxy(proxy, postgres)
-        self._stack.callback(self.proxy.close)
-        self.sites = {at: self._site(at, apis[at - 1], proxy if at == 3 else postgres) for at in (1, 2, 3)}
+        self.proxies = {at: Proxy(port, postgres) for at, port in enumerate(proxies, 1)}
+        for proxy in self.proxies.values():
+            self._stack.callback(proxy.close)
+        self.sites = {at: self._site(at, apis[at - 1], proxies[at - 1]) for at in (1, 2, 3)}
         self.start_gateway(1)
         self.execute(_NOTES)
         self._connect()
@@ -479,40 +471,20 @@ class Companies:
 
     # --- what gateways did ---
 
-    def holders(self) -> dict[str, int]:
-        """The number of the gateway that has the lease of each tenant; 0: of none that is known."""
+    def leader(self) -> int:
+        """The number of the gateway whose session holds the lock; 0: no gateway holds the lock."""
         rows = self.execute(
-            "SELECT tenant, coalesce(name, 'gateway0') FROM sync_lease LEFT JOIN note.gateway "
-            "ON id = gateway WHERE expires_at > extract(epoch FROM clock_timestamp())"
+            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted AND classid = 1818522736 AND objid = 3"
         )
-        return {tenant: int(name.removeprefix("gateway")) for tenant, name in rows}
-
-    def tenants_of(self, at: int) -> list[str]:
-        return [tenant for tenant, holder in self.holders().items() if holder == at]
-
-    def accounts_of(self, tenants: Collection[str]) -> list[int]:
-        return [at for at in range(self._accounts) if TENANTS[at % len(TENANTS)] in tenants]
+        return int(rows[0][0].removeprefix("gateway")) if rows else 0
 
     def written(self, since: float = 0.0) -> list[Written]:
         rows = self.execute(
-            "SELECT at, w.name, address, w.generation, g.name FROM note.written w JOIN account a ON a.id = account "
-            f"LEFT JOIN note.gateway g ON g.id = holder WHERE at >= {since} ORDER BY at"
+            "SELECT at, name, address, w.generation, leads FROM note.written w JOIN account a ON a.id = account "
+            f"WHERE at >= {since} ORDER BY at"
         )
         return [Written(*row) for row in rows]
-
-    def without_lease(self) -> list[tuple[Any, ...]]:
-        """What gateways have written, or asked Google for, without the lease of the tenant."""
-        found: list[tuple[Any, ...]] = [(one,) for one in self.written() if one.name != one.holder]
-        passes = self.execute("SELECT at, tenant, name FROM note.lease LEFT JOIN note.gateway g ON g.id = gateway")
-        passes.sort(key=itemgetter(0))
-        for call in self.calls():
-            tenant = call.account.partition("@")[2].partition(".")[0]
-            former = [(name, at) for at, of, name in passes if of == tenant and at <= call.begun]
-            if former[-1][0] is None and call.begun - former[-1][1] <= HANDOVER_SECONDS:
-                former.pop()  # the former holder learns from the answer that it has passed on its lease
-            if former[-1][0] != f"gateway{call.gateway}":
-                found.append((call, former[-1]))
-        return found
 
 
 def _number(one: dict[str, Any]) -> str:

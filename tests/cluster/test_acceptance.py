@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Three gateways that sync fifty accounts all the time while phones search, and all that can happen to them.
+"""Three gateways, one of which syncs fifty accounts all the time while phones search, and what can happen to them.
 
-They are killed, cut off, stopped, and left without a database.  Times are those that the documentation promises;
-machines that are busy with something else may miss them.
+The gateway that syncs is killed, cut off and stopped, and all of them are left without a database.  Times are those
+that the documentation promises; machines that are busy with something else may miss them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import cycle, islice
 from threading import Event, Thread
 
 import pytest
 
 from ldapgw.store import phones
 from ldapgw.store.changes import CLOCK_MARGIN_SECONDS
-from ldapgw.store.gateways import LEASE_SECONDS
+from ldapgw.store.leader_session import IDLE_SECONDS
 from tests.cluster.companies import DATABASE, TENANTS, Companies, now
 from tests.cluster.promises import (
-    REPLACED_SECONDS,
+    KILLED_SECONDS,
+    STOPPED_IN_TRANSACTION_SECONDS,
+    STOPPED_SECONDS,
     VISIBLE_SECONDS,
     begin_anew,
     check_changes,
@@ -57,114 +58,154 @@ def _anew(companies: Companies) -> None:
         begin_anew(companies, at)
 
 
-def wait_for_takeover(companies: Companies, tenants: list[str], former: int, at: float) -> list[float]:
-    """Wait until other gateways have synced all accounts of tenants; how long each account has waited."""
-    orphans = {companies.addresses[account] for account in companies.accounts_of(tenants)}
+def leader_of(companies: Companies) -> int:
+    """The number of the gateway that leads, when a gateway leads and syncs."""
+    began = now()
 
-    def first_calls() -> dict[str, float]:
-        found: dict[str, float] = {}
-        for call in companies.calls(at):
-            if call.gateway != former and call.is_answered and call.account in orphans:
-                found.setdefault(call.account, call.begun)
-        return found
+    def syncs() -> bool:
+        return any(call.is_answered and call.gateway == companies.leader() for call in companies.calls(began))
 
-    wait_until(lambda: first_calls().keys() == orphans, "other gateways sync the accounts")
-    return [begun - at for begun in first_calls().values()]
+    wait_until(syncs, "a gateway leads")
+    return companies.leader()
+
+
+def wait_for_takeover(companies: Companies, former: int, at: float) -> float:
+    """Wait until another gateway has asked Google for contacts; how long after a time it did."""
+    found: list[float] = []
+
+    def is_taken_over() -> bool:
+        found[:] = [call.begun for call in companies.calls(at) if call.gateway != former]
+        return bool(found)
+
+    wait_until(is_taken_over, "another gateway syncs")
+    return min(found) - at
+
+
+def wait_until_all_synced(companies: Companies, former: int, at: float) -> None:
+    """Wait until another gateway has synced all accounts."""
+
+    def synced() -> set[str]:
+        return {call.account for call in companies.calls(at) if call.gateway != former and call.is_answered}
+
+    wait_until(lambda: synced() == set(companies.addresses), "another gateway syncs all accounts")
 
 
 def test_steady(companies: Companies) -> None:
-    """For a minute each account is synced every four seconds or more often, each tenant by one gateway of its own."""
+    """For a minute the leader syncs each account every eight seconds or more often."""
     check_steady(companies, 60)
 
 
-def test_gateways_are_killed(companies: Companies) -> None:
-    """Ten times, one after the other: phones at the others notice nothing, and its accounts are synced by them."""
+def test_the_leader_is_killed(companies: Companies) -> None:
+    """Ten times: phones at the others notice nothing, and another gateway syncs within three seconds."""
     waited: list[float] = []
-    for victim in islice(cycle((1, 2, 3)), 10):
-        tenants = companies.tenants_of(victim)
-        for account in companies.accounts_of(tenants):
+    for _ in range(10):
+        wait_until(companies.all_know, "all gateways serve what Google has")
+        victim = leader_of(companies)
+        for account in range(0, len(companies.addresses), 5):
             companies.change(account)
         killed_at = now()
         companies.stop_gateway(victim, signal.SIGKILL)
-        waited += wait_for_takeover(companies, tenants, victim, killed_at)
+        waited.append(wait_for_takeover(companies, victim, killed_at))
+        wait_until_all_synced(companies, victim, killed_at)
         serve(companies, without=victim)
         companies.start_gateway(victim)
         begin_anew(companies, victim)
-    tell("orphans synced after", waited)
-    assert max(waited) <= REPLACED_SECONDS
+    tell("another gateway syncs after", waited)
+    assert max(waited) <= KILLED_SECONDS
     is_right(companies)
 
 
 @pytest.mark.parametrize("is_reset", [False, True], ids=["goes on", "reset"])
-def test_a_gateway_is_cut_off(companies: Companies, is_reset: bool) -> None:
-    """From its database, which says nothing for 30 seconds: it serves on, and others sync its accounts."""
-    wait_until(lambda: companies.tenants_of(3), "the third gateway has a tenant", 200)
-    tenants = companies.tenants_of(3)
+def test_the_leader_is_cut_off(companies: Companies, is_reset: bool) -> None:
+    """From its database, which says nothing for two minutes: it serves on, and another gateway syncs.
+
+    It calls Google no more by the time at which another gateway may lead.
+    """
+    former = leader_of(companies)
     began = now()
-    companies.proxy.go_silent()
+    companies.proxies[former].go_silent()
     try:
-        waited = wait_for_takeover(companies, tenants, 3, began)
-        changes = [companies.change(account) for account in companies.accounts_of(tenants)]
-        companies.wait_until_found(changes, (1, 2))
-        let_run(began + 30 - now())
+        waited = wait_for_takeover(companies, former, began)
+        wait_until_all_synced(companies, former, began)
+        changes = [companies.change(account) for account in range(0, len(companies.addresses), 5)]
+        companies.wait_until_found(changes, {1, 2, 3} - {former})
+        let_run(began + 120 - now())
         serve(companies)
-        assert not [call for call in companies.calls(began + LEASE_SECONDS) if call.gateway == 3]
+        assert not [call for call in companies.calls(began + IDLE_SECONDS) if call.gateway == former]
         if is_reset:
-            companies.proxy.reset()
+            companies.proxies[former].reset()
     finally:
         healed = now()
-        companies.proxy.go_on()
-    found = companies.wait_until_found(changes, (3,))
-    tell("orphans synced after", waited)
+        companies.proxies[former].go_on()
+    found = companies.wait_until_found(changes, (former,))
+    tell("another gateway syncs after", [waited])
     tell("caught up after", [at - healed for at in found.values()])
-    assert max(waited) <= REPLACED_SECONDS
+    assert waited <= STOPPED_IN_TRANSACTION_SECONDS
     assert max(found.values()) - healed <= VISIBLE_SECONDS
-    assert "Traceback" not in companies.gateways[3].said
+    assert "Traceback" not in companies.gateways[former].said
     is_right(companies)
 
 
-@pytest.mark.parametrize("where", ["call", "transaction"])
-def test_a_gateway_is_stopped(companies: Companies, where: str) -> None:
-    """For twice the time of a lease, in a call or in a transaction: its lease is over then, and it writes nothing."""
-    wait_until(lambda: companies.tenants_of(2), "the second gateway has a tenant", 200)
-    gateway = companies.gateways[2]
-    tenants = companies.tenants_of(2)
-    if where == "call":
-        wait_until(lambda: any(call.ended is None for call in companies.calls() if call.gateway == 2), "a call")
-        gateway.send(signal.SIGSTOP)
-    else:
-        stop_in_transaction(companies, gateway)
+@pytest.mark.parametrize("where", ["between transactions", "in a transaction"])
+def test_the_leader_is_stopped(companies: Companies, where: str) -> None:
+    """For a minute: the server ends its session, another gateway syncs, and the stopped one writes nothing."""
+    former = leader_of(companies)
+    gateway = companies.gateways[former]
+    is_in_transaction = where == "in a transaction"
+    stop(companies, former, "<>" if is_in_transaction else "=")
     stopped_at = now()
     try:
-        waited = wait_for_takeover(companies, tenants, 2, stopped_at)
-        let_run(stopped_at + 2 * LEASE_SECONDS - now())
+        waited = wait_for_takeover(companies, former, stopped_at)
+        let_run(stopped_at + 60 - now())
     finally:
         gateway.send(signal.SIGCONT)
-    wait_until(lambda: "is over" in gateway.said, "it says that its lease is over")
-    begin_anew(companies, 2)
+    wait_until(lambda: gateway.said.count("does not sync any more") > 0, "it says that it syncs no more")
+    begin_anew(companies, former)
     let_run(5)
     serve(companies)
-    tell("orphans synced after", waited)
-    assert max(waited) <= REPLACED_SECONDS
+    tell("another gateway syncs after", [waited])
+    assert waited <= (STOPPED_IN_TRANSACTION_SECONDS if is_in_transaction else STOPPED_SECONDS)
     assert "Traceback" not in gateway.said
+    assert not [one for one in companies.written(stopped_at) if one.name == f"gateway{former}"]
     is_right(companies)
 
 
-def stop_in_transaction(companies: Companies, gateway: Process) -> None:
-    """Stop the second gateway where it has locked its lease for a sync."""
-    in_transaction = (
-        "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'gateway2' "
-        "AND state = 'idle in transaction' AND mode = 'RowShareLock' AND relation = 'sync_lease'::regclass"
+def stop(companies: Companies, at: int, is_idle: str) -> None:
+    """Stop the leader where its session is idle, or where it has written in a transaction that has not ended."""
+    process = companies.gateways[at]
+    session = (
+        "SELECT pid FROM pg_locks lead JOIN pg_stat_activity USING (pid) WHERE lead.locktype = 'advisory' "
+        f"AND application_name = 'gateway{at}' AND state {is_idle} 'idle' AND (state = 'idle' OR EXISTS (SELECT FROM "
+        "pg_locks written WHERE written.pid = lead.pid AND mode = 'RowExclusiveLock'))"
     )
 
     def is_stopped() -> bool:
-        gateway.send(signal.SIGSTOP)
-        if companies.execute(in_transaction):
+        process.send(signal.SIGSTOP)
+        if companies.execute(session):
             return True
-        gateway.send(signal.SIGCONT)
+        process.send(signal.SIGCONT)
         return False
 
-    wait_until(is_stopped, "it is stopped in a transaction")
+    wait_until(is_stopped, "the leader is stopped")
+
+
+def test_a_long_transaction_does_not_cost_the_lead(companies: Companies) -> None:
+    """The transaction of a sync takes a minute: the same gateway syncs on, and phones notice nothing."""
+    former = leader_of(companies)
+    companies.execute(
+        "CREATE FUNCTION note.sleep() RETURNS trigger LANGUAGE plpgsql AS $$ "
+        "BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$; CREATE TRIGGER sleep AFTER UPDATE ON account FOR EACH ROW "
+        f"WHEN (NEW.address = '{companies.addresses[0]}' AND OLD.generation <> NEW.generation) "
+        "EXECUTE FUNCTION note.sleep()"
+    )
+    began = now()
+    change = companies.change(0)
+    found = companies.wait_until_found([change])
+    assert found[change] - began >= 60
+    companies.execute("DROP TRIGGER sleep ON account")
+    assert {call.gateway for call in companies.calls(began)} == {former} == {companies.leader()}
+    serve(companies)
+    is_right(companies)
 
 
 def test_changes_are_found(companies: Companies) -> None:

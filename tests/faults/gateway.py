@@ -23,6 +23,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.world import World
+from ldapgw.peers.heartbeat import BEAT_SECONDS
 from ldapgw.server.config import Config, decode
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.reactor import WallClock
@@ -35,7 +36,6 @@ from ldapgw.store.key_rotation import find_unready, prepare, rotate
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.sync.change_watcher import ChangeWatcher
-from ldapgw.sync.leases import BEAT_SECONDS
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.phone import taken
 from tests.support import pdu, postgresql
@@ -180,7 +180,7 @@ class Machine:
                 file.write_bytes(octets)
 
     def _let_server_forget(self) -> None:
-        """Have the server notice that the gateway is no more, and end its lease, for which it waits by its clock."""
+        """Have the server notice that the gateway is no more, and end its sessions, as it does when a process ends."""
         for notices in self._notices:
             notices.close()
         self._notices.clear()
@@ -188,8 +188,7 @@ class Machine:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             f"WHERE datname = '{make_url(self._server).database}' AND application_name = 'ldapgw'"
         )
-        for table, column in (("sync_lease", "expires_at"), ("gateway", "seen_at")):
-            postgresql.shared().execute(f"UPDATE {table} SET {column} = 0", make_url(self._server).database or "")
+        postgresql.shared().execute("UPDATE gateway SET seen_at = 0", make_url(self._server).database or "")
 
     def _notice(self, database: Database) -> Notices:
         self._notices.append(Notices(database.url))

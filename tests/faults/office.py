@@ -116,11 +116,6 @@ class Office:
                 other.exec_driver_sql("LOCK TABLE account, schema_version IN EXCLUSIVE MODE")
                 yield
 
-    def expire_leases(self) -> None:
-        """Have a gateway that was killed be replaced at once; how long others wait, tests/cluster shows."""
-        if self.server is not None:
-            self.server.execute("UPDATE sync_lease SET expires_at = 0", ON_SERVER)
-
     @contextmanager
     def running(self, name: str = "gateway") -> Iterator[Process]:
         """The gateway, with Alice connected and her phone added when it is the first time."""

@@ -160,7 +160,6 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
     with office.running() as gateway:
         before = consents(office)
         gateway.end(signal.SIGKILL)
-    office.expire_leases()
     served = []
     for time in range(times):
         with office.running(f"gateway-{time}") as gateway:
@@ -176,7 +175,6 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
             hits.builds += is_building(office, gateway)
             assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
         hits.syncs += is_sound(office, copies)
-        office.expire_leases()
         for _ in range(office.random.randrange(1, 8)):
             office.edit()
     with office.running("last"):

@@ -88,7 +88,7 @@ def test_what_is_no_level_is_refused(site: Site, door: str, status: int) -> None
     assert refused.wait() == status
     assert refused.said.splitlines()[-1].endswith(
         "'sync=loud': expected LEVEL or PART=LEVEL; LEVEL is one of debug, info, warning, error, critical; "
-        "PART is one of google, ldap, phones, server, store, sync, twisted, web"
+        "PART is one of google, ldap, peers, phones, server, store, sync, twisted, web"
     )
 
 

@@ -178,7 +178,15 @@ def test_the_parts_are_those_that_log() -> None:
 
 # Events of the gateway, of a client that belongs to no tenant yet, or of what several tenants share.
 OF_NO_TENANT = {
-    *("google_answered", "connection_opened", "web_misuse", "quota_used_up", "photos_paused", "leases_changed"),
+    *(
+        "google_answered",
+        "connection_opened",
+        "web_misuse",
+        "quota_used_up",
+        "photos_paused",
+        "lead_taken",
+        "lead_ended",
+    ),
     *("recording_failed", "refused_logins_failed", "search_notes_failed"),
     *("books_loaded", "database_new", "gateway_started", "listen_failed", "stop_timed_out"),
     *("certificate_changed", "certificate_check_failed", "certificate_expires", "certificate_restored"),
@@ -188,7 +196,14 @@ OF_NO_TENANT = {
     *("copies_failed", "copy_removed", "database_restored", "database_unusable", "started_without_database"),
     *("write_ahead_log_gone", "write_ahead_log_large", "figures_unreadable"),
     *("cache_unreadable", "cached_book_undeletable", "change_check_failed"),
-    *("changes_not_published", "renewal_failed", "database_lost_commits", "gateway_outdated", "lease_renewal_failed"),
+    *(
+        "changes_not_published",
+        "renewal_failed",
+        "database_lost_commits",
+        "gateway_outdated",
+        "lead_failed",
+        "heartbeat_failed",
+    ),
     *("photos_failed", "revocations_failed", "consent_out_of_time", "key_file_refused", "key_file_used"),
     *("logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
 }

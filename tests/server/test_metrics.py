@@ -20,7 +20,7 @@ from ldapgw.directory.filter import SearchKind
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
 from ldapgw.server.counters import LOG_LEVELS, ProcessCounters, ReloadStatus
-from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures, error_codes, read_stored_metrics
+from ldapgw.server.metrics import Metrics, ProcessFigures, SyncAndPageCounters, error_codes, read_stored_metrics
 from ldapgw.server.parts.base import Workers
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sync_state, tenants
@@ -77,7 +77,7 @@ def metrics_of(
     stage: Stage,
     figures: ProcessFigures | None = None,
     *,
-    counters: LeaderCounters | None = None,
+    counters: SyncAndPageCounters | None = None,
     ready: bool = True,
     ends: float | None = None,
     fails: bool = False,
@@ -93,7 +93,7 @@ def metrics_of(
         version="1.2",
         tenant_names=["acme", "other"],
         sync_interval=600.0,
-        counters=counters or LeaderCounters(),
+        counters=counters or SyncAndPageCounters(),
         figures=lambda: figures or figures_of(ProcessCounters()),
         ready=lambda: ready,
         contacts=lambda: {"acme": contacts},
@@ -125,6 +125,7 @@ def test_before_anything_has_happened(stage: Stage) -> None:
         **NO_RELOAD,
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_database_ok", ()): 1,
+        ("ldapgw_leader", ()): 1,
         ("ldapgw_key_file_ok", ()): 1,
         ("ldapgw_contacts", (ACME,)): 812,
         ("ldapgw_sync_interval_seconds", ()): 600,
@@ -178,7 +179,7 @@ def test_what_is_told(stage: Stage) -> None:
     tally.generation_lag.observe(0.5)
     tally.reactor_lag.observe(0.125)
     tally.count_log_event("critical")
-    counters = LeaderCounters()
+    counters = SyncAndPageCounters()
     counters.google.observe("contacts", 429, 0.5)
     counters.syncs.observe("quota", 2.0, NOW)
     counters.pages.declare("GET", "/{tenant}/", "tenant")
@@ -195,6 +196,7 @@ def test_what_is_told(stage: Stage) -> None:
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
         ("ldapgw_database_ok", ()): 1,
+        ("ldapgw_leader", ()): 1,
         ("ldapgw_key_file_ok", ()): 1,
         ("ldapgw_ldap_connections", ()): 3,
         ("ldapgw_ldap_searches_total", (("result", "success"),)): 2,
@@ -264,7 +266,7 @@ def test_a_database_in_trouble(stage: Stage) -> None:
 def test_times_that_may_be_unknown(stage: Stage, tmp_path: Path) -> None:
     """The last good sync of this gateway, and the last backup: missing until there is one."""
     names = "ldapgw_last_sync_timestamp_seconds", "ldapgw_last_backup_timestamp_seconds"
-    counters, note = LeaderCounters(), tmp_path / "last-backup"
+    counters, note = SyncAndPageCounters(), tmp_path / "last-backup"
 
     def times() -> dict[str, float]:
         found = told(metrics_of(stage, counters=counters, backup_note=note))
@@ -399,10 +401,10 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
     return body
 
 
-def counters_of_pages(stage: Stage) -> LeaderCounters:
+def counters_of_pages(stage: Stage) -> SyncAndPageCounters:
     """Those of a gateway with all its routes."""
     web_resource(stage.gate)
-    return LeaderCounters(pages=stage.requests)
+    return SyncAndPageCounters(pages=stage.requests)
 
 
 def family(sample: str) -> str:

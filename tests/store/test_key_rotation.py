@@ -245,7 +245,7 @@ def test_a_rotation_waits_for_all_that_live() -> None:
 
         def beat(name: str, *keys: bytes) -> None:
             told = GatewayInfo(name, f"{name}.example", "1.0", keys=tuple(map(fingerprint, keys)))
-            database.run_beside(gateways.beat, told, ())
+            database.run_beside(gateways.beat, told)
 
         def unready() -> UnreadyGateways:
             with database.begin_read() as connection:
@@ -259,6 +259,6 @@ def test_a_rotation_waits_for_all_that_live() -> None:
         beat("b", new, old)
         assert unready() == UnreadyGateways(("a.example",))
         with database.begin() as connection:
-            silent = tables.gateway.c.seen_at - gateways.LEASE_SECONDS - 1
+            silent = tables.gateway.c.seen_at - gateways.ALIVE_SECONDS - 1
             connection.execute(tables.gateway.update().where(tables.gateway.c.id == "a").values(seen_at=silent))
         assert not unready()

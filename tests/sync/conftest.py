@@ -12,7 +12,7 @@ from tests.support.stage.databases import on_postgresql
 
 # The modules whose tests use a database.  What they tell of syncs is quick to see on SQLite; on PostgreSQL it takes
 # longer, so only some of them run there each time.  The rest use none (backoff, fetch, pacing, plan, records), or are
-# about PostgreSQL alone (failover, leases).
+# about PostgreSQL alone (failover).
 QUICK = {"test_account_state", "test_labels", "test_restore"}
 SLOW = {"test_day", "test_job_faults"}
 ALL = QUICK | SLOW | {"test_account_books", "test_book_builder", "test_book_cache", "test_book_updates"}

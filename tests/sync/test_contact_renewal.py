@@ -13,11 +13,11 @@ from ldapgw.contact import Contact, Flaw, Kind, LeftOutNumber, LeftOutReason, Ph
 from ldapgw.errors import ProcessLost
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
+from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import contact_renewal, contacts
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import account
 from ldapgw.sync.contact_renewal import INTERVAL, ContactRenewal
-from ldapgw.sync.leases import AllTenants
 from tests.support.photo import jpeg
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE
@@ -30,7 +30,7 @@ def renewal(stage: Stage, read_in_process: object = AT_ONCE) -> ContactRenewal:
     return ContactRenewal(
         clock=stage.clock,
         store=stage.sync_store,
-        rights=AllTenants(stage.sync_store),
+        leader=OnlyGateway(stage.sync_store),
         tenants=stage.synced,
         read_in_process=read_in_process,  # type: ignore[arg-type]
         publish=stage.publisher.refresh,

@@ -11,10 +11,10 @@ import pytest
 
 from ldapgw.google.endpoints import Client
 from ldapgw.google.sandbox.world import RegisteredClient
+from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.sync.fetch import FullSyncLimits
-from ldapgw.sync.leases import AllTenants
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
 from tests.support.stage.sync import CLIENT, NOW, Stage, person
@@ -60,7 +60,7 @@ class Day(Stage):
         return SyncScheduler(
             clock=self.clock,
             store=self.store,
-            rights=AllTenants(self.store),
+            leader=OnlyGateway(self.store),
             job=self.job,
             publish=publish,
             interval=self.interval,

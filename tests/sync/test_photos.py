@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from ldapgw.errors import ProcessLost
 from ldapgw.google.photos import PhotoClient, scale
+from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import tables
-from ldapgw.sync.leases import AllTenants
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import INTERVAL, PhotoFetcher
 from tests.support.photo import jpeg
@@ -166,7 +166,7 @@ def test_the_process_is_lost(losses: int) -> None:
     fetcher = PhotoFetcher(
         clock=stage.clock,
         store=stage.store,
-        rights=AllTenants(stage.store),
+        leader=OnlyGateway(stage.store),
         client=PhotoClient(stage.line, ENDPOINTS, stage.clock),  # type: ignore[arg-type]  # as the stage does
         tenants=stage.synced,
         pacer=CallPacer(clock=stage.clock, calls_per_minute=None),

@@ -14,9 +14,9 @@ from twisted.logger import globalLogPublisher
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
+from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, sync_state
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
-from ldapgw.sync.leases import AllTenants
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
 
@@ -113,7 +113,7 @@ def test_a_plan_that_another_clock_has_made_is_not_waited_for(stage: Stage) -> N
 
 
 def test_thousands_of_accounts_get_their_timers_in_several_turns(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the leases of their tenants are taken over; another look waits for its turn meanwhile."""
+    """As when this gateway becomes the leader; another look waits for its turn meanwhile."""
     monkeypatch.setattr("ldapgw.sync.scheduler._ACCOUNTS_AT_ONCE", 2)
     for name in (ALICE, BOB, CAROL):
         stage.connect(name)
@@ -468,29 +468,24 @@ def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
     assert stage.account().attempts == 1
 
 
-def test_a_sync_whose_lease_is_lost_ends_and_says_so(stage: Stage, log: list[dict[str, Any]]) -> None:
-    """Another gateway may sync the tenant now."""
+def test_a_sync_ends_when_the_lead_is_lost(stage: Stage) -> None:
+    """Another gateway may sync now."""
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.connect()
     stage.world.faults.inject("broken_silence", path=CONNECTIONS)
     refresh(stage)
-    stage.scheduler.change_tenants([], ["acme"])
-    assert [(event["tenant"], event["account"]) for event in log if event.get("event") == "sync_lease_lost"] == [
-        ("acme", stage.account().id)
-    ]
+    assert stage.account().syncing
+    stage.scheduler.begin_anew()
+    assert not stage.scheduler._loops
     assert stage.account().last_sync is None
 
 
-def test_a_tenant_that_is_gained_during_a_look_begins_with_the_next_one(stage: Stage) -> None:
+def test_a_lead_that_is_taken_during_a_look_begins_with_the_next_one(stage: Stage) -> None:
     """A look at what has changed tells nothing of accounts that another gateway has synced so far."""
-    held: list[str] = []
-
-    class Rights(AllTenants):
-        def holds(self, tenant: str) -> bool:
-            return tenant in held
-
+    leader = OnlyGateway(stage.sync_store)
+    leader.is_leader = False
     store = HeldStore(stage.sync_store)
-    scheduler = stage.new_scheduler(store=store, rights=Rights(stage.sync_store))
+    scheduler = stage.new_scheduler(store=store, leader=leader)
     scheduler.startService()
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.connect()
@@ -503,8 +498,8 @@ def test_a_tenant_that_is_gained_during_a_look_begins_with_the_next_one(stage: S
     look()
     look()
     running = Deferred.fromCoroutine(scheduler.refresh())
-    held.append("acme")
-    scheduler.change_tenants(["acme"], [])
+    leader.is_leader = True
+    scheduler.begin_anew()
     store.go_on()
     result_of(running)
     assert synced(stage) == 0

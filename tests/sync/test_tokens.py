@@ -14,8 +14,8 @@ from twisted.logger import capturedLogs
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import revocations, tables
-from ldapgw.sync.leases import AllTenants
 from ldapgw.sync.tokens import POLL_SECONDS, TokenRevoker
 from tests.support.stage.sync import ALICE, CLIENT, ENDPOINTS, Stage
 
@@ -41,7 +41,7 @@ def revoker(stage: Stage, **clients: Client) -> TokenRevoker:
     found = TokenRevoker(
         clock=stage.clock,
         store=stage.store,
-        rights=AllTenants(stage.store),
+        leader=OnlyGateway(stage.store),
         secret_box=stage.secret_box,
         oauth=oauth,
         clients=clients or {"acme": CLIENT},

@@ -207,7 +207,7 @@ class LogLevels(tuple[str, ...]):
     __slots__ = ()
     levels: ClassVar[tuple[str, ...]] = ("debug", "info", "warning", "error", "critical")
     # The packages that log, and what is not ours: Twisted and other libraries.
-    parts: ClassVar[tuple[str, ...]] = ("google", "ldap", "phones", "server", "store", "sync", "twisted", "web")
+    parts: ClassVar = ("google", "ldap", "peers", "phones", "server", "store", "sync", "twisted", "web")
     form: ClassVar[str] = f"LEVEL or PART=LEVEL; LEVEL is one of {', '.join(levels)}; PART is one of {', '.join(parts)}"
     expected: ClassVar[str] = f"one or a list of {form}"
 

@@ -18,7 +18,7 @@ from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.gateway_exchange import LeftOutClients
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, reuses_port
 from ldapgw.server.logging import LogMeter, MisuseLog
-from ldapgw.server.metrics import LeaderCounters, ProcessFigures
+from ldapgw.server.metrics import ProcessFigures, SyncAndPageCounters
 from ldapgw.server.parts.base import Environment, Workers, make_storage
 from ldapgw.server.parts.phone_parts import make_phone_parts
 from ldapgw.server.parts.sync_parts import make_stale_limit, make_sync_parts
@@ -70,7 +70,7 @@ class Parts:
             return ProcessFigures.of_this_process(phones.counters, phones.ldap.connected(), unserved, workers.threads)
 
         left_out = LeftOutClients(phones.ldap.all_left_out)
-        counters = LeaderCounters()
+        counters = SyncAndPageCounters()
         sync = make_sync_parts(env, workers, storage, phones, left_out, counters)
         misuse_log = MisuseLog(reactor)
         pages = make_web_dependencies(
@@ -110,7 +110,8 @@ class Parts:
             sync.photo_fetcher,
             sync.contact_renewal,
             sync.scheduler,
-            *((sync.leases,) if sync.leases else ()),
+            *((sync.leadership,) if sync.leadership else ()),
+            *((sync.heartbeat,) if sync.heartbeat else ()),
             *((sync.exchange,) if sync.exchange else ()),
             *_listeners(
                 env,

@@ -65,7 +65,7 @@ class Workers:
         """:param syncs_beside: whether the database lets syncs write while others do."""
         self.store = WorkerThread(reactor, "store", 1)
         self.sync = WorkerThread(reactor, "sync", 1) if syncs_beside else self.store
-        self.leases = WorkerThread(reactor, "leases", 1) if syncs_beside else self.store
+        self.peers = WorkerThread(reactor, "peers", 1) if syncs_beside else self.store
         self.read = WorkerThread(reactor, "read", 1)
         self.work = WorkerThread(reactor, "work", 1)
         self.books = WorkerThread(reactor, "books", 1)
@@ -85,7 +85,7 @@ class Workers:
             self.books,
             self.work,
             self.read,
-            *((self.sync, self.leases) if self.sync is not self.store else ()),
+            *((self.sync, self.peers) if self.sync is not self.store else ()),
             self.store,
         )
 
@@ -95,6 +95,7 @@ class Storage:
     """The database, the OAuth clients in it, and what removes old data."""
 
     store: MonitoredStore
+    watch: CallWatch
     sync_store: SyncStore
     gateway_id: str
     clients: TenantClients
@@ -109,6 +110,7 @@ def make_storage(env: Environment, workers: Workers) -> Storage:
     store = MonitoredStore(worker, env.reactor.seconds, env.now, watch)
     return Storage(
         store=store,
+        watch=watch,
         sync_store=SyncStore(store),
         gateway_id=os.urandom(8).hex(),
         clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),

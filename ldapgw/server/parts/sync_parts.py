@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
@@ -19,19 +19,22 @@ from ldapgw import __version__
 from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
+from ldapgw.peers.heartbeat import Heartbeat
+from ldapgw.peers.leadership import Leader, Leadership, OnlyGateway
 from ldapgw.server.config import Tenant
 from ldapgw.server.gateway_exchange import GatewayExchange, LeftOutClients
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import gateway_name
-from ldapgw.server.metrics import LeaderCounters
+from ldapgw.server.metrics import SyncAndPageCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
 from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
 from ldapgw.server.tenants import naming_context
+from ldapgw.store import gateways
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.database import revisions
-from ldapgw.store.gateways import GatewayInfo, Leases
+from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
@@ -40,7 +43,6 @@ from ldapgw.sync.change_watcher import ChangeWatcher
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
-from ldapgw.sync.leases import AllTenants, SyncRights, TenantLeases
 from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
@@ -49,13 +51,16 @@ from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher, account_topic
 
-# A clock that goes on while the machine sleeps; leases go on too.
+# On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncParts:
-    """The objects that talk to Google and publish the contacts that Google returned."""
+    """The objects that talk to Google and publish the contacts that Google returned.
+
+    :ivar is_leader: returns whether this gateway syncs.
+    """
 
     google: GoogleClients
     publisher: Publisher
@@ -65,7 +70,9 @@ class SyncParts:
     contact_renewal: ContactRenewal
     revoker: TokenRevoker
     change_watcher: ChangeWatcher
-    leases: TenantLeases | None
+    is_leader: Callable[[], bool]
+    leadership: Leadership | None
+    heartbeat: Heartbeat | None
     exchange: GatewayExchange | None
     logins_keeper: LoginsKeeper | None
 
@@ -74,10 +81,10 @@ class SyncParts:
 class _GoogleAccess:
     """The limits and clients that all fetching from Google shares.
 
-    :ivar rights: which tenants this gateway may sync.
+    :ivar leader: whether this gateway syncs, and what syncs write through.
     """
 
-    rights: SyncRights
+    leader: Leader
     google: GoogleClients
     tenants: LazyTenants[SyncedTenant]
     pacer: CallPacer
@@ -90,18 +97,20 @@ def make_sync_parts(
     storage: Storage,
     phones: PhoneParts,
     left_out: LeftOutClients,
-    counters: LeaderCounters,
+    counters: SyncAndPageCounters,
 ) -> SyncParts:
-    def tenants_changed(gained: Collection[str], lost: Collection[str]) -> None:
-        scheduler.change_tenants(gained, lost)
-        if gained:
-            change_watcher.refresh_now()
+    def lead_changed() -> None:
+        scheduler.begin_anew()
+        change_watcher.sync_now()
+        if heartbeat is not None:
+            heartbeat.beat()
 
     publisher = make_publisher(env, workers, storage.store, phones)
     progress = ProgressBoard(lambda account_id: phones.notifier.notify(account_topic(account_id)))
     exchange = _exchange(env, workers, storage, phones, left_out, progress)
-    leases = _leases(env, workers, storage, publisher, phones, exchange, tenants_changed)
-    access = _google_access(env, storage, leases or AllTenants(storage.sync_store), counters)
+    leadership = _leadership(env, workers, storage, lead_changed)
+    heartbeat = _heartbeat(env, workers, storage, publisher, phones, exchange, leadership)
+    access = _google_access(env, storage, leadership or OnlyGateway(storage.sync_store), counters)
     scheduler = _scheduler(env, workers, storage, access, publisher, progress, counters)
     logins_keeper = _logins_keeper(env, workers, publisher)
     change_watcher = _change_watcher(env, storage, phones, publisher, scheduler, logins_keeper)
@@ -114,7 +123,7 @@ def make_sync_parts(
         contact_renewal=ContactRenewal(
             clock=env.wall_clock,
             store=storage.sync_store,
-            rights=access.rights,
+            leader=access.leader,
             tenants=access.tenants,
             read_in_process=workers.work_process,
             publish=publisher.refresh,
@@ -122,19 +131,21 @@ def make_sync_parts(
         revoker=TokenRevoker(
             clock=env.wall_clock,
             store=storage.store,
-            rights=access.rights,
+            leader=access.leader,
             secret_box=env.state.secret_box,
             oauth=access.google.oauth,
             clients=storage.clients,
         ),
         change_watcher=change_watcher,
-        leases=leases,
+        is_leader=lambda: "sync" in env.config.roles and access.leader.is_leader,
+        leadership=leadership if "sync" in env.config.roles else None,
+        heartbeat=heartbeat,
         exchange=exchange,
         logins_keeper=logins_keeper,
     )
 
 
-def _google_access(env: Environment, storage: Storage, rights: SyncRights, counters: LeaderCounters) -> _GoogleAccess:
+def _google_access(env: Environment, storage: Storage, leader: Leader, counters: SyncAndPageCounters) -> _GoogleAccess:
     config, observe_call = env.config, counters.google.observe
     synced_tenants: dict[str, SyncedTenant] = {tenant.name: _synced_tenant(tenant) for tenant in config.tenant}
     tenants = LazyTenants(
@@ -142,14 +153,11 @@ def _google_access(env: Environment, storage: Storage, rights: SyncRights, count
         lambda name: dataclasses.replace(synced_tenants[name], client=storage.clients.get(name, MISSING_CLIENT)),
     )
 
-    def share(project: str) -> float:
-        return rights.share([name for name, tenant in tenants.items() if tenant.client.project == project])
-
     return _GoogleAccess(
-        rights,
+        leader,
         GoogleClients(config.google, env.reactor, env.wall_clock, observe_call),
         tenants,
-        CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute, share=share),
+        CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute),
         observe_call,
     )
 
@@ -161,12 +169,12 @@ def _scheduler(
     access: _GoogleAccess,
     publisher: Publisher,
     progress: ProgressBoard,
-    counters: LeaderCounters,
+    counters: SyncAndPageCounters,
 ) -> SyncScheduler:
     google, config = access.google, env.config
     offload = SizeBasedOffload(workers.work, workers.work_process)
     job = SyncJob(
-        rights=access.rights,
+        leader=access.leader,
         secret_box=env.state.secret_box,
         oauth=google.oauth,
         people=People(google.http, google.endpoints, env.wall_clock, offload, access.observe_call),
@@ -182,7 +190,7 @@ def _scheduler(
     return SyncScheduler(
         clock=env.wall_clock,
         store=storage.sync_store,
-        rights=access.rights,
+        leader=access.leader,
         job=job,
         publish=publisher.refresh,
         interval=config.sync.interval,
@@ -199,7 +207,7 @@ def _photo_fetcher(
     return PhotoFetcher(
         clock=env.wall_clock,
         store=storage.sync_store,
-        rights=access.rights,
+        leader=access.leader,
         client=PhotoClient(google.http, google.endpoints, env.wall_clock, access.observe_call),
         tenants=access.tenants,
         pacer=access.pacer,
@@ -255,20 +263,39 @@ def make_stale_limit(env: Environment, publisher: Publisher) -> tuple[IService, 
     return (StaleLimit(clock=env.reactor, seconds=seconds, file=file, publisher=publisher),)
 
 
-def _leases(
+def _leadership(
+    env: Environment, workers: Workers, storage: Storage, changed: Callable[[], object]
+) -> Leadership | None:
+    """None: the gateway is the only one on its database."""
+    session = env.state.database.leader_session()
+    if session is None:
+        return None
+    in_thread = storage.watch.on(workers.sync)
+    return Leadership(
+        clock=env.wall_clock,
+        seconds=partial(time.clock_gettime, BOOT_CLOCK),
+        session=session,
+        in_thread=in_thread,
+        write_in_thread=storage.store.monitor(in_thread),
+        store=storage.sync_store,
+        begin=partial(gateways.begin_lead, revision=revisions()[0]),
+        changed=changed,
+    )
+
+
+def _heartbeat(
     env: Environment,
     workers: Workers,
     storage: Storage,
     publisher: Publisher,
     phones: PhoneParts,
     exchange: GatewayExchange | None,
-    changed: Callable[[frozenset[str], frozenset[str]], None],
-) -> TenantLeases | None:
+    leadership: Leadership | None,
+) -> Heartbeat | None:
     """None: the gateway is the only one on its database."""
     roles = env.config.roles
-    if exchange is None:
+    if exchange is None or leadership is None:
         return None
-    # Not in a heartbeat: the first call imports all migrations, and phones wait meanwhile.
     revision = revisions()[0]
 
     def describe() -> GatewayInfo:
@@ -285,21 +312,18 @@ def _leases(
             accounts=sum(len(directory.books) for directory in directories),
             contacts=sum(directory.contact_count for directory in directories),
             revision=revision,
+            is_leader=leadership.is_leader,
         )
 
-    def on_beat(leases: Leases) -> None:
-        env.state.secret_box.limit_sealing(leases.common_keys)
-        exchange.set_others(leases.others)
+    def on_beat(peers: Peers) -> None:
+        env.state.secret_box.limit_sealing(peers.common_keys)
+        exchange.set_others(peers.others)
 
-    return TenantLeases(
+    return Heartbeat(
         clock=env.wall_clock,
-        seconds=partial(time.clock_gettime, BOOT_CLOCK),
-        beat=partial(_run_with_leases, env, workers),
-        store=storage.sync_store,
+        run_beside=partial(_run_for_peers, env, workers),
         gateway_id=storage.gateway_id,
         describe=describe,
-        tenants=[tenant.name for tenant in env.config.tenant],
-        changed=changed,
         on_beat=on_beat,
     )
 
@@ -317,7 +341,7 @@ def _exchange(
         return None
     return GatewayExchange(
         clock=env.wall_clock,
-        run_beside=partial(_run_with_leases, env, workers),
+        run_beside=partial(_run_for_peers, env, workers),
         gateway_id=storage.gateway_id,
         secret_box=env.state.secret_box,
         ldap=phones.ldap,
@@ -330,9 +354,9 @@ def _exchange(
     )
 
 
-def _run_with_leases(env: Environment, workers: Workers, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    """Call a function in a transaction on the thread of the leases, where no page and no sync is waited for."""
-    return workers.leases(lambda: env.state.database.run_beside(function, *args, **kw))
+def _run_for_peers(env: Environment, workers: Workers, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    """Call a function in a transaction on a thread of its own, where no page and no sync is waited for."""
+    return workers.peers(lambda: env.state.database.run_beside(function, *args, **kw))
 
 
 def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, phones: PhoneParts) -> Publisher:

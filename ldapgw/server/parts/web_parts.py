@@ -22,7 +22,7 @@ from ldapgw.server.config import Tenant
 from ldapgw.server.gateway_exchange import LeftOutClients
 from ldapgw.server.listener import phone_server
 from ldapgw.server.logging import MisuseLog
-from ldapgw.server.metrics import LeaderCounters, Metrics, ProcessFigures
+from ldapgw.server.metrics import Metrics, ProcessFigures, SyncAndPageCounters
 from ldapgw.server.oauth_clients import LazyTenants
 from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
@@ -47,7 +47,7 @@ def make_web_dependencies(
     left_out: LeftOutClients,
     figures: Callable[[], ProcessFigures],
     misuse_log: MisuseLog,
-    counters: LeaderCounters,
+    counters: SyncAndPageCounters,
     is_running: Callable[[], bool],
 ) -> WebDependencies:
     config, clients, dit = env.config, storage.clients, phones.catalog.dit
@@ -76,7 +76,7 @@ def make_web_dependencies(
         changed=sync.change_watcher.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, workers, storage, phones, left_out, figures, counters, is_ready),
+        admin=_admin_dependencies(env, workers, storage, phones, left_out, figures, counters, is_ready, sync.is_leader),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
         gateways=sync.exchange or NoOtherGateways(),
@@ -96,8 +96,9 @@ def _admin_dependencies(
     phones: PhoneParts,
     left_out: LeftOutClients,
     figures: Callable[[], ProcessFigures],
-    counters: LeaderCounters,
+    counters: SyncAndPageCounters,
     is_ready: Callable[[], bool],
+    is_leader: Callable[[], bool],
 ) -> AdminDependencies:
     metrics = Metrics(
         store=storage.store,
@@ -117,6 +118,7 @@ def _admin_dependencies(
         reloads=env.reloads,
         backup_note=Path(env.config.state_dir) / BACKUP_NOTE,
         stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
+        is_leader=is_leader,
         uses_key_file=lambda: not env.state.secret_box.problem,
         run_off_thread=workers.explain,  # the one thread that waits neither for the database nor for the disk
     )

@@ -187,7 +187,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
             'log_format = "xml": expected one of "text", "json"',
             'log_level = ["info", "ldpa=debug"]: expected one or a list of LEVEL or PART=LEVEL; LEVEL is one of debug, '
-            "info, warning, error, critical; PART is one of google, ldap, phones, server, store, sync, twisted, web",
+            "info, warning, error, critical; PART is one of google, ldap, peers, phones, server, store, sync, twisted, "
+            "web",
             'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '
             '["tcp:389:interface=127.0.0.1"]',
             "ldap.size_limit = 0: expected a whole number from 1 to 10000000",

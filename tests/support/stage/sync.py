@@ -36,6 +36,7 @@ from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.peers.leadership import Leader, OnlyGateway
 from ldapgw.store import accounts, contacts, phones, sync_tokens
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
@@ -47,7 +48,6 @@ from ldapgw.store.tables import contact
 from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
-from ldapgw.sync.leases import AllTenants, SyncRights
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
@@ -197,9 +197,9 @@ class Stage:
         self.synced = dict.fromkeys(self.tenants, tenant)
         pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
         self.sync_store: Store = sync_store
-        rights = AllTenants(sync_store)
+        leader = OnlyGateway(sync_store)
         self.job = SyncJob(
-            rights=rights,
+            leader=leader,
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, AT_ONCE),
@@ -216,7 +216,7 @@ class Stage:
         self.photo_fetcher = PhotoFetcher(
             clock=self.clock,
             store=sync_store,
-            rights=rights,
+            leader=leader,
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
             pacer=pacer,
@@ -231,12 +231,12 @@ class Stage:
         return StoreWorker(self.database, at_once, at_once)
 
     def new_scheduler(
-        self, concurrency: int = 4, store: Store | None = None, rights: SyncRights | None = None
+        self, concurrency: int = 4, store: Store | None = None, leader: Leader | None = None
     ) -> SyncScheduler:
         return SyncScheduler(
             clock=self.clock,
             store=store or self.sync_store,
-            rights=rights or AllTenants(self.sync_store),
+            leader=leader or OnlyGateway(self.sync_store),
             job=self.job,
             publish=self.publisher.refresh,
             interval=self.interval,

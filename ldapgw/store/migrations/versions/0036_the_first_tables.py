@@ -4,11 +4,11 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0035"
+revision = "0036"
 down_revision = None
 # The oldest revision whose gateways can read and write these tables.  A migration that takes away what they need names
 # itself; one that only adds says nothing, and the last one that did counts (docs/decisions/0087).
-readable_from = "0035"
+readable_from = "0036"
 
 _MARK = """
 CREATE TRIGGER {name} AFTER {event} BEGIN
@@ -145,7 +145,8 @@ def upgrade() -> None:
         sa.Column("contacts", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.Float(), nullable=False),
         sa.Column("seen_at", sa.Float(), nullable=False),
-        sa.Column("revision", sa.String()),
+        sa.Column("revision", sa.String(), nullable=False),
+        sa.Column("is_leader", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -194,14 +195,6 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.Float(), nullable=False),
         sa.Column("hd", sa.String(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("token"),
-    )
-    op.create_table(
-        "sync_lease",
-        sa.Column("tenant", sa.String(), nullable=False),
-        sa.Column("gateway", sa.String()),
-        sa.Column("fence", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False),
-        sa.Column("expires_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant"),
     )
     op.create_table(
         "contact",

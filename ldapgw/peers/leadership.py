@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Decides which gateway syncs, if several gateways share a database.
+
+One gateway, the leader, syncs everything.  The leader holds an advisory lock of PostgreSQL on the very connection on
+which all syncs write (`ldapgw.store.leader_session`).  Without the lock there is no connection, and without the
+connection nothing is written: a gateway that has lost the lead cannot write what a sync had begun, and PostgreSQL rolls
+back the transaction.  The other gateways stand by, and try to get the lock every `TURN_SECONDS`.
+
+PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network, which frees the lock.
+
+Mutable: `Leadership`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.errors import LeadLost, StoreError
+from ldapgw.store.leader_session import IDLE_SECONDS, LeaderSession
+from ldapgw.store.worker import Store
+
+# How often a standby tries to get the lead, and how often the leader shows PostgreSQL that its session is alive.
+TURN_SECONDS: Final = 1.0
+# A leader whose session has not answered for so long makes no calls to Google: soon another gateway may lead.
+SILENT_SECONDS: Final = IDLE_SECONDS - 2.0
+
+POOLED: Final = (
+    "gives several connections one session, as PgBouncer does in transaction mode; set pool_mode = session, or connect "
+    "to PostgreSQL itself"
+)
+_OUTDATED = "a newer version of ldapgw upgraded the database; upgrade this gateway, or stop it"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = Logger()
+
+
+class Leader(Protocol):
+    """Whether this gateway syncs, and what its syncs write through.
+
+    :ivar is_leader: whether this gateway may sync now.
+    :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
+    """
+
+    @property
+    def is_leader(self) -> bool: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    def check_lead(self) -> None:
+        """Make sure that no other gateway syncs, before a call to Google.
+
+        :raises LeadLost: when this gateway is not the leader, or another gateway may become the leader any moment.
+        """
+
+
+class OnlyGateway:
+    """The leader of a database that has one gateway.
+
+    :param store: for syncs.
+    """
+
+    is_leader = True
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def check_lead(self) -> None:
+        if not self.is_leader:
+            raise LeadLost
+
+
+class Leadership(Service):
+    """The lead of one of several gateways; also the store of its syncs.
+
+    :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
+    :param session: the connection that holds the lock.
+    :param in_thread: calls a function with its arguments on the thread of the session.
+    :param write_in_thread: the same for what syncs write, and notes failures of the database.
+    :param store: reads for syncs.
+    :param begin: called in the first transaction of a lead; returns whether this gateway may lead: its version can use
+        the tables.
+    :param changed: called when this gateway has become the leader, or is the leader no more.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        seconds: Callable[[], float],
+        session: LeaderSession,
+        in_thread: Callable[..., Deferred[Any]],
+        write_in_thread: Callable[..., Deferred[Any]],
+        store: Store,
+        begin: Callable[[Connection], bool],
+        changed: Callable[[], object],
+    ) -> None:
+        self._seconds = seconds
+        self._session = session
+        self._in_thread = in_thread
+        self._write_in_thread = write_in_thread
+        self._store = store
+        self._begin = begin
+        self._changed = changed
+        self._turn: Deferred[None] | None = None
+        self._refusal: str | None = None
+        self._answered_at = 0.0
+        self.is_leader = False
+        self._timer = LoopingCall(self._begin_turn)
+        self._timer.clock = clock
+
+    @property
+    def store(self) -> Store:
+        return self
+
+    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        """As `Store.run`; the Deferred fails with `LeadLost` when this gateway is not the leader."""
+        if not self.is_leader:
+            return fail(LeadLost())
+        return self._write_in_thread(self._session.run, function, *args, **kw).addCallbacks(self._done, self._failed)
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        return self._store.read(function, *args, **kw)
+
+    def check_lead(self) -> None:
+        """See `Leader.check_lead`; a long transaction of a sync delays the answers, and does not cost the lead."""
+        if not self.is_leader or self._seconds() - self._answered_at > SILENT_SECONDS:
+            raise LeadLost
+
+    def startService(self) -> None:
+        super().startService()
+        self._timer.start(TURN_SECONDS)
+
+    def stopService(self) -> Deferred[None]:
+        """Let go of the lead, so that another gateway takes over within `TURN_SECONDS`."""
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        self._set(is_leader=False)
+        turn = self._turn if self._turn is not None else succeed(None)
+        return turn.addBoth(lambda _: self._in_thread(self._session.close)).addErrback(_log_failure)
+
+    def _begin_turn(self) -> None:
+        """Show that the leader is alive, or try to become the leader; one turn at a time."""
+        if self._turn is None:
+            work = self._in_thread(self._session.keep) if self.is_leader else self._in_thread(self._try)
+            self._turn = work.addCallbacks(self._tried, self._failed).addErrback(_log_failure)
+            self._turn.addBoth(self._end_turn)
+
+    def _try(self) -> bool | str:
+        """Try to become the leader; on the session's thread.
+
+        :returns: whether this gateway leads, or why it may not lead.
+        """
+        if not self._session.is_connected and self._session.is_pooled():
+            return f"the database {POOLED}"
+        if not self._session.try_lock():
+            return False
+        if self._session.run(self._begin):
+            return True
+        self._session.close()
+        return _OUTDATED
+
+    def _tried(self, outcome: bool | str) -> None:  # noqa: FBT001  the result of a Deferred
+        refusal = outcome if isinstance(outcome, str) else None
+        if refusal not in (None, self._refusal):
+            log.error("this gateway cannot sync: {reason}", event="lead_refused", reason=refusal)
+        self._refusal = refusal
+        self._answered_at = self._seconds()
+        if self.running:
+            self._set(is_leader=outcome is True)
+
+    def _end_turn(self, _result: object) -> None:
+        self._turn = None
+
+    def _done(self, result: T) -> T:
+        self._answered_at = self._seconds()
+        return result
+
+    def _failed(self, failure: Failure) -> Failure:
+        """Stop the syncs at once when the session has ended."""
+        if not self._session.is_held:
+            self._set(is_leader=False)
+        return failure
+
+    def _set(self, *, is_leader: bool) -> None:
+        if is_leader == self.is_leader:
+            return
+        self.is_leader = is_leader
+        if is_leader:
+            log.info("this gateway syncs from now on", event="lead_taken")
+        else:
+            log.info("this gateway does not sync any more", event="lead_ended")
+        self._changed()
+
+
+def _log_failure(failure: Failure) -> None:
+    if not failure.check(StoreError, CancelledError):
+        log.failure("taking or keeping the lead failed", failure, event="lead_failed")

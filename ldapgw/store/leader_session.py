@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""The connection to PostgreSQL that holds the lock of the gateway that syncs, and on which all syncs write.
+
+The lock is an advisory lock of the session.  PostgreSQL frees the lock when the session ends, and ends the session:
+
+* when the gateway or its machine ends, at once or after `_NETWORK_SECONDS` without an answer of its machine;
+* when the gateway is stopped between two transactions, after `IDLE_SECONDS`;
+* when the gateway is stopped in a transaction, after `IN_TRANSACTION_SECONDS`, and rolls the transaction back.
+
+Mutable: `LeaderSession`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ldapgw.errors import LeadLost, StoreError
+from ldapgw.store.postgresql_connection import sql_state
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A leader that writes nothing asks something every second (`ldapgw.peers.leadership.TURN_SECONDS`).
+IDLE_SECONDS: Final = 10
+# What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
+IN_TRANSACTION_SECONDS: Final = 30
+_NETWORK_SECONDS: Final = 10
+
+# A pool may give another session by chance, when other clients use the pool too.
+_LOOKS: Final = 3
+
+# How often a transaction is tried that another one has come between.
+_TRIES: Final = 5
+_CONFLICTS: Final = frozenset(("40001", "40P01", "23505"))
+
+# Of the session, not of the transaction: PgBouncer drops settings that a connection is made with.
+_SETTINGS: Final = {
+    "idle_session_timeout": f"{IDLE_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IN_TRANSACTION_SECONDS}s",
+    "tcp_keepalives_idle": "4",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": f"{1000 * _NETWORK_SECONDS}",
+}
+_SET = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items())
+
+
+class LeaderSession:
+    """The session of one gateway; all methods are called on one thread.
+
+    :param engine: connects; its pool keeps no connections.
+    :param lock: the advisory lock, as arguments of ``pg_try_advisory_lock``.
+    :param errors: turns errors of the driver into `StoreError`.
+    :param take_erased: the tables from which a transaction has deleted what must leave no trace.
+    :param vacuum: overwrites what was deleted from some tables.
+    :ivar is_held: whether the session held the lock when it was last used.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        lock: str,
+        errors: Callable[[], Any],
+        take_erased: Callable[[Connection], frozenset[str]],
+        vacuum: Callable[[frozenset[str]], object],
+    ) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._errors = errors
+        self._take_erased = take_erased
+        self._vacuum = vacuum
+        self._connection: Connection | None = None
+        self.is_held = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the session has not ended, as far as this gateway knows."""
+        return self._connection is not None
+
+    def try_lock(self) -> bool:
+        """Try to get the lock.
+
+        :returns: whether this session holds the lock.
+        :raises StoreError: when the database cannot be used.
+        """
+        if self.is_held:
+            return True
+        try:
+            with self._errors():
+                if self._connection is None:
+                    self._connection = self._engine.connect()
+                    self._execute(_SET)
+                self.is_held = self._execute(f"SELECT pg_try_advisory_lock({self._lock})")
+        except StoreError:
+            self._forget()
+            raise
+        return self.is_held
+
+    def is_pooled(self) -> bool:
+        """Find out whether two connections share a session of the server, as with a pool in transaction mode.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        with self._errors(), self._engine.connect() as one, self._engine.connect() as other:
+            return any(_process(one) == _process(other) for _ in range(_LOOKS))
+
+    def keep(self) -> bool:
+        """Show PostgreSQL that the session is alive.
+
+        :raises StoreError: when the session has ended.
+        """
+        try:
+            with self._errors():
+                self._execute("SELECT 1")
+        except StoreError:
+            self._forget()
+            raise
+        return True
+
+    def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
+        """Call ``function(connection, …)`` in a transaction, and again when another transaction has come between.
+
+        :raises LeadLost: when the session does not hold the lock, or has ended in the transaction.
+        :raises StoreError: when the transaction failed.
+        """
+        tries_left = _TRIES
+        with self._errors():
+            while True:
+                if self._connection is None or not self.is_held:
+                    raise LeadLost
+                try:
+                    with self._connection.begin():
+                        result = function(self._connection, *args, **kw)
+                        erased = self._take_erased(self._connection)
+                    break
+                except DBAPIError as error:
+                    tries_left -= 1
+                    if error.connection_invalidated:
+                        self._forget()
+                        raise LeadLost from None
+                    if not tries_left or sql_state(error) not in _CONFLICTS:
+                        raise
+        if erased:
+            self._vacuum(erased)
+        return result
+
+    def close(self) -> None:
+        """End the session, which frees the lock."""
+        self._forget()
+
+    def _execute(self, statement: str) -> Any:
+        if self._connection is None:
+            raise LeadLost
+        with self._connection.begin():
+            return self._connection.exec_driver_sql(statement).scalar()
+
+    def _forget(self) -> None:
+        connection, self._connection = self._connection, None
+        self.is_held = False
+        if connection is not None:
+            with suppress(DBAPIError):
+                connection.invalidate()
+                connection.close()
+
+
+def _process(connection: Connection) -> int:
+    """Return the id of the server's process that has executed a transaction of a connection."""
+    with connection.begin():
+        process: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    return process

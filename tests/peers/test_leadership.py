@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""Which of several gateways syncs, and what a gateway that has lost the lead cannot write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select, text
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+
+from ldapgw.errors import LeadLost
+from ldapgw.peers.leadership import SILENT_SECONDS, TURN_SECONDS, Leadership, OnlyGateway
+from ldapgw.store import tables
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.store.leader_session import IDLE_SECONDS, IN_TRANSACTION_SECONDS
+from ldapgw.store.worker import StoreWorker
+from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.support.postgresql import Server, needs_postgresql, open_new
+from tests.support.results import result_of
+from tests.support.site.running import free_ports
+
+
+class Gateway:
+    """The leadership of one gateway, on a clock of its own.
+
+    :ivar told: whether the gateway was the leader after each change.
+    """
+
+    def __init__(self, database: Database, *, may_lead: bool = True) -> None:
+        self.clock = Clock()
+        self.told: list[bool] = []
+        self.begun = 0
+        self.may_lead = may_lead
+        session = database.leader_session()
+        assert session is not None
+        self.session = session
+        self.leadership = Leadership(
+            clock=self.clock,
+            seconds=self.clock.seconds,
+            session=session,
+            in_thread=maybeDeferred,
+            write_in_thread=maybeDeferred,
+            store=StoreWorker(database, maybeDeferred, maybeDeferred),
+            begin=self._begin,
+            changed=lambda: self.told.append(self.leadership.is_leader),
+        )
+
+    def _begin(self, connection: Connection) -> bool:
+        assert connection.execute(select(tables.schema_version.c.revision)).scalar()
+        self.begun += 1
+        return self.may_lead
+
+    def write(self, name: str = "acme") -> Any:
+        return result_of(self.leadership.run(write, name))
+
+    def turn(self) -> None:
+        self.clock.advance(TURN_SECONDS)
+
+
+def write(connection: Connection, name: str) -> str:
+    connection.execute(tables.alarm.insert().values(tenant=name, code="x", since=0.0))
+    return name
+
+
+def pid_of(gateway: Gateway) -> int:
+    pid: int = result_of(gateway.leadership.run(lambda connection: connection.scalar(text("SELECT pg_backend_pid()"))))
+    return pid
+
+
+def written(database: Database) -> set[str]:
+    with database.begin_read() as connection:
+        return set(connection.execute(select(tables.alarm.c.tenant)).scalars())
+
+
+@pytest.fixture(name="database")
+def _database() -> Iterator[Database]:
+    with open_new() as database:
+        yield database
+
+
+@pytest.fixture(name="gateways")
+def _gateways(database: Database) -> Iterator[list[Gateway]]:
+    gateways = [Gateway(database), Gateway(database)]
+    for gateway in gateways:
+        gateway.leadership.startService()
+    yield gateways
+    for gateway in gateways:
+        if gateway.leadership.running:
+            result_of(gateway.leadership.stopService())
+
+
+def test_the_only_gateway_leads() -> None:
+    """As with SQLite."""
+    store: Any = object()
+    leader = OnlyGateway(store)
+    leader.check_lead()
+    assert (leader.is_leader, leader.store is store) == (True, True)
+
+
+@needs_postgresql
+def test_one_leads_until_it_ends(gateways: list[Gateway], database: Database) -> None:
+    """The other gateway can write nothing, and takes over at its next turn."""
+    one, two = gateways
+    assert (one.told, two.told, one.begun, two.begun) == ([True], [], 1, 0)
+    assert one.write() == "acme"
+    with pytest.raises(LeadLost):
+        two.write()
+    for _ in range(3):
+        one.turn()
+        two.turn()
+    assert (one.told, two.told, one.begun) == ([True], [], 1)
+    result_of(one.leadership.stopService())
+    with pytest.raises(LeadLost):
+        one.write()
+    two.turn()
+    assert (one.told, two.told, two.begun) == ([True, False], [True], 1)
+    assert two.write("beta") == "beta"
+    assert written(database) == {"acme", "beta"}
+
+
+@needs_postgresql
+@pytest.mark.parametrize("notices_by", ["turn", "write"])
+def test_a_leader_whose_session_ended_writes_nothing(
+    gateways: list[Gateway], database: Database, notices_by: str
+) -> None:
+    """Another gateway may lead by then; the former leader stops its syncs at once, and stands by."""
+    one, two = gateways
+    with database.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 1000)"), {"pid": pid_of(one)})
+    two.turn()
+    assert two.leadership.is_leader
+    if notices_by == "turn":
+        one.turn()
+    else:
+        with pytest.raises(LeadLost):
+            one.write()
+    assert one.told == [True, False]
+    one.turn()
+    assert not one.leadership.is_leader
+    assert written(database) == set()
+
+
+@needs_postgresql
+def test_what_a_sync_had_begun_is_rolled_back(gateways: list[Gateway], database: Database) -> None:
+    """The session ends in the middle of a transaction, which fails as a whole."""
+    one, _ = gateways
+
+    def write_and_lose(connection: Connection) -> None:
+        write(connection, "acme")
+        pid = connection.scalar(text("SELECT pg_backend_pid()"))
+        with database.begin() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 1000)"), {"pid": pid})
+        write(connection, "beta")
+
+    with pytest.raises(LeadLost):
+        result_of(one.leadership.run(write_and_lose))
+    assert (one.told, written(database)) == ([True, False], set())
+
+
+@needs_postgresql
+def test_a_transaction_that_another_one_comes_between_is_tried_again(
+    gateways: list[Gateway], database: Database
+) -> None:
+    one, _ = gateways
+    tries: list[int] = []
+
+    def write_late(connection: Connection) -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            connection.execute(text("SET LOCAL TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+            connection.execute(text("DO $$ BEGIN RAISE serialization_failure; END $$"))
+        return write(connection, "acme")
+
+    assert result_of(one.leadership.run(write_late)) == "acme"
+    assert (len(tries), one.leadership.is_leader, written(database)) == (2, True, {"acme"})
+
+
+@needs_postgresql
+def test_the_server_ends_the_session_of_a_leader_that_hangs(gateways: list[Gateway]) -> None:
+    """Whatever the gateway's machine does: between transactions, in one, and without a network."""
+    one, _ = gateways
+    names = (
+        *("idle_session_timeout", "idle_in_transaction_session_timeout"),
+        *("tcp_keepalives_idle", "tcp_user_timeout"),
+    )
+    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    found = result_of(one.leadership.run(lambda connection: tuple(connection.execute(text(query)).one())))
+    assert found[:2] == (f"{IDLE_SECONDS}s", f"{IN_TRANSACTION_SECONDS}s")
+    assert TURN_SECONDS < IDLE_SECONDS
+
+
+@needs_postgresql
+def test_a_leader_whose_session_is_silent_calls_nobody(database: Database) -> None:
+    """Google gets no call while another gateway may lead already: after a stop, a sleep, or without a network.
+
+    A leader that goes on in time, or whose session answers late, calls again.
+    """
+    gateway = Gateway(database)
+    late: list[Deferred[None]] = []
+
+    def in_thread(function: Any, *args: Any) -> Deferred[Any]:
+        waiting: Deferred[None] = Deferred()
+        late.append(waiting)
+        return waiting.addCallback(lambda _: function(*args))
+
+    gateway.leadership.startService()
+    gateway.leadership._in_thread = in_thread
+    gateway.clock.advance(SILENT_SECONDS)
+    gateway.leadership.check_lead()
+    gateway.clock.advance(0.5)
+    with pytest.raises(LeadLost):
+        gateway.leadership.check_lead()
+    late.pop().callback(None)
+    gateway.leadership.check_lead()
+    assert gateway.told == [True]
+    gateway.leadership._in_thread = maybeDeferred
+    result_of(gateway.leadership.stopService())
+    with pytest.raises(LeadLost):
+        gateway.leadership.check_lead()
+
+
+@needs_postgresql
+def test_a_gateway_of_an_older_version_stands_by(database: Database, caplog_twisted: list[str]) -> None:
+    """Its version cannot use the tables any more; it says so once, and lets another gateway lead."""
+    old, new = Gateway(database, may_lead=False), Gateway(database)
+    old.leadership.startService()
+    old.turn()
+    assert (old.leadership.is_leader, old.begun, len(caplog_twisted)) == (False, 2, 1)
+    assert "this gateway cannot sync: a newer version" in caplog_twisted[0]
+    new.leadership.startService()
+    assert new.leadership.is_leader
+    for gateway in (old, new):
+        result_of(gateway.leadership.stopService())
+
+
+@needs_postgresql
+def test_a_turn_that_is_under_way_at_the_end_takes_no_lead(database: Database) -> None:
+    """The session is closed behind the turn."""
+    gateway = Gateway(database)
+    waiting: list[Deferred[None]] = []
+
+    def late(function: Any, *args: Any) -> Deferred[Any]:
+        waiting.append(Deferred())
+        return waiting[-1].addCallback(lambda _: function(*args))
+
+    gateway.leadership._in_thread = late
+    gateway.leadership.startService()
+    ended = gateway.leadership.stopService()
+    waiting[0].callback(None)
+    waiting[1].callback(None)
+    assert (ended.called, gateway.told, gateway.session.is_held) == (True, [], False)
+
+
+@needs_postgresql
+@needs_pgbouncer
+@pytest.mark.long  # only a real pool gives sessions to several connections, and needs a server with a port
+def test_a_pool_in_transaction_mode_gives_nobody_the_lead(tmp_path: Path, caplog_twisted: list[str]) -> None:
+    """Two gateways might share the session that holds the lock; in session mode a gateway leads."""
+    [port] = free_ports(1)
+    server = Server.create(listens=True, port=port)
+    try:
+        server.start()
+        with pgbouncer(tmp_path / "transaction", server, "transaction", "options") as url:
+            gateway = Gateway(database_at(url))
+            gateway.leadership.startService()
+            gateway.turn()
+            result_of(gateway.leadership.stopService())
+            assert (gateway.told, gateway.begun, len(caplog_twisted)) == ([], 0, 1)
+            assert "gives several connections one session" in caplog_twisted[0]
+        with pgbouncer(tmp_path / "session", server, "session", "options") as url:
+            assert not Gateway(database_at(url)).session.is_pooled()
+    finally:
+        server.delete()
