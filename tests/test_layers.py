@@ -29,7 +29,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"}),
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
-    "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy"}),
+    "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "sync": (VALUES | {"directory", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
@@ -60,7 +60,7 @@ DOORS = {
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.secrets", "server.tls", "cli.certificate", "google.sandbox.oauth"},
     "jwt": {"google.keys"},
-    "psycopg": {"store.postgresql", "store.postgresql_connection"},
+    "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
 }
 

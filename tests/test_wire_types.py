@@ -29,10 +29,12 @@ class Given(NamedTuple):
     """A type that the code of a module passes to msgspec.
 
     :ivar place: the module and the expression.
+    :ivar is_topic: whether the values are news of `ldapgw.peers.bulletin`, which are never JSON.
     """
 
     place: str
     kind: Any
+    is_topic: bool = False
 
 
 def module_names() -> list[str]:
@@ -88,14 +90,16 @@ def given() -> tuple[Given, ...]:
     asks = re.compile(rf"\.(?:{'|'.join(passing)})\(")
     found = []
     for name in module_names():
-        if name not in users() and not asks.search(text_of(name)):
+        if name not in users() and not asks.search(text_of(name)) and "Topic(" not in text_of(name):
             continue
         for call in calls(source(name)):
             kind = passed_on(call) if name in users() else None
+            is_topic = isinstance(call.func, ast.Name) and call.func.id == "Topic"
+            kind = call.args[1] if is_topic else kind
             if kind is None and isinstance(call.func, ast.Attribute) and call.func.attr in passing and call.args:
                 kind = call.args[0]
             if kind is not None and (value := evaluated(kind, import_module(name))) is not None:
-                found.append(Given(f"{name}: {ast.unparse(kind)}", value))
+                found.append(Given(f"{name}: {ast.unparse(kind)}", value, is_topic))
     return tuple(found)
 
 
@@ -159,7 +163,7 @@ def classes_in(kinds: Iterable[Any]) -> set[type]:
 def test_the_types_are_found() -> None:
     """The search of the code finds types that are passed in each of the ways there are."""
     names = {kind.__qualname__ for kind in classes_in(one.kind for one in given())}
-    assert names >= {"GatewayNews", "LoggedSearch", "LeftOut", "Contact", "Number", "FetchedPerson", "_Columns", "_Jwk"}
+    assert names >= {"LoggedSearch", "LeftOut", "Contact", "Number", "FetchedPerson", "_Columns", "_Jwk"}
     places = {one.place for one in given()}
     assert "ldapgw.directory.index: tuple[int, frozenset[str], int, int]" in places
 
@@ -209,8 +213,8 @@ def sample(kind: Any, at: int) -> Any:
 def test_a_value_survives(protocol: Any) -> None:
     """What was written is read as the same value of the same type."""
     changed = []
-    for place, kind in given():
-        if "Any" in str(kind):
+    for place, kind, is_topic in given():
+        if "Any" in str(kind) or "Raw" in str(kind) or (is_topic and protocol is msgspec.json):
             continue
         for at in range(3):
             value = sample(kind, at)

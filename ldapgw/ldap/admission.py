@@ -16,7 +16,7 @@ Every table is bounded.  There is no clock here: the time is passed in, or the f
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -170,25 +170,38 @@ class CallerIdLimits:
     :param on_left_out: called with the viewer and the address for each search without caller-ID books.
     """
 
-    __slots__ = ("_left_out", "_news", "_on_left_out", "_seconds", "_used")
+    __slots__ = ("_left_out", "_new_left_out", "_news", "_on_left_out", "_seconds", "_used")
 
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
         self._on_left_out = on_left_out
         # By login: the numbers that count, and when they were counted.
         self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._left_out: OrderedDict[str, LeftOut] = OrderedDict()
-        # Numbers that were counted since `take_news`.
+        self._left_out: dict[str, LeftOut] = {}
+        # Numbers that were counted since `take_news`, and clients that were left out since `take_left_out`.
         self._news: Counter[str] = Counter()
+        self._new_left_out: dict[str, LeftOut] = {}
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
         """The budget of a client (`ldapgw.directory.caller_id.CallerIdBudget`)."""
         return ClientBudget(self, viewer, address)
 
-    def all_left_out(self) -> tuple[LeftOut, ...]:
-        """The same of all tenants."""
+    def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
+        """The clients of a tenant that asked for too many unknown numbers within a day, the last one first."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
-        return tuple(one for one in reversed(self._left_out.values()) if one.last > since)
+        return tuple(
+            client for client in reversed(self._left_out.values()) if client.last > since and tenant in client.tenants
+        )
+
+    def take_left_out(self) -> tuple[LeftOut, ...]:
+        """The clients that were left out since the last call, with the count since then."""
+        new, self._new_left_out = self._new_left_out, {}
+        return tuple(new.values())
+
+    def add_left_out(self, clients: Iterable[LeftOut]) -> None:
+        """Show the clients that other gateways on the same database have left out."""
+        for client in clients:
+            _count_client(self._left_out, client)
 
     def take_news(self) -> Mapping[str, int]:
         """The numbers that were counted since the last call, by login or network."""
@@ -235,13 +248,22 @@ class CallerIdLimits:
             self._used.popitem(last=False)
 
     def _note(self, key: str, viewer: Viewer, address: str, now: float) -> None:
-        before = self._left_out.pop(key, None)
-        count = before.count if before and now - before.last < SHOW_LEFT_OUT_SECONDS else 0
         tenants = tuple(access.tenant for access in viewer.access)
-        self._left_out[key] = LeftOut(viewer.login, tenants, address, count + 1, now)
-        if len(self._left_out) > MAX_SHOWN_LEFT_OUT:
-            self._left_out.popitem(last=False)
+        client = LeftOut(viewer.login, tenants, address, 1, now)
+        _count_client(self._left_out, client)
+        if key in self._new_left_out or len(self._new_left_out) < MAX_SHOWN_LEFT_OUT:
+            _count_client(self._new_left_out, client)
         self._on_left_out(viewer, address)
+
+
+def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
+    """Put a client last, with the searches of the same client within a day."""
+    key = client.login or network_of(client.address)
+    before = clients.pop(key, None)
+    count = before.count if before and client.last - before.last < SHOW_LEFT_OUT_SECONDS else 0
+    clients[key] = replace(client, count=count + client.count)
+    if len(clients) > MAX_SHOWN_LEFT_OUT:
+        del clients[next(iter(clients))]
 
 
 class ClientBudget:

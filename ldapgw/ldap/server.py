@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from itertools import count
+from operator import itemgetter
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -60,13 +61,12 @@ class Guesses:
 
     :ivar passwords: wrong passwords by network and by hash of the login (`BindBackoff`).
     :ivar numbers: unknown numbers, by login or network (`CallerIdLimits`).
+    :ivar left_out: the clients that asked for too many unknown numbers.
     """
 
     passwords: Mapping[str | int, int] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.passwords or self.numbers)
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class LdapFactory(ServerFactory):
@@ -179,18 +179,22 @@ class LdapFactory(ServerFactory):
         """The number of open connections."""
         return len(self._connections)
 
-    def all_left_out(self) -> tuple[LeftOut, ...]:
+    def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
         """The clients that asked caller-ID books for too many unknown numbers within a day, the last one first."""
-        return self._caller_id_limits.all_left_out()
+        return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:
-        """What clients have tried here since the last call."""
-        return Guesses(self._bind_backoff.take_news(), self._caller_id_limits.take_news())
+        """What clients have tried here since the last call, the largest counts last."""
+        limits = self._caller_id_limits
+        passwords = sorted(self._bind_backoff.take_news().items(), key=itemgetter(1))
+        numbers = sorted(limits.take_news().items(), key=itemgetter(1))
+        return Guesses(dict(passwords), dict(numbers), limits.take_left_out())
 
     def add_guesses(self, guesses: Guesses) -> None:
         """Count what clients have tried at other gateways on the same database."""
         self._bind_backoff.add(guesses.passwords, self.clock.seconds())
         self._caller_id_limits.add(guesses.numbers)
+        self._caller_id_limits.add_left_out(guesses.left_out)
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
         """How many numbers a client may still ask caller-ID books for that nobody has, over LDAP and over HTTP."""

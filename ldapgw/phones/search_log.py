@@ -4,7 +4,7 @@
 The LDAP server reports every search when the search is done.  The log keeps the octets of the message, which are
 decoded when a page shows the search.  Of the log, the gateway stores only the summaries of
 `ldapgw.phones.activity`, which hold no name and no number.  Several gateways on one database also tell each other new
-searches, in encrypted rows that are deleted after some seconds (`ldapgw.server.gateway_exchange`).
+searches, in encrypted messages that are stored nowhere (`ldapgw.peers.bulletin`).
 
 Mutable: `SearchLog`.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 from ldapgw.errors import ResultCode
 from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, SearchNews, SearchUpdate
@@ -110,20 +111,21 @@ class SearchLog:
         self.forget(login)
 
     def take_news(self, limit: int = MAX_SEARCHES) -> SearchNews:
-        """Return the searches since the previous call, for the log of another gateway.
+        """Return the searches since the previous call, the last one last, for the log of another gateway.
 
-        :param limit: of so many searches, only those of the phones that began to search last; the others are left out.
+        :param limit: the most searches; those of the phones that began to search last are returned.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []
         for login, count in reversed(untold.items()):
             if limit <= 0:
                 break
-            kept = [*self._recent.get(login, ())][-count:]
+            kept = [*self._recent.get(login, ())][-min(count, limit) :]
             limit -= len(kept)
             taken.append([LoggedSearch(login, *record) for record in kept])
         refusals, self._new_refusals = self._new_refusals, {}
-        return SearchNews(tuple(search for searches in reversed(taken) for search in searches), refusals)
+        searches = sorted((search for searches in reversed(taken) for search in searches), key=attrgetter("when"))
+        return SearchNews(tuple(searches), refusals)
 
     def add(self, news: SearchNews) -> None:
         """Log the searches that another gateway has answered, which stores the summaries of its searches itself."""

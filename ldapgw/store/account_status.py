@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The status of an account for ``status.json``, commands and pages: its state, errors in plain words, and progress.
+"""The status of an account for ``status.json``, commands and pages: its state, and errors in plain words.
 
 The functions are pure: they turn an `Account` into messages and into the account object of ``status.json``.
-`ProgressBoard` keeps in memory how far running syncs are, for people who wait for their first sync.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,70 +17,6 @@ from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
-
-
-@dataclass(frozen=True, slots=True)
-class SyncProgress:
-    """How far a sync is.
-
-    :ivar source: the source that is being fetched.
-    :ivar fetched: persons fetched so far.
-    :ivar total: all persons of the source, as counted by Google; None when Google does not say.
-    :ivar step: position of the source, counted from 1, among the `step_count` sources fetched in turn.
-    """
-
-    source: Source
-    fetched: int
-    total: int | None
-    step: int = 1
-    step_count: int = 1
-
-
-class ProgressBoard:
-    """The progress of all running syncs: sync writes it, pages read it.
-
-    Mutable: the progress by account, which accounts this gateway syncs, and which of these have changed since
-    `take_changes`.
-
-    :param on_change: called with the account's id after each change.
-    """
-
-    def __init__(self, on_change: Callable[[int], None]) -> None:
-        self._on_change = on_change
-        self._progress: dict[int, SyncProgress] = {}
-        self._own: set[int] = set()
-        self._changed: set[int] = set()
-
-    def update(self, account_id: int, progress: SyncProgress | None) -> None:
-        """Set how far an account's sync is; None: the sync has ended."""
-        self._changed.add(account_id)
-        if progress is not None:
-            self._own.add(account_id)
-        else:
-            self._own.discard(account_id)
-        self.update_elsewhere(account_id, progress)
-
-    def update_elsewhere(self, account_id: int, progress: SyncProgress | None) -> None:
-        """Set how far a sync of another gateway is."""
-        if progress is not None:
-            self._progress[account_id] = progress
-        elif self._progress.pop(account_id, None) is None:
-            return
-        self._on_change(account_id)
-
-    def take_changes(self) -> Mapping[int, SyncProgress | None]:
-        """How far the syncs of this gateway are that have gone on since the last call; None: the sync has ended."""
-        changed, self._changed = self._changed, set()
-        return {account_id: self._progress.get(account_id) for account_id in changed}
-
-    def mark_all_changed(self) -> None:
-        """Have the next `take_changes` return all running syncs of this gateway."""
-        self._changed |= self._own
-
-    def get(self, account_id: int) -> SyncProgress | None:
-        """How far an account's sync is; None when no sync is running."""
-        return self._progress.get(account_id)
-
 
 # The meaning of each error code, with advice.  ``page`` is the tenant's page, ``link`` an address that Google named.
 _MESSAGES: Mapping[str, str] = {

@@ -44,6 +44,7 @@ from ldapgw.store.tables import (
     source,
     sync_attempt,
     sync_day,
+    sync_progress,
 )
 
 
@@ -281,9 +282,8 @@ def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tupl
     :param subs: the persons to read the values for.
     """
     status_keys: dict[tuple[str, str], tuple[object, ...]] = {}
-    query = select(account.c.tenant, account.c.sub, *(account.c[name] for name in _STATUS_COLUMNS)).order_by(
-        account.c.id
-    )
+    columns = [*(account.c[name] for name in _STATUS_COLUMNS), *sync_progress.c]
+    query = select(account.c.tenant, account.c.sub, *columns).outerjoin(sync_progress).order_by(account.c.id)
     for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
         for sub in {row.sub, row.owner} & set(subs):
             status_keys[row.tenant, sub] = (*status_keys.get((row.tenant, sub), ()), tuple(row))

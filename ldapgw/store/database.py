@@ -63,11 +63,15 @@ class ChangeDetector(Protocol):
     def has_changed(self) -> bool:
         """Whether anything may have been committed since the last call; true at the first call."""
 
-    def listen(self, on_change: Callable[[], object]) -> None:
-        """Have a function called, on any thread, soon after something was committed; not every engine can."""
+    def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
+        """Have functions called on any thread; SQLite calls none, because only one gateway can use a file.
+
+        :param on_change: called soon after something was committed.
+        :param on_bulletin: called with each bulletin of a gateway on the database, of this gateway too.
+        """
 
     def close(self) -> None:
-        """Let go of the connection; nothing is called any more."""
+        """Let go of the connection; soon no function is called any more."""
 
 
 @dataclass(frozen=True, slots=True)

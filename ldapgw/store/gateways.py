@@ -1,42 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""The gateways on one PostgreSQL database: which of them run, and what they tell each other.
+"""The gateways on one PostgreSQL database: which of them run.
 
 Each gateway has a row with a heartbeat, for those who look; which gateway syncs is decided elsewhere
 (`ldapgw.peers.leadership`).  All times are those of the database server, so that the clocks of gateways do not matter.
-
-What a gateway tells the others is a row with a number that it alone counts, so that no reader misses one, in whichever
-order transactions end (`exchange_news`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
     Float,
-    and_,
     cast,
     delete,
     extract,
     func,
-    or_,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state
-from ldapgw.store.tables import change, gateway, gateway_news, schema_version
+from ldapgw.store.tables import change, gateway, schema_version
 
 # A gateway without a heartbeat for so long has died.
 ALIVE_SECONDS: Final = 15.0
 # Rows of gateways that died are shown for a day.
 FORGET_SECONDS: Final = 86_400.0
-# News are read within a second or two; who is silent for longer misses some.
-NEWS_SECONDS: Final = 15.0
 
 _NOW = cast(extract("epoch", func.clock_timestamp()), Float)
 _IS_ALIVE = gateway.c.seen_at > _NOW - ALIVE_SECONDS
@@ -104,18 +96,6 @@ class Peers:
     common_keys: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredNews:
-    """What another gateway has told.
-
-    :ivar number: counts the news of that gateway.
-    """
-
-    gateway: str
-    number: int
-    body: str = field(repr=False)
-
-
 def beat(connection: Connection, info: GatewayInfo) -> Peers:
     """Record a heartbeat."""
     _write_info(connection, info)
@@ -154,26 +134,6 @@ def find_older_gateways(connection: Connection, revision: str) -> list[str]:
     """
     query = select(gateway.c.name).where(_IS_ALIVE, gateway.c.revision < revision)
     return sorted(set(connection.execute(query).scalars()))
-
-
-def exchange_news(
-    connection: Connection, gateway_id: str, told: tuple[int, str] | None, heard: Mapping[str, int]
-) -> Sequence[StoredNews]:
-    """Tell the other gateways something, and read what they have told.
-
-    :param told: the number of the gateway's own news, and what it tells; None: nothing.
-    :param heard: the numbers of the last news that were read, by gateway.
-    :returns: the news of the other gateways, those of each in the order of their numbers.
-    """
-    if told is not None:
-        connection.execute(gateway_news.insert().values(gateway=gateway_id, number=told[0], at=_NOW, body=told[1]))
-    news = gateway_news.c
-    is_new = or_(
-        news.gateway.not_in(heard.keys()),
-        *(and_(news.gateway == other, news.number > last) for other, last in heard.items()),
-    )
-    query = select(news.gateway, news.number, news.body).where(news.gateway != gateway_id, is_new)
-    return [StoredNews(*row) for row in connection.execute(query.order_by(news.gateway, news.number))]
 
 
 def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
@@ -243,7 +203,3 @@ def _write_info(connection: Connection, info: GatewayInfo) -> None:
     new = insert(gateway).values(id=info.id, started_at=_NOW, **told)
     connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=told))
     connection.execute(delete(gateway).where(gateway.c.seen_at < _NOW - FORGET_SECONDS))
-    key = gateway_news.c.gateway, gateway_news.c.number
-    # Two gateways that delete the same rows do not wait for each other.
-    old = select(*key).where(gateway_news.c.at < _NOW - NEWS_SECONDS).with_for_update(skip_locked=True)
-    connection.execute(delete(gateway_news).where(tuple_(*key).in_(old)))

@@ -15,13 +15,12 @@ Mutable: `PostgresqlDatabase` knows until when it need not try to connect again,
 from __future__ import annotations
 
 import os
-import select as selectors
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -32,6 +31,7 @@ from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import gateways, tables
+from ldapgw.store.change_listener import ChangeListener
 from ldapgw.store.database import (
     ERASED,
     HANG_SECONDS,
@@ -46,7 +46,6 @@ from ldapgw.store.database import (
 )
 from ldapgw.store.leader_session import LeaderSession
 from ldapgw.store.postgresql_connection import (
-    CONNECT_SECONDS,
     COPY,
     IDLE_SECONDS,
     LOCK_SECONDS,
@@ -80,14 +79,6 @@ ROW_PAUSE_SECONDS = 0.2
 # For the tables' locks of an upgrade: whoever waits for one keeps all others waiting behind it.
 UPGRADE_LOCK_SECONDS = 2
 UPGRADE_TRIES = 10
-
-# A look at the database although no change was told, because what tells may be lost on its way.
-LOOK_SECONDS = 5.0
-# What is told within this time is one change.
-RING_SECONDS = 0.05
-# How often a silent connection is tried.
-SILENCE_SECONDS = 30.0
-RECONNECT_SECONDS = 0.25
 
 # Advisory locks: a number for ldapgw, and one for what is locked.
 _WRITERS = "1818522736, 1"
@@ -479,83 +470,3 @@ class PostgresqlDatabase(Database):
         advice = None if reads and state == _READ_ONLY else _ADVICE.get(state)
         trouble = "cannot be reached" if kind is UnreachableStore else "cannot be used"
         return kind(f"{self.name}: {trouble}: {reason_of(error)}" + (f"; {advice}" if advice else ""))
-
-
-class ChangeListener:
-    """Waits on a thread for ``NOTIFY``, which the triggers send, without content, when something has changed.
-
-    A connection that was lost may have lost a notice, so each new one counts as a change, and so does every
-    `LOOK_SECONDS`.
-    """
-
-    def __init__(
-        self,
-        url: URL,
-        *,
-        connected: Callable[[psycopg.Connection[Any]], object] = lambda _line: None,
-        seconds: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._url = url
-        self._connected = connected
-        self._seconds = seconds
-        self._looked_at: float | None = None
-        self._on_change: Callable[[], object] = lambda: None
-        self._rung = Event()
-        self._stopped = Event()
-        self._thread: Thread | None = None
-        self._waker: socket.socket | None = None
-
-    def has_changed(self) -> bool:
-        # Not before: twistd may fork until the gateway runs.
-        if self._thread is None:
-            self._start()
-        now = self._seconds()
-        is_due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
-        if self._rung.is_set() or is_due:
-            self._rung.clear()
-            self._looked_at = now
-            return True
-        return False
-
-    def listen(self, on_change: Callable[[], object]) -> None:
-        self._on_change = on_change
-
-    def close(self) -> None:
-        self._stopped.set()
-        if self._waker is not None:
-            self._waker.close()
-        if self._thread is not None:
-            self._thread.join(CONNECT_SECONDS)
-            self._thread = self._waker = None
-
-    def _start(self) -> None:
-        self._stopped.clear()
-        self._waker, wakened = socket.socketpair()
-        self._thread = Thread(target=self._listen, args=(wakened,), name="listen", daemon=True)
-        self._thread.start()
-
-    def _listen(self, wakened: socket.socket) -> None:
-        with wakened:
-            while not self._stopped.is_set():
-                with suppress(psycopg.Error), psycopg.connect(**connect_arguments(self._url), autocommit=True) as line:
-                    line.execute("LISTEN ldapgw")
-                    self._connected(line)
-                    self._ring()
-                    self._wait(line, wakened)
-                self._stopped.wait(RECONNECT_SECONDS)
-
-    def _wait(self, line: psycopg.Connection[Any], wakened: socket.socket) -> None:
-        while not self._stopped.is_set():
-            readable, _, _ = selectors.select([line.fileno(), wakened.fileno()], [], [], SILENCE_SECONDS)
-            if wakened.fileno() in readable:
-                return
-            if not readable:
-                line.execute("SELECT 1")  # a line that is dead is noticed
-            if list(line.notifies(timeout=0)):
-                self._stopped.wait(RING_SECONDS)
-                list(line.notifies(timeout=0))
-                self._ring()
-
-    def _ring(self) -> None:
-        self._rung.set()
-        self._on_change()

@@ -28,9 +28,9 @@ _MARKED = (
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
 # A change of these is told too; "change" has the marks.
-_TOLD = ("change", "recording", "recording_part", "alarm", "oauth_client")
+_TOLD = ("change", "recording", "recording_part", "alarm", "oauth_client", "sync_progress")
 # What lasts for seconds: no commit waits for the disk, and a crash may take it away.
-_UNLOGGED = ("gateway_news",)
+_UNLOGGED = ("sync_progress",)
 
 _UPSERT = """
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number, marked_at = excluded.marked_at

@@ -109,17 +109,31 @@ class SecretBox:
 
     def seal(self, secret: str) -> bytes:
         """Encrypt a secret for the database."""
+        return self.seal_octets(secret.encode())
+
+    def seal_octets(self, octets: bytes) -> bytes:
+        """Encrypt octets.
+
+        :returns: ASCII.
+        """
         self._reload_keys()
-        return self._fernet.encrypt(secret.encode())
+        return self._fernet.encrypt(octets)
 
     def unseal(self, sealed: bytes) -> str:
         """Decrypt a sealed secret.
 
         :raises UnfitKey: when none of the keys fits.
         """
+        return self.unseal_octets(sealed).decode()
+
+    def unseal_octets(self, sealed: bytes) -> bytes:
+        """Decrypt octets that `seal_octets` has encrypted.
+
+        :raises UnfitKey: when none of the keys fits.
+        """
         self._reload_keys()
         try:
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(sealed)
         except InvalidToken:
             raise self._unfit() from None
 

@@ -450,7 +450,7 @@ class _ChangeDetector:
         before, self._version = self._version, version
         return version != before
 
-    def listen(self, on_change: Callable[[], object]) -> None:
+    def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
         """SQLite tells nobody; `has_changed` is asked once a second."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
 
 from ldapgw.contact import Source
-from ldapgw.store import sync_history
+from ldapgw.store import sync_history, sync_progress
 from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, lock, read
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, source
@@ -232,6 +232,7 @@ def is_grant_current(connection: Connection, grant: Account) -> bool:
 
 def clear_running(connection: Connection) -> None:
     """Mark no sync as running; syncs that a killed process has left are due at once."""
+    sync_progress.forget_all(connection)
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 

@@ -442,11 +442,13 @@ gateway = Table(
     Column("is_leader", Boolean, nullable=False, comment="whether the gateway syncs"),
 )
 
-gateway_news = Table(
-    "gateway_news",
+sync_progress = Table(
+    "sync_progress",
     metadata,
-    Column("gateway", String, primary_key=True, comment="the id of the gateway that tells it to the others"),
-    Column("number", Integer, primary_key=True, comment="counts the gateway's news from 1"),
-    Column("at", Float, nullable=False, comment="by the clock of the database server; deleted after seconds"),
-    Column("body", String, nullable=False, comment="encrypted; what phones and syncs did there (GatewayNews)"),
+    _account_key(),
+    Column("source", String, nullable=False, comment="the source that a running sync fetches"),
+    Column("fetched", Integer, nullable=False, comment="persons so far"),
+    Column("total", Integer, comment="persons of the source, as counted by Google; null: Google does not say"),
+    Column("step", Integer, nullable=False, comment="the position of the source, counted from 1"),
+    Column("step_count", Integer, nullable=False, comment="the sources that the sync fetches"),
 )

@@ -23,14 +23,14 @@ from ldapgw.store.tables import (
     change,
     contact,
     gateway,
-    gateway_news,
     metadata,
     photo,
     schema_version,
+    sync_progress,
 )
 
 # What is true of the gateways that run on a database, and of no copy.
-_OF_GATEWAYS = {gateway, gateway_news}
+_OF_GATEWAYS = {gateway, sync_progress}
 # In the order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS

@@ -38,9 +38,9 @@ from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, directory_accounts, sync_state, sync_tokens
-from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.sync_state import LabelState
 from ldapgw.store.sync_tokens import SyncState
 from ldapgw.sync.apply import SyncResult, apply_sync_result

@@ -24,6 +24,7 @@ from ldapgw.store import (
     revocations,
     sign_ins,
     sync_history,
+    sync_progress,
     sync_state,
     sync_tokens,
 )
@@ -101,7 +102,7 @@ class AccountPages:
             tenant=tenant,
             visitor=visitor,
             account=account,
-            view=self._view(request, tenant, account),
+            view=await self._view(request, tenant, account),
             **await sync_history_values(self._layout, account),
             **values,
         )
@@ -109,7 +110,7 @@ class AccountPages:
     async def account(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/account``: sharing, sources, access and syncs of account number ``account``, counted from 1."""
         account = _shown_account(request, visitor)
-        view = self._view(request, tenant, account)
+        view = await self._view(request, tenant, account)
         return self._layout.page(
             request,
             "account.html",
@@ -290,7 +291,7 @@ class AccountPages:
         )
         return redirect(self._layout.public_url.tenant_path(tenant.name), headers)
 
-    def _view(self, request: HttpRequest, tenant: WebTenant, account: Account | None) -> AccountView:
+    async def _view(self, request: HttpRequest, tenant: WebTenant, account: Account | None) -> AccountView:
         if account is None:
             return account_view(tenant, None, None)
         translate, expiry = self._layout.renderer.translator(request.language), self._dependencies.certificate_expiry()
@@ -299,7 +300,9 @@ class AccountPages:
         status = account_to_json(
             explained, tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
         )
-        progress = self._dependencies.progress(account.id) if account.is_connected else None
+        progress = None
+        if account.is_connected:
+            progress = await self._dependencies.store.read(sync_progress.read, account.id)
         return account_view(tenant, account, status, progress)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:

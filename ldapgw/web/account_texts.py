@@ -14,9 +14,10 @@ from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person_flaws import MOST_VALUES
 from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress, consent_ended_by
+from ldapgw.store.account_status import HOUR, TESTING_SECONDS, consent_ended_by
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import FlawedPerson
+from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES

@@ -107,7 +107,6 @@ class AdminPasswords:
 
         :returns: None if there is no such page for these phones.
         """
-        await self._dependencies.gateways.hear()
         logins = await self._dependencies.store.read(phones.read_by_names, names)
         batches = {batch_key(login.password_made_at) for login in logins if login.tenant == tenant.name}
         known = [login for login in logins if self._phone_pages.new_password(visitor, login)]
@@ -129,6 +128,7 @@ class AdminPasswords:
             count=len(logins),
             are_new=all(login.password_at is None for login in logins),
             handed_out=len(handed_out),
+            are_shown_elsewhere=any(self._phone_pages.is_shown_elsewhere(visitor, login) for login in logins),
             files=files,
             sheets_file=SHEETS_FILE,
             until=logins[0].password_made_at + PASSWORD_SECONDS,
@@ -153,7 +153,6 @@ class AdminPasswords:
 
         :raises PageError: no phone has got its password then.
         """
-        await self._dependencies.gateways.hear()
         read = await self._dependencies.store.read(_read_phones, tenant.name)
         found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
         if not found:

@@ -196,9 +196,6 @@ class _App:
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
             log.failure("web: a page failed", event="page_failed", tenant=self._configured(tenant))
             return self.error_response(request, PageError(error_pages.INTERNAL))
-        if route.method == "POST" and route.required_role is not RequiredRole.PHONE:
-            # The browser may ask another gateway for the page that comes next.
-            await self._layout.dependencies.gateways.tell()
         return response
 
     def _configured(self, tenant: str) -> str:

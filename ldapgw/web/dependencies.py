@@ -24,35 +24,11 @@ from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
-from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
-
-
-class OtherGateways(Protocol):
-    """The other gateways on the same database, as pages need them: what one page has done, the next one knows.
-
-    Both methods do nothing where there is no other gateway, and log nothing where the database fails.
-    """
-
-    async def tell(self) -> None:
-        """Have the other gateways know what the pages of this one have made that only memory has."""
-
-    async def hear(self) -> None:
-        """Take over what other gateways have told."""
-
-
-class NoOtherGateways:
-    """The `OtherGateways` of the only gateway on a database."""
-
-    async def tell(self) -> None:
-        return
-
-    async def hear(self) -> None:
-        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +152,8 @@ class WebDependencies:
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
     :ivar book_clients: dependencies of what phones and PBXs read over HTTP.
-    :ivar gateways: the other gateways on the database.
+    :ivar has_others: whether other gateways live on the database, to which the browser may have been led before.
     :ivar notifier: notifies open pages of changes.
-    :ivar progress: the progress of an account's sync, by account id; None when no sync is running.
     :ivar finder: searches contacts as a phone does.
     :ivar contacts: browses the contacts that phones find.
     :ivar explainer: explains why a phone finds a contact or not.
@@ -205,9 +180,8 @@ class WebDependencies:
     admin: AdminDependencies
     phones: PhoneDependencies
     book_clients: BookClientDependencies
-    gateways: OtherGateways
+    has_others: Callable[[], bool]
     notifier: ChangeNotifier
-    progress: Callable[[int], SyncProgress | None]
     finder: Finder
     contacts: ContactBrowser
     explainer: Explainer

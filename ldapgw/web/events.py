@@ -20,7 +20,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse, WriteBody
 from ldapgw.web.layout import Layout, RequiredRole, Route, get
-from ldapgw.web.live import account_topic, person_topic
+from ldapgw.web.live import person_topic
 from ldapgw.web.sessions import Visitor
 
 # Proxies close a connection that is silent for a minute.
@@ -54,7 +54,6 @@ class EventStreams:
         if sum(map(len, self._open.values())) >= MAX_STREAMS:
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(tenant.name, visitor.person.sub)}
-        topics |= {account_topic(account.id) for account in visitor.accounts}
         for topic_provider in self._layout.topic_providers:
             topics |= set(await topic_provider(request, tenant, visitor))
         # nginx would hold events back until they fill a buffer.

@@ -61,11 +61,6 @@ def person_topic(tenant: str, sub: str) -> str:
     return f"person {tenant} {sub}"
 
 
-def account_topic(account_id: int) -> str:
-    """The topic of the progress of an account's sync."""
-    return f"account {account_id}"
-
-
 class AccountWatcher:
     """Notifies the topics of persons whose accounts have changed in the database, whoever changed them.
 

@@ -35,6 +35,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpRequest, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_texts import (
     ADVICE,
     ADVICE_NAMING_ADMINISTRATOR,
@@ -76,8 +77,6 @@ async def find_phone(layout: Layout, tenant: WebTenant, visitor: Visitor, name: 
 
     :raises PageError: "not found", both for an unknown name and for another person's phone.
     """
-    # Another gateway may have made the phone's password a moment ago.
-    await layout.dependencies.gateways.hear()
     login = await layout.dependencies.store.read(phones.read_by_name, name)
     if login is None or login.tenant != tenant.name:
         raise PageError(error_pages.NOT_FOUND, tenant)
@@ -155,6 +154,11 @@ class PhonePages:
         password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         return password if verify_password(password.encode(), login.password) else ""
 
+    def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
+        """Whether another gateway may show the phone's new password, to which a proxy has led the browser."""
+        is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
+        return is_new and self._layout.dependencies.has_others() and not self.new_password(visitor, login)
+
     def topic(self, login: PhoneLogin) -> str:
         """The topic of a phone's searches."""
         return self._dependencies.bind_dn(login)
@@ -194,6 +198,7 @@ class PhonePages:
             model=MODELS[login.model].title if login.model in MODELS else "",
             state=self.state(login),
             password=password,
+            is_shown_elsewhere=self.is_shown_elsewhere(visitor, login),
             vendors=[*model_vendors, *(other for other in VENDORS.values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
             lines=search_log_lines(searches, tenant.region),

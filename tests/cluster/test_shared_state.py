@@ -147,7 +147,7 @@ def test_a_recording_has_a_part_of_each_gateway(world: World, tmp_path: Path) ->
         assert page(cluster, site, "phones/desk1/recording.jsonl") == file.read_text()
 
 
-@pytest.mark.soak  # tests/server has the exchange
+@pytest.mark.soak  # tests/sync has the progress
 def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None:
     """A listing of everything that Google does not go on with; then the gateway that waits for it dies."""
     cluster, gateways = own

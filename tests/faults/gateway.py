@@ -23,6 +23,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.world import World
+from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.heartbeat import BEAT_SECONDS
 from ldapgw.server.config import Config, decode
 from ldapgw.server.gateway import Gateway, makeService
@@ -35,7 +36,6 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.key_rotation import find_unready, prepare, rotate
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import KeySource, SecretBox
-from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.phone import taken
 from tests.support import pdu, postgresql
@@ -215,7 +215,7 @@ class Machine:
         if self.just_started and self.gateway is not None:
             # Its first look needs the store's thread; here it came before all services were started.
             self.just_started = False
-            next(part for part in self.gateway.services if isinstance(part, ChangeWatcher)).refresh_now()
+            next(part for part in self.gateway.services if isinstance(part, ChangeFeed)).refresh_now()
         self.reactor.advance(seconds)
         for _ in range(3):
             self.reactor.advance(0.01)

@@ -153,15 +153,15 @@ def test_unknown_numbers_are_limited_by_login():
     assert left_out == [(PHONE, "192.0.2.1")] * 2
     now[0] = 2.0
     assert [limits.budget(PHONE, "192.0.2.9").take(1) for _ in range(3)] == [True, True, False]
-    assert limits.all_left_out() == (LeftOut(PHONE.login, ("acme",), "192.0.2.9", 3, 2.0),)
+    assert limits.left_out("acme") == (LeftOut(PHONE.login, ("acme",), "192.0.2.9", 3, 2.0),)
     budget.give_back(10)
     assert [budget.take(1) for _ in range(11)] == [True] * 10 + [False]
     now[0] = 10_000.0
     assert (budget.take(301), budget.take(299), budget.take(2)) == (False, True, False)
     now[0] = 200_000.0
-    assert limits.all_left_out() == ()
+    assert limits.left_out("acme") == ()
     assert not budget.take(301)
-    assert [one.count for one in limits.all_left_out()] == [1]
+    assert [one.count for one in limits.left_out("acme")] == [1]
 
 
 def test_unknown_numbers_of_unbound_clients_are_limited_by_network():
@@ -183,7 +183,7 @@ def test_what_is_known_of_numbers_is_bounded():
     assert (len(limits._used), "cn=0" in limits._used) == (MAX_TRACKED_LOGINS, False)
     for number in range(MAX_SHOWN_LEFT_OUT + 1):
         limits.budget(PHONE._replace(login=f"cn={number}"), "192.0.2.1").take(301)
-    shown = limits.all_left_out()
+    shown = limits.left_out("acme")
     assert [one.login for one in shown] == [f"cn={number}" for number in range(MAX_SHOWN_LEFT_OUT, 0, -1)]
     limits.budget(PHONE._replace(login="cn=1"), "192.0.2.1").give_back(1)
     assert "cn=1" not in limits._used
@@ -271,7 +271,7 @@ def test_numbers_asked_for_at_other_processes_count(monkeypatch: pytest.MonkeyPa
     assert here.take(PHONE, "192.0.2.1", 50)
     assert not here.take(PHONE, "192.0.2.1", 1)
     assert here.take_news() == {PHONE.login: 50}
-    assert [one.count for one in here.all_left_out()] == [1]
+    assert [one.count for one in here.left_out("acme")] == [1]
     monkeypatch.setattr(admission, "MAX_TRACKED_LOGINS", 1)
     now[0] = 1000.0
     assert here.take(PHONE, "192.0.2.1", 1)

@@ -22,14 +22,15 @@ def test_each_login_has_one_budget() -> None:
 def test_what_is_tried_elsewhere_counts_here() -> None:
     """At another gateway on the same database."""
     here, there = make_factory(clock=Clock()), make_factory(clock=Clock())
-    assert not there.take_guesses()
+    assert there.take_guesses() == Guesses()
     assert there.budget(PHONE, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
     assert not there.budget(PHONE, "192.0.2.1").take(1)
     assert there.bind_delay("192.0.2.1", "desk1") == 0.25
     guesses = there.take_guesses()
-    assert guesses
+    assert guesses != Guesses()
     assert there.take_guesses() == Guesses()
     here.add_guesses(guesses)
     assert not here.budget(PHONE, "192.0.2.1").take(1)
     assert here.bind_delay("192.0.2.1", "desk1") == 0.5
-    assert [one.count for one in here.all_left_out()] == [1]
+    assert [client.count for client in here.left_out("acme")] == [2]
+    assert here.left_out("other") == ()

@@ -321,11 +321,11 @@ def test_who_tries_numbers_finds_no_callers_soon(clock, logged, controls):
     assert found("01712345678") == ["Ada", "User 00000"]
     for number in range(300):
         assert found(f"0309990{number:03}") == ["User 00000"]
-    assert (told(logged), factory.all_left_out()) == ([], ())
+    assert (told(logged), factory.left_out("acme")) == ([], ())
     assert found("01712345678") == ["User 00000"]
     assert found("01712345678") == ["User 00000"]
     assert told(logged) == [("too many unknown numbers, caller-ID books left out", "192.0.2.1", 1, DESK1)]
-    assert factory.all_left_out() == (LeftOut(DESK1, ("acme",), "192.0.2.1", 2, clock.seconds()),)
+    assert factory.left_out("acme") == (LeftOut(DESK1, ("acme",), "192.0.2.1", 2, clock.seconds()),)
     clock.advance(1.0)
     assert found("01712345678") == ["Ada", "User 00000"]
 

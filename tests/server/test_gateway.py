@@ -22,6 +22,7 @@ from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
 from ldapgw.directory.passwords import hash_password
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
+from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.replication.sync_controls import SYNC_REQUEST
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import decode
@@ -32,7 +33,6 @@ from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import new_key, write_keys
-from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
 from tests.support.certificates import issue
 from tests.support.results import result_of
@@ -181,7 +181,7 @@ def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorCl
     control = pdu.control(SYNC_REQUEST, critical=True, value=tlv(SEQUENCE, integer(3, ENUMERATED)))
     with running(tmp_path, reactor, {"listen": ["tcp:3389"]}) as gateway:
         database = gateway._state.database
-        [watcher] = [service for service in gateway.services if isinstance(service, ChangeWatcher)]
+        [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
 
         def add(name: str, replica: ReplicaBooks | None) -> None:
             password = hash_password("secret", os.urandom)
@@ -228,7 +228,7 @@ def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: Memory
     """With a notice, as soon as the gateway has seen the change; another phone's session goes on."""
     with running(tmp_path, reactor, {"listen": ["tcp:3389"]}) as gateway:
         database = gateway._state.database
-        [watcher] = [service for service in gateway.services if isinstance(service, ChangeWatcher)]
+        [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
         with database.begin() as connection:
             for name in ("desk1", "desk2"):
                 login = PhoneLogin(name, "acme", None, NumberMode.VALUES, hash_password("secret", os.urandom), 0.0)

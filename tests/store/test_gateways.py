@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import Database, readable_from
-from ldapgw.store.gateways import ALIVE_SECONDS, FORGET_SECONDS, NEWS_SECONDS, GatewayInfo, Peers
+from ldapgw.store.gateways import ALIVE_SECONDS, FORGET_SECONDS, GatewayInfo, Peers
 from tests.support.postgresql import needs_postgresql, open_new
 
 pytestmark = needs_postgresql
@@ -125,40 +125,3 @@ def test_who_else_lives_and_which_keys_all_have(database: Database) -> None:
     pass_time(database, ALIVE_SECONDS + 1, "one")
     found = beat(database, two)
     assert (found.others, found.common_keys) == ({"three"}, {"k2", "k3"})
-
-
-def test_news_are_read_once_by_each_other_gateway(database: Database) -> None:
-    """In the order in which they were told, from the first one that is kept; not by who has told them."""
-
-    def exchange(name: str, told: tuple[int, str] | None = None, **heard: int) -> list[tuple[str, int, str]]:
-        found = database.run_beside(gateways.exchange_news, name, told, heard)
-        return [(news.gateway, news.number, news.body) for news in found]
-
-    assert exchange("one", (1, "a")) == []
-    assert exchange("one", (2, "b")) == []
-    assert exchange("two", (1, "c")) == [("one", 1, "a"), ("one", 2, "b")]
-    assert exchange("two", None, one=2) == []
-    assert exchange("one", (3, "d"), two=0) == [("two", 1, "c")]
-    assert exchange("three", None, one=2) == [("one", 3, "d"), ("two", 1, "c")]
-    assert exchange("two", None, one=2, three=7) == [("one", 3, "d")]
-
-
-def test_news_are_deleted_after_seconds(database: Database) -> None:
-    """By the heartbeat of any gateway; those that another one is deleting do not hold it up."""
-    for number in (1, 2, 3):
-        database.run_beside(gateways.exchange_news, "one", (number, "-"), {})
-    with database.begin() as connection:
-        old = update(tables.gateway_news).where(tables.gateway_news.c.number < 3)
-        connection.execute(old.values(at=tables.gateway_news.c.at - NEWS_SECONDS - 1))
-    with database.begin() as holder:
-        first = select(tables.gateway_news).where(tables.gateway_news.c.number == 1)
-        holder.execute(first.with_for_update()).all()
-        beat(database, TWO)
-        assert numbers_of_news(database) == [1, 3]
-    beat(database, TWO)
-    assert numbers_of_news(database) == [3]
-
-
-def numbers_of_news(database: Database) -> list[int]:
-    with database.begin_read() as connection:
-        return list(connection.execute(select(tables.gateway_news.c.number).order_by("number")).scalars())

@@ -170,7 +170,8 @@ def test_a_change_is_told(database: Database) -> None:
     """To who listens, of any gateway; a phone's bind is not told."""
     told = Event()
     detector = database.change_detector()
-    detector.listen(told.set)
+    bulletins: list[str] = []
+    detector.listen(told.set, bulletins.append)
     assert detector.has_changed()
     assert told.wait(PATIENCE)
     told.clear()
@@ -180,6 +181,11 @@ def test_a_change_is_told(database: Database) -> None:
         other.run(phones.add, DESK)
     assert told.wait(PATIENCE)
     assert detector.has_changed()
+    told.clear()
+    with database.begin() as connection:
+        connection.execute(text("SELECT pg_notify('ldapgw_bulletin', 'hello'), pg_notify('ldapgw', '')"))
+    assert told.wait(PATIENCE)
+    assert bulletins == ["hello"]
     told.clear()
     # Whoever loses the connection may have missed a notice.
     with database.begin() as connection:
@@ -361,7 +367,7 @@ def test_a_server_that_goes_and_comes_back() -> None:
         with closing(database.change_detector()) as detector:
             assert detector.has_changed()
             heard = Event()
-            detector.listen(heard.set)
+            detector.listen(heard.set, lambda _: None)
             server.start()
             assert heard.wait(PATIENCE)  # from then on, transactions try to connect
         assert database.run(phones.read_all) == (DESK,)

@@ -270,7 +270,7 @@ class Notices:
         self._told.clear()
         return has_changed
 
-    def listen(self, on_change: Callable[[], object]) -> None:
+    def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
         """Nothing is told between two looks."""
 
     def close(self) -> None:

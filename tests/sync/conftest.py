@@ -16,7 +16,7 @@ from tests.support.stage.databases import on_postgresql
 QUICK = {"test_account_state", "test_labels", "test_restore"}
 SLOW = {"test_day", "test_job_faults"}
 ALL = QUICK | SLOW | {"test_account_books", "test_book_builder", "test_book_cache", "test_book_updates"}
-ALL |= {"test_change_watcher", "test_directory_account"}
+ALL |= {"test_change_feed", "test_directory_account"}
 ALL |= {"test_fewer_calls", "test_follower", "test_job", "test_logins_keeper", "test_odd_listings"}
 ALL |= {"test_outage", "test_own_trouble", "test_photos", "test_publisher", "test_scheduler", "test_sync_history"}
 ALL |= {"test_spoilt_persons", "test_tokens"}

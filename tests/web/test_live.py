@@ -10,13 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store import accounts, sign_ins, sync_state
-from ldapgw.store.account_status import SyncProgress
+from ldapgw.store import accounts, sign_ins, sync_progress, sync_state
+from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
 from ldapgw.web.site import WebSite
+from tests.support.results import result_of
 from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage
 
 
@@ -175,21 +176,29 @@ def test_an_event(stage: Stage, alice: Browser) -> None:
 
 def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
     """It is an event; the page says how far it is."""
+    watcher = AccountWatcher(stage.store, stage.live, lambda: 0)
     stream = Stream(stage, alice, stage.clock)
     (account,) = stage.accounts()
-    stage.progress.update(account.id, SyncProgress(Source.CONTACTS, 1000, 2531))
-    stage.clock.advance(0)
+
+    def write(progress: SyncProgress | None) -> None:
+        stage.database.run(sync_progress.write, account.id, progress)
+        result_of(watcher.check())
+        stage.clock.advance(1)
+
+    write(SyncProgress(Source.CONTACTS, 1000, 2531))
+    stream.heard()
+    write(SyncProgress(Source.CONTACTS, 1500, 2531))
     assert stream.heard() == ["data: changed\n\n"]
     page = alice.get("/acme/").body
-    assert '<progress id="progress" max="2531" value="1000">' in page
-    assert "Your contacts: 1,000 of 2,531" in page
-    stage.progress.update(account.id, SyncProgress(Source.CONTACTS, 2531, 2531, 1, 2))
+    assert '<progress id="progress" max="2531" value="1500">' in page
+    assert "Your contacts: 1,500 of 2,531" in page
+    write(SyncProgress(Source.CONTACTS, 2531, 2531, 1, 2))
     page = alice.get("/acme/").body
     assert '<progress id="progress" max="5062" value="2531">' in page
     assert "Your contacts (source 1 of 2): 2,531 of 2,531" in page
-    stage.progress.update(account.id, SyncProgress(Source.OTHER_CONTACTS, 1000, None))
+    write(SyncProgress(Source.OTHER_CONTACTS, 1000, None))
     assert '<progress id="progress">' in alice.get("/acme/").body
-    stage.progress.update(account.id, None)
+    write(None)
     assert "Waiting for Google" in alice.get("/acme/").body
     stream.close()
 
@@ -199,7 +208,6 @@ def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
     stage.browser().consent(account=BOB)
     stream = Stream(stage, alice, stage.clock)
     stage.live.notify(person_topic("acme", stage.world.account(BOB).sub))
-    stage.progress.update(of(stage, BOB).id, SyncProgress(Source.CONTACTS, 1, None))
     stage.clock.advance(2)
     assert stream.heard() == []
     stream.close()

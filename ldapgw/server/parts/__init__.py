@@ -15,7 +15,6 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
-from ldapgw.server.gateway_exchange import LeftOutClients
 from ldapgw.server.listener import Listener, SessionCloser, configured_endpoints, ipv6_only_endpoints, reuses_port
 from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.metrics import ProcessFigures, SyncAndPageCounters
@@ -69,13 +68,10 @@ class Parts:
             unserved = self.publisher.unserved
             return ProcessFigures.of_this_process(phones.counters, phones.ldap.connected(), unserved, workers.threads)
 
-        left_out = LeftOutClients(phones.ldap.all_left_out)
         counters = SyncAndPageCounters()
-        sync = make_sync_parts(env, workers, storage, phones, left_out, counters)
+        sync = make_sync_parts(env, workers, storage, phones, counters)
         misuse_log = MisuseLog(reactor)
-        pages = make_web_dependencies(
-            env, workers, storage, phones, sync, left_out, figures, misuse_log, counters, is_running
-        )
+        pages = make_web_dependencies(env, workers, storage, phones, sync, figures, misuse_log, counters, is_running)
         web = WebSite(
             web_resource(pages),
             reactor,
@@ -100,7 +96,7 @@ class Parts:
             misuse_log,
             phones.phone_recorder,
             *((sync.logins_keeper,) if sync.logins_keeper else ()),
-            sync.change_watcher,
+            sync.change_feed,
             phones.recorder,
             phones.refused_logins,
             sync.revoker,
@@ -112,7 +108,7 @@ class Parts:
             sync.scheduler,
             *((sync.leadership,) if sync.leadership else ()),
             *((sync.heartbeat,) if sync.heartbeat else ()),
-            *((sync.exchange,) if sync.exchange else ()),
+            *((sync.bulletin,) if sync.bulletin else ()),
             *_listeners(
                 env,
                 workers,

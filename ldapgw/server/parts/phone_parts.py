@@ -127,7 +127,7 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         replication,
         phone_recorder,
         own_tests,
-        OneTimeSecrets.create(tells_others=env.state.database.runs_beside),
+        OneTimeSecrets(),
     )
 
 

@@ -19,10 +19,14 @@ from ldapgw import __version__
 from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
+from ldapgw.ldap.server import Guesses
+from ldapgw.peers.bulletin import Bulletin, Topic
+from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.heartbeat import Heartbeat
 from ldapgw.peers.leadership import Leader, Leadership, OnlyGateway
+from ldapgw.phones.logged_search import SearchNews
+from ldapgw.phones.refused_logins import RefusalNews
 from ldapgw.server.config import Tenant
-from ldapgw.server.gateway_exchange import GatewayExchange, LeftOutClients
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import gateway_name
 from ldapgw.server.metrics import SyncAndPageCounters
@@ -32,27 +36,30 @@ from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
 from ldapgw.server.tenants import naming_context
 from ldapgw.store import gateways
-from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.database import revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
-from ldapgw.sync.change_watcher import ChangeWatcher
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
+from ldapgw.sync.progress import ProgressWriter
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
-from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher, account_topic
+from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+# Of a second: the last searches of an office of thousands of phones.
+MAX_SEARCHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +71,15 @@ class SyncParts:
 
     google: GoogleClients
     publisher: Publisher
-    progress: ProgressBoard
     scheduler: SyncScheduler
     photo_fetcher: PhotoFetcher
     contact_renewal: ContactRenewal
     revoker: TokenRevoker
-    change_watcher: ChangeWatcher
+    change_feed: ChangeFeed
     is_leader: Callable[[], bool]
     leadership: Leadership | None
     heartbeat: Heartbeat | None
-    exchange: GatewayExchange | None
+    bulletin: Bulletin | None
     logins_keeper: LoginsKeeper | None
 
 
@@ -96,28 +102,25 @@ def make_sync_parts(
     workers: Workers,
     storage: Storage,
     phones: PhoneParts,
-    left_out: LeftOutClients,
     counters: SyncAndPageCounters,
 ) -> SyncParts:
     def lead_changed() -> None:
         scheduler.begin_anew()
-        change_watcher.sync_now()
+        change_feed.sync_now()
         if heartbeat is not None:
             heartbeat.beat()
 
     publisher = make_publisher(env, workers, storage.store, phones)
-    progress = ProgressBoard(lambda account_id: phones.notifier.notify(account_topic(account_id)))
-    exchange = _exchange(env, workers, storage, phones, left_out, progress)
+    bulletin = _bulletin(env, workers, storage, phones)
     leadership = _leadership(env, workers, storage, lead_changed)
-    heartbeat = _heartbeat(env, workers, storage, publisher, phones, exchange, leadership)
+    heartbeat = _heartbeat(env, workers, storage, publisher, phones, bulletin, leadership)
     access = _google_access(env, storage, leadership or OnlyGateway(storage.sync_store), counters)
-    scheduler = _scheduler(env, workers, storage, access, publisher, progress, counters)
+    scheduler = _scheduler(env, workers, storage, access, publisher, counters)
     logins_keeper = _logins_keeper(env, workers, publisher)
-    change_watcher = _change_watcher(env, storage, phones, publisher, scheduler, logins_keeper)
+    change_feed = _change_feed(env, storage, phones, publisher, scheduler, logins_keeper, bulletin)
     return SyncParts(
         google=access.google,
         publisher=publisher,
-        progress=progress,
         scheduler=scheduler,
         photo_fetcher=_photo_fetcher(env, workers, storage, access, publisher),
         contact_renewal=ContactRenewal(
@@ -136,11 +139,11 @@ def make_sync_parts(
             oauth=access.google.oauth,
             clients=storage.clients,
         ),
-        change_watcher=change_watcher,
+        change_feed=change_feed,
         is_leader=lambda: "sync" in env.config.roles and access.leader.is_leader,
         leadership=leadership if "sync" in env.config.roles else None,
         heartbeat=heartbeat,
-        exchange=exchange,
+        bulletin=bulletin,
         logins_keeper=logins_keeper,
     )
 
@@ -168,7 +171,6 @@ def _scheduler(
     storage: Storage,
     access: _GoogleAccess,
     publisher: Publisher,
-    progress: ProgressBoard,
     counters: SyncAndPageCounters,
 ) -> SyncScheduler:
     google, config = access.google, env.config
@@ -185,7 +187,7 @@ def _scheduler(
         run_off_thread=storage.store.monitor(workers.work),
         folder=env.state_dir,
         now=env.now,
-        on_progress=progress.update,
+        on_progress=ProgressWriter(env.wall_clock, access.leader.store).update,
     )
     return SyncScheduler(
         clock=env.wall_clock,
@@ -216,26 +218,30 @@ def _photo_fetcher(
     )
 
 
-def _change_watcher(
+def _change_feed(
     env: Environment,
     storage: Storage,
     phones: PhoneParts,
     publisher: Publisher,
     scheduler: SyncScheduler,
     logins_keeper: LoginsKeeper | None,
-) -> ChangeWatcher:
+    bulletin: Bulletin | None,
+) -> ChangeFeed:
     store = storage.store
-    return ChangeWatcher(
+    return ChangeFeed(
         clock=env.wall_clock,
         store=store,
         change_detector=env.state.database.change_detector(),
-        call_from_thread=lambda call: env.reactor.callFromThread(call),
+        call_from_thread=lambda function, *args: env.reactor.callFromThread(function, *args),
         publisher=publisher,
         scheduler=scheduler,
         take_binds=phones.catalog.take_seen_phones,
-        read_clients=storage.clients.refresh,
-        notify_pages=AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
-        read_recordings=phones.phone_recorder.refresh,
+        read=(
+            storage.clients.refresh,
+            AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
+            phones.phone_recorder.refresh,
+        ),
+        on_bulletin=bulletin.hear if bulletin else lambda _: None,
         looked=logins_keeper.looked if logins_keeper else lambda _: None,
     )
 
@@ -289,14 +295,14 @@ def _heartbeat(
     storage: Storage,
     publisher: Publisher,
     phones: PhoneParts,
-    exchange: GatewayExchange | None,
+    bulletin: Bulletin | None,
     leadership: Leadership | None,
 ) -> Heartbeat | None:
     """None: the gateway is the only one on its database."""
     roles = env.config.roles
-    if exchange is None or leadership is None:
+    if bulletin is None or leadership is None:
         return None
-    revision = revisions()[0]
+    revision, others = revisions()[0], set[str]()
 
     def describe() -> GatewayInfo:
         directories = phones.catalog.dit().directories
@@ -317,7 +323,11 @@ def _heartbeat(
 
     def on_beat(peers: Peers) -> None:
         env.state.secret_box.limit_sealing(peers.common_keys)
-        exchange.set_others(peers.others)
+        bulletin.has_readers = bool(peers.others)
+        if peers.others != others:
+            others.clear()
+            others.update(peers.others)
+            phones.notifier.notify(GATEWAYS_TOPIC)
 
     return Heartbeat(
         clock=env.wall_clock,
@@ -328,29 +338,22 @@ def _heartbeat(
     )
 
 
-def _exchange(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    phones: PhoneParts,
-    left_out: LeftOutClients,
-    progress: ProgressBoard,
-) -> GatewayExchange | None:
+def _bulletin(env: Environment, workers: Workers, storage: Storage, phones: PhoneParts) -> Bulletin | None:
     """None: the gateway is the only one on its database."""
     if not env.state.database.runs_beside:
         return None
-    return GatewayExchange(
+    search_log, refused_logins = phones.activity.search_log, phones.refused_logins
+    return Bulletin(
         clock=env.wall_clock,
+        call_from_thread=lambda function, *args: env.reactor.callFromThread(function, *args),
         run_beside=partial(_run_for_peers, env, workers),
         gateway_id=storage.gateway_id,
         secret_box=env.state.secret_box,
-        ldap=phones.ldap,
-        left_out=left_out,
-        search_log=phones.activity.search_log,
-        refused_logins=phones.refused_logins,
-        progress=progress,
-        one_time=phones.one_time,
-        on_change=lambda: phones.notifier.notify(GATEWAYS_TOPIC),
+        topics=(
+            Topic("guesses", Guesses, phones.ldap.take_guesses, phones.ldap.add_guesses),
+            Topic("refused", RefusalNews, refused_logins.take_news, refused_logins.add_news),
+            Topic("searches", SearchNews, partial(search_log.take_news, MAX_SEARCHES), search_log.add),
+        ),
     )
 
 

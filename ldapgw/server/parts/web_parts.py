@@ -19,7 +19,6 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
-from ldapgw.server.gateway_exchange import LeftOutClients
 from ldapgw.server.listener import phone_server
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Metrics, ProcessFigures, SyncAndPageCounters
@@ -31,7 +30,6 @@ from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
-    NoOtherGateways,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
@@ -44,7 +42,6 @@ def make_web_dependencies(
     storage: Storage,
     phones: PhoneParts,
     sync: SyncParts,
-    left_out: LeftOutClients,
     figures: Callable[[], ProcessFigures],
     misuse_log: MisuseLog,
     counters: SyncAndPageCounters,
@@ -73,15 +70,14 @@ def make_web_dependencies(
         is_stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         database_fails_since=lambda: storage.store.failing_since,
         certificate_expiry=env.certificate_expiry_if_near,
-        changed=sync.change_watcher.refresh_now,
+        changed=sync.change_feed.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, workers, storage, phones, left_out, figures, counters, is_ready, sync.is_leader),
+        admin=_admin_dependencies(env, workers, storage, phones, figures, counters, is_ready, sync.is_leader),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
-        gateways=sync.exchange or NoOtherGateways(),
+        has_others=lambda: sync.bulletin is not None and sync.bulletin.has_readers,
         notifier=phones.notifier,
-        progress=sync.progress.get,
         finder=DirectoryFinder(dit, bases, phones.ldap.turns.turn_of),
         contacts=ContactBrowser(dit, phones.ldap.turns.turn_of),
         explainer=PhoneExplainer(lambda: phones.catalog.snapshot, config.ldap.size_limit, workers.explain, env.now),
@@ -94,7 +90,6 @@ def _admin_dependencies(
     workers: Workers,
     storage: Storage,
     phones: PhoneParts,
-    left_out: LeftOutClients,
     figures: Callable[[], ProcessFigures],
     counters: SyncAndPageCounters,
     is_ready: Callable[[], bool],
@@ -129,7 +124,7 @@ def _admin_dependencies(
         calls_per_minute=env.config.google.max_calls_per_minute,
         metrics=metrics.render,
         may_read_metrics=env.config.web.metrics_networks.contains,
-        left_out=left_out.of,
+        left_out=phones.ldap.left_out,
         unknown_logins=phones.refused_logins.unknown,
         refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=env.config.new_store,

@@ -12,9 +12,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
+from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.server.config import load
 from ldapgw.server.gateway import makeService
-from ldapgw.sync.change_watcher import ChangeWatcher
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def started(state: Path, now: float) -> Iterator[Callable[..., bytes]]:
     reactor.advance(now)
     gateway = makeService(load(str(state.with_name("ldapgw.toml"))), reactor, reactor)
     gateway.privilegedStartService()
-    [watcher] = [part for part in gateway.services if isinstance(part, ChangeWatcher)]
+    [watcher] = [part for part in gateway.services if isinstance(part, ChangeFeed)]
     watcher.startService()
     reactor.advance(1)
     factories = {port: factory for port, factory, *_ in reactor.tcpServers}

@@ -38,11 +38,11 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
 from ldapgw.store import accounts, contacts, phones, sync_tokens
-from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.sync_tokens import SyncState
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore

@@ -53,7 +53,6 @@ from ldapgw.server.oauth_clients import LazyTenants, TenantClients
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts
-from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
@@ -62,14 +61,12 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
-    NoOtherGateways,
-    OtherGateways,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
 )
 from ldapgw.web.http import PublicUrl
-from ldapgw.web.live import ChangeNotifier, account_topic
+from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.site import Admission, WebSite
 from tests.support import pdu
@@ -226,11 +223,10 @@ class Stage:
         self.disconnected: list[float] = []
         self.tried: list[ConnectionSettings] = []
         self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),)
-        self.gateways: OtherGateways = NoOtherGateways()
-        self.one_time = OneTimeSecrets.create()
+        self.has_others = False
+        self.one_time = OneTimeSecrets()
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
-        self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
         self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
         self.catalog = Catalog(self.served, {}, self.clock.seconds)
@@ -324,9 +320,8 @@ class Stage:
                 ),
                 run_off_thread=self.run_off_thread,
             ),
-            gateways=self.gateways,
+            has_others=lambda: self.has_others,
             notifier=self.live,
-            progress=self.progress.get,
             finder=self.finder,
             contacts=ContactBrowser(self.catalog.dit, self.turns.turn_of),
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),

@@ -150,14 +150,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
-        "gateway_news",
-        sa.Column("gateway", sa.String(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
-        sa.Column("body", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("gateway", "number"),
-    )
-    op.create_table(
         "oauth_client",
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("client_id", sa.String(), nullable=False),
@@ -343,6 +335,17 @@ def upgrade() -> None:
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["phone"], ["recording.phone"], onupdate="CASCADE", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("phone", "gateway"),
+    )
+    op.create_table(
+        "sync_progress",
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("fetched", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=True),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("step_count", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("account_id"),
     )
     op.create_index("account_folded_address", "account", [sa.text("lower(address)")])
     op.create_index("phone_folded_name", "phone", [sa.text("lower(name)")])

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The service that polls the database, and passes changes to the publisher, the scheduler, the recorder and others."""
+"""Follows the changes of the database, whoever made them: a command, a page, a sync, or another gateway.
+
+The service looks when the database notifies a change, and once a second.  A look publishes what has changed, reads what
+else is in memory, and has syncs begin and end.  One look runs at a time.
+
+Mutable: `ChangeFeed`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,26 +24,45 @@ from ldapgw.store import phones
 from ldapgw.store.database import ChangeDetector, check_writable
 from ldapgw.store.phones import LastBind
 from ldapgw.store.worker import MonitoredStore
-from ldapgw.sync.publisher import Publisher
-from ldapgw.sync.scheduler import SyncScheduler
 
 # A command's change takes effect within 2 seconds.
-POLL_SECONDS = 1.0
+POLL_SECONDS: Final = 1.0
 # The last binds of phones are written this often at most; a write per bind would cost a flush to disk each.
-WRITE_BINDS_SECONDS = 5.0
+WRITE_BINDS_SECONDS: Final = 5.0
 
 log = Logger()
 
 
-class ChangeWatcher(Service):
-    """Looks for changes of the database once a second, and stores the last binds of phones.
+class Publishes(Protocol):
+    """Serves phones what is in the database (`ldapgw.sync.publisher.Publisher`)."""
 
-    :param call_from_thread: has the reactor call a function; for a database that says when it has changed.
+    async def publish_accounts(self) -> None:
+        """Publish the accounts and logins that have changed."""
+
+    async def build(self) -> None:
+        """Build the books that have changed, and publish them."""
+
+
+class Syncs(Protocol):
+    """Has syncs begin and end (`ldapgw.sync.scheduler.SyncScheduler`).
+
+    :ivar is_outdated: whether `refresh` has to be called although the database has not changed.
+    """
+
+    is_outdated: bool
+
+    async def refresh(self) -> None:
+        """Begin the syncs of accounts that are new, and end those of accounts that are gone."""
+
+
+class ChangeFeed(Service):
+    """Looks for changes of the database, and stores the last binds of phones.
+
+    :param call_from_thread: has the reactor call a function with its arguments.
     :param take_binds: returns the phones that have bound since the last call: IP address, hash of the password and
         time by name of the phone.
-    :param read_clients: reads the OAuth clients that administrators have entered.
-    :param notify_pages: notifies open pages of changes of their accounts.
-    :param read_recordings: reads which phones are to be recorded.
+    :param read: read what else is in memory, after each change and before syncs begin.
+    :param on_bulletin: called with the bulletins of gateways on the database, on any thread.
     :param looked: called after each look that found the database as it is served, with the time of its beginning.
     """
 
@@ -48,12 +73,11 @@ class ChangeWatcher(Service):
         store: MonitoredStore,
         change_detector: ChangeDetector,
         call_from_thread: Callable[..., object],
-        publisher: Publisher,
-        scheduler: SyncScheduler,
+        publisher: Publishes,
+        scheduler: Syncs,
         take_binds: Callable[[], Mapping[str, tuple[str, str, float]]],
-        read_clients: Callable[[], Awaitable[None]],
-        notify_pages: Callable[[], Awaitable[None]],
-        read_recordings: Callable[[], Awaitable[None]],
+        read: Sequence[Callable[[], Awaitable[None]]],
+        on_bulletin: Callable[[str], object] = lambda _bulletin: None,
         looked: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._clock = clock
@@ -63,16 +87,19 @@ class ChangeWatcher(Service):
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_binds = take_binds
-        self._read_clients = read_clients
-        self._notify_pages = notify_pages
-        self._read_recordings = read_recordings
+        self._read = read
+        self._on_bulletin = on_bulletin
         self._looked = looked
+        self._is_polling = False
+        # Those who wait for a poll that begins after they have asked.
+        self._waiting: list[Deferred[None]] = []
+        self._is_due = False
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
         self._faults: dict[Callable[[], object], str] = {}  # how work has failed last, until it succeeds
         self._timers = (
             (LoopingCall(store.watch), POLL_SECONDS),  # a poll may be what hangs
-            (LoopingCall(self._run, self._poll), POLL_SECONDS),
+            (LoopingCall(self._look_if_idle), POLL_SECONDS),
             (LoopingCall(self._run, self.write_binds), WRITE_BINDS_SECONDS),
         )
         for timer, _ in self._timers:
@@ -84,7 +111,10 @@ class ChangeWatcher(Service):
         Errors are logged, and the next poll tries again.
         """
         self._is_outdated = True
-        return self._run(self._poll_now)
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        self._look()
+        return done
 
     def sync_now(self) -> None:
         """Begin or end syncs, because this gateway has become the leader, or is the leader no more.
@@ -105,7 +135,7 @@ class ChangeWatcher(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._change_detector.listen(lambda: self._call_from_thread(self._changed))
+        self._change_detector.listen(lambda: self._call_from_thread(self._changed), self._on_bulletin)
         for timer, seconds in self._timers:
             timer.start(seconds)
 
@@ -120,22 +150,39 @@ class ChangeWatcher(Service):
     def _changed(self) -> None:
         """Look now: the database says that something was committed."""
         if self.running:
-            self._run(self._poll)
+            self._look()
 
-    async def _poll_now(self) -> None:
-        await self._poll(is_forced=True)
+    def _look_if_idle(self) -> None:
+        if not self._is_polling:
+            self._look()
 
-    async def _poll(self, *, is_forced: bool = False) -> None:
-        """Publish and sync if the database has changed.
+    def _look(self) -> None:
+        """Poll now, or once more after the poll that runs."""
+        self._is_due = True
+        if not self._is_polling:
+            self._is_polling = True
+            self._run(self._poll_while_due).addBoth(self._end)
 
-        :param is_forced: publish in any case: the caller waits for it, even when another poll has taken the change.
-        """
+    async def _poll_while_due(self) -> None:
+        while self._is_due:
+            self._is_due = False
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self._attempt(self._poll)
+            finally:
+                for done in waiting:
+                    done.callback(None)
+
+    def _end(self, _result: object) -> None:
+        self._is_polling = False
+
+    async def _poll(self) -> None:
+        """Publish and sync if the database has changed."""
         begun_at = self._clock.seconds()
         # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
         # may write, because it fails when another program keeps the database locked.
-        self._is_outdated = (
-            await self._store.probe(lambda _: self._change_detector.has_changed()) or self._is_outdated or is_forced
-        )
+        has_changed = await self._store.probe(lambda _: self._change_detector.has_changed())
+        self._is_outdated = has_changed or self._is_outdated
         if self._store.is_failing and not await self._is_recovered():
             return
         if not self._is_outdated and not self._scheduler.is_outdated:
@@ -147,9 +194,8 @@ class ChangeWatcher(Service):
             # First: nothing must keep a login that was removed from being refused.
             await self._publisher.publish_accounts()
             self._looked(begun_at)
-            await self._read_clients()
-            await self._notify_pages()
-            await self._read_recordings()
+            for read in self._read:
+                await read()
             await self._scheduler.refresh()
         except BaseException:
             self._is_outdated = True

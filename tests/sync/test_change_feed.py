@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
+from ldapgw.peers.change_feed import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeFeed
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest
@@ -22,7 +23,6 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import revise_books
-from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
 from tests.support.postgresql import shared
 from tests.support.site.running import wait_until
 from tests.support.stage.databases import change_detector, open_file
@@ -30,7 +30,7 @@ from tests.support.stage.sync import ALICE, BOB, NOW, HeldStore, Stage, person
 
 
 class Scene(Stage):
-    """The stage with a refresher on a database in a file, as others see it too."""
+    """The stage with a feed on a database in a file, as others see it too."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,17 +41,15 @@ class Scene(Stage):
         self.recordings_read = 0
         self.logged: list[str] = []
         super().__init__()
-        self.refresher = ChangeWatcher(
+        self.feed = ChangeFeed(
             clock=self.clock,
             store=self.store,
             change_detector=change_detector(self.database),
-            call_from_thread=lambda function: function(),
+            call_from_thread=lambda function, *args: function(*args),
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_binds=self.take_seen,
-            read_clients=self.read_clients,
-            notify_pages=self.tell_pages,
-            read_recordings=self.read_recordings,
+            read=(self.read_clients, self.tell_pages, self.read_recordings),
         )
 
     def new_database(self) -> Database:
@@ -109,10 +107,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene = Scene(tmp_path / "ldapgw.db")
     globalLogPublisher.addObserver(scene.observe)
     scene.scheduler.startService()
-    scene.refresher.startService()
+    scene.feed.startService()
     yield scene
-    if scene.refresher.running:
-        scene.refresher.stopService()
+    if scene.feed.running:
+        scene.feed.stopService()
     scene.scheduler.stopService()
     globalLogPublisher.removeObserver(scene.observe)
     assert not scene.clock.getDelayedCalls()
@@ -181,7 +179,7 @@ def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) 
     scene.clock.advance(WRITE_BINDS_SECONDS)
     assert last_seen(scene) == [(NOW + 1.0, "192.0.2.1")]
     scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH, NOW + 2.0)}
-    scene.refresher.stopService()
+    scene.feed.stopService()
     assert last_seen(scene) == [(NOW + 2.0, "192.0.2.2")]
 
 
@@ -224,7 +222,7 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     assert scene.account(ALICE).syncing
     scene.connect(BOB)
     scene.world.add_person(BOB, person("Cem Ak"))
-    asked = scene.refresher.refresh_now()
+    asked = scene.feed.refresh_now()
     scene.clock.advance(POLL_SECONDS)
     assert asked.called
     assert (scene.served(ALICE), scene.served(BOB)) == (["Ada Riese"], ["Cem Ak"])
@@ -288,7 +286,7 @@ def test_a_removed_login_is_refused_whatever_else_fails(scene: Scene) -> None:
 def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
     """After they have changed something themselves."""
     add_phone(scene)
-    scene.refresher.refresh_now()
+    scene.feed.refresh_now()
     assert "desk1" in scene.catalog.snapshot.logins
 
 
@@ -296,27 +294,26 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     """Although the look of every second came first, found the same change, and is not done with it."""
     store = HeldStore(scene.store)
     told: Deferred[None] = Deferred()
-    refresher = ChangeWatcher(
+    feed = ChangeFeed(
         clock=scene.clock,
         store=store,  # type: ignore[arg-type]
         change_detector=change_detector(scene.database),
-        call_from_thread=lambda function: function(),
+        call_from_thread=lambda function, *args: function(*args),
         publisher=scene.publisher,
         scheduler=scene.scheduler,
         take_binds=scene.take_seen,
-        read_clients=scene.read_clients,
-        notify_pages=lambda: told,
-        read_recordings=scene.read_recordings,
+        read=(lambda: told,),
     )
     add_phone(scene)
-    refresher.startService()
-    asked = refresher.refresh_now()
+    feed.startService()
+    asked = feed.refresh_now()
     store.go_on()
     assert not asked.called
     told.callback(None)
+    store.go_on()
     assert asked.called
     assert "desk1" in scene.catalog.snapshot.logins
-    refresher.stopService()
+    feed.stopService()
     store.go_on()
 
 
@@ -362,7 +359,7 @@ def test_what_could_not_be_carried_over_is_tried_again(scene: Scene, engine: str
 
     event.listen(scene.database.reading_engine, "before_cursor_execute", broken)
     add_phone(scene)
-    scene.refresher.refresh_now()
+    scene.feed.refresh_now()
     scene.clock.advance(POLL_SECONDS)
     assert len(failed) == 2
     event.remove(scene.database.reading_engine, "before_cursor_execute", broken)

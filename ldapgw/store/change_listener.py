@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""Listens on a thread to what PostgreSQL notifies: changes of the database, and bulletins of other gateways.
+
+Triggers notify, without content, that something has changed.  A connection that was lost may have lost a notification,
+so each new connection counts as a change, and so does every `LOOK_SECONDS`.
+
+Mutable: `ChangeListener`.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from selectors import EVENT_READ, DefaultSelector
+from threading import Event, Thread
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import URL
+from twisted.logger import Logger
+
+from ldapgw.store.postgresql_connection import connect_arguments
+
+# A look at the database although no change was notified, because a notification may be lost on its way.
+LOOK_SECONDS: Final = 5.0
+# What is notified within this time is one change.
+RING_SECONDS: Final = 0.05
+# How often a silent connection is tried.
+SILENCE_SECONDS: Final = 30.0
+RECONNECT_SECONDS: Final = 0.25
+
+CHANGES_CHANNEL: Final = "ldapgw"
+BULLETIN_CHANNEL: Final = "ldapgw_bulletin"
+
+log = Logger()
+
+
+class ChangeListener:
+    """The `ldapgw.store.database.ChangeDetector` of a PostgreSQL database.
+
+    :param connected: called with each new connection, on the thread.
+    :param seconds: a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        connected: Callable[[psycopg.Connection[Any]], object] = lambda _line: None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url
+        self._connected = connected
+        self._seconds = seconds
+        self._looked_at: float | None = None
+        self._on_change: Callable[[], object] = lambda: None
+        self._on_bulletin: Callable[[str], object] = lambda _bulletin: None
+        self._rung = Event()
+        self._stopped = Event()
+        self._is_interrupted = False
+        self._thread: Thread | None = None
+        self._waker: socket.socket | None = None
+
+    def has_changed(self) -> bool:
+        # Not before: twistd may fork until the gateway runs.
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        now = self._seconds()
+        is_due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
+        if self._rung.is_set() or is_due:
+            self._rung.clear()
+            self._looked_at = now
+            return True
+        return False
+
+    def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
+        self._on_change = on_change
+        self._on_bulletin = on_bulletin
+
+    def close(self) -> None:
+        """Have the thread end; the caller does not wait for a server that does not answer the thread."""
+        self._stopped.set()
+        if self._waker is not None:
+            self._waker.close()
+        self._thread = self._waker = None
+
+    def _start(self) -> None:
+        self._stopped = Event()
+        self._waker, wakened = socket.socketpair()
+        self._thread = Thread(target=self._listen, args=(wakened, self._stopped), name="listen", daemon=True)
+        self._thread.start()
+
+    def _listen(self, wakened: socket.socket, stopped: Event) -> None:
+        """Listen on one connection after another, until the gateway stops."""
+        with wakened:
+            while not stopped.is_set():
+                try:
+                    with closing(psycopg.connect(**connect_arguments(self._url), autocommit=True)) as line:
+                        for channel in (BULLETIN_CHANNEL, CHANGES_CHANNEL):
+                            line.execute(f"LISTEN {channel}".encode())
+                        self._connected(line)
+                        self._is_interrupted = False
+                        self._ring()
+                        self._wait(line, wakened, stopped)
+                except Exception as error:  # noqa: BLE001  whatever has happened, the gateway has to hear of changes
+                    self._log(error)
+                stopped.wait(RECONNECT_SECONDS)
+
+    def _log(self, error: Exception) -> None:
+        """Log an interruption, once until there is a new connection."""
+        if self._is_interrupted or self._stopped.is_set():
+            return
+        self._is_interrupted = True
+        if isinstance(error, psycopg.Error):
+            log.warn(
+                "the connection that tells of changes has ended; until there is a new one, the gateway looks every "
+                "{seconds} seconds",
+                event="listening_interrupted",
+                seconds=int(LOOK_SECONDS),
+            )
+        else:
+            log.failure("listening to changes failed, and begins anew", event="listening_failed")
+
+    def _wait(self, line: psycopg.Connection[Any], wakened: socket.socket, stopped: Event) -> None:
+        """Pass on notifications until the connection ends."""
+        # Not select(): a gateway with many phones has descriptors above 1023.
+        with DefaultSelector() as selector:
+            selector.register(wakened, EVENT_READ)
+            selector.register(line.fileno(), EVENT_READ)
+            while not stopped.is_set():
+                ready = selector.select(SILENCE_SECONDS)
+                if any(key.fileobj is wakened for key, _ in ready):
+                    return
+                if not ready:
+                    line.execute("SELECT 1")  # the server of a dead connection does not answer
+                if self._take(line):
+                    stopped.wait(RING_SECONDS)
+                    self._take(line)
+                    self._ring()
+
+    def _take(self, line: psycopg.Connection[Any]) -> bool:
+        """Pass on the bulletins that have come; whether a change was notified."""
+        has_changed = False
+        for notification in line.notifies(timeout=0):
+            if notification.channel == BULLETIN_CHANNEL:
+                self._on_bulletin(notification.payload)
+            else:
+                has_changed = True
+        return has_changed
+
+    def _ring(self) -> None:
+        self._rung.set()
+        # The reactor may have ended.
+        with suppress(RuntimeError):
+            self._on_change()
