@@ -7,7 +7,7 @@ from alembic import op
 revision = "0036"
 down_revision = None
 # The oldest revision whose gateways can read and write these tables.  A migration that takes away what they need names
-# itself; one that only adds says nothing, and the last one that did counts (docs/decisions/0087).
+# itself; one that only adds says nothing, and the last one that did counts.
 readable_from = "0036"
 
 _MARK = """
