@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.change_listener import BULLETIN_CHANNEL
+from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
 
 BULLETIN_SECONDS: Final = 1.0

@@ -22,6 +22,7 @@ from sqlalchemy import URL
 from twisted.logger import Logger
 
 from ldapgw.store.postgresql_connection import connect_arguments
+from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL, CHANGES_CHANNEL
 
 # A look at the database although no change was notified, because a notification may be lost on its way.
 LOOK_SECONDS: Final = 5.0
@@ -30,9 +31,6 @@ RING_SECONDS: Final = 0.05
 # How often a silent connection is tried.
 SILENCE_SECONDS: Final = 30.0
 RECONNECT_SECONDS: Final = 0.25
-
-CHANGES_CHANNEL: Final = "ldapgw"
-BULLETIN_CHANNEL: Final = "ldapgw_bulletin"
 
 log = Logger()
 

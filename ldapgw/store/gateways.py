@@ -19,6 +19,7 @@ from sqlalchemy import (
     extract,
     func,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
@@ -109,7 +110,7 @@ def leave(connection: Connection, gateway_id: str) -> None:
 
 
 def begin_lead(connection: Connection, revision: str) -> bool:
-    """Mark syncs as interrupted that another gateway had begun, unless this gateway may not sync.
+    """Begin a lead: no other gateway leads, and the syncs that another gateway had begun are due at once.
 
     :param revision: the newest revision of the database that this gateway knows.
     :returns: whether this gateway may sync: its version can use the tables.
@@ -117,6 +118,7 @@ def begin_lead(connection: Connection, revision: str) -> bool:
     needed = connection.execute(select(schema_version.c.readable_from)).scalar()
     if needed and revision < needed:
         return False
+    connection.execute(update(gateway).where(gateway.c.is_leader).values(is_leader=False))
     sync_state.clear_running(connection)
     return True
 

@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ldapgw.errors import LeadLost, StoreError
-from ldapgw.store.postgresql_connection import sql_state
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +35,6 @@ _LOOKS: Final = 3
 
 # How often a transaction is tried that another one has come between.
 _TRIES: Final = 5
-_CONFLICTS: Final = frozenset(("40001", "40P01", "23505"))
 
 # Of the session, not of the transaction: PgBouncer drops settings that a connection is made with.
 _SETTINGS: Final = {
@@ -55,6 +53,7 @@ class LeaderSession:
 
     :param engine: connects; its pool keeps no connections.
     :param lock: the advisory lock, as arguments of ``pg_try_advisory_lock``.
+    :param is_conflict: whether an error of the driver says that another transaction has come between.
     :param errors: turns errors of the driver into `StoreError`.
     :param take_erased: the tables from which a transaction has deleted what must leave no trace.
     :param vacuum: overwrites what was deleted from some tables.
@@ -65,12 +64,14 @@ class LeaderSession:
         self,
         engine: Engine,
         lock: str,
+        is_conflict: Callable[[DBAPIError], bool],
         errors: Callable[[], Any],
         take_erased: Callable[[Connection], frozenset[str]],
         vacuum: Callable[[frozenset[str]], object],
     ) -> None:
         self._engine = engine
         self._lock = lock
+        self._is_conflict = is_conflict
         self._errors = errors
         self._take_erased = take_erased
         self._vacuum = vacuum
@@ -143,7 +144,7 @@ class LeaderSession:
                     if error.connection_invalidated:
                         self._forget()
                         raise LeadLost from None
-                    if not tries_left or sql_state(error) not in _CONFLICTS:
+                    if not tries_left or not self._is_conflict(error):
                         raise
         if erased:
             self._vacuum(erased)

@@ -293,7 +293,7 @@ class PostgresqlDatabase(Database):
                         continue
                     tries_left -= 1
                     is_lost = error.connection_invalidated and not is_complete
-                    if not tries_left or not (state in _CONFLICTS or is_lost):
+                    if not tries_left or not (_is_conflict(error) or is_lost):
                         raise
             if erased:
                 self._vacuum_beside(erased)
@@ -419,7 +419,9 @@ class PostgresqlDatabase(Database):
         """A new session for the gateway that syncs."""
         engine = self.register(engine_for(self.url, SYNC_SECONDS, keeps_connections=False))
         event.listen(engine, "connect", lambda line, _record: self._lines.add(line))
-        return LeaderSession(engine, _SYNCS, partial(self._errors, of_session=True), take_erased, self._vacuum_beside)
+        return LeaderSession(
+            engine, _SYNCS, _is_conflict, partial(self._errors, of_session=True), take_erased, self._vacuum_beside
+        )
 
     # --- errors ---
 
@@ -470,3 +472,8 @@ class PostgresqlDatabase(Database):
         advice = None if reads and state == _READ_ONLY else _ADVICE.get(state)
         trouble = "cannot be reached" if kind is UnreachableStore else "cannot be used"
         return kind(f"{self.name}: {trouble}: {reason_of(error)}" + (f"; {advice}" if advice else ""))
+
+
+def _is_conflict(error: DBAPIError) -> bool:
+    """Whether another transaction has come between."""
+    return sql_state(error) in _CONFLICTS

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
 """What the migrations leave to PostgreSQL: triggers that mark and tell changes, the order of text, unlogged tables.
 
-`ldapgw.store.changes` reads the marks, and a `ldapgw.store.postgresql.ChangeListener` hears what is told.
+`ldapgw.store.changes` reads the marks, and a `ldapgw.store.change_listener.ChangeListener` hears what is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from sqlalchemy import Connection, text
+
+# What triggers notify, and what gateways tell each other (`ldapgw.peers.bulletin`).
+CHANGES_CHANNEL: Final = "ldapgw"
+BULLETIN_CHANNEL: Final = "ldapgw_bulletin"
 
 _PHONE_COLUMNS = (
     "name",
@@ -58,10 +63,10 @@ BEGIN
     RETURN NULL;
 END $$
 """
-_TELL = """
+_TELL = f"""
 CREATE OR REPLACE FUNCTION ldapgw_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('ldapgw', '');
+    PERFORM pg_notify('{CHANGES_CHANNEL}', '');
     RETURN NULL;
 END $$
 """

@@ -35,7 +35,7 @@ def test_a_gateway_is_killed_and_the_phone_searches_on(tmp_path: Path) -> None:
         first, _ = re.findall(r"kill -9 (\d+)$", demo.said, re.MULTILINE)
         everybody = said_by(search)
         assert everybody.count("dn: ") == 20
-        wait_until(lambda: said_by(gateways).count("✓") == 2, "both live")
+        wait_until(lambda: said_by(gateways).count("✓") == 3, "both live, and one syncs")
         said_by(f"kill -9 {first}")
         wait_until(lambda: said_by(search) == everybody, "the other one answers")
         wait_until(lambda: fetch(page)[0] == 200, "the page is served")

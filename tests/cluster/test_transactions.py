@@ -81,7 +81,7 @@ class Follower(Thread):
         self.phones: dict[str, PhoneLogin] = {}
 
     def run(self) -> None:
-        self._detector.listen(self._told.set)
+        self._detector.listen(self._told.set, lambda _: None)
         cursor: changes.Cursor | None = None
         while not self._over:
             if self._detector.has_changed():

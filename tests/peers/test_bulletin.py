@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from cryptography.fernet import Fernet
 from twisted.internet.defer import Deferred, fail, maybeDeferred
@@ -22,9 +21,8 @@ from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic,
 from ldapgw.phones.logged_search import LoggedSearch, SearchNews
 from ldapgw.phones.refused_logins import MASK, RefusalNews, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
-from ldapgw.store.change_listener import BULLETIN_CHANNEL
 from ldapgw.store.database import Database
-from ldapgw.store.postgresql_connection import connect_arguments
+from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import StoreWorker
 from tests.support.phonebook.trees import PHONE
@@ -99,7 +97,7 @@ class Gateways:
     :ivar payloads: of all messages.
     """
 
-    def __init__(self, database: Database, line: psycopg.Connection[Any]) -> None:
+    def __init__(self, database: Database, line: Any) -> None:
         self.all = [Gateway(database, name) for name in ("one", "two", "three")]
         self._line = line
         self.payloads: list[str] = []
@@ -119,6 +117,10 @@ class Gateways:
 
 @pytest.fixture(name="gateways")
 def _gateways(database: Database) -> Iterator[Gateways]:
+    import psycopg
+
+    from ldapgw.store.postgresql_connection import connect_arguments
+
     with psycopg.connect(**connect_arguments(database.url), autocommit=True) as line:
         line.execute(f"LISTEN {BULLETIN_CHANNEL}".encode())
         yield Gateways(database, line)

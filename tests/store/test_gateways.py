@@ -71,11 +71,14 @@ def test_a_lead_begins_with_syncs_that_were_interrupted(database: Database) -> N
         values = {"tenant": "acme", "sub": "1", "address": "a@acme.example", "sharing": "private", "syncing": True}
         connection.execute(tables.account.insert().values(**values))
     syncing = select(tables.account.c.syncing)
+    beat(database, replace(ONE, is_leader=True))
     with database.begin() as connection:
         assert not gateways.begin_lead(connection, "0001")
         assert connection.execute(syncing).scalars().all() == [True]
+        assert [one.info.is_leader for one in gateways.read_all(connection)] == [True]
         assert gateways.begin_lead(connection, readable_from())
         assert connection.execute(syncing).scalars().all() == [False]
+        assert [one.info.is_leader for one in gateways.read_all(connection)] == [False]
 
 
 def test_gateways_tell_which_revision_they_know(database: Database) -> None:
