@@ -13,12 +13,23 @@ from tests.cluster.cluster import Cluster
 from tests.support.haproxy import ADDRESS, haproxy
 from tests.support.site.running import Process, Site, free_ports
 
-LISTENER = """
-listen {name}
-    bind 127.0.0.1:{port}
+# A browser stays at one gateway: new passwords are only at the gateway that made them.
+COOKIE = "cookie GATEWAY insert indirect nocache httponly"
+
+FRONT = """
+listen ldap
+    bind 127.0.0.1:{ldap}
     option httpchk GET /readyz
+{phones}
+listen page
+    mode http
+    bind 127.0.0.1:{web}
+    option httpchk GET /readyz
+    option forwardfor
+    option redispatch
+    {cookie}
+{pages}
 """
-SERVER = "    server {name} 127.0.0.1:{port} check port {web} send-proxy-v2 check-send-proxy\n"
 
 TOLD = """
 Two gateways share one PostgreSQL database; HAProxy is in front of them.
@@ -44,14 +55,28 @@ Ctrl-C ends all of it.
 """
 
 
-def front(sites: list[Site], ldap: int, web: int) -> str:
-    """HAProxy's listeners for LDAP and for the page."""
-    listeners = ""
-    for name, port, kind in (("ldap", ldap, "ldap_port"), ("page", web, "web_port")):
-        listeners += LISTENER.format(name=name, port=port)
-        for number, site in enumerate(sites, 1):
-            listeners += SERVER.format(name=f"gateway{number}", port=getattr(site, kind), web=site.web_port)
-    return listeners
+def front(sites: list[Site], ldap: int, web: int, cookie: str = COOKIE) -> str:
+    """HAProxy's listeners for LDAP and for the page.
+
+    :param cookie: the line that keeps a browser at one gateway; empty: each request may go to another gateway.
+    """
+    phones, pages = "", ""
+    for number, site in enumerate(sites, 1):
+        name, check = f"gateway{number}", f"check port {site.web_port}"
+        phones += f"    server {name} 127.0.0.1:{site.ldap_port} {check} send-proxy-v2\n"
+        pages += f"    server {name} 127.0.0.1:{site.web_port} {check}{f' cookie {name}' if cookie else ''}\n"
+    return FRONT.format(ldap=ldap, web=web, cookie=cookie, phones=phones, pages=pages)
+
+
+def put_behind(cluster: Cluster, web: int) -> None:
+    """Have the gateways believe HAProxy who their clients are, and know the port of HAProxy that has the page."""
+    for site in cluster.sites:
+        text = site.file.read_text().replace(f"http://127.0.0.1:{site.web_port}", f"http://127.0.0.1:{web}")
+        text = text.replace("[ldap]\n", f'[ldap]\nproxy_protocol = ["{ADDRESS}"]\n')
+        text = text.replace("[web]\n", f'[web]\ntrusted_proxies = ["{ADDRESS}"]\n')
+        site.file.write_text(text)
+        site.page = f"http://127.0.0.1:{web}/acme/"
+    cluster.office.site.turn("add-redirect-uri", uri=f"http://127.0.0.1:{web}/oauth/callback")
 
 
 def told(cluster: Cluster, gateways: list[Process], ldap: int) -> str:
@@ -75,13 +100,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ldapgw-demo-") as made:
         cluster = Cluster(Path(made), 2, "1m")
         try:
-            for site in cluster.sites:
-                text = site.file.read_text().replace(f"http://127.0.0.1:{site.web_port}", f"http://127.0.0.1:{web}")
-                for table in ("[ldap]\n", "[web]\n"):
-                    text = text.replace(table, f'{table}proxy_protocol = ["{ADDRESS}"]\n')
-                site.file.write_text(text)
-                site.page = f"http://127.0.0.1:{web}/acme/"
-            cluster.office.site.turn("add-redirect-uri", uri=f"http://127.0.0.1:{web}/oauth/callback")
+            put_behind(cluster, web)
             with haproxy(Path(made), front(cluster.sites, ldap, web)), cluster.running() as gateways:
                 sys.stdout.write(told(cluster, gateways, ldap))
                 sys.stdout.flush()
