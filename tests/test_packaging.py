@@ -385,7 +385,7 @@ def test_what_a_fresh_machine_lacks_is_told(tmp_path: Path, variables: dict[str,
     )
     packages = set(re.findall(r" To have it: sudo apt-get install (.*)", done.stdout))
     usual = {"ldap-utils", "slapd", "gcc libc6-dev libldap-dev libsasl2-dev python3-dev", "nodejs npm", "chromium"}
-    usual |= {"tinyproxy", "postgresql", "haproxy"}
+    usual |= {"tinyproxy", "postgresql", "haproxy", "pgbouncer"}
     last = "setup: python3-venv is missing; run: sudo apt-get install python3-venv\n"
     assert (done.returncode, done.stderr) == (1, last)
     assert packages == usual | told
