@@ -182,7 +182,7 @@ _SIGNS = {
 
 
 def _sign(login: PhoneLogin) -> str:
-    """Whether a phone works: yes, with settings to change, not used yet, or refused."""
+    """Return whether a phone works: yes, with settings to change, not used yet, or refused."""
     return _SIGNS[phone_condition(login, now())]
 
 

@@ -75,7 +75,7 @@ def print_replica(site: Site, login: PhoneLogin, password: str, *, as_json: bool
 
 
 def is_private(login: PhoneLogin) -> bool:
-    """Whether a replica holds private books."""
+    """Return whether a replica holds private books."""
     return login.replica is not None and login.replica.private
 
 
@@ -186,7 +186,7 @@ def replica_config(
 
 
 def _endpoint(site: Site) -> LdapEndpoint:
-    """How a replica reaches the gateway.
+    """Return how a replica reaches the gateway.
 
     :raises UserError: without TLS, unless the replica is on this machine.
     """

@@ -48,7 +48,7 @@ class BookAccess(StrEnum):
 
     @property
     def is_hidden(self) -> bool:
-        """Whether nothing of the book is seen."""
+        """Return whether nothing of the book is seen."""
         return self in (BookAccess.PRIVATE, BookAccess.OTHER_GROUP)
 
 
@@ -67,12 +67,12 @@ class SeenBook(NamedTuple):
 
     @property
     def is_browsed(self) -> bool:
-        """Whether the viewer may list and read the contacts of the part, and not only find callers there."""
+        """Return whether the viewer may list and read the contacts of the part, and not only find callers there."""
         return self.access is not BookAccess.CALLERS
 
     @property
     def is_label(self) -> bool:
-        """Whether the viewer sees the contacts of the shared label alone, below the label's entry."""
+        """Return whether the viewer sees the contacts of the shared label alone, below the label's entry."""
         return self.access is not BookAccess.OWN and self.book.shared_label != ""
 
 
@@ -97,7 +97,7 @@ class TenantViewer(NamedTuple):
         return cls(book, tuple(group for group, members in context.groups.items() if name in members))
 
     def access_to(self, book: str, sharing: Sharing) -> BookAccess:
-        """How the viewer sees a book.
+        """Return how the viewer sees a book.
 
         :param book: the key of the book.
         """

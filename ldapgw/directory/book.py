@@ -93,7 +93,7 @@ class Book:
         return next((label for label in self.labels if folded(label.name) == self.shared_label), None)
 
     def __len__(self) -> int:
-        """How many contacts it has."""
+        """Return how many contacts the book has."""
         return len(self.segments)
 
 

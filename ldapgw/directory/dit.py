@@ -84,7 +84,7 @@ class Directory:
 
     @property
     def needs_merge(self) -> bool:
-        """Whether there are more segments than a search should look through."""
+        """Return whether there are more segments than a search should look through."""
         return any(shared.needs_merge for shared in self.shared_books.values())
 
     def own_book(self, access: Access) -> Book | None:

@@ -692,7 +692,7 @@ def _extended(
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """How an attribute's values are searched that do not come from the entry itself."""
+    """Return how an attribute's values are searched that do not come from the entry itself."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:

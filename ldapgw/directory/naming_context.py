@@ -64,7 +64,7 @@ def at_site(context: NamingContext, area_code: str) -> NamingContext:
 
 
 def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
-    """What gives numbers of a tenant's entries another format; None: they have the format.
+    """Return what gives numbers of a tenant's entries another format; None: they have the format.
 
     :param form: None: the tenant's own format.
     """

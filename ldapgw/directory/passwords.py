@@ -45,7 +45,7 @@ def hash_password(password: str, random: RandomBytes) -> str:
 
 
 def verify_password(password: bytes, stored: str) -> bool:
-    """Whether a password has the stored hash; takes the same time however much of the password is right."""
+    """Return whether a password has the stored hash; takes the same time however much of the password is right."""
     _, salt, digest = stored.split("$")
     return hmac.compare_digest(hashlib.sha256(password + bytes.fromhex(salt)).hexdigest(), digest)
 

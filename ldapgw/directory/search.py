@@ -253,7 +253,7 @@ def _merge(
 
 
 def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Whether a search needs a `SearchCursor` although all contacts are in one segment, which is rare."""
+    """Return whether a search needs a `SearchCursor` although all contacts are in one segment, which is rare."""
     if _FIRST * prepared.cost > _LOOKS or scope.left_out or (scope.callers and prepared.numbers):
         return True
     return _may_match_containers(scope, prepared)
@@ -299,7 +299,7 @@ def _slice_size(prepared: PreparedFilter) -> int:
 
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Whether a container may match: a look at a few of them is cheaper than a search."""
+    """Return whether a container may match: a look at a few of them is cheaper than a search."""
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
             return False
@@ -460,7 +460,7 @@ def _without_duplicates(
 
 
 def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches]) -> bool:
-    """Whether any of several entries of one name may be the same person."""
+    """Return whether any of several entries of one name may be the same person."""
     first = same[0][1]
     if any(at != first for _, at, _ in same):
         return True
@@ -560,7 +560,7 @@ def _more() -> DirectoryError:
 
 
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
-    """Whether the entry has the value.
+    """Return whether the entry has the value.
 
     :raises DirectoryError: as a search of that base does; undefinedAttributeType and noSuchAttribute; and
         invalidAttributeSyntax where the comparison is Undefined, which is no "false" (RFC 4511 4.10).

@@ -127,7 +127,7 @@ class _KeptMessages:
         return kept
 
     def has(self, documents: Sequence[int], selection: Selection) -> bool:
-        """Whether the messages of all these documents are kept."""
+        """Return whether the messages of all these documents are kept."""
         kept = self._kept.get(selection)
         return kept is not None and all([kept.messages[document] for document in documents])  # noqa: C419  compiled
 
@@ -192,7 +192,7 @@ class Segment:
         return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)) if is_indexed else None)
 
     def __len__(self) -> int:
-        """How many entries are not deleted."""
+        """Return how many entries are not deleted."""
         return len(self.entries) - self.deleted.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -215,7 +215,7 @@ class Segment:
         return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
     def has_duplicates(self, documents: Iterable[int]) -> bool:
-        """Whether the entry of one of these documents may be the same person as another one here."""
+        """Return whether the entry of one of these documents may be the same person as another one here."""
         return bool(self.duplicates) and any(map(self.duplicates.__getitem__, documents))
 
     def deleted_since(self, before: Segment) -> Iterator[Entry]:
@@ -278,7 +278,7 @@ class Segment:
 
     @property
     def has_switchboards(self) -> bool:
-        """Whether an entry has a switchboard (`ldapgw.directory.switchboard`)."""
+        """Return whether an entry has a switchboard (`ldapgw.directory.switchboard`)."""
         if self._has_switchboards is None:
             self._has_switchboards = (
                 index_terms.has_switchboards(self.index)
@@ -312,7 +312,7 @@ class Segment:
         return found, not odd or odd.isdisjoint(documents)
 
     def is_kept(self, documents: Sequence[int], selection: Selection) -> bool:
-        """Whether the messages of all these documents are kept."""
+        """Return whether the messages of all these documents are kept."""
         return self._messages.has(documents, selection)
 
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
@@ -375,12 +375,12 @@ class Segments:
     numbers: tuple[Segment, ...] = ()
 
     def __len__(self) -> int:
-        """How many contacts there are."""
+        """Return how many contacts there are."""
         return sum(map(len, self.contacts))
 
     @property
     def per_number(self) -> bool:
-        """Whether the form with one entry per number is wanted."""
+        """Return whether the form with one entry per number is wanted."""
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
@@ -474,7 +474,7 @@ class ResultBatch:
         self.context = context
 
     def __len__(self) -> int:
-        """How many matches there are."""
+        """Return how many matches there are."""
         return len(self.documents)
 
     def entries(self) -> list[Entry]:

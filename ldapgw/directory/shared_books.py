@@ -54,7 +54,7 @@ class SharedBooks:
 
     @property
     def needs_merge(self) -> bool:
-        """Whether there are more segments than a search should look through."""
+        """Return whether there are more segments than a search should look through."""
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:

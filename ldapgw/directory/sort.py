@@ -176,7 +176,7 @@ class _Key:
             raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, self.requested.attribute)
 
     def _sorts_as_people(self, context: NamingContext) -> bool:
-        """Whether values are sorted as people sort names."""
+        """Return whether values are sorted as people sort names."""
         return self.rule is None and context.lenient and self.kind.comparison.family is Family.TEXT
 
 

@@ -210,7 +210,7 @@ def _phonetic_name(name: Item) -> str:
 
 
 def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
-    """How the best name is read aloud, or the organization that is shown in place of a name; None if unknown."""
+    """Return how the best name is read aloud, or the organization that is shown in place of a name; None if unknown."""
     given, middle, family = (clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family"))
     family_name = clean(name.get("familyName"))
     family_first = family_name and _display_name(name).startswith(family_name)

@@ -53,7 +53,7 @@ class ConnectionLimits(Generic[_C]):
         return iter(tuple(self._networks))
 
     def has_room(self, network: str) -> bool:
-        """Whether one more connection from this network is allowed."""
+        """Return whether one more connection from this network is allowed."""
         return len(self._networks) < self._max_connections and self._counts[network] < self._max_per_network
 
     def add(self, connection: _C, network: str) -> None:
@@ -324,7 +324,7 @@ class Deadlines:
         self.earliest = min(self.earliest, deadline)
 
     def expiry_action(self, now: float) -> ExpiryAction | None:
-        """How to end the connection if a deadline has passed, else None.
+        """Return how to end the connection if a deadline has passed, else None.
 
         A client that does not read cannot receive a goodbye, so its connection is aborted.
         """
@@ -349,7 +349,7 @@ def normalize_address(host: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether a normalized address is that of a client on this machine."""
+    """Return whether a normalized address is that of a client on this machine."""
     return ip_address(address).is_loopback
 
 

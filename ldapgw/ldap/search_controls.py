@@ -108,7 +108,7 @@ class RequestedControls:
         )
 
     def __bool__(self) -> bool:
-        """Whether there are controls that change which entries are sent, or their order."""
+        """Return whether there are controls that change which entries are sent, or their order."""
         return bool(self.sort or self.page or self.list_view)
 
 

@@ -184,7 +184,7 @@ class LdapFactory(ServerFactory):
         return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:
-        """What clients have tried here since the last call, the largest counts last."""
+        """Return what clients have tried here since the last call, the largest counts last."""
         limits = self._caller_id_limits
         passwords = sorted(self._bind_backoff.take_news().items(), key=itemgetter(1))
         numbers = sorted(limits.take_news().items(), key=itemgetter(1))

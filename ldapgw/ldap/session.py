@@ -161,7 +161,7 @@ def _plain(response: bytes | None) -> Credentials | Result:
 
 
 def acts_for(authzid: str, login: str) -> bool:
-    """Whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: no login may act for another one.
+    """Return whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: no login may act for another one.
 
     :param login: the DN that the client has authenticated as.
     """
@@ -371,12 +371,12 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether an operation runs."""
+        """Return whether an operation runs."""
         return self._current is not None
 
     @property
     def full(self) -> bool:
-        """Whether no more requests may wait; messages are read again once an operation has begun."""
+        """Return whether no more requests may wait; messages are read again once an operation has begun."""
         return len(self._waiting) >= WAITING
 
     def fast_answer(self, octets: bytes) -> FastAnswer | None:

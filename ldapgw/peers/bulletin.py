@@ -54,12 +54,10 @@ class Topic:
 class Bulletin(Service):
     """The service that tells other gateways what is new here, and takes over what they tell.
 
-    Implements `ldapgw.web.dependencies.OtherGateways`.
-
     :param call_from_thread: has the reactor call a function with its arguments.
     :param run_beside: calls a function with a connection and arguments in a transaction, on a thread of the database.
     :param gateway_id: of this gateway.
-    :param topics: the most important one first: of the others more is left out where not all fits.
+    :param topics: the most important topic first; if not everything fits, the last topic loses news first.
     :ivar has_readers: whether other gateways live on the database.
     """
 

@@ -211,7 +211,7 @@ class ChangeFeed(Service):
             raise
 
     async def _is_recovered(self) -> bool:
-        """Whether the database can be used again, for writing too, and phones are served from it.
+        """Return whether the database can be used again, for writing too, and phones are served from the database.
 
         :raises StoreError: when the database cannot be used.
         """

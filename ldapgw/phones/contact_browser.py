@@ -79,12 +79,12 @@ class ContactPage:
 
     @property
     def total(self) -> int:
-        """How many contacts the list has."""
+        """Return how many contacts the list has."""
         return sum(self.sections.values())
 
     @property
     def page_count(self) -> int:
-        """How many pages the section has, at least 1."""
+        """Return how many pages the section has, at least 1."""
         count = self.sections.get(self.section, 0) if self.section else self.total
         return max(1, -(-count // PAGE_SIZE))
 

@@ -116,7 +116,7 @@ class RecordedSearch:
 
     @property
     def is_partial(self) -> bool:
-        """Whether there may have been more to find: a limit, a page or a list view has cut the answer."""
+        """Return whether there may have been more to find: a limit, a page or a list view has cut the answer."""
         has_window = not {PAGED_RESULTS, VLV_REQUEST}.isdisjoint(self.controls)
         return self.code is None or self.code in _LIMITED or has_window
 

@@ -166,7 +166,7 @@ class RefusedLogins(Service):
             self._noted[key] = self._clock.seconds(), count + 1
 
     def take_news(self) -> RefusalNews:
-        """What has been judged since the last call, for other gateways."""
+        """Return what has been judged since the last call, for other gateways."""
         news, self._news = self._news, RefusalNews()
         return news
 
@@ -335,7 +335,7 @@ class RefusedLogins(Service):
         return self._words[1]
 
     def _is_network_of(self, tenant: str, address: str) -> bool:
-        """Whether a phone of a tenant has logged in from the network of an address."""
+        """Return whether a phone of a tenant has logged in from the network of an address."""
         return any(
             (seen := self._last_login(login.name)) is not None and is_same_site(seen[0], address)
             for login in self._logins().values()

@@ -73,7 +73,7 @@ class ReplicaContent(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many entries there are."""
+        """Return how many entries there are."""
         return len(self.others) + sum(map(len, self.segments))
 
 
@@ -259,7 +259,7 @@ class ChangeLogs:
         return log.renew(self._now(), above)
 
     def is_future(self, csn: Csn) -> bool:
-        """Whether a CSN lies more than a day ahead: whoever gave it out has a wrong clock."""
+        """Return whether a CSN lies more than a day ahead: whoever gave it out has a wrong clock."""
         return csn.microseconds > int((self._now() + 86400.0) * _MICROSECONDS)
 
 

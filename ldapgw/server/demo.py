@@ -149,7 +149,7 @@ def _summary_lines(
 
 
 def _command() -> str:
-    """How to run this installation's command in a shell: by its path when the shell would not find it."""
+    """Return how to run this installation's command in a shell: by its path when the shell would not find it."""
     script = Path(sys.executable).with_name("ldapgw")
     found = shutil.which("ldapgw")
     if script.exists() and (found is None or not script.samefile(found)):

@@ -430,7 +430,7 @@ class _Collector:
 
 
 def _phones(figures: ProcessFigures) -> Iterator[Metric]:
-    """What phones have done."""
+    """Yield the metrics of what phones have done."""
     yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", figures.connections)
     results = {code.name.lower(): count for code, count in figures.searches.items()}
     yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
@@ -447,7 +447,7 @@ def _phones(figures: ProcessFigures) -> Iterator[Metric]:
 
 
 def _process(figures: ProcessFigures) -> Iterator[Metric]:
-    """What makes phones wait."""
+    """Yield the metrics of what makes phones wait."""
     help_text = "How long changes of accounts waited until phones found them."
     yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": figures.generation_lag})
     help_text = "Accounts with changes that phones do not find yet."

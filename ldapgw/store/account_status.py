@@ -406,7 +406,7 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
 
 
 def is_of_testing(account: Account) -> bool:
-    """Whether the consent's term, as Google named it, is the seven days of a client in "Testing"."""
+    """Return whether the consent's term, as Google named it, is the seven days of a client in "Testing"."""
     given, ends = account.connected_at, account.refresh_expires_at
     return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
 

@@ -140,7 +140,7 @@ class Account:
     shared_label: str = ""
 
     def max_loss(self, what: str) -> float:
-        """How many contacts may vanish without another confirmation.
+        """Return how many contacts may vanish without another confirmation.
 
         :param what: ``book`` or ``directory``.
         """
@@ -162,12 +162,12 @@ class Account:
 
     @property
     def is_connected(self) -> bool:
-        """Whether a grant is stored."""
+        """Return whether a grant is stored."""
         return self.connected_at is not None
 
     @property
     def needs_consent(self) -> bool:
-        """Whether no sync is planned until the user gives another consent."""
+        """Return whether no sync is planned until the user gives another consent."""
         return self.is_connected and self.next_sync is None
 
     def __repr__(self) -> str:
@@ -247,7 +247,7 @@ def count_connected(connection: Connection) -> int:
 
 
 def has_any(connection: Connection) -> bool:
-    """Whether any account has ever connected, and was not removed."""
+    """Return whether any account has ever connected, and was not removed."""
     return connection.execute(select(account.c.id).limit(1)).first() is not None
 
 

@@ -61,7 +61,7 @@ class ChangeDetector(Protocol):
     """Notices commits of other connections; `has_changed` is to be called on the store's thread."""
 
     def has_changed(self) -> bool:
-        """Whether anything may have been committed since the last call; true at the first call."""
+        """Return whether anything may have been committed since the last call; true at the first call."""
 
     def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
         """Have functions called on any thread; SQLite calls none, because only one gateway can use a file.
@@ -117,7 +117,7 @@ class Database(ABC):
     reading_engine: Engine
 
     def is_empty(self) -> bool:
-        """Whether a database on a server has no tables yet; false for a file.
+        """Return whether a database on a server has no tables yet; false for a file.
 
         :raises StoreError: when the database cannot be used, or belongs to another program.
         """
@@ -149,13 +149,13 @@ class Database(ABC):
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """Whether a server answers that could not be reached, so that it has refused us; false for a file."""
+        """Return whether a server answers that could not be reached, so that it has refused us; false for a file."""
         return False
 
     @property
     @abstractmethod
     def is_read_only(self) -> bool:
-        """Whether the database could not be opened for writing."""
+        """Return whether the database could not be opened for writing."""
 
     @abstractmethod
     def begin(self, *, exclusively: bool = True) -> AbstractContextManager[Connection]:
@@ -343,7 +343,7 @@ def unusable_revision(found: str) -> str:
 
 
 def is_current(connection: Connection, database: Database) -> bool:
-    """Whether the tables need no upgrade: they are of this version, or of a newer one that this version can use.
+    """Return whether the tables need no upgrade: they are of this version, or of a newer one that this version can use.
 
     :raises StoreError: when they are of a version that this one cannot use, or a copy into them has not ended.
     """

@@ -80,7 +80,7 @@ class LeaderSession:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the session has not ended, as far as this gateway knows."""
+        """Return whether the session has not ended, as far as this gateway knows."""
         return self._connection is not None
 
     def try_lock(self) -> bool:

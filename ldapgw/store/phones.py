@@ -44,12 +44,12 @@ class ReplicaBooks(StrEnum):
 
     @property
     def private(self) -> bool:
-        """Whether the replica holds all books; otherwise those that are shared with everybody."""
+        """Return whether the replica holds all books; otherwise those that are shared with everybody."""
         return self.value.startswith("private")
 
     @property
     def extra_values(self) -> bool:
-        """Whether numbers are also in other formats, and names also folded."""
+        """Return whether numbers are also in other formats, and names also folded."""
         return not self.value.endswith("plain")
 
 
@@ -61,7 +61,7 @@ _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
 def is_valid_name(name: str) -> bool:
-    """Whether a phone can have this name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens."""
+    """Return whether a phone can have this name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens."""
     return _NAME.fullmatch(name) is not None
 
 

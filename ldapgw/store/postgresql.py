@@ -475,5 +475,5 @@ class PostgresqlDatabase(Database):
 
 
 def _is_conflict(error: DBAPIError) -> bool:
-    """Whether another transaction has come between."""
+    """Return whether another transaction has come between."""
     return sql_state(error) in _CONFLICTS

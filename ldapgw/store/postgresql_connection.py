@@ -121,13 +121,13 @@ def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[s
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:
-    """What SQLAlchemy gives psycopg for the URL, which may name several hosts."""
+    """Return what SQLAlchemy gives psycopg for the URL, which may name several hosts."""
     _, arguments = PGDialect_psycopg().create_connect_args(url)
     return {**arguments, **_options(url, PAGE_SECONDS)}
 
 
 def is_away(error: DBAPIError) -> bool:
-    """Whether the server cannot be reached, ends, or has ended the connection."""
+    """Return whether the server cannot be reached, ends, or has ended the connection."""
     state = sql_state(error)
     if state.startswith("08") or state in _AWAY:
         return True

@@ -53,7 +53,7 @@ class KeySource:
 
     @property
     def is_there(self) -> bool:
-        """Whether there are keys."""
+        """Return whether there are keys."""
         return bool(self.configured) or self.file.exists()
 
     def read(self) -> list[bytes]:
@@ -149,7 +149,7 @@ class SecretBox:
             raise self._unfit() from None
 
     def fingerprints(self) -> tuple[str, ...]:
-        """What tells the keys in the file apart without showing them; the one that seals is first."""
+        """Return what tells the keys in the file apart without showing them; the one that seals is first."""
         self._reload_keys()
         return tuple(map(fingerprint, self._keys))
 
@@ -237,7 +237,7 @@ class SecretBox:
 
 
 def fingerprint(key: bytes) -> str:
-    """What tells a key apart without showing it."""
+    """Return what tells a key apart without showing it."""
     return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
 
 

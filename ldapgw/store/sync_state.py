@@ -37,7 +37,7 @@ class LabelState:
 
     @property
     def is_known(self) -> bool:
-        """Whether the labels have been fetched once; an account may have none."""
+        """Return whether the labels have been fetched once; an account may have none."""
         return bool(self.fingerprint or self.names)
 
     def outdated(self) -> LabelState:
@@ -226,7 +226,7 @@ def postpone(
 
 
 def is_grant_current(connection: Connection, grant: Account) -> bool:
-    """Whether an account still has the same grant, not the grant of a later consent."""
+    """Return whether an account still has the same grant, not the grant of a later consent."""
     return connection.execute(select(account.c.id).where(holds_grant(grant))).first() is not None
 
 
@@ -261,7 +261,7 @@ def write_source_states(connection: Connection, account_id: int, states: Mapping
 
 
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
-    """How many contacts would vanish by the present errors, of the book and of the directory."""
+    """Return how many contacts would vanish by the present errors, of the book and of the directory."""
     losses: dict[str, int] = {}
     in_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
     in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)

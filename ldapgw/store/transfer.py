@@ -141,7 +141,7 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
 
 
 def is_unfinished(connection: Connection) -> bool:
-    """Whether a copy into the database has begun and not ended."""
+    """Return whether a copy into the database has begun and not ended."""
     return connection.execute(select(schema_version.c.copied_from)).scalar_one() is not None
 
 
@@ -163,7 +163,7 @@ def _finish(source: Connection, target: Connection) -> None:
 
 
 def holds_anything(connection: Connection) -> bool:
-    """Whether any table has a row."""
+    """Return whether any table has a row."""
     return any(connection.execute(select(table).limit(1)).first() is not None for table in TABLES)
 
 

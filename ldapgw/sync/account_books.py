@@ -398,7 +398,7 @@ class AccountBooks:
             await self._run_off_thread(free_slowly, self._replaced)
 
     def _task(self, account: Account) -> BuildTask:
-        """What an account's books are built from besides contacts, and which books it has."""
+        """Return what an account's books are built from besides contacts, and which books it has."""
         context = self.contexts[account.tenant]
         # Neither groups nor blocked contacts change what is in a book.
         built_from = replace(context, groups={}, block_label="")

@@ -87,11 +87,11 @@ class AccountState:
         return tuple(self._stored.values()), with_directory, tuple(self.phones.values())
 
     def needs_numbers(self, tenant: str) -> bool:
-        """Whether a phone of the tenant needs one entry per number."""
+        """Return whether a phone of the tenant needs one entry per number."""
         return self._per_number[tenant] > 0
 
     def has_directory(self, account: Account) -> bool:
-        """Whether the tenant's Workspace directory is stored with the account."""
+        """Return whether the tenant's Workspace directory is stored with the account."""
         holder = self.directory_accounts.get(account.tenant)
         return holder is not None and holder.id == account.id
 
@@ -253,12 +253,12 @@ def _address_and_id(account: Account) -> tuple[str, int]:
 
 
 def _served(account: Account) -> Iterable[object]:
-    """What the account's book and its place in the directory are made from."""
+    """Return what the account's book and its place in the directory are made from."""
     return account.tenant, account.sub, account.address, account.sharing, account.shared_label, account.generation
 
 
 def _access(login: PhoneLogin | None) -> Iterable[object] | None:
-    """What a phone's access is made from."""
+    """Return what a phone's access is made from."""
     if login is None:
         return None
     return (

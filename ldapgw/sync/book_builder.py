@@ -53,7 +53,7 @@ class BuiltBook:
 
     @property
     def is_cache_current(self) -> bool:
-        """Whether the next start can revise the cached book, even after many more syncs."""
+        """Return whether the next start can revise the cached book, even after many more syncs."""
         if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
             return False
         return self.generation - self.cached_generation <= _MAX_CACHE_LAG
@@ -64,7 +64,7 @@ class BuiltBook:
         return (context.name, sub) == account.identity
 
     def shares_entries(self, after: BuiltBook | None) -> bool:
-        """Whether the book's successor shares a segment with it, and so most of its entries."""
+        """Return whether the book's successor shares a segment with it, and so most of its entries."""
         kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
         return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
 
@@ -85,22 +85,22 @@ class BuildTask:
 
     @property
     def per_number(self) -> bool:
-        """Whether each number has an entry."""
+        """Return whether each number has an entry."""
         return self.build_key[-1]
 
     @property
     def with_directory(self) -> bool:
-        """Whether one of the books is that of the Workspace directory."""
+        """Return whether one of the books is that of the Workspace directory."""
         return len(self.book_ids) > 1
 
     @property
     def is_complete(self) -> bool:
-        """Whether all books are there."""
+        """Return whether all books are there."""
         return len(self.books) == len(self.book_ids)
 
     @property
     def is_done(self) -> bool:
-        """Whether all books are of the account's generation."""
+        """Return whether all books are of the account's generation."""
         return self.is_complete and all(built.generation == self.account.generation for built in self.books)
 
     @property

@@ -77,7 +77,7 @@ class SourceQuery:
         return "|".join((request, f"{PARSER_VERSION}", self.region, *labels, *excluded))
 
     def is_token_valid(self, state: SyncState) -> bool:
-        """Whether Google accepts a stored sync token with these parameters; the conversion may differ."""
+        """Return whether Google accepts a stored sync token with these parameters; the conversion may differ."""
         return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
 
     def is_changed_for_all(self, state: SyncState) -> bool:
@@ -147,7 +147,7 @@ def due_sync(
     limits: FullSyncLimits = UNLIMITED,
     account_count: int = 1,
 ) -> DueSync:
-    """What is due for a source.
+    """Return what is due for a source.
 
     Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
     depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
@@ -175,7 +175,7 @@ def due_sync(
 
 
 def has_passed(phase: int, period: float, since: float | None, now: float) -> bool:
-    """Whether one of the moments that recur once a period lies between two times.
+    """Return whether one of the moments that recur once a period lies between two times.
 
     Work that everybody has to do once is spread by this without any record of who has done it.
 

@@ -94,7 +94,7 @@ class SyncedTenant:
 
     @property
     def has_label_filter(self) -> bool:
-        """Whether labels decide which contacts are served."""
+        """Return whether labels decide which contacts are served."""
         return bool(self.labels or self.excluded_labels)
 
 
@@ -152,11 +152,11 @@ class SyncJob:
         self._on_progress = on_progress
 
     def has_tenant(self, tenant: str) -> bool:
-        """Whether the tenant is configured; accounts of other tenants are not synced."""
+        """Return whether the tenant is configured; accounts of other tenants are not synced."""
         return tenant in self._tenants
 
     def has_client_of(self, account: Account) -> bool:
-        """Whether an account's grant was given to its tenant's present OAuth client."""
+        """Return whether an account's grant was given to its tenant's present OAuth client."""
         return account.client_id == self._tenants[account.tenant].client.client_id
 
     async def refresh_access_token(self, account: Account) -> None:
@@ -330,7 +330,7 @@ class SyncJob:
     def _due_sync(
         self, account: Account, stored: _StoredState, query: SourceQuery, *, full: bool, account_count: int = 1
     ) -> DueSync:
-        """What is due for a source; when a person has requested the sync, full syncs are not limited."""
+        """Return what is due for a source; when a person has requested the sync, full syncs are not limited."""
         if full:
             return DueSync.FULL
         state = stored.states.get(query.source)
@@ -347,7 +347,7 @@ class SyncJob:
         )
 
     def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
-        """Whether a source that has failed or was refused is not requested for now."""
+        """Return whether a source that has failed or was refused is not requested for now."""
         if stored is None:
             return False
         asked_at, next_try = stored.asked_at, stored.next_try

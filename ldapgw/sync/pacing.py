@@ -121,7 +121,7 @@ class _Bucket:
         return max(self._counted - now, 0.0)
 
     def report(self, account_id: int, error: QuotaExceeded) -> bool:
-        """Whether the project's quota is used up; then no call is made until the next minute."""
+        """Return whether the project's quota is used up; then no call is made until the next minute."""
         now = self._clock.seconds()
         self._refused = {one: at for one, at in self._refused.items() if 0 <= now - at < MINUTE} | {account_id: now}
         if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._counted > now:

@@ -104,7 +104,7 @@ class Publisher:
 
     @property
     def unserved(self) -> int:
-        """How many accounts have changes that phones do not find yet."""
+        """Return how many accounts have changes that phones do not find yet."""
         return len(self._unserved_since)
 
     async def refresh(self, account_id: int | None = None) -> None:

@@ -374,7 +374,7 @@ class SyncScheduler(Service):
             slots.release()
 
     def _will_call(self, account: Account) -> bool:
-        """Whether a sync that its timer starts now would call Google."""
+        """Return whether a sync that its timer starts now would call Google."""
         if not account.is_connected or self._is_revoked(account):
             return False
         return not self._circuits[account.tenant].wait(self._clock.seconds())

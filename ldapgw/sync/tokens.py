@@ -129,7 +129,7 @@ class AccessTokenProvider:
 
 
 def _is_renamed(account: Account, identity: Identity) -> bool:
-    """Whether Google knows the same user by another verified e-mail address."""
+    """Return whether Google knows the same user by another verified e-mail address."""
     is_verified = identity.sub == account.sub and identity.email_verified and identity.email != ""
     return is_verified and identity.email != account.address
 

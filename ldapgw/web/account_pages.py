@@ -306,7 +306,7 @@ class AccountPages:
         return account_view(tenant, account, status, progress)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:
-        """What the account page shows of a connected account; None: it is not connected."""
+        """Return what the account page shows of a connected account; None: it is not connected."""
         if account is None or view.status is None or not view.connected:
             return None
         return account_details(

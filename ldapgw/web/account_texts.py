@@ -254,7 +254,7 @@ def account_details(
     example: ContactSummary | None = None,
     flawed: Iterable[FlawedPerson] = (),
 ) -> AccountDetails:
-    """What only the account page shows of a connected account.
+    """Return what only the account page shows of a connected account.
 
     :param status: the account object.
     :param labels: the names of the account's labels at Google.

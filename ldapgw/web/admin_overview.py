@@ -158,7 +158,7 @@ class AdminOverview:
             yield Alert(certificate.kind, _CERTIFICATE, certificate.sentence)
 
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
-        """What is left to set up; empty once everything is done."""
+        """Return what is left to set up; empty once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
         items = (
             ChecklistItem(
@@ -193,7 +193,7 @@ class AdminOverview:
         return () if all(item.is_done for item in items) else items
 
     def _calls(self, tenant: WebTenant, connected: int) -> Translatable:
-        """How many calls the tenant's accounts make; empty where they are not limited."""
+        """Return how many calls the tenant's accounts make; empty where they are not limited."""
         admin = self._dependencies.admin
         sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
         return admin_texts.calls_text(CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute))

@@ -65,7 +65,7 @@ class PhoneRow:
 
     @property
     def works(self) -> bool:
-        """Whether the phone has found a contact, and no setting has to be changed."""
+        """Return whether the phone has found a contact, and no setting has to be changed."""
         return self.condition is PhoneCondition.WORKING
 
     @property

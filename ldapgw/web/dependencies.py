@@ -79,13 +79,13 @@ class WebTenant:
         return self.title or self.name
 
     def admits(self, identity: Identity) -> bool:
-        """Whether a Google user may connect and sign in; a user with an unverified address never may."""
+        """Return whether a Google user may connect and sign in; a user with an unverified address never may."""
         if not identity.email_verified or not identity.email:
             return False
         return self.is_admin(identity) or any(_matches_rule(rule, identity) for rule in self.allowed_users)
 
     def still_admits(self, address: str, hd: str | None) -> bool:
-        """Whether the user of a connected account may still connect.
+        """Return whether the user of a connected account may still connect.
 
         :param hd: the Workspace domain; None: not known, so the domain of the address has to do.
         """
@@ -93,7 +93,7 @@ class WebTenant:
         return self.admits(Identity("", address, email_verified=True, hd=domain))
 
     def is_admin(self, identity: Identity) -> bool:
-        """Whether a user with a verified address is an administrator.
+        """Return whether a user with a verified address is an administrator.
 
         Where a rule admits the domain of the address, the account has to be of that Workspace: a consumer account keeps
         the address of somebody who has left the company.

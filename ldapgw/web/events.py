@@ -80,7 +80,7 @@ class EventStreams:
         return stream.run().addBoth(end)
 
     async def _is_over(self, visitor: Visitor, tenant: WebTenant) -> bool:
-        """Whether the session has ended."""
+        """Return whether the session has ended."""
         return await self._layout.session_visitor(visitor.session, tenant, seen=False) is None
 
 

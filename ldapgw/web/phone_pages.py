@@ -86,7 +86,7 @@ async def find_phone(layout: Layout, tenant: WebTenant, visitor: Visitor, name: 
 
 
 def is_owned_by(login: PhoneLogin, visitor: Visitor) -> bool:
-    """Whether a phone belongs to one of the visitor's accounts."""
+    """Return whether a phone belongs to one of the visitor's accounts."""
     return any(account.id == login.account_id for account in visitor.accounts)
 
 
@@ -155,7 +155,7 @@ class PhonePages:
         return password if verify_password(password.encode(), login.password) else ""
 
     def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
-        """Whether another gateway may show the phone's new password, to which a proxy has led the browser."""
+        """Return whether another gateway may show the phone's new password, to which a proxy has led the browser."""
         is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
         return is_new and self._layout.dependencies.has_others() and not self.new_password(visitor, login)
 

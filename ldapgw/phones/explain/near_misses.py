@@ -72,11 +72,11 @@ class WordDifference:
         }
 
     def has_prefix(self, name: str, search_texts: SearchTexts) -> bool:
-        """Whether an attribute has a word that begins with the text."""
+        """Return whether an attribute has a word that begins with the text."""
         return self._prefix_predicates[self.text][name](search_texts[name])
 
     def has_substring(self, name: str, search_texts: SearchTexts) -> bool:
-        """Whether an attribute has the text anywhere."""
+        """Return whether an attribute has the text anywhere."""
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
@@ -88,7 +88,7 @@ class WordDifference:
         }
 
     def is_misspelt(self, value: str) -> bool:
-        """Whether a value has all words, at least one of them misspelt."""
+        """Return whether a value has all words, at least one of them misspelt."""
         stored = name_folding.collation_key(value).split()
         missing = [word for word in self.words if not any(other.startswith(word) for other in stored)]
         return bool(missing) and all(any(_is_near_miss(word, other) for other in stored) for word in missing)
@@ -103,7 +103,7 @@ def _never(_text: str) -> bool:
 
 
 def _is_near_miss(word: str, stored: str) -> bool:
-    """Whether a word is the beginning of a stored word but for one letter, or sounds like that beginning."""
+    """Return whether a word is the beginning of a stored word but for one letter, or sounds like that beginning."""
     if len(word) < MIN_MISSPELT_LENGTH:
         return False
     lengths = (len(word) - 1, len(word), len(word) + 1)

@@ -56,7 +56,7 @@ class FilterTerm:
 
     @property
     def is_number(self) -> bool:
-        """Whether the term names a whole telephone number."""
+        """Return whether the term names a whole telephone number."""
         return self.attribute_type is not None and asks_number(self.attribute_type, self.item)
 
     @property
@@ -190,7 +190,7 @@ def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str,
 
 
 def _is_of_words(term: FilterTerm, context: NamingContext) -> bool:
-    """Whether a term asks for a text whose words the search looks for one by one."""
+    """Return whether a term asks for a text whose words the search looks for one by one."""
     match term.item:
         case Substrings(initial=bytes(), any=middle, final=final):
             is_whole = not (any(middle) or final)
@@ -200,7 +200,7 @@ def _is_of_words(term: FilterTerm, context: NamingContext) -> bool:
 
 
 def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:
-    """Whether the search also reads the digits of a term as letters on the keys."""
+    """Return whether the search also reads the digits of a term as letters on the keys."""
     return context.lenient and term.family is Family.TEXT and name_folding.keypad_digits(term.text) != ""
 
 
@@ -297,7 +297,7 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
 
 
 def _is_prefix_term(term: FilterTerm) -> bool:
-    """Whether a term asks for the beginning of a word only."""
+    """Return whether a term asks for the beginning of a word only."""
     match term.item:
         case Substrings(initial=initial, any=(), final=None):
             return bool(initial)

@@ -41,11 +41,11 @@ class PhoneSearchResult:
         self._entries_by_name = _by_name(entries)
 
     def has_contact(self, book: str, uid: str) -> bool:
-        """Whether the result has a contact, as one entry or as an entry for one of the contact's numbers."""
+        """Return whether the result has a contact, as one entry or as an entry for one of the contact's numbers."""
         return (book, uid) in self._contacts
 
     def has_caller(self, entry: Entry) -> bool:
-        """Whether the result has a contact as an entry from a caller-ID book."""
+        """Return whether the result has a contact as an entry from a caller-ID book."""
         return any(is_same_person(entry, caller) for caller in self._callers.get(_name_key(entry), ()))
 
     def find_duplicate(self, entry: Entry) -> Entry | None:
@@ -155,7 +155,7 @@ class BookSearch:
         return islice(contacts, MAX_CANDIDATES)
 
     def matches(self, entry: Entry, search_filter: Filter) -> bool:
-        """Whether an entry of the book fulfils a filter."""
+        """Return whether an entry of the book fulfils a filter."""
         request = SearchRequest(entry.dn, Scope.BASE_OBJECT, search_filter)
         return any(search(self._dit, Viewer(access=self._access), request))
 

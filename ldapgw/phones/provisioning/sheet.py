@@ -123,7 +123,7 @@ class Vendor:
 
     @property
     def one_number(self) -> bool:
-        """Whether one entry per number suits the phones better than an entry per contact."""
+        """Return whether one entry per number suits the phones better than an entry per contact."""
         return any(MODELS[make].per_number for make in self.makes)
 
     @property

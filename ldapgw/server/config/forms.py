@@ -197,7 +197,7 @@ class DatabaseUrl(Secret):
 
     @property
     def is_on_server(self) -> bool:
-        """Whether the database is one that a password may be needed for."""
+        """Return whether the database is one that a password may be needed for."""
         return self.startswith("postgresql")
 
 
@@ -448,7 +448,7 @@ class ServiceUrl(Url):
 
 
 def is_loopback_url(url: str) -> bool:
-    """Whether the host of a URL is a loopback address or ``localhost``."""
+    """Return whether the host of a URL is a loopback address or ``localhost``."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -123,7 +123,7 @@ class Parts:
 def _listeners(
     env: Environment, workers: Workers, ldap: LdapFactory, web: ProxyProtocolFactory | None = None
 ) -> tuple[IService, ...]:
-    """What listens, and what has to do with it, in the order in which the services start.
+    """Return what listens, and what has to do with it, in the order in which the services start.
 
     :param web: None: another process or gateway serves the page.
     """
