@@ -206,5 +206,6 @@ class Leadership(Service):
 
 
 def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError, CancelledError):
+    # A transaction that has met the end of the session tells of the end; what waited for the session then fails too.
+    if not failure.check(LeadLost, StoreError, CancelledError):
         log.failure("taking or keeping the lead failed", failure, event="lead_failed")

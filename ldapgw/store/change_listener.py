@@ -63,7 +63,7 @@ class ChangeListener:
 
     def has_changed(self) -> bool:
         # Not before: twistd may fork until the gateway runs.
-        if self._thread is None or not self._thread.is_alive():
+        if not self._stopped.is_set() and (self._thread is None or not self._thread.is_alive()):
             self._start()
         now = self._seconds()
         is_due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
@@ -85,15 +85,14 @@ class ChangeListener:
         self._thread = self._waker = None
 
     def _start(self) -> None:
-        self._stopped = Event()
         self._waker, wakened = socket.socketpair()
-        self._thread = Thread(target=self._listen, args=(wakened, self._stopped), name="listen", daemon=True)
+        self._thread = Thread(target=self._listen, args=(wakened,), name="listen", daemon=True)
         self._thread.start()
 
-    def _listen(self, wakened: socket.socket, stopped: Event) -> None:
+    def _listen(self, wakened: socket.socket) -> None:
         """Listen on one connection after another, until the gateway stops."""
         with wakened:
-            while not stopped.is_set():
+            while not self._stopped.is_set():
                 try:
                     with closing(psycopg.connect(**connect_arguments(self._url), autocommit=True)) as line:
                         for channel in (BULLETIN_CHANNEL, CHANGES_CHANNEL):
@@ -101,10 +100,10 @@ class ChangeListener:
                         self._connected(line)
                         self._is_interrupted = False
                         self._ring()
-                        self._wait(line, wakened, stopped)
+                        self._wait(line, wakened)
                 except Exception as error:  # noqa: BLE001  whatever has happened, the gateway has to hear of changes
                     self._log(error)
-                stopped.wait(RECONNECT_SECONDS)
+                self._stopped.wait(RECONNECT_SECONDS)
 
     def _log(self, error: Exception) -> None:
         """Log an interruption, once until there is a new connection."""
@@ -121,20 +120,20 @@ class ChangeListener:
         else:
             log.failure("listening to changes failed, and begins anew", event="listening_failed")
 
-    def _wait(self, line: psycopg.Connection[Any], wakened: socket.socket, stopped: Event) -> None:
+    def _wait(self, line: psycopg.Connection[Any], wakened: socket.socket) -> None:
         """Pass on notifications until the connection ends."""
         # Not select(): a gateway with many phones has descriptors above 1023.
         with DefaultSelector() as selector:
             selector.register(wakened, EVENT_READ)
             selector.register(line.fileno(), EVENT_READ)
-            while not stopped.is_set():
+            while not self._stopped.is_set():
                 ready = selector.select(SILENCE_SECONDS)
                 if any(key.fileobj is wakened for key, _ in ready):
                     return
                 if not ready:
                     line.execute("SELECT 1")  # the server of a dead connection does not answer
                 if self._take(line):
-                    stopped.wait(RING_SECONDS)
+                    self._stopped.wait(RING_SECONDS)
                     self._take(line)
                     self._ring()
 

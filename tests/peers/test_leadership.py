@@ -22,7 +22,7 @@ from ldapgw.store.worker import StoreWorker
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.postgresql import Server, needs_postgresql, open_new
 from tests.support.results import result_of
-from tests.support.site.running import free_ports
+from tests.support.site.running import free_ports, wait_until
 
 
 class Gateway:
@@ -72,6 +72,16 @@ def pid_of(gateway: Gateway) -> int:
     return pid
 
 
+def wait_for_lock(database: Database) -> None:
+    """Wait until the server has freed the lock of a session that its gateway has closed."""
+
+    def is_free() -> bool:
+        with database.begin_read() as connection:
+            return not connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+
+    wait_until(is_free, "the lock is free")
+
+
 def written(database: Database) -> set[str]:
     with database.begin_read() as connection:
         return set(connection.execute(select(tables.alarm.c.tenant)).scalars())
@@ -117,6 +127,7 @@ def test_one_leads_until_it_ends(gateways: list[Gateway], database: Database) ->
     result_of(one.leadership.stopService())
     with pytest.raises(LeadLost):
         one.write()
+    wait_for_lock(database)
     two.turn()
     assert (one.told, two.told, two.begun) == ([True, False], [True], 1)
     assert two.write("beta") == "beta"
@@ -124,25 +135,30 @@ def test_one_leads_until_it_ends(gateways: list[Gateway], database: Database) ->
 
 
 @needs_postgresql
-@pytest.mark.parametrize("notices_by", ["turn", "write"])
+@pytest.mark.parametrize("notices_by", ["turn", "write", "write before a turn"])
 def test_a_leader_whose_session_ended_writes_nothing(
-    gateways: list[Gateway], database: Database, notices_by: str
+    gateways: list[Gateway], database: Database, notices_by: str, caplog_twisted: list[str]
 ) -> None:
     """Another gateway may lead by then; the former leader stops its syncs at once, and stands by."""
     one, two = gateways
+    waiting: Deferred[None] = Deferred()
     with database.begin() as connection:
         connection.execute(text("SELECT pg_terminate_backend(:pid, 1000)"), {"pid": pid_of(one)})
     two.turn()
     assert two.leadership.is_leader
-    if notices_by == "turn":
+    if notices_by == "write before a turn":  # the turn waits for the session's thread
+        one.leadership._in_thread = lambda function, *args: waiting.addCallback(lambda _: function(*args))
+    if notices_by != "write":
         one.turn()
-    else:
+    if notices_by != "turn":
         with pytest.raises(LeadLost):
             one.write()
+    waiting.callback(None)
+    one.leadership._in_thread = maybeDeferred
     assert one.told == [True, False]
     one.turn()
     assert not one.leadership.is_leader
-    assert written(database) == set()
+    assert (written(database), [line for line in caplog_twisted if "failed" in line]) == (set(), [])
 
 
 @needs_postgresql
@@ -232,6 +248,7 @@ def test_a_gateway_of_an_older_version_stands_by(database: Database, caplog_twis
     old.turn()
     assert (old.leadership.is_leader, old.begun, len(caplog_twisted)) == (False, 2, 1)
     assert "this gateway cannot sync: a newer version" in caplog_twisted[0]
+    wait_for_lock(database)
     new.leadership.startService()
     assert new.leadership.is_leader
     for gateway in (old, new):

@@ -253,18 +253,21 @@ class Notices:
     def __init__(self, url: URL) -> None:
         self._url = url
         self._line: Any = None
+        self._is_closed = False
         self._told: list[object] = []
 
     def has_changed(self) -> bool:
         import psycopg
 
+        if self._is_closed:  # a look may be under way when its feed stops
+            return False
         try:
             if self._line is None:
                 self._listen()
             # The server sends all notices of earlier commits before the answer.
             self._line.execute("SELECT 1")
         except psycopg.Error:
-            self.close()
+            self._hang_up()
             return True
         has_changed = bool(self._told)
         self._told.clear()
@@ -274,6 +277,10 @@ class Notices:
         """Nothing is told between two looks."""
 
     def close(self) -> None:
+        self._is_closed = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._line is not None:
             self._line.close()
             self._line = None
