@@ -120,7 +120,7 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
     database = site.database_file
     prepare_state_dir(site.state_dir)
-    # The cached books do not match the restored contacts; a running gateway caches its books anew.
+    # No cached book counts any more, and a book of an account that the backup lacks would keep a gateway from starting.
     site.book_cache.prune()
     secret_box = open_with_kept_keys(site.key_source)
     if database is None:
@@ -132,7 +132,9 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
     running = lock_holder_pid(site.state_dir) is not None
-    ending = "The gateway serves it within 2 seconds." if running else "Now start the gateway."
+    ending = (
+        "The gateway uses it within 2 seconds, and builds all books again." if running else "Now start the gateway."
+    )
     print_line(f"Restored {file}. {ending}")
 
 

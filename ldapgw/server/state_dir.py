@@ -355,7 +355,7 @@ def _tidy_up(connection: Connection) -> None:
     if not database_of(connection).runs_beside:
         sync_state.clear_running(connection)
     changes.forget_removed(connection)
-    changes.note_history(connection)
+    changes.begin_epoch(connection, "")
 
 
 def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySource) -> None:

@@ -32,8 +32,10 @@ from ldapgw.store.database import ascii_lower, database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
 from ldapgw.store.tables import (
+    EPOCH,
     account,
     alarm,
+    change,
     contact,
     label,
     phone,
@@ -208,19 +210,22 @@ def read(connection: Connection, account_id: int) -> Account | None:
     return next(iter(_accounts(connection, _BY_ID, {"account_id": account_id})), None)
 
 
-_GENERATION = select(account.c.generation, account.c.connected_at).where(account.c.id == bindparam("account_id"))
+_GENERATION = select(
+    account.c.generation,
+    account.c.connected_at,
+    func.coalesce(select(change.c.key).where(change.c.kind == EPOCH).scalar_subquery(), "").label("epoch"),
+).where(account.c.id == bindparam("account_id"))
 
 
-def read_generation(connection: Connection, account_id: int, grant: Account | None = None) -> int | None:
-    """The generation of an account's contacts; None when there is no such account.
+def read_generation(connection: Connection, account_id: int, grant: Account | None = None) -> tuple[str, int] | None:
+    """The epoch and the generation of an account's contacts; None when there is no such account.
 
     :param grant: None too when the account does not have this grant any more.
     """
     row = connection.execute(_GENERATION, {"account_id": account_id}).first()
     if row is None or (grant is not None and row.connected_at != grant.connected_at):
         return None
-    generation: int = row.generation
-    return generation
+    return row.epoch, row.generation
 
 
 def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:

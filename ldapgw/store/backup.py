@@ -12,13 +12,12 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
-from ldapgw.store import changes
+from ldapgw.store import changes, sync_state
 from ldapgw.store.copies import SIDE_FILE_ENDINGS
 from ldapgw.store.database import Database, check_writable, database_of, mark_erased
 from ldapgw.store.engines import database_at
@@ -26,8 +25,8 @@ from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sqlite import BUSY_SECONDS
-from ldapgw.store.tables import account, consent_flow, recording, sign_in
-from ldapgw.store.transfer import copy_all, restore_all
+from ldapgw.store.tables import consent_flow, recording, sign_in
+from ldapgw.store.transfer import copy_all
 
 _TRY_SECONDS = 0.25
 # Result codes of a database that is damaged or lacks the tables of ldapgw.
@@ -82,35 +81,18 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
             with _store_errors(file):
                 _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
                 _refuse_empty(work, file)
-            given = database.run(_read_given)
-            _prepare(work, file, secret_box, given)
+            last_ids = database.run(database.last_ids)
+            _prepare(work, file, secret_box, last_ids)
             back_up_server(database, kept.with_name(kept.name + ".before-restore"))
             prepared = database_at(f"sqlite:///{work}", keeps_copies=False)
             try:
                 with prepared.begin_read() as source, database.begin() as target:
                     mark_erased(target)
-                    restore_all(source, target)
+                    copy_all(source, target)
             finally:
                 prepared.close()
         finally:
             _clear(work)
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The numbers that a database has given out, and that must not get another meaning by a restore.
-
-    :ivar generation: the highest generation of an account.
-    :ivar ids: see `ldapgw.store.database.Database.last_ids`.
-    """
-
-    generation: int = 0
-    ids: Mapping[str, int] = field(default_factory=dict)
-
-
-def _read_given(connection: Connection) -> _Given:
-    highest = select(func.coalesce(func.max(account.c.generation), 0))
-    return _Given(connection.execute(highest).scalar_one(), database_of(connection).last_ids(connection))
 
 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
@@ -129,9 +111,9 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
             with _store_errors(file):
                 _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
                 _refuse_empty(work, file)
-            given = _read_given_of_file(database)
-            _prepare(work, file, secret_box, given or _Given())
-            if given is None:
+            last_ids = _read_last_ids(database)
+            _prepare(work, file, secret_box, last_ids or {})
+            if last_ids is None:
                 _move_damaged(database)
                 copy_owner(work, database.parent)
                 flush_to_disk(work)
@@ -144,12 +126,13 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
             _clear(work)
 
 
-def _prepare(work: Path, file: Path, secret_box: SecretBox, given: _Given) -> None:
+def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[str, int]) -> None:
     """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
 
     What is sealed under an old key is sealed under the present one.
 
-    :param given: what the database has given out that the copy is to replace.
+    :param last_ids: the highest ids that the database to be replaced has given (`Database.last_ids`): no id gets
+        another meaning.
     """
     copy = database_at(f"sqlite:///{work}", keeps_copies=False)
     try:
@@ -157,7 +140,7 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, given: _Given) -> No
         with copy.begin() as connection:
             check_writable(connection, thoroughly=True)
             reseal_all(connection, secret_box)
-            _forget(connection, given)
+            _forget(connection, last_ids)
     except UnfitKey:
         raise StoreError(
             f"{file}: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and "
@@ -177,27 +160,26 @@ def _refuse_empty(work: Path, file: Path) -> None:
             raise StoreError(f"{file}: is no database of ldapgw")
 
 
-def _forget(connection: Connection, given: _Given) -> None:
+def _forget(connection: Connection, last_ids: Mapping[str, int]) -> None:
     for table in (sign_in, consent_flow, recording):
         connection.execute(delete(table))
-    database_of(connection).raise_ids(connection, given.ids)
-    changes.skip_generations(connection, given.generation)
+    sync_state.clear_running(connection)
+    database_of(connection).raise_ids(connection, last_ids)
     changes.begin_epoch(connection)
 
 
-def _read_given_of_file(database: Path) -> _Given | None:
-    """What a database has given out; None when it is missing, damaged, or no database of ldapgw."""
+def _read_last_ids(database: Path) -> Mapping[str, int] | None:
+    """The highest ids that a database has given; None when it is missing, damaged, or no database of ldapgw."""
     if not database.exists():
         return None
     try:
         with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
             is_intact = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-            generation, last_id = connection.execute("SELECT max(generation), max(id) FROM account").fetchone()
-            ids = {"account": last_id or 0}
+            ids = {"account": connection.execute("SELECT coalesce(max(id), 0) FROM account").fetchone()[0]}
             # A database of an older version does not have this table.
             if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
                 ids |= dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
-            return _Given(generation or 0, ids) if is_intact else None
+            return ids if is_intact else None
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
             return None

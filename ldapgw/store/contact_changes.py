@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store.contacts import WRITTEN_AT_ONCE, decode_contact, read_labels_of, select_with_photos
-from ldapgw.store.database import chunks
-from ldapgw.store.generations import KEPT_GENERATIONS, MAX_REMOVED, record_removed
+from ldapgw.store.contacts import decode_contact, read_labels_of, select_with_photos
+from ldapgw.store.generations import KEPT_GENERATIONS
 from ldapgw.store.tables import account, contact, removed_contact
 
 
@@ -42,9 +41,7 @@ def read(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[i
         for row in connection.execute(
             select(account.c.id, account.c.generation, account.c.known_since).where(of_accounts)
         )
-        if row.known_since <= since[row.id][0] <= row.generation
-        # A restore has skipped generations, and knows the changes since one of the former generations alone.
-        and (since[row.id][0] == row.known_since or row.generation - since[row.id][0] <= KEPT_GENERATIONS)
+        if max(row.known_since, row.generation - KEPT_GENERATIONS) <= since[row.id][0] <= row.generation
     }
     if known:
         count = select(contact.c.account_id, func.count()).where(_written_since(contact, known))
@@ -76,33 +73,3 @@ def read(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[i
 def _written_since(table: Table, since: Mapping[int, int]) -> ColumnElement[bool]:
     """The rows of accounts that were written after a generation of the account."""
     return or_(*(and_(table.c.account_id == one, table.c.generation > after) for one, after in since.items()))
-
-
-def note_restored(
-    connection: Connection,
-    known_since: Mapping[int, int],
-    changed: Mapping[int, Collection[tuple[Source, str]]],
-    removed: Mapping[int, Collection[tuple[Source, str]]],
-) -> None:
-    """Have books of the generations before a restore revised by what it has changed.
-
-    :param known_since: those generations by account id.
-    :param changed: by account id, source and uid of new and changed persons.
-    :param removed: the same of persons who are gone.
-    """
-    present = connection.execute(select(account.c.id, account.c.generation)).all()
-    for account_id, generation in present:
-        if account_id not in known_since:
-            continue
-        for of in Source:
-            where = contact.c.account_id == account_id, contact.c.source == of
-            for uids in chunks([uid for one, uid in changed[account_id] if one is of], WRITTEN_AT_ONCE):
-                connection.execute(update(contact).where(*where, contact.c.uid.in_(uids)).values(generation=generation))
-            gone = [uid for one, uid in removed[account_id] if one is of]
-            if gone:
-                record_removed(connection, account_id, of, gone, generation)
-    many = [account_id for account_id in known_since if len(removed[account_id]) > MAX_REMOVED]
-    known = update(account).where(account.c.id == bindparam("of_account")).values(known_since=bindparam("since"))
-    rows = [{"of_account": one, "since": since} for one, since in known_since.items() if one not in many]
-    if rows:
-        connection.execute(known, rows)

@@ -78,20 +78,16 @@ class ChangeDetector(Protocol):
 class Position:
     """Where a snapshot of the database stands in the sequence of changes.
 
-    :ivar identity: of the database; another one after the database was replaced or its server restarted.
+    :ivar identity: of the database and its tables; another one after they were replaced, or after a standby server took
+        over.
     :ivar next: every change that the snapshot does not have is marked with this number or a higher one.
     :ivar at: the time of the snapshot, in seconds since the epoch, where marks are kept for a limited time; else 0.
-    :ivar history: the name of the server's line of history, another one after a standby took over or the server was
-        restored; empty: the engine has none.
-    :ivar tables: another value after the tables were replaced by those of a dump; empty: the engine has none.
     :ivar started: when the server has started, in seconds since the epoch; 0: the engine has no server.
     """
 
-    identity: object
+    identity: str
     next: int
     at: float = 0.0
-    history: str = ""
-    tables: str = ""
     started: float = 0.0
 
 

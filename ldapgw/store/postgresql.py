@@ -360,22 +360,21 @@ class PostgresqlDatabase(Database):
         return ChangeListener(self.url, connected=self._note_line)
 
     def position(self, connection: Connection) -> Position:
-        """Another server, a restart and a standby that became the primary have another identity, and all is read.
+        """Another server, another database, tables of a dump and a standby that has taken over have another identity.
 
-        The history is the timeline, which a standby and a server that is restored to a point in time raise.  The tables
-        are known by the numbers of one of them and of the database, which a restore of a dump creates anew.
+        A standby raises the timeline when it takes over, as a server does that is restored to a point in time.  The
+        checkpoint names the new timeline late, and the log at once; a standby itself writes no log.
         """
         row = connection.exec_driver_sql(
-            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
-            "extract(epoch FROM pg_postmaster_start_time())::float8, extract(epoch FROM now())::float8, "
-            "(SELECT timeline_id FROM pg_control_checkpoint()), "
-            "(SELECT pg_database.oid || '/' || 'change'::regclass::oid FROM pg_trigger, pg_database "
-            "WHERE tgrelid = 'account'::regclass AND tgname = 'ldapgw_mark_account' AND datname = current_database())"
+            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, extract(epoch FROM now())::float8, "
+            "extract(epoch FROM pg_postmaster_start_time())::float8, "
+            "concat_ws('/', (SELECT system_identifier FROM pg_control_system()), "
+            "CASE WHEN pg_is_in_recovery() "
+            "THEN lpad(upper(to_hex((SELECT timeline_id FROM pg_control_checkpoint()))), 8, '0') "
+            "ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END, "
+            "(SELECT oid FROM pg_database WHERE datname = current_database()), 'change'::regclass::oid)"
         ).one()
-        # pg_restore makes the triggers last: without this one, contacts may still be missing.
-        if row[4] is None:
-            raise StoreError(f"{self.name}: is not restored whole; let pg_restore end, or restore a backup")
-        return Position((row[1], row[3]), row[0], row[2], str(row[3]), row[4], row[1])
+        return Position(identity=row[3], next=row[0], at=row[1], started=row[2])
 
     def lift_time_limit(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")

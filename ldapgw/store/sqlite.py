@@ -317,9 +317,13 @@ class SqliteDatabase(Database):
         return _ChangeDetector(self)
 
     def position(self, connection: Connection) -> Position:
-        """In a transaction that reads, the triggers of another one cannot mark a change with a lower number."""
+        """In a transaction that reads, the triggers of another one cannot mark a change with a lower number.
+
+        The number of a device may differ after each start of the machine, so the inode alone identifies the file.
+        """
         last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
-        return Position(self.identity(), last + 1)
+        identity = self.identity()
+        return Position(str(identity[1]) if identity else "", last + 1)
 
     def last_ids(self, connection: Connection) -> Mapping[str, int]:
         return {row.name: row.seq for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}

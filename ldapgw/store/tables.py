@@ -389,6 +389,9 @@ activity = Table(
     sqlite_autoincrement=True,
 )
 
+# The kind of the only row of the table ``change`` that marks no change.
+EPOCH = "epoch"
+
 change = Table(
     "change",
     metadata,
@@ -396,9 +399,9 @@ change = Table(
         "kind",
         String,
         primary_key=True,
-        comment="account, phone, epoch (a backup was restored), or history",
+        comment="account, phone, or epoch (another one after a restore)",
     ),
-    Column("key", String, primary_key=True, comment="the account's id, the phone's name, random, or the timeline"),
+    Column("key", String, primary_key=True, comment="the account's id, the phone's name, or random"),
     Column(
         "number",
         Integer().with_variant(BigInteger(), "postgresql"),

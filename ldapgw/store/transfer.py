@@ -12,19 +12,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, and_, delete, select, update
+from sqlalchemy import Connection, Table, and_, delete, select, update
 
-from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.store import changes, contact_changes
+from ldapgw.store import changes
 from ldapgw.store.database import CHUNK, Database, database_of
 from ldapgw.store.tables import (
-    account,
     change,
-    contact,
     gateway,
     metadata,
-    photo,
     schema_version,
     sync_progress,
 )
@@ -35,12 +31,8 @@ _OF_GATEWAYS = {gateway, sync_progress}
 TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
 )
-# No book is revised by more changes.
-_MAX_NOTED = 4_000
 
 Row = tuple[Any, ...]
-# Source and uid.
-Person = tuple[Source, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,51 +52,6 @@ def copy_all(source: Connection, target: Connection) -> None:
         for rows in _chunks(_read(source, table)):
             _insert(target, table, rows)
     _finish(source, target)
-
-
-def restore_all(source: Connection, target: Connection) -> None:
-    """As `copy_all`, and have gateways revise the books of the accounts that both have: most contacts are the same."""
-    database_of(target).lift_time_limit(target)
-    columns = account.c.id, account.c.tenant, account.c.sub
-    # No sync ends before this transaction does.
-    query = select(*columns, account.c.generation).with_for_update()
-    generations = {(row.id, row.tenant, row.sub): row.generation for row in target.execute(query)}
-    known_since = {
-        key[0]: generations[key] for key in map(tuple, source.execute(select(*columns))) if key in generations
-    }
-    changed: dict[int, set[Person]] = {account_id: set() for account_id in known_since}
-    removed: dict[int, set[Person]] = {account_id: set() for account_id in known_since}
-    for column in (contact.c.content, photo.c.jpeg):
-        for (account_id, of, uid), is_gone in _differing(source, target, column):
-            if account_id in known_since:
-                # A person without a photo has changed.
-                noted = removed if is_gone and column is contact.c.content else changed
-                noted[account_id].add((Source(of), uid))
-                if len(noted[account_id]) > _MAX_NOTED:
-                    del known_since[account_id], changed[account_id], removed[account_id]
-    copy_all(source, target)
-    contact_changes.note_restored(target, known_since, changed, removed)
-
-
-def _differing(source: Connection, target: Connection, column: Column[Any]) -> Iterator[tuple[Row, bool]]:
-    """The keys of rows in one of which a column is not as in the other; and whether the source has no such row."""
-    query = select(*column.table.primary_key.columns, column).order_by(*column.table.primary_key.columns)
-    streams = [connection.execute(query, execution_options={"yield_per": CHUNK}) for connection in (source, target)]
-    ours, theirs = streams
-    with ours, theirs:
-        other = next(theirs, None)
-        for row in ours:
-            while other is not None and other[:-1] < row[:-1]:
-                yield other[:-1], True
-                other = next(theirs, None)
-            is_same = other is not None and tuple(other) == tuple(row)
-            if other is not None and other[:-1] == row[:-1]:
-                other = next(theirs, None)
-            if not is_same:
-                yield row[:-1], False
-        while other is not None:
-            yield other[:-1], True
-            other = next(theirs, None)
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:

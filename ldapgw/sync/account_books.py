@@ -109,9 +109,11 @@ class AccountBooks:
 
         :param with_directory: see `AccountState.apply`.
         """
-        holders = dict(self.state.directory_accounts)
+        holders, history = dict(self.state.directory_accounts), self.state.history
         update = self.state.apply(news, with_directory)
         present = self.state.accounts.keys()
+        if self.state.history != history:
+            self.outdated |= present
         self.outdated = (self.outdated | update.accounts) & present
         self.unpublished |= update.tenants
         for account_id in update.accounts - present:
@@ -313,7 +315,9 @@ class AccountBooks:
         if self._build_in_process is None:
             return task
         try:
-            await self._build_in_process(task.context, account, task.build_key, task.per_number, task.with_directory)
+            await self._build_in_process(
+                task.context, account, task.build_key, task.history, task.per_number, task.with_directory
+            )
         except ProcessLost:
             log.warn(
                 "the process that builds the book of account {account} has ended unexpectedly",
@@ -359,7 +363,7 @@ class AccountBooks:
                     count=stored.damaged.total(),
                     account=account.id,
                 )
-            built = [BuiltBook(account.generation, task.build_key, book, None) for book in books]
+            built = [BuiltBook(task.history, account.generation, task.build_key, book, None) for book in books]
             done.append(replace(task, books=built))
         return done
 
@@ -407,12 +411,14 @@ class AccountBooks:
         if self.state.has_directory(account):
             book_ids.append((account.tenant, DIRECTORY))
         build_key = (built_from, account.id, account.sub, account.address, per_number)
-        return BuildTask(account, context, build_key, book_ids)
+        return BuildTask(account, context, build_key, self.state.history, book_ids)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
         """The present book of a build key, maybe of an older generation: the book in memory, else the cached book."""
         built = self._built.get(key)
-        return built if built is not None and built.build_key == task.build_key else await self._load(task, key)
+        if built is not None and (built.build_key, built.history) == (task.build_key, task.history):
+            return built
+        return await self._load(task, key)
 
     def _replace(self, key: BookId, built: BuiltBook | None) -> None:
         """Set or remove a book, and note the replaced book, whose memory is to be freed."""
@@ -456,7 +462,7 @@ class AccountBooks:
             built, account = self._built.get(key), self._account(key)
             if built is None or account is None or built.is_cache_current:
                 continue
-            name, cached = _cache_name(key, account.id), CachedBook(built.generation, built.book)
+            name, cached = _cache_name(key, account.id), CachedBook(built.history, built.generation, built.book)
             await self._run_off_thread(self._cache.save, name, built.build_key, cached, account.tenant)
             if self._built.get(key) is built:
                 self._built[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
@@ -497,9 +503,11 @@ class AccountBooks:
         account = task.account
         name, sharing = _cache_name(key, account.id), Sharing.SHARED if key[1] == DIRECTORY else account.sharing
         cached: CachedBook | None = await self._run_off_thread(
-            self._cache.load, name, task.build_key, task.context, sharing
+            self._cache.load, name, task.build_key, task.context, sharing, task.history
         )
-        return None if cached is None else BuiltBook(cached.generation, task.build_key, cached.book, cached.generation)
+        if cached is None:
+            return None
+        return BuiltBook(cached.history, cached.generation, task.build_key, cached.book, cached.generation)
 
     def _account(self, key: BookId) -> Account | None:
         """The account that a book is stored with; None: it is no account's any more."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ldapgw.contact import Source
 from ldapgw.store import changes, contacts
 from ldapgw.store.accounts import Account, SourceState
-from ldapgw.store.changes import Changes, Cursor
+from ldapgw.store.changes import NO_HISTORY, Changes, Cursor, History
 from ldapgw.store.database import chunks
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
@@ -65,6 +65,11 @@ class AccountState:
         state = cls(tenants)
         state.apply(*read_changes(connection, None, tenants))
         return state
+
+    @property
+    def history(self) -> History:
+        """The history of the database that the state was read in."""
+        return self.cursor.history if self.cursor is not None else NO_HISTORY
 
     def account(self, account_id: int | None) -> Account | None:
         """The connected account with an id; None: there is no such account.

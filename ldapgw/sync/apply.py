@@ -36,7 +36,7 @@ MAX_DIRECTORY_LOSS = 0.1
 class SyncResult:
     """The result of one sync, to be written in one transaction.
 
-    :ivar generation: the account's generation when the sync began.
+    :ivar generation: the epoch and the account's generation when the sync began.
     :ivar fetched: the listings of the sources that were fetched.
     :ivar states: the states of the sources in this sync.
     :ivar requested: the sources that were requested from Google.
@@ -49,7 +49,7 @@ class SyncResult:
         no longer fetch.
     """
 
-    generation: int
+    generation: tuple[str, int]
     fetched: Collection[FetchedSource]
     states: Mapping[Source, SourceState]
     requested: Collection[Source] = ()

@@ -17,6 +17,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
+from ldapgw.store.changes import History
 from ldapgw.store.contact_changes import Delta
 from ldapgw.store.engines import database_at
 from ldapgw.store.generations import KEPT_GENERATIONS
@@ -39,12 +40,14 @@ _FREED_AT_ONCE = 500
 class BuiltBook:
     """A book, and its inputs.
 
+    :ivar history: the history of the database that the generation is counted in; the book counts in no other one.
     :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
     :ivar build_key: the other inputs; the book is built anew when they change.
     :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
     :ivar uncached_changes: how many contacts have changed since the cached generation.
     """
 
+    history: History
     generation: int
     build_key: BuildKey
     book: Book
@@ -73,6 +76,7 @@ class BuiltBook:
 class BuildTask:
     """The books of an account that are to be brought up to date.
 
+    :ivar history: the history that the account was read in; `NO_HISTORY`: each cached book counts.
     :ivar book_ids: which books the account has.
     :ivar books: those that are there, maybe of an older generation.
     """
@@ -80,6 +84,7 @@ class BuildTask:
     account: Account
     context: NamingContext
     build_key: BuildKey
+    history: History
     book_ids: Sequence[BookId]
     books: Sequence[BuiltBook] = ()
 
@@ -176,6 +181,7 @@ def build_cached_books(
     context: NamingContext,
     account: Account,
     build_key: object,
+    history: History,
     per_number: bool,  # noqa: FBT001  called in a process, by position
     with_directory: bool,  # noqa: FBT001
 ) -> None:
@@ -186,6 +192,7 @@ def build_cached_books(
 
     :param url: URL of the database.
     :param folder: folder of the book cache.
+    :param history: the history that the account was read in.
     """
     gateway = os.getppid()
     database = database_at(url)
@@ -200,7 +207,7 @@ def build_cached_books(
             # After the gateway's end nobody would delete the file when the account goes.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
-                book_cache.save(name, build_key, CachedBook(account.generation, book), account.tenant)
+                book_cache.save(name, build_key, CachedBook(history, account.generation, book), account.tenant)
     except StoreError:
         return
     finally:

@@ -20,13 +20,15 @@ from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.directory import book_file
 from ldapgw.directory.book import Book
-from ldapgw.directory.index import DamagedFile, RecordWriter, verified_records
+from ldapgw.directory.index import DamagedFile, RecordReader, RecordWriter, verified_records
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.store.changes import NO_HISTORY, History
 
 log = Logger()
 
@@ -41,8 +43,12 @@ LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 
 @dataclass(frozen=True, slots=True)
 class CachedBook:
-    """A book, and the generation of the account's contacts that the book was built from."""
+    """A book, and the generation of the account's contacts that the book was built from.
 
+    :ivar history: the history of the database that the generation is counted in.
+    """
+
+    history: History
     generation: int
     book: Book
 
@@ -56,18 +62,21 @@ class BookCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, name: str, build_key: object, context: NamingContext, sharing: Sharing) -> CachedBook | None:
-        """Read a cached book; None when there is none of this name and build key.
+    def load(
+        self, name: str, build_key: object, context: NamingContext, sharing: Sharing, history: History = NO_HISTORY
+    ) -> CachedBook | None:
+        """Read a cached book; None when there is none of this name, build key and history.
 
         :param build_key: all inputs of the book besides contacts, compared by ``repr``.
+        :param history: the history that the book has to be of; `NO_HISTORY`: the book may be of any history.
         """
         try:
             with _gc_paused(), self._file(name).open("rb") as file:
                 source = verified_records(file)
-                found_fingerprint, generation = source.value(tuple[str, int])
-                if found_fingerprint != _fingerprint(build_key):
+                found_fingerprint, found_history, generation = _read_header(source)
+                if found_fingerprint != _fingerprint(build_key) or history not in (NO_HISTORY, found_history):
                     return None
-                return CachedBook(generation, book_file.read(source, context, sharing))
+                return CachedBook(found_history, generation, book_file.read(source, context, sharing))
         except FileNotFoundError:
             return None
         except (OSError, DamagedFile) as error:
@@ -94,7 +103,7 @@ class BookCache:
             new.touch(mode=0o600, exist_ok=False)
             with new.open("wb") as opened:
                 writer = RecordWriter(opened)
-                writer.value((_fingerprint(build_key), cached.generation))
+                writer.value((_fingerprint(build_key), cached.history, cached.generation))
                 book_file.write(cached.book, writer)
                 writer.end()
                 # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
@@ -144,6 +153,17 @@ class BookCache:
             return frozenset(_account_id(file.stem) for file in self._folder.glob(f"[0-9]*{_ENDING}"))
         return frozenset()
 
+    def generations(self) -> Iterator[tuple[int, History, int]]:
+        """Return of each cached book the account's id, and the history and generation that the book was built from."""
+        for account_id in sorted(self.account_ids()):
+            for directory in (False, True):
+                with (
+                    suppress(OSError, DamagedFile),
+                    self._file(cache_name(account_id, directory=directory)).open("rb") as file,
+                ):
+                    _, history, generation = _read_header(RecordReader(file))
+                    yield account_id, history, generation
+
     def delete_account(self, account_id: int) -> None:
         """Delete the cached books of an account."""
         self.delete(cache_name(account_id, directory=directory) for directory in (False, True))
@@ -170,6 +190,18 @@ class BookCache:
 
     def _file(self, name: str) -> Path:
         return self._folder / (name + _ENDING)
+
+
+def _read_header(source: RecordReader) -> tuple[str, History, int]:
+    """Read what a file begins with: the fingerprint of the book's inputs, the history and the generation.
+
+    :raises DamagedFile: when the file begins with something else.
+    """
+    try:
+        fingerprint, history, generation = source.value(tuple[str, tuple[str, str], int])
+    except msgspec.MsgspecError:
+        raise DamagedFile from None
+    return fingerprint, History(*history), generation
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class SyncedTenant:
 class _StoredState:
     """The stored state of an account before a sync."""
 
-    generation: int
+    generation: tuple[str, int]
     states: Mapping[Source, SyncState]
     labels: LabelState
 

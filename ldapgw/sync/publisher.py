@@ -275,13 +275,14 @@ class Publisher:
         """Read what has changed in the store; false when `expire` was called meanwhile, so that all is to be read."""
         state = self._books.state
         news, with_directory = await self._store.read(read_changes, state.cursor)
-        if news.lost_since is not None:
-            log.warn(
-                "the database may have lost the latest changes; the gateway rebuilds books",
-                event="database_lost_commits",
-            )
-            await self._store.run(changes.begin_history, news.cursor, news.lost_since)
+        if news.has_gone_back and news.cursor is not None:
+            await self._store.run(changes.begin_epoch, news.cursor.history.epoch)
             news, with_directory = await self._store.read(read_changes, None)
+        if state.cursor is not None and news.cursor is not None and news.cursor.history != state.cursor.history:
+            log.warn(
+                "the database is another one, or lacks its latest changes; the gateway rebuilds all books",
+                event="database_replaced",
+            )
         # A start completes without waiting for a turn; nobody is served before its end.
         parts = state.parts(news, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (news,)
         for number, part in enumerate(parts):

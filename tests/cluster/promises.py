@@ -17,6 +17,8 @@ from tests.support.site.running import wait_until
 
 # A change is found at all gateways within this time after its commit.
 VISIBLE_SECONDS = 2.0
+# Three gateways on two processors build 10,000 contacts anew, while phones search.
+REBUILT_SECONDS = 30.0
 # Another gateway syncs within this time after the leader was killed, was stopped, or was stopped in a transaction.
 KILLED_SECONDS, STOPPED_SECONDS, STOPPED_IN_TRANSACTION_SECONDS = 3.0, 15.0, 35.0
 # An account is synced this often, at the least.

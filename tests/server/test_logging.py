@@ -207,7 +207,7 @@ OF_NO_TENANT = {
     *(
         "changes_not_published",
         "renewal_failed",
-        "database_lost_commits",
+        "database_replaced",
         "lead_refused",
         "listening_interrupted",
         "lead_failed",

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.errors import StoreError
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, changes, phones, sync_state, tables, tenants
 from ldapgw.store.accounts import SourceState, SyncRequest
-from ldapgw.store.changes import KEPT_SECONDS, Changes, Cursor
+from ldapgw.store.changes import KEPT_SECONDS, Changes, Cursor, History
 from ldapgw.store.database import Database
 from ldapgw.store.phones import LastBind, LastSearch
 from ldapgw.store.secrets import SecretBox
@@ -129,39 +130,6 @@ def test_a_removed_account_is_found_with_its_phones(database: Database, account_
     assert (found.accounts, found.phones) == ({account_id: None}, {"desk1": None})
 
 
-def test_generations_last_for_any_number_of_losses(database: Database, account_id: int) -> None:
-    """They grow by a limited number each time, and stay below what the column holds."""
-    seen = []
-    for _ in range(400):
-        database.run(changes.skip_generations)
-        seen.append(generations(database))
-    steps = [after[0] - before[0] for before, after in pairwise(seen)]
-    assert min(steps) >= changes.GENERATION_MARGIN
-    assert max(steps) < changes.GENERATION_MARGIN + changes.GENERATION_SPREAD
-    assert len(set(steps)) > 300
-    assert all(generation == known_since for generation, known_since in seen)
-
-
-def test_who_has_changed_meanwhile_is_not_kept(database: Database, account_id: int) -> None:
-    """A sync may end between the look for accounts that have not changed, and the new generations."""
-    [former, _] = generations(database)
-    database.run(changes.skip_generations, kept={account_id: former})
-    [skipped, known_since] = generations(database)
-    assert skipped >= former + changes.GENERATION_MARGIN
-    assert known_since == former
-    database.run(changes.skip_generations, kept={account_id: former})
-    [again, known_since] = generations(database)
-    assert again == known_since >= skipped + changes.GENERATION_MARGIN
-
-
-def generations(database: Database) -> list[int]:
-    """The account's generation, and the one since which all changes are known."""
-    columns = select(tables.account.c.generation, tables.account.c.known_since)
-    with database.begin_read() as connection:
-        [row] = connection.execute(columns)
-    return list(row)
-
-
 def marks(connection: Connection) -> set[tuple[str, str]]:
     return {(row.kind, row.key) for row in connection.execute(select(tables.change))}
 
@@ -187,13 +155,42 @@ def test_marks_of_removed_phones_do_not_pile_up(database: Database, account_id: 
 def test_a_restored_backup_is_read_whole(database: Database, account_id: int) -> None:
     """It comes into the same database, and its changes may have numbers that were read already."""
     before = look(database).cursor
-    database.run(changes.begin_epoch)
+    database.run(changes.begin_epoch, "")
     database.run(accounts.set_sharing, account_id, Sharing.SHARED, "")
     found = look(database, before)
     assert (found.is_whole, found.accounts.keys(), found.phones.keys()) == (True, {account_id}, {"desk1"})
     assert not look(database, found.cursor).is_whole
     database.run(changes.begin_epoch)
     assert look(database, found.cursor).is_whole
+
+
+def test_a_database_that_lacks_commits_is_read_whole(database: Database, account_id: int) -> None:
+    """Its number has gone back, although nothing else is another one: the reader begins another epoch, once."""
+    database.run(changes.begin_epoch)
+    cursor = look(database).cursor
+    assert cursor is not None
+    found = look(database, replace(cursor, next=cursor.next + 10))
+    assert found == replace(look(database), has_gone_back=True, cursor=found.cursor)
+    assert found.accounts.keys() == {account_id}
+    for _ in range(2):
+        database.run(changes.begin_epoch, cursor.history.epoch)
+        again = look(database, replace(cursor, next=cursor.next + 10))
+        assert (again.is_whole, again.has_gone_back) == (True, False)
+    seen = again.cursor
+    database.run(changes.begin_epoch, cursor.history.epoch)
+    assert not look(database, seen).is_whole
+
+
+@pytest.mark.parametrize(
+    "differs", [{"history": History("1", "another")}, {"started": 1.0}], ids=["other", "restarted"]
+)
+def test_another_server_is_read_whole(database: Database, account_id: int, differs: dict[str, Any]) -> None:
+    """Its numbers are not compared; only another start of the same server leaves the books as they are."""
+    database.run(changes.begin_epoch)
+    cursor = look(database).cursor
+    assert cursor is not None
+    found = look(database, replace(cursor, **differs))
+    assert (found.is_whole, found.has_gone_back, found.accounts.keys()) == (True, False, {account_id})
 
 
 def test_a_file_that_was_put_in_place_of_the_former_is_read_whole(tmp_path: Path) -> None:
@@ -204,10 +201,11 @@ def test_a_file_that_was_put_in_place_of_the_former_is_read_whole(tmp_path: Path
         cursor = changes.read_since(connection, None).cursor
     other = open_file(tmp_path / "other.db")
     with other.begin() as connection:
+        with pytest.raises(StoreError, match=r"other.db: is empty, and was not before; restore a backup"):
+            changes.read_since(connection, cursor)
+        changes.begin_epoch(connection)
         phones.add(connection, replace(DESK, name="desk2"))
         assert changes.read_since(connection, cursor).is_whole
         assert changes.read_since(connection, cursor).phones.keys() == {"desk2"}
-        behind = Cursor(changes.read_since(connection, None).cursor.identity, 99)
-        assert changes.read_since(connection, behind).is_whole
     database.close()
     other.close()

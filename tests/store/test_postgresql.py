@@ -132,40 +132,6 @@ def test_what_commits_late_is_found(database: Database) -> None:
     assert look(database, again.cursor).phones == {}
 
 
-def test_tables_of_a_dump_on_the_same_server(database: Database) -> None:
-    """What was marked before the last look was there at that look; whoever starts does not know."""
-    database.run(changes.note_history)
-    before = look(database, None).cursor
-    assert before is not None
-    other = "UPDATE change SET key = 'others' WHERE kind = 'tables'"
-    with database.begin() as connection:
-        connection.execute(text(other))
-    after = replace(before, tables="others", at=before.at + 3600)
-    assert look(database, after).lost_since == after.at
-    assert look(database, replace(after, identity="another server")).lost_since == 0.0
-    found = look(database, None)
-    assert found.lost_since == 0.0
-    database.run(changes.begin_history, found.cursor, 0.0)
-    assert [look(database, cursor).lost_since for cursor in (before, after, None)] == [None] * 3
-
-
-def look_without_trigger(connection: Connection) -> None:
-    connection.execute(text("DROP TRIGGER ldapgw_mark_account ON account"))
-    changes.read_since(connection, None)
-
-
-def test_a_restore_that_has_not_ended_is_not_read(database: Database) -> None:
-    """Neither tables without rows, where others were before, nor what pg_restore has not ended."""
-    other = changes.Cursor("another", 1, epoch="1", tables="others")
-    with pytest.raises(StoreError, match=": is empty, and was not before; restore a backup"):
-        look(database, other)
-    database.run(changes.begin_epoch)
-    assert look(database, other).is_whole
-    whole = ": is not restored whole; let pg_restore end, or restore a backup"
-    with pytest.raises(StoreError, match=whole):
-        database.run(look_without_trigger)
-
-
 def test_a_change_is_told(database: Database) -> None:
     """To who listens, of any gateway; a phone's bind is not told."""
     told = Event()

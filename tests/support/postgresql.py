@@ -169,6 +169,20 @@ class Server:
 
         return come_back
 
+    def standby(self, port: int) -> Server:
+        """A standby server of this one, which listens; started, and it follows this one."""
+        user = as_ordinary_user()
+        folder = Path(tempfile.mkdtemp(prefix="ldapgw-postgresql-"))
+        if user:
+            shutil.chown(folder, user["user"], user["group"])
+        assert POSTGRES is not None
+        command = [str(Path(POSTGRES).resolve().with_name("pg_basebackup")), "--host=127.0.0.1", f"--port={self.port}"]
+        options = ("--username=ldapgw", "--checkpoint=fast", "--write-recovery-conf", f"--pgdata={folder / 'data'}")
+        subprocess.run([*command, *options], check=True, cwd=folder, **user)
+        standby = Server(folder, port, listens=True, settings=self.settings)
+        standby.start()
+        return standby
+
     def delete(self) -> None:
         """Stop it and delete its data."""
         self.stop(immediately=True)

@@ -21,6 +21,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
+from ldapgw.store.changes import NO_HISTORY, History
 from ldapgw.store.generations import KEPT_GENERATIONS
 from ldapgw.sync.book_builder import build_books, free_slowly, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
@@ -30,7 +31,7 @@ from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stag
 
 MADE_OF = ("acme", 1)
 PEOPLE = [Contact("c0", name="Ada")]
-CACHED = CachedBook(7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, PEOPLE, {}, per_number=False))
+CACHED = CachedBook(NO_HISTORY, 7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, PEOPLE, {}, per_number=False))
 
 
 class Site:
@@ -255,10 +256,12 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
         [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
         [stored] = contacts.read(connection, [account.id])
 
-    def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
+    def built(
+        context: NamingContext, account: Account, made_of: object, history: History, per_number: bool, feeds: bool
+    ) -> None:
         for book in build_books(context, account, stored.contacts, stored.labels, per_number, feeds):
             name = cache_name(account.id, directory=book.key == DIRECTORY)
-            BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book), "acme")
+            BookCache(large.folder).save(name, made_of, CachedBook(history, account.generation, book), "acme")
 
     monkeypatch.setattr(large, "build_apart", built)
     assert large.start() == ["prune", "load", "load", "built", "load", "load", "Directory"]

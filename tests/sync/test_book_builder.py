@@ -16,6 +16,7 @@ from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.store import accounts, contacts, revocations, sync_state, tables
 from ldapgw.store.accounts import Account
+from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.book_builder import build_books, build_cached_books
@@ -50,7 +51,7 @@ class Site:
 
     def build(self, *, feeds: bool = True, per_number: bool = False) -> dict[str, tuple[int, list[str], list[str]]]:
         """Generation, contacts and labels of each image."""
-        build_cached_books(self.url, self.folder, CONTEXT, self.account, MADE_OF, per_number, feeds)
+        build_cached_books(self.url, self.folder, CONTEXT, self.account, MADE_OF, NO_HISTORY, per_number, feeds)
         images = BookCache(self.folder)
         found = {}
         for directory in (False, True):

@@ -16,6 +16,7 @@ from ldapgw.directory import book_file
 from ldapgw.directory.book import build_book
 from ldapgw.directory.index import RecordWriter
 from ldapgw.numbers.phone_number import parse
+from ldapgw.store.changes import History
 from ldapgw.sync import book_cache
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from tests.support.stage.sync import ALICE, CONTEXT
@@ -25,7 +26,9 @@ MADE_OF = ("acme", 1)
 
 def book(*names: str) -> CachedBook:
     people = [Contact(f"c{at}", name=name) for at, name in enumerate(names)]
-    return CachedBook(7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False))
+    return CachedBook(
+        History("1", "2"), 7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False)
+    )
 
 
 @pytest.fixture
@@ -41,6 +44,7 @@ def load(folder: BookCache, made_of: object = MADE_OF) -> tuple[int, list[str]] 
     found = folder.load("1", made_of, CONTEXT, Sharing.PRIVATE)
     if found is None:
         return None
+    assert found.history == History("1", "2")
     [segment] = found.book.segments.contacts
     return found.generation, [entry.attribute("cn")[0].decode() for entry in segment]
 
@@ -152,3 +156,13 @@ def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None
     assert names(tmp_path / "images") == ["12.image", "12.new"]
     folder.prune([12])
     assert names(tmp_path / "images") == ["12.image"]
+
+
+def test_an_image_of_another_database_does_not_count(folder: BookCache, tmp_path: Path) -> None:
+    """Its generation stands for other contacts there; what is no image at all has neither history nor generation."""
+    folder.save("1", MADE_OF, book("Ada"), "acme")
+    for history, is_there in ((History("1", "2"), True), (History("2", "2"), False), (History("1", "3"), False)):
+        found = folder.load("1", MADE_OF, CONTEXT, Sharing.PRIVATE, history)
+        assert (found is not None) is is_there
+    (tmp_path / "images" / "2.image").touch()
+    assert list(folder.generations()) == [(1, History("1", "2"), 7)]
