@@ -44,6 +44,7 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
         result = _database(file)
         yield result if file.parent == site.state_dir else _unless_open(result, file)
         yield from _lost_accounts(site, file)
+    yield from _newer_books(site)
     yield _key(site.key_source, [(name, sealed) for name, sealed in _rows(site, _SEALED)])
     yield from map(_kept_key, kept_key_files(site.key_source.file))
     yield from _disks(site)
@@ -56,6 +57,26 @@ def _lost_accounts(site: Site, file: Path) -> Iterator[CheckResult]:
         problem = lost_accounts(site.state_dir, last_id)
         if problem:
             yield CheckResult(CheckStatus.FAILED, f"database {file}", problem)
+
+
+def _newer_books(site: Site) -> Iterator[CheckResult]:
+    """Name cached books that are newer than the database, because other tools have put former data back."""
+    cached = list(site.book_cache.generations())  # first: a running gateway never caches what is not stored yet
+    stored = {account_id: (epoch, generation) for account_id, epoch, generation in _rows(site, _GENERATIONS)}
+    newer = 0
+    for account_id, history, cached_generation in cached:
+        epoch, generation = stored.get(account_id, ("", 0))
+        newer += history.epoch == epoch and cached_generation > generation
+    if newer:
+        yield CheckResult(
+            CheckStatus.WARNING,
+            f"cached books in {site.state_dir}",
+            f"{'1 is' if newer == 1 else f'{newer} are'} newer than the database, whose numbers have gone back; stop "
+            "all gateways, delete the folder images in each state_dir, and start them",
+        )
+
+
+_GENERATIONS = "SELECT account.id, change.key, account.generation FROM account, change WHERE change.kind = 'epoch'"
 
 
 def _kept_key(file: Path) -> CheckResult:

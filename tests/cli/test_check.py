@@ -27,13 +27,17 @@ from cryptography.x509.oid import NameOID
 from ldapgw import is_compiled
 from ldapgw.cli import check, state_dir
 from ldapgw.contact import Sharing
+from ldapgw.directory.book import build_book
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store import contacts, tenants
+from ldapgw.store import accounts, changes, contacts, tenants
+from ldapgw.store.changes import History
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
+from ldapgw.sync.book_cache import FOLDER, BookCache, CachedBook
 from tests.support.certificates import issue
 from tests.support.disk import small_disk
 from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
+from tests.support.stage.sync import CONTEXT
 
 HOST = "phonebook.example.com"
 # What is said of the installation.
@@ -147,6 +151,27 @@ def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
         gateway.state_dir.mkdir(mode=0o700, exist_ok=True)
     create_state_dir(gateway.state_dir)
     assert found(gateway)["database state/ldapgw.db"] == ("ok", f"version {revisions()[0]}")
+
+
+def test_numbers_that_have_gone_back(gateway: Gateway) -> None:
+    """A cached book that is newer than the database shows that other tools have put former data back."""
+    account_id = gateway.connect("alice@acme.example")
+    with gateway.begin() as connection:
+        changes.begin_epoch(connection)
+        generation = accounts.read_generation(connection, account_id)
+    assert generation is not None
+    epoch, number = generation
+    book = build_book(CONTEXT, "0", "alice@acme.example", Sharing.PRIVATE, [], {}, per_number=False)
+    item = "cached books in state"
+    for history, cached in ((History(epoch, "1"), number), (History("another", "1"), number + 1)):
+        BookCache(gateway.state_dir / FOLDER).save("1", (), CachedBook(history, cached, book), "acme")
+        assert item not in found(gateway)
+    BookCache(gateway.state_dir / FOLDER).save("1", (), CachedBook(History(epoch, "1"), number + 1, book), "acme")
+    assert found(gateway)[item] == (
+        "warning",
+        "1 is newer than the database, whose numbers have gone back; stop all gateways, delete the folder images in "
+        "each state_dir, and start them",
+    )
 
 
 def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
