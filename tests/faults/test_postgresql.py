@@ -113,7 +113,9 @@ def test_dropped_and_restored(running: Running, server: Server) -> None:
     office, backup = running.office, running.office.folder / "backup.db"
     assert office.site.ldapgw("backup", str(backup), "--yes").returncode == 0
     # While it is restored it has no tables yet, or not all of them, and then no rows.
-    with running.trouble('"office" does not exist', also=('relation "', "is empty, and was not before")):
+    with running.trouble(
+        '"office" does not exist', also=('relation "', "is empty, and was not before", "rebuilds all books")
+    ):
         server.execute(f"DROP DATABASE {ON_SERVER} WITH (FORCE)")
         running.is_told()
         assert "does not exist" in running.refused("accounts")
