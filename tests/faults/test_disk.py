@@ -57,7 +57,9 @@ class Running:
         # A phone that was just added may have been refused (`Site.add_phone`), of which a line tells later; and the
         # sync that failed is done again as soon as the database can be used.
         lines = self.gateway.said[self._said :].splitlines(keepends=True)
-        return "".join(line for line in lines if "wrong login" not in line and "sync of account" not in line)
+        # Nor does who leads, and who tells of changes: PostgreSQL's sessions end with it.
+        beside = ("wrong login", "sync of account", "[ldapgw.peers.leadership#", "[ldapgw.store.change_listener#")
+        return "".join(line for line in lines if not any(words in line for words in beside))
 
     @contextmanager
     def trouble(self, line: str, also: Sequence[str] = ()) -> Iterator[None]:
