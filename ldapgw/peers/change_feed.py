@@ -211,13 +211,15 @@ class ChangeFeed(Service):
             raise
 
     async def _is_recovered(self) -> bool:
-        """Return whether the database can be used again, for writing too.
+        """Return whether the database can be used again, for writing too, and phones are served from the database.
 
         :raises StoreError: when the database cannot be used.
         """
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)
+        # Tables that somebody is just restoring can be written, and have nothing to serve yet.
+        await self._publisher.publish_accounts()
         self._store.mark_recovered()
         self._is_outdated = True
         return True
