@@ -22,12 +22,12 @@ class UserError(LdapgwError):
     """Raised when an operator has to change a file, a command or the machine.
 
     :param problems: complete sentences, one per line; each says what is wrong, where, and what is expected.
-    :param is_setting: whether the problems begin with keys of the configuration, whose file the raiser does not know.
+    :ivar is_setting: whether the problems begin with keys of the configuration, whose file the raiser does not know.
     """
 
     def __init__(self, problems: str | Iterable[str], *, is_setting: bool = False) -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
-        self._is_setting = is_setting
+        self.is_setting = is_setting
         super().__init__("\n".join(self.problems))
 
     def lines(self, file: str) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ class UserError(LdapgwError):
 
         :param file: the configuration file; empty: none was read.
         """
-        return tuple(f"{file}: {problem}" if self._is_setting and file else problem for problem in self.problems)
+        return tuple(f"{file}: {problem}" if self.is_setting and file else problem for problem in self.problems)
 
 
 class StoreError(UserError):

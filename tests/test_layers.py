@@ -58,7 +58,7 @@ DOORS = {
     "segno": {"web.phone_pages"},
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
-    "cryptography": {"store.secrets", "server.tls", "cli.certificate", "google.sandbox.oauth"},
+    "cryptography": {"store.secrets", "server.tls", "cli.files", "google.sandbox.oauth"},
     "jwt": {"google.keys"},
     "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},

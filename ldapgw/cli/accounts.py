@@ -9,8 +9,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.certificate import expiry_if_near
 from ldapgw.cli.disconnect import remove_account
+from ldapgw.cli.files import expiry_if_near
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site

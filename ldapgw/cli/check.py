@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from ldapgw import is_compiled
-from ldapgw.cli import certificate, state_dir
-from ldapgw.cli.check_result import CheckResult, CheckStatus
+from ldapgw.cli.files import check_secret_files, check_validity
 from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json, print_line
-from ldapgw.cli.ports import check_ports
-from ldapgw.cli.secret_files import check_secret_files
+from ldapgw.cli.ports import check_answers
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN
@@ -24,7 +22,9 @@ from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
-from ldapgw.server.config import Config, Tenant
+from ldapgw.server import preflight, store_checks
+from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
+from ldapgw.server.config import Tenant
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.listener import ListenAddress
 from ldapgw.server.oauth_clients import configured_clients
@@ -62,7 +62,8 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
         else:
             print_line(_line(CheckResult(CheckStatus.OK, site.file, ""), site.file))
         return
-    results = [*_results(site), *(_online(site) if online else ())]
+    subject = Subject(Moment.CHECK, site.config, gateway=lock_holder_pid(site.state_dir), now=now())
+    results = [*preflight.run(subject, _checks(site.file)), *(_online(subject) if online else ())]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:
         items = [{"item": result.item, "state": result.status.value, "message": result.message} for result in results]
@@ -80,102 +81,94 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
 
 
 def _line(result: CheckResult, file: str) -> str:
-    """A line of the report; one to read begins with the file where its item is a part of the configuration."""
-    names_file = result.is_setting and result.status is not CheckStatus.OK
-    item = f"{file}: {result.item}" if names_file else result.item
-    return f"{_SIGNS[result.status]} {item}" + (f": {result.message}" if result.message else "")
+    return f"{_SIGNS[result.status]} {result.line(file)}"
 
 
-def _results(site: Site) -> Iterator[CheckResult]:
-    config = site.config
-    gateway = lock_holder_pid(site.state_dir)
+def _checks(file: str) -> tuple[Check, ...]:
+    """The checks that ``check`` alone runs, behind those of `ldapgw.server.preflight`.
+
+    :param file: the configuration file.
+    """
+    finders: dict[str, Callable[[Subject], Iterable[CheckResult]]] = {
+        "how the gateway answers": check_answers,
+        "the validity of certificates": check_validity,
+        "files with secrets": lambda subject: check_secret_files(subject, Path(file)),
+        "the installation": _installation,
+        "a proxy that inspects TLS": _inspection,
+        "the redirect URI": _redirect_uri,
+        "encryption": _encryption,
+        "who reads the metrics": _metrics,
+        "the calls of each Google project": _calls,
+        "tenants that are not configured": _left_tenants,
+        "the tenants": _tenants,
+    }
+    return tuple(Check(name, frozenset({Moment.CHECK}), find) for name, find in finders.items())
+
+
+def _installation(_subject: Subject) -> Iterator[CheckResult]:
     if not is_compiled():
         yield CheckResult(CheckStatus.WARNING, "installation", NOT_COMPILED)
-    yield from check_secret_files(site)
-    if gateway is not None:
-        yield CheckResult(CheckStatus.OK, "gateway", f"is running (process {gateway})")
-    yield from state_dir.check_state_dir(site)
-    if config.tls:
-        yield from certificate.check_certificate(
-            config.tls, site.state_dir, urlsplit(config.web.public_url).hostname or "", now()
-        )
-    for result in _settings(site, gateway):
-        yield replace(result, is_setting=True)
 
 
-def _settings(site: Site, gateway: int | None) -> Iterator[CheckResult]:
-    config = site.config
-    yield from _inspection(config)
-    yield from _redirect_uri(config)
-    yield from check_ports(config, gateway)
-    yield from _encryption(config)
-    yield from _metrics(config)
-    yield from _calls(site)
-    yield from _left_tenants(site)
-    for tenant in config.tenant:
-        yield from _tenant(site, tenant)
-
-
-def _online(site: Site) -> list[CheckResult]:
+def _online(subject: Subject) -> Iterable[CheckResult]:
     from ldapgw.cli.online import check_online
 
+    config = subject.config
     try:
-        google = google_clients(site.config)
+        google = google_clients(config)
     except UserError as error:
         return [CheckResult(CheckStatus.FAILED, "online", f"not tried: {error.problems[0]}")]
-    known = {**state_dir.entered_clients(site), **configured_clients(site.config)}
-    clients: dict[str, Client] = {
-        tenant.name: known[tenant.name] for tenant in site.config.tenant if tenant.name in known
-    }
-    return run_in_reactor(lambda reactor: check_online(site.config, google, clients, reactor, now))
+    known = {**store_checks.entered_clients(subject), **configured_clients(config)}
+    clients: dict[str, Client] = {tenant.name: known[tenant.name] for tenant in config.tenant if tenant.name in known}
+    return run_in_reactor(lambda reactor: check_online(config, google, clients, reactor, now))
 
 
-def _inspection(config: Config) -> Iterator[CheckResult]:
-    """Check the authority of a proxy that inspects TLS, and say what it can do."""
-    file = config.google.ca_file
-    if file:
-        yield certificate.check_authorities(file, now(), "of the authority of a proxy that inspects TLS")
+def _inspection(subject: Subject) -> Iterator[CheckResult]:
+    """Say what a proxy that inspects TLS can do."""
+    config = subject.config
+    if config.google.ca_file:
         message = (
             f"whoever holds the key of this authority can read Google's tokens and contacts; people can connect only "
             f"if the proxy does not inspect {urlsplit(config.google.jwks_uri).hostname} (check --online tries it)"
         )
-        yield CheckResult(CheckStatus.WARNING, "google.ca_file", message)
+        yield CheckResult(CheckStatus.WARNING, "google.ca_file", message, is_setting=True)
 
 
-def _redirect_uri(config: Config) -> Iterator[CheckResult]:
+def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
     """Warn of a redirect URI that Google refuses; ``ldapgw connect`` works nevertheless."""
-    if is_redirect_uri_refused(config.redirect_uri):
-        yield CheckResult(CheckStatus.WARNING, "web.public_url", REFUSED_REDIRECT_URI)
+    if is_redirect_uri_refused(subject.config.redirect_uri):
+        yield CheckResult(CheckStatus.WARNING, "web.public_url", REFUSED_REDIRECT_URI, is_setting=True)
 
 
-def _metrics(config: Config) -> Iterator[CheckResult]:
+def _metrics(subject: Subject) -> Iterator[CheckResult]:
     """Warn of a proxy whose own address may read ``/metrics``: a client that it does not name would look like it."""
+    config = subject.config
     for proxies in config.web.trusted_proxies:
         for readers in config.web.metrics_networks:
             # As in the defaults: nothing but this machine.
             is_local = readers.is_loopback and proxies.is_loopback
             if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
                 message = f"{readers} overlaps trusted_proxies {proxies}: the proxy can read the metrics for anybody"
-                yield CheckResult(CheckStatus.WARNING, "web.metrics_networks", message)
+                yield CheckResult(CheckStatus.WARNING, "web.metrics_networks", message, is_setting=True)
 
 
-def _left_tenants(site: Site) -> Iterator[CheckResult]:
+def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
     """Name tenants that have accounts and are not configured any more."""
-    known = {tenant.name for tenant in site.config.tenant}
-    for tenant, connected in state_dir.connected_accounts(site).items():
+    known = {tenant.name for tenant in subject.config.tenant}
+    for tenant, connected in store_checks.connected_accounts(subject).items():
         if tenant not in known:
             count = len(connected)
             accounts = "1 account" if count == 1 else f"{count} accounts"
             message = (
                 f"is not in the configuration, but has {accounts}, which stay stored and are neither synced nor served"
             )
-            yield CheckResult(CheckStatus.WARNING, f"tenant {tenant}", message)
+            yield CheckResult(CheckStatus.WARNING, f"tenant {tenant}", message, is_setting=True)
 
 
-def _calls(site: Site) -> Iterator[CheckResult]:
+def _calls(subject: Subject) -> Iterator[CheckResult]:
     """Say how many calls the accounts of each Google project make; warn where these are more than are allowed."""
-    config = site.config
-    connected = {tenant: len(found) for tenant, found in state_dir.connected_accounts(site).items()}
+    config = subject.config
+    connected = {tenant: len(found) for tenant, found in store_checks.connected_accounts(subject).items()}
     accounts: dict[str, int] = {}
     sources: dict[str, int] = {}
     for tenant in config.tenant:
@@ -194,14 +187,15 @@ def _calls(site: Site) -> Iterator[CheckResult]:
             f"{estimate.calls_per_minute:.1f} calls a minute, of {estimate.limit}"
         )
         if estimate.fitting_interval is None:
-            yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message)
+            yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message, is_setting=True)
         else:
             fitting = f'{message}; set sync.interval = "{estimate.fitting_interval}m" or longer'
-            yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting)
+            yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting, is_setting=True)
 
 
-def _encryption(config: Config) -> Iterator[CheckResult]:
+def _encryption(subject: Subject) -> Iterator[CheckResult]:
     """Warn when passwords of phones and names of people cross the network unencrypted."""
+    config = subject.config
     open_to_network = [
         endpoint
         for endpoint in config.ldap.listen
@@ -209,23 +203,28 @@ def _encryption(config: Config) -> Iterator[CheckResult]:
     ]
     if open_to_network and not config.tls:
         message = "phones' passwords and people's numbers cross the network unencrypted; set [tls]"
-        yield CheckResult(CheckStatus.WARNING, "ldap.listen", message)
+        yield CheckResult(CheckStatus.WARNING, "ldap.listen", message, is_setting=True)
     elif open_to_network and not config.ldap.require_tls:
         message = "false, so phones that do not ask for TLS send their passwords unencrypted"
-        yield CheckResult(CheckStatus.WARNING, "ldap.require_tls", message)
+        yield CheckResult(CheckStatus.WARNING, "ldap.require_tls", message, is_setting=True)
     if config.tls and config.tls.client_ca and config.ldap.listen and not config.ldap.require_tls:
         message = "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen"
-        yield CheckResult(CheckStatus.WARNING, "tls.client_ca", message)
+        yield CheckResult(CheckStatus.WARNING, "tls.client_ca", message, is_setting=True)
 
 
 def _is_local(interface: str) -> bool:
     return bool(interface) and is_loopback_url(f"//[{interface}]" if ":" in interface else f"//{interface}")
 
 
-def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
+def _tenants(subject: Subject) -> Iterator[CheckResult]:
+    for tenant in subject.config.tenant:
+        yield from _tenant(subject, tenant)
+
+
+def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
     item = f"tenant {tenant.name}"
     warnings = []
-    if not tenant.client_id and not state_dir.has_entered_client(site, tenant.name):
+    if not tenant.client_id and not store_checks.has_entered_client(subject, tenant.name):
         warnings.append(
             "has no Google client yet: nobody can connect; enter it on the page that ldapgw admin-link opens, or set "
             "client_secret_file"
@@ -239,15 +238,16 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
             "anonymous_networks contains every address: anyone who can reach the port can read the shared books "
             "and the Workspace directory"
         )
-    warnings += _unknown_names(site, tenant)
-    yield from (CheckResult(CheckStatus.WARNING, item, warning) for warning in warnings)
+    warnings += _unknown_names(subject, tenant)
+    yield from (CheckResult(CheckStatus.WARNING, item, warning, is_setting=True) for warning in warnings)
     if not warnings:
-        yield CheckResult(CheckStatus.OK, item, f"{tenant.base_dn}, page {site.page(tenant.name)}")
+        page = f"{subject.config.web.public_url}/{tenant.name}/"
+        yield CheckResult(CheckStatus.OK, item, f"{tenant.base_dn}, page {page}", is_setting=True)
 
 
-def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
+def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
     """Name accounts, groups and labels that do not exist; none before an account is connected."""
-    connected = state_dir.connected_accounts(site).get(tenant.name)
+    connected = store_checks.connected_accounts(subject).get(tenant.name)
     if connected is not None:
         addresses = {folded(address) for address, _ in connected}
         named = [("book_order", tenant.book_order), *((f"group {group}", names) for group, names in tenant.group)]
@@ -256,7 +256,7 @@ def _unknown_names(site: Site, tenant: Tenant) -> Iterator[str]:
                 if folded(name) not in {OWN, DIRECTORY, *addresses}:
                     yield f"{key}: there is no connected account {name}"
         yield from _left_groups(tenant, connected)
-    known_labels = state_dir.label_names(site).get(tenant.name)
+    known_labels = store_checks.label_names(subject).get(tenant.name)
     if known_labels is not None:
         for key, labels in (
             ("labels", tenant.labels),

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.errors import ClientRejected, GoogleError, NetworkFailure, NetworkStep
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.http import GoogleHttpClient
 from ldapgw.google.keys import PublishedKeys
 from ldapgw.google.oauth import OAuth
+from ldapgw.server.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Config
 from ldapgw.server.google import GoogleClients
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check`` that examines the ports: whether they are free or, if the gateway runs, how it answers.
+"""The part of ``check`` that uses the ports of a running gateway.
 
 The ports of a running gateway are used as a phone and a browser use them: a connection, TLS with a check of the
 certificate, a search for the root DSE, and ``GET /readyz``.
@@ -7,35 +7,27 @@ certificate, a search for the root DSE, and ``GET /readyz``.
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
 from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
-from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.request_encoder import encode_search
+from ldapgw.server.check_result import CheckResult, CheckStatus, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import Networks
-from ldapgw.server.listener import (
-    ListenAddress,
-    configured_endpoints,
-    ipv6_only_endpoints,
-    listening_socket,
-    reuses_port,
-)
+from ldapgw.server.listener import ListenAddress
+from ldapgw.server.preflight import role_endpoints
 
 # Seconds for each step; the gateway answers its own machine within milliseconds.
 PATIENCE = 5.0
 _MAX_OCTETS = 64 << 10
-# bind() refuses the user before it looks at who else uses the port.
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM)
-_ROLES = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen": "web"}
 _VENDOR = b"ldapgw"
 _ROOT_DSE = encode_search(SearchRequest("", Scope.BASE_OBJECT, Present("objectClass"), attributes=("vendorName",)))
 _SEARCH_RESULT_ENTRY, _EXTENDED_RESPONSE = 0x64, 0x78
@@ -49,70 +41,18 @@ class _WrongAnswer(Exception):
     """What answers is not the gateway; the text says how it answers."""
 
 
-def check_ports(config: Config, gateway: int | None) -> Iterator[CheckResult]:
-    """Check all ports that the gateway's roles listen on.
-
-    :param gateway: the process id of the running gateway; None: no gateway runs.
-    """
-    endpoints = [pair for pair in configured_endpoints(config) if _ROLES[pair[0]] in config.roles]
-    if gateway is None:
-        yield from _free_ports(config, endpoints)
+def check_answers(subject: Subject) -> Iterator[CheckResult]:
+    """Check how the running gateway answers on the ports that its roles listen on."""
+    if subject.gateway is None:
         return
-    for setting, endpoint in endpoints:
-        item, listening = f'{setting} "{endpoint}"', ListenAddress.parse(endpoint)
+    for setting, endpoint in role_endpoints(subject.config):
+        listening = ListenAddress.parse(endpoint)
         if listening is None or not listening.port:
-            yield CheckResult(CheckStatus.OK, item, "not tried: no TCP port with a number")
-        else:
-            yield _try_port(config, setting, endpoint, listening, gateway)
-
-
-def _free_ports(config: Config, endpoints: list[tuple[str, str]]) -> Iterator[CheckResult]:
-    """Listen on all ports at the same time, which also finds two endpoints on one port."""
-    ipv6_only = ipv6_only_endpoints(config)
-    with ExitStack() as sockets:
-        for setting, endpoint in endpoints:
             item = f'{setting} "{endpoint}"'
-            listening = ListenAddress.parse(endpoint)
-            if listening is None:
-                yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
-                continue
-            try:
-                sockets.enter_context(
-                    listening_socket(
-                        listening, ipv6_only=endpoint in ipv6_only, reuse_port=reuses_port(config, setting)
-                    )
-                )
-            except OSError as error:
-                yield _unavailable(item, listening, error)
-            else:
-                yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
-
-
-def _unavailable(item: str, listening: ListenAddress, error: OSError) -> CheckResult:
-    if error.errno == errno.EADDRINUSE or (error.errno in _NOT_ALLOWED and _accepts(listening)):
-        message = (
-            f"{listening} is in use by another program, and no gateway runs on this state_dir; end that program, or "
-            "set another port"
-        )
-        return CheckResult(CheckStatus.FAILED, item, message)
-    if error.errno in _NOT_ALLOWED:
-        message = (
-            f"{listening} not tried, because this user needs the capability CAP_NET_BIND_SERVICE to listen on it; the "
-            "systemd unit gives the capability to the gateway, but ldapgw run by this user cannot start"
-        )
-        return CheckResult(CheckStatus.WARNING, item, message)
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is not an address of this machine")
-    return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")
-
-
-def _accepts(listening: ListenAddress) -> bool:
-    """Whether a program listens on a port that this user may not listen on."""
-    try:
-        socket.create_connection((_host(listening), listening.port), PATIENCE).close()
-    except OSError:
-        return False
-    return True
+            yield CheckResult(CheckStatus.OK, item, "not tried: no TCP port with a number", is_setting=True)
+        else:
+            result = _try_port(subject.config, setting, endpoint, listening, subject.gateway)
+            yield replace(result, is_setting=True)
 
 
 def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddress, gateway: int) -> CheckResult:
@@ -225,15 +165,9 @@ def _use_page(
     raise _WrongAnswer(f"HTTP {status}")
 
 
-def _host(listening: ListenAddress) -> str:
-    """The address of this machine at which a client reaches the port."""
-    any_address = {"": "::1" if listening.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-    return any_address.get(listening.interface, listening.interface)
-
-
 def _connect(listening: ListenAddress, proxies: Networks) -> socket.socket:
     """Connect to a port of this machine; :raises OSError: when that fails."""
-    connection = socket.create_connection((_host(listening), listening.port), PATIENCE)
+    connection = socket.create_connection((listening.reachable_host, listening.port), PATIENCE)
     if proxies.contains(connection.getsockname()[0].partition("%")[0]):
         connection.sendall(_PROXY_HEADER)
     return connection

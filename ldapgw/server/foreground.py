@@ -20,6 +20,7 @@ from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.logging import begin_logging
+from ldapgw.server.preflight import require_start
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 from ldapgw.server.reload import Reload, take_ports
 from ldapgw.server.service_manager import ServiceManager
@@ -50,6 +51,7 @@ def run(
         # A process that hangs is ended by SIGABRT; the log then says where it hung.
         faulthandler.enable()
     ports = take_ports(os.environ)
+    require_start(config, ports)
     status = ReloadStatus(time.time())
     gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports, status)
     begin_logging(sys.stderr, config.log_format, config.log_level)

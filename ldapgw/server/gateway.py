@@ -24,10 +24,12 @@ from ldapgw import __version__
 from ldapgw.directory import transliteration
 from ldapgw.errors import UnwritableStore
 from ldapgw.numbers import phone_number
+from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
+from ldapgw.server.preflight import opening
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
@@ -139,7 +141,8 @@ def makeService(
     :param reloads: how the last reload has gone; None: nothing is read again.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
-    state = _open_state_dir(config, wall_clock)
+    with opening(Subject(Moment.START, config)):
+        state = _open_state_dir(config, wall_clock)
     try:
         return _assemble(config, reactor, wall_clock, state, ports, reloads)
     except BaseException:

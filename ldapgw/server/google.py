@@ -51,6 +51,6 @@ def read_authorities(file: str) -> tuple[X509, ...]:
     try:
         return tuple(map(X509.from_cryptography, read_certificates(Path(file).read_bytes())))
     except OSError as error:
-        raise UserError(f"google.ca_file = {file}: cannot be read: {error.strerror}") from None
+        raise UserError(f"google.ca_file = {file}: cannot be read: {error.strerror}", is_setting=True) from None
     except ValueError:
-        raise UserError(f"google.ca_file = {file}: expected certificates in PEM") from None
+        raise UserError(f"google.ca_file = {file}: expected certificates in PEM", is_setting=True) from None

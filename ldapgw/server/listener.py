@@ -343,6 +343,12 @@ class ListenAddress:
         return cls(interface, int(port), ipv6=kind == "tcp6" or ":" in interface)
 
     @property
+    def reachable_host(self) -> str:
+        """The address of this machine at which a client reaches the port."""
+        any_address = {"": "::1" if self.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        return any_address.get(self.interface, self.interface)
+
+    @property
     def is_any_ipv6(self) -> bool:
         """Whether all IPv6 addresses are listened on, which on Linux takes the port of all IPv4 addresses too."""
         return self.ipv6 and self.interface in ("", "::")
@@ -380,11 +386,15 @@ def reuses_port(config: Config, setting: str) -> bool:
     return config.ldap.reuse_port and setting.startswith("ldap.")
 
 
-def listening_socket(listening: ListenAddress, *, ipv6_only: bool, reuse_port: bool = False) -> socket.socket:
+def listening_socket(
+    listening: ListenAddress, *, ipv6_only: bool, reuse_port: bool = False, listens: bool = True
+) -> socket.socket:
     """A socket that listens with the same options as the gateway's.
 
     :param ipv6_only: whether IPv4 clients are left to another socket.
     :param reuse_port: whether other sockets of the same user may listen on the port, if they have the option too.
+    :param listens: false: a socket of a shared port is only bound, because it would take connections from the other
+        gateways.
     :raises OSError: when the port cannot be had.
     """
     listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -395,6 +405,8 @@ def listening_socket(listening: ListenAddress, *, ipv6_only: bool, reuse_port: b
         if reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((listening.interface, listening.port))
+        if reuse_port and not listens:
+            return listener
         # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
         listener.listen(BACKLOG)
     except OSError:

@@ -19,37 +19,21 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from sqlalchemy import make_url
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
+from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.config.kept import KeptConfig
 from ldapgw.server.counters import ReloadStatus
-from ldapgw.server.google import read_authorities
-from ldapgw.server.listener import (
-    ListenAddress,
-    configured_endpoints,
-    ipv6_only_endpoints,
-    listening_socket,
-    reuses_port,
-)
+from ldapgw.server.preflight import require
 from ldapgw.server.service_manager import ServiceManager
-from ldapgw.server.state_dir import KEY_FILE, check_same_key, database_url, open_secret_box
-from ldapgw.server.tls import load_certificate
-from ldapgw.store.engines import database_at
-from ldapgw.store.secrets import KeySource
 
 log = Logger()
-
-_RESTART = "cannot change while the gateway runs; restart the gateway"
-_NOT_TRIED = "only TCP ports can be added while the gateway runs; restart the gateway"
 
 # For clients that have connected and not asked yet.
 GRACE_SECONDS: Final = 1.0
@@ -87,61 +71,6 @@ def execute_anew(
     sys.stderr.flush()
     manager.executing()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
-
-
-def examine(config: Config, current: Config) -> None:
-    """Try what a changed configuration needs: what a start would fail for.
-
-    :raises UserError: when the running gateway cannot go on with it.
-    """
-    for key in ("state_dir", "roles"):
-        if getattr(config, key) != getattr(current, key):
-            raise UserError(f"{key}: {_RESTART}", is_setting=True)
-    if config.ldap.reuse_port != current.ldap.reuse_port:
-        raise UserError(f"ldap.reuse_port: {_RESTART}", is_setting=True)
-    if _without_password(config) != _without_password(current):
-        raise UserError(f"database: {_RESTART}", is_setting=True)
-    if config.tls:
-        load_certificate(config.tls)
-    if config.google.ca_file:
-        read_authorities(config.google.ca_file)
-    state_dir = Path(config.state_dir)
-    with closing(database_at(database_url(state_dir, config.database))) as database:
-        database.open_or_read(lambda _: None)
-        if config.encryption_key != current.encryption_key:
-            source = KeySource(state_dir / KEY_FILE, config.encryption_key)
-            with database.begin_read() as connection:
-                secret_box = open_secret_box(connection, source)
-                if database.runs_beside:
-                    check_same_key(connection, secret_box, source)
-    _examine_ports(config, current)
-
-
-def _without_password(config: Config) -> str:
-    return make_url(config.database).set(password=None).render_as_string() if config.database else ""
-
-
-def _examine_ports(config: Config, current: Config) -> None:
-    served = {endpoint for _, endpoint in configured_endpoints(current)}
-    own = {address.port for address in map(ListenAddress.parse, served) if address is not None}
-    changed = ipv6_only_endpoints(config) ^ ipv6_only_endpoints(current)
-    with ExitStack() as tried:
-        for setting, endpoint in configured_endpoints(config):
-            address = ListenAddress.parse(endpoint)
-            if endpoint.startswith("systemd:"):
-                raise UserError(f'{setting} "{endpoint}": the sockets of systemd {_RESTART}', is_setting=True)
-            if address is None:
-                if endpoint not in served:
-                    raise UserError(f'{setting} "{endpoint}": {_NOT_TRIED}', is_setting=True)
-            elif (endpoint in changed and endpoint in served) or (endpoint not in served and address.port in own - {0}):
-                raise UserError(f'{setting} "{endpoint}": the address of a port {_RESTART}', is_setting=True)
-            elif endpoint not in served:
-                try:
-                    is_ipv6_only, is_shared = endpoint in ipv6_only_endpoints(config), reuses_port(config, setting)
-                    tried.enter_context(listening_socket(address, ipv6_only=is_ipv6_only, reuse_port=is_shared))
-                except OSError as error:
-                    text = os.strerror(error.errno or 0)
-                    raise UserError(f'{setting} "{endpoint}": cannot listen: {text}', is_setting=True) from None
 
 
 class Reload:
@@ -213,7 +142,7 @@ class Reload:
 
     def _try_to_read(self) -> KeptConfig:
         config = self._read()
-        examine(config, self._current)
+        require(Subject(Moment.RELOAD, config, current=self._current))
         kept = KeptConfig()
         kept.write(config)
         return kept

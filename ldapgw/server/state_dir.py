@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ class StateDirLock:
         if not any(_try_lock(self._file) for _ in range(LOCK_ATTEMPTS)):
             pid = _read_pid(self._file)
             os.close(self._file)
-            raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})", is_setting=True)
+            raise in_use(state_dir, pid)
 
     def write_pid(self) -> None:
         """Write this process's id into the lock file; to be called after twistd has forked.
@@ -67,6 +67,11 @@ class StateDirLock:
 
     def release(self) -> None:
         os.close(self._file)
+
+
+def in_use(state_dir: Path, pid: int) -> StoreError:
+    """Return the error that refuses a second gateway on a state directory."""
+    return StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})", is_setting=True)
 
 
 def lock_holder_pid(state_dir: Path) -> int | None:
@@ -250,19 +255,7 @@ class OpenStateDir:
             if self.database.runs_beside:
                 check_same_key(connection, self.secret_box, self._key_source)
             elif self.database.file is not None:
-                self._check_books_known(connection)
-
-    def _check_books_known(self, connection: Connection) -> None:
-        """Refuse a file that is older than the cached books, because newer accounts are missing from it.
-
-        Such a file was put back by hand, or its log was deleted.
-
-        :raises StoreError: when there are cached books of accounts that the database has never had.
-        """
-        last_id = self.database.last_ids(connection).get("account", 0)
-        problem = lost_accounts(self._state_dir, last_id)
-        if problem:
-            raise StoreError(f"{self.database.name}: {problem}")
+                check_accounts_not_lost(self._state_dir, cached_accounts(self._state_dir), self.database, connection)
 
     def _start_without_server(self, outage: UnreachableStore, state_dir: Path, now: float) -> None:
         """Read the snapshot of logins.
@@ -300,20 +293,27 @@ class OpenStateDir:
         self.lock.release()
 
 
-def lost_accounts(state_dir: Path, last_id: int) -> str:
-    """Tell whether accounts have been lost from an SQLite database, by the cached books of their contacts.
+def cached_accounts(state_dir: Path) -> Sequence[int]:
+    """The ids of the accounts whose contacts are in a cached book."""
+    return tuple(_book_cache(state_dir).account_ids())
 
-    :param last_id: the highest id that the database has given to an account.
-    :returns: the problem, without the database's name; empty: no account was lost.
+
+def check_accounts_not_lost(state_dir: Path, cached: Sequence[int], database: Database, connection: Connection) -> None:
+    """Refuse a file that is older than the cached books, because newer accounts are missing from it.
+
+    Such a file was put back by hand, or its log was deleted.
+
+    :param cached: the ids of the accounts that have cached books.
+    :raises StoreError: when there are cached books of accounts that the database has never had.
     """
-    lost = sum(account_id > last_id for account_id in _book_cache(state_dir).account_ids())
-    if not lost:
-        return ""
-    missing = "1 account is" if lost == 1 else f"{lost} accounts are"
-    return (
-        f"{missing} missing from it, whose cached books are in {state_dir}; restore a backup, or, if you want to go on "
-        "without what is missing, start the gateway once with --accept"
-    )
+    last_id = database.last_ids(connection).get("account", 0)
+    lost = sum(account_id > last_id for account_id in cached)
+    if lost:
+        missing = "1 account is" if lost == 1 else f"{lost} accounts are"
+        raise StoreError(
+            f"{database.name}: {missing} missing from it, whose cached books are in {state_dir}; restore a backup, or, "
+            "if you want to go on without what is missing, start the gateway once with --accept"
+        )
 
 
 def accept_lost_accounts(state_dir: Path) -> None:

@@ -165,52 +165,53 @@ def load_certificate(tls: Tls) -> LoadedCertificate:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # Session tickets are valid in this context only, so no session is resumed after the files have changed.
     context.set_session_id(b"ldapgw")
-    validity = _use_certificate(context, tls.certificate)
-    _use_private_key(context, tls.private_key)
-    if tls.client_ca:
-        _require_client_certificates(context, tls.client_ca)
-    return LoadedCertificate(context, validity, versions)
-
-
-def _use_certificate(context: SSL.Context, file: str) -> ValidityPeriod:
+    chain: tuple[x509.Certificate, ...] = ()
+    problems = []
     try:
-        first, *rest = chain = read_certificates(Path(file).read_bytes())
-        context.use_certificate(first)
-        for certificate in rest:
-            context.add_extra_chain_cert(certificate)
-    except (SSL.Error, OSError, ValueError) as error:
-        raise UserError(
-            f"tls.certificate = {file}: is no certificate that can be used{_reason_suffix(error)}",
-            is_setting=True,
-        ) from None
-    return ValidityPeriod.of(chain)
-
-
-def _use_private_key(context: SSL.Context, file: str) -> None:
-    problem = f"tls.private_key = {file}: is"
+        chain = _use_certificate(context, tls.certificate)
+    except _UNUSABLE as error:
+        reason = _reason(error, "certificates in PEM, the server's own first", "is no certificate that can be used")
+        problems.append(f"tls.certificate = {tls.certificate}: {reason}")
     try:
-        context.use_privatekey(read_private_key(Path(file).read_bytes()))
+        _use_private_key(context, tls.private_key, chain)
+    except _UNUSABLE as error:
+        other = f"does not belong to the first certificate of {tls.certificate}"
+        problems.append(f"tls.private_key = {tls.private_key}: {_reason(error, 'a private key in PEM', other)}")
+    try:
+        if tls.client_ca:
+            _require_client_certificates(context, tls.client_ca)
+    except _UNUSABLE as error:
+        expected, refused = _AUTHORITIES, "holds no certificate that can be used"
+        problems.append(f"tls.client_ca = {tls.client_ca}: {_reason(error, expected, refused)}")
+    if problems:
+        raise UserError(problems, is_setting=True)
+    return LoadedCertificate(context, ValidityPeriod.of(chain), versions)
+
+
+_UNUSABLE: Final = (SSL.Error, OSError, ValueError, TypeError)
+_AUTHORITIES: Final = "certificates in PEM, of those who sign phones' certificates"
+
+
+def _use_certificate(context: SSL.Context, file: str) -> tuple[x509.Certificate, ...]:
+    first, *rest = chain = read_certificates(Path(file).read_bytes())
+    context.use_certificate(first)
+    for certificate in rest:
+        context.add_extra_chain_cert(certificate)
+    return chain
+
+
+def _use_private_key(context: SSL.Context, file: str, chain: Sequence[x509.Certificate]) -> None:
+    """:param chain: the server's own certificate first; empty if the certificates cannot be used."""
+    key = read_private_key(Path(file).read_bytes())
+    if chain:
+        context.use_privatekey(key)
         context.check_privatekey()
-    except TypeError:
-        raise UserError(
-            f"{problem} protected by a passphrase, for which nobody can be asked", is_setting=True
-        ) from None
-    except (SSL.Error, OSError, ValueError) as error:
-        raise UserError(
-            f"{problem} no private key that can be used, or not the certificate's{_reason_suffix(error)}",
-            is_setting=True,
-        ) from None
 
 
 def _require_client_certificates(context: SSL.Context, authority: str) -> None:
-    try:
-        context.load_verify_locations(authority)
-        context.load_client_ca(authority.encode())
-    except SSL.Error as error:
-        raise UserError(
-            f"tls.client_ca = {authority}: holds no certificate that can be used{_reason_suffix(error)}",
-            is_setting=True,
-        ) from None
+    read_certificates(Path(authority).read_bytes())
+    context.load_verify_locations(authority)
+    context.load_client_ca(authority.encode())
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
 
 
@@ -222,8 +223,17 @@ def _file_version(file: str) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _reason_suffix(error: Exception) -> str:
-    """The reason given by OpenSSL or the system, a fixed phrase, in parentheses."""
-    reasons = error.args[0] if isinstance(error, SSL.Error) and error.args else ()
-    phrase = reasons[-1][-1] if reasons else getattr(error, "strerror", None)
-    return f" ({phrase})" if phrase else ""
+def _reason(error: Exception, expected: str, refused: str) -> str:
+    """Return the reason why a file cannot be used, with the fixed phrase that OpenSSL or the system gives.
+
+    :param expected: what the file should hold.
+    :param refused: what is wrong with content that OpenSSL refuses.
+    """
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, TypeError):
+        return "is protected by a passphrase, for which nobody can be asked"
+    if not isinstance(error, SSL.Error):
+        return f"expected {expected}"
+    reasons = error.args[0] if error.args else ()
+    return refused + (f" ({reasons[-1][-1]})" if reasons else "")

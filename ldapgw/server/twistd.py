@@ -22,6 +22,7 @@ from ldapgw.errors import UserError
 from ldapgw.server.config import DEFAULT_FILE, Config, LogLevels, load
 from ldapgw.server.gateway import makeService as makeGateway
 from ldapgw.server.logging import log_observer
+from ldapgw.server.preflight import require_start
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 from ldapgw.server.state_dir import accept_lost_accounts
 
@@ -116,6 +117,7 @@ def makeService(options: Options) -> TwistdService:
     with _exit_on_user_error(options["config"]):
         if options["accept"]:
             accept_lost_accounts(Path(options.config.state_dir))
+        require_start(options.config)
         makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
     return service
 

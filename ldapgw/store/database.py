@@ -171,6 +171,13 @@ class Database(ABC):
         :raises StoreError: when the database cannot be used.
         """
 
+    def look(self) -> AbstractContextManager[Connection]:
+        """Open a read transaction on a database that need not be open, and create no files beside it.
+
+        :raises StoreError: when the database cannot be read.
+        """
+        return self.begin_read()
+
     def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
         """Call ``function(connection, …)`` in a transaction.
 
@@ -350,7 +357,7 @@ def is_current(connection: Connection, database: Database) -> bool:
         known_columns = schema_version.c.readable_from, schema_version.c.copied_from
         stored = connection.execute(select(*known_columns)).first()
     if found not in {None, *known} and (stored is None or stored.readable_from not in known):
-        raise StoreError(f"{database.name}: {unusable_revision(str(found))}; nothing was changed")
+        raise StoreError(f"{database.name}: {unusable_revision(str(found))}")
     if stored is not None and stored.copied_from is not None and database.unfinished_copy_of is None:
         raise StoreError(f"{database.name}: a copy into it was not finished; run the same ldapgw database copy again")
     return found is not None and found not in known[1:]

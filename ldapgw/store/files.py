@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,22 +20,60 @@ def prepare_state_dir(path: Path, *, create: bool = True) -> None:
     :param create: whether to create the folder if it is missing.
     :raises StoreError: when the folder cannot be created, or everybody may read it, or this user may not use it.
     """
-    if not create and not os.path.lexists(path):
-        raise StoreError(
-            f"state_dir = {path}: is not there, and new_store is false; mount the disk with it, or set new_store = "
-            "true to start with a new database",
-            is_setting=True,
-        )
+    check_state_dir(path, create=create)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = path.stat().st_mode
     except OSError as error:
         raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}", is_setting=True) from None
-    if mode & 0o007:
-        raise StoreError(f"state_dir = {path}: everybody can read it; run: chmod 700 {path}", is_setting=True)
+    check_state_dir(path)
+
+
+def check_state_dir(path: Path, *, create: bool = True) -> None:
+    """Check the folder for the database and the key file, or the folder in which it would be created.
+
+    :param create: whether a missing folder may be created.
+    :raises StoreError: when the folder cannot be created, or everybody may read it, or this user may not use it.
+    """
+    problem = _folder_problem(path, create=create)
+    if problem:
+        raise StoreError(f"state_dir = {path}: {problem}", is_setting=True)
+
+
+def _folder_problem(path: Path, *, create: bool) -> str:
+    """Return the reason why the gateway cannot use a folder; empty if the gateway can use it."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if not create:
+            return (
+                "is not there, and new_store is false; mount the disk with it, or set new_store = true to start with "
+                "a new database"
+            )
+        nearest = nearest_folder(path)
+        is_usable = os.access(nearest, os.W_OK | os.X_OK)
+        return "" if is_usable else f"cannot be created: {nearest} cannot be written to by this user"
+    except OSError as error:
+        return f"cannot be used: {error.strerror}"
+    if not stat.S_ISDIR(status.st_mode):
+        return "is not a folder"
+    if status.st_mode & 0o007:
+        return f"everybody can read it; run: chmod 700 {path}"
     is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-    if not os.access(path, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
-        raise StoreError(f"state_dir = {path}: cannot be written to by this user", is_setting=True)
+    is_usable = os.access(path, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK))
+    return "" if is_usable else "cannot be written to by this user"
+
+
+def nearest_folder(path: Path) -> Path:
+    """Return the path itself, or the nearest of the folders above it, that exists or that this user may not see."""
+    for folder in (path, *path.absolute().parents):
+        try:
+            folder.stat()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            pass
+        return folder
+    return path
 
 
 @contextmanager

@@ -22,13 +22,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
@@ -141,7 +142,7 @@ class SqliteDatabase(Database):
                 self._empty_log()
             self._file = self.identity()
         except (DBAPIError, sqlite3.Error, OSError) as error:
-            raise self._store_error(error) from None
+            raise self.store_error(error) from None
 
     def _upgrade(self) -> None:
         """Upgrade in one transaction.
@@ -192,7 +193,7 @@ class SqliteDatabase(Database):
                 self.check_writable(connection, thoroughly=False)
                 self._first_write(connection)
         except (StoreError, DBAPIError) as error:
-            found = error if isinstance(error, StoreError) else self._store_error(error)
+            found = error if isinstance(error, StoreError) else self.store_error(error)
             self._why_read_only = found if isinstance(found, UnwritableStore) else before
             if self._why_read_only is None:
                 raise found from None
@@ -210,7 +211,7 @@ class SqliteDatabase(Database):
                 yield connection
                 self._has_erased = bool(take_erased(connection)) or self._has_erased
         except (DBAPIError, OSError) as error:
-            raise self._store_error(error) from None
+            raise self.store_error(error) from None
         if self.file and self._why_read_only is None:
             self._bound_log(_log_of(self.file))
 
@@ -296,7 +297,28 @@ class SqliteDatabase(Database):
                 yield connection
                 connection.exec_driver_sql("ROLLBACK")
         except (DBAPIError, OSError) as error:
-            raise self._store_error(error) from None
+            raise self.store_error(error) from None
+
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Read the file as an immutable one if nobody has it open, which the absence of the log shows.
+
+        Reading a database in WAL mode creates the files ``-wal`` and ``-shm``, unless SQLite may take the database for
+        immutable.
+        """
+        file = self.file
+        if file is None:
+            with self.begin_read() as connection:
+                yield connection
+            return
+        uri = f"{file.absolute().as_uri()}?mode=ro" + ("" if _log_of(file).exists() else "&immutable=1")
+        creator = partial(sqlite3.connect, uri, uri=True)
+        engine = self.register(create_engine("sqlite://", creator=creator, poolclass=NullPool))
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except (DBAPIError, sqlite3.Error) as error:
+            raise self.store_error(error) from None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -412,7 +434,8 @@ class SqliteDatabase(Database):
         how = "readonly_shm=1" if log.exists() and log.stat().st_size else "immutable=1"
         return sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro&{how}", uri=True, **options)
 
-    def _store_error(self, error: DBAPIError | sqlite3.Error | OSError) -> StoreError:
+    def store_error(self, error: DBAPIError | sqlite3.Error | OSError) -> StoreError:
+        """Return the error that a failure of SQLite or of the file is, with advice."""
         if isinstance(error, OSError):
             kind = UnwritableStore if error.errno in _UNWRITABLE_FILES else StoreError
             reason, advice = error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ldapgw import is_compiled
-from ldapgw.cli import check, state_dir
+from ldapgw.cli import check
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
+from ldapgw.server import store_checks
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import accounts, changes, contacts, tenants
 from ldapgw.store.changes import History
@@ -40,6 +41,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 from tests.support.stage.sync import CONTEXT
 
 HOST = "phonebook.example.com"
+CERTIFICATE, PRIVATE_KEY = "tls.certificate = cert.pem", "tls.private_key = key.pem"
 # What is said of the installation.
 INSTALLATION = [] if is_compiled() else [check.NOT_COMPILED]
 TLS = """
@@ -100,14 +102,14 @@ def test_before_the_first_start(gateway: Gateway, tree) -> None:
     result = gateway.run("check")
     assert (result.exit_code, result.stderr) == (0, "")
     assert re.sub(r"\d+ MB", "# MB", result.stdout.replace(str(gateway.folder), "…")).splitlines() == [
-        *(f"! installation: {message}" for message in INSTALLATION),
-        "✓ configuration …/ldapgw.toml",
-        "✓ state_dir …/state: will be created",
+        "✓ state_dir = …/state: will be created",
         "✓ database …/state/ldapgw.db: will be created",
         "✓ key file …/state/ldapgw.key: will be created",
         "✓ disk of …/state: # MB free",
         '✓ ldap.listen "tcp:0:interface=127.0.0.1": port 0 of 127.0.0.1 is free',
         '✓ web.listen "tcp:0:interface=127.0.0.1": port 0 of 127.0.0.1 is free',
+        "✓ configuration …/ldapgw.toml",
+        *(f"! installation: {message}" for message in INSTALLATION),
         "✓ tenant acme: dc=acme,dc=example, page https://phonebook.example.com/acme/",
         "",
         "To register with Google (APIs & Services, Credentials, your OAuth client):",
@@ -132,7 +134,7 @@ def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) 
     gateway.connect("alice@acme.example")
     before = tree()
     items = found(gateway)
-    assert items["state_dir state"] == ("ok", "can be written to")
+    assert items["state_dir = state"] == ("ok", "can be written to")
     assert items["database state/ldapgw.db"] == ("ok", f"version {revisions()[0]}")
     assert items["key file state/ldapgw.key"] == ("ok", "fits the database")
     assert tree() == before
@@ -141,10 +143,11 @@ def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) 
 def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
     """Without it, as where its disk is not mounted, check says so, and no command begins with an empty one."""
     gateway.write("new_store = false\n" + HEAD + ACME)
-    missing = ("failed", "is not there, and new_store is false; mount the disk with it, or restore a backup")
+    missing = "there is no database, and new_store is false; mount the disk with it, restore a backup, or set"
     for _ in range(2):
         before = tree()
-        assert found(gateway, code=1)["database state/ldapgw.db"] == missing
+        state, message = found(gateway, code=1)["database state/ldapgw.db"]
+        assert (state, message[: len(missing)]) == ("failed", missing)
         for command in (("accounts",), ("phones", "add", "desk1", "--tenant", "acme")):
             assert "there is no database, and new_store is false" in gateway.refused(*command)
         assert tree() == before
@@ -213,7 +216,7 @@ def empty(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("trouble", "item", "state", "message"),
     [
-        (lambda g: g.state_dir.chmod(0o755), "state_dir state", "failed", "everybody can read it; run: chmod 700"),
+        (lambda g: g.state_dir.chmod(0o755), "state_dir = state", "failed", "everybody can read it; run: chmod 700"),
         (damage, "database state/ldapgw.db", "failed", "cannot be used: file is not a database"),
         (empty, "database state/ldapgw.db", "ok", "is empty; will be set up"),
         (
@@ -303,7 +306,7 @@ def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypa
     """That is a warning: the version before cannot use it any more then."""
     gateway.connect("alice@acme.example")
     known = revisions()
-    monkeypatch.setattr(state_dir, "revisions", lambda: ("9999", *known))
+    monkeypatch.setattr("ldapgw.store.database.revisions", lambda: ("9999", *known))
     told = found(gateway)["database state/ldapgw.db"]
     assert told == ("warning", "is from an older version; the next start upgrades it and keeps a copy")
 
@@ -321,20 +324,33 @@ def test_a_good_certificate(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -
     """Its end is told, and that its private key is there."""
     write_pair(gateway, key)
     items = found(gateway)
-    assert items["cert.pem"] == ("ok", f"valid until {datetime.now(UTC) + timedelta(days=90, hours=1):%Y-%m-%d}")
-    assert items["key.pem"] == ("ok", "readable")
+    assert items[CERTIFICATE] == (
+        "ok",
+        f"valid until {datetime.now(UTC) + timedelta(days=90, hours=1):%Y-%m-%d}",
+    )
+    assert items[PRIVATE_KEY] == ("ok", "fits the certificate")
 
 
 @pytest.mark.parametrize(
     ("pair", "item", "state", "message"),
     [
-        ({"days": 29}, "cert.pem", "warning", "in 29 days; renew it"),
-        ({"days": -0.5}, "cert.pem", "failed", "has expired on"),
-        ({"since": 2}, "cert.pem", "failed", "check the machine's clock"),
-        ({"host": "*.example.net"}, "cert.pem", "warning", "is for *.example.net, not for phonebook.example.com"),
-        ({"host": None}, "cert.pem", "warning", "names no host"),
-        ({"host": "*.example.com"}, "cert.pem", "ok", "valid until"),
-        ({"protection": BestAvailableEncryption(b"x")}, "key.pem", "failed", "is protected by a passphrase"),
+        ({"days": 29}, CERTIFICATE, "warning", "in 29 days; renew it"),
+        ({"days": -0.5}, CERTIFICATE, "failed", "has expired on"),
+        ({"since": 2}, CERTIFICATE, "failed", "check the machine's clock"),
+        (
+            {"host": "*.example.net"},
+            CERTIFICATE,
+            "warning",
+            "is for *.example.net, not for phonebook.example.com",
+        ),
+        ({"host": None}, CERTIFICATE, "warning", "names no host"),
+        ({"host": "*.example.com"}, CERTIFICATE, "ok", "valid until"),
+        (
+            {"protection": BestAvailableEncryption(b"x")},
+            PRIVATE_KEY,
+            "failed",
+            "is protected by a passphrase",
+        ),
     ],
     ids=["soon", "expired", "future", "other host", "no host", "wildcard", "passphrase"],
 )
@@ -354,14 +370,17 @@ def test_a_key_that_is_another_certificates(gateway: Gateway, key: ec.EllipticCu
     certificate = (gateway.folder / "cert.pem").read_bytes()
     write_pair(gateway, key)
     (gateway.folder / "cert.pem").write_bytes(certificate)
-    assert found(gateway, code=1)["key.pem"] == ("failed", "does not belong to the first certificate of cert.pem")
+    assert found(gateway, code=1)[PRIVATE_KEY] == (
+        "failed",
+        "does not belong to the first certificate of cert.pem (key values mismatch)",
+    )
 
 
 def test_a_key_that_everybody_may_read(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
     """A warning: it works, but should not stay."""
     write_pair(gateway, key)
     (gateway.folder / "key.pem").chmod(0o644)
-    assert found(gateway)["key.pem"] == ("warning", "everybody can read it; run: chmod o= key.pem")
+    assert found(gateway)[PRIVATE_KEY] == ("warning", "everybody can read it; run: chmod o= key.pem")
 
 
 @pytest.mark.parametrize(
@@ -378,8 +397,9 @@ def test_tls_files_that_are_none(gateway: Gateway, content: bytes | None, messag
     for name in ("cert.pem", "key.pem"):
         if content is not None:
             (gateway.folder / name).write_bytes(content)
+            (gateway.folder / name).chmod(0o600)
     items = found(gateway, code=1)
-    assert [items["cert.pem"], items["key.pem"]] == [("failed", message) for message in messages]
+    assert [items[CERTIFICATE], items[PRIVATE_KEY]] == [("failed", message) for message in messages]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +421,7 @@ def test_who_signs_the_certificates_of_phones(
     if (octets := authority()) is not None:
         (gateway.folder / "ca.pem").write_bytes(octets)
     items = found(gateway, code=state == "failed")
-    told, text = items["ca.pem"]
+    told, text = items["tls.client_ca = ca.pem"]
     assert (told, text[: len(message)]) == (state, message)
     assert items["tls.client_ca"] == (
         "warning",
@@ -412,10 +432,10 @@ def test_who_signs_the_certificates_of_phones(
 def test_a_proxy_that_inspects(gateway: Gateway) -> None:
     """What the owner of its authority can do is said; a file that cannot be used fails."""
     gateway.write(HEAD + '[google]\nca_file = "ca.pem"\n' + ACME)
-    assert found(gateway, code=1)["ca.pem"] == ("failed", "cannot be read: No such file or directory")
+    assert found(gateway, code=1)["google.ca_file = ca.pem"] == ("failed", "cannot be read: No such file or directory")
     (gateway.folder / "ca.pem").write_bytes(issue(authority=True).pem)
     items = found(gateway)
-    assert items["ca.pem"][0] == "ok"
+    assert items["google.ca_file = ca.pem"][0] == "ok"
     assert items["google.ca_file"] == (
         "warning",
         "whoever holds the key of this authority can read Google's tokens and contacts; people can connect only if the "
@@ -439,6 +459,8 @@ def test_a_line_about_a_setting_names_the_file(gateway: Gateway) -> None:
     assert {line.split(": ")[1].split()[0] for line in lines if line.startswith(f"{gateway.file}: ")} == {
         "database",
         "tenant",
+        "tls.certificate",
+        "tls.private_key",
     }
 
 
@@ -599,7 +621,7 @@ def test_files_that_other_groups_may_read(gateway: Gateway, key: ec.EllipticCurv
     gateway.state_dir.mkdir(mode=0o700)
     nobody = pwd.getpwnam("nobody")
     os.chown(gateway.state_dir, nobody.pw_uid, nobody.pw_gid)
-    items = ("configuration ldapgw.toml", "secret client.json", "key.pem")
+    items = ("configuration ldapgw.toml", "secret client.json", PRIVATE_KEY)
     for group, told in ((nobody.pw_gid, "ok"), (0, "ok"), (54321, "warning")):
         for file in files:
             os.chown(file, 0, group)
@@ -669,7 +691,7 @@ def test_room_on_a_disk(free: int, inodes: tuple[int, int], database: int, state
     room = os.statvfs_result(
         (4096, 1000, free // 1000, free // 1000, free // 1000, files, available, available, 0, 255)
     )
-    result = state_dir._disk("disk", room, max(state_dir.MIN_FREE, 2 * database))
+    result = store_checks._disk("disk", room, max(store_checks.MIN_FREE, 2 * database))
     assert (result.status, result.message[: len(message)]) == (state, message)
 
 
@@ -692,7 +714,7 @@ def test_every_tenant_is_looked_at(gateway: Gateway) -> None:
 def test_a_state_folder_that_cannot_be_created(gateway: Gateway) -> None:
     """Who has to create it is told before the start."""
     gateway.write((HEAD + ACME).replace('"state"', '"/proc/1/ldapgw"'))
-    state, message = found(gateway, code=1)["state_dir /proc/1/ldapgw"]
+    state, message = found(gateway, code=1)["state_dir = /proc/1/ldapgw"]
     assert (state, message) == ("failed", "cannot be created: /proc/1 cannot be written to by this user")
 
 

@@ -15,7 +15,9 @@ import pytest
 
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
 from ldapgw.cli import ports
+from ldapgw.server.check_result import Moment
 from ldapgw.server.listener import ListenAddress
+from ldapgw.server.preflight import _unavailable
 from tests.support.certificates import issue
 from tests.support.site.command_line import ACME, HEAD, Gateway
 from tests.support.site.running import Site, free_ports, new_site
@@ -59,8 +61,7 @@ def test_a_port_in_use(gateway: Gateway) -> None:
         gateway.write(HEAD.replace("tcp:0:", f"tcp:{taken}:", 1) + ACME)
         assert found(gateway, code=1)[f'ldap.listen "tcp:{taken}:interface=127.0.0.1"'] == (
             "failed",
-            f"port {taken} of 127.0.0.1 is in use by another program, and no gateway runs on this state_dir; end that "
-            "program, or set another port",
+            f"port {taken} of 127.0.0.1 is in use by another program; end that program, or set another port",
         )
 
 
@@ -110,15 +111,15 @@ def test_a_port_that_needs_rights(*, is_used: bool) -> None:
         port = server.getsockname()[1]
         if not is_used:
             server.close()
-        finding = ports._unavailable("ldap.listen", ListenAddress("", port, ipv6=False), refusal)
+        finding = _unavailable("ldap.listen", ListenAddress("", port, ipv6=False), refusal, Moment.CHECK)
     if is_used:
         assert finding.status == "failed"
         assert finding.message.startswith(f"port {port} is in use by another program")
     else:
         assert finding.status == "warning"
         assert finding.message == (
-            f"port {port} not tried, because this user needs the capability CAP_NET_BIND_SERVICE to listen on it; the "
-            "systemd unit gives the capability to the gateway, but ldapgw run by this user cannot start"
+            f"port {port} needs the capability CAP_NET_BIND_SERVICE, which this user does not have; the systemd unit "
+            "gives the capability to the gateway, but ldapgw run by this user cannot start"
         )
 
 

@@ -187,8 +187,8 @@ def test_a_broken_pair_changes_nothing_and_is_told_once(stage: Stage) -> None:
     (stage.folder / "cert.pem").write_bytes(b"nothing")
     assert stage.later() == []
     told = (
-        "tls.certificate = cert.pem: is no certificate that can be used; the gateway keeps the certificate that it "
-        "read before"
+        "tls.certificate = cert.pem: expected certificates in PEM, the server's own first; the gateway keeps the "
+        "certificate that it read before"
     )
     assert stage.later(600) == [told]
     assert stage.contexts.getContext() is before
@@ -202,7 +202,7 @@ def test_another_way_of_being_broken_is_told_too(stage: Stage) -> None:
     stage.later(60)
     (stage.folder / "cert.pem").unlink()
     [told] = stage.later(60)
-    assert told.startswith("tls.certificate = cert.pem: is no certificate that can be used (No such file or directory)")
+    assert told.startswith("tls.certificate = cert.pem: cannot be read: No such file or directory")
 
 
 def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:

@@ -11,9 +11,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.errors import UserError
+from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import ServerEndpoints
-from ldapgw.server.reload import examine
+from ldapgw.server.preflight import require
 from ldapgw.server.state_dir import create_state_dir
 
 FILE = """
@@ -34,6 +35,10 @@ def former(tmp_path: Path) -> Config:
     create_state_dir(tmp_path / "state")
     (tmp_path / "former.toml").write_text(FILE.format(folder=tmp_path, port=free_port()))
     return load(str(tmp_path / "former.toml"), {})
+
+
+def examine(config: Config, current: Config) -> None:
+    require(Subject(Moment.RELOAD, config, current=current))
 
 
 def free_port() -> int:

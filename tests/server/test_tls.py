@@ -246,13 +246,18 @@ def test_files_that_cannot_be_used(files: Tls, tmp_path: Path) -> None:
     (tmp_path / "other.pem").write_bytes(issue(which=7).key_pem())
     (tmp_path / "secret.pem").write_bytes(issue().key_pem(BestAvailableEncryption(b"x")))
     for certificate, private_key, client_ca, message in (
-        ("none.pem", "key.pem", None, "tls.certificate = .*none.pem: is no certificate that can be used .No such file"),
-        ("key.pem", "key.pem", None, "tls.certificate = .*key.pem: is no certificate that can be used"),
-        ("cert.pem", "none.pem", None, "tls.private_key = .*none.pem: is no private key that can be used"),
-        ("cert.pem", "other.pem", None, "tls.private_key = .*other.pem: .* not the certificate's .key values mismatch"),
+        ("none.pem", "key.pem", None, "tls.certificate = .*none.pem: cannot be read: No such file"),
+        ("key.pem", "key.pem", None, "tls.certificate = .*key.pem: expected certificates in PEM"),
+        ("cert.pem", "none.pem", None, "tls.private_key = .*none.pem: cannot be read: No such file"),
+        (
+            "cert.pem",
+            "other.pem",
+            None,
+            "tls.private_key = .*other.pem: does not belong to .*key values mismatch",
+        ),
         ("cert.pem", "secret.pem", None, "tls.private_key = .*secret.pem: is protected by a passphrase"),
-        ("cert.pem", "key.pem", "none.pem", "tls.client_ca = .*none.pem: holds no certificate that can be used"),
-        ("cert.pem", "key.pem", "key.pem", "tls.client_ca = .*key.pem: holds no certificate that can be used"),
+        ("cert.pem", "key.pem", "none.pem", "tls.client_ca = .*none.pem: cannot be read: No such file"),
+        ("cert.pem", "key.pem", "key.pem", "tls.client_ca = .*key.pem: expected certificates in PEM"),
     ):
         authority = File(tmp_path / client_ca) if client_ca else None
         tls = Tls(certificate=File(tmp_path / certificate), private_key=File(tmp_path / private_key))

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""The terms of `ldapgw.server.preflight`: a check, the moments at which checks run, their subject and their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from ldapgw.errors import UnfitKey, UserError
+from ldapgw.server.config import Config
+from ldapgw.server.state_dir import KEY_FILE, database_url
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.store.secrets import KeySource
+
+
+class CheckStatus(StrEnum):
+    """Whether a checked item is in order."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of the report.
+
+    :ivar item: the name of the checked item.
+    :ivar message: the state of the item, and the remedy for a problem.
+    :ivar is_setting: whether the item is a part of the configuration, and not a file.
+    """
+
+    status: CheckStatus
+    item: str
+    message: str = ""
+    is_setting: bool = False
+
+    def line(self, file: str) -> str:
+        """The line to print; a problem of the configuration begins with its file.
+
+        :param file: the configuration file.
+        """
+        item = f"{file}: {self.item}" if self.is_setting and self.status is not CheckStatus.OK and file else self.item
+        return f"{item}: {self.message}" if self.message else item
+
+
+class PreflightFailed(UserError):
+    """Raised when the gateway cannot start or reload with a configuration.
+
+    :param failed: the checks that failed.
+    """
+
+    def __init__(self, failed: Iterable[CheckResult]) -> None:
+        self._failed = tuple(failed)
+        super().__init__(result.line("") for result in self._failed)
+
+    def lines(self, file: str) -> tuple[str, ...]:
+        """The lines of the failed checks, as ``ldapgw check`` prints them."""
+        return tuple(result.line(file) for result in self._failed)
+
+
+class Moment(Enum):
+    """When checks run."""
+
+    CHECK = "check"
+    START = "start"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A configuration that is checked.
+
+    :ivar gateway: the process id of another process that runs the gateway of this state directory; None: there is none.
+    :ivar current: the configuration that this process serves with; None: this process does not serve yet.
+    :ivar ports: the endpoints whose listening sockets this process has already.
+    :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload asks for the time.
+    """
+
+    moment: Moment
+    config: Config
+    gateway: int | None = None
+    current: Config | None = None
+    ports: frozenset[str] = frozenset()
+    now: float = 0.0
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.config.state_dir)
+
+    @property
+    def key_source(self) -> KeySource:
+        return KeySource(self.state_dir / KEY_FILE, self.config.encryption_key)
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database; None: another kind of database is configured."""
+        url = make_url(database_url(self.state_dir, self.config.database))
+        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+    def database(self) -> Database:
+        """The database, not opened yet.
+
+        :raises StoreError: when the setting names no database that can be used.
+        """
+        return database_at(database_url(self.state_dir, self.config.database))
+
+    def failures(self, error: UserError) -> Iterator[CheckResult]:
+        """The problems of an error as failed checks."""
+        file = str(self.key_source.file)
+        items = {file: f"key file {file}"}
+        try:
+            database = self.database().name
+        except UserError:
+            pass
+        else:
+            items[database] = f"database {database}"
+        for problem in error.problems:
+            if isinstance(error, UnfitKey):
+                name, message = self.key_source.name, problem
+            else:
+                name, message = next(
+                    ((name, problem.removeprefix(f"{name}: ")) for name in items if problem.startswith(f"{name}: ")),
+                    (problem.partition(": ")[0], problem.partition(": ")[2]),
+                )
+            is_setting = name not in items and (error.is_setting or name == self.key_source.name)
+            yield CheckResult(CheckStatus.FAILED, items.get(name, name), message, is_setting)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check.
+
+    :ivar name: what is checked.
+    :ivar moments: when the check runs.
+    :ivar find: yields the results.
+    """
+
+    name: str
+    moments: frozenset[Moment]
+    find: Callable[[Subject], Iterable[CheckResult]]
