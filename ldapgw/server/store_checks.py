@@ -36,12 +36,13 @@ MIN_FREE = 200_000_000
 MIN_INODES = 1000
 # Seconds that this machine's clock may be behind the last sync, which another gateway may have ended.
 MAX_CLOCK_SECONDS = 120.0
-# Whose each encrypted secret is, and the secret.
-_SEALED = (
-    "SELECT address, refresh_token FROM account WHERE refresh_token IS NOT NULL "
-    "UNION ALL SELECT address, access_token FROM account WHERE access_token IS NOT NULL "
-    "UNION ALL SELECT 'client of ' || tenant, client_secret FROM oauth_client"
+# Whose each encrypted secret is, by the name that a log may have, and the secret.
+_SEALED_TOKENS = (
+    "SELECT 'account ' || id || ' of ' || tenant, refresh_token FROM account WHERE refresh_token IS NOT NULL "
+    "UNION ALL "
+    "SELECT 'account ' || id || ' of ' || tenant, access_token FROM account WHERE access_token IS NOT NULL"
 )
+_SEALED_CLIENTS = "SELECT 'client of ' || tenant, client_secret FROM oauth_client"
 _GENERATIONS = "SELECT account.id, change.key, account.generation FROM account, change WHERE change.kind = 'epoch'"
 
 
@@ -85,7 +86,10 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     """
     source = subject.key_source
     item = source.name if source.configured else f"key file {source.file}"
-    secrets: Sequence[tuple[str, bytes]] = [(name, sealed) for name, sealed in rows(subject, _SEALED)]
+    secrets = list(rows(subject, _SEALED_TOKENS))
+    if subject.moment is Moment.CHECK:
+        # The gateway serves on without a client that the key does not fit: somebody enters the client again.
+        secrets += rows(subject, _SEALED_CLIENTS)
     if not secrets and not source.configured and is_missing(source.file):
         yield CheckResult(CheckStatus.OK, item, "will be created")
         return

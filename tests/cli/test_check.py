@@ -241,7 +241,7 @@ def empty(gateway: Gateway) -> None:
             other_key,
             "key file state/ldapgw.key",
             "failed",
-            "stored secrets do not fit the key file (alice@acme.example); put back the key that belongs to them",
+            "stored secrets do not fit the key file (account 1 of acme); put back the key that belongs to them",
         ),
     ],
     ids=["state_dir open", "damaged", "empty", "accounts lost", "key open", "key missing", "another key"],

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""The checks of ``check``, a start and a reload: each names the same problem in the same line."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from twisted.internet.testing import MemoryReactorClock
+
+from ldapgw.errors import UserError
+from ldapgw.server.check_result import Moment, Subject
+from ldapgw.server.config import load
+from ldapgw.server.gateway import makeService
+from ldapgw.server.preflight import require, require_start
+from ldapgw.server.state_dir import create_state_dir
+from ldapgw.store.secrets import new_key, write_keys
+from tests.support.certificates import issue
+from tests.support.site.command_line import ACME, HEAD, Gateway
+
+TLS = '[tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n'
+# A port that the preflight must find in use while a test runs.
+LISTEN = '["tcp:0:interface=127.0.0.1"]'
+
+
+@pytest.fixture(name="site")
+def _site(gateway: Gateway) -> Gateway:
+    """A gateway with a certificate, which could start, and whose account has connected."""
+    issue().write(gateway.folder)
+    (gateway.folder / "key.pem").chmod(0o600)
+    (gateway.folder / "other.pem").write_bytes(issue(which=7).key_pem())
+    (gateway.folder / "secret.pem").write_bytes(issue().key_pem(BestAvailableEncryption(b"x")))
+    gateway.write(HEAD + TLS + ACME)
+    gateway.connect("alice@acme.example")
+    return gateway
+
+
+def at_check(site: Gateway) -> list[str]:
+    result = site.run("check")
+    failed = [line[2:] for line in result.stdout.splitlines() if line.startswith("✗ ")]
+    refused = [line.removeprefix("ldapgw: ") for line in result.stderr.splitlines()]
+    return failed or refused
+
+
+def at_start(site: Gateway) -> list[str]:
+    reactor = MemoryReactorClock()
+    try:
+        config = load(str(site.file))
+        require_start(config)
+        makeService(config, reactor, reactor)
+    except UserError as error:
+        return list(error.lines(str(site.file)))
+    return []
+
+
+def at_reload(site: Gateway, former: str) -> list[str]:
+    """:param former: the configuration that is served."""
+    file = site.folder / "former.toml"
+    file.write_text(former)
+    try:
+        require(Subject(Moment.RELOAD, load(str(site.file)), current=load(str(file))))
+    except UserError as error:
+        return list(error.lines(str(site.file)))
+    return []
+
+
+def setting(old: str, new: str) -> Callable[[Gateway], None]:
+    """A change of the configuration file."""
+
+    def change(site: Gateway) -> None:
+        text = site.file.read_text()
+        assert old in text
+        site.write(text.replace(old, new, 1))
+
+    return change
+
+
+def content(name: str, octets: bytes | None) -> Callable[[Gateway], None]:
+    """A change of a file; None: the file is gone."""
+
+    def change(site: Gateway) -> None:
+        (site.folder / name).unlink()
+        if octets is not None:
+            (site.folder / name).write_bytes(octets)
+
+    return change
+
+
+def newer_version(site: Gateway) -> None:
+    with site.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE schema_version SET readable_from = '9999'")
+
+
+def unfinished_copy(site: Gateway) -> None:
+    with site.begin() as connection:
+        connection.exec_driver_sql("UPDATE schema_version SET copied_from = 'another database'")
+
+
+def lost_account(site: Gateway) -> None:
+    (site.state_dir / "images").mkdir()
+    (site.state_dir / "images" / "2.image").touch()
+
+
+def other_key(site: Gateway) -> None:
+    (site.state_dir / "ldapgw.key").unlink()
+    write_keys(site.state_dir / "ldapgw.key", [new_key()])
+
+
+def without_database(site: Gateway) -> None:
+    for file in site.state_dir.glob("ldapgw.*"):
+        file.unlink()
+    setting("\nstate_dir", "\nnew_store = false\nstate_dir")(site)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "lines"),
+    [
+        (setting("[ldap]", "[ldap"), ["FILE: is not TOML: Expected ']' at the end of a table declaration"]),
+        (setting("[ldap]", "[ldap]\nsize = 5"), ["FILE: ldap.size: is not a key of this table"]),
+        (
+            setting('client_id = "client"\nclient_secret = "secret"', 'client_secret_file = "none.json"'),
+            ['FILE: tenant "acme": client_secret_file = '],
+        ),
+        (setting('private_key = "key.pem"\n', ""), ["FILE: tls.private_key: is missing"]),
+        (
+            content("cert.pem", None),
+            ["FILE: tls.certificate = FOLDER/cert.pem: cannot be read: No such file or directory"],
+        ),
+        (
+            content("cert.pem", b"x"),
+            ["FILE: tls.certificate = FOLDER/cert.pem: expected certificates in PEM, the server's own first"],
+        ),
+        (
+            setting('"key.pem"', '"other.pem"'),
+            ["FILE: tls.private_key = FOLDER/other.pem: does not belong to the first certificate of FOLDER/cert.pem ("],
+        ),
+        (
+            setting('"key.pem"', '"secret.pem"'),
+            ["FILE: tls.private_key = FOLDER/secret.pem: is protected by a passphrase, for which nobody can be asked"],
+        ),
+        (
+            setting('"cert.pem"\nprivate_key = "key.pem"', '"none.pem"\nprivate_key = "none.key"'),
+            [
+                "FILE: tls.certificate = FOLDER/none.pem: cannot be",
+                "FILE: tls.private_key = FOLDER/none.key: cannot be",
+            ],
+        ),
+        (
+            setting("[tls]", '[tls]\nclient_ca = "none.pem"'),
+            ["FILE: tls.client_ca = FOLDER/none.pem: cannot be read: No such file or directory"],
+        ),
+        (
+            setting("[tls]", '[google]\nca_file = "none.pem"\n[tls]'),
+            ["FILE: google.ca_file = FOLDER/none.pem: cannot be read: No such file or directory"],
+        ),
+        (
+            setting(LISTEN, '["tcp:0:interface=192.0.2.1"]'),
+            ['FILE: ldap.listen "tcp:0:interface=192.0.2.1": 192.0.2.1 is not an address of this machine'],
+        ),
+        (
+            lambda site: site.state_dir.chmod(0o755),
+            ["FILE: state_dir = FOLDER/state: everybody can read it; run"],
+        ),
+        (
+            newer_version,
+            ["database FOLDER/state/ldapgw.db: was made by a newer version of ldapgw; install"],
+        ),
+        (unfinished_copy, ["database FOLDER/state/ldapgw.db: a copy into it was not finished; run the same ldapgw"]),
+        (
+            content("state/ldapgw.db", b"this is no database, " * 500),
+            ["database FOLDER/state/ldapgw.db: cannot be used: file is not a database; put a backup back"],
+        ),
+        (content("state/ldapgw.db", None), ["database FOLDER/state/ldapgw.db: the database is gone, and its key"]),
+        (content("state/ldapgw.db", b""), ["database FOLDER/state/ldapgw.db: the database is empty, and its key"]),
+        (lost_account, ["database FOLDER/state/ldapgw.db: 1 account is missing from it, whose cached books are in"]),
+        (
+            lambda site: (site.state_dir / "ldapgw.key").chmod(0o644),
+            ["key file FOLDER/state/ldapgw.key: other users can read the key file; run: chmod 600"],
+        ),
+        (
+            content("state/ldapgw.key", None),
+            ["key file FOLDER/state/ldapgw.key: the key file is missing, so the stored consents cannot be read"],
+        ),
+        (
+            other_key,
+            ["key file FOLDER/state/ldapgw.key: stored secrets do not fit the key file (account 1 of acme); put back"],
+        ),
+        (
+            setting("\nstate_dir", f'\nencryption_key = "{new_key().decode()}"\nstate_dir'),
+            ["key file FOLDER/state/ldapgw.key: has another key than encryption_key; to use encryption_key, add this"],
+        ),
+        (without_database, ["database FOLDER/state/ldapgw.db: there is no database, and new_store is false; mount"]),
+    ],
+    ids=[
+        "no TOML",
+        "unknown key",
+        "secret file missing",
+        "setting missing",
+        "certificate missing",
+        "no certificate",
+        "key of another certificate",
+        "passphrase",
+        "both files missing",
+        "authority missing",
+        "authority of Google missing",
+        "address of another machine",
+        "folder open",
+        "newer database",
+        "unfinished copy",
+        "damaged database",
+        "database gone",
+        "database empty",
+        "account lost",
+        "key file open",
+        "key file missing",
+        "other key",
+        "other key configured",
+        "no database",
+    ],
+)
+def test_a_problem_is_the_same_line_at_each_moment(
+    site: Gateway, trouble: Callable[[Gateway], None], lines: list[str]
+) -> None:
+    """A start and a reload refuse what `check` calls failed."""
+    former = site.file.read_text()
+    assert (at_check(site), at_reload(site, former)) == ([], [])
+    trouble(site)
+    found = at_check(site)
+    assert found == at_start(site)
+    assert found == at_reload(site, former)
+    expected = [line.replace("FILE", str(site.file)).replace("FOLDER", str(site.folder)) for line in lines]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
+def test_a_port_in_use_is_the_same_line_at_each_moment(site: Gateway) -> None:
+    """The ports that this process listens on already are not tried."""
+    former = site.file.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        endpoint = f"tcp:{port}:interface=127.0.0.1"
+        setting(LISTEN, f'["{endpoint}"]')(site)
+        expected = [
+            f'{site.file}: ldap.listen "{endpoint}": port {port} of 127.0.0.1 is in use by another program; end that '
+            "program, or set another port"
+        ]
+        assert at_check(site) == expected
+        assert at_start(site) == expected
+        assert at_reload(site, former) == expected
+        require_start(load(str(site.file)), [endpoint])
+        assert at_reload(site, site.file.read_text()) == []
+
+
+def test_a_server_that_is_away_is_the_same_line_at_each_moment(site: Gateway) -> None:
+    """The line has no password."""
+    site.write('database = "postgresql://someone:secret@127.0.0.1:1/ldapgw"\n' + HEAD + ACME)
+    expected = ["database postgresql://127.0.0.1:1/ldapgw: cannot be reached: Connection refused"]
+    assert at_check(site) == expected
+    assert at_start(site) == expected
+    assert at_reload(site, site.file.read_text()) == expected
+
+
+def test_a_folder_that_cannot_be_created_is_the_same_line_at_each_moment(gateway: Gateway) -> None:
+    """A reload cannot change the folder, so only `check` and a start look at another one."""
+    gateway.write((HEAD + ACME).replace('"state"', '"/proc/1/ldapgw"'))
+    expected = [
+        f"{gateway.file}: state_dir = /proc/1/ldapgw: cannot be created: /proc/1 cannot be written to by this user"
+    ]
+    assert at_check(gateway)[:1] == expected
+    assert at_start(gateway) == expected
+
+
+def test_a_start_names_all_problems(site: Gateway) -> None:
+    """As `check` does, and before anything is created."""
+    site.write(HEAD.replace(LISTEN, '["tcp:0:interface=192.0.2.1"]', 1) + TLS + ACME)
+    content("cert.pem", None)(site)
+    assert at_start(site) == at_check(site)
+    assert len(at_start(site)) == 2
+
+
+def test_a_second_start_is_refused(site: Gateway) -> None:
+    """The ports of the gateway that runs are not tried."""
+    with socket.create_server(("127.0.0.1", 0)) as served, site.running():
+        setting(LISTEN, f'["tcp:{served.getsockname()[1]}:interface=127.0.0.1"]')(site)
+        [line] = at_start(site)
+    assert line.startswith(f"{site.file}: state_dir = {site.state_dir}: another gateway runs on it (process ")
+
+
+def test_an_expired_certificate_is_served(gateway: Gateway) -> None:
+    """`check` fails; phones that do not check the certificate find people all the same after a start and a reload."""
+    issue(days=-1).write(gateway.folder)
+    gateway.write(HEAD + TLS + ACME)
+    create_state_dir(gateway.state_dir)
+    [line] = at_check(gateway)
+    assert line.startswith(f"{gateway.file}: tls.certificate = {gateway.folder}/cert.pem: has expired on ")
+    assert at_start(gateway) == []
+    assert at_reload(gateway, gateway.file.read_text()) == []
