@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
@@ -16,8 +17,12 @@ from ldapgw.server.config import load
 from ldapgw.server.gateway import makeService
 from ldapgw.server.preflight import require, require_start
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store.secrets import new_key, write_keys
+from ldapgw.store import gateways
+from ldapgw.store.engines import database_at
+from ldapgw.store.gateways import GatewayInfo
+from ldapgw.store.secrets import SecretBox, new_key, write_keys
 from tests.support.certificates import issue
+from tests.support.postgresql import TEMPLATE, needs_postgresql, new_url
 from tests.support.site.command_line import ACME, HEAD, Gateway
 
 TLS = '[tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n'
@@ -257,6 +262,48 @@ def test_a_server_that_is_away_is_the_same_line_at_each_moment(site: Gateway) ->
     """The line has no password."""
     site.write('database = "postgresql://someone:secret@127.0.0.1:1/ldapgw"\n' + HEAD + ACME)
     expected = ["database postgresql://127.0.0.1:1/ldapgw: cannot be reached: Connection refused"]
+    assert at_check(site) == expected
+    assert at_start(site) == expected
+    assert at_reload(site, site.file.read_text()) == expected
+
+
+def on_server(site: Gateway, template: str, settings: str = "") -> str:
+    """Use a new database on a server; returns the name that messages have of it.
+
+    :param template: the database to copy; "template0" is empty.
+    """
+    url = new_url(template)
+    site.write(f'database = "{url.render_as_string(hide_password=False)}"\n' + settings + HEAD + ACME)
+    with closing(database_at(url)) as database:
+        return database.name
+
+
+@needs_postgresql
+@pytest.mark.parametrize("has_former", [False, True], ids=["no store", "former file"])
+def test_an_empty_server_is_the_same_line_at_each_moment(site: Gateway, *, has_former: bool) -> None:
+    """Where there has to be another one, or where the folder has the database that was used before."""
+    name = on_server(site, "template0", "" if has_former else "new_store = false\n")
+    if not has_former:
+        (site.state_dir / "ldapgw.db").unlink()
+    former = f"there is {site.state_dir}/ldapgw.db; copy that with ldapgw database copy, or move it away to start with"
+    [line] = at_check(site)
+    assert line.startswith(f"database {name}: is empty, and {former if has_former else 'new_store is false; restore'} ")
+    assert at_start(site) == [line]
+    assert at_reload(site, site.file.read_text()) == [line]
+
+
+@needs_postgresql
+def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment(site: Gateway) -> None:
+    """Neither gateway could read what the other one has sealed."""
+    on_server(site, TEMPLATE)
+    there = GatewayInfo("1", "south.example", "1.0", keys=SecretBox([new_key()]).fingerprints())
+    with closing(database_at(load(str(site.file)).database)) as database:
+        database.open()
+        database.run_beside(gateways.beat, there)
+    key = f"{site.state_dir}/ldapgw.key"
+    expected = [
+        f"key file {key}: is another key than that of the gateway on south.example; copy its ldapgw.key here",
+    ]
     assert at_check(site) == expected
     assert at_start(site) == expected
     assert at_reload(site, site.file.read_text()) == expected
