@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 
@@ -79,6 +79,7 @@ class Subject:
     :ivar gateway: the process id of another process that runs the gateway of this state directory; None: there is none.
     :ivar current: the configuration that this process serves with; None: this process does not serve yet.
     :ivar ports: the endpoints whose listening sockets this process has already.
+    :ivar keys: keys that fit the database; a reload tries the stored tokens only if one of these keys is gone.
     :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload asks for the time.
     """
 
@@ -87,6 +88,7 @@ class Subject:
     gateway: int | None = None
     current: Config | None = None
     ports: frozenset[str] = frozenset()
+    keys: frozenset[bytes] = field(default=frozenset(), repr=False)
     now: float = 0.0
 
     @property

@@ -100,6 +100,7 @@ class Reload:
         self._reactor = reactor
         self._file = file
         self._current = current
+        self._keys = frozenset(Subject(Moment.RELOAD, current).key_source.read())
         self._read = read
         self._status = status
         self._keep_ports = keep_ports
@@ -142,7 +143,7 @@ class Reload:
 
     def _try_to_read(self) -> KeptConfig:
         config = self._read()
-        require(Subject(Moment.RELOAD, config, current=self._current))
+        require(Subject(Moment.RELOAD, config, current=self._current, keys=self._keys))
         kept = KeptConfig()
         kept.write(config)
         return kept

@@ -20,7 +20,7 @@ from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import gateways
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
-from ldapgw.store.secrets import SecretBox, new_key, write_keys
+from ldapgw.store.secrets import SecretBox, new_key, read_keys, write_keys
 from tests.support.certificates import issue
 from tests.support.postgresql import TEMPLATE, needs_postgresql, new_url
 from tests.support.site.command_line import ACME, HEAD, Gateway
@@ -317,6 +317,18 @@ def test_a_folder_that_cannot_be_created_is_the_same_line_at_each_moment(gateway
     ]
     assert at_check(gateway)[:1] == expected
     assert at_start(gateway) == expected
+
+
+def test_a_reload_tries_the_tokens_when_a_key_is_gone(site: Gateway) -> None:
+    """As long as all keys are there that fit the tokens, a reload does not take the time."""
+    file = site.state_dir / "ldapgw.key"
+    config, keys = load(str(site.file)), read_keys(file)
+    subject = Subject(Moment.RELOAD, config, current=config, keys=frozenset(keys))
+    write_keys(file, [new_key(), *keys])
+    require(subject)
+    write_keys(file, [new_key()])
+    with pytest.raises(UserError, match="stored secrets do not fit the key file"):
+        require(subject)
 
 
 def test_a_start_names_all_problems(site: Gateway) -> None:
