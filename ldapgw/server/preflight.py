@@ -48,11 +48,21 @@ def run(subject: Subject, checks: Collection[Check] = ()) -> Iterator[CheckResul
     :param checks: further checks, which run behind those of the table.
     """
     for check in (*CHECKS, *checks):
-        if subject.moment in check.moments:
-            try:
-                yield from check.find(subject)
-            except UserError as error:
-                yield from subject.failures(error)
+        if subject.moment not in check.moments:
+            continue
+        has_failed = False
+        for result in _find(check, subject):
+            has_failed |= result.status is CheckStatus.FAILED
+            yield result
+        if has_failed and check.ends:
+            return
+
+
+def _find(check: Check, subject: Subject) -> Iterator[CheckResult]:
+    try:
+        yield from check.find(subject)
+    except UserError as error:
+        yield from subject.failures(error)
 
 
 def require(subject: Subject) -> None:
@@ -202,8 +212,8 @@ def _accepts(address: ListenAddress) -> bool:
 
 _ALWAYS: Final = frozenset(Moment)
 CHECKS: Final = (
-    Check("the gateway", frozenset({Moment.CHECK, Moment.START}), _check_gateway),
-    Check("settings that need a restart", frozenset({Moment.RELOAD}), _check_restart),
+    Check("the gateway", frozenset({Moment.CHECK, Moment.START}), _check_gateway, ends=True),
+    Check("settings that need a restart", frozenset({Moment.RELOAD}), _check_restart, ends=True),
     # At a start, `opening` does the next three.
     Check("the folder", frozenset({Moment.CHECK, Moment.RELOAD}), check_folder),
     Check("the database", frozenset({Moment.CHECK, Moment.RELOAD}), check_database),

@@ -357,7 +357,7 @@ def is_current(connection: Connection, database: Database) -> bool:
         known_columns = schema_version.c.readable_from, schema_version.c.copied_from
         stored = connection.execute(select(*known_columns)).first()
     if found not in {None, *known} and (stored is None or stored.readable_from not in known):
-        raise StoreError(f"{database.name}: {unusable_revision(str(found))}")
+        raise StoreError(f"{database.name}: {unusable_revision(str(found))}; nothing was changed")
     if stored is not None and stored.copied_from is not None and database.unfinished_copy_of is None:
         raise StoreError(f"{database.name}: a copy into it was not finished; run the same ldapgw database copy again")
     return found is not None and found not in known[1:]

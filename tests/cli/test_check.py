@@ -180,7 +180,10 @@ def test_numbers_that_have_gone_back(gateway: Gateway) -> None:
 def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
     """What the gateway has just written is seen."""
     gateway.connect("alice@acme.example")
-    too_new = "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade"
+    too_new = (
+        "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade; "
+        "nothing was changed"
+    )
     for statement, told in (
         (
             "UPDATE alembic_version SET version_num = '9999'",

@@ -521,7 +521,7 @@ def test_the_state_dir_is_made_for_us_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="chmod 700"):
         prepare_state_dir(tmp_path / "a" / "b")
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be created: File exists"):
+    with pytest.raises(StoreError, match="is not a folder"):
         prepare_state_dir(tmp_path / "file")
 
 
