@@ -16,7 +16,7 @@ import click
 from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.site import Site, act, is_missing, now, pass_site
+from ldapgw.cli.site import Site, act, now, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, lock_holder_pid
 from ldapgw.store import activity, gateways, key_rotation
@@ -26,7 +26,7 @@ from ldapgw.store.backup import restore as put_back
 from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.files import note_backup, prepare_state_dir
+from ldapgw.store.files import is_missing, note_backup, prepare_state_dir
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
 

@@ -12,10 +12,11 @@ from sqlalchemy.exc import ArgumentError
 
 from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_line
-from ldapgw.cli.site import Site, is_missing, pass_site
+from ldapgw.cli.site import Site, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store.engines import database_at
+from ldapgw.store.files import is_missing
 from ldapgw.store.transfer import holds_anything, is_unfinished, mark_complete, mark_unfinished, resume_copy
 
 

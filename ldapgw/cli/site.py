@@ -35,7 +35,7 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.files import prepare_state_dir
+from ldapgw.store.files import is_missing, prepare_state_dir
 from ldapgw.store.phones import PhoneLogin, is_valid_name
 from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.tenants import EnteredClient
@@ -210,17 +210,6 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
     if login is None:
         raise UserError(f"there is no phone named {name}; see ldapgw phones list")
     return login
-
-
-def is_missing(path: Path) -> bool:
-    """Whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:

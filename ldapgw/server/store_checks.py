@@ -23,7 +23,7 @@ from ldapgw.server.state_dir import (
     may_create_state_dir,
 )
 from ldapgw.store.database import Database, is_current, read_revision, revisions
-from ldapgw.store.files import check_state_dir, nearest_folder
+from ldapgw.store.files import check_state_dir, is_missing, nearest_folder
 from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.secrets import SecretBox, kept_key_files, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
@@ -237,17 +237,6 @@ def rows(subject: Subject, query: str) -> Sequence[Any]:
                 return connection.exec_driver_sql(query).all()
     except StoreError:
         return ()
-
-
-def is_missing(path: Path) -> bool:
-    """Whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _database(subject: Subject, database: Database) -> CheckResult:

@@ -65,15 +65,18 @@ def _folder_problem(path: Path, *, create: bool) -> str:
 
 def nearest_folder(path: Path) -> Path:
     """Return the path itself, or the nearest of the folders above it, that exists or that this user may not see."""
-    for folder in (path, *path.absolute().parents):
-        try:
-            folder.stat()
-        except FileNotFoundError:
-            continue
-        except OSError:
-            pass
-        return folder
-    return path
+    return next(folder for folder in (path, *path.absolute().parents) if not is_missing(folder))
+
+
+def is_missing(path: Path) -> bool:
+    """Whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def test_a_database_that_cannot_be_made(file: Path, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     result = run(file, "--admin", ROOT, answers=NOTHING_SAID)
     assert (result.exit_code, file.exists()) == (1, False)
-    assert f"ldapgw: state_dir = {tmp_path / 'state'}: cannot be created: " in result.stderr
+    assert f"ldapgw: state_dir = {tmp_path / 'state'}: is not a folder\n" in result.stderr
 
 
 def test_a_household(file: Path) -> None:
