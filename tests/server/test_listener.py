@@ -38,6 +38,7 @@ from ldapgw.server.listener import (
     ipv6_only_endpoints,
     ldap_url,
     limit_accepts,
+    listening_socket,
     phone_server,
     raise_descriptor_limit,
     set_socket_options,
@@ -555,3 +556,12 @@ def test_phone_server(ldap: dict[str, object], public_url: str, expected: Server
     if expected.start_tls:
         document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
     assert phone_server(decode(document, "/etc/ldapgw.toml")) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT")
+def test_a_shared_port_is_tried_without_taking_connections() -> None:
+    """A socket that listened would get connections of the gateways that share the port, and lose them."""
+    address = ListenAddress("127.0.0.1", 0, ipv6=False)
+    for listens in (False, True):
+        with listening_socket(address, ipv6_only=False, reuse_port=True, listens=listens) as tried:
+            assert bool(tried.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listens
