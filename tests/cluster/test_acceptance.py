@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from random import Random
 from threading import Event, Thread
 
 import pytest
@@ -35,6 +38,8 @@ from tests.cluster.promises import (
 )
 from tests.support.postgresql import needs_postgresql
 from tests.support.site.running import Process, wait_until
+
+READ_AGAIN = "SIGHUP: the configuration is read again"
 
 pytestmark = [needs_postgresql, pytest.mark.soak]
 
@@ -383,3 +388,44 @@ def test_a_backup_is_restored(companies: Companies) -> None:
     wait_until(companies.all_know, "all gateways serve what Google has")
     for gateway in companies.gateways.values():
         assert "Traceback" not in gateway.said
+
+
+def test_an_hour(companies: Companies) -> None:
+    """For an hour a gateway is killed, ended, paused or reloaded, or the database restarts, again and again.
+
+    No search fails, except at a gateway that is away.
+    """
+    random, until = Random(40), now() + 3600
+    happened: Counter[str] = Counter()
+    searches: list[float] = []
+    while now() < until:
+        event, at = random.choice(("killed", "ended", "paused", "reloaded", "database")), random.choice((1, 2, 3))
+        gateway, is_away = companies.gateways[at], event in ("killed", "ended", "paused")
+        happened[event] += 1
+        changes = [companies.change(random.randrange(len(companies.addresses)))]
+        if event == "paused":
+            gateway.send(signal.SIGSTOP)
+            let_run(random.uniform(1, 40))
+            gateway.send(signal.SIGCONT)
+        elif is_away:
+            companies.stop_gateway(at, signal.SIGKILL if event == "killed" else signal.SIGTERM)
+            let_run(random.uniform(0, 10))
+            companies.start_gateway(at)
+        elif event == "reloaded":
+            before = gateway.said.count(READ_AGAIN)
+            gateway.send(signal.SIGHUP)
+            wait_until(lambda: gateway.said.count(READ_AGAIN) > before, "the configuration is read again")  # noqa: B023
+        else:
+            companies.server.stop(immediately=True)
+            companies.server.start()
+        companies.wait_until_found(changes)
+        for number, caller in enumerate(companies.callers, 1):
+            failures, durations = caller.take()
+            assert failures == [] or (is_away and number == at), (event, at, number)
+            searches += durations
+        if is_away:
+            begin_anew(companies, at)
+    sys.stdout.write(f"\n{dict(happened)}\n")
+    tell("searches", searches)
+    assert not any("Traceback" in gateway.said for gateway in companies.gateways.values())
+    is_right(companies)
