@@ -212,7 +212,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def asked(site: Site) -> list[tuple[str, str]]:
     """What ``check`` says of the ports of a running gateway, in order: state and message without the port."""
-    done = site.ldapgw("check", "--json")
+    done = site.process("check", "--json")
     items = json.loads(done.stdout)["items"]
     told = [(item["state"], item["message"]) for item in items if ".listen" in item["item"]]
     assert done.returncode == int("failed" in {state for state, _ in told}), done.stdout

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -37,6 +36,7 @@ from tests.faults.phone import Phone
 from tests.support.checkout import ROOT
 from tests.support.postgresql import Server
 from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
+from tests.support.site.visitor import connect
 
 DATABASE = "companies"
 TENANTS = ("acme", "bolt", "crow")
@@ -230,8 +230,7 @@ class Companies:
         for tenant in TENANTS:
             addresses = [address for address in self.addresses if address.endswith(f"@{tenant}.example")]
             page = f"http://127.0.0.1:{self.sites[1].web_port}/{tenant}/"
-            command = [sys.executable, "-m", "tests.faults.consent", page, *addresses]
-            subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            connect(page, *addresses)
             # There may be no moment in which none of them syncs.
             synced = partial(self.sites[1].figure, "ldapgw_oldest_sync_timestamp_seconds", tenant=tenant)
             wait_until(synced, "all accounts are synced")

@@ -157,6 +157,6 @@ def test_another_key_is_refused(own: Cluster) -> None:
         state = site.folder / "state"
         state.mkdir(mode=0o700)
         write_keys(state / "ldapgw.key", [new_key()])
-        done = site.ldapgw("run")
+        done = site.process("run")
         assert done.returncode == 1
         assert "stored secrets do not fit the key file (account 1 of acme); put back the key that" in done.stderr

@@ -127,7 +127,7 @@ def test_an_account_that_was_disconnected_meanwhile(own: Cluster) -> None:
         with own.start(late):
             wait_until(lambda: has_written(late, "desk1"), "the snapshot is written")
             wait_until(lambda: has_book(late), "the book is cached")
-        assert other.ldapgw("disconnect", ALICE, "--yes").returncode == 0
+        assert other.process("disconnect", ALICE, "--yes").returncode == 0
         own.server.stop()
         with own.start(late):
             assert own.found(late) == own.office.now
@@ -148,7 +148,7 @@ def test_what_it_refuses_to_start_from(own: Cluster) -> None:
     own.server.stop()
 
     def refused() -> str:
-        done = late.ldapgw("run")
+        done = late.process("run")
         assert done.returncode == 1
         assert "cannot be reached: " in done.stderr
         return done.stderr
@@ -166,7 +166,7 @@ def test_what_it_refuses_to_start_from(own: Cluster) -> None:
     # A server that answers and refuses is not away.
     late.file.write_text(kept.replace(f"/{DATABASE}", "/nothing"))
     own.server.start()
-    done = late.ldapgw("run")
+    done = late.process("run")
     assert done.returncode == 1
     assert 'database "nothing" does not exist' in done.stderr
     shutil.rmtree(state)

@@ -200,9 +200,10 @@ def test_gateways_are_upgraded_one_after_the_other(tmp_path: Path, monkeypatch: 
         world.replace(0, following, "next")
         assert world.versions() == ["9.1"] * 3
         world.replace(0, later, "later")
-        # Commands of this version are refused now.
+        # Commands of this version are refused now: they are processes of the later version from here on.
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PYTHONPATH", str(later))
+        monkeypatch.setattr(Site, "ldapgw", Site.process)
         assert world.versions() == ["9.1", "9.1", "9.2"]
         world.changes_are_found()
     assert caller.failures == []
@@ -272,7 +273,7 @@ def test_tables_keep_what_a_living_gateway_needs(tmp_path: Path) -> None:
         assert run(site, later, "accounts").status == 0
         assert stored(world.cluster) == (LATER, NEXT)
         # The old version does not start any more.
-        done = site.ldapgw("run")
+        done = site.process("run")
         assert done.returncode == 1
         assert "was made by a newer version of ldapgw; install that version" in done.stderr
         assert "Traceback" not in gateway.said

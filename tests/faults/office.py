@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -20,9 +18,9 @@ from sqlalchemy.pool import NullPool
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.company import CONTACTS, Company, Entries, Person, present
 from tests.faults.phone import Phone
-from tests.support.checkout import ROOT
 from tests.support.postgresql import Server
 from tests.support.site.running import PATIENCE, Process, Site, wait_until
+from tests.support.site.visitor import connect
 
 BOOK = f"ou={ALICE},dc=acme,dc=example"
 TYPES = ("work", "mobile", "home")
@@ -121,8 +119,7 @@ class Office:
         """The gateway, with Alice connected and her phone added when it is the first time."""
         with self.site.running(name=name) as gateway:
             if not self.site.phones:
-                visit = [sys.executable, "-m", "tests.faults.consent", self.site.page, ALICE]
-                self.cookie = subprocess.run(visit, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+                self.cookie = connect(self.site.page, ALICE)
                 # In an office that syncs all the time there may be no moment without one.
                 synced = partial(self.site.figure, "ldapgw_oldest_sync_timestamp_seconds", tenant="acme")
                 wait_until(synced, "a good sync", PATIENCE + self.people / 40)

@@ -9,8 +9,6 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,9 +20,9 @@ import pytest
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
 from tests.support import pdu
-from tests.support.checkout import ROOT
 from tests.support.postgresql import Server
 from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
+from tests.support.site.visitor import connect
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long
@@ -168,7 +166,7 @@ def test_a_gateway_that_is_told_to_end_in_a_large_sync(tmp_path: Path) -> None:
     site.start_sandbox()
     try:
         with site.running():
-            subprocess.run([sys.executable, "-m", "tests.faults.consent", site.page, ALICE], cwd=ROOT, check=True)
+            connect(site.page, ALICE)
         for moment in range(4):
             with site.running(name=f"gateway-{moment}") as gateway:
                 until = monotonic() + 2 * moment

@@ -141,7 +141,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     """
     site = Site(tmp_path)
     with site.running():
-        done = site.ldapgw("connect")
+        done = site.process("connect")
     assert done.returncode == 1
     assert f"ldapgw: cannot listen on port {site.web_port} of localhost" in done.stderr
     assert "--paste" in done.stderr
@@ -153,6 +153,6 @@ def test_without_a_client(tmp_path: Path) -> None:
     site = Site(tmp_path)
     kept = [line for line in site.file.read_text().splitlines() if not line.startswith("client_")]
     site.file.write_text("\n".join(kept))
-    done = site.ldapgw("connect")
+    done = site.process("connect")
     assert done.returncode == 1
     assert f"ldapgw: {NO_CLIENT.title}: " in done.stderr

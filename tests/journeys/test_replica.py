@@ -97,7 +97,7 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
             wait_for_copy(site, replica, login)
             assert "whole content" not in gateway.said.split("resumed")[0]
             # Disconnecting deletes here too.
-            gone = site.ldapgw("disconnect", ALICE, "--yes")
+            gone = site.process("disconnect", ALICE, "--yes")
             # Nobody answers for Google here.
             assert "deleted its tokens and contacts" in gone.stderr
             wait_until(lambda: uids(replica, hall) == [], "the copy of the contacts is gone")

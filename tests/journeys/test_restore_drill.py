@@ -22,8 +22,8 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.store.database import revisions
-from tests.support.checkout import ROOT
 from tests.support.site.running import PATIENCE, Site, wait_until
+from tests.support.site.visitor import connect
 
 pytestmark = pytest.mark.long  # starts gateways
 
@@ -85,8 +85,7 @@ def _old(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     try:
         old.empty_sandbox()
         with old.running():
-            command = [sys.executable, "-m", "tests.faults.consent", old.page, ALICE]
-            subprocess.run(command, cwd=ROOT, check=True)
+            connect(old.page, ALICE)
             wait_until(lambda: [one for one in old.accounts() if one["state"] == "ok"], "a good sync")
             old.add_phone(PHONE, "--account", ALICE, "--numbers", "entries")
             old.run("share", ALICE, "callers")

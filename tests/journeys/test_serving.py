@@ -73,7 +73,7 @@ def test_phones_test(served: Site, tmp_path: Path) -> None:
         ("\udcff", 1, ("login", "failed")),
     ):
         password.write_bytes(written.encode(errors="surrogateescape") + b"\n")
-        done = served.ldapgw("phones", "test", "desk1", "--password-file", str(password), "--json")
+        done = served.process("phones", "test", "desk1", "--password-file", str(password), "--json")
         assert done.returncode == code, done.stderr
         step = json.loads(done.stdout)["steps"][-1]
         assert (step["step"], step["state"]) == last
@@ -248,7 +248,7 @@ async def test_two_people_and_their_books(served: Site) -> None:
         "the caller's name shows",
     )
     assert served.names("(sn=müller)", phone="desk2") == served.names("(&(sn=müller)(givenName=*))", phone="desk2")
-    done = served.ldapgw("disconnect", BOB, "--yes")
+    done = served.process("disconnect", BOB, "--yes")
     assert done.returncode == 0, done.stderr
     wait_until(lambda: not set(theirs) & set(served.names("(sn=*)", phone="desk2")), "Bob's book is gone")
     bob = next(account for account in served.accounts() if account["account"] == BOB)

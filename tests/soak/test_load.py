@@ -14,7 +14,6 @@ import socket
 import sqlite3
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -31,9 +30,9 @@ from tests.journeys.line import Line
 from tests.soak.callers import Callers, Failure, Question
 from tests.support import pdu
 from tests.support.certificates import Issued, issue
-from tests.support.checkout import ROOT
 from tests.support.filter_text import encode, read_filter
 from tests.support.site.running import Process, Site, free_ports, wait_until
+from tests.support.site.visitor import connect
 
 pytestmark = pytest.mark.soak
 
@@ -333,7 +332,7 @@ def soak(tmp_path: Path) -> Iterator[Soak]:
         soak.know_everybody()
         soak.start()
         stack.callback(lambda: soak.gateway.end())
-        subprocess.run([sys.executable, "-m", "tests.faults.consent", soak.page, ALICE], cwd=ROOT, check=True)
+        connect(soak.page, ALICE)
         soak.add_phone(PHONE)
         soak.expect_a_change()
         soak.expect_everybody()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Takes people through the page and the consent without a reactor, for tests that block and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, build_opener
+
+from twisted.web.http_headers import Headers
+
+from ldapgw.google.sandbox.browser import Visit, consent
+
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the browser reads of an answer of treq's."""
+
+    code: int
+    headers: Headers
+    body: str
+
+    async def text(self, _encoding: str) -> str:
+        return self.body
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """The browser follows redirects itself."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+class _Http:
+    """What the browser uses of an HTTP client of treq's; each request blocks."""
+
+    def __init__(self, jar: CookieJar) -> None:
+        self._opener = build_opener(HTTPCookieProcessor(jar), _NoRedirects)
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], data: bytes | None, **_: object
+    ) -> _Answer:
+        request = Request(url, data, dict(headers), method=method)
+        try:
+            with self._opener.open(request, timeout=PATIENCE) as answer:
+                return _read(answer)
+        except HTTPError as error:
+            with error:
+                return _read(error)
+
+
+def _read(answer: Any) -> _Answer:
+    headers = Headers()
+    for name, value in answer.headers.items():
+        headers.addRawHeader(name, value)
+    return _Answer(answer.status, headers, answer.read().decode())
+
+
+def connect(page: str, *accounts: str) -> str:
+    """Connect accounts on a tenant's page, one after the other; the cookie that the last one is signed in with."""
+    jar = CookieJar()
+    for account in accounts:
+        jar.clear()
+        coroutine = consent(_Http(jar), page + "connect", account=account)  # type: ignore[arg-type]
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            visit: Visit = end.value
+        assert (visit.status, visit.url) == (200, page), visit
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
