@@ -26,6 +26,8 @@ pytestmark = pytest.mark.long
 INTERVAL = "1s"
 # What a command needs for its start, and more than it needs for its work.
 LONGEST = 1.5
+# tests/store ends a restore and a new key at each of their steps.
+rounds = pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.soak)])
 
 
 @pytest.fixture(scope="module", name="office")
@@ -75,9 +77,10 @@ def rotate(office: Office, times: int) -> None:
         is_well(office)
 
 
-def test_new_keys_while_tokens_are_renewed(office: Office) -> None:
+@rounds
+def test_new_keys_while_tokens_are_renewed(office: Office, times: int) -> None:
     """Some of them killed on their way."""
-    rotate(office, 2 if office.server else 6)  # it takes longer where other gateways may be told of the key
+    rotate(office, times)
 
 
 def back_and_forth(office: Office, times: int) -> None:
@@ -100,9 +103,10 @@ def back_and_forth(office: Office, times: int) -> None:
         assert "Traceback" not in gateway.said
 
 
-def test_backups_and_their_way_back(office: Office) -> None:
+@rounds
+def test_backups_and_their_way_back(office: Office, times: int) -> None:
     """What is served is always one of the book's states, and the syncs go on from there."""
-    back_and_forth(office, 2 if office.server else 5)
+    back_and_forth(office, times)
 
 
 def test_a_restored_backup_is_served_within_two_seconds(office: Office, tmp_path: Path) -> None:
