@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,10 +13,12 @@ from urllib.parse import urlencode, urljoin
 
 import pytest
 import pytest_twisted
+from click.testing import CliRunner
 from treq.client import HTTPClient
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
+from ldapgw.cli import main
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.web.error_pages import EXPIRED, NO_CLIENT, REFUSED
@@ -119,12 +122,13 @@ async def paste(site: Site, port: int, pasted: Callable[[str], str]) -> tuple[in
     return process.returncode, out, err
 
 
-@pytest.mark.long  # starts the command three times; tests/web/test_consent has what a callback is refused for
+@pytest.mark.long  # starts the command twice; tests/web/test_consent has what a callback is refused for
 @pytest_twisted.ensureDeferred
 async def test_by_pasting(site: Site, port: int) -> None:
     """Nobody listens; the address that the browser shows is enough, and no other is."""
-    status, _, err = await paste(site, port, lambda _: f"http://localhost:{port}/")
-    assert (status, "ldapgw: that is not the address" in err) == (1, True)
+    command = ["--config", str(site.file), "connect", "--paste", "--port", str(port)]
+    done = CliRunner().invoke(main, command, input=f"http://localhost:{port}/\n")
+    assert (done.exit_code, "ldapgw: that is not the address" in done.stderr) == (1, True)
     status, _, err = await paste(site, port, lambda address: address.replace("state=", "state=A"))
     assert (status, f"ldapgw: {EXPIRED.title}" in err) == (1, True)
     assert site.accounts() == []
@@ -140,7 +144,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     No address is printed that leads nowhere.
     """
     site = Site(tmp_path)
-    with site.running():
+    with socket.create_server(("127.0.0.1", site.web_port)):
         done = site.process("connect")
     assert done.returncode == 1
     assert f"ldapgw: cannot listen on port {site.web_port} of localhost" in done.stderr

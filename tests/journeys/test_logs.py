@@ -81,19 +81,21 @@ def test_a_reload_takes_other_levels(site: Site) -> None:
     }
 
 
-@pytest.mark.parametrize(("door", "status"), [("run", 2), ("twistd", 1)])
-def test_what_is_no_level_is_refused(site: Site, door: str, status: int) -> None:
+def test_what_is_no_level_is_refused(site: Site) -> None:
     """With a line that says what is allowed."""
-    refused = Process(command(site, door, "--log-level", "sync=loud"), site.folder / "refused.log", site.folder)
-    assert refused.wait() == status
-    assert refused.said.splitlines()[-1].endswith(
-        "'sync=loud': expected LEVEL or PART=LEVEL; LEVEL is one of debug, info, warning, error, critical; "
-        "PART is one of google, ldap, peers, phones, server, store, sync, twisted, web"
-    )
+    refused = Process(command(site, "twistd", "--log-level", "sync=loud"), site.folder / "refused.log", site.folder)
+    assert refused.wait() == 1
+    done = site.ldapgw("run", "--log-level", "sync=loud")
+    assert done.returncode == 2
+    for said in (refused.said, done.stderr):
+        assert said.splitlines()[-1].endswith(
+            "'sync=loud': expected LEVEL or PART=LEVEL; LEVEL is one of debug, info, warning, error, critical; "
+            "PART is one of google, ldap, peers, phones, server, store, sync, twisted, web"
+        )
 
 
-def test_twistd_refuses_to_reload(site: Site) -> None:
-    """With a line in its log, and goes on; even if whoever started it had blocked the signal."""
+def test_a_daemon_refuses_to_reload_and_serves_until_it_is_ended(site: Site) -> None:
+    """With a line in its log, even if whoever started it had blocked the signal; the lock file names its process."""
     pidfile, logfile = site.folder / "twistd.pid", site.folder / "twistd.log"
     daemon = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(site.file)]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -107,8 +109,11 @@ def test_twistd_refuses_to_reload(site: Site) -> None:
     try:
         os.kill(pid, signal.SIGHUP)
         wait_until(lambda: "reload_impossible" in logfile.read_text(), "the refusal is logged")
-        assert site.is_ready()
+        assert [json.loads(line)["event"] for line in logfile.read_text().splitlines()] == [*START, "reload_impossible"]
+        assert int((site.folder / "state" / "ldapgw.pid").read_text()) == pid
+        site.add_phone("desk1", "--tenant", "acme")
+        assert site.names() == []
     finally:
         os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
-    assert [json.loads(line)["event"] for line in logfile.read_text().splitlines()] == [*START, "reload_impossible"]
+    assert "Traceback" not in logfile.read_text()

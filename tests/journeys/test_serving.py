@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import sys
@@ -86,17 +85,13 @@ def bare(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-# By twistd it is the same gateway once more (test_packaging has a look at both doors).
-@pytest.mark.parametrize("door", ["ldapgw run", pytest.param("twistd", marks=pytest.mark.long)])
 @pytest_twisted.ensureDeferred
-async def test_both_front_doors_serve(site: Site, door: str) -> None:
-    """The same gateway; SIGTERM ends either, and nothing is left behind."""
-    command = [*TWISTD, str(site.file)] if door == "twistd" else None
-    with site.running(command) as gateway:
+async def test_from_a_consent_to_a_phone(site: Site) -> None:
+    """SIGTERM ends the gateway, and nothing is left behind; by twistd it is the same gateway once more."""
+    with site.running() as gateway:
         await connected(site)
         assert found(site) == NUMBER
-        # twistd ends by the signal that it was sent, once all is shut down.
-        assert gateway.end(signal.SIGTERM) == (-signal.SIGTERM if command else 0)
+        assert gateway.end(signal.SIGTERM) == 0
     assert "Traceback" not in gateway.said
     assert not list(site.folder.glob("*.pid"))
     assert site.phones["desk1"] not in gateway.said
@@ -255,41 +250,6 @@ async def test_two_people_and_their_books(served: Site) -> None:
     assert (bob["state"], bob["contacts"]) == ("disconnected", 0)
 
 
-@pytest.mark.long  # store/test_database and tests/faults/test_disk have the same in parts
-@pytest_twisted.ensureDeferred
-async def test_a_database_that_is_gone_hurts_no_phone(site: Site) -> None:
-    """One line in the log; phones are served from memory; once it is back, all of it is there."""
-    with site.running() as gateway:
-        await connected(site)
-        state = site.folder / "state"
-        away = site.folder / "away"
-        state.rename(away)
-        wait_until(lambda: "cannot be used" in gateway.said, "the log says so")
-        assert found(site) == NUMBER
-        status, page = fetch(site.page + "connect")
-        assert status == 503
-        assert "Traceback" not in page
-        refused = site.ldapgw("sync", ALICE)
-        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-        away.rename(state)
-        wait_until(lambda: "can be used again" in gateway.said, "the log says that it is back")
-        files = list(state.glob("ldapgw.db*"))
-        for file in files:
-            file.rename(away.with_name(file.name))
-        for command in (("phones", "add", "ghost"), ("accounts",), ("phones", "list")):
-            refused = site.ldapgw(*command)
-            assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-            assert "the database is gone" in refused.stderr
-        assert found(site) == NUMBER
-        for file in files:
-            away.with_name(file.name).rename(file)
-        site.synced()
-        assert site.ldapgw("sync", ALICE, "--wait").returncode == 0
-        assert found(site) == NUMBER
-    assert gateway.said.count("phones are served from memory") <= 2
-    assert "Traceback" not in gateway.said
-
-
 def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> None:
     """One line, status 1; the first goes on."""
     state = served.folder / "state"
@@ -300,43 +260,7 @@ def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> No
     assert served.is_ready()
 
 
-@pytest.mark.long  # starts four gateways; server/test_state_dir has what refuses them
-def test_a_database_that_is_lost_is_not_begun_anew(bare: Site) -> None:
-    """Whoever took it away has the phones and consents; one line says what to do."""
-    with bare.running():
-        pass
-    for file in (bare.folder / "state").glob("ldapgw.db*"):
-        file.unlink()
-    for name, command in (("run", bare.command("run")), ("twistd", [*TWISTD, str(bare.file)])):
-        refused = Process(command, bare.folder / f"{name}.log", bare.folder)
-        assert refused.wait() == 1
-        assert refused.said.count("the database is gone, and its key") == 1
-        assert "Traceback" not in refused.said
-    (bare.folder / "state" / "ldapgw.key").unlink()
-    with bare.running(name="anew"):
-        assert bare.accounts() == []
-
-
-@pytest.mark.long
-def test_impatience_changes_nothing(bare: Site) -> None:
-    """A second signal is no reason for a traceback."""
-    with bare.running() as gateway:
-        os.kill(gateway.pid, signal.SIGTERM)
-        os.kill(gateway.pid, signal.SIGTERM)
-        os.kill(gateway.pid, signal.SIGINT)
-        assert gateway.wait() == 0
-    assert "Traceback" not in gateway.said
-    assert "Unhandled" not in gateway.said
-
-
-def other_site(served: Site, folder: Path) -> Site:
-    """A site whose port is taken."""
-    other = Site(folder)
-    other.file.write_text(other.file.read_text().replace(str(other.ldap_port), str(served.ldap_port)))
-    return other
-
-
-@pytest.mark.long  # test_both_front_doors_serve starts twistd
+@pytest.mark.long  # waits for processes of twistd; tests/journeys/test_logs has a daemon that serves
 def test_a_daemon_that_cannot_listen_ends(tmp_path: Path) -> None:
     """Only the daemon finds out, because the preflight tries TCP ports alone; the parent does not wait for ever."""
     other = Site(tmp_path)
@@ -351,52 +275,23 @@ def test_a_daemon_that_cannot_listen_ends(tmp_path: Path) -> None:
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
 
 
-@pytest.mark.long  # test_both_front_doors_serve starts twistd
-def test_a_daemon_serves_until_it_is_ended(bare: Site) -> None:
-    """Its process is the one that the lock file names."""
-    pidfile, logfile = bare.folder / "twistd.pid", bare.folder / "twistd.log"
-    command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(bare.file)]
-    assert Process(command, bare.folder / "daemon.log", bare.folder).wait() == 0
-    wait_until(bare.is_ready, "the daemon serves")
-    pid = int(pidfile.read_text())
-    assert int((bare.folder / "state" / "ldapgw.pid").read_text()) == pid
-    bare.add_phone("desk1", "--tenant", "acme")
-    assert bare.names() == []
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not pidfile.exists(), "the daemon is gone")
-    assert "Traceback" not in logfile.read_text()
-
-
-@pytest.mark.long  # tests/server/test_listener has it
-def test_a_port_that_is_taken_is_one_line(served: Site, tmp_path: Path) -> None:
-    """By whichever front door."""
-    other = other_site(served, tmp_path)
-    for name, command in (("run", other.command("run")), ("twistd", [*TWISTD, str(other.file)])):
-        refused = Process(command, tmp_path / f"{name}.log", tmp_path)
+@pytest.mark.long  # tests/cli/test_preflight has what a start is refused for
+@pytest.mark.parametrize(
+    ("former", "changed", "told"),
+    [
+        ("interval", "intervall", "sync.intervall: is not a key of this table; its keys are: concurrency, interval"),
+        ("{own}", "{taken}", "port {taken} of 127.0.0.1 is in use by another program"),
+    ],
+    ids=["configuration", "port"],
+)
+def test_twistd_refuses_with_a_line(bare: Site, former: str, changed: str, told: str) -> None:
+    """What it finds while it reads its options, and what it finds when it makes the service; nothing is created."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ports = {"own": str(bare.ldap_port), "taken": str(server.getsockname()[1])}
+        bare.file.write_text(bare.file.read_text().replace(former.format(**ports), changed.format(**ports)))
+        refused = Process([*TWISTD, str(bare.file)], bare.folder / "twistd.log", bare.folder)
         assert refused.wait() == 1
-        assert "Traceback" not in refused.said
-        endpoint = f"tcp:{served.ldap_port}:interface=127.0.0.1"
-        assert (
-            f'ldapgw: {other.file}: ldap.listen "{endpoint}": port {served.ldap_port} of 127.0.0.1 is in use by '
-            in (refused.said)
-        )
-        assert refused.said.count("is in use by another program") == 1
-
-
-@pytest.mark.long  # tests/server/config has the lines
-def test_a_bad_configuration_is_a_line_a_problem(bare: Site) -> None:
-    """By whichever front door; nothing is created."""
-    bare.file.write_text(
-        bare.file.read_text().replace("interval", "intervall").replace('region = "DE"', 'region = "XX"')
-    )
-    expected = [
-        f"{bare.file}: sync.intervall: is not a key of this table; its keys are: concurrency, interval",
-        f'{bare.file}: tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
-    ]
-    for name, command in (("run", bare.command("run")), ("twistd", [*TWISTD, str(bare.file)])):
-        refused = Process(command, bare.folder / f"{name}.log", bare.folder)
-        assert refused.wait() == 1
-        assert "Traceback" not in refused.said
-        for line in expected:
-            assert line in refused.said
+    [line] = refused.said.splitlines()
+    assert line.startswith(f"ldapgw: {bare.file}: ")
+    assert told.format(**ports) in line
     assert not (bare.folder / "state").exists()
