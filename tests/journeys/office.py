@@ -21,9 +21,9 @@ from twisted.web.client import Agent
 
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
-from tests.journeys.line import Line
 from tests.support import pdu, phonebook
 from tests.support.certificates import issue
+from tests.support.site.line import Line
 from tests.support.site.running import Process, Site, free_ports, wait_until
 
 # Whose phones need no login.

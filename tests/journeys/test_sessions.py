@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, integer, octets, tlv
-from tests.journeys.line import Line
 from tests.journeys.office import LOBBY, Office, base, book
 from tests.support import pdu, phonebook
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
 from tests.support.phonebook import served
+from tests.support.site.line import Line
 
 NOTICE = "1.3.6.1.4.1.1466.20036"
 SEARCH_DONE = 0x65

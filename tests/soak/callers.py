@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from tests.journeys.line import Line
 from tests.support import pdu
+from tests.support.site.line import Line
 from tests.support.site.running import PATIENCE
 
 # Seconds between two searches of a caller, so that a machine of two processors has time for the gateway too.

@@ -26,11 +26,11 @@ from time import monotonic
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.journeys.line import Line
 from tests.soak.callers import Callers, Failure, Question
 from tests.support import pdu
 from tests.support.certificates import Issued, issue
 from tests.support.filter_text import encode, read_filter
+from tests.support.site.line import Line
 from tests.support.site.running import Process, Site, free_ports, wait_until
 from tests.support.site.visitor import connect
 

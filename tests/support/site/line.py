@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from types import TracebackType
@@ -35,7 +36,15 @@ class Line:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
+
+    def is_ended(self) -> bool:
+        """Whether the gateway has ended the connection, which has no request under way."""
+        ready, _, _ = select.select([self._socket], [], [], 0)
+        return bool(ready)
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
         """The handshake, without a server's name in it."""
