@@ -204,10 +204,10 @@ def kill(kills: tuple[int, int], folder: Path, server: Server | None) -> Hits:
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param((5, 3), id="8"), pytest.param((35, 15), id="50", marks=pytest.mark.soak)]
+    "kills", [pytest.param((4, 2), id="6"), pytest.param((35, 15), id="50", marks=pytest.mark.soak)]
 )
 def test_killed_again_and_again(tmp_path: Path, kills: tuple[int, int]) -> None:
-    """Many of the kills hit a sync, some a build."""
+    """Many of the kills hit a sync, some a build.  Four lives are one each of those that `disturb` has."""
     assert kill(kills, tmp_path, None).builds >= sum(kills) // 15
 
 
