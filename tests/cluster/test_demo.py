@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -57,18 +58,39 @@ def test_a_gateway_is_killed_and_the_phone_searches_on(tmp_path: Path) -> None:
         assert demo.end(signal.SIGINT) == 0, demo.said
 
 
-@contextmanager
-def two_gateways(folder: Path, cookie: str) -> Iterator[tuple[str, list[Process]]]:
-    """Two gateways behind HAProxy: the address of their page, and their processes."""
+@pytest.fixture(scope="module", name="world")
+def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two gateways, with Alice connected through a HAProxy that has ended since."""
+    folder = tmp_path_factory.mktemp("behind")
     ldap, web = free_ports(2)
     cluster = Cluster(folder, 2)
     try:
         put_behind(cluster, web)
-        with haproxy(folder, front(cluster.sites, ldap, web, cookie)), cluster.running() as gateways:
+        with ExitStack() as stack:
+            with haproxy(folder, front(cluster.sites, ldap, web)):
+                gateways = stack.enter_context(cluster.running())
             wait_until(lambda: len(cluster.known()) == len(gateways), "both gateways live")
-            yield f"http://127.0.0.1:{web}/acme", gateways
+            yield World(cluster, gateways, ldap, web)
     finally:
         cluster.end()
+
+
+@dataclass(frozen=True)
+class World:
+    """Two gateways, and the ports of the HAProxy that a test puts in front of them."""
+
+    cluster: Cluster
+    gateways: list[Process]
+    ldap: int
+    web: int
+
+    @property
+    def page(self) -> str:
+        return f"http://127.0.0.1:{self.web}/acme"
+
+    def front(self, cookie: str) -> str:
+        """The listeners of HAProxy."""
+        return front(self.cluster.sites, self.ldap, self.web, cookie)
 
 
 async def add_phone(http: HTTPClient, page: str, name: str) -> Visit:
@@ -80,28 +102,12 @@ async def add_phone(http: HTTPClient, page: str, name: str) -> Visit:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_browser_stays_at_one_gateway(tmp_path: Path) -> None:
-    """The page after the form has the new password, ten times of ten; when the gateway dies, the other one answers."""
-    assert f"    {COOKIE} secure\n" in (ROOT / "docs/how-to/several-gateways.rst").read_text()
-    with two_gateways(tmp_path, COOKIE) as (page, gateways):
-        http = HTTPClient(Agent(reactor))
-        assert (await browser.consent(http, f"{page}/connect", account=ALICE)).status == 200
-        for number in range(10):
-            visit = await add_phone(http, page, f"kitchen{number}")
-            assert (visit.status, bool(PASSWORD.search(visit.body))) == (200, True)
-        [chosen] = [cookie.value for cookie in http._cookiejar if cookie.name == "GATEWAY"]
-        gateways[int(str(chosen).removeprefix("gateway")) - 1].end(signal.SIGKILL)
-        visit = await browser.open_page(http, visit.url)
-        assert (visit.status, PASSWORD.search(visit.body)) == (200, None)
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_password_of_another_gateway(tmp_path: Path) -> None:
+async def test_a_password_of_another_gateway(world: World, tmp_path: Path) -> None:
     """Without the cookie, HAProxy leads to the gateways by turns: one shows the password, the other says why not."""
-    with two_gateways(tmp_path, cookie="") as (page, _):
+    with haproxy(tmp_path, world.front(cookie="")):
         http = HTTPClient(Agent(reactor))
-        assert (await browser.consent(http, f"{page}/connect", account=ALICE)).status == 200
-        visit = await add_phone(http, page, "kitchen")
+        assert (await browser.consent(http, f"{world.page}/connect", account=ALICE)).status == 200
+        visit = await add_phone(http, world.page, "kitchen")
         shown = set[tuple[bool, bool]]()
         until = reactor.seconds() + PATIENCE
         # A gateway knows the other one after its next heartbeat.
@@ -110,3 +116,19 @@ async def test_a_password_of_another_gateway(tmp_path: Path) -> None:
             assert visit.status == 200
             shown.add((bool(PASSWORD.search(visit.body)), ELSEWHERE in visit.body))
         assert {(True, False), (False, True)} <= shown <= {(True, False), (False, True), (False, False)}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_browser_stays_at_one_gateway(world: World, tmp_path: Path) -> None:
+    """The page after the form has the new password, ten times of ten; when the gateway dies, the other one answers."""
+    assert f"    {COOKIE} secure\n" in (ROOT / "docs/how-to/several-gateways.rst").read_text()
+    with haproxy(tmp_path, world.front(COOKIE)):
+        http = HTTPClient(Agent(reactor))
+        assert (await browser.consent(http, f"{world.page}/connect", account=ALICE)).status == 200
+        for number in range(10):
+            visit = await add_phone(http, world.page, f"kitchen{number}")
+            assert (visit.status, bool(PASSWORD.search(visit.body))) == (200, True)
+        [chosen] = [cookie.value for cookie in http._cookiejar if cookie.name == "GATEWAY"]
+        world.gateways[int(str(chosen).removeprefix("gateway")) - 1].end(signal.SIGKILL)
+        visit = await browser.open_page(http, visit.url)
+        assert (visit.status, PASSWORD.search(visit.body)) == (200, None)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.store.secrets import new_key, write_keys
 from tests.cluster.cluster import ALICE, Cluster
 from tests.faults.office import BOOK
 from tests.support.postgresql import needs_postgresql
@@ -92,6 +91,25 @@ def test_one_of_them_syncs(world: World) -> None:
     wait_until(lambda: {one["contacts"] for one in cluster.known()} == {len(cluster.office.now)}, "all serve the same")
 
 
+def test_phones_are_served_without_the_database(world: World) -> None:
+    """From memory, logins too; the log says when it is away and when it is back, once each, and changes go on."""
+    cluster, gateways = world
+    cluster.server.stop(immediately=True)
+    for _ in range(10):
+        assert all(cluster.found(site) == cluster.office.now for site in cluster.sites)
+    wait_until(lambda: all("phones are served from memory" in one.said for one in gateways), "it is told")
+    cluster.server.start()
+    wait_until(lambda: all("can be used again" in one.said for one in gateways), "it is told too")
+    cluster.office.edit()
+    wait_until(lambda: cluster.sites[1].ldapgw("sync", ALICE, "--wait").returncode == 0, "a sync")
+    wait_until(cluster.all_find, "every gateway finds the change")
+    for gateway in gateways:
+        lines = gateway.said.splitlines()
+        assert len([line for line in lines if "phones are served from memory" in line]) <= 2
+        assert len([line for line in lines if "can be used again" in line]) <= 2
+        assert "Traceback" not in gateway.said
+
+
 def test_another_one_takes_over(world: World) -> None:
     """From one that was killed, while phones are served by the others; the killed one comes back as one of them."""
     cluster, gateways = world
@@ -121,42 +139,3 @@ def syncing(gateways: list[Process]) -> int:
     wait_until(found, "one syncs")
     [position] = found()
     return position
-
-
-@pytest.fixture(name="own")
-def _own(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster of one test, which stops parts of it."""
-    cluster = Cluster(tmp_path, 2)
-    yield cluster
-    cluster.end()
-
-
-def test_phones_are_served_without_the_database(own: Cluster) -> None:
-    """From memory, logins too; the log says when it is away and when it is back, once each, and changes go on."""
-    with own.running() as gateways:
-        own.server.stop(immediately=True)
-        for _ in range(10):
-            assert all(own.found(site) == own.office.now for site in own.sites)
-        wait_until(lambda: all("phones are served from memory" in one.said for one in gateways), "it is told")
-        own.server.start()
-        wait_until(lambda: all("can be used again" in one.said for one in gateways), "it is told too")
-        own.office.edit()
-        wait_until(lambda: own.sites[1].ldapgw("sync", ALICE, "--wait").returncode == 0, "a sync")
-        wait_until(own.all_find, "every gateway finds the change")
-        for gateway in gateways:
-            lines = gateway.said.splitlines()
-            assert len([line for line in lines if "phones are served from memory" in line]) <= 2
-            assert len([line for line in lines if "can be used again" in line]) <= 2
-            assert "Traceback" not in gateway.said
-
-
-def test_another_key_is_refused(own: Cluster) -> None:
-    """What one gateway has sealed the other one could not read."""
-    with own.office.running():
-        site = own.sites[1]
-        state = site.folder / "state"
-        state.mkdir(mode=0o700)
-        write_keys(state / "ldapgw.key", [new_key()])
-        done = site.process("run")
-        assert done.returncode == 1
-        assert "stored secrets do not fit the key file (account 1 of acme); put back the key that" in done.stderr
