@@ -18,6 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
+from itertools import compress
 from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -128,8 +129,10 @@ _PARTS, _PART_SHIFT = 16, 28
 
 # Keys that are gone through one by one sooner than by halves.
 _FEW: Final = 16
-# Postings of one prefix that are looked up in those of others, one by one.
-_SOON: Final = 500
+# Postings of one prefix that are read at once, together with those of others up to the same document.
+_READ: Final = 1024
+# In so many times as many postings as documents, each document is looked up sooner than all postings are read.
+_FAR_MORE: Final = 32
 
 # Terms that are written in one record.
 _CHUNK = 10_000
@@ -275,42 +278,43 @@ class Index:
     def common_postings(
         self, prefixes: Sequence[str], attributes: int, wanted: int, most: int
     ) -> tuple[list[int], bool]:
-        """The first documents in which all prefixes stand in one of some attributes; whether there may be others.
+        """The first documents in which each prefix stands in one of some attributes; whether there may be others.
 
         :param wanted: documents that are enough.
-        :param most: postings of all prefixes together that are read.
+        :param most: postings of all prefixes together that are read; there may be some more of them.
         """
-        spans = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
-        (at, end), *others = spans
-        postings, attributes_of = self._postings, self._attributes
+        (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
+        masked = bytes([bits & attributes for bits in range(256)])
+        postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
-        stop_at = min(end, at + _SOON)
-        while at < stop_at and len(found) < wanted:
-            document, bits = postings[at], attributes_of[at] & attributes
-            at += 1
-            for number, (start, stop) in enumerate(others):
-                if not bits:
-                    break
-                start = bisect_left(postings, document, start, stop)
-                others[number] = start, stop
-                bits &= attributes_of[start] if start < stop and postings[start] == document else 0
-            if bits:
-                found.append(document)
-        if at == end or len(found) == wanted or sum([stop - start for start, stop in spans]) > most:
-            return found, at < end
-        # Few documents are common to all prefixes: those are found sooner than each posting is looked up.
-        common = set(postings[at:end])
-        for start, stop in others:
-            common.intersection_update(postings[start:stop])
-        for document in sorted(common):
-            bits = attributes
-            for start, stop in spans:
-                bits &= attributes_of[bisect_left(postings, document, start, stop)]
-            if bits:
-                if len(found) == wanted:
-                    return found, True
-                found.append(document)
-        return found, False
+        while at < end and len(found) < wanted and most > 0:
+            # The documents up to a bound, which is far away only if there are few common documents before it.
+            stop = min(end, at + step)
+            common, bound = set(self._masked_postings(at, stop, masked)), postings[stop - 1]
+            most -= stop - at
+            for number, (start, last) in enumerate(others):
+                behind = bisect_right(postings, bound, start, last)
+                others[number] = behind, last
+                if behind - start <= _FAR_MORE * len(common):
+                    common.intersection_update(self._masked_postings(start, behind, masked))
+                    most -= behind - start
+                else:
+                    common = {one for one in common if self._stands(one, start, behind, attributes)}
+            found += sorted(common)
+            at, step = stop, min(2 * step, _READ)
+        return found[:wanted], at < end or len(found) > wanted
+
+    def _masked_postings(self, start: int, end: int, masked: bytes) -> Iterable[int]:
+        """The documents of postings whose attributes are not masked out.
+
+        :param masked: what is left of each value of the attributes' bits.
+        """
+        return compress(self._postings[start:end], self._attributes[start:end].tobytes().translate(masked))
+
+    def _stands(self, document: int, start: int, end: int, attributes: int) -> bool:
+        """Return whether a document is among postings, with one of some attributes."""
+        at = bisect_left(self._postings, document, start, end)
+        return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
         """The postings of all terms from one on and before another."""

@@ -35,7 +35,7 @@ _FEW: Final = 512
 # The most ranges that are cut at a bound without interruption, some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
-# The most postings of several prefixes that are read without interruption, some 5 ms.
+# The most postings of several prefixes that are read without interruption, some 3 ms.
 _MAX_COMMON: Final = 100_000
 
 # The most documents that are sorted without interruption, some 3 ms; if there are more, all documents are looked at in
@@ -84,7 +84,7 @@ class PrefixQuery(NamedTuple):
 
 
 class CommonPrefixQuery(NamedTuple):
-    """Documents in which all of some prefixes stand in one of some attributes (`Index.common_postings`)."""
+    """Documents in which each of some prefixes stands in one of some attributes (`Index.common_postings`)."""
 
     prefixes: tuple[str, ...]
     attributes: int

@@ -246,25 +246,28 @@ def test_of_much_the_first_ones_are_taken_out(sought: Narrowing | None, expected
 @pytest.mark.parametrize(
     ("prefixes", "attributes", "expected"),
     [
-        (("1o", "2ma"), 3, [0, 3, 30, 33, 60, 63]),
-        (("2ma", "1o"), 3, [0, 3, 30, 33, 60, 63]),
+        (("1o", "2ma"), 3, [0, 1, 3, 30, 31, 33, 60, 61, 63]),
+        (("2ma", "1o"), 3, [0, 1, 3, 30, 31, 33, 60, 61, 63]),
         (("1o", "2ma"), 1, [0, 30, 60]),
         (("1o", "1o", "2ma"), 4, []),
         (("1o", "2ma", "2xx"), 7, []),
     ],
 )
 @pytest.mark.parametrize("most", [1, 4, 90])
-@pytest.mark.parametrize("soon", [1, 500])
-def test_words_stand_in_one_attribute(
+@pytest.mark.parametrize("far_more", [0, 32])
+@pytest.mark.parametrize("read", [2, 1024])
+def test_words_stand_in_some_of_the_attributes(
     monkeypatch: pytest.MonkeyPatch,
     prefixes: tuple[str, ...],
     attributes: int,
     expected: list[int],
     most: int,
-    soon: int,
+    far_more: int,
+    read: int,
 ) -> None:
     """Of a few letters each; the first documents, or all; looked up one by one, or all at once."""
-    monkeypatch.setattr("ldapgw.directory.index._SOON", soon)
+    monkeypatch.setattr("ldapgw.directory.index._FAR_MORE", far_more)
+    monkeypatch.setattr("ldapgw.directory.index._READ", read)
     kinds: list[dict[str, int]] = [
         *({"1o": 1, "2ma": 1}, {"1o": 1, "2ma": 2}, {"1o": 4}, {"1o": 6, "2ma": 3}, {}),
         *({"2ma": 4}, {"1o": 8, "2ma": 9}, {"1o": 1}, {}, {"1o": 1}),
@@ -279,6 +282,12 @@ def test_words_stand_in_one_attribute(
     assert [*find_documents(all_of([sought, "a"]), index, ())] == []
 
 
+def test_no_more_postings_of_words_are_read_than_wanted() -> None:
+    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2 if at % 2 else 1}, ()) for at in range(40)])
+    assert index.common_postings(("1o", "2ma"), 1, 4, 1) == ([0, 2], True)
+    assert index.common_postings(("1o", "2ma"), 1, 4, 100) == ([0, 2, 4, 6], True)
+
+
 @pytest.mark.parametrize(("most", "expected"), [(1, [0]), (2, [0, 2]), (9, [0, 2, 3])])
 def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected: list[int]) -> None:
     """Each document once, in order; the first documents, or all."""
@@ -291,9 +300,9 @@ def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected
 
 
 def test_words_of_too_many_are_looked_for_in_slices() -> None:
-    """Where fifty thousand have each word, not all of them are read at once: everybody is looked at instead."""
-    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 50_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
-    sought = CommonPrefixQuery(("1o", "2ma"), 3)
+    """Where sixty thousand have each word, not all of them are read at once: everybody is looked at instead."""
+    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 60_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
+    sought = CommonPrefixQuery(("1o", "2ma"), 1)
     assert find_documents(sought, index, ()) is None
     assert first_documents(sought, index, (), 9) == ([], True)
 
