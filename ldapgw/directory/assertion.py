@@ -315,7 +315,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
         if not contains_all(search_text, words) or (beginnings and _count(search_text, beginnings) < least):
             return False
         in_one_line = words
-        if in_any_spelling and is_single_value(search_text):  # nearly always
+        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly always
             if not alike:
                 return True
             in_one_line = alike
@@ -349,10 +349,13 @@ def _with_a_shared_letter(words: Sequence[Alternatives]) -> Sequence[Alternative
     return [strings for strings, own in zip(words, initials, strict=True) if shared & own] if shared else ()
 
 
-def is_single_value(search_text: str) -> bool:
-    """Return whether all lines of a search text in lenient matching are variants of one value."""
-    end = search_text.find("\n", 1)
-    return search_text[0] == "\n" and search_text[end + 1 : end + 2] in ("", "\f")
+def is_single_value(text: str, start: int, end: int) -> bool:
+    """Return whether all lines of a search text in lenient matching are variants of one value.
+
+    :param text: has the search text from `start` to `end`.
+    """
+    line_end = text.find("\n", start + 1, end) + 1
+    return text[start] == "\n" and (line_end == end or text[line_end] == "\f")
 
 
 def contains_all(text: str, words: Sequence[Alternatives]) -> bool:
