@@ -7,8 +7,9 @@ around the damage is encoded anew, so that it gets past the framing to whoever r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 
 from ldapgw.ber import SEQUENCE, head
@@ -50,11 +51,12 @@ class Node:
     def copy(self) -> Node:
         return Node(self.tag, self.content, [part.copy() for part in self.parts], self.length)
 
-    def family(self) -> Iterator[Node]:
+    def family(self) -> list[Node]:
         """The element and all that lies in it."""
-        yield self
+        found = [self]
         for part in self.parts:
-            yield from part.family()
+            found += part.family()
+        return found
 
 
 def parse(octets: bytes, *, hidden: bool = True) -> list[Node]:
@@ -159,6 +161,12 @@ _TREE: tuple[Callable[[Random, Node, list[Node], Node], None], ...] = (
 )  # fmt: skip
 
 
+@cache
+def _elements(octets: bytes) -> tuple[Node, ...]:
+    """All elements of valid octets; a mutant takes copies of them, and never the elements themselves."""
+    return tuple(one for tree in parse(octets) for one in tree.family())
+
+
 def _damaged(random: Random, message: bytes, donor: bytes) -> bytes:
     """A message whose tree is damaged in one to three places; messages around it stay whole."""
     trees = parse(message)
@@ -171,7 +179,7 @@ def _damaged(random: Random, message: bytes, donor: bytes) -> bytes:
             break
         beside = random.choice(parents).parts
         node = random.choice(beside)
-        others = [one for tree in parse(donor) for one in tree.family()]
+        others = _elements(donor)
         alike = [one for one in others if one.tag == node.tag]
         other = random.choice(alike if alike and random.random() < 0.7 else others)
         random.choice(_TREE)(random, node, beside, other)

@@ -115,7 +115,7 @@ def responses(data: bytes) -> list[Response]:
         content.finish("message")
         read = {0x64: _entry, 0x79: _intermediate}.get(kind)
         one = read(message_id, operation) if read else _result(message_id, kind, operation)
-        found.append(replace(one, controls=sent))
+        found.append(replace(one, controls=sent) if sent else one)
     return found
 
 

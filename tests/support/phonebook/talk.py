@@ -77,7 +77,8 @@ class Talk:
     def settle(self) -> None:
         """Let the reactor turn until there is nothing to do now."""
         for _ in range(100_000):
-            if not any(call.getTime() <= self._clock.seconds() for call in self._clock.calls):
+            now = self._clock.seconds()
+            if not any(call.getTime() <= now for call in self._clock.calls):
                 break
             self.turn()
         self.replies += self.client.received()
