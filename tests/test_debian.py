@@ -16,7 +16,7 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.cli import main
-from tests.support import debian_machine
+from tests.support import base_image, debian_machine
 from tests.support.checkout import ROOT
 from tests.support.debian_machine import BOOTED, Machine, init, run
 from tests.support.released import VERSION, copy_checkout, released
@@ -25,7 +25,7 @@ from tests.support.site.running import PATIENCE, free_ports, wait_until
 NEWER = "99.0"
 SCRIPT = ROOT / "scripts/deb"
 
-NEEDED = ("dh", "dpkg-buildpackage", "lintian", *debian_machine.NEEDED)
+NEEDED = ("dh", "dpkg-buildpackage", "lintian", *base_image.NEEDED)
 _missing = [name for name in NEEDED if shutil.which(name) is None]
 _missing_to_boot = [name for name in debian_machine.NEEDED_TO_BOOT if shutil.which(name) is None]
 
@@ -42,6 +42,12 @@ pytestmark = [
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of a release."""
     return released(tmp_path_factory).package
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of the Debian that a release's image is based on."""
+    return released(tmp_path_factory).base
 
 
 def test_lintian_finds_no_errors(package: Path) -> None:
@@ -133,9 +139,9 @@ def start_and_stop(machine: Machine, ldap: int) -> None:
         address.unlink()
 
 
-def test_it_is_installed_upgraded_removed_and_purged(package: Path, tmp_path: Path) -> None:
+def test_it_is_installed_upgraded_removed_and_purged(package: Path, base: Path, tmp_path: Path) -> None:
     """An upgrade and a removal keep the configuration and the state; purging leaves nothing behind but the user."""
-    machine = Machine(tmp_path / "root")
+    machine = Machine(tmp_path / "root", base)
     ldap, web = free_ports(2)
     before = machine.files()
 
@@ -180,9 +186,9 @@ SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://127.0.0.1", "-s", "base", "-
 @pytest.mark.skipif(
     "CI" not in os.environ and bool(_missing_to_boot), reason=f"needs {', '.join(debian_machine.NEEDED_TO_BOOT)}"
 )
-def test_systemd_runs_it(package: Path, tmp_path: Path) -> None:
+def test_systemd_runs_it(package: Path, base: Path, tmp_path: Path) -> None:
     """On the usual ports: ready when started, reloaded, watched, restarted by an upgrade, ended with the package."""
-    machine = Machine(tmp_path / "root", (*BOOTED, "bash-completion"))
+    machine = Machine(tmp_path / "root", base, (*BOOTED, "bash-completion"))
     with machine.booted():
 
         def property_of_service(name: str) -> str:

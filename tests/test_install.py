@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from docutils import nodes
 
-from tests.support import debian_machine, rst
+from tests.support import base_image, debian_machine, rst
 from tests.support.checkout import ROOT, project_files
 from tests.support.debian_machine import BOOTED, Machine, run
 
@@ -21,7 +21,7 @@ HOME = "home/admin"
 # The first answer is the only one without a default; then the name of the page, which needs one too.
 ANSWERS = "anna@acme.example\n" + 5 * "\n" + "https://phonebook.example.com\n" + 4 * "\n"
 
-NEEDED = (*debian_machine.NEEDED, *debian_machine.NEEDED_TO_BOOT)
+NEEDED = ("mmdebstrap", *debian_machine.NEEDED_TO_BOOT)
 _missing = [name for name in NEEDED if shutil.which(name) is None]
 
 pytestmark = [
@@ -85,15 +85,21 @@ def prepare(machine: Machine) -> None:
     (machine.root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of a Debian."""
+    return base_image.make_archive(tmp_path_factory.mktemp("debian") / "base")
+
+
 @pytest.mark.parametrize("way", ["Debian package", "pip", "Checkout"])
-def test_from_an_empty_machine_to_a_search(tmp_path: Path, way: str) -> None:
+def test_from_an_empty_machine_to_a_search(tmp_path: Path, base: Path, way: str) -> None:
     """Each command succeeds, from the first one to a search as a phone does it.
 
     The Debian package is built where it is installed; tests/test_containers.py has the fourth way.
     """
     is_deb = way == "Debian package"
     install = [*commands(way), *(() if is_deb else commands("User and folders"))]
-    machine = Machine(tmp_path / "root", (*BOOTED, *packages(install)))
+    machine = Machine(tmp_path / "root", base, (*BOOTED, *packages(install)))
     checkout = repository(tmp_path / "checkout")
     wheel = wheel_of(checkout, tmp_path / "wheels")
     with machine.booted():

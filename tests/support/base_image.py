@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A base for the container image, as Debian's slim one is: made here, as no registry is reached."""
+"""The Debian that this machine has, in its smallest kind: a base of container images and of machines in a folder.
+
+The Debian is made here, because no registry is reached, and once for all tests of a run that ask for it.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,27 @@ NAME = "localhost/base"
 PATIENCE = 900
 
 
-def make_base(folder: Path, buildah: Sequence[object]) -> None:
-    """Make the image of the Debian that this machine has.
+def make_archive(folder: Path) -> Path:
+    """Make a tar file of the Debian in a new folder, without manuals, documents and languages, as slim images are."""
+    folder.mkdir()
+    archive = folder / "base.tar"
+    without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    _run("mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", *without, suite, archive)
+    return archive
+
+
+def make_base(archive: Path, buildah: Sequence[object]) -> None:
+    """Make the image of the archive.
 
     :param buildah: the command with its options.
     """
-    folder.mkdir()
-    without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    (folder / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
-    for command in (
-        ("mmdebstrap", "--variant=minbase", *without, suite, folder / "base.tar"),
-        (*buildah, "build", "--isolation", "chroot", "--quiet", "--tag", NAME, folder),
-    ):
-        words = [str(word) for word in command]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
-        assert done.returncode == 0, done.stdout + done.stderr
+    folder = archive.parent
+    (folder / "Containerfile").write_text(f"FROM scratch\nADD {archive.name} /\n")
+    _run(*buildah, "build", "--isolation", "chroot", "--quiet", "--tag", NAME, folder)
+
+
+def _run(*command: object) -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,6 @@ from tests.support.site.running import PATIENCE
 # Seconds; an idle machine needs a tenth of them.
 BUILD_PATIENCE = 1200.0
 
-NEEDED = ("mmdebstrap",)
 # Only for a machine that is booted.
 NEEDED_TO_BOOT = ("nsenter", "systemd-nspawn")
 # What a Debian of mmdebstrap's smallest kind lacks for an administrator.
@@ -41,19 +39,24 @@ def run(*command: object, cwd: Path | None = None, patience: float = BUILD_PATIE
 class Machine:
     """A Debian of the release that this machine has.
 
+    :param base: the archive that the Debian is unpacked from (`tests.support.base_image.make_archive`).
     :param packages: Debian's packages that it has beyond the necessary ones.
     """
 
-    def __init__(self, root: Path, packages: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, base: Path, packages: Sequence[str] = ()) -> None:
         self.root = root
         self._leader: int | None = None
-        codename = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
-        assert codename is not None
-        included = ",".join(("python3", "ca-certificates", "adduser", *packages))
-        run(
-            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}"),
-            *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/locale/*", codename[1], root),
-        )
+        root.mkdir()
+        run("tar", "--extract", "--numeric-owner", "--file", base, "--directory", root)
+        # The base leaves out manuals and documents, which a machine has.
+        (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").write_text("force-unsafe-io\npath-exclude=/usr/share/locale/*\n")
+        install = ("install", "--quiet", "--yes", "--no-install-recommends")
+        for command in (
+            ("update", "--quiet"),
+            (*install, "python3", "ca-certificates", "adduser", *packages),
+            ("clean",),
+        ):
+            self.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *command)
 
     @contextmanager
     def booted(self) -> Iterator[None]:

@@ -113,6 +113,11 @@ class Release:
         return package
 
     @property
+    def base(self) -> Path:
+        """The archive of the Debian that the image is based on."""
+        return self.folder / "base" / "base.tar"
+
+    @property
     def storage(self) -> tuple[str, ...]:
         """The variables for Buildah's storage, which has the image and its base."""
         return f"CONTAINERS_STORAGE_CONF={self.folder}/storage.conf", "BUILDAH_ISOLATION=chroot"
@@ -130,7 +135,7 @@ class Release:
         (self.folder / "storage.conf").write_text(
             f'[storage]\ndriver = "vfs"\ngraphroot = "{self.folder}/storage"\nrunroot = "{self.folder}/run"\n'
         )
-        base_image.make_base(self.folder / "base", ("env", *self.storage, "buildah"))
+        base_image.make_base(base_image.make_archive(self.base.parent), ("env", *self.storage, "buildah"))
         wheels = self.folder / "wheels"
         # Debian's Python runs the image.
         name = "import sys; print('%s.%s' % sys.version_info[:2])"
