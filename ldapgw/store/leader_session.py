@@ -55,8 +55,6 @@ class LeaderSession:
     :param lock: the advisory lock, as arguments of ``pg_try_advisory_lock``.
     :param is_conflict: whether an error of the driver says that another transaction has come between.
     :param errors: turns errors of the driver into `StoreError`.
-    :param take_erased: the tables from which a transaction has deleted what must leave no trace.
-    :param vacuum: overwrites what was deleted from some tables.
     :ivar is_held: whether the session held the lock when it was last used.
     """
 
@@ -66,15 +64,11 @@ class LeaderSession:
         lock: str,
         is_conflict: Callable[[DBAPIError], bool],
         errors: Callable[[], Any],
-        take_erased: Callable[[Connection], frozenset[str]],
-        vacuum: Callable[[frozenset[str]], object],
     ) -> None:
         self._engine = engine
         self._lock = lock
         self._is_conflict = is_conflict
         self._errors = errors
-        self._take_erased = take_erased
-        self._vacuum = vacuum
         self._connection: Connection | None = None
         self.is_held = False
 
@@ -136,9 +130,7 @@ class LeaderSession:
                     raise LeadLost
                 try:
                     with self._connection.begin():
-                        result = function(self._connection, *args, **kw)
-                        erased = self._take_erased(self._connection)
-                    break
+                        return function(self._connection, *args, **kw)
                 except DBAPIError as error:
                     tries_left -= 1
                     if error.connection_invalidated:
@@ -146,9 +138,6 @@ class LeaderSession:
                         raise LeadLost from None
                     if not tries_left or not self._is_conflict(error):
                         raise
-        if erased:
-            self._vacuum(erased)
-        return result
 
     def close(self) -> None:
         """End the session, which frees the lock."""

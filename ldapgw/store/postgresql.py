@@ -418,9 +418,7 @@ class PostgresqlDatabase(Database):
         """A new session for the gateway that syncs."""
         engine = self.register(engine_for(self.url, SYNC_SECONDS, keeps_connections=False))
         event.listen(engine, "connect", lambda line, _record: self._lines.add(line))
-        return LeaderSession(
-            engine, _SYNCS, _is_conflict, partial(self._errors, of_session=True), take_erased, self._vacuum_beside
-        )
+        return LeaderSession(engine, _SYNCS, _is_conflict, partial(self._errors, of_session=True))
 
     # --- errors ---
 
