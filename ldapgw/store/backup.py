@@ -74,25 +74,17 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = kept.with_name(kept.name + ".restoring")
-    with _store_errors(work):
+    with _store_errors(work), _work_copy(file, work):
+        last_ids = database.run(database.last_ids)
+        _prepare(work, file, secret_box, last_ids)
+        back_up_server(database, kept.with_name(kept.name + ".before-restore"))
+        prepared = database_at(f"sqlite:///{work}", keeps_copies=False)
         try:
-            _clear(work)
-            work.touch(mode=0o600)
-            with _store_errors(file):
-                _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
-                _refuse_empty(work, file)
-            last_ids = database.run(database.last_ids)
-            _prepare(work, file, secret_box, last_ids)
-            back_up_server(database, kept.with_name(kept.name + ".before-restore"))
-            prepared = database_at(f"sqlite:///{work}", keeps_copies=False)
-            try:
-                with prepared.begin_read() as source, database.begin() as target:
-                    mark_erased(target)
-                    copy_all(source, target)
-            finally:
-                prepared.close()
+            with prepared.begin_read() as source, database.begin() as target:
+                mark_erased(target)
+                copy_all(source, target)
         finally:
-            _clear(work)
+            prepared.close()
 
 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
@@ -104,26 +96,36 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = database.with_name(database.name + ".restoring")
-    with _store_errors(database):
-        try:
-            _clear(work)
-            work.touch(mode=0o600)
-            with _store_errors(file):
-                _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
-                _refuse_empty(work, file)
-            last_ids = _read_last_ids(database)
-            _prepare(work, file, secret_box, last_ids or {})
-            if last_ids is None:
-                _move_damaged(database)
-                copy_owner(work, database.parent)
-                flush_to_disk(work)
-                work.rename(database)
-                flush_to_disk(database.parent)
-            else:
-                _keep_copy(database)
-                _copy(closing(sqlite3.connect(work)), database)
-        finally:
-            _clear(work)
+    with _store_errors(database), _work_copy(file, work):
+        last_ids = _read_last_ids(database)
+        _prepare(work, file, secret_box, last_ids or {})
+        if last_ids is None:
+            _move_damaged(database)
+            copy_owner(work, database.parent)
+            flush_to_disk(work)
+            work.rename(database)
+            flush_to_disk(database.parent)
+        else:
+            _keep_copy(database)
+            _copy(closing(sqlite3.connect(work)), database)
+
+
+@contextmanager
+def _work_copy(file: Path, work: Path) -> Iterator[None]:
+    """Copy a backup for `_prepare`, which changes the copy; the copy is deleted at the end.
+
+    :param work: the file that becomes the copy.
+    :raises StoreError: when the backup is no database of ldapgw, or cannot be read.
+    """
+    try:
+        _clear(work)
+        work.touch(mode=0o600)
+        with _store_errors(file):
+            _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
+            _refuse_empty(work, file)
+        yield
+    finally:
+        _clear(work)
 
 
 def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[str, int]) -> None:

@@ -203,9 +203,15 @@ def test_a_backup_that_does_not_fit_changes_nothing(file: Database, server: Data
     (tmp_path / "backups").mkdir()
     back_up(file.file, tmp_path / "backups" / "monday.db")
     (tmp_path / "backups" / "text.db").write_text("nothing " * 500)
+    (tmp_path / "backups" / "empty.db").touch()
     server.run(phones.add, DESK)
     before = held(server)
-    for name, told in (("monday.db", "was made under another key"), ("text.db", "file is not a database")):
+    refusals = {
+        "monday.db": "was made under another key",
+        "text.db": "file is not a database",
+        "empty.db": "is no database of ldapgw",
+    }
+    for name, told in refusals.items():
         other = SecretBox([Fernet.generate_key()])
         with pytest.raises(StoreError, match=told):
             restore_server(tmp_path / "backups" / name, server, other, tmp_path / "other.db")
