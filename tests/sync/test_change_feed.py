@@ -23,7 +23,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import revise_books
-from tests.support.postgresql import shared
+from tests.support.postgresql import TEMPLATE, shared
 from tests.support.site.running import wait_until
 from tests.support.stage.databases import change_detector, open_file
 from tests.support.stage.sync import ALICE, BOB, NOW, HeldStore, Stage, person
@@ -36,6 +36,7 @@ class Scene(Stage):
         self.path = path
         self.seen: dict[str, tuple[str, str, float]] = {}
         self.told = 0
+        self.looks: list[float] = []  # that have found the database as it is served
         self.untold: Exception | None = None  # why pages cannot be told
         self.clients_read = 0
         self.recordings_read = 0
@@ -50,6 +51,7 @@ class Scene(Stage):
             scheduler=self.scheduler,
             take_binds=self.take_seen,
             read=(self.read_clients, self.tell_pages, self.read_recordings),
+            looked=self.looks.append,
         )
 
     def new_database(self) -> Database:
@@ -67,11 +69,19 @@ class Scene(Stage):
         return f'cannot be reached: database "{name}" does not exist; create the database, or correct its name'
 
     def come_back(self) -> None:
-        """Undo `go_away`."""
+        """Undo `go_away` and `restore_nothing_yet`."""
         if self.database.file is not None:
             self.path.with_name("away.db").rename(self.path)
         else:
+            shared().execute(f"DROP DATABASE IF EXISTS {self.database.url.database} WITH (FORCE)")
             shared().execute(f"ALTER DATABASE away RENAME TO {self.database.url.database}")
+
+    def restore_nothing_yet(self) -> None:
+        """Put a database with tables and without content in place of the one that is gone."""
+        if self.database.file is not None:
+            self.new_database().close()
+        else:
+            shared().execute(f"CREATE DATABASE {self.database.url.database} TEMPLATE {TEMPLATE}")
 
     def has_told_more(self) -> bool:
         """Whether the log has got a line within a minute; the machine's own clock goes on too."""
@@ -200,6 +210,20 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
 
 
+def test_a_database_that_is_being_restored_has_not_come_back(scene: Scene) -> None:
+    """Its tables can be written already; what was served stays while they have no content."""
+    add_phone(scene)
+    scene.clock.advance(POLL_SECONDS)
+    scene.go_away()
+    scene.clock.advance(POLL_SECONDS)
+    scene.restore_nothing_yet()
+    wait_until(scene.has_told_more, "the log says that the database is empty")
+    empty = f"{scene.database.name}: is empty, and was not before; restore a backup; phones are served from memory"
+    assert scene.logged[1:] == [empty]
+    assert "desk1" in scene.catalog.snapshot.logins
+    scene.come_back()
+
+
 def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     """Another account's first sync, a new phone and a page that asks: all go on while it is being built."""
     scene.connect(ALICE)
@@ -240,8 +264,11 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
 
 @pytest.mark.parametrize("step", ["publish_accounts", "build"])
 def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) -> None:
-    """With its traceback, in the log alone, and once; what it kept from being done is tried again."""
-    real = getattr(scene.publisher, step)
+    """With its traceback, in the log alone, and once; what it kept from being done is tried again.
+
+    A look that has published nothing does not count as a look.
+    """
+    real, looks = getattr(scene.publisher, step), len(scene.looks)
 
     async def broken() -> None:
         raise ZeroDivisionError
@@ -250,6 +277,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
     add_phone(scene)
     scene.clock.pump([POLL_SECONDS] * 3)
     assert scene.logged == ["checking the database for changes failed"]
+    assert len(scene.looks) - looks == (3 if step == "build" else 0)
     setattr(scene.publisher, step, real)
     if step == "build":
         tries: list[int] = []
