@@ -434,17 +434,29 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
 def test_a_person_is_removed(
     connection: Connection, secret_box: SecretBox, with_phones: bool, removed: tuple[str, ...], left: list[str]
 ) -> None:
-    """The account's row and sign-ins go, the phones if asked for; otherwise they are nobody's."""
+    """The account's row and sign-ins go, the phones if asked for; otherwise they are nobody's.
+
+    What the same person has in another tenant stays.
+    """
     account = connect(connection, secret_box)
     other = connect(connection, secret_box, replace(GRANT, sub="sub-2", address="bob@acme.example"))
     connection.execute(update(tables.account).where(tables.account.c.id == other.id).values(owner=account.sub))
+    grant = replace(GRANT, sub="sub-3")
+    elsewhere = accounts.connect(
+        connection, secret_box, "beta", grant, Sharing.PRIVATE, NOW, account.sub, shared_label=""
+    )
     for name, owner in (("desk1", account.id), ("hall", None)):
         phones.add(connection, PhoneLogin(name, "acme", owner, NumberMode.VALUES, "hash", NOW))
-    for token, sub in (("one", account.sub), ("two", other.sub)):
-        sign_ins.create_sign_in(connection, token, SignIn("acme", sub, "", hd=""), NOW)
+    tokens = (("one", "acme", account.sub), ("two", "acme", other.sub), ("three", "beta", account.sub))
+    for token, tenant, sub in tokens:
+        sign_ins.create_sign_in(connection, token, SignIn(tenant, sub, "", hd=""), NOW)
     revocations.disconnect_account(connection, account.id, NOW)
     assert accounts.remove(connection, account.id, with_phones=with_phones) == removed
-    assert [(one.id, one.owner) for one in accounts.read_all(connection)] == [(other.id, None)]
+    assert [(one.id, one.owner) for one in accounts.read_all(connection)] == [
+        (other.id, None),
+        (elsewhere, account.sub),
+    ]
     assert [(login.name, login.account_id) for login in phones.read_all(connection)] == [(name, None) for name in left]
-    assert [sign_ins.read_sign_in(connection, token, "acme", NOW) is None for token in ("one", "two")] == [True, False]
+    ended = [sign_ins.read_sign_in(connection, token, tenant, NOW) is None for token, tenant, _ in tokens]
+    assert ended == [True, False, False]
     assert accounts.remove(connection, account.id, with_phones=with_phones) == ()

@@ -135,11 +135,15 @@ def marks(connection: Connection) -> set[tuple[str, str]]:
 
 
 def test_marks_of_removed_phones_do_not_pile_up(database: Database, account_id: int) -> None:
-    """But for the last mark: the number must not begin anew.  Where gateways may have to read a mark yet it stays."""
+    """But for the last mark: the number must not begin anew.  Where gateways may have to read a mark yet it stays.
+
+    A gateway that has not looked for half of that time reads all.
+    """
     for name in ("desk2", "desk3"):
         database.run(phones.add, replace(DESK, name=name))
         database.run(phones.remove, name)
     before = look(database).cursor
+    assert before is not None
     database.run(changes.forget_removed)
     left = {("account", str(account_id)), ("phone", "desk1"), ("phone", "desk3")}
     if database.engine.dialect.name == "postgresql":
@@ -150,6 +154,9 @@ def test_marks_of_removed_phones_do_not_pile_up(database: Database, account_id: 
     assert database.run(marks) == left
     found = look(database, before)
     assert found == Changes(found.cursor, False)
+    for missing, is_whole in ((60.0, False), (0.0, True)):
+        at = before.at - KEPT_SECONDS / 2 + missing
+        assert look(database, replace(before, at=at)).is_whole is is_whole
 
 
 def test_a_restored_backup_is_read_whole(database: Database, account_id: int) -> None:

@@ -45,6 +45,8 @@ def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     write_keys(path, [new])
     assert (secret_box.unseal(before), secret_box.unseal(after)) == ("before", "after")
     assert secret_box.fingerprints() == (fingerprint(new),)
+    write_keys(path, [new_key(), new])
+    assert (secret_box.unseal(before), secret_box.unseal(after)) == ("before", "after")
 
 
 LOSSES = {
