@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import StoreError
+from ldapgw.errors import LeadLost, StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, sync_state
@@ -478,6 +478,20 @@ def test_a_sync_ends_when_the_lead_is_lost(stage: Stage) -> None:
     stage.scheduler.begin_anew()
     assert not stage.scheduler._loops
     assert stage.account().last_sync is None
+
+
+def test_a_call_that_waits_for_its_turn_is_not_made_once_the_lead_is_lost() -> None:
+    """Another gateway may call by then."""
+    stage = Stage(calls_per_minute=12)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    syncing = Deferred.fromCoroutine(stage.job.sync(stage.account(), full=True))
+    assert (sum(stage.calls().values()), syncing.called) == (1, False)
+    stage.leader.is_leader = False
+    stage.clock.advance(60.0)
+    with pytest.raises(LeadLost):
+        result_of(syncing)
+    assert stage.calls() == {}
 
 
 def test_a_lead_that_is_taken_during_a_look_begins_with_the_next_one(stage: Stage) -> None:

@@ -197,9 +197,9 @@ class Stage:
         self.synced = dict.fromkeys(self.tenants, tenant)
         pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
         self.sync_store: Store = sync_store
-        leader = OnlyGateway(sync_store)
+        self.leader = OnlyGateway(sync_store)
         self.job = SyncJob(
-            leader=leader,
+            leader=self.leader,
             secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, AT_ONCE),
@@ -216,7 +216,7 @@ class Stage:
         self.photo_fetcher = PhotoFetcher(
             clock=self.clock,
             store=sync_store,
-            leader=leader,
+            leader=self.leader,
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
             pacer=pacer,
