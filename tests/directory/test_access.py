@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import NOBODY, Access, BookAccess, ReplicaAccess, TenantViewer, Viewer
+from ldapgw.directory.access import NOBODY, Access, BookAccess, ReplicaAccess, ReplicatedBranch, TenantViewer, Viewer
 from ldapgw.directory.book import Book, build_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
@@ -30,9 +30,10 @@ from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.trees import all_matches
 
-# Alice's book has Anna, who has the label Customers, and Bert, who has no label.  Alice and Bob are in the group sales,
-# Carol is in the group staff.  A letter stands for a contact: a capital for a contact that the viewer finds in every
-# way, a small letter for a contact that only a search for its complete number finds.  A dot stands for nobody.
+# Alice's book has Anna, who has the labels Customers and Family, and Bert, who has no label.  Alice and Bob are in the
+# group sales, Carol is in the group staff.  A letter stands for a contact: a capital for a contact that the viewer
+# finds in every way, a small letter for a contact that only a search for its complete number finds.  A dot stands for
+# nobody.
 TABLE = """
 sharing      label      | alice  bob  carol  hall  anonymous  stranger  nobody | replica  vault
 private      -          | AB     .    .      .     .          .         .      | .        AB
@@ -65,6 +66,7 @@ OTHER = replace(naming_context(), name="other", base=Dn.parse("dc=other,dc=examp
 NUMBERS = {"Anna": "+49 30 5550001", "Bert": "+49 30 5550002"}
 BOOK = f"ou=alice@acme.example,{BASE}"
 LABEL = f"ou=Customers,{BOOK}"
+FAMILY = f"ou=Family,{BOOK}"
 DNS = {"Anna": (f"uid=c0,{BOOK}", f"uid=c0,{LABEL}"), "Bert": (f"uid=c1,{BOOK}", f"uid=c1,{LABEL}")}
 
 
@@ -83,8 +85,10 @@ def serve(sharing: str, label: str) -> Dit:
     for at, (name, text) in enumerate(NUMBERS.items()):
         number = parse(text, "DE")
         assert number is not None
-        people.append(Contact(f"c{at}", name=name, phones=(Phone(Kind.WORK, number),), labels=("g1",)[at:]))
-    alice = _book("alice", people, {"g1": "Customers"})
+        people.append(
+            Contact(f"c{at}", name=name, phones=(Phone(Kind.WORK, number),), labels=() if at else ("g1", "g2"))
+        )
+    alice = _book("alice", people, {"g1": "Customers", "g2": "Family"})
     books = (with_sharing(alice, Sharing(sharing), label), _book("bob"), _book("carol"))
     return Dit((Directory(CONTEXT, books), Directory(OTHER)), Features("1"))
 
@@ -241,28 +245,53 @@ def test_a_search_finds_what_the_table_says(search: SearchKind, viewers: Contain
 
 
 def test_a_replica_holds_what_the_table_says() -> None:
-    """A replica without private books holds what a phone without an account sees, and the vault holds all."""
-    held = {}
+    """A replica without private books holds what a phone without an account sees, and the vault holds all.
+
+    A book of which a replica holds no contact has no entry there either.
+    The vault says with whom which contacts are shared, for the access rules of its server.
+    """
+    held: dict[tuple[str, str, str], str] = {}
+    shared: dict[tuple[str, str, str], tuple[str, str]] = {}
     for sharing, label, replica in seen(REPLICAS):
         book = serve(sharing, label).directories[0].books[0]
-        branches = [branch for branch, has_contacts, _ in REPLICAS[replica].branches_of(book) if has_contacts]
-        entries = [entry for branch in branches for segment in branch.segments.contacts for entry in segment]
-        held[sharing, label, replica] = "".join(sorted({entry.attribute("cn")[0].decode()[0] for entry in entries}))
+        branches = list(REPLICAS[replica].branches_of(book))
+        assert any(one.has_contacts for one in branches) is bool(branches)
+        held[sharing, label, replica] = _initials(branches)
+        for named in {one.sharing for one in branches} - {""}:
+            part = [one for one in branches if one.sharing == named]
+            shared[sharing, label, replica] = (named, _initials(part))
     assert held == seen(REPLICAS)
+    parts = {"": "AB", "customers": "A"}
+    assert shared == {
+        (sharing, label, "vault"): (sharing, parts[label])
+        for sharing, label, _ in seen(["vault"])
+        if sharing not in ("private", "callers") and label in parts
+    }
+
+
+def _initials(branches: Iterable[ReplicatedBranch]) -> str:
+    segments = [segment for one in branches if one.has_contacts for segment in one.branch.segments.contacts]
+    entries = [entry for segment in segments for entry in segment]
+    return "".join(sorted({entry.attribute("cn")[0].decode()[0] for entry in entries}))
 
 
 @pytest.mark.parametrize("viewer", VIEWERS)
 def test_names_of_entries(viewer: str) -> None:
-    """Whoever browses a contact sees the entry of its book; others see a shared label's contacts below the label."""
+    """Whoever browses a contact sees the entry of its book; others see a shared label's contacts below the label.
+
+    The names of the other labels of such a book are not shown.
+    """
     for (sharing, label, _), cell in seen([viewer]).items():
         listed = partial(_listed, serve(sharing, label), VIEWERS[viewer])
         names, is_label = [name for name in NUMBERS if name[0] in cell], label != "" and viewer != "alice"
-        labels, people = [LABEL] if names else [], [DNS[name][is_label] for name in names]
+        family = [FAMILY] if names and not is_label else []
+        labels, people = [LABEL, *family] if names else [], [DNS[name][is_label] for name in names]
         assert (BOOK in listed(BASE, Scope.SINGLE_LEVEL)) is bool(names)
         assert listed(BOOK, Scope.BASE_OBJECT) == ([BOOK] if names else [])
         assert listed(BOOK, Scope.SINGLE_LEVEL) == [*labels, *([] if is_label else people)]
         assert listed(BOOK, Scope.WHOLE_SUBTREE) == ([BOOK, *labels, *people] if names else [])
         assert listed(LABEL, Scope.WHOLE_SUBTREE) == ([LABEL, DNS["Anna"][1]] if names else [])
+        assert listed(FAMILY, Scope.BASE_OBJECT) == family
         for name, dns in DNS.items():
             for dn, is_there in zip(dns, (not is_label, name == "Anna"), strict=True):
                 assert listed(dn, Scope.BASE_OBJECT) == ([dn] if is_there and name in names else [])
@@ -274,6 +303,12 @@ def _listed(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> list[str]:
         return [match.entry.dn for match in all_matches(dit, viewer, request)]
     except DirectoryError:
         return []
+
+
+def test_the_tenant_of_a_viewer() -> None:
+    """A client that is not bound and sees several tenants belongs to none."""
+    vault = Viewer("cn=vault", replica=REPLICAS["vault"])
+    assert [one.tenant for one in (*VIEWERS.values(), vault)] == ["acme"] * 4 + ["", "other", "", "acme"]
 
 
 def test_access_to_a_book() -> None:
