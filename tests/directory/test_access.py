@@ -342,3 +342,6 @@ def test_access_to_a_book() -> None:
         ("directory", BookAccess.DIRECTORY),
         ("callers", BookAccess.CALLERS),
     ]
+    part = TenantViewer("bob").part_of(serve("shared", "customers").directories[0].books[0])
+    assert part is not None
+    assert [entry.dn for entry in part.book.containers] == [BOOK, LABEL]

@@ -10,6 +10,7 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.errors import SuspiciousShrink
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE
+from ldapgw.store import contacts, sync_tokens
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync.fetch import SourceQuery
@@ -202,6 +203,24 @@ def test_a_delta_without_a_sync_token_keeps_the_old_one_once() -> None:
     state = stage.sync_states()[Source.CONTACTS]
     assert (state.full_sync_at, state.warnings) == (stage.clock.seconds(), {})
     assert len(stage.names()) == 4
+
+
+def test_a_sync_token_that_is_removed_during_a_sync_stays_removed() -> None:
+    """Stored contacts are damaged, which only a full sync mends."""
+    stage = Stage()
+    stage.connect()
+    stage.sync()
+    account_id = stage.account().id
+
+    def remove() -> None:
+        with stage.database.begin() as connection:
+            contacts.fetch_anew(connection, account_id, [Source.CONTACTS])
+
+    stage.line.meanwhile["/v1/people/me/connections"] = remove
+    stage.sync()
+    with stage.database.begin() as connection:
+        [state] = sync_tokens.read_sync_states(connection, account_id).values()
+    assert state.sync_token is None
 
 
 def test_a_directory_without_a_sync_token_waits_too() -> None:

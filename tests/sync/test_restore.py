@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,37 @@ def test_a_restore_brings_nobody_the_contacts_of_another_company(companies: Comp
         phones.remove(connection, "phone-of-acme")
     companies.look()
     assert companies.catalog.snapshot.logins.keys() == {"phone-of-other"}
+
+
+def test_a_generation_from_before_a_restore_is_another_one(companies: Companies) -> None:
+    """The account has other contacts in the generation of the same number."""
+    companies.join(ALICE, "acme", "Ada Riese")
+    companies.back_up()
+    companies.world.add_person(ALICE, person("Bo Weg"))
+    companies.sync(ALICE)
+    result_of(companies.publisher.refresh())
+    before = companies.account(ALICE).generation
+    companies.restore()
+    companies.world.add_person(ALICE, person("Cem Ak"))
+    companies.sync(ALICE)
+    assert companies.account(ALICE).generation == before
+    result_of(companies.publisher.refresh())
+    assert companies.found("acme") == ["Ada Riese", "Bo Weg", "Cem Ak"]
+
+
+def test_a_database_that_lacks_its_latest_commits_has_a_history_of_its_own(companies: Companies) -> None:
+    """Its generations may be other ones than those that books were built of: all books are built anew, once."""
+    account_id = companies.join(ALICE, "acme", "Ada Riese")
+    result_of(companies.publisher.refresh())
+    books = companies.publisher._books
+    cursor, before = books.state.cursor, books.state.history
+    assert cursor is not None
+    books.state.cursor = replace(cursor, next=cursor.next + 1000)
+    companies.look()
+    after = books.state.history
+    assert (after.identity, after.epoch != before.epoch, books.outdated) == (before.identity, True, {account_id})
+    result_of(companies.publisher.refresh())
+    assert (companies.found("acme"), books.state.history) == (["Ada Riese"], after)
 
 
 def test_an_id_is_never_given_twice(companies: Companies) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 
@@ -15,7 +16,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.errors import LeadLost, StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.peers.leadership import OnlyGateway
-from ldapgw.store import accounts, changes, sync_state
+from ldapgw.store import accounts, changes, sync_state, tables
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
@@ -612,6 +613,21 @@ def test_when_google_is_down_few_ask(stage: Stage) -> None:
     refresh(stage)
     stage.clock.pump([10] * int(2 * INTERVAL / 10))
     assert [stage.account(address).error for address in addresses] == [None] * 12
+
+
+def test_a_lead_knows_nothing_of_an_outage_in_a_former_lead(stage: Stage) -> None:
+    """Google answers again, and another gateway has synced all accounts meanwhile."""
+    crowd(stage, 12)
+    stage.world.faults.inject("error_unavailable_503")
+    stage.clock.pump([1] * int(INTERVAL))
+    stage.scheduler.begin_anew()
+    stage.world.faults.clear()
+    with stage.database.begin() as connection:
+        well = {"error_code": None, "failures": 0, "next_sync": stage.clock.seconds()}
+        connection.execute(update(tables.account).values(well))
+    stage.calls()
+    refresh(stage)
+    assert synced(stage) == 12
 
 
 def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -> None:
