@@ -125,7 +125,7 @@ def make_plan(
         source,
         stored_uids={person.index: uid for uid, person in changed.items()},
         deleted_uids=deleted_uids,
-        missing_uids=tuple(uid for uid in stored if uid in protected and stored[uid].missed_at is None),
+        missing_uids=tuple(uid for uid in stored if uid in protected),
         served_count=served_count,
         lost_count=lost_count,
         listed_count=len(seen_uids) if full else 0,
