@@ -144,7 +144,10 @@ def test_whoever_names_plain_alone_is_asked_for_the_rest():
 
 
 def test_a_bind_waits_for_what_was_asked_for_before():
-    """RFC 4511 4.2.1; it is answered with the rights that were there, and a bind that is held back goes on."""
+    """RFC 4511 4.2.1; it is answered with the rights that were there, and a bind that is held back goes on.
+
+    A bind that could be answered at once waits too.
+    """
     state = bound()
     run = ask(state, pdu.search(BASE, 2), 2)
     assert isinstance(run, StartSearch)
@@ -164,6 +167,13 @@ def test_a_bind_waits_for_what_was_asked_for_before():
     assert state.advance() == SendReply(Reply(6, Operation.BIND, SUCCESS))
     assert state.advance() is None
     assert state.viewer == VIEWER
+    again = pdu.message(8, pdu.bind("desk1", SECRET))
+    assert state.receive(message(7, pdu.search(BASE, 2))) == ()
+    assert state.fast_answer(again) is None
+    assert isinstance(state.advance(), StartSearch)
+    assert state.fast_answer(again) is None
+    assert state.finish(SUCCESS).message_id == 7
+    assert state.fast_answer(again) is not None
 
 
 # --- search ---------------------------------------------------------------------------------------------------------
