@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "sync": (VALUES | {"directory", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
-        {"twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL"},
+        {"twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL", "jinja2"},
     ),
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 import click
+from click.shell_completion import CompletionItem
 from sqlalchemy import Connection
 
 from ldapgw.cli.confirm import confirm, yes_option
@@ -40,10 +41,9 @@ from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL
-from ldapgw.phones.provisioning.other import OTHER
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.listener import phone_server
 from ldapgw.store import accounts, activity
@@ -63,6 +63,21 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
             f"a phone can have {', '.join(PHONE_FORMATS)}"
         )
     return None if value is None else NumberFormat(value)
+
+
+class _FamilyParam(click.ParamType[str]):
+    """A model, or a family of phones of a model; the families are read once somebody names one."""
+
+    name = "model"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return self._choice().convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return self._choice().shell_complete(ctx, param, incomplete)
+
+    def _choice(self) -> click.Choice[str]:
+        return click.Choice([*dict.fromkeys((*MODELS, *all_vendors()))], case_sensitive=False)
 
 
 _placeholder = click.option(
@@ -241,7 +256,7 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
 @click.argument("name")
 @click.option(
     "--model",
-    type=click.Choice([*dict.fromkeys((*MODELS, *VENDORS))], case_sensitive=False),
+    type=_FamilyParam(),
     metavar="MODEL",
     help="Print the settings for this model instead of the phone's own.",
 )
@@ -268,8 +283,8 @@ def settings(
     _check_target(target if target != "-" else None, as_json=as_json)
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
-    vendor = vendors_of(login.model)[0] if model is None else VENDORS.get(model) or vendors_of(model)[0]
-    _check_placeholder("" if vendor is OTHER else vendor.key, placeholder)
+    vendor = vendors_of(login.model)[0] if model is None else all_vendors().get(model) or vendors_of(model)[0]
+    _check_placeholder("" if vendor.key == OTHER_MODEL else vendor.key, placeholder)
     login = login if placeholder is None else replace(login, placeholder=placeholder)
     sheet = _sheet(site, login, vendor, password_file.readline().strip() if password_file else "")
     if sheet.link is None:

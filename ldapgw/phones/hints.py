@@ -21,8 +21,14 @@ from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
 from ldapgw.phones.explain.query import WITHHELD, subject_of
 from ldapgw.phones.logged_search import LoggedSearch
-from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
-from ldapgw.phones.provisioning.other import OTHER, filters_for
+from ldapgw.phones.models import OTHER_MODEL
+from ldapgw.phones.provisioning.filters import (
+    NAME_ATTRIBUTES,
+    NUMBER_ATTRIBUTES,
+    filters_for,
+    name_filter,
+    number_filter,
+)
 from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, gettext_noop
@@ -120,7 +126,7 @@ class PhoneProfile:
         :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone of no known model has one.
         """
         vendors = vendors_of(model)
-        if vendors[0] is OTHER:
+        if vendors[0].key == OTHER_MODEL:
             by_name, by_number = filters_for(placeholder)
         else:
             by_name, by_number = vendors[0].name_filter, vendors[0].number_filter
@@ -131,7 +137,7 @@ class PhoneProfile:
             wants_all_numbers=not (per_number or vendors[0].one_number),
             has_limit=vendors[0].max_hits,
             number_filter_shapes=frozenset(_filter_shape(vendor.number_filter) for vendor in vendors),
-            builds_filters=vendors[0] is OTHER and placeholder == NO_PLACEHOLDER,
+            builds_filters=vendors[0].key == OTHER_MODEL and placeholder == NO_PLACEHOLDER,
         )
 
 

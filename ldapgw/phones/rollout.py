@@ -22,29 +22,6 @@ from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"
 
-# What the vendors' phones ask a provisioning server for; other phones' files are named by the MAC address alone.
-# Those of Yealink, Grandstream, Poly, Mitel, Panasonic, Htek and VTech are in the documents of these vendors, though
-# not whether Mitel's and VTech's MAC addresses are in upper case; the others are not verified.
-# MODEL stands for the phone's model, which people have to fill in.
-_MAC_NAMES: Mapping[str, str] = {
-    "yealink": "{mac}.cfg",
-    "snom": "{MAC}.xml",
-    "grandstream": "cfg{mac}.xml",
-    "grandstream-dp": "cfg{mac}.xml",
-    # A Poly phone's {mac}.cfg lists the files with its settings; this is one of them.
-    "poly": "{mac}-ldap.cfg",
-    "cisco-mpp": "{mac}.xml",
-    "cisco-spa": "spa{mac}.xml",
-    "fanvil": "{mac}.cfg",
-    "fanvil-text": "{mac}.cfg",
-    "mitel": "{MAC}.cfg",
-    "panasonic": "Config{MAC}.cfg",
-    "htek": "cfg{mac}.xml",
-    "akuvox": "{mac}.cfg",
-    "vtech": "MODEL_{MAC}.cfg",
-    "gigaset-maxwell": "{MAC}.xml",
-}
-
 _MAC = "[0-9A-Fa-f]{12}"
 
 
@@ -155,7 +132,7 @@ def is_mac_name(vendor: Vendor, file: str) -> bool:
 
 
 def _mac_pattern(vendor: Vendor) -> str:
-    return _MAC_NAMES.get(vendor.key, f"{{mac}}.{vendor.file.rpartition('.')[2]}")
+    return vendor.mac_file or f"{{mac}}.{vendor.file.rpartition('.')[2]}"
 
 
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:

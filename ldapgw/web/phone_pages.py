@@ -24,7 +24,7 @@ from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, PhoneSettings
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import gettext_noop
@@ -182,7 +182,7 @@ class PhonePages:
     ) -> HttpResponse:
         """The page of a phone, with the steps of a connection test if one was made."""
         model_vendors = vendors_of(login.model)
-        vendor = VENDORS.get(request.query.get("vendor", ""), model_vendors[0])
+        vendor = all_vendors().get(request.query.get("vendor", ""), model_vendors[0])
         password = self.new_password(visitor, login)
         searches = self._dependencies.searches(login)
         recording = await self._layout.dependencies.store.read(recordings.read, login.name)
@@ -199,7 +199,7 @@ class PhonePages:
             state=self.state(login),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visitor, login),
-            vendors=[*model_vendors, *(other for other in VENDORS.values() if other not in model_vendors)],
+            vendors=[*model_vendors, *(other for other in all_vendors().values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
             lines=search_log_lines(searches, tenant.region),
             has_unused_password=has_unused_password,
@@ -225,7 +225,7 @@ class PhonePages:
     ) -> HttpResponse:
         """``/{tenant}/phones/{name}/settings/{vendor}``: the provisioning file for the vendor's phones."""
         login = await find_phone(self._layout, tenant, visitor, name)
-        file_vendor = VENDORS.get(vendor)
+        file_vendor = all_vendors().get(vendor)
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.NOT_FOUND, tenant)
         password = self.new_password(visitor, login)
@@ -353,7 +353,7 @@ class PhonePages:
         code = self.one_time.addresses.cached_qr_code(
             visitor.session, login.name, request.language, lambda: qr_code(url, title)
         )
-        files = (vendor.file, *(other.file for other in vendors_of(login.model)), VENDORS["other"].file)
+        files = (vendor.file, *(other.file for other in vendors_of(login.model)), all_vendors()["other"].file)
         return {
             "provisioning": await self._layout.dependencies.store.read(provisioning.read, login.name, now),
             "provisioning_url": url if secret else "",

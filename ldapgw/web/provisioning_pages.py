@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, hash_password, verify_password
 from ldapgw.phones.provisioning.sheet import Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.phones.rollout import is_mac_name
 from ldapgw.phrase import Phrase, gettext_noop
 from ldapgw.store import activity, phones, provisioning
@@ -118,7 +118,7 @@ class ProvisioningPages:
     async def open(self, request: HttpRequest, tenant: WebTenant, secret: str) -> HttpResponse:
         """``/{tenant}/provision/{secret}/``: a page with a button that fetches the file."""
         login, address = await self._authenticate(request, tenant, secret)
-        files = [vendor.file for vendor in vendors_of(login.model) if vendor.file] or [VENDORS["other"].file]
+        files = [vendor.file for vendor in vendors_of(login.model) if vendor.file] or [all_vendors()["other"].file]
         return self._layout.page(
             request, "provision.html", tenant=tenant, phone=login, until=address.until, files=files, secret=secret
         )
@@ -177,7 +177,7 @@ class ProvisioningPages:
 
 def _vendor_of(model: str, file: str) -> Vendor | None:
     """The vendor whose file has this name; a phone also asks for the name that has its MAC address."""
-    named = next((vendor for vendor in VENDORS.values() if vendor.file == file), None)
+    named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or next((vendor for vendor in vendors_of(model) if vendor.file and is_mac_name(vendor, file)), None)
 
 

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.contact import Source
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe
@@ -508,7 +508,7 @@ def test_the_vendors_drawings_show_what_their_filters_find(window: OpenWindow, s
     site.add_phone("desk-vendors", "--tenant", "acme", "--account", "alice@acme.example")
     wait_until(lambda: _found(site, "desk-vendors", "(cn=*)"), "the contacts")
     drawn = [(f"{given} {family}", number) for given, family, number in vendor_screens.PEOPLE]
-    filters = {vendor.name_filter for vendor in VENDORS.values()}
+    filters = {vendor.name_filter for vendor in all_vendors().values()}
     asked = {vendor_screens.PLACEHOLDER.sub(f"{vendor_screens.TYPED}*", one) for one in filters} - filters
     assert len(asked) > 3
     # Cisco's has the attribute's name in front.

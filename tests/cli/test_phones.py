@@ -13,7 +13,7 @@ from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, choose_endpoint
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.store import phones
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
@@ -131,7 +131,7 @@ def test_the_page_has_the_file_that_the_command_prints(
     command = ("phones", "settings", "desk1")
     with_password = gateway.run(*command, "--password-file", str(tmp_path / "password"))
     answer = browser.get(path)
-    if choose_endpoint(SERVER, VENDORS[vendor].supported_security) is None:
+    if choose_endpoint(SERVER, all_vendors()[vendor].supported_security) is None:
         assert (answer.status, with_password.exit_code) == (404, 1)
         return
     assert (answer.status, answer.body.encode()) == (200, with_password.stdout_bytes)

@@ -24,7 +24,7 @@ from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.sheet import make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from tests.support import pdu, phonebook, work
 from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
@@ -209,7 +209,7 @@ def test_nearly_every_filter_that_phones_send_is_answered_at_once() -> None:
         for case in phonebook.CASES
         if not case["controls"]
     ]
-    for key, vendor in VENDORS.items():
+    for key, vendor in all_vendors().items():
         keypad, values = KEYPADS[key], read(make_sheet(vendor, SETTINGS))
         sent = [send(values, typed) for send in (keypad.caller, keypad.digits) if send for typed in ("0", "0301234567")]
         sent += [found for typed in ("", "m", "oezt") if (found := keypad.name(values, typed))]

@@ -13,7 +13,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.phones.hints import _HINT_TEXTS, HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.sheet import make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
@@ -142,7 +142,7 @@ def test_a_phone_that_gets_an_entry_for_each_number(name: str) -> None:
 
 def sent_by(key: str) -> list[Sent]:
     """What a vendor's phones send with our settings, for a name and for a whole number, typed or of a caller."""
-    values = read(make_sheet(VENDORS[key], SETTINGS))
+    values = read(make_sheet(all_vendors()[key], SETTINGS))
     sent: list[Sent] = []
     for keypad in (KEYPADS[key], *([OLDER[key]] if key in OLDER else [])):
         sent += [keypad.name(values, "mue"), keypad.name(values, "0301234567")]
@@ -159,10 +159,10 @@ def sent_by(key: str) -> list[Sent]:
 
 
 @pytest.mark.parametrize("entries", [0, 1, 60])
-@pytest.mark.parametrize("key", VENDORS)
+@pytest.mark.parametrize("key", all_vendors())
 def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> None:
     """What we print for a vendor, sent as its phones do, gets no hint that something is to be changed."""
-    for make in VENDORS[key].makes or ("",):
+    for make in all_vendors()[key].makes or ("",):
         habits = PhoneProfile.for_model(BASE, make, per_number=False)
         for one in sent_by(key):
             code = LIMIT if entries > one.size_limit > 0 else ResultCode.SUCCESS

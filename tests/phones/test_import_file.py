@@ -14,7 +14,7 @@ import pytest
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.phones.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, is_mac_name, make_files, make_zip, new_phone
 from ldapgw.web.rendering import Renderer
 
@@ -186,4 +186,4 @@ def test_a_zip_has_the_files_and_a_repr_no_password() -> None:
 )
 def test_vendors_phones_ask_for_names_of_their_own(vendor: str, file: str, is_asked_for: bool) -> None:
     """As the vendors' documents have them: VTech's begin with the model."""
-    assert is_mac_name(VENDORS[vendor], file) is is_asked_for
+    assert is_mac_name(all_vendors()[vendor], file) is is_asked_for

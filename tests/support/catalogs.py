@@ -7,8 +7,11 @@ Kept in the order of their messages and without line numbers, so that branches w
 from __future__ import annotations
 
 import sys
+import tomllib
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
@@ -17,7 +20,11 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).parents[2]
 LOCALE = ROOT / "ldapgw" / "web" / "locale"
 
-_METHODS = [("web/templates/**.html", "jinja2"), ("**.py", "python")]
+_METHODS = [
+    ("web/templates/**.html", "jinja2"),
+    ("phones/vendors/**.toml", "tests.support.catalogs:extract_vendor"),
+    ("**.py", "python"),
+]
 # Headers that change by themselves, or say nothing.
 _CHANGING = tuple(
     f'"{name}:'.encode()
@@ -42,6 +49,16 @@ def extracted() -> Catalog:
     for _file, _line, message, _comments, _context in found:
         catalog.add(message)
     return catalog
+
+
+def extract_vendor(
+    file: IO[bytes], keywords: object, comment_tags: object, options: object
+) -> Iterator[tuple[int, None, str, list[str]]]:
+    """The messages of a vendor's file: its steps, and the labels of fields if the labels are ours."""
+    vendor = tomllib.load(file)
+    labels = [field["label"] for field in vendor.get("fields", ()) if vendor.get("has_our_labels")]
+    for message in (*vendor["steps"], *labels):
+        yield 0, None, message, []
 
 
 def catalog_files() -> list[Path]:

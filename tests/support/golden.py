@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
 from ldapgw.phones.provisioning.sheet import make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 
 FOLDER = Path(__file__).parents[1] / "data" / "provisioning"
 
@@ -28,7 +28,7 @@ SETTINGS = PhoneSettings(
 
 def texts() -> Iterator[tuple[str, str]]:
     """The name and the text of each file."""
-    for vendor in VENDORS.values():
+    for vendor in all_vendors().values():
         if vendor.file:
             yield vendor.file, make_sheet(vendor, SETTINGS).text
 

@@ -23,7 +23,7 @@ from ldapgw.google.sandbox.controls import persons
 from ldapgw.google.sandbox.tenant import ALICE, demo_world
 from ldapgw.ldap.encoder import features
 from ldapgw.phones.provisioning.sheet import make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import Recording
 from ldapgw.phones.recording_file import dump
@@ -73,7 +73,7 @@ def calling() -> Iterator[str]:
 
 def sent(vendor: str) -> Iterator[Sent]:
     """What a phone of a vendor sends."""
-    keypad, values = KEYPADS[vendor], read(make_sheet(VENDORS[vendor], SETTINGS))
+    keypad, values = KEYPADS[vendor], read(make_sheet(all_vendors()[vendor], SETTINGS))
     yield from (keypad.name(values, text) for text in typed())
     caller = keypad.caller
     if caller is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.web.phone_texts import ADVICE
 from tests.support import vendor_screens
 from tests.support.checkout import ROOT
@@ -32,14 +32,15 @@ _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERT
 
 def pages() -> Mapping[Path, str]:
     """All pages with their texts: one for each vendor, and their list; and a drawing for each vendor."""
-    texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in VENDORS.values()}
+    texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in all_vendors().values()}
     return {INDEX: _index(), **texts, **drawings()}
 
 
 def drawings() -> Mapping[Path, str]:
     """What a phone of each vendor shows, in SVG."""
     return {
-        IMAGES / f"screen-{vendor.key}.svg": vendor_screens.draw(vendor, place(vendor)) for vendor in VENDORS.values()
+        IMAGES / f"screen-{key}.svg": vendor_screens.draw(vendor, place(vendor))
+        for key, vendor in all_vendors().items()
     }
 
 
@@ -63,7 +64,7 @@ def _index_lines() -> Iterator[str]:
     yield "Each page describes the phone's menus, shows an example of the settings, and lists known limitations."
     yield "The settings for your own phone, with its password, are on the phone's page on the gateway."
     yield ""
-    for vendor in VENDORS.values():
+    for vendor in all_vendors().values():
         yield (
             f"* `{vendor.title} <vendors/{vendor.key}.rst>`__: {_plain(vendor.series)}"
             if vendor.series

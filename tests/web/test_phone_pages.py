@@ -25,7 +25,7 @@ from ldapgw.directory.passwords import verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
@@ -440,7 +440,7 @@ def test_a_sheet_to_print(stage: Stage) -> None:
     password = password_on(browser.get(PHONE))
     words = words_on(page)
     assert f"Password {password}" in words
-    assert VENDORS["snom"].name_filter in words
+    assert all_vendors()["snom"].name_filter in words
     assert words.index("Upload Setting File") < words.index("What to enter")
     assert "data-copy" not in page.body.partition("<main")[2]
     assert "<svg" not in page.body
@@ -499,13 +499,13 @@ def test_steps_that_are_not_verified_are_marked(stage: Stage, language: str) -> 
             "* Nicht anhand der Dokumentation des Herstellers geprüft: Menüs können anders heißen.",
         ),
     }[language]
-    for key, vendor in VENDORS.items():
+    for key, vendor in all_vendors().items():
         page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
         marked = [number for number, step in enumerate(_steps_on(page), 1) if said in step]
         assert marked == sorted(vendor.unverified_steps), key
         assert page.count(legend) == bool(marked), key
     sheet = browser.get(f"{PHONE}/sheet?language={language}").body
-    assert [said in step for step in _steps_on(sheet)] == [True] * len(VENDORS["yealink"].steps)
+    assert [said in step for step in _steps_on(sheet)] == [True] * len(all_vendors()["yealink"].steps)
     assert sheet.count(legend) == 1
 
 
@@ -532,7 +532,7 @@ def test_manuals_of_the_manufacturer(stage: Stage) -> None:
     """The page and the sheet link each document that has an address, by its own title; no word where none has."""
     browser = owner(stage, model="yealink")
     for language, words in (("en", "From the manufacturer:"), ("de", "Vom Hersteller:")):
-        for key, vendor in VENDORS.items():
+        for key, vendor in all_vendors().items():
             manuals = [(one.url, one.title) for one in vendor.documents if one.url]
             page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
             found = re.findall('<a href="(.*?)" rel="noopener noreferrer" lang="en">(.*?)</a>', page)
@@ -540,7 +540,7 @@ def test_manuals_of_the_manufacturer(stage: Stage) -> None:
             assert (words in page) is bool(manuals), key
     assert "Vom Hersteller:" not in browser.get(f"{PHONE}?vendor=akuvox&language=de").body
     sheet = browser.get(f"{PHONE}/sheet").body
-    urls = [one.url for one in VENDORS["yealink"].documents if one.url]
+    urls = [one.url for one in all_vendors()["yealink"].documents if one.url]
     assert (urls != [], [url for url in urls if f'href="{html.escape(url)}"' not in sheet]) == (True, [])
 
 
@@ -580,12 +580,12 @@ def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", VENDORS)
+@pytest.mark.parametrize("key", all_vendors())
 def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
     """To copy on the page, as the lines of a file or as a table; a file where there is one."""
     browser = owner(stage)
     page = browser.get(f"{PHONE}?vendor={key}")
-    vendor = VENDORS[key]
+    vendor = all_vendors()[key]
     assert f'<option value="{key}" selected>' in page.body
     assert password_on(page) in page.body.partition('id="settings"')[2]
     answer = browser.get(f"{PHONE}/settings/{key}")

@@ -7,10 +7,14 @@ number attributes are those that `ldapgw.directory.entry` fills.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from ldapgw.phones.provisioning.settings import NO_PLACEHOLDER, PLACEHOLDERS
 
 NAME_ATTRIBUTES = ("cn", "sn", "o")
 NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
+
+
+# For a phone that builds its filters itself, and adds this one.
+_ANYBODY = "(objectClass=person)"
 
 
 def name_filter(placeholder: str) -> str:
@@ -18,7 +22,7 @@ def name_filter(placeholder: str) -> str:
 
     :param placeholder: the text that the phone replaces by the input, with the stars that the phone does not add.
     """
-    return f"(&(objectClass=person){any_of(*name_terms(placeholder))})"
+    return f"(&(objectClass=person){_any_of(NAME_ATTRIBUTES, placeholder)})"
 
 
 def number_filter(placeholder: str) -> str:
@@ -26,7 +30,21 @@ def number_filter(placeholder: str) -> str:
 
     :param placeholder: as for `name_filter`.
     """
-    return any_of(*number_terms(placeholder))
+    return _any_of(NUMBER_ATTRIBUTES, placeholder)
+
+
+def filters_for(placeholder: str) -> tuple[str, str]:
+    """Return the name filter and the number filter for a phone of no known model.
+
+    :param placeholder: one of `ldapgw.phones.provisioning.settings.PLACEHOLDERS`; empty: not known.
+    """
+    if placeholder == NO_PLACEHOLDER:
+        return _ANYBODY, _ANYBODY
+    text = placeholder or PLACEHOLDERS[0]
+    # The name filter has the star if the phone does not add it; two stars do no harm.  In a number filter, the star
+    # would make everybody of a caller without a number.
+    name = text if text.startswith("%") and text != "%s" else f"{text}*"
+    return name_filter(name), number_filter(text.removesuffix("*"))
 
 
 def number_attributes(*, per_number: bool) -> tuple[str, ...]:
@@ -34,16 +52,7 @@ def number_attributes(*, per_number: bool) -> tuple[str, ...]:
     return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
 
 
-def name_terms(placeholder: str) -> Iterable[str]:
-    """Return the terms of `name_filter` that have the input."""
-    return (f"({attribute}={placeholder})" for attribute in NAME_ATTRIBUTES)
-
-
-def number_terms(placeholder: str) -> Iterable[str]:
-    """Return the terms of `number_filter`."""
-    return (f"({attribute}={placeholder})" for attribute in NUMBER_ATTRIBUTES)
-
-
-def any_of(*terms: str) -> str:
-    """Return an OR of terms (RFC 4515)."""
+def _any_of(attributes: tuple[str, ...], placeholder: str) -> str:
+    """Return an OR of a term for each attribute (RFC 4515)."""
+    terms = (f"({attribute}={placeholder})" for attribute in attributes)
     return f"(|{''.join(terms)})"

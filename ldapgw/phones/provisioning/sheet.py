@@ -3,15 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
-from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.filters import name_filter, number_filter
+from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.provisioning.filters import (
+    NAME_ATTRIBUTES,
+    filters_for,
+    name_filter,
+    number_attributes,
+    number_filter,
+)
 from ldapgw.phones.provisioning.settings import (
+    MAX_HITS,
     PASSWORD_PLACEHOLDER,
     LdapEndpoint,
     PhoneSettings,
@@ -19,12 +28,19 @@ from ldapgw.phones.provisioning.settings import (
     ServerAddress,
     choose_endpoint,
 )
+from ldapgw.phones.provisioning.templates import NOT_VERIFIED, Format, render_file, render_value
+from ldapgw.phrase import gettext_noop
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # characters
 _MAX_GIGASET_NAME = 50
 
-XML, TEXT, JSON = "application/xml", "text/plain; charset=utf-8", "application/json"
+_MEDIA_TYPES = {
+    Format.XML: "application/xml",
+    Format.TEXT: "text/plain; charset=utf-8",
+    Format.JSON: "application/json",
+}
+_SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: gettext_noop("None")}
 
 
 class Advice(StrEnum):
@@ -65,8 +81,7 @@ class Field:
     is_choice: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document of a vendor about these settings, which we have read.
 
     :ivar title: the title, and the page or section; not translated.
@@ -81,21 +96,39 @@ class Document:
     steps: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Vendor:
-    """A family of phones that take the same file.
+class FieldTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A field to enter by hand, for any phone of a vendor.
 
-    :ivar key: identifier in URLs.
+    :ivar value: a template with the values that the template of a file has.
+    :ivar is_choice: as for `Field`.
+    :ivar unless_per_number: whether a phone that gets one entry per number has no such field.
+    """
+
+    label: str
+    value: str
+    is_choice: bool = False
+    unless_per_number: bool = False
+
+
+class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A family of phones that take the same file; the keys of ``ldapgw/phones/vendors/KEY.toml``.
+
+    :ivar key: identifier in URLs; the name of the vendor's files in ``ldapgw/phones/vendors``.
     :ivar title: name for people.
     :ivar series: the series of phones, for people.
     :ivar makes: keys of `ldapgw.phones.models.MODELS`.
-    :ivar supported_security: the kinds of protection that the phones support.
-    :ivar name_filter: the recommended name filter, for hints.
-    :ivar number_filter: the recommended number filter, for hints; if the phones take none, the filter that they build.
+    :ivar position: the place in the list of vendors, from the least to the greatest.
+    :ivar supported_security: the kinds of protection that the phones support, the best one for the phones first.
+    :ivar name_filter: the recommended name filter, for the settings and for hints.
+    :ivar number_filter: the recommended number filter, likewise; if the phones take none, the filter that they build.
     :ivar max_hits: whether the phones' settings include a largest number of hits.
-    :ivar file: the name of the file; empty if the values are entered by hand.
-    :ivar write: returns the text of the file.
-    :ivar fields: returns the fields to enter by hand.
+    :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
+    :ivar format: the format of the file.
+    :ivar mac_file: the name by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
+        for the MAC address, ``MODEL`` for the phone's model, which people have to fill in; empty: ``{mac}`` and the
+        file's ending.
+    :ivar fields: the fields to enter by hand.
+    :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than those of the phone.
     :ivar unverified: what we could not verify: keys, or a few words.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
     :ivar steps: how the settings get into a phone, in the words of its menus; the last step is a search on the phone.
@@ -107,19 +140,26 @@ class Vendor:
     title: str
     series: str
     makes: tuple[str, ...]
+    position: int
     supported_security: tuple[Security, ...]
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
     max_hits: bool = True
     file: str = ""
-    media_type: str = TEXT
-    write: Callable[[PhoneSettings, LdapEndpoint], str] | None = None
-    fields: Callable[[PhoneSettings, LdapEndpoint], Iterable[Field]] | None = None
+    format: Format = Format.TEXT
+    mac_file: str = ""
+    fields: tuple[FieldTemplate, ...] = ()
+    has_our_labels: bool = False
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
     plain_steps: tuple[int, ...] = ()
     documents: tuple[Document, ...] = ()
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the file."""
+        return _MEDIA_TYPES[self.format]
 
     @property
     def one_number(self) -> bool:
@@ -178,13 +218,48 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
     endpoint = choose_endpoint(settings.server, vendor.supported_security)
     if endpoint is None:
         return Sheet(vendor, None, advice=(*_about_server(settings), Advice.NO_COMMON_SECURITY))
+    values = _template_values(vendor, settings, endpoint)
     return Sheet(
         vendor,
         endpoint,
-        vendor.write(settings, endpoint) if vendor.write else "",
-        tuple(vendor.fields(settings, endpoint)) if vendor.fields else (),
+        render_file(vendor.key, vendor.format, values) if vendor.file else "",
+        tuple(_fields(vendor, settings, values)),
         (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings)),
     )
+
+
+def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndpoint) -> Mapping[str, object]:
+    """Return the values of the templates, by their names there (CONTRIBUTING.rst lists them)."""
+    by_name, by_number = vendor.name_filter, vendor.number_filter
+    if vendor.key == OTHER_MODEL:
+        by_name, by_number = filters_for(settings.placeholder)
+    return {
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "authority": endpoint.authority,
+        "address": endpoint.address,
+        "url": endpoint.url,
+        "security": endpoint.security.value,
+        "security_name": _SECURITY_NAMES[endpoint.security],
+        "base_dn": settings.base_dn,
+        "login": settings.login,
+        "bind_dn": settings.bind_dn,
+        "password": settings.password,
+        "title": settings.title,
+        "per_number": settings.per_number,
+        "name_filter": by_name,
+        "number_filter": by_number,
+        "name_attributes": NAME_ATTRIBUTES,
+        "number_attributes": number_attributes(per_number=settings.per_number),
+        "max_hits": MAX_HITS,
+        "not_verified": NOT_VERIFIED,
+    }
+
+
+def _fields(vendor: Vendor, settings: PhoneSettings, values: Mapping[str, object]) -> Iterable[Field]:
+    for field in vendor.fields:
+        if not (field.unless_per_number and settings.per_number):
+            yield Field(field.label, render_value(field.value, values), field.is_choice)
 
 
 def _about_server(settings: PhoneSettings) -> Iterable[Advice]:

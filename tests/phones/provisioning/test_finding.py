@@ -24,7 +24,7 @@ from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.provisioning import settings
 from ldapgw.phones.provisioning.settings import Security
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, make_sheet
-from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.vendors import all_vendors
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS, OLDER, Keypad, Sent, cisco
@@ -68,7 +68,7 @@ def sheet_for(server: Server, key: str, offered: Security) -> Sheet:
         Security.STARTTLS: replace(everything, tls_port=0, require_tls=True),
         Security.PLAIN: replace(everything, tls_port=0, start_tls=False),
     }[offered]
-    vendor = VENDORS[key]
+    vendor = all_vendors()[key]
     return make_sheet(vendor, replace(SETTINGS, server=one if offered in vendor.supported_security else everything))
 
 
@@ -107,7 +107,7 @@ def showing(entry: dict[str, Any], sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("offered", Security)
-@pytest.mark.parametrize("key", VENDORS)
+@pytest.mark.parametrize("key", all_vendors())
 @pytest_twisted.ensureDeferred
 async def test_a_name_is_found(server: Server, key: str, offered: Security) -> None:
     """Typed without the umlaut, of somebody with a mobile alone, in each way that the phone can connect."""
@@ -118,22 +118,22 @@ async def test_a_name_is_found(server: Server, key: str, offered: Security) -> N
     showing(found["oeztuerk-caglar"], sent)
 
 
-@pytest.mark.parametrize("key", VENDORS)
+@pytest.mark.parametrize("key", all_vendors())
 def test_who_has_no_name_is_not_found(key: str) -> None:
     """The tenant itself has the company's name, which somebody types; nor does it stand in an opened list."""
     dit = phonebook()
     [directory] = dit.directories
-    printed = read(make_sheet(VENDORS[key], SETTINGS))
+    printed = read(make_sheet(all_vendors()[key], SETTINGS))
     for typed in ("acme", ""):
         sought = read_filter(KEYPADS[key].name(printed, typed).filter.replace("**", "*"))
         found = PhoneView(dit, PHONE, directory.context.name).search(sought, str(directory.context.base), 1000).entries
         assert [entry.dn for entry in found if not entry.attribute("cn")] == []
 
 
-@pytest.mark.parametrize("key", VENDORS)
+@pytest.mark.parametrize("key", all_vendors())
 def test_whoever_shows_no_names_of_callers_is_told_so(key: str) -> None:
     """A phone looks callers up, or its sheet says that it does not."""
-    told = Advice.NO_CALLER_LOOKUP in make_sheet(VENDORS[key], SETTINGS).advice
+    told = Advice.NO_CALLER_LOOKUP in make_sheet(all_vendors()[key], SETTINGS).advice
     assert told == (KEYPADS[key].caller is None)
     assert KEYPADS[key].source
 
@@ -195,7 +195,7 @@ def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
     """A star would find somebody else whose number goes on; ALE's phones write a star themselves."""
     calls = KEYPADS[key].caller
     assert calls is not None
-    sent = calls(read(make_sheet(VENDORS[key], SETTINGS)), "0301234567")
+    sent = calls(read(make_sheet(all_vendors()[key], SETTINGS)), "0301234567")
     assert sent is not None
     numbers = re.findall(r"\((?:telephoneNumber|mobile|homePhone)=([^)]*)\)", sent.filter)
     assert set(numbers) == {"0301234567"}
@@ -204,7 +204,7 @@ def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
 @pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
 def test_older_firmware(key: str, keypad: Keypad) -> None:
     """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
-    values = read(make_sheet(VENDORS[key], SETTINGS))
+    values = read(make_sheet(all_vendors()[key], SETTINGS))
     sent = keypad.name(values, "oezt")
     assert "**" in sent.filter
     request = SearchRequest(values[BASE_KEYS[key]], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)
@@ -250,5 +250,5 @@ async def test_the_list_of_cisco(server: Server, key: str) -> None:
 
 def test_every_vendor_is_tried() -> None:
     """A new one needs a keypad."""
-    assert KEYPADS.keys() == VENDORS.keys()
+    assert KEYPADS.keys() == all_vendors().keys()
     assert BASE in SETTINGS.base_dn

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Renders the templates of vendors' files and fields; a value can't add a line or an element, or end its quotes.
+
+A file's template is ``ldapgw/phones/vendors/KEY.j2``.  What the template prints is reduced to one line; in XML it is
+also escaped, for attributes as well as texts.  Filters of all templates: ``label(n)``, ``quoted``, ``json`` and
+``text``.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+NOT_VERIFIED = "not verified by ldapgw with such a phone"
+
+_IN_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+class Format(StrEnum):
+    """The format of a vendor's file, which decides how values are written."""
+
+    XML = "xml"
+    TEXT = "text"
+    JSON = "json"
+
+
+class _Escaped(str):
+    """A text that is escaped already."""
+
+    __slots__ = ()
+
+
+def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
+    """Return the text of a vendor's file.
+
+    :raises jinja2.TemplateError: if the template is wrong, or names a value that is not there.
+    """
+    return _environment(_FINALIZERS[file_format]).get_template(f"{key}.j2").render(values)
+
+
+def render_value(template: str, values: Mapping[str, object]) -> str:
+    """Return the value of a field to enter by hand, which nothing is escaped in.
+
+    :raises jinja2.TemplateError: as for `render_file`.
+    """
+    return _value_template(template).render(values)
+
+
+def one_line(value: str) -> str:
+    """Return a value without line breaks and control characters, most of which XML 1.0 forbids as well."""
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp") else char
+                   for char in value).strip()  # fmt: skip
+
+
+def label(title: str, max_length: int) -> str:
+    """Return the directory's name for a phone's menu, at most `max_length` characters long."""
+    return one_line(title)[:max_length].rstrip() or "Contacts"
+
+
+def quoted(value: str) -> str:
+    """Return a value in double quotes; the formats have no escapes, so double quotes within become apostrophes."""
+    return '"' + one_line(value).replace('"', "'") + '"'
+
+
+def _xml_text(value: str) -> str:
+    """Escape a value for an element's text, where double quotes may stay."""
+    return _Escaped(one_line(value).translate(_IN_TEXT))
+
+
+def _xml_value(value: object) -> str:
+    return value if isinstance(value, _Escaped) else _xml_text(str(value)).replace('"', "&quot;")
+
+
+def _line_value(value: object) -> str:
+    return one_line(str(value))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+_FINALIZERS: Mapping[Format, Callable[[object], str]] = {
+    Format.XML: _xml_value,
+    Format.TEXT: _line_value,
+    Format.JSON: str,
+}
+
+
+@cache  # an environment keeps the templates that it has compiled
+def _environment(finalize: Callable[[object], str]) -> Environment:
+    # Commands that print no settings do without Jinja, whose import takes 0.1 s of processor time.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701  Jinja's own escapes are those of HTML; `finalize` escapes
+        loader=PackageLoader("ldapgw.phones", "vendors"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.filters.update(label=label, quoted=quoted, json=_json, text=_xml_text)
+    return environment
+
+
+@cache
+def _value_template(template: str) -> Template:
+    return _environment(str).from_string(template)
