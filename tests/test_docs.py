@@ -99,7 +99,7 @@ def test_the_site_names_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_vendor_pages_are_written_from_the_settings() -> None:
-    """Steps and settings are those of the pages and commands; scripts/vendor-pages writes them anew."""
+    """Steps, settings and the table are those of the pages and commands; scripts/vendor-pages writes them anew."""
     written = {path.resolve(): text for path, text in vendor_pages.pages().items()}
     assert {path: path.read_text() for path in written} == written
     assert set((DOCS / "how-to" / "vendors").iterdir()) == {path for path in written if path.parent.name == "vendors"}
@@ -594,19 +594,6 @@ def test_the_hosts_behind_a_proxy_are_documented() -> None:
     told = rst.section(DOCS / "how-to" / "proxy.rst", "To Google, through a proxy")
     hosts = {one.astext() for one in told.findall(nodes.literal) if re.fullmatch(r"[*a-z0-9.]+\.com", one.astext())}
     assert hosts == {urlsplit(url).netloc for url in called} | {"*.googleusercontent.com", "*.ggpht.com"}
-
-
-def test_vendors_of_phones_are_documented() -> None:
-    """All of them with their file and with what is not verified; any other is in the sentence before."""
-    told = {
-        row[0].text: (row[1].text, *row[2].literals, row[4].text)
-        for row in rst.rows(rst.section(DOCS / "reference" / "phones.rst", "Models"))
-    }
-    assert told == {
-        vendor.title: (vendor.series, *filter(None, (vendor.file,)), "; ".join(vendor.unverified) or "–")
-        for vendor in all_vendors().values()
-        if vendor.key != "other"
-    }
 
 
 def test_hints_are_documented() -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from tests.browser.window import Window, add, in_german
-from tests.support.readers import _yealink
+from tests.support.readers import yealink
 from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
@@ -21,7 +21,7 @@ OpenWindow = Callable[..., Window]
 
 def settings(here: Window) -> Mapping[str, str]:
     """What a phone reads of the settings that are on the page."""
-    return _yealink(here.page.locator("#file").inner_text())
+    return yealink(here.page.locator("#file").inner_text())
 
 
 def search(site: Site, printed: Mapping[str, str], filter_text: str) -> tuple[int, str]:

@@ -29,11 +29,10 @@ from tests.support import pdu, phonebook, work
 from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.golden import SETTINGS
-from tests.support.keypad import KEYPADS
 from tests.support.phonebook import awkward
 from tests.support.phonebook.wire import BASE, CONTEXT, Client, contacts, make_factory, make_gate
 from tests.support.photo import jpeg
-from tests.support.readers import read
+from tests.support.vendor_rows import ROWS, read
 
 GATE = awkward.gate()
 DIT = awkward.make_dit(lenient=True)
@@ -210,7 +209,7 @@ def test_nearly_every_filter_that_phones_send_is_answered_at_once() -> None:
         if not case["controls"]
     ]
     for key, vendor in all_vendors().items():
-        keypad, values = KEYPADS[key], read(make_sheet(vendor, SETTINGS))
+        keypad, values = ROWS[key].keypad, read(make_sheet(vendor, SETTINGS))
         sent = [send(values, typed) for send in (keypad.caller, keypad.digits) if send for typed in ("0", "0301234567")]
         sent += [found for typed in ("", "m", "oezt") if (found := keypad.name(values, typed))]
         asked += [

@@ -17,9 +17,9 @@ from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
-from tests.support.keypad import KEYPADS, OLDER, Sent
+from tests.support.keypad import Sent
 from tests.support.phonebook import CASES
-from tests.support.readers import read
+from tests.support.vendor_rows import ROWS, read
 
 BASE = "dc=acme,dc=example"
 HABITS = PhoneProfile(BASE)
@@ -144,7 +144,7 @@ def sent_by(key: str) -> list[Sent]:
     """What a vendor's phones send with our settings, for a name and for a whole number, typed or of a caller."""
     values = read(make_sheet(all_vendors()[key], SETTINGS))
     sent: list[Sent] = []
-    for keypad in (KEYPADS[key], *([OLDER[key]] if key in OLDER else [])):
+    for keypad in filter(None, (ROWS[key].keypad, ROWS[key].older)):
         sent += [keypad.name(values, "mue"), keypad.name(values, "0301234567")]
         if keypad.caller:
             # The field for numbers is typed in, too: then some phones add a star.

@@ -7,7 +7,7 @@ replaces which placeholder, who adds a star, who escapes.  Nothing here is taken
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ldapgw.phones.provisioning.settings import MAX_HITS
@@ -39,7 +39,7 @@ class Keypad:
     digits: Callable[[Values, str], Sent] | None = None
 
 
-def _template(
+def template(
     source: str,
     name: str,
     number: str,
@@ -68,7 +68,7 @@ def _template(
     )
 
 
-def _poly(values: Values, typed: str) -> Sent:
+def poly(values: Values, typed: str) -> Sent:
     """Captured from a VVX: the prefix filter, and a range with each searchable attribute; the name is the first."""
     attribute = values["dir.corp.attribute.1.name"]
     assert values["dir.corp.attribute.1.searchable"] == "1"
@@ -88,37 +88,37 @@ def cisco(values: Values, field: str, typed: str) -> Sent:
     return Sent(template.replace("$VALUE", typed), (attribute, *(column.removeprefix("a=") for column in columns)), 0)
 
 
-def _cisco_field(field: str) -> Callable[[Values, str], Sent]:
+def cisco_field(field: str) -> Callable[[Values, str], Sent]:
     return lambda values, typed: cisco(values, field, typed)
 
 
-def _mitel(values: Values, typed: str) -> Sent:
+def mitel(values: Values, typed: str) -> Sent:
     return Sent(values["ldap search filter"].replace("%", f"{typed}*"), (), 0)
 
 
-def _avaya(values: Values, typed: str) -> Sent:
+def avaya(values: Values, typed: str) -> Sent:
     """A part of each field; all attributes come."""
     fields = values["DIRSEARCH_FIELDS"].split(",")
     return Sent("(|" + "".join(f"({field}=*{typed}*)" for field in fields) + ")", ())
 
 
-def _linphone(values: Values, typed: str) -> Sent:
+def linphone(values: Values, typed: str) -> Sent:
     """One filter for everything; the phone escapes, makes stars of blanks and one of two, and asks for one more."""
     escaped = "".join(rf"\{ord(char):02x}" if char in "\\*()/" else char for char in typed)
     text = values["filter"].replace("%s", escaped.replace(" ", "*"))
     return Sent(text.replace("**", "*"), (), int(values["max_results"]) + 1)
 
 
-def _linphone_caller(values: Values, calls: str) -> Sent | None:
-    return _linphone(values, calls) if len(calls) >= int(values["min_chars"]) else None
+def linphone_caller(values: Values, calls: str) -> Sent | None:
+    return linphone(values, calls) if len(calls) >= int(values["min_chars"]) else None
 
 
-def _vtech(values: Values, typed: str) -> Sent:
+def vtech(values: Values, typed: str) -> Sent:
     """The field of last names; the columns are asked for."""
     return Sent(values["remoteDir.ldap_lastname_filter"].replace("%", typed + "*"), _vtech_columns(values))
 
 
-def _vtech_caller(values: Values, calls: str) -> Sent:
+def vtech_caller(values: Values, calls: str) -> Sent:
     return Sent(values["remoteDir.ldap_number_filter"].replace("%", calls), _vtech_columns(values))
 
 
@@ -130,7 +130,7 @@ def _vtech_columns(values: Values) -> tuple[str, ...]:
 _VTECH_KINDS = ("work", "mobile", "other")
 
 
-def _ale(values: Values, typed: str) -> Sent:
+def ale(values: Values, typed: str) -> Sent:
     """If the first character is a digit, three numbers and both names, else the names; what begins so is found."""
     numbers = [values[f"LDAP Phone Number {position}"] for position in (1, 2, 3)]
     names = [values["LDAP First Name"], values["LDAP Last Name"]]
@@ -138,72 +138,9 @@ def _ale(values: Values, typed: str) -> Sent:
     return Sent("(|" + "".join(f"({one}={typed}*)" for one in sought) + ")", (*names, *numbers))
 
 
-def _bria(values: Values, typed: str) -> Sent:
+def bria(values: Values, typed: str) -> Sent:
     """The search expression and, in search-on-demand mode, a part of each mapped name."""
     names = [values[key] for key in ("Display name", "First name", "Last name")]
     numbers = [values[key] for key in ("Work phone", "Mobile phone", "Home phone")]
     sought = "".join(f"({one}=*{typed}*)" for one in names)
     return Sent(f"(&{values['Search expression']}(|{sought}))", (*names, *numbers), 0)
-
-
-_SPA_GUIDE = "SPA300/500 administration guide, p. 268"
-_MPP_GUIDE = "Cisco 8800 MPP administration guide, Parameters for LDAP Directory and Enable Reverse Name Lookup"
-_FANVIL = "fusionpbx templates for Fanvil, shipped defaults"
-_FANVIL_KEYS = ("NameFilter", "NumberFilter", "NameAttr", "TelAttr", "MobileAttr", "OtherAttr")
-_GRANDSTREAM = "GRP26xx administration guide, p. 86"
-_GRANDSTREAM_KEYS = ("P8026", "P8025", "P8028", "P8029")
-_GIGASET = "teamwork.gigaset.com, pages 665193859 and 674202159"
-_GIGASET_KEYS = (
-    "Name filter",
-    "Number filter",
-    "First name",
-    "Surname",
-    "Phone (home)",
-    "Phone (office)",
-    "Phone (mobile)",
-)
-
-KEYPADS: Mapping[str, Keypad] = {
-    "yealink": _template("T4x manual, p. 277", "ldap.name_filter", "ldap.number_filter", "ldap.name_attr",
-                         "ldap.numb_attr", limit="ldap.max_hits"),
-    # New firmware adds no star; old firmware does, see `OLDER`.
-    "snom": _template("service.snom.com, LDAP Directory", "ldap_search_filter", "ldap_number_filter",
-                      "ldap_name_attributes", "ldap_number_attributes", caller="ldap_number_filter_during_call",
-                      star="", limit="ldap_max_hits"),
-    "grandstream": _template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"),
-    "grandstream-dp": _template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"),
-    "poly": Keypad("glauth issue 441, logged from a VVX 450", _poly),
-    "cisco-mpp": Keypad(_MPP_GUIDE, _cisco_field("LDAP_Last_Name_Filter"), _cisco_field("LDAP_Item_3_Filter")),
-    "cisco-spa": Keypad(_SPA_GUIDE, _cisco_field("LDAP_Last_Name_Filter"), digits=_cisco_field("LDAP_Item_4_Filter")),
-    "fanvil": _template(_FANVIL, *_FANVIL_KEYS, limit="MaxHits"),
-    "fanvil-text": _template(_FANVIL, *_FANVIL_KEYS, limit="MaxHits"),
-    "gigaset": _template(_GIGASET, *_GIGASET_KEYS),
-    "gigaset-n510": _template(_GIGASET, *_GIGASET_KEYS),
-    "gigaset-maxwell": _template("tancredi template for the Maxwell", *(f"NetDir.LDAP.0.{key}" for key in (
-        "NameFilter", "NumberFilter", "FirstName", "Surname", "PhoneHome", "PhoneOffice", "PhoneMobile"))),
-    "mitel": Keypad("6800i administrator guide, A-113", _mitel),
-    "panasonic": _template("SARK template for KX-HDV", "LDAP_NAME_FILTER", "LDAP_NUMB_FILTER", "LDAP_NAME_ATTRIBUTE",
-                           "LDAP_NUMB_ATTRIBUTE", limit="LDAP_MAXRECORD"),
-    "htek": _template("fusionpbx templates for Htek", "P5430", "P5431", "P23136", "P23137", limit="P5437"),
-    "avaya-j100": Keypad("J100 4.1, DIRSEARCH_FIELDS", _avaya),
-    "avaya-b179": Keypad("B179 installation guide, p. 29", _template("", "Name filter", "", "Display name",
-                         "Number attributes", star="").name),
-    "ale": Keypad("Halo H3P manual, p. 41", _ale, lambda values, calls: _ale(values, calls) if calls else None, _ale),
-    "akuvox": _template("tancredi template for Akuvox", *(f"Config.Ldap.LDAP.{key}" for key in (
-        "NameFilter", "NumberFilter", "NameAttr", "NumberAttr")), sign="#", limit="Config.Ldap.LDAP.MaxHits"),
-    "escene": _template("ES220 manual, p. 49", "LDAP Name Filter", "LDAP Number Filter", "LDAP Name Attributes",
-                        "LDAP Number Attributes", sign="%s", limit="Max.Hits"),
-    "vtech": Keypad("VSP735 administrator manual, p. 65", _vtech, _vtech_caller),
-    "linphone": Keypad("liblinphone, src/ldap/ldap-contact-search.cpp", _linphone, _linphone_caller),
-    "bria": Keypad("Bria 4 configuration guide, 2.12", _bria),
-    # The star for names is in the filter; a phone that adds one too, for names and for digits, is in `OLDER`.
-    "other": Keypad("a phone that sends what is typed", _template("", "name_filter", "number_filter", "name_attributes",
-                    "number_attributes", star="").name, _template("", "name_filter", "number_filter",
-                    "name_attributes", "number_attributes").caller),
-}  # fmt: skip
-
-OLDER: Mapping[str, Keypad] = {
-    "snom": _template("service.snom.com, LDAP Directory, before 10.1.27", "ldap_search_filter", "ldap_number_filter",
-                      "ldap_name_attributes", "ldap_number_attributes"),
-    "other": _template("what most phones do", "name_filter", "number_filter", "name_attributes", "number_attributes"),
-}  # fmt: skip

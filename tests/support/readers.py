@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from ldapgw.phones.provisioning.sheet import Sheet
-
 Values = Mapping[str, str]
 
 
-def _ini(text: str, separator: str) -> Values:
+def ini(text: str, separator: str) -> Values:
     """``key = value`` lines by configparser: a line that is none of these, or a key that comes twice, is an error."""
     parser = configparser.ConfigParser(
         delimiters=(separator,), comment_prefixes=("#",), interpolation=None, empty_lines_in_values=False
@@ -26,17 +24,17 @@ def _ini(text: str, separator: str) -> Values:
     return dict(parser["file"])
 
 
-def _yealink(text: str) -> Values:
+def yealink(text: str) -> Values:
     mark, _, lines = text.partition("\n")
     assert mark == "#!version:1.0.0.1"
-    return _ini(lines, "=")
+    return ini(lines, "=")
 
 
-def _mitel(text: str) -> Values:
-    return {key: re.sub(r'^"([^"]*)"$', r"\1", value) for key, value in _ini(text, ":").items()}
+def mitel(text: str) -> Values:
+    return {key: re.sub(r'^"([^"]*)"$', r"\1", value) for key, value in ini(text, ":").items()}
 
 
-def _panasonic(text: str) -> Values:
+def panasonic(text: str) -> Values:
     mark, *lines = text.splitlines()
     assert mark == "# Panasonic SIP Phone Standard Format File #"
     found = [re.fullmatch(r'([A-Z_]+)="([^"]*)"', line) for line in lines if not line.startswith("#")]
@@ -44,14 +42,14 @@ def _panasonic(text: str) -> Values:
     return {match[1]: match[2] for match in found if match}
 
 
-def _avaya(text: str) -> Values:
+def avaya(text: str) -> Values:
     """Words as a shell splits them, as Avaya's manual writes them."""
     words = [shlex.split(line) for line in text.splitlines() if not line.startswith("##")]
     assert all(len(line) == 3 and line[0] == "SET" for line in words), text
     return {key: value for _, key, value in words}
 
 
-def _fanvil_lines(text: str) -> Values:
+def fanvil_lines(text: str) -> Values:
     lines = text.splitlines()
     assert lines[:4] == [
         "<<VOIP CONFIG FILE>>Version:2.0000000000",
@@ -66,7 +64,7 @@ def _fanvil_lines(text: str) -> Values:
     return {match[1].replace(" ", ""): match[2] for match in found if match}
 
 
-def _leaves(path: str, key: str = "") -> Callable[[str], Values]:
+def leaves(path: str, key: str = "") -> Callable[[str], Values]:
     """XML: the texts of the elements at a path, by their tags, or by an attribute."""
 
     def read(text: str) -> Values:
@@ -79,12 +77,12 @@ def _leaves(path: str, key: str = "") -> Callable[[str], Values]:
     return read
 
 
-def _maxwell(text: str) -> Values:
+def maxwell(text: str) -> Values:
     params = ElementTree.fromstring(text.encode()).findall("nvm/param")
     return {param.attrib["name"]: param.attrib["value"] for param in params}
 
 
-def _poly(text: str) -> Values:
+def poly(text: str) -> Values:
     """The attributes of all elements: where they stand does not matter."""
     found: dict[str, str] = {}
     for one in ElementTree.fromstring(text.encode()).iter():
@@ -93,66 +91,6 @@ def _poly(text: str) -> Values:
     return found
 
 
-def _json(text: str) -> Values:
+def read_json(text: str) -> Values:
     values: dict[str, Any] = json.loads(text)
     return {key: " ".join(value) if isinstance(value, list) else str(value) for key, value in values.items()}
-
-
-_LINPHONE = "{http://www.linphone.org/xsds/lpconfig.xsd}"
-
-_READERS: Mapping[str, Callable[[str], Values]] = {
-    "yealink": _yealink,
-    "snom": _leaves("phone-settings/*"),
-    "grandstream": _leaves("config/*"),
-    "grandstream-dp": _leaves("config/*"),
-    "poly": _poly,
-    "cisco-mpp": _leaves("*"),
-    "cisco-spa": _leaves("*"),
-    "fanvil": _leaves("phone/ldap/*"),
-    "fanvil-text": _fanvil_lines,
-    "gigaset-maxwell": _maxwell,
-    "mitel": _mitel,
-    "panasonic": _panasonic,
-    "htek": _leaves("config/*"),
-    "avaya-j100": _avaya,
-    "akuvox": lambda text: _ini(text, "="),
-    "vtech": lambda text: _ini(text, "="),
-    "linphone": _leaves(f"{_LINPHONE}section[@name='ldap_0']/{_LINPHONE}entry", "name"),
-    "other": _json,
-}
-
-
-# What each calls the search base.
-BASE_KEYS = {
-    "yealink": "ldap.base",
-    "snom": "ldap_base",
-    "grandstream": "P8022",
-    "grandstream-dp": "P8022",
-    "poly": "dir.corp.baseDN",
-    "cisco-mpp": "LDAP_Search_Base",
-    "cisco-spa": "LDAP_Search_Base",
-    "fanvil": "Base",
-    "fanvil-text": "Base",
-    "gigaset": "LDAP search base (BaseDN)",
-    "gigaset-n510": "LDAP search base (BaseDN)",
-    "gigaset-maxwell": "NetDir.LDAP.0.BaseDN",
-    "mitel": "ldap base dn",
-    "panasonic": "LDAP_BASEDN",
-    "htek": "P5434",
-    "avaya-j100": "DIRTOPDN",
-    "avaya-b179": "Search base",
-    "ale": "LDAP Base",
-    "akuvox": "Config.Ldap.LDAP.Root",
-    "escene": "Base",
-    "vtech": "remoteDir.ldap_base",
-    "linphone": "base_object",
-    "bria": "Root DN",
-    "other": "base",
-}
-
-
-def read(sheet: Sheet) -> Values:
-    """What a phone reads of its sheet; where there is no file, what somebody enters."""
-    if not sheet.text:
-        return {field.label: field.value for field in sheet.fields}
-    return _READERS[sheet.vendor.key](sheet.text)

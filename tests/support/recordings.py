@@ -29,10 +29,10 @@ from ldapgw.phones.recording import Recording
 from ldapgw.phones.recording_file import dump
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
-from tests.support.keypad import KEYPADS, Sent
+from tests.support.keypad import Sent
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.recorded import record, requests
-from tests.support.readers import read
+from tests.support.vendor_rows import ROWS, read
 
 FOLDER = Path(__file__).parents[1] / "data" / "recordings"
 
@@ -73,7 +73,7 @@ def calling() -> Iterator[str]:
 
 def sent(vendor: str) -> Iterator[Sent]:
     """What a phone of a vendor sends."""
-    keypad, values = KEYPADS[vendor], read(make_sheet(all_vendors()[vendor], SETTINGS))
+    keypad, values = ROWS[vendor].keypad, read(make_sheet(all_vendors()[vendor], SETTINGS))
     yield from (keypad.name(values, text) for text in typed())
     caller = keypad.caller
     if caller is not None:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ldapgw.phones.models import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors
@@ -19,8 +21,12 @@ from tests.support.checkout import ROOT
 FOLDER = ROOT / "docs" / "how-to" / "vendors"
 IMAGES = ROOT / "docs" / "images"
 INDEX = ROOT / "docs" / "how-to" / "vendors.rst"
+REFERENCE = ROOT / "docs" / "reference" / "phones.rst"
+_BEGIN = ".. The table of models begins here; scripts/vendor-pages writes it"
+_END = ".. The table of models ends here"
 
 _SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
+_SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: "unencrypted"}
 _SECURITY = {Security.LDAPS: "by LDAPS", Security.STARTTLS: "by StartTLS", Security.PLAIN: "without encryption"}
 # The directory's name on the phones.
 TITLE = "Acme GmbH"
@@ -31,9 +37,9 @@ _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERT
 
 
 def pages() -> Mapping[Path, str]:
-    """All pages with their texts: one for each vendor, and their list; and a drawing for each vendor."""
+    """All pages with their texts: one for each vendor, their list, and the reference; and a drawing for each vendor."""
     texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in all_vendors().values()}
-    return {INDEX: _index(), **texts, **drawings()}
+    return {INDEX: _index(), REFERENCE: _reference(REFERENCE.read_text()), **texts, **drawings()}
 
 
 def drawings() -> Mapping[Path, str]:
@@ -73,6 +79,38 @@ def _index_lines() -> Iterator[str]:
     yield ""
     yield "A table in the reference compares the vendors: `Phones <../reference/phones.rst#models>`__."
     yield "Phones that can't search LDAP can load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
+
+
+def _reference(document: str) -> str:
+    """The reference of phones with the table of models in its place."""
+    before, _, rest = document.partition(_BEGIN)
+    _, _, behind = rest.partition(_END)
+    table = "\n".join(_table_lines())
+    return f"{before}{_BEGIN}\n\n{table}\n\n{_END}{behind}"
+
+
+def _table_lines() -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", "   :widths: 14 30 22 17 17", "")
+    yield from _table_row("Vendor", "Phones", "File", "Connects by", "Not verified")
+    for vendor in all_vendors().values():
+        if vendor.key != OTHER_MODEL:
+            yield from _table_row(
+                vendor.title,
+                vendor.series,
+                f"``{vendor.file}``" if vendor.file else "fields to enter",
+                ", ".join(_SECURITY_NAMES[one] for one in vendor.supported_security),
+                "; ".join(map(_with_literals, vendor.unverified)) or "–",
+            )
+
+
+def _with_literals(text: str) -> str:
+    """A key, or words of which some are keys, with the keys as literals."""
+    return re.sub(r"\w*_\w*", r"``\g<0>``", text) if " " in text else f"``{text}``"
+
+
+def _table_row(first: str, *others: str) -> Iterator[str]:
+    yield f"   * - {first}"
+    yield from (f"     - {other}" for other in others)
 
 
 def _page(vendor: Vendor) -> str:

@@ -39,7 +39,7 @@ from ldapgw.web.phone_pages import PhonePages, qr_code
 from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor
 from tests.support import pdu
-from tests.support.readers import _yealink
+from tests.support.readers import yealink
 from tests.support.results import result_of
 from tests.support.stage.web import ACME, ALICE, BOB, DESK1, GLOBEX, NOW, Seen, Stage, add, owner, search, words_on
 
@@ -151,7 +151,7 @@ def test_a_phone_is_added(stage: Stage) -> None:
     login = stored(stage)
     assert verify_password(password.encode(), login.password)
     assert login == PhoneLogin("desk1", "acme", 1, NumberMode.VALUES, login.password, NOW, "yealink")
-    assert _yealink(file_on(page))["ldap.password"] == password
+    assert yealink(file_on(page))["ldap.password"] == password
     assert "You’ll see its password here for ten minutes" in words_on(page)
     assert stage.changes == 2  # the consent was the first
     assert "style=" not in page.body
@@ -167,7 +167,7 @@ def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
     stage.clock.advance(1)
     later = browser.get(PHONE)
     assert password not in later.body
-    assert _yealink(file_on(later))["ldap.password"] == "PASSWORD"
+    assert yealink(file_on(later))["ldap.password"] == "PASSWORD"
     assert "you’ll see PASSWORD in its place" in words_on(later)
 
 

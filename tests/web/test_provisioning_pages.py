@@ -13,7 +13,7 @@ from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.store import phones, provisioning
 from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
-from tests.support.readers import _yealink
+from tests.support.readers import yealink
 from tests.support.stage.book_clients import Pbx
 from tests.support.stage.web import BOB, URL, Browser, Stage, owner, words_on
 
@@ -47,7 +47,7 @@ def test_an_address_gives_the_settings_with_a_new_password(stage: Stage) -> None
     for file in ("yealink-ldap.cfg", "0015651a2b3c.cfg"):
         answer = private(stage).get(path + file)
         assert (answer.status, answer.headers["cache-control"]) == (200, ["no-store"])
-        read = _yealink(answer.body)
+        read = yealink(answer.body)
         login = stage.do(phones.read_by_name, "desk1")
         assert (read["ldap.user"], login.password != before) == ("desk1", True)
         assert verify_password(read["ldap.password"].encode(), login.password)

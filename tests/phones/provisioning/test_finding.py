@@ -27,12 +27,12 @@ from ldapgw.phones.provisioning.sheet import Advice, Sheet, make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
-from tests.support.keypad import KEYPADS, OLDER, Keypad, Sent, cisco
+from tests.support.keypad import Sent, cisco
 from tests.support.phonebook import BASE, PHONE, phonebook
 from tests.support.phonebook.listening import Server, contexts_in, listening
 from tests.support.phonebook.wire import Client, make_factory
-from tests.support.readers import BASE_KEYS, read
 from tests.support.rebuilt import rebuild
+from tests.support.vendor_rows import ROWS, read
 
 pytestmark = pytest.mark.skipif(
     shutil.which("ldapsearch") is None and "CI" not in os.environ,
@@ -80,7 +80,7 @@ async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[s
     command = [
         *("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=30", "-H", printed.link.url),
         *(["-ZZ"] if printed.link.security is Security.STARTTLS else []),
-        *("-D", login, "-w", SETTINGS.password, "-b", values[BASE_KEYS[printed.vendor.key]]),
+        *("-D", login, "-w", SETTINGS.password, "-b", values[ROWS[printed.vendor.key].base]),
         *("-z", str(sent.size_limit), sent.filter, *(("uid", *sent.attributes) if sent.attributes else ())),
     ]
     trust = {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
@@ -112,7 +112,7 @@ def showing(entry: dict[str, Any], sent: Sent) -> None:
 async def test_a_name_is_found(server: Server, key: str, offered: Security) -> None:
     """Typed without the umlaut, of somebody with a mobile alone, in each way that the phone can connect."""
     printed = sheet_for(server, key, offered)
-    sent = KEYPADS[key].name(read(printed), "oezt")
+    sent = ROWS[key].keypad.name(read(printed), "oezt")
     found = await search(server, printed, sent)
     assert found.keys() == {"oeztuerk-caglar"}
     showing(found["oeztuerk-caglar"], sent)
@@ -125,7 +125,7 @@ def test_who_has_no_name_is_not_found(key: str) -> None:
     [directory] = dit.directories
     printed = read(make_sheet(all_vendors()[key], SETTINGS))
     for typed in ("acme", ""):
-        sought = read_filter(KEYPADS[key].name(printed, typed).filter.replace("**", "*"))
+        sought = read_filter(ROWS[key].keypad.name(printed, typed).filter.replace("**", "*"))
         found = PhoneView(dit, PHONE, directory.context.name).search(sought, str(directory.context.base), 1000).entries
         assert [entry.dn for entry in found if not entry.attribute("cn")] == []
 
@@ -134,8 +134,8 @@ def test_who_has_no_name_is_not_found(key: str) -> None:
 def test_whoever_shows_no_names_of_callers_is_told_so(key: str) -> None:
     """A phone looks callers up, or its sheet says that it does not."""
     told = Advice.NO_CALLER_LOOKUP in make_sheet(all_vendors()[key], SETTINGS).advice
-    assert told == (KEYPADS[key].caller is None)
-    assert KEYPADS[key].source
+    assert told == (ROWS[key].keypad.caller is None)
+    assert ROWS[key].keypad.source
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_whoever_shows_no_names_of_callers_is_told_so(key: str) -> None:
     ids=["national", "E.164", "mobile", "outside line, home", "stranger", "withheld", "anonymous", "unknown",
          "restricted"],
 )  # fmt: skip
-@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
+@pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.keypad.caller])
 @pytest_twisted.ensureDeferred
 async def test_it_rings(server: Server, key: str, caller: str, who: set[str]) -> None:
     """Who calls is found by each of the numbers of a contact, as they are signalled; nobody is found by no number."""
     printed = sheet_for(server, key, Security.PLAIN)
-    calls = KEYPADS[key].caller
+    calls = ROWS[key].keypad.caller
     assert calls is not None
     sent = calls(read(printed), caller)
     if sent is None:
@@ -168,12 +168,12 @@ async def test_it_rings(server: Server, key: str, caller: str, who: set[str]) ->
     assert (await search(server, printed, sent)).keys() == who
 
 
-@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.digits])
+@pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.keypad.digits])
 @pytest_twisted.ensureDeferred
 async def test_the_beginning_of_a_number_is_found(server: Server, key: str) -> None:
     """Typed as people dial it: everybody whose number begins so, and nobody else."""
     printed = sheet_for(server, key, Security.PLAIN)
-    digits = KEYPADS[key].digits
+    digits = ROWS[key].keypad.digits
     assert digits is not None
     sent = digits(read(printed), "0301234")
     found = await search(server, printed, sent)
@@ -186,14 +186,14 @@ async def test_snom_during_a_call(server: Server) -> None:
     """It has a name filter of its own for that."""
     printed = sheet_for(server, "snom", Security.PLAIN)
     values = read(printed)
-    sent = KEYPADS["snom"].name({**values, "ldap_search_filter": values["ldap_search_filter_during_call"]}, "oezt")
+    sent = ROWS["snom"].keypad.name({**values, "ldap_search_filter": values["ldap_search_filter_during_call"]}, "oezt")
     assert (await search(server, printed, sent)).keys() == {"oeztuerk-caglar"}
 
 
-@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller and key != "ale"])
+@pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.keypad.caller and key != "ale"])
 def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
     """A star would find somebody else whose number goes on; ALE's phones write a star themselves."""
-    calls = KEYPADS[key].caller
+    calls = ROWS[key].keypad.caller
     assert calls is not None
     sent = calls(read(make_sheet(all_vendors()[key], SETTINGS)), "0301234567")
     assert sent is not None
@@ -201,13 +201,15 @@ def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
     assert set(numbers) == {"0301234567"}
 
 
-@pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
-def test_older_firmware(key: str, keypad: Keypad) -> None:
+@pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.older])
+def test_older_firmware(key: str) -> None:
     """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
+    keypad = ROWS[key].older
+    assert keypad is not None
     values = read(make_sheet(all_vendors()[key], SETTINGS))
     sent = keypad.name(values, "oezt")
     assert "**" in sent.filter
-    request = SearchRequest(values[BASE_KEYS[key]], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)
+    request = SearchRequest(values[ROWS[key].base], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)
     dit = phonebook()
     client = Client(make_factory(DirectoryPort(lambda: dit, lambda *_: None, lambda _address: PHONE, b"key")))
     message = rebuild(Message(1, Operation.SEARCH, request))
@@ -249,6 +251,6 @@ async def test_the_list_of_cisco(server: Server, key: str) -> None:
 
 
 def test_every_vendor_is_tried() -> None:
-    """A new one needs a keypad."""
-    assert KEYPADS.keys() == all_vendors().keys()
+    """A new one needs a row."""
+    assert ROWS.keys() == all_vendors().keys()
     assert BASE in SETTINGS.base_dn

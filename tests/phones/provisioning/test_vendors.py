@@ -22,51 +22,11 @@ from ldapgw.phones.provisioning.settings import (
 )
 from ldapgw.phones.provisioning.sheet import Advice, Field, make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
+from tests.support.checkout import ROOT
 from tests.support.golden import FOLDER, SERVER, SETTINGS, texts
-from tests.support.readers import BASE_KEYS, read
+from tests.support.vendor_rows import ROWS, read
 
 PLAIN = replace(SETTINGS, server=ServerAddress("192.0.2.5", 389))
-TITLE_KEYS = {
-    "yealink": "ldap.customize_label",
-    "cisco-mpp": "LDAP_Corp_Dir_Name",
-    "cisco-spa": "LDAP_Corp_Dir_Name",
-    "fanvil": "Title",
-    "fanvil-text": "Title",
-    "gigaset": "Directory name",
-    "gigaset-n510": "Directory name",
-    "gigaset-maxwell": "NetDir.LDAP.0.DirectoryName",
-    "vtech": "remoteDir.ldap_directory_name",
-}
-# How the connection is said to be protected, by the values that were read.
-SECURITY = {
-    "yealink": ("ldap.tls_mode", {"ldaps": "2", "starttls": "1", "plain": "0"}),
-    "snom": ("ldap_over_tls", {"ldaps": "on", "plain": "off"}),
-    "grandstream": ("P8037", {"ldaps": "1", "plain": "0"}),
-    "grandstream-dp": ("P8037", {"ldaps": "1", "plain": "0"}),
-    "poly": ("dir.corp.transport", {"ldaps": "TLS", "plain": "TCP"}),
-    "cisco-mpp": ("LDAP_Server LDAP_StartTLS_Enable", {"ldaps": "ldaps://phonebook.example.com:636 No",
-                                                       "starttls": "ldap://phonebook.example.com:389 Yes",
-                                                       "plain": "ldap://phonebook.example.com:389 No"}),
-    "cisco-spa": ("LDAP_Server", {"plain": "phonebook.example.com:389"}),
-    "fanvil": ("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
-    "fanvil-text": ("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
-    "gigaset": ("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
-    "gigaset-n510": ("Secure LDAP", {"plain": "off"}),
-    "gigaset-maxwell": ("NetDir.LDAP.0.Security", {"ldaps": "2", "starttls": "1", "plain": "0"}),
-    "mitel": ("ldap server", {"plain": "desk1:0123456789abcdefghjk@phonebook.example.com:389"}),
-    "panasonic": ("LDAP_SERVER", {"ldaps": "ldaps://phonebook.example.com", "plain": "ldap://phonebook.example.com"}),
-    "htek": ("P5433", {"plain": "389"}),
-    "avaya-j100": ("DIRSECURE", {"ldaps": "2", "starttls": "1"}),
-    "avaya-b179": ("Server URL", {"ldaps": "ldaps://phonebook.example.com:636",
-                                  "plain": "ldap://phonebook.example.com:389"}),
-    "ale": ("LDAP Server Port", {"plain": "389"}),
-    "akuvox": ("Config.Ldap.LDAP.Port", {"ldaps": "636", "plain": "389"}),
-    "escene": ("Port", {"plain": "389"}),
-    "vtech": ("remoteDir.ldap_port", {"plain": "389"}),
-    "bria": ("Use TLS", {"ldaps": "on", "plain": "off"}),
-    "linphone": ("use_tls", {"ldaps": "0", "starttls": "1", "plain": "0"}),
-    "other": ("security", {"ldaps": "ldaps", "starttls": "starttls", "plain": "plain"}),
-}  # fmt: skip
 OFFERING = {
     "ldaps": ServerAddress("phonebook.example.com", 0, 636),
     "starttls": ServerAddress("phonebook.example.com", 389, start_tls=True, require_tls=True),
@@ -74,6 +34,15 @@ OFFERING = {
 }
 
 every_vendor = pytest.mark.parametrize("key", all_vendors())
+
+
+def test_a_vendor_is_two_files() -> None:
+    """A description, and a template if the phones read a file; each vendor has a place of its own."""
+    vendors = all_vendors().values()
+    templates = {f"{vendor.key}.j2" for vendor in vendors if vendor.file}
+    found = {path.name for path in (ROOT / "ldapgw" / "phones" / "vendors").iterdir()}
+    assert found == {f"{vendor.key}.toml" for vendor in vendors} | templates
+    assert len({vendor.position for vendor in vendors}) == len(vendors)
 
 
 def test_each_vendor_has_steps() -> None:
@@ -105,7 +74,7 @@ def test_files_are_as_they_are_known_to_be_right() -> None:
 def test_what_a_phone_reads(key: str) -> None:
     """The login, the password and the base come out of the file as they went in; no filter is too long for a field."""
     values = read(make_sheet(all_vendors()[key], SETTINGS))
-    assert values[BASE_KEYS[key]] == SETTINGS.base_dn
+    assert values[ROWS[key].base] == SETTINGS.base_dn
     printed = "\n".join(values.values())
     assert SETTINGS.password in printed
     assert re.search(r"\bdesk1\b", printed)
@@ -131,7 +100,7 @@ def test_a_password_that_is_no_longer_known(key: str) -> None:
 def test_the_safest_way_that_both_know(key: str, offered: str) -> None:
     """Translatable as the phone says it; where there is none, nothing is printed and that is told."""
     made = make_sheet(all_vendors()[key], replace(SETTINGS, server=OFFERING[offered]))
-    named, ways = SECURITY[key]
+    named, ways = ROWS[key].security
     if offered not in ways:
         assert (made.link, made.text, made.fields, made.advice) == (None, "", (), (Advice.NO_COMMON_SECURITY,))
         return
@@ -260,7 +229,7 @@ HOSTILE = (
 @every_vendor
 def test_a_hostile_title_stays_a_value(key: str, title: str) -> None:
     """No other value changes, nothing is added, and the file is read as before."""
-    named = TITLE_KEYS.get(key)
+    named = ROWS[key].title
     before = dict(read(make_sheet(all_vendors()[key], SETTINGS)))
     after = dict(read(make_sheet(all_vendors()[key], replace(SETTINGS, title=title))))
     shown = after.pop(named) if named else "Contacts"
@@ -282,7 +251,7 @@ def test_any_title_can_be_read(title: str) -> None:
 @every_vendor
 def test_a_base_with_awkward_signs(key: str, base: str) -> None:
     """It is the base that the phone reads; formats without escaping have an apostrophe for a quotation mark."""
-    found = read(make_sheet(all_vendors()[key], replace(SETTINGS, base_dn=base)))[BASE_KEYS[key]]
+    found = read(make_sheet(all_vendors()[key], replace(SETTINGS, base_dn=base)))[ROWS[key].base]
     assert found.replace("\\'", '\\"') == base
 
 
