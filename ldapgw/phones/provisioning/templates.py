@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Renders the templates of vendors' files and fields; a value can't add a line or an element, or end its quotes.
 
-A file's template is ``ldapgw/phones/vendors/KEY.j2``.  What the template prints is reduced to one line; in XML it is
-also escaped, for attributes as well as texts.  Filters of all templates: ``label(n)``, ``quoted``, ``json`` and
-``text``.
+The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  Each value that the template prints is reduced to one line;
+in XML the value is also escaped, for attributes as well as texts.  The templates have the filters ``label(n)``,
+``quoted``, ``json`` and ``text``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> 
 
 
 def render_value(template: str, values: Mapping[str, object]) -> str:
-    """Return the value of a field to enter by hand, which nothing is escaped in.
+    """Return the value of a field to enter by hand; the function escapes nothing.
 
     :raises jinja2.TemplateError: as for `render_file`.
     """

@@ -50,9 +50,9 @@ def vendors_of(model: str) -> tuple[Vendor, ...]:
 
 
 def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]:
-    """What a person enters in a phone of a vendor: the vendor's fields, or those that nearly every phone has.
+    """Return the fields to enter by hand in a phone: the vendor's fields, or the fields that nearly every phone has.
 
-    Empty if gateway and phone support no common protection.
+    The result is empty if gateway and phone support no common protection.
     """
     sheet = make_sheet(vendor, settings)
     if sheet.link is None or sheet.fields:
@@ -65,5 +65,5 @@ def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]
 
 
 def has_our_labels(vendor: Vendor) -> bool:
-    """Whether the labels of `fields_by_hand` are ours, to be translated, rather than those of the phone."""
+    """Return whether the labels of `fields_by_hand` are ours, to be translated, rather than the phone's."""
     return vendor.has_our_labels or not vendor.fields

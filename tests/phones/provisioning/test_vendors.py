@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import (
@@ -20,7 +22,8 @@ from ldapgw.phones.provisioning.settings import (
     ServerAddress,
     choose_endpoint,
 )
-from ldapgw.phones.provisioning.sheet import Advice, Field, make_sheet
+from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor, make_sheet
+from ldapgw.phones.provisioning.templates import render_value
 from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from tests.support.checkout import ROOT
 from tests.support.golden import FOLDER, SERVER, SETTINGS, texts
@@ -43,6 +46,14 @@ def test_a_vendor_is_two_files() -> None:
     found = {path.name for path in (ROOT / "ldapgw" / "phones" / "vendors").iterdir()}
     assert found == {f"{vendor.key}.toml" for vendor in vendors} | templates
     assert len({vendor.position for vendor in vendors}) == len(vendors)
+
+
+def test_a_mistyped_word_is_an_error() -> None:
+    """A key that a description cannot have, and a value that a template cannot print."""
+    with pytest.raises(msgspec.ValidationError, match="unknown field `serie`"):
+        msgspec.convert({**msgspec.to_builtins(all_vendors()["snom"]), "serie": "D7xx"}, Vendor)
+    with pytest.raises(UndefinedError, match="'hots' is undefined"):
+        render_value("{{ hots }}", {"host": "phonebook.example.com"})
 
 
 def test_each_vendor_has_steps() -> None:
