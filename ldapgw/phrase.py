@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Translatable texts outside templates: English messages with values, translated when a page shows them.
 
-A message is marked with `gettext_noop` where it is defined, so that the extraction tool finds it.  The page translates
-it into the language of its reader.
+Messages are data: the file ``texts/AREA.toml`` of a package has the messages of an area, and `read_texts` reads the
+file into a frozen class.  A message that only one statement uses may stand in the code, marked with `gettext_noop`.
+The extraction tool finds both.  The page translates a message into the language of its reader.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+
+_PACKAGE = Path(__file__).parent
 
 
 def gettext_noop(message: str) -> str:
@@ -47,6 +55,24 @@ class Phrase:
 
 # A marked message without values may be a plain string.
 Translatable = str | Phrase
+
+
+class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Texts that a file has, as the base of a class with a field for each key; a table becomes such a class too."""
+
+
+AreaTexts = TypeVar("AreaTexts", bound=Texts)
+
+
+def read_texts(area: str, kind: type[AreaTexts]) -> AreaTexts:
+    """Read the texts of an area from its file.
+
+    :param area: the path of the file below the package ``ldapgw``, without ``.toml``.
+    :param kind: the class of the whole file.
+    :raises msgspec.ValidationError: if a key is missing, is unknown, or has a value of another type.
+    """
+    with (_PACKAGE / f"{area}.toml").open("rb") as file:
+        return msgspec.convert(tomllib.load(file), kind)
 
 
 def joined(phrases: Sequence[Phrase]) -> Phrase:

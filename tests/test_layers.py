@@ -20,7 +20,7 @@ PURE: set[str] = set()
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), PURE),
     "ber": ({"errors"}, PURE),
-    "phrase": (set(), PURE),
+    "phrase": (set(), {"msgspec"}),
     "numbers": (set(), {"phonenumbers"}),
     "contact": ({"numbers"}, PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
@@ -37,7 +37,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},
-        {"babel", "klein", "segno", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
+        {
+            *("babel", "klein", "segno", "jinja2", "markupsafe", "msgspec", "twisted", "treq", "zope", "sqlalchemy"),
+            "werkzeug",
+        },
     ),
     "server": (
         VALUES | {"directory", "ldap", "replication", "google", "store", "peers", "sync", "phones", "web", "__init__"},

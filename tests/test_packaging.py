@@ -37,7 +37,7 @@ from tests.support.released import NEWER, VERSION, Release, copy_checkout, run
 
 PLUGIN = "twisted/plugins/ldapgw_plugin.py"
 # Only for writing new migrations, in a checkout.
-NOT_INSTALLED = {"ldapgw/store/migrations/script.py.mako"}
+NOT_INSTALLED = {"ldapgw/store/migrations/script.py.mako", "ldapgw/web/locale/ldapgw.pot"}
 
 # Seconds; an idle machine needs a twentieth of them.
 PATIENCE = 120.0

@@ -18,7 +18,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from ldapgw.errors import UserError
 from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.web.consent import AuthorizationCodeFlow, AuthorizationRedirect, ConsentResult
-from ldapgw.web.error_pages import EXPIRED, PageError
+from ldapgw.web.error_pages import PAGES, PageError
 from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, security_headers
 
 _DONE = "Connected. You may close this window and go back to the terminal."
@@ -113,7 +113,7 @@ class _Callback(Resource):
         error = failure.value
         if isinstance(error, PageError):
             _respond(request, error.error_page.status, describe_page_error(error))
-            if error.error_page is EXPIRED:
+            if error.error_page is PAGES.expired:
                 return  # the request of another or an earlier consent: the awaited one may still come
         else:
             _respond(request, 500, "Something went wrong; the terminal says more.")

@@ -86,7 +86,7 @@ class AccountPages:
         """
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None and request.is_live:
-            raise PageError(error_pages.SESSION_ENDED, tenant)
+            raise PageError(error_pages.PAGES.session_ended, tenant)
         if visitor is None:
             boxes = [CONSENT_CHECKBOXES[source] for source in tenant.sources]
             return self._layout.page(request, "welcome.html", tenant=tenant, boxes=boxes)
@@ -231,13 +231,13 @@ class AccountPages:
         options = sharing_options(tenant, account.sharing) if account is not None else ()
         chosen = next((option.value for option in options if option.value.value == value), None)
         if account is None or chosen is None:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         # The form has no such field if the account had no labels.
         label = request.form.get("label", account.shared_label)
         if label:
             labels = await self._dependencies.store.read(contacts.read_labels, account.id)
             if label not in shareable_labels(labels.values(), account.shared_label):
-                raise PageError(error_pages.BAD_FORM, tenant)
+                raise PageError(error_pages.PAGES.bad_form, tenant)
         entry = self._layout.entry(request, tenant, visitor, Act.SHARING_CHANGED, account.address, chosen.value)
         await self._dependencies.store.run(activity.recorded, entry, accounts.set_sharing, account.id, chosen, label)
         await self._dependencies.changed()
@@ -411,5 +411,5 @@ def _selected_account(request: HttpRequest, tenant: WebTenant, visitor: Visitor)
         return visitor.account
     account = visitor.account_by_sub(request.form["account"])
     if account is None:
-        raise PageError(error_pages.NO_SUCH_ACCOUNT, tenant)
+        raise PageError(error_pages.PAGES.no_such_account, tenant)
     return account

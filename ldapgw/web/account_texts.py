@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,9 +13,9 @@ from ldapgw.directory.dn import folded
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person_flaws import MOST_VALUES
 from ldapgw.phones.lookup import ContactSummary
-from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, consent_ended_by
-from ldapgw.store.accounts import Account
+from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import FlawedPerson
 from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, SyncState
@@ -23,8 +23,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 
 
-@dataclass(frozen=True, slots=True)
-class AccountStateText:
+class AccountStateText(Texts, frozen=True):
     """The text of an account's state.
 
     :ivar sign: a symbol: ✓, ! or ✗.
@@ -37,45 +36,60 @@ class AccountStateText:
     sentence: str
 
 
-# By the state of the account object; the empty key is for a person who never connected.
-ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
-    "ok": AccountStateText(
-        "✓",
-        "good",
-        gettext_noop("Connected"),
-        gettext_noop("Your contacts are on your phones and update automatically."),
-    ),
-    "syncing": AccountStateText(
-        "✓",
-        "good",
-        gettext_noop("Syncing now"),
-        gettext_noop("Your contacts are on your phones. The gateway is fetching the latest changes."),
-    ),
-    "waiting": AccountStateText(
-        "✓",
-        "good",
-        gettext_noop("Connected, first sync in progress"),
-        gettext_noop("Your contacts will be on your phones in a minute."),
-    ),
-    "attention": AccountStateText(
-        "!",
-        "warn",
-        gettext_noop("Needs attention"),
-        gettext_noop("Your phones still have the contacts from the last sync."),
-    ),
-    "attention before the first sync": AccountStateText(
-        "!", "warn", gettext_noop("Needs attention"), gettext_noop("Your contacts aren’t on your phones yet.")
-    ),
-    "disconnected": AccountStateText(
-        "✗", "bad", gettext_noop("Not connected"), gettext_noop("Your contacts aren’t on your phones.")
-    ),
-    "": AccountStateText(
-        "✗",
-        "quiet",
-        gettext_noop("Not connected"),
-        gettext_noop("You’re signed in. Connect your contacts, and they’ll be on your phones in a minute."),
-    ),
-}
+class StateWords(Texts, frozen=True):
+    """The state of a source or a label in a few words.
+
+    :ivar kind: the CSS class of the state.
+    """
+
+    kind: str
+    words: str
+
+
+class _SharingText(Texts, frozen=True):
+    """The text of a way to share, with the facts that `SharingOption` shows."""
+
+    title: str
+    sentence: str
+    shows_caller: bool
+    is_searchable: bool
+
+
+class _SharingTexts(Texts, frozen=True):
+    """The ways to share a book.
+
+    :ivar group: for a group of the configuration.
+    :ivar former_group: for a group that has left the configuration.
+    """
+
+    private: _SharingText
+    callers: _SharingText
+    shared: _SharingText
+    group: _SharingText
+    former_group: _SharingText
+
+
+class _AccountTexts(Texts, frozen=True):
+    """The texts of accounts.
+
+    :ivar only_label: the title of a sharing that shares the contacts of a label only.
+    :ivar source_states: by `SourceState`; ``ended`` is for a source that was on while Google accepted the consent.
+    :ivar states: by the state of the account object; ``new`` is for a person who never connected.
+    """
+
+    only_label: str
+    sources: Mapping[Source, str]
+    source_states: Mapping[str, StateWords]
+    label_states: Mapping[str, StateWords]
+    flaws: Mapping[Flaw, str]
+    states: Mapping[str, AccountStateText]
+    sharing: _SharingTexts
+
+
+_TEXTS = read_texts("web/texts/accounts", _AccountTexts)
+
+ACCOUNT_STATE_TEXTS = _TEXTS.states
+SOURCE_LABELS = _TEXTS.sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,44 +183,6 @@ class AccountDetails:
     flawed: tuple[FlawedRow, ...]
 
 
-SOURCE_LABELS: Mapping[str, str] = {
-    Source.CONTACTS: gettext_noop("Your contacts"),
-    Source.OTHER_CONTACTS: gettext_noop("Other contacts"),
-    Source.DIRECTORY: gettext_noop("Company directory"),
-}
-_MISSING = "not granted"
-_SOURCE_STATES: Mapping[str, tuple[str, str]] = {
-    "on": ("good", gettext_noop("on")),
-    _MISSING: ("warn", gettext_noop("not granted")),
-    "unavailable": ("quiet", gettext_noop("not available for this account")),
-}
-_ACCESS_ENDED = ("bad", gettext_noop("access ended"))
-
-_SHARING_TITLES: Mapping[Sharing, str] = {
-    Sharing.PRIVATE: gettext_noop("Private"),
-    Sharing.CALLERS: gettext_noop("Callers’ names"),
-    Sharing.SHARED: gettext_noop("Shared"),
-}
-
-_LABEL_STATES: Mapping[str, tuple[str, str]] = {
-    "served": ("good", gettext_noop("on the phones")),
-    "other": ("quiet", gettext_noop("not among the chosen labels")),
-    "excluded": ("quiet", gettext_noop("not on the phones")),
-    "missing": ("warn", gettext_noop("doesn’t exist in Google Contacts")),
-}
-
-_FLAWS: Mapping[Flaw, Translatable] = {
-    Flaw.CHARACTERS: gettext_noop("A character can’t be read, so phones show � in its place."),
-    Flaw.VALUES: gettext_noop("Some values are damaged, so phones don’t get them."),
-    Flaw.LENGTH: gettext_noop("A text is too long, so phones only get its beginning."),
-    Flaw.COUNT: Phrase(
-        gettext_noop("There are too many values of a kind, so phones only get the first %(count)s."),
-        {"count": MOST_VALUES},
-    ),
-    Flaw.ID: gettext_noop("The contact’s ID is damaged. Phones get the contact all the same."),
-}
-_NUMBER_NOT_UNDERSTOOD = gettext_noop("“%(number)s” can’t be understood as a phone number.")
-
 # Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; a sync then shows that they are gone.
@@ -230,7 +206,7 @@ def account_view(
     """
     if account is None or status is None:
         return AccountView(
-            ACCOUNT_STATE_TEXTS[""], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
+            ACCOUNT_STATE_TEXTS["new"], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
         )
     return AccountView(
         state=_state(status),
@@ -239,7 +215,9 @@ def account_view(
         reconnect=_reconnect(status),
         sync_is_next=_sync_is_next(status),
         needs_administrator=_needs_administrator(account, status),
-        missing_sources=tuple(SOURCE_LABELS[name] for name, state in status["sources"].items() if state == _MISSING),
+        missing_sources=tuple(
+            SOURCE_LABELS[Source(name)] for name, state in status["sources"].items() if state == SourceState.NOT_GRANTED
+        ),
         progress=progress,
     )
 
@@ -280,20 +258,22 @@ def account_details(
 
 def _sentences(person: FlawedPerson) -> Iterator[Translatable]:
     """Return what is wrong with a contact."""
-    yield from (_FLAWS[flaw] for flaw in person.flaws if flaw is not Flaw.NUMBERS)
-    yield from (Phrase(_NUMBER_NOT_UNDERSTOOD, {"number": number}) for number in person.numbers)
+    for flaw in person.flaws:
+        if flaw is not Flaw.NUMBERS:
+            yield Phrase(_TEXTS.flaws[flaw], {"count": MOST_VALUES})
+    yield from (Phrase(_TEXTS.flaws[Flaw.NUMBERS], {"number": number}) for number in person.numbers)
 
 
 def _state(status: Mapping[str, Any]) -> AccountStateText:
     is_new = status["state"] == "attention" and status["last_sync"] is None
-    return ACCOUNT_STATE_TEXTS["attention before the first sync" if is_new else status["state"]]
+    return ACCOUNT_STATE_TEXTS["attention_before_first_sync" if is_new else status["state"]]
 
 
 def _reconnect(status: Mapping[str, Any]) -> str:
     if status["error"] and status["error"]["code"] in _CONSENT_ERRORS:
         return "must"
     expires = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
-    return "may" if expires or _MISSING in status["sources"].values() else ""
+    return "may" if expires or SourceState.NOT_GRANTED in status["sources"].values() else ""
 
 
 def _sync_is_next(status: Mapping[str, Any]) -> bool:
@@ -320,11 +300,11 @@ def source_rows(status: Mapping[str, Any], sync_states: Mapping[Source, SyncStat
     is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
     rows = []
     for name, state in status["sources"].items():
-        if state in _SOURCE_STATES:
-            kind, words = _ACCESS_ENDED if is_over and state == "on" else _SOURCE_STATES[state]
+        if state in _TEXTS.source_states:
+            text = _TEXTS.source_states["ended" if is_over and state == "on" else state]
             synced = sync_states.get(Source(name)) if state == "on" else None
             counted = (synced.total, synced.full_sync_at) if synced else ()
-            rows.append(SourceRow(SOURCE_LABELS[name], kind, words, *counted))
+            rows.append(SourceRow(SOURCE_LABELS[Source(name)], text.kind, text.words, *counted))
     return tuple(rows)
 
 
@@ -334,12 +314,15 @@ def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, s
     existing = sorted(labels, key=str.casefold)
     configured = {name.casefold(): name for name in (*tenant.labels, *tenant.excluded_labels)}
     missing = configured.keys() - {name.casefold() for name in existing} - {"mycontacts", "starred"}
-    rows = []
-    for name in existing:
-        folded = name.casefold()
-        state = "excluded" if folded in excluded else "served" if folded in included or not included else "other"
-        rows.append((name, *_LABEL_STATES[state]))
-    return (*rows, *((configured[name], *_LABEL_STATES["missing"]) for name in sorted(missing)))
+    states = [(name, _label_state(name.casefold(), included, excluded)) for name in existing]
+    states += [(configured[name], "missing") for name in sorted(missing)]
+    return tuple((name, _TEXTS.label_states[state].kind, _TEXTS.label_states[state].words) for name, state in states)
+
+
+def _label_state(folded: str, included: Collection[str], excluded: Collection[str]) -> str:
+    if folded in excluded:
+        return "excluded"
+    return "served" if folded in included or not included else "other"
 
 
 def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
@@ -347,13 +330,16 @@ def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
 
     :param shared_label: the label whose contacts alone are shared; empty: all contacts are.  A private book has none.
     """
-    if sharing.group:
-        title = Phrase(gettext_noop("Group “%(group)s”"), {"group": sharing.group})
-    else:
-        title = Phrase(_SHARING_TITLES[sharing])
+    title = Phrase(_sharing_text(sharing).title, {"group": sharing.group})
     if shared_label and sharing is not Sharing.PRIVATE:
-        return Phrase(gettext_noop("%(sharing)s: only label “%(label)s”"), {"sharing": title, "label": shared_label})
+        return Phrase(_TEXTS.only_label, {"sharing": title, "label": shared_label})
     return title
+
+
+def _sharing_text(sharing: Sharing) -> _SharingText:
+    texts = _TEXTS.sharing
+    of_all = {Sharing.PRIVATE: texts.private, Sharing.CALLERS: texts.callers, Sharing.SHARED: texts.shared}
+    return of_all.get(sharing, texts.group)
 
 
 def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
@@ -377,7 +363,10 @@ def sharing_options(tenant: WebTenant, current: Sharing | None = None) -> tuple[
     if current is not None and current.group and current.group not in groups:
         groups.append(current.group)
     of_groups = (_group_option(Sharing(f"group:{group}"), tenant.groups.get(group)) for group in groups)
-    private, callers, shared = _tenant_options(tenant)
+    private, callers, shared = (
+        _option(sharing, _sharing_text(sharing), {"tenant": tenant.heading})
+        for sharing in (Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED)
+    )
     return (private, callers, *of_groups, shared)
 
 
@@ -386,52 +375,10 @@ def _group_option(sharing: Sharing, size: int | None) -> SharingOption:
 
     :param size: how many accounts it has; None: the configuration does not have the group.
     """
-    if size is None:
-        text = gettext_noop(
-            "The group “%(group)s” no longer exists, so only your own phones find your contacts. Please choose again."
-        )
-        sentence = Phrase(text, {"group": sharing.group})
-    else:
-        text = gettext_noop(
-            "The phones of the accounts in the group (%(count)s) find your contacts, with all numbers and addresses. "
-            "When one of your contacts calls, other phones show only the number."
-        )
-        sentence = Phrase(text, {"count": size})
-    return SharingOption(
-        sharing, sharing_title(sharing, ""), sentence, shows_caller=size is not None, is_searchable=size is not None
-    )
+    text = _TEXTS.sharing.former_group if size is None else _TEXTS.sharing.group
+    return _option(sharing, text, {"group": sharing.group, "count": size})
 
 
-def _tenant_options(tenant: WebTenant) -> tuple[SharingOption, SharingOption, SharingOption]:
-    return (
-        SharingOption(
-            Sharing.PRIVATE,
-            sharing_title(Sharing.PRIVATE, ""),
-            gettext_noop(
-                "Only your own phones find your contacts. When one of your contacts calls, other phones show only the "
-                "number."
-            ),
-            shows_caller=False,
-            is_searchable=False,
-        ),
-        SharingOption(
-            Sharing.CALLERS,
-            sharing_title(Sharing.CALLERS, ""),
-            gettext_noop(
-                "When one of your contacts calls a colleague, the colleague’s phone shows the name. Colleagues can’t "
-                "search your contacts."
-            ),
-            shows_caller=True,
-            is_searchable=False,
-        ),
-        SharingOption(
-            Sharing.SHARED,
-            sharing_title(Sharing.SHARED, ""),
-            Phrase(
-                gettext_noop("All phones of %(tenant)s find your contacts, with all numbers and addresses."),
-                {"tenant": tenant.heading},
-            ),
-            shows_caller=True,
-            is_searchable=True,
-        ),
-    )
+def _option(sharing: Sharing, text: _SharingText, values: Mapping[str, object]) -> SharingOption:
+    sentence = Phrase(text.sentence, values)
+    return SharingOption(sharing, sharing_title(sharing, ""), sentence, text.shows_caller, text.is_searchable)

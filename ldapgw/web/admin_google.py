@@ -113,7 +113,7 @@ class AdminGoogle:
         A client with another id than the present one needs ``replace``, the consent to what that means.
         """
         if tenant.name in self._dependencies.admin.tenants_with_configured_client:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         try:
             client, known_uris = _client_of(request.form)
             _check_replacement(request.form, tenant.client, client)
@@ -142,7 +142,7 @@ class AdminGoogle:
     async def try_client(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/admin/client/try``: try the current client at Google."""
         if tenant.client is None:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         try:
             registered = await self._verify_client(tenant, tenant.client)
             message = "client-known" if registered else "client-known-unregistered"

@@ -156,7 +156,7 @@ class AdminPasswords:
         read = await self._dependencies.store.read(_read_phones, tenant.name)
         found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
         if not found:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         now, macs = self._layout.now(), self._phone_pages.one_time.macs
         handed_out = [
             NewPhone(login, password, owner, macs.get(visitor.session, login.name, now))

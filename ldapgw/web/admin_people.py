@@ -204,7 +204,7 @@ class AdminPeople:
         is_id = account_id.isascii() and account_id.isdecimal() and len(account_id) < _ID_DIGITS
         found = await self._dependencies.store.read(_read_person, tenant.name, int(account_id)) if is_id else None
         if found is None:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:]
         now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
         translate = self._layout.renderer.translator(request.language)
@@ -238,7 +238,7 @@ class AdminPeople:
         if act == "remind":
             return self._reminder(request, tenant, visitor, people)
         if act not in _QUESTIONS:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         if not request.form.get("confirmed"):
             return self._ask(request, tenant, visitor, act, people)
         if request.form.get(FINGERPRINT_FIELD) != _fingerprint(act, tenant, people):
@@ -297,7 +297,7 @@ class AdminPeople:
         values = {option.value.value: option.value for option in sharing_options(tenant)}
         sharing = values.get(request.form.get("sharing", ""))
         if sharing is None:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         entries = self._entries(request, tenant, visitor, Act.SHARING_CHANGED, people, sharing.value)
         labels = [account.label_to_share(tenant.shared_label) for account in people]
         await self._dependencies.store.run(_share, people, sharing, labels, entries)

@@ -236,7 +236,7 @@ class AdminPhones:
         """
         owners = await self._dependencies.store.read(_owners, tenant.name)
         if value != NOBODY and value not in {key for key, _ in owners}:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         return None if value == NOBODY else int(value)
 
     async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
@@ -246,7 +246,7 @@ class AdminPhones:
         if not selected:
             return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
         if act not in _QUESTIONS:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         if not request.form.get("confirmed"):
             return await self._ask(request, tenant, visitor, act, selected)
         response: HttpResponse | None = None
@@ -312,7 +312,7 @@ class AdminPhones:
     ) -> HttpResponse:
         model = request.form.get("model", "")
         if model not in {OTHER_MODEL, *MODELS}:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         entries = self._entries(request, tenant, visitor, Act.PHONE_MODEL, selected, model)
         stored = "" if model == OTHER_MODEL else model
         placeholder = form_placeholder(request, tenant, stored)

@@ -112,8 +112,8 @@ class _App:
         :param visitor: the signed-in visitor, whose navigation the page shows.
         """
         error_page, tenant = error.error_page, error.tenant
-        if error_page is error_pages.NO_CLIENT and tenant and visitor and visitor.administers(tenant):
-            error_page = error_pages.NO_CLIENT_YET
+        if error_page is error_pages.PAGES.no_client and tenant and visitor and visitor.administers(tenant):
+            error_page = error_pages.PAGES.no_client_yet
         return self._layout.page(
             request,
             "error_page.html",
@@ -190,12 +190,12 @@ class _App:
             # The store itself logs the failure once, for all pages.
             tenant = self._configured(tenant)
             log.debug("web: {problem}", event="page_unavailable", tenant=tenant, problem=error.problems[0])
-            return self.error_response(request, PageError(error_pages.DATABASE_UNAVAILABLE))
+            return self.error_response(request, PageError(error_pages.PAGES.database_unavailable))
         except CancelledError:
             raise  # the client has gone
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
             log.failure("web: a page failed", event="page_failed", tenant=self._configured(tenant))
-            return self.error_response(request, PageError(error_pages.INTERNAL))
+            return self.error_response(request, PageError(error_pages.PAGES.internal))
         return response
 
     def _configured(self, tenant: str) -> str:
@@ -207,7 +207,7 @@ class _App:
 
         None over a rate limit, which must cost nothing, and in a pop-up, which has no navigation.
         """
-        if error.tenant is None or error.popup or error.error_page is error_pages.TOO_MANY:
+        if error.tenant is None or error.popup or error.error_page is error_pages.PAGES.too_many:
             return None
         try:
             return await self._layout.current_visitor(request, error.tenant)
@@ -226,7 +226,7 @@ class _App:
             return ()
         tenant = self._layout.dependencies.tenants.get(path_values.pop("tenant"))
         if tenant is None:
-            raise PageError(error_pages.NOT_FOUND)
+            raise PageError(error_pages.PAGES.not_found)
         if route.required_role is RequiredRole.TENANT:
             return (tenant,)
         if route.required_role is RequiredRole.PHONE:
@@ -235,7 +235,7 @@ class _App:
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None:
             if route.method == "POST":
-                raise PageError(error_pages.SIGNED_OUT, tenant)
+                raise PageError(error_pages.PAGES.signed_out, tenant)
             path = route.path.removeprefix("/<tenant>/")
             for name, value in path_values.items():
                 path = path.replace(f"<{name}>", value)
@@ -248,11 +248,11 @@ class _App:
                 tenant=tenant.name,
                 address=request.address,
             )
-            raise PageError(error_pages.FOREIGN_FORM, tenant)
+            raise PageError(error_pages.PAGES.foreign_form, tenant)
         if route.required_role is RequiredRole.PERSON and visitor.person.is_by_link:
-            raise PageError(error_pages.PERSONS_ONLY, tenant)
+            raise PageError(error_pages.PAGES.persons_only, tenant)
         if route.required_role is RequiredRole.ADMIN and not visitor.administers(tenant):
-            raise PageError(error_pages.ADMINS_ONLY, tenant)
+            raise PageError(error_pages.PAGES.admins_only, tenant)
         return tenant, visitor
 
     def _unrouted(self, request: IRequest, failure: Failure) -> bytes:
@@ -260,10 +260,10 @@ class _App:
 
         The router's redirects become "not found" as well, because the router trusts the header ``Host``.
         """
-        error = PageError(error_pages.NOT_FOUND)
+        error = PageError(error_pages.PAGES.not_found)
         if isinstance(failure.value, MethodNotAllowed):
             allowed = ", ".join(sorted(failure.value.valid_methods or ()))
-            error = PageError(error_pages.WRONG_METHOD, headers=(("Allow", allowed),))
+            error = PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),))
         return self.refuse(request, error)
 
     def refuse(self, request: IRequest, error: PageError) -> bytes:
@@ -310,20 +310,20 @@ class _RootResource(Resource):
 def _routing_error(request: Any) -> PageError | None:
     """The error of a request that must not reach the router: too many at once, a large body, a path not in UTF-8."""
     if getattr(request, "is_refused", False):
-        return PageError(error_pages.TOO_MANY, headers=(("Retry-After", "30"),))
+        return PageError(error_pages.PAGES.too_many, headers=(("Retry-After", "30"),))
     if _body_size(request) > MAX_BODY_SIZE:
-        return PageError(error_pages.TOO_LARGE)
+        return PageError(error_pages.PAGES.too_large)
     try:
         b"/".join(request.postpath).decode()
     except UnicodeDecodeError:
-        return PageError(error_pages.NOT_FOUND)
+        return PageError(error_pages.PAGES.not_found)
     return None
 
 
 def _check_size(route: Route, body_size: int) -> None:
     """Refuse a form that is larger than the route's forms."""
     if body_size > route.max_body_size:
-        raise PageError(error_pages.TOO_LARGE)
+        raise PageError(error_pages.PAGES.too_large)
 
 
 def _body_size(request: Any) -> int:

@@ -194,7 +194,7 @@ class BookClients:
         """
         book = XML_BOOKS.get("grandstream" if vendor == _GRANDSTREAM_FILE else vendor)
         if book is None:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         tenant_url = self._layout.public_url.tenant_url(tenant.name)
         parameters = {**request.query, **request.form}
         kept = {name: value for name, value in parameters.items() if name == "book"}

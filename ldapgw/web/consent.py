@@ -189,7 +189,9 @@ class AuthorizationCodeFlow:
                 self._dependencies.count_misuse("a callback without its consent", request.address)
             # A person who reloads the callback is signed in: the session names the tenant, unless there are two.
             names = [name for name, session in request.sessions.items() if await self._is_session_of(session, name)]
-            raise PageError(error_pages.EXPIRED, self._dependencies.tenants[names[0]] if len(names) == 1 else None)
+            raise PageError(
+                error_pages.PAGES.expired, self._dependencies.tenants[names[0]] if len(names) == 1 else None
+            )
         return flow, tenant
 
     async def _is_session_of(self, session: str, tenant: str) -> bool:
@@ -200,15 +202,15 @@ class AuthorizationCodeFlow:
         self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
     ) -> ConsentResult:
         if request.has_repeated_parameters:  # RFC 6749 3.1: whose answer it is may depend on which of two is read
-            raise PageError(error_pages.NOT_ACCEPTED)
+            raise PageError(error_pages.PAGES.not_accepted)
         code = _code(request.query, self._dependencies.endpoints.issuer)
         client = _client(tenant)
         grant, identity = await self._exchange(client, code, flow)
         if not tenant.admits(identity):
             if flow.purpose == SIGN_IN:
-                raise PageError(error_pages.MAY_NOT_SIGN_IN)
+                raise PageError(error_pages.PAGES.may_not_sign_in)
             await self._revoke_unused(tenant, client, grant, identity)
-            raise PageError(error_pages.NOT_ALLOWED)
+            raise PageError(error_pages.PAGES.not_allowed)
         before = request.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
@@ -219,7 +221,7 @@ class AuthorizationCodeFlow:
                 raise
             if not _is_expected_account(flow, visitor, identity.sub):
                 await self._revoke_unused(tenant, client, grant, identity)
-                raise PageError(error_pages.WRONG_ACCOUNT)
+                raise PageError(error_pages.PAGES.wrong_account)
             if visitor is not None and not visitor.person.is_by_link and visitor.person.sub != identity.sub:
                 person = visitor.person
         session = new_secret(self._dependencies.random)
@@ -228,7 +230,7 @@ class AuthorizationCodeFlow:
         )
         if account_id is None and flow.purpose != SIGN_IN:
             await self._revoke_unused(tenant, client, grant, identity)
-            raise PageError(error_pages.NO_REFRESH_TOKEN)
+            raise PageError(error_pages.PAGES.no_refresh_token)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
             event="consent_given",
@@ -257,7 +259,7 @@ class AuthorizationCodeFlow:
             )
             raise PageError(error_pages.for_google_error(error)) from None
         if grant.identity is None:
-            raise PageError(error_pages.NOT_ACCEPTED)
+            raise PageError(error_pages.PAGES.not_accepted)
         return grant, grant.identity
 
     def _store(
@@ -328,7 +330,7 @@ class AuthorizationCodeFlow:
 
 def _client(tenant: WebTenant) -> Client:
     if tenant.client is None:
-        raise PageError(error_pages.NO_CLIENT, tenant)
+        raise PageError(error_pages.PAGES.no_client, tenant)
     return tenant.client
 
 
@@ -338,11 +340,11 @@ def _code(query: Mapping[str, str], issuer: str) -> str:
     :raises PageError: when the redirect is from another issuer, is an error or has no code.
     """
     if query.get("iss", issuer) != issuer:
-        raise PageError(error_pages.FOREIGN_ISSUER)
+        raise PageError(error_pages.PAGES.foreign_issuer)
     if "error" in query:
-        raise PageError(error_pages.REDIRECT_ERRORS.get(query["error"], error_pages.NOT_ACCEPTED))
+        raise PageError(error_pages.REDIRECT_ERRORS.get(query["error"], error_pages.PAGES.not_accepted))
     if not query.get("code"):
-        raise PageError(error_pages.NO_CODE)
+        raise PageError(error_pages.PAGES.no_code)
     return query["code"]
 
 

@@ -177,7 +177,7 @@ class ContactPages:
     async def search(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/search``: the contacts that the visitor's phones find for ``sought``."""
         if self._rate_limiter.take(visitor.token):
-            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "1"),))
+            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", "1"),))
         query = request.form.get("sought", "")[:MAX_QUERY_LENGTH]
         books = [account.sub for account in visitor.accounts if account.is_connected]
         result = await self._layout.dependencies.finder.find(tenant.name, books, query)
@@ -218,7 +218,7 @@ class ContactPages:
         """``/{tenant}/contacts/{contact}/photo``: a contact's photo, which the reader's browser may keep."""
         jpeg = _photo(tenant, self._find(tenant, visitor, contact))
         if not jpeg:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         etag = f'"{hashlib.sha256(jpeg).hexdigest()[:20]}"'
         headers = (("Cache-Control", f"private, max-age={_PHOTO_SECONDS}"), ("Vary", "Cookie"), ("ETag", etag))
         if request.if_none_match == etag:
@@ -229,7 +229,7 @@ class ContactPages:
         books = [account.sub for account in visitor.accounts if account.is_connected]
         found = self._browser.contact(tenant.name, books, contact)
         if found is None:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         return found
 
     async def _stored(self, tenant: WebTenant, found: Collection[BrowsedContact]) -> Mapping[str, Contact]:

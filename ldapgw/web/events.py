@@ -52,7 +52,7 @@ class EventStreams:
     async def events(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/events``: an event whenever something on the visitor's pages has changed."""
         if sum(map(len, self._open.values())) >= MAX_STREAMS:
-            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
+            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(tenant.name, visitor.person.sub)}
         for topic_provider in self._layout.topic_providers:
             topics |= set(await topic_provider(request, tenant, visitor))

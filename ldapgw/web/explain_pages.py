@@ -77,7 +77,7 @@ class ExplainPages:
             return await self._page(request, tenant, visitor, None, request.form)
         is_busy = self._running[visitor.token] >= MAX_RUNNING
         if is_busy or self._rate_limiter.take(visitor.token):
-            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
+            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", "2"),))
         query, base = (request.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
         if not query:
             return await self._page(request, tenant, visitor, phone, {})

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The languages of the pages: negotiation with the browser, translation, and formats of dates, times and numbers.
 
-English texts are in the code; every other language has a catalog, ``locale/TAG.po``.  The catalogs are read at start:
-no compilation step is needed, and no compiled catalog can be out of date.
+English texts are in ``texts/*.toml``, in the templates and in the code; every other language has a catalog,
+``locale/TAG.po``.  The catalogs are read at start: no compilation step is needed, and no compiled catalog can be out of
+date.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class PhoneForms:
         dependencies = self._layout.dependencies
         content = await dependencies.store.read(recordings.read_file, dependencies.secret_box, login.name)
         if content is None:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_DOWNLOADED, login.name)
         await dependencies.store.run(activity.record, entry)
         self._log("had its recording downloaded", request, visitor, login)
@@ -121,7 +121,7 @@ class PhoneForms:
         numbers, owner = request.form.get("numbers", ""), request.form.get("owner", "1")
         account = visitor.account_by_number(owner)
         if model not in {"", *MODELS} or numbers not in {"", *NumberMode} or account is None:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         password = generate_password(self._layout.dependencies.random)
         login = PhoneLogin(
             name=name,
@@ -163,7 +163,7 @@ class PhoneForms:
         hashed = hash_password(password, self._layout.dependencies.random)
         set_password, now = phones.set_password, self._layout.now()
         if not await self._do(request, tenant, visitor, Act.PHONE_PASSWORD, set_password, login.name, hashed, now):
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         self._pages.keep(visitor, login, password)
         await self._layout.dependencies.changed()
         self._log("got a new password", request, visitor, login)
@@ -174,7 +174,7 @@ class PhoneForms:
         login = await find_phone(self._layout, tenant, visitor, name)
         wait = self._test_limiter.take(visitor.session)
         if wait or self._tests_running >= MAX_TESTS:
-            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
+            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
         endpoint = choose_endpoint(self._dependencies.server, vendors_of(login.model)[0].supported_security)
         if endpoint is None:
             return await self._pages.show_phone(request, tenant, visitor, login, (NO_COMMON_PROTECTION,))
@@ -204,7 +204,7 @@ class PhoneForms:
         if not await self._do(
             request, tenant, visitor, Act.BOOK_ADDRESS_MADE, phones.set_book_secret, login.name, hashed
         ):
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         self._pages.one_time.book_secrets.forget(login.name)
         self._pages.one_time.book_secrets.add(visitor.session, login.name, secret, self._layout.now())
         await self._layout.dependencies.changed()
@@ -227,7 +227,7 @@ class PhoneForms:
         login = await find_phone(self._layout, tenant, visitor, name)
         form, area_code = request.form.get("number_format"), request.form.get("area_code", "").strip()
         if form not in {"", *PHONE_FORMATS} or not _AREA_CODE.fullmatch(area_code):
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         number_format, area_code = NumberFormat(form) if form else None, dialling(tenant.region).area_code(area_code)
         detail = " ".join(filter(None, (form, area_code)))
         if not await self._do(
@@ -235,7 +235,7 @@ class PhoneForms:
             *(login.name, number_format, area_code),
             detail=detail,
         ):
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         await self._layout.dependencies.changed()
         self._log("dials otherwise", request, visitor, login)
         return self._layout.redirect_to_tenant(tenant, "dialing-set", f"phones/{login.name}")
@@ -248,7 +248,7 @@ class PhoneForms:
         login = await find_phone(self._layout, tenant, visitor, name)
         new_name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
         if choice not in {OTHER_MODEL, *MODELS} or "owner" not in request.form:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         owner_id, is_owner = await self._new_owner(tenant, visitor, request.form["owner"].strip())
         if not is_owner:
             return self._layout.redirect_to_tenant(tenant, "phone-owner-unknown", f"phones/{login.name}")
@@ -297,7 +297,7 @@ class PhoneForms:
             return next((account.id for account in found), None), bool(found) or not owner
         own = {account.sub: account.id for account in visitor.accounts}
         if owner not in own:
-            raise PageError(error_pages.BAD_FORM, tenant)
+            raise PageError(error_pages.PAGES.bad_form, tenant)
         return own[owner], True
 
     async def record(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
@@ -318,7 +318,7 @@ class PhoneForms:
                 await self._do(request, tenant, visitor, Act.RECORDING_DELETED, recordings.remove, login.name)
                 message = "recording-deleted"
             case _:
-                raise PageError(error_pages.BAD_FORM, tenant)
+                raise PageError(error_pages.PAGES.bad_form, tenant)
         await self._layout.dependencies.changed()
         return self._layout.redirect_to_tenant(tenant, message, f"phones/{login.name}")
 

@@ -79,9 +79,9 @@ async def find_phone(layout: Layout, tenant: WebTenant, visitor: Visitor, name: 
     """
     login = await layout.dependencies.store.read(phones.read_by_name, name)
     if login is None or login.tenant != tenant.name:
-        raise PageError(error_pages.NOT_FOUND, tenant)
+        raise PageError(error_pages.PAGES.not_found, tenant)
     if not is_owned_by(login, visitor) and not visitor.administers(tenant):
-        raise PageError(error_pages.NOT_FOUND, tenant)
+        raise PageError(error_pages.PAGES.not_found, tenant)
     return login
 
 
@@ -227,11 +227,11 @@ class PhonePages:
         login = await find_phone(self._layout, tenant, visitor, name)
         file_vendor = all_vendors().get(vendor)
         if file_vendor is None or not file_vendor.file:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         password = self.new_password(visitor, login)
         text = self._provisioning_sheet(tenant, login, file_vendor, password).text
         if not text:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         return HttpResponse(200, text.encode(), file_vendor.media_type, attachment(file_vendor.file))
 
     async def print_sheet(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
@@ -260,7 +260,7 @@ class PhonePages:
         await find_phone(self._layout, tenant, visitor, name)
         text = await self._dependencies.certificate()
         if not text:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         return HttpResponse(200, text.encode(), _PEM_MEDIA_TYPE, attachment("ldapgw-certificate.pem"))
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
@@ -378,7 +378,7 @@ def form_placeholder(request: HttpRequest, tenant: WebTenant, model: str) -> str
     """
     placeholder = request.form.get("placeholder", "")
     if placeholder not in {"", *PLACEHOLDERS}:
-        raise PageError(error_pages.BAD_FORM, tenant)
+        raise PageError(error_pages.PAGES.bad_form, tenant)
     return "" if model else placeholder
 
 

@@ -84,7 +84,7 @@ class ProvisioningPages:
             self._layout.now(),
         )
         if not made:
-            raise PageError(error_pages.NOT_FOUND, tenant)
+            raise PageError(error_pages.PAGES.not_found, tenant)
         self._phone_pages.keep(visitor, login, password, secret)
         await dependencies.changed()
         return self._layout.redirect_to_tenant(tenant, "provisioning-made", f"phones/{login.name}")
@@ -160,7 +160,7 @@ class ProvisioningPages:
         :raises PageError: there is none, or the request came in clear over the network.
         """
         if not request.is_private:
-            raise PageError(error_pages.NEEDS_HTTPS, tenant)
+            raise PageError(error_pages.PAGES.needs_https, tenant)
         dependencies = self._layout.dependencies
         name, _, proper = secret.rpartition(".")
         login = await dependencies.store.read(phones.read_by_name, name)
@@ -172,7 +172,7 @@ class ProvisioningPages:
             return login, address
         delay = dependencies.book_clients.login_delay(request.address, name)
         await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
-        raise PageError(error_pages.NOT_FOUND, tenant)
+        raise PageError(error_pages.PAGES.not_found, tenant)
 
 
 def _vendor_of(model: str, file: str) -> Vendor | None:

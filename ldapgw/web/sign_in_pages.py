@@ -125,7 +125,7 @@ class SignInPages:
     async def static(self, request: HttpRequest, name: str) -> HttpResponse:
         """``/static/…``: the style sheet, the script and the icon."""
         if name not in self._static:
-            raise PageError(error_pages.NOT_FOUND)
+            raise PageError(error_pages.PAGES.not_found)
         body, compressed = self._static[name]
         # Weak, because it is the same for the compressed body.
         etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
@@ -204,14 +204,14 @@ class SignInPages:
         """
         key = request.query.get("key", "")
         if not is_secret(key):
-            raise PageError(error_pages.LINK_USED, tenant)
+            raise PageError(error_pages.PAGES.link_used, tenant)
         return self._layout.page(request, "link.html", tenant=tenant, key=key)
 
     async def open_link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
         """``POST /{tenant}/link``: the button of that page; signs an administrator in, once."""
         self._limit_rate(request, tenant)
         if not is_same_site(request, self._layout.public_url.origin):
-            raise PageError(error_pages.FOREIGN_FORM, tenant)
+            raise PageError(error_pages.PAGES.foreign_form, tenant)
         session, before = new_secret(self._layout.dependencies.random), request.session(tenant.name)
         key = request.form.get("key", "")
         is_valid = is_secret(key) and await self._layout.dependencies.store.run(
@@ -232,7 +232,7 @@ class SignInPages:
             address=request.address,
         )
         if not is_valid:
-            raise PageError(error_pages.LINK_USED, tenant)
+            raise PageError(error_pages.PAGES.link_used, tenant)
         headers = (self._layout.cookies.set(Cookie.SESSION, session, tenant=tenant.name),)
         return redirect(f"{self._layout.public_url.tenant_path(tenant.name)}admin", headers)
 
@@ -252,7 +252,7 @@ class SignInPages:
         wait = self._rate_limiter.take(client_network(request.address))
         if wait:
             self._layout.dependencies.count_misuse("too many sign-ins", request.address)
-            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", str(math.ceil(wait))),))
+            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", str(math.ceil(wait))),))
 
 
 def _sign_in_by_link(connection: Connection, key: str, tenant: str, session: str, before: str, now: float) -> bool:

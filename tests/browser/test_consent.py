@@ -99,7 +99,7 @@ def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, lang
     here.open()
     google = here.popup("Sign in")
     here.consent(google, EVE, sources=())
-    here.waits_for(here.say(error_pages.MAY_NOT_SIGN_IN.title), google)
+    here.waits_for(here.say(error_pages.PAGES.may_not_sign_in.title), google)
     here.press("Choose another account", google)
     here.consent(google, BOB, sources=())
     here.waits_for(here.say("Connected"))
@@ -113,8 +113,8 @@ def test_refusing(window: OpenWindow, language: str) -> None:
     here.open()
     google = here.popup()
     google.get_by_role("button", name="Cancel").click()
-    here.waits_for(here.say(error_pages.REFUSED.title), google)
-    for line in (error_pages.REFUSED.explanation, *error_pages.REFUSED.advice):
+    here.waits_for(here.say(error_pages.PAGES.refused.title), google)
+    for line in (error_pages.PAGES.refused.explanation, *error_pages.PAGES.refused.advice):
         expect(google.locator("main")).to_contain_text(here.say(line))
     here.press("Try again", google)
     google.get_by_role("button", name="Cancel").click()
@@ -153,7 +153,7 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
     google = here.popup()
     here.consent(google, "ivo@acme.example")
-    here.waits_for(here.say(error_pages.WRONG_ACCOUNT.title), google)
+    here.waits_for(here.say(error_pages.PAGES.wrong_account.title), google)
     here.press("Add the other account", google)
     here.consent(google, "ivo@acme.example")
     here.waits_for(here.say("Connected"))
@@ -201,7 +201,7 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.open()
     google = here.popup()
     here.consent(google, EVE)
-    here.waits_for(here.say(error_pages.NOT_ALLOWED.title), google)
+    here.waits_for(here.say(error_pages.PAGES.not_allowed.title), google)
     here.press("Choose another account", google)
     here.consent(google, BOB)
     here.waits_for(here.say("Connected"))
@@ -232,7 +232,7 @@ def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -
     here.consent(here.page, BOB)
     here.waits_for(here.say("Connected"))
     here.page.goto(answers[0])
-    here.waits_for(here.say(error_pages.EXPIRED.title))
+    here.waits_for(here.say(error_pages.PAGES.expired.title))
     here.press("Open the page")
     here.waits_for(here.say("Connected"))
 
@@ -247,7 +247,7 @@ def test_googles_error(window: OpenWindow, language: str) -> None:
         here.open()
         here.press("Connect Google contacts")
         here.consent(here.page, BOB)
-        here.waits_for(here.say(error_pages.BUSY.title))
+        here.waits_for(here.say(error_pages.PAGES.busy.title))
     finally:
         here.site.turn("clear-faults")
 

@@ -188,7 +188,7 @@ def refused(here: Window) -> None:
     here.open()
     google = here.popup()
     google.get_by_role("button", name="Cancel").click()
-    here.waits_for(here.say(error_pages.REFUSED.title), google)
+    here.waits_for(here.say(error_pages.PAGES.refused.title), google)
     here.page = google
 
 

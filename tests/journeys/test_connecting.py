@@ -21,7 +21,7 @@ from twisted.web.client import Agent
 from ldapgw.cli import main
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
-from ldapgw.web.error_pages import EXPIRED, NO_CLIENT, REFUSED
+from ldapgw.web.error_pages import PAGES
 from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, new_site, wait_until
 
 
@@ -94,7 +94,7 @@ async def test_refused(site: Site, port: int) -> None:
         visit = await browser.consent(http(), url, account=ALICE, cancel=True)
         assert visit.status == 403
         assert process.wait() == 1
-        assert f"ldapgw: {REFUSED.title}: " in process.said
+        assert f"ldapgw: {PAGES.refused.title}: " in process.said
     assert site.accounts() == []
 
 
@@ -130,7 +130,7 @@ async def test_by_pasting(site: Site, port: int) -> None:
     done = CliRunner().invoke(main, command, input=f"http://localhost:{port}/\n")
     assert (done.exit_code, "ldapgw: that is not the address" in done.stderr) == (1, True)
     status, _, err = await paste(site, port, lambda address: address.replace("state=", "state=A"))
-    assert (status, f"ldapgw: {EXPIRED.title}" in err) == (1, True)
+    assert (status, f"ldapgw: {PAGES.expired.title}" in err) == (1, True)
     assert site.accounts() == []
     told = f"Connected {ALICE}. A running gateway starts to sync immediately.\n"
     assert (await paste(site, port, lambda address: address))[:2] == (0, told)
@@ -159,4 +159,4 @@ def test_without_a_client(tmp_path: Path) -> None:
     site.file.write_text("\n".join(kept))
     done = site.process("connect")
     assert done.returncode == 1
-    assert f"ldapgw: {NO_CLIENT.title}: " in done.stderr
+    assert f"ldapgw: {PAGES.no_client.title}: " in done.stderr

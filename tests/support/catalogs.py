@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The catalogs of the pages' languages: ``scripts/catalogs`` brings them up to date with the code.
+"""The catalogs of the pages' languages: ``scripts/catalogs`` brings them up to date with the texts and the code.
 
-Kept in the order of their messages and without line numbers, so that branches which add messages rarely collide.
+The catalogs and the template for translators, ``ldapgw.pot``, are kept in the order of their messages and without line
+numbers, so that branches which add messages rarely collide.
 """
 
 from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
@@ -19,12 +20,10 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[2]
 LOCALE = ROOT / "ldapgw" / "web" / "locale"
+TEMPLATE = LOCALE / "ldapgw.pot"
 
-_METHODS = [
-    ("web/templates/**.html", "jinja2"),
-    ("phones/vendors/**.toml", "tests.support.catalogs:extract_vendor"),
-    ("**.py", "python"),
-]
+# Keys of texts/*.toml whose values are for programs; all other strings are messages.
+_DATA = {"kind", "sign", "target"}
 # Headers that change by themselves, or say nothing.
 _CHANGING = tuple(
     f'"{name}:'.encode()
@@ -34,21 +33,30 @@ _CHANGING = tuple(
     )
 )
 _KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "gettext_noop": None}
+_HEADER = "# SPDX-License-Identifier: MIT"
 
 
-def extracted() -> Catalog:
-    """All messages of the code and the templates."""
-    catalog = Catalog()
-    found = extract_from_dir(
-        ROOT / "ldapgw",
-        method_map=_METHODS,
-        options_map={"web/templates/**.html": {"trimmed": "true", "newstyle_gettext": "true"}},
-        keywords=_KEYWORDS,
-        directory_filter=lambda path: Path(path).name != "sandbox",
-    )
-    for _file, _line, message, _comments, _context in found:
-        catalog.add(message)
-    return catalog
+def messages_of(value: object) -> Iterator[str]:
+    """The messages in what a TOML file has, in its order."""
+    match value:
+        case str():
+            yield from filter(None, [value])
+        case {"message": str(message), "values": dict()}:
+            yield message
+        case dict():
+            for key, inner in value.items():
+                yield from messages_of(inner if key not in _DATA else None)
+        case list():
+            for inner in value:
+                yield from messages_of(inner)
+
+
+def extract_toml(
+    file: IO[bytes], _keywords: Collection[str], _comment_tags: Collection[str], options: dict[str, Any]
+) -> Iterator[tuple[int, None, str, list[str]]]:
+    """Babel's method for the texts of an area."""
+    for message in messages_of(tomllib.load(file)):
+        yield 1, None, message, []
 
 
 def extract_vendor(
@@ -59,6 +67,29 @@ def extract_vendor(
     labels = [field["label"] for field in vendor.get("fields", ()) if vendor.get("has_our_labels")]
     for message in (*vendor["steps"], *labels):
         yield 0, None, message, []
+
+
+_METHODS = [
+    ("web/templates/**.html", "jinja2"),
+    ("phones/vendors/*.toml", extract_vendor),
+    ("**/texts/*.toml", extract_toml),
+    ("**.py", "python"),
+]
+
+
+def extracted() -> Catalog:
+    """All messages of the texts, the code and the templates, each with its files."""
+    catalog = Catalog(header_comment=_HEADER, fuzzy=False)
+    found = extract_from_dir(
+        ROOT / "ldapgw",
+        method_map=_METHODS,
+        options_map={"web/templates/**.html": {"trimmed": "true", "newstyle_gettext": "true"}},
+        keywords=_KEYWORDS,
+        directory_filter=lambda path: Path(path).name != "sandbox",
+    )
+    for file, line, message, _comments, _context in found:
+        catalog.add(message, locations=[(f"ldapgw/{file}", line)])
+    return catalog
 
 
 def catalog_files() -> list[Path]:
@@ -74,19 +105,29 @@ def stored(path: Path) -> Catalog:
 def written(path: Path, wanted: Catalog) -> bytes:
     """A catalog as it should be: all messages that are wanted, translated as far as they are, and no others."""
     known = stored(path)
-    fresh = Catalog(locale=path.stem, header_comment="# SPDX-License-Identifier: MIT", fuzzy=False)
+    fresh = Catalog(locale=path.stem, header_comment=_HEADER, fuzzy=False)
     for message in wanted:
         if message.id:
             translated = known.get(message.id)
             fresh.add(message.id, translated.string if translated else None)
+    return _octets(fresh, no_location=True)
+
+
+def template(wanted: Catalog) -> bytes:
+    """The template of a new catalog: all messages that are wanted, each with the files that have it."""
+    return _octets(wanted, include_lineno=False)
+
+
+def _octets(catalog: Catalog, **options: bool) -> bytes:
     octets = BytesIO()
-    write_po(octets, fresh, width=120, no_location=True, sort_output=True)
+    write_po(octets, catalog, width=120, sort_output=True, **options)
     return b"".join(line for line in octets.getvalue().splitlines(keepends=True) if not line.startswith(_CHANGING))
 
 
 def main() -> int:
-    """Write the catalogs; tells what still wants a translation."""
+    """Write the template and the catalogs; tells what still wants a translation."""
     wanted = extracted()
+    TEMPLATE.write_bytes(template(wanted))
     missing = 0
     for path in catalog_files():
         path.write_bytes(written(path, wanted))

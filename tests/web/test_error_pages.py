@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import asdict
 
 from ldapgw.contact import Source
 from ldapgw.web import error_pages
-from ldapgw.web.error_pages import ErrorPage
+from ldapgw.web.error_pages import PAGES, ErrorPage
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout
 from tests.support.foreign import english_in
 from tests.support.stage.web import ACME, Stage
 
-ENDINGS = {name: value for name, value in vars(error_pages).items() if isinstance(value, ErrorPage)} | {
+ENDINGS = asdict(PAGES) | {
     "a box": error_pages.unticked_boxes([Source.CONTACTS]),
     "no box": error_pages.unticked_boxes([Source.CONTACTS, Source.DIRECTORY]),
 }
@@ -40,9 +41,7 @@ def test_an_ending_in_another_language(frame: Layout, name: str, language: str) 
     assert english_in(bodies["en"], language) != []
 
 
-@pytest.mark.parametrize(
-    "page", [one for one in vars(error_pages).values() if isinstance(one, ErrorPage)], ids=lambda one: one.title
-)
+@pytest.mark.parametrize("page", asdict(PAGES).values(), ids=lambda one: one.title)
 def test_who_is_sent_to_the_administrator_is_told_where_that_is(page: ErrorPage) -> None:
     """Each ending says for itself whether it does; the administrator of somebody's Google Workspace is another one."""
     texts = " ".join(map(str, (page.explanation, *page.advice)))

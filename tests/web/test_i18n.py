@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from ldapgw.phrase import Phrase, Timestamp
 from ldapgw.web.i18n import LANGUAGES, best_language, languages
-from tests.support.catalogs import catalog_files, extracted, stored, written
+from tests.support.catalogs import TEMPLATE, catalog_files, extracted, stored, template, written
 from tests.support.checkout import ROOT
 from tests.support.stage.web import BOB, NOW, Browser
 
@@ -57,6 +57,11 @@ def test_a_catalog_is_whole(path: Path) -> None:
         for translation in translations:
             assert set(VALUES.findall(translation)) == set(VALUES.findall(originals[-1]))
             assert translation.count("<") == originals[-1].count("<")
+
+
+def test_the_template_for_translators_has_every_message() -> None:
+    """A new language begins with it; scripts/catalogs keeps it so."""
+    assert TEMPLATE.read_bytes() == template(extracted())
 
 
 def test_every_language_has_its_catalog() -> None:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
@@ -361,7 +362,7 @@ def test_hostile_texts_stay_text(text: str, displayed: str) -> None:
         render("search.html", tenant=tenant, visitor=visitor, query=text, result=found),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),
-        ending_page(error_pages.NOT_ALLOWED, tenant),
+        ending_page(error_pages.PAGES.not_allowed, tenant),
     ):
         page = Reader(html)
         assert [attrs["src"] for tag, attrs in page.tags if tag == "script"] == [f"/static/page.js?v={__version__}"]
@@ -369,7 +370,7 @@ def test_hostile_texts_stay_text(text: str, displayed: str) -> None:
         assert not {*text} & {*html} - {*displayed}
 
 
-@pytest.mark.parametrize("ending", [value for value in vars(error_pages).values() if isinstance(value, ErrorPage)])
+@pytest.mark.parametrize("ending", asdict(error_pages.PAGES).values(), ids=lambda one: one.title)
 @pytest.mark.parametrize("tenant", [ACME, None], ids=["of a tenant", "of nobody"])
 def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tenant: Any) -> None:
     """A title, sentences, a way on, an error's status."""
@@ -449,12 +450,12 @@ def test_where_help_is_found(help_: str, url: str) -> None:
     assert f"Version {__version__}" in shown(ACCOUNT, tenant).text
     assert "Help" not in shown(ACCOUNT).text
     asking, other = (
-        Reader(ending_page(error_pages.MAY_NOT_SIGN_IN, tenant)),
-        Reader(ending_page(error_pages.NOT_FOUND, tenant)),
+        Reader(ending_page(error_pages.PAGES.may_not_sign_in, tenant)),
+        Reader(ending_page(error_pages.PAGES.not_found, tenant)),
     )
     assert f"Your administrator: {help_}" in asking.text
     assert url in asking.links() & other.links()
-    assert "Your administrator:" not in other.text + Reader(ending_page(error_pages.MAY_NOT_SIGN_IN, ACME)).text
+    assert "Your administrator:" not in other.text + Reader(ending_page(error_pages.PAGES.may_not_sign_in, ACME)).text
 
 
 TESTING_END = NOW - 7200 + 604800  # of a consent to a client in "Testing"
