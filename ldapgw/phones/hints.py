@@ -31,7 +31,7 @@ from ldapgw.phones.provisioning.filters import (
 )
 from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER
 from ldapgw.phones.provisioning.vendors import vendors_of
-from ldapgw.phrase import Phrase, gettext_noop
+from ldapgw.phrase import Phrase, Texts, read_texts
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 
 # Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (the draft).
@@ -465,65 +465,13 @@ def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
     return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
 
 
-_HINT_TEXTS: Mapping[Hint, str] = {
-    Hint.ANONYMOUS: gettext_noop(
-        "The phone searched without signing in. Enter the user name and password in the phone."
-    ),
-    Hint.UNREADABLE: gettext_noop(
-        "The phone’s filter is malformed, so the search couldn’t be read. Use %(name_filter)s"
-    ),
-    Hint.NO_SUCH_BASE: gettext_noop("The phone’s search base doesn’t exist. Use %(base)s"),
-    Hint.SCOPE: gettext_noop(
-        "The phone searches only one level, and the contacts are deeper. Set its search scope to subtree."
-    ),
-    Hint.PLACEHOLDER: gettext_noop(
-        "The phone searched for the placeholder itself, so its filters have the wrong one. Copy both filters from the "
-        "settings below."
-    ),
-    Hint.UNKNOWN_ATTRIBUTES: gettext_noop(
-        "The phone’s filter uses attributes that only other systems have. Use %(name_filter)s for names and "
-        "%(number_filter)s for numbers."
-    ),
-    Hint.OBJECT_CLASS: gettext_noop(
-        "The filter asks for an object class that contacts don’t have. Use inetOrgPerson, or leave the class out."
-    ),
-    Hint.NO_CLASS: gettext_noop(
-        "The filter asks for neither an object class nor a name, so besides people it also finds the entries that "
-        "stand for the address books themselves. Use %(name_filter)s or (objectClass=person)."
-    ),
-    Hint.NUMBER_ALONE: gettext_noop(
-        "The number filter only checks telephoneNumber, so a search for part of a number doesn’t find mobile and home "
-        "numbers. Use %(number_filter)s"
-    ),
-    Hint.WILDCARD: gettext_noop(
-        "The phone searches for callers’ numbers with a wildcard (*), so they aren’t compared as phone numbers. For "
-        "callers, use %(number_filter)s"
-    ),
-    Hint.LETTERS: gettext_noop(
-        "The phone searched for letters, but only in the numbers: its name filter is missing. Use %(name_filter)s"
-    ),
-    Hint.NO_NAME: gettext_noop("The phone doesn’t ask for names. Set its name attributes to %(name_attributes)s"),
-    Hint.NO_NUMBER: gettext_noop(
-        "The phone doesn’t ask for numbers. Set its number attributes to %(number_attributes)s"
-    ),
-    Hint.ONE_NUMBER: gettext_noop(
-        "The phone only asks for telephoneNumber, so it doesn’t show mobile and home numbers. Set its number "
-        "attributes to %(number_attributes)s"
-    ),
-    Hint.SMALL_LIMIT: gettext_noop(
-        "There were more results than the phone accepts. Set its maximum number of hits to 50."
-    ),
-    Hint.NO_LIMIT: gettext_noop(
-        "The phone sets no limit, so a short search returns everyone. Set its maximum number of hits to 50."
-    ),
-    Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
-    Hint.AFFIX: gettext_noop(
-        "“%(affix)s” doesn’t seem to belong to the number. Your administrator can add it to the strip setting under "
-        "[[tenant]], so that the gateway removes it."
-    ),
-    Hint.WITHHELD: gettext_noop("The caller hid their number, so there is no name to show."),
-    Hint.NOTHING: gettext_noop("Nobody was found."),
-}
+class _HintTexts(Texts, frozen=True):
+    """The texts of hints."""
+
+    hints: Mapping[Hint, str]
+
+
+_TEXTS = read_texts("phones/texts/hints", _HintTexts)
 
 
 def hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None = None) -> Phrase:
@@ -532,7 +480,7 @@ def hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None =
     :param decoded: the search that the hint is about; None if it is no longer known.
     """
     return Phrase(
-        _HINT_TEXTS[hint],
+        _TEXTS.hints[hint],
         {
             "base": profile.base,
             "name_filter": profile.name_filter,

@@ -16,7 +16,7 @@ from ldapgw.phones.explain.model import Explanation, MatchedEntry, MissedContact
 from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
 from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explain.texts import MissReason
-from ldapgw.phrase import Phrase, Translatable, gettext_noop, joined
+from ldapgw.phrase import Phrase, Texts, Translatable, joined, read_texts
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
@@ -25,39 +25,33 @@ MAX_BOOKS = 10
 MAX_MATCHES = 10
 MAX_MISSES = 5
 
-# Labels of attributes; any other attribute is shown by its LDAP name.
-_ATTRIBUTES: Mapping[str, str] = {
-    "cn": gettext_noop("the name"),
-    "givenName": gettext_noop("the given name"),
-    "sn": gettext_noop("the family name"),
-    "o": gettext_noop("the company"),
-    "ou": gettext_noop("the department"),
-    "title": gettext_noop("the job title"),
-    "mail": gettext_noop("the email address"),
-    "telephoneNumber": gettext_noop("the number"),
-    "mobile": gettext_noop("the mobile number"),
-    "homePhone": gettext_noop("the home number"),
-    "facsimileTelephoneNumber": gettext_noop("the fax number"),
-    "pager": gettext_noop("the pager number"),
-    "l": gettext_noop("the city"),
-    "street": gettext_noop("the street"),
-    "postalAddress": gettext_noop("the address"),
-}
-_READINGS: Mapping[NumberReading, str] = {
-    NumberReading.TYPED: "%(number)s",
-    NumberReading.WITHOUT_OUTSIDE_LINE: gettext_noop("%(number)s (without the prefix for an outside line)"),
-    NumberReading.WITH_PLUS: gettext_noop("%(number)s (with + before it)"),
-    NumberReading.WITH_AREA_CODE: gettext_noop("%(number)s (with the area code)"),
-}
-_VISIBILITY: Mapping[BookAccess, str] = {
-    BookAccess.OWN: gettext_noop("the phone’s own"),
-    BookAccess.SHARED: gettext_noop("shared"),
-    BookAccess.GROUP: gettext_noop("shared with a group"),
-    BookAccess.DIRECTORY: "",
-    BookAccess.CALLERS: gettext_noop("only callers’ names"),
-}
-_FAVOURITE = gettext_noop("This contact is a favorite, because it’s starred in Google Contacts.")
-_BLOCKED = gettext_noop("This contact is blocked, because it has the label for blocked contacts.")
+
+class _LinkTexts(Texts, frozen=True):
+    """The labels of links to the places where the reader can fix the cause."""
+
+    sharing: str
+    settings: str
+    contact: str
+
+
+class _ExplanationTexts(Texts, frozen=True):
+    """The texts of the explanation page.
+
+    :ivar attributes: labels of attributes; any other attribute is shown by its LDAP name.
+    :ivar readings: a number that was read as it was typed needs no words.
+    :ivar visibility: the company directory needs no words.
+    """
+
+    form: str
+    favourite: str
+    blocked: str
+    links: _LinkTexts
+    attributes: Mapping[str, str]
+    readings: Mapping[NumberReading, str]
+    visibility: Mapping[BookAccess, str]
+
+
+_TEXTS = read_texts("web/texts/explain", _ExplanationTexts)
 
 _FIXED_IN_SETTINGS = frozenset(
     (
@@ -175,8 +169,11 @@ class PageContext:
 
 def explanation_text(explanation: Explanation, context: PageContext) -> ExplanationText:
     """The texts of an explanation."""
-    books = [(book.name, _VISIBILITY[book.access]) for book in explanation.books]
-    numbers = [Phrase(_READINGS[number.reading], {"number": readable(number.number)}) for number in explanation.numbers]
+    books = [(book.name, _TEXTS.visibility.get(book.access, "")) for book in explanation.books]
+    numbers = [
+        Phrase(_TEXTS.readings.get(number.reading, "%(number)s"), {"number": readable(number.number)})
+        for number in explanation.numbers
+    ]
     query = explanation.query
     subject = subject_of(query.filter) if query.kind is QueryKind.FILTER else None
     is_withheld = not explanation.entry_count and (
@@ -190,7 +187,7 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
         filter=explanation.filter,
         base=explanation.base,
         compared_forms=(
-            *(Phrase(gettext_noop("“%(form)s”"), {"form": form}) for form in explanation.name_variants),
+            *(Phrase(_TEXTS.form, {"form": form}) for form in explanation.name_variants),
             *numbers,
         ),
         keypad=explanation.keypad,
@@ -209,7 +206,7 @@ def explanation_text(explanation: Explanation, context: PageContext) -> Explanat
 
 def _match(match: MatchedEntry) -> ContactExplanation:
     sentences: list[Translatable] = [*map(_with_attribute_labels, match_sentences(match)), *match.number_notes]
-    sentences += [_FAVOURITE] * match.flags.favourite + [_BLOCKED] * match.flags.blocked
+    sentences += [_TEXTS.favourite] * match.flags.favourite + [_TEXTS.blocked] * match.flags.blocked
     return ContactExplanation(match.name, match.book, tuple(sentences))
 
 
@@ -230,13 +227,13 @@ def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
     own_account = context.own_account(miss.book)
     if own_account and own_account[1].id != context.phone.account_id and own_account[1].sharing is not Sharing.SHARED:
         address = f"{context.home}account?account={own_account[0]}#sharing"
-        yield FixLink(address, gettext_noop("Choose who sees these contacts"))
+        yield FixLink(address, _TEXTS.links.sharing)
     if miss.reason in _FIXED_IN_SETTINGS:
-        yield FixLink(f"{context.home}phones/{context.phone.name}#settings", gettext_noop("See the phone’s settings"))
+        yield FixLink(f"{context.home}phones/{context.phone.name}#settings", _TEXTS.links.settings)
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
     # The reader cannot change an "other contact", and cannot open another person's contact.
     if own_account and miss.reason in _FIXED_AT_GOOGLE and (address := contact_page(uid, own_account[1].address)):
-        yield FixLink(address, gettext_noop("Open the contact in Google Contacts"), is_external=True)
+        yield FixLink(address, _TEXTS.links.contact, is_external=True)
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:
@@ -244,7 +241,7 @@ def _with_attribute_labels(phrase: Phrase) -> Phrase:
     values = {name: _readable_value(value) for name, value in phrase.values.items()}
     if "attribute" in values:
         names = str(values["attribute"]).split(", ")
-        values["attribute"] = joined([Phrase(_ATTRIBUTES.get(name, name)) for name in dict.fromkeys(names)])
+        values["attribute"] = joined([Phrase(_TEXTS.attributes.get(name, name)) for name in dict.fromkeys(names)])
     return Phrase(phrase.message, values)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
-from ldapgw.phones.explain.texts import REASON_TEXTS, MissReason
+from ldapgw.phones.explain.texts import TEXTS, MissReason
 from ldapgw.phrase import Phrase
 from tests.browser.window import Window, add, in_german
 from tests.support.site.running import Site, wait_until
@@ -43,7 +43,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     nobody = Phrase("%(phone)s finds nobody", {"phone": name})
     answer = here.page.locator("#answer")
     expect(answer).to_contain_text(here.say(nobody))
-    expect(answer).to_contain_text(here.say(Phrase(REASON_TEXTS[MissReason.PRIVATE_BOOK].message, {"book": other})))
+    expect(answer).to_contain_text(here.say(Phrase(TEXTS.reasons[MissReason.PRIVATE_BOOK].message, {"book": other})))
     assert "555" not in here.page.url.removeprefix(here.site.page)
 
     here.press("Choose who sees these contacts")
@@ -71,7 +71,7 @@ def test_a_search_in_vain_on_the_phones_page(window: OpenWindow, site: Site, lan
     here.press("Why?")
     answer = here.page.locator("#answer")
     expect(answer).to_contain_text("Norbert Nummernlos")
-    blamed = Phrase(REASON_TEXTS[MissReason.FILTER_TERM].message, {"terms": "(telephoneNumber=*)"})
+    blamed = Phrase(TEXTS.reasons[MissReason.FILTER_TERM].message, {"terms": "(telephoneNumber=*)"})
     expect(answer).to_contain_text(here.say(blamed))
     expect(here.page.get_by_label(here.say("Phone"), exact=True)).to_have_value(name)
     here.press("See the phone’s settings")

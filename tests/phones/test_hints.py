@@ -10,7 +10,7 @@ import pytest
 
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
-from ldapgw.phones.hints import _HINT_TEXTS, HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
+from ldapgw.phones.hints import _TEXTS, HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors
@@ -215,7 +215,7 @@ def test_words_say_what_to_enter() -> None:
         "numbers. Use (mobile=#)"
     )
     assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The phone’s search base doesn’t exist. Use dc=acme,dc=example"
-    assert _HINT_TEXTS.keys() == set(Hint)
+    assert _TEXTS.hints.keys() == set(Hint)
 
 
 @pytest.mark.parametrize("hint", Hint)

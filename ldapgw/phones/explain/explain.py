@@ -55,8 +55,9 @@ from ldapgw.phones.explain.terms import (
     several_words,
     text_variants,
 )
+from ldapgw.phones.explain.texts import TEXTS
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
-from ldapgw.phrase import Phrase, gettext_noop
+from ldapgw.phrase import Phrase
 
 # Matches contacts only, not the entries of books.
 _PERSON = Equality("objectClass", b"person")
@@ -68,51 +69,6 @@ MAX_MISSES = 10
 _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
 # Texts in one line of the plan: three digits on the keys spell 64 beginnings of words.
 _MAX_TEXTS = 4
-
-_UNKNOWN = gettext_noop("%(term)s never matches: no entry has that attribute.")
-_EMPTY = gettext_noop("%(term)s never matches: a caller who hides their number can’t be found.")
-_NO_NUMBER = gettext_noop("%(term)s never matches: this isn’t a phone number.")
-_NO_SUCH_BEGINNING = gettext_noop("Nobody has a word that begins with “%(word)s”.")
-_NO_SUCH_WORD = gettext_noop("Nobody has the word “%(word)s”.")
-_REGION = gettext_noop(
-    "%(number)s has neither a country code nor a leading 0, so it was read as a number in the region "
-    "%(region)s: %(read)s."
-)
-_CALLER_FILTER = gettext_noop(
-    "If a search has so few digits, the gateway assumes that someone typed them, and that they aren’t a caller’s "
-    "number. For an incoming call, the phone sends a different filter: %(filter)s."
-)
-_STRIPPED = gettext_noop(
-    "The gateway searched for %(number)s instead of %(asked)s, because the strip setting removes text that the "
-    "telephone system adds to numbers."
-)
-_AFFIX = gettext_noop(
-    "“%(affix)s” doesn’t seem to belong to the number. Your administrator can add it to the strip setting under "
-    "[[tenant]], so that the gateway removes it."
-)
-_SYNC_ERROR = gettext_noop("The last sync of %(book)s failed. %(trouble)s")
-
-_STATE_TEXTS = {
-    "waiting": gettext_noop("The first sync of %(book)s hasn’t finished yet. Its contacts will appear after that."),
-    "disconnected": gettext_noop("%(book)s isn’t connected to Google, so none of its contacts are here."),
-}
-
-# By the reasons in an account's ``skipped``.
-_SKIPPED_TEXTS = {
-    "empty": gettext_noop(
-        "Left out of %(book)s because they have no name, company, number, email or postal address: %(count)s."
-    ),
-    "label": gettext_noop("Left out of %(book)s because they have none of the chosen labels: %(count)s."),
-    "excluded_label": gettext_noop("Left out of %(book)s because they have an excluded label: %(count)s."),
-    "unidentified": gettext_noop("Left out of %(book)s because Google sent no ID: %(count)s."),
-    "unreadable_number": gettext_noop(
-        "Numbers in %(book)s that phones don’t get, because they can’t be dialed: %(count)s."
-    ),
-    "flawed": gettext_noop(
-        "Contacts in %(book)s that phones don’t get completely, because they have damaged values, numbers that "
-        "can’t be understood, or too many or too long values: %(count)s."
-    ),
-}
 
 
 def explain(
@@ -214,7 +170,7 @@ def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iter
     for word, alternatives in islice(items.items(), name_folding.MAX_WORDS):
         if not view.search(And((_PERSON, Or(tuple(alternatives)))), base, 1).entries:
             is_beginning = isinstance(alternatives[0], Substrings)
-            message = _NO_SUCH_BEGINNING if is_beginning else _NO_SUCH_WORD
+            message = TEXTS.notes.no_such_beginning if is_beginning else TEXTS.notes.no_such_word
             yield ExplanationNote("no_such_word", Phrase(message, {"word": word}))
 
 
@@ -231,14 +187,14 @@ def query_notes(
 ) -> tuple[ExplanationNote, ...]:
     """Return the notes on a query and on the syncs, no message twice."""
     notes = (
-        [ExplanationNote("ringing", Phrase(_CALLER_FILTER, {"filter": to_string(query.caller_filter)}))]
+        [ExplanationNote("ringing", Phrase(TEXTS.notes.ringing, {"filter": to_string(query.caller_filter)}))]
         if query.caller_filter
         else []
     )
     notes += [note for term in terms for note in _term_notes(term, context)]
     affix = "" if query.kind is QueryKind.FILTER else dial_string.affix_of(asserted_number(query.text, context))
     if affix:
-        notes.append(ExplanationNote("affix", Phrase(_AFFIX, {"affix": affix})))
+        notes.append(ExplanationNote("affix", Phrase(TEXTS.notes.affix, {"affix": affix})))
     notes += [note for state in states for note in _book_notes(state)]
     return tuple({str(note.message): note for note in notes}.values())
 
@@ -246,31 +202,31 @@ def query_notes(
 def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[ExplanationNote]:
     term_text = to_string(term.item)
     if term.attribute_type is None and not isinstance(term.item, Extensible):
-        yield ExplanationNote("unknown_attribute", Phrase(_UNKNOWN, {"term": term_text}))
+        yield ExplanationNote("unknown_attribute", Phrase(TEXTS.notes.unknown_attribute, {"term": term_text}))
     if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
         return
     if not term.text.strip():
-        yield ExplanationNote("empty_number", Phrase(_EMPTY, {"term": term_text}))
+        yield ExplanationNote("empty_number", Phrase(TEXTS.notes.empty_number, {"term": term_text}))
         return
     number = asserted_number(term.text, context)
     if context.strip and number != dial_string.unwrapped(dial_string.clean(term.text)):
-        yield ExplanationNote("stripped", Phrase(_STRIPPED, {"asked": term.text, "number": number}))
+        yield ExplanationNote("stripped", Phrase(TEXTS.notes.stripped, {"asked": term.text, "number": number}))
     readings = phone_number.readings(number, context.region, context.outside_line, context.area_code)
     if not readings:
-        yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
+        yield ExplanationNote("no_number", Phrase(TEXTS.notes.no_number, {"term": term_text}))
     elif readings[0].e164 and phone_number.has_assumed_region(readings[0], context.region):
         facts = {"number": readings[0].typed, "region": context.region, "read": readings[0].e164}
-        yield ExplanationNote("region", Phrase(_REGION, facts))
+        yield ExplanationNote("region", Phrase(TEXTS.notes.region, facts))
 
 
 def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
-    if book.state in _STATE_TEXTS:
-        yield ExplanationNote(book.state, Phrase(_STATE_TEXTS[book.state], {"book": book.name}))
+    if book.state in TEXTS.states:
+        yield ExplanationNote(book.state, Phrase(TEXTS.states[book.state], {"book": book.name}))
     if book.error:
-        yield ExplanationNote("trouble", Phrase(_SYNC_ERROR, {"book": book.name, "trouble": book.error}))
+        yield ExplanationNote("trouble", Phrase(TEXTS.notes.trouble, {"book": book.name, "trouble": book.error}))
     for reason, count in book.skipped.items():
-        if reason in _SKIPPED_TEXTS:
-            yield ExplanationNote("left_out", Phrase(_SKIPPED_TEXTS[reason], {"book": book.name, "count": count}))
+        if reason in TEXTS.skipped:
+            yield ExplanationNote("left_out", Phrase(TEXTS.skipped[reason], {"book": book.name, "count": count}))
 
 
 def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:

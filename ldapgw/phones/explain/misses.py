@@ -38,16 +38,9 @@ from ldapgw.phones.explain.terms import (
     search_text,
     term_predicate,
 )
-from ldapgw.phones.explain.texts import (
-    ACCESS_TEXTS,
-    OWN_BOOK_ADVICE,
-    PRIVATE_BOOK_ADVICE,
-    PRIVATE_BOOK_MESSAGE,
-    REASON_TEXTS,
-    MissReason,
-)
+from ldapgw.phones.explain.texts import TEXTS, MissReason
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, uid_of
-from ldapgw.phrase import Phrase, gettext_noop, joined
+from ldapgw.phrase import Phrase, joined
 
 _NUMBER_REASONS: Final = {
     DifferenceKind.SAME: MissReason.OTHER_ATTRIBUTE,
@@ -96,8 +89,6 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-_LAST_DIGIT, _LAST_DIGITS = gettext_noop("the last digit"), gettext_noop("the last %(count)s digits")
-_WORD, _WORD_IN_ATTRIBUTE = gettext_noop("“%(value)s”"), gettext_noop("“%(value)s” (%(attribute)s)")
 # Of several words, a match of a single word with fewer letters means nothing.
 _MIN_SIGNIFICANT_LENGTH = 3
 
@@ -190,7 +181,10 @@ class MissClassifier:
         if not differences:
             return None
         difference, index, value = min(differences)
-        digits = Phrase(_LAST_DIGIT if difference.digits == 1 else _LAST_DIGITS, {"count": str(difference.digits)})
+        digits = Phrase(
+            TEXTS.values.last_digit if difference.digits == 1 else TEXTS.values.last_digits,
+            {"count": str(difference.digits)},
+        )
         # A number is nearer with more equal digits at the end, and farther with more different digits.
         distance = -difference.digits if difference.kind is DifferenceKind.BEGINNING else difference.digits
         values = {"attribute": NUMBER_ATTRIBUTES[index], "value": value, "digits": digits}
@@ -229,11 +223,13 @@ def _scattered_word_causes(words: WordDifference, search_texts: SearchTexts) -> 
     """Yield the cause if an entry has several words of the query in different attributes, or only some of the words."""
     attributes = words.attributes_by_word(search_texts)
     present = {word: attribute for word, attribute in attributes.items() if attribute}
-    found = [Phrase(_WORD_IN_ATTRIBUTE, {"value": word, "attribute": name}) for word, name in present.items()]
+    found = [
+        Phrase(TEXTS.values.word_in_attribute, {"value": word, "attribute": name}) for word, name in present.items()
+    ]
     if attributes and len(present) == len(attributes):
         yield MissCause(MissReason.WORDS_APART, {"value": joined(found)})
     elif any(len(word) >= _MIN_SIGNIFICANT_LENGTH for word in present):
-        missing = [Phrase(_WORD, {"value": word}) for word in attributes if word not in present]
+        missing = [Phrase(TEXTS.values.word, {"value": word}) for word in attributes if word not in present]
         yield MissCause(MissReason.SOME_WORDS, {"value": joined(found), "missing": joined(missing)})
 
 
@@ -348,7 +344,7 @@ class MissFinder:
         return MissCause(MissReason.NUMBER_ENTRIES, {}) if per_number else None
 
     def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
-        texts = REASON_TEXTS[cause.reason]
+        texts = TEXTS.reasons[cause.reason]
         # Sharing for caller ID suffices for a whole number, and reveals nothing else of the book.
         values = {
             **cause.values,
@@ -360,14 +356,14 @@ class MissFinder:
         advice = Phrase(self._advice(cause.reason, book), values)
         if access in _ACCESS_REASONS and cause.reason not in _ACCESS_REASONS.values():
             hidden = _ACCESS_REASONS[access]
-            message = _two_sentences(message, Phrase(ACCESS_TEXTS[hidden], values))
+            message = _two_sentences(message, Phrase(TEXTS.access[hidden], values))
             advice = _two_sentences(advice, Phrase(self._advice(hidden, book), values))
         return MissedContact(cause.reason, name_of(entry), entry.dn, book.name, message, advice)
 
     def _advice(self, reason: MissReason, book: Book) -> str:
         if reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
-            return OWN_BOOK_ADVICE
-        texts = REASON_TEXTS[reason]
+            return TEXTS.own_book_advice
+        texts = TEXTS.reasons[reason]
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
@@ -382,7 +378,12 @@ class MissFinder:
             book_search = BookSearch(self._context, self._view.dit.features, book)
             if any(self._result.find_duplicate(entry) is None for entry in book_search.candidates(numbers)):
                 miss = MissedContact(
-                    MissReason.PRIVATE_BOOK, "", "", "", Phrase(PRIVATE_BOOK_MESSAGE), Phrase(PRIVATE_BOOK_ADVICE)
+                    MissReason.PRIVATE_BOOK,
+                    "",
+                    "",
+                    "",
+                    Phrase(TEXTS.private_book_message),
+                    Phrase(TEXTS.private_book_advice),
                 )
                 yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, number, ""), miss)
                 return

@@ -16,7 +16,7 @@ from ldapgw.phones.explain.model import (
     SearchedBook,
 )
 from ldapgw.phones.explain.query import QueryKind
-from ldapgw.phones.explain.texts import MATCH_TEXTS, WORD_VARIANT_TEXT, MatchKind
+from ldapgw.phones.explain.texts import TEXTS, MatchKind
 from ldapgw.phrase import Phrase
 
 _READINGS = {
@@ -138,7 +138,7 @@ def _match_sentence(terms: Sequence[MatchedTerm]) -> Phrase:
         "term": ", ".join(dict.fromkeys(term.term for term in terms)),
         "form": first.variant,
     }
-    return Phrase(MATCH_TEXTS[first.kind] if is_obvious else WORD_VARIANT_TEXT, values)
+    return Phrase(TEXTS.matches[first.kind] if is_obvious else TEXTS.word_variant, values)
 
 
 def _misses(explanation: Explanation) -> Iterator[str]:

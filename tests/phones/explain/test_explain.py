@@ -25,7 +25,7 @@ from ldapgw.phones.explain.model import (
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind
 from ldapgw.phones.explain.report import explanation_json
 from ldapgw.phones.explain.terms import filter_terms, has_number_assertion, matched_terms
-from ldapgw.phones.explain.texts import PRIVATE_BOOK_MESSAGE, MatchKind, MissReason
+from ldapgw.phones.explain.texts import TEXTS, MatchKind, MissReason
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
@@ -444,7 +444,7 @@ def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
                 found = explain(query, before, private=before.hidden_books(), size_limit=9, reader=reader)
                 told.append(explanation_json(found))
             said = [miss for miss in told[0]["misses"] if not miss["name"]]
-            assert [miss["message"] for miss in said] in ([], [PRIVATE_BOOK_MESSAGE])
+            assert [miss["message"] for miss in said] in ([], [TEXTS.private_book_message])
             assert not said or has_number_assertion(asked.filter)
             told[0]["misses"] = [miss for miss in told[0]["misses"] if miss["name"]]
             assert told[0] == told[1]
