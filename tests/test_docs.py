@@ -41,7 +41,7 @@ from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.tables import Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
 from ldapgw.server.listener import OTHER_DESCRIPTORS
-from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_to_json
+from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from tests.support import architecture, rst, vendor_pages
@@ -525,7 +525,7 @@ def every_google_error(kind: type[GoogleError] = GoogleError) -> Iterator[type[G
 def test_error_codes_are_documented() -> None:
     """All codes that an account can have, and no others, are explained."""
     told = set(first_column(TROUBLE, "Errors of an account"))
-    assert told == set(_MESSAGES)
+    assert told == set(_TEXTS.messages)
     assert {kind.code for kind in every_google_error()} <= told
 
 

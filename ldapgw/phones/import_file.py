@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.phones import NumberMode, is_valid_name
 
 # More phones at once are a mistake; a larger company imports several files.
@@ -42,21 +42,28 @@ _COLUMNS = {
 _MAC = re.compile(r"[0-9a-f]{12}")
 _SEPARATORS = re.compile(r"[\s:.\-]")
 
-_EMPTY = gettext_noop("The file is empty.")
-_UNREADABLE = gettext_noop("This isn’t a CSV file: save the spreadsheet as CSV in UTF-8.")
-_NO_HEADER = gettext_noop("The first line must name the columns: name, account, model, mac.")
-_TOO_MANY = gettext_noop("The file has %(lines)s phones. You can import up to %(most)s at once.")
-_NO_NAME = gettext_noop("The name is missing.")
-_BAD_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.")
-_TAKEN = gettext_noop("There’s already a phone with this name.")
-_SAME_NAME = gettext_noop("Line %(line)s has the same name.")
-_NO_ACCOUNT = gettext_noop("No one has connected with this address.")
-_NO_MODEL = gettext_noop("The model is missing. Enter one of these: %(models)s.")
-_UNKNOWN_MODEL = gettext_noop("There’s no model “%(model)s”. Enter one of these: %(models)s.")
-_BAD_MAC = gettext_noop("“%(mac)s” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.")
-_NOT_OTHER = gettext_noop("Leave the placeholder empty: only phones of the model “other” have one.")
-_BAD_PLACEHOLDER = gettext_noop("There’s no placeholder “%(placeholder)s”. Enter one of these: %(placeholders)s.")
-_SAME_MAC = gettext_noop("Line %(line)s has the same MAC address.")
+
+class _ImportTexts(Texts, frozen=True):
+    """The errors of a file and of its lines."""
+
+    empty: str
+    unreadable: str
+    no_header: str
+    too_many: str
+    no_name: str
+    bad_name: str
+    taken: str
+    same_name: str
+    no_account: str
+    no_model: str
+    unknown_model: str
+    bad_mac: str
+    not_other: str
+    bad_placeholder: str
+    same_mac: str
+
+
+_TEXTS = read_texts("phones/texts/import", _ImportTexts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +121,9 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
     :raises UnfitImportFile: when it is no such file.
     """
     if not text.strip():
-        raise UnfitImportFile(_EMPTY)
+        raise UnfitImportFile(_TEXTS.empty)
     if "\0" in text:
-        raise UnfitImportFile(_UNREADABLE)
+        raise UnfitImportFile(_TEXTS.unreadable)
     first, _, _ = text.lstrip("\ufeff\r\n ").partition("\n")
     # Excel writes such a line, and hides it again.
     declared = re.fullmatch(r"sep=(.)\s*", first)
@@ -132,17 +139,17 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
             if not columns:
                 columns = [_COLUMNS.get(value.casefold(), "") for value in values]
                 if not {"name", "model"} <= {*columns}:
-                    raise UnfitImportFile(_NO_HEADER)
+                    raise UnfitImportFile(_TEXTS.no_header)
                 continue
             found.append((reader.line_num, dict(zip(columns, values, strict=False))))
     except csv.Error:
-        raise UnfitImportFile(_UNREADABLE) from None
+        raise UnfitImportFile(_TEXTS.unreadable) from None
     if not columns:
-        raise UnfitImportFile(_NO_HEADER)
+        raise UnfitImportFile(_TEXTS.no_header)
     if not found:
-        raise UnfitImportFile(_EMPTY)
+        raise UnfitImportFile(_TEXTS.empty)
     if len(found) > MAX_LINES:
-        raise UnfitImportFile(Phrase(_TOO_MANY, {"lines": len(found), "most": MAX_LINES}))
+        raise UnfitImportFile(Phrase(_TEXTS.too_many, {"lines": len(found), "most": MAX_LINES}))
     return tuple(found)
 
 
@@ -166,23 +173,23 @@ def check_rows(
         placeholder = row.get("placeholder", "")
         error: Translatable = ""
         if not name:
-            error = _NO_NAME
+            error = _TEXTS.no_name
         elif not is_valid_name(name):
-            error = _BAD_NAME
+            error = _TEXTS.bad_name
         elif name.lower() in names:
-            error = Phrase(_SAME_NAME, {"line": names[name.lower()]})
+            error = Phrase(_TEXTS.same_name, {"line": names[name.lower()]})
         elif name.lower() in taken:
-            error = _TAKEN
+            error = _TEXTS.taken
         elif account and account.lower() not in accounts:
-            error = _NO_ACCOUNT
+            error = _TEXTS.no_account
         elif not written:
-            error = Phrase(_NO_MODEL, {"models": _models()})
+            error = Phrase(_TEXTS.no_model, {"models": _models()})
         elif model not in {OTHER_MODEL, *MODELS}:
-            error = Phrase(_UNKNOWN_MODEL, {"model": written, "models": _models()})
+            error = Phrase(_TEXTS.unknown_model, {"model": written, "models": _models()})
         elif mac and not _MAC.fullmatch(mac):
-            error = Phrase(_BAD_MAC, {"mac": row["mac"]})
+            error = Phrase(_TEXTS.bad_mac, {"mac": row["mac"]})
         elif mac in macs:
-            error = Phrase(_SAME_MAC, {"line": macs[mac]})
+            error = Phrase(_TEXTS.same_mac, {"line": macs[mac]})
         else:
             error = _placeholder_error(placeholder, model)
         names.setdefault(name.lower(), number)
@@ -207,10 +214,10 @@ def _placeholder_error(placeholder: str, model: str) -> Translatable:
     if not placeholder:
         return ""
     if model != OTHER_MODEL:
-        return _NOT_OTHER
+        return _TEXTS.not_other
     if placeholder in PLACEHOLDERS:
         return ""
-    return Phrase(_BAD_PLACEHOLDER, {"placeholder": placeholder, "placeholders": " ".join(PLACEHOLDERS)})
+    return Phrase(_TEXTS.bad_placeholder, {"placeholder": placeholder, "placeholders": " ".join(PLACEHOLDERS)})
 
 
 def _models() -> str:

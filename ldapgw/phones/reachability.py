@@ -26,7 +26,7 @@ from ldapgw.errors import UserError
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
 from ldapgw.phones.provisioning.settings import Security
-from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 
 with warnings.catch_warnings():
     # ldaptor is written for an older pyparsing.
@@ -40,14 +40,31 @@ PATIENCE = 10.0
 # Letters of a name that are searched, as many as people type.
 _TYPED_LETTERS = 3
 
-_HAS_ADDRESS = gettext_noop("%(host)s can be resolved")
-_IS = gettext_noop("%(host)s is %(address)s")
-_ACCEPTS = gettext_noop("%(port)s accepts connections")
-_STARTTLS_REFUSED = gettext_noop("the gateway refuses StartTLS: check [tls] in the configuration")
-_TRUSTED = gettext_noop("%(security)s, with a trusted certificate")
-_NO_PASSWORD = gettext_noop("no password entered")
-_LOOK_AT_LOG = gettext_noop("%(kind)s: see the gateway’s log")
-_FINDS_NOBODY = gettext_noop("nobody found, although the contact exists: to see why, run ldapgw explain")
+
+class _ResultTexts(Texts, frozen=True):
+    """The results of the steps."""
+
+    has_address: str
+    is_address: str
+    no_address: str
+    accepts: str
+    no_answer: str
+    not_encrypted: str
+    starttls_refused: str
+    trusted: str
+    other_host: str
+    untrusted: str
+    no_handshake: str
+    no_password: str
+    password_right: str
+    password_wrong: str
+    look_at_log: str
+    no_contact: str
+    contact_found: str
+    finds_nobody: str
+
+
+_TEXTS = read_texts("phones/texts/reachability", _ResultTexts)
 
 _PEM_END = "-----END CERTIFICATE-----"
 
@@ -132,28 +149,22 @@ async def _connect(access: ConnectionSettings, results: list[StepResult], reacto
             HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), _Client()
         )
     except DNSLookupError:
-        message = gettext_noop("%(host)s can’t be resolved: check DNS and web.public_url")
-        raise _StepFailed(Step.NAME, Phrase(message, {"host": endpoint.host})) from None
+        raise _StepFailed(Step.NAME, Phrase(_TEXTS.no_address, {"host": endpoint.host})) from None
     except (ConnectError, NoAnswer):
-        results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_HAS_ADDRESS, {"host": endpoint.host})))
-        message = gettext_noop(
-            "no answer on port %(port)s: check that the gateway is running, then check ldap.listen, ldap.listen_tls "
-            "and the firewall"
-        )
-        raise _StepFailed(Step.PORT, Phrase(message, {"port": endpoint.port})) from None
+        results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_TEXTS.has_address, {"host": endpoint.host})))
+        raise _StepFailed(Step.PORT, Phrase(_TEXTS.no_answer, {"port": endpoint.port})) from None
     address = client.transport.getPeer().host
-    results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_IS, {"host": endpoint.host, "address": address})))
-    results.append(StepResult(Step.PORT, StepStatus.OK, Phrase(_ACCEPTS, {"port": endpoint.port})))
+    results.append(
+        StepResult(Step.NAME, StepStatus.OK, Phrase(_TEXTS.is_address, {"host": endpoint.host, "address": address}))
+    )
+    results.append(StepResult(Step.PORT, StepStatus.OK, Phrase(_TEXTS.accepts, {"port": endpoint.port})))
     return client
 
 
 async def _secure(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
     security = access.endpoint.security
     if security is Security.PLAIN:
-        message = gettext_noop(
-            "not encrypted: anyone on the network can read the password; set [tls] if your phones support it"
-        )
-        results.append(StepResult(Step.TLS, StepStatus.WARNING, message))
+        results.append(StepResult(Step.TLS, StepStatus.WARNING, _TEXTS.not_encrypted))
         return
     options = optionsForClientTLS(
         access.endpoint.host, trustRoot=trustRootFromCertificates(read_ca(access.ca)) if access.ca else platformTrust()
@@ -162,59 +173,43 @@ async def _secure(client: _Client, access: ConnectionSettings, results: list[Ste
         if security is Security.STARTTLS:
             answer = await client.send(pureldap.LDAPStartTLSRequest()).addTimeout(PATIENCE, reactor)
             if answer.resultCode != ldaperrors.Success.resultCode:
-                raise _StepFailed(Step.TLS, _STARTTLS_REFUSED)
+                raise _StepFailed(Step.TLS, _TEXTS.starttls_refused)
         await client.handshake(lambda: client.transport.startTLS(options), reactor)
     except VerificationError:
-        message = gettext_noop(
-            "the certificate isn’t for %(host)s, so phones that check it won’t connect; use a certificate for the "
-            "host in web.public_url"
-        )
-        raise _StepFailed(Step.TLS, Phrase(message, {"host": access.endpoint.host})) from None
+        raise _StepFailed(Step.TLS, Phrase(_TEXTS.other_host, {"host": access.endpoint.host})) from None
     except SSL.Error:
-        message = gettext_noop(
-            "the certificate isn’t trusted: add the intermediate certificates to tls.certificate; if you use a private "
-            "CA, install its certificate on the phones, and name the certificate’s file in the option --ca-file of "
-            "ldapgw phones test"
-        )
-        raise _StepFailed(Step.TLS, message) from None
+        raise _StepFailed(Step.TLS, _TEXTS.untrusted) from None
     except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):
-        message = gettext_noop(
-            "the TLS handshake doesn’t finish: check whether another service or a proxy uses this port"
-        )
-        raise _StepFailed(Step.TLS, message) from None
-    results.append(StepResult(Step.TLS, StepStatus.OK, Phrase(_TRUSTED, {"security": security.value})))
+        raise _StepFailed(Step.TLS, _TEXTS.no_handshake) from None
+    results.append(StepResult(Step.TLS, StepStatus.OK, Phrase(_TEXTS.trusted, {"security": security.value})))
 
 
 async def _use(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
     """Log in and search, as far as the password is known."""
     if not access.password:
         skipped = (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH)
-        results.extend(StepResult(step, StepStatus.SKIPPED, _NO_PASSWORD) for step in skipped)
+        results.extend(StepResult(step, StepStatus.SKIPPED, _TEXTS.no_password) for step in skipped)
         return
     step = Step.LOGIN
     try:
         await client.bind(access.bind_dn, access.password).addTimeout(PATIENCE, reactor)
-        results.append(StepResult(step, StepStatus.OK, gettext_noop("the password is right")))
+        results.append(StepResult(step, StepStatus.OK, _TEXTS.password_right))
         step = Step.NAME_SEARCH
         await _search(client, access.base_dn, results, reactor)
     except ldaperrors.LDAPInvalidCredentials:
-        message = gettext_noop(
-            "the password is wrong: create a new one on the phone’s page or with ldapgw phones reset"
-        )
-        raise _StepFailed(step, message) from None
+        raise _StepFailed(step, _TEXTS.password_wrong) from None
     except (ldaperrors.LDAPException, ConnectionClosed, NoAnswer) as error:
         kind = error.name.decode() if isinstance(error, ldaperrors.LDAPResult) else "no answer"
-        raise _StepFailed(step, Phrase(_LOOK_AT_LOG, {"kind": kind})) from None
+        raise _StepFailed(step, Phrase(_TEXTS.look_at_log, {"kind": kind})) from None
 
 
 async def _search(client: _Client, base_dn: str, results: list[StepResult], reactor: Any) -> None:
     """Take any contact with a number, then find somebody by the beginning of that name and by that number."""
     some = await _found(client, base_dn, _filter(("telephoneNumber",), None), reactor)
     if not some:
-        message = gettext_noop(
-            "there’s no contact to search for: connect an account, or share an address book with this phone"
+        results.extend(
+            StepResult(step, StepStatus.SKIPPED, _TEXTS.no_contact) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH)
         )
-        results.extend(StepResult(step, StepStatus.SKIPPED, message) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH))
         return
     name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
     typed = name.decode()[:_TYPED_LETTERS].encode()
@@ -224,8 +219,8 @@ async def _search(client: _Client, base_dn: str, results: list[StepResult], reac
     ):
         by = _filter(attributes, value, is_prefix=step is Step.NAME_SEARCH)
         if not await _found(client, base_dn, by, reactor):
-            raise _StepFailed(step, _FINDS_NOBODY)
-        results.append(StepResult(step, StepStatus.OK, gettext_noop("contact found")))
+            raise _StepFailed(step, _TEXTS.finds_nobody)
+        results.append(StepResult(step, StepStatus.OK, _TEXTS.contact_found))
 
 
 async def _found(client: _Client, base_dn: str, by: Any, reactor: Any) -> Sequence[Any]:

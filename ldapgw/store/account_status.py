@@ -13,163 +13,57 @@ from types import MappingProxyType
 from typing import Any
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
-from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 
-# The meaning of each error code, with advice.  ``page`` is the tenant's page, ``link`` an address that Google named.
-_MESSAGES: Mapping[str, str] = {
-    "consent_revoked": gettext_noop(
-        "Google no longer accepts the access that %(address)s granted on %(given)s. Reconnect on %(page)s. Until "
-        "then, the contacts stay as they are."
-    ),
-    "scope_missing": gettext_noop(
-        "The checkbox for contacts wasn’t checked on Google’s page. Reconnect %(address)s on %(page)s and check “See "
-        "and download your contacts”."
-    ),
-    "client_rejected": gettext_noop(
-        "Google rejects the OAuth client of %(tenant)s, so no account can sync. The administrator has to check "
-        "the client ID and secret in the Google console. No one else needs to do anything."
-    ),
-    "api_disabled": gettext_noop(
-        "The People API isn’t enabled in the Google project of %(tenant)s, so no account can sync. The "
-        "administrator has to enable it %(link)s. No one else needs to do anything."
-    ),
-    "quota": gettext_noop(
-        "Google has asked the gateway to slow down, so the next sync is delayed. You don’t need to do anything."
-    ),
-    "google_unavailable": gettext_noop(
-        "Google has a problem at the moment. The gateway keeps trying, so you don’t need to do anything."
-    ),
-    "network": gettext_noop("The gateway can’t reach Google. If this lasts, check its network and DNS."),
-    "bad_response": gettext_noop(
-        "The gateway couldn’t understand Google’s answer, and keeps trying. If this lasts, please report it to the "
-        "developers of ldapgw."
-    ),
-    "suspicious_shrink": gettext_noop(
-        "A sync would remove %(lost)s of %(before)s contacts of %(address)s. If that’s right, confirm it on "
-        "%(page)s or with ldapgw sync %(address)s --accept-shrink. Until then, the contacts stay."
-    ),
-    "google_refused": gettext_noop(
-        "Google refuses access to the contacts of %(address)s. The Contacts service may be off: the Google Workspace "
-        "administrator can turn it on for this user in the Admin console (Apps, Google Workspace, Contacts). The "
-        "gateway tries again every hour. Until then, the contacts stay as they are."
-    ),
-    "internal": gettext_noop(
-        "The sync failed because of a problem in the gateway. The gateway’s log has the details. The contacts "
-        "stay as they are."
-    ),
-}
-# An exceeded quota, if Google says which.
-_LIMIT_MESSAGE = gettext_noop(
-    "The gateway reached one of Google’s limits (%(limit)s for %(metric)s), so the next sync is delayed. You don’t "
-    "need to do anything."
-)
-# More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
-_VARIANTS: Mapping[tuple[str, str], str] = {
-    ("consent_revoked", "admin"): gettext_noop(
-        "The Google Workspace of %(address)s no longer allows this app. First, the Workspace administrator has to "
-        "trust it in the Admin console (Security, API controls). Then reconnect on %(page)s. Until then, the "
-        "contacts stay as they are."
-    ),
-    ("consent_revoked", "testing"): gettext_noop(
-        "The access that %(address)s granted on %(given)s ended after 7 days, because the Google client is in "
-        "“Testing”. First, the administrator has to publish the app in the Google console. Then reconnect on "
-        "%(page)s. Until then, the contacts stay as they are."
-    ),
-    ("consent_revoked", "client"): gettext_noop(
-        "The Google client of %(tenant)s has changed, so %(address)s has to grant access again. Reconnect on "
-        "%(page)s. Until then, the contacts stay as they are."
-    ),
-    ("consent_revoked", "disabled"): gettext_noop(
-        "Google has disabled the account %(address)s. Its administrator has to enable it. Then reconnect on "
-        "%(page)s. Until then, the contacts stay as they are."
-    ),
-    ("consent_revoked", "session"): gettext_noop(
-        "The session control of the Google Workspace ended the access that %(address)s granted on %(given)s. "
-        "Reconnect on %(page)s. To prevent this, the Workspace administrator can trust this app and exempt "
-        "trusted apps from session control in the Admin console (Security, Google Cloud session control)."
-    ),
-    ("google_refused", "client"): gettext_noop(
-        "Google says that %(address)s granted access to a different Google client. If the client of %(tenant)s has "
-        "changed, reconnect on %(page)s. The gateway tries again every hour. Until then, the contacts stay as they "
-        "are."
-    ),
-    ("google_refused", "internal"): gettext_noop(
-        "The Google client of %(tenant)s is limited to another Google Workspace, so %(address)s can’t sync. The "
-        "administrator has to set the audience to “External” in the Google console. The gateway tries again every "
-        "hour. Until then, the contacts stay as they are."
-    ),
-    ("google_refused", "policy"): gettext_noop(
-        "A rule in the Google Workspace of %(address)s blocks this app. The Workspace administrator has to trust it "
-        "in the Admin console (Security, API controls). The gateway tries again every hour. Until then, the contacts "
-        "stay as they are."
-    ),
-    ("bad_response", "token"): gettext_noop(
-        "Google refuses to renew the access of %(address)s and gives the reason “%(word)s”. The gateway keeps trying. "
-        "If this lasts, reconnect on %(page)s, and please report it to the developers of ldapgw."
-    ),
-    ("internal", "database"): gettext_noop(
-        "The gateway can’t use its database, so nothing can be synced or changed. The administrator has to fix "
-        "this; the gateway’s log has the details. Phones still find the contacts from the last sync."
-    ),
-    ("scope_missing", "directory"): gettext_noop(
-        "The checkbox for the company directory wasn’t checked on Google’s page. Reconnect %(address)s on %(page)s "
-        "and check “See and download your organization’s Google Workspace directory”."
-    ),
-    ("scope_missing", "other_contacts"): gettext_noop(
-        "The checkbox for “Other contacts” wasn’t checked on Google’s page. Reconnect %(address)s on %(page)s and "
-        "check “See and download contact info automatically saved in your ‘Other contacts’”."
-    ),
-    ("suspicious_shrink", "directory"): gettext_noop(
-        "A sync would remove %(lost)s of %(before)s entries of the company directory. If that’s right, confirm it "
-        "on %(page)s or with ldapgw sync %(address)s --accept-shrink. Until then, the entries stay."
-    ),
-}
-# Messages for the failure of one source, while the other sources of the account are up to date.
-_SOURCE_MESSAGES: Mapping[object, str] = {
-    "directory": gettext_noop("The company directory from %(address)s isn’t up to date. %(why)s"),
-    "labels": gettext_noop("The labels of %(address)s aren’t up to date. %(why)s"),
-    "other_contacts": gettext_noop("The “Other contacts” of %(address)s aren’t up to date. %(why)s"),
-}
-# Messages for listings that were odd and were applied all the same, by warning code and source.
-_LISTING_MESSAGES: Mapping[tuple[str, Source], str] = {
-    (INCOMPLETE, Source.CONTACTS): gettext_noop(
-        "Google sent only %(listed)s of the %(total)s contacts of %(address)s. The missing ones stay on the "
-        "phones until the next full sync."
-    ),
-    (INCOMPLETE, Source.OTHER_CONTACTS): gettext_noop(
-        "Google sent only %(listed)s of the %(total)s “Other contacts” of %(address)s. The missing ones stay on "
-        "the phones until the next full sync."
-    ),
-    (DIRECTORY_SHRUNK, Source.DIRECTORY): gettext_noop(
-        "The last full sync removed %(lost)s of %(before)s entries of the company directory. If these entries should "
-        "still be there, the Google Workspace administrator has to check the directory settings."
-    ),
-    (NO_SYNC_TOKEN, Source.CONTACTS): gettext_noop(
-        "Google can’t tell the gateway what has changed in the contacts of %(address)s, so changes only arrive every "
-        "few hours."
-    ),
-    (NO_SYNC_TOKEN, Source.OTHER_CONTACTS): gettext_noop(
-        "Google can’t tell the gateway what has changed in the “Other contacts” of %(address)s, so changes only "
-        "arrive every few hours."
-    ),
-    (NO_SYNC_TOKEN, Source.DIRECTORY): gettext_noop(
-        "Google can’t tell the gateway what has changed in the company directory, so changes only arrive every few "
-        "hours."
-    ),
-}
-# Messages without a command, for a page, which has a button instead.
+
+class _PageTexts(Texts, frozen=True):
+    """Messages without a command, for a page, which has a button instead."""
+
+    shrink: str
+    directory_shrink: str
+
+
+class _WarningTexts(Texts, frozen=True):
+    """Messages of warnings."""
+
+    consent_ends: str
+    testing_client: str
+    testing_client_ended: str
+    stale: str
+    never_synced: str
+    rejected_login: str
+    certificate_expired: str
+    certificate_expires: str
+
+
+class _StatusTexts(Texts, frozen=True):
+    """The texts of an account's status.
+
+    :ivar limit: the message of an exceeded quota, if Google says which.
+    :ivar messages: the meaning of each error code, with advice.
+    :ivar variants: more exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
+    :ivar sources: messages for the failure of one source, while the other sources of the account are up to date.
+    :ivar listings: messages for listings that were odd and were applied all the same, by warning code and source.
+    """
+
+    limit: str
+    at_link: str
+    in_console: str
+    messages: Mapping[str, str]
+    variants: Mapping[str, Mapping[str, str]]
+    sources: Mapping[str, str]
+    listings: Mapping[str, Mapping[Source, str]]
+    pages: _PageTexts
+    warnings: _WarningTexts
+
+
+_TEXTS = read_texts("store/texts/status", _StatusTexts)
+
 _PAGE_MESSAGES: Mapping[str, str] = {
-    _MESSAGES["suspicious_shrink"]: gettext_noop(
-        "A sync would remove %(lost)s of %(before)s contacts of %(address)s. If that’s right, confirm it on "
-        "%(page)s. Until then, the contacts stay."
-    ),
-    _VARIANTS["suspicious_shrink", "directory"]: gettext_noop(
-        "A sync would remove %(lost)s of %(before)s entries of the company directory. If that’s right, confirm it "
-        "on %(page)s. Until then, the entries stay."
-    ),
+    _TEXTS.messages["suspicious_shrink"]: _TEXTS.pages.shrink,
+    _TEXTS.variants["suspicious_shrink"]["directory"]: _TEXTS.pages.directory_shrink,
 }
 
 # Errors of a tenant's OAuth client, not of an account.
@@ -278,21 +172,19 @@ def code_message(
         "tenant": account.tenant,
         "page": page,
         "given": Timestamp(account.connected_at) if account.connected_at is not None else "?",
-        "link": Phrase(gettext_noop("at %(link)s"), {"link": link})
-        if link
-        else Phrase(gettext_noop("in the Google console")),
+        "link": Phrase(_TEXTS.at_link, {"link": link}) if link else Phrase(_TEXTS.in_console),
         "before": facts.get("before", "?"),
         "lost": facts.get("lost", "?"),
         "word": facts.get("word", "?"),
         "limit": facts.get("limit", "?"),
         "metric": facts.get("metric", "?"),
     }
-    variants = (_VARIANTS.get((code, str(fact))) for fact in (facts.get("by"), facts.get("source")))
-    variant = next((text for text in variants if text), "")
+    variants = _TEXTS.variants.get(code, {})
+    variant = variants.get(str(facts.get("by"))) or variants.get(str(facts.get("source")), "")
     has_limit = code == "quota" and bool(facts.get("limit"))
-    text = variant or (_LIMIT_MESSAGE if has_limit else _MESSAGES.get(code, _MESSAGES["internal"]))
+    text = variant or (_TEXTS.limit if has_limit else _TEXTS.messages.get(code, _TEXTS.messages["internal"]))
     message = Phrase(text if commands else _PAGE_MESSAGES.get(text, text), values)
-    source_text = "" if variant else _SOURCE_MESSAGES.get(facts.get("source"), "")
+    source_text = "" if variant else _TEXTS.sources.get(str(facts.get("source")), "")
     return Phrase(source_text, {"address": account.address, "why": message}) if source_text else message
 
 
@@ -337,45 +229,29 @@ def _error(
 
 
 def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[str, Phrase]]:
+    texts = _TEXTS.warnings
     warnings = []
     ends = account.refresh_expires_at
     if account.is_connected and ends is not None:
         values = {"when": Timestamp(ends), "page": page}
         if not is_of_testing(account):
-            text = gettext_noop(
-                "This access ends on %(when)s. To keep your contacts up to date, reconnect on %(page)s."
-            )
-            warnings.append(("consent_ends", Phrase(text, values)))
-        elif now < ends:
-            text = gettext_noop(
-                "This access ends on %(when)s, because the Google client is in “Testing”. First, the administrator "
-                "should publish the app in the Google console. Then reconnect on %(page)s."
-            )
-            warnings.append(("testing_client", Phrase(text, values)))
+            warnings.append(("consent_ends", Phrase(texts.consent_ends, values)))
         else:
-            text = gettext_noop(
-                "This access ended on %(when)s, because the Google client is in “Testing”. First, the administrator "
-                "should publish the app in the Google console. Then reconnect on %(page)s."
-            )
+            text = texts.testing_client if now < ends else texts.testing_client_ended
             warnings.append(("testing_client", Phrase(text, values)))
     if account.is_connected and _is_stale(account, now):
-        text = gettext_noop("No sync has succeeded since %(when)s. Phones still have the contacts from then.")
-        if account.last_sync is None:
-            text = gettext_noop("No sync has succeeded yet since the account was connected on %(when)s.")
+        text = texts.stale if account.last_sync is not None else texts.never_synced
         warnings.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
     for source, listing_warnings in account.warnings.items():
         for code, figures in listing_warnings.items():
-            message = Phrase(_LISTING_MESSAGES[code, source], {"address": account.address, **figures})
+            message = Phrase(_TEXTS.listings[code][source], {"address": account.address, **figures})
             warnings.append((code, message))
     return warnings
 
 
 def _rejected(phone: str, refused: Refusal) -> Phrase:
-    text = gettext_noop(
-        "The phone %(phone)s uses a wrong password. The last try was %(when)s from %(address)s. Enter the "
-        "password again in the phone, or create a new one."
-    )
-    return Phrase(text, {"phone": phone, "when": Timestamp(refused.when), "address": refused.address})
+    values = {"phone": phone, "when": Timestamp(refused.when), "address": refused.address}
+    return Phrase(_TEXTS.warnings.rejected_login, values)
 
 
 def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | None, Sequence[tuple[str, Refusal]]]:
@@ -391,17 +267,7 @@ def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | N
 def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
     if ends is None:
         return []
-    text = (
-        gettext_noop(
-            "The gateway’s certificate expired on %(when)s, so phones that check it find nothing. The administrator "
-            "has to renew it."
-        )
-        if ends <= now
-        else gettext_noop(
-            "The gateway’s certificate expires on %(when)s. After that, phones that check it find nothing. The "
-            "administrator has to renew it."
-        )
-    )
+    text = _TEXTS.warnings.certificate_expired if ends <= now else _TEXTS.warnings.certificate_expires
     return [("certificate_expiry", Phrase(text, {"when": Timestamp(ends)}))]
 
 

@@ -18,14 +18,14 @@ from ldapgw.errors import ClientRejected, GoogleError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Translatable
 from ldapgw.store import accounts, activity, sync_state, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
-from ldapgw.web import error_pages
+from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest, HttpResponse
@@ -39,24 +39,7 @@ _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
 # The characters of a client id and a secret (RFC 6749 appendix A.1 and A.2).
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}")
 
-_INCOMPLETE = gettext_noop("Choose the JSON file, or enter both the client ID and the client secret.")
-_DESKTOP = gettext_noop(
-    "This file belongs to a “Desktop app” client. Create a client of the type “Web application” and use its file."
-)
-_NO_CLIENT_FILE = gettext_noop(
-    "This isn’t a client file. Use the JSON file that you can download in the Google console."
-)
-_REJECTED = gettext_noop(
-    "Google doesn’t recognize this client, or the secret is wrong, so it wasn’t saved. Compare both with the Google "
-    "console. A new client may take a few minutes to work."
-)
-_UNCONFIRMED = gettext_noop(
-    "This is a different client, so it wasn’t saved. Everyone would have to reconnect. To go on, enter the client "
-    "again and check the box below."
-)
-_UNVERIFIED = gettext_noop(
-    "The gateway couldn’t reach Google to check this client, so it wasn’t saved. Try again in a minute."
-)
+_TEXTS = admin_texts.TEXTS.google
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +130,7 @@ class AdminGoogle:
             registered = await self._verify_client(tenant, tenant.client)
             message = "client-known" if registered else "client-known-unregistered"
         except _InvalidClient as error:
-            message = "client-refused" if error.message == _REJECTED else "client-not-tried"
+            message = "client-refused" if error.message == _TEXTS.rejected else "client-not-tried"
         self._log("tried", request, visitor)
         return self._layout.redirect_to_tenant(tenant, message, "admin/google")
 
@@ -169,7 +152,7 @@ class AdminGoogle:
             )
             if isinstance(error, ClientRejected) and error.detail.startswith("redirect_uri_mismatch"):
                 return False
-            raise _InvalidClient(_REJECTED if isinstance(error, ClientRejected) else _UNVERIFIED) from None
+            raise _InvalidClient(_TEXTS.rejected if isinstance(error, ClientRejected) else _TEXTS.unverified) from None
         return True
 
     async def _page(
@@ -237,12 +220,12 @@ def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
         try:
             client_file = read_client_file(text.encode())
         except UnfitClientFile as error:
-            raise _InvalidClient(_DESKTOP if error.is_desktop else _NO_CLIENT_FILE) from None
+            raise _InvalidClient(_TEXTS.desktop if error.is_desktop else _TEXTS.no_client_file) from None
         client_id, secret, uris = client_file.client_id, client_file.client_secret, client_file.redirect_uris
     else:
         client_id, secret, uris = form.get("client_id", "").strip(), form.get("client_secret", "").strip(), ()
     if not (_CREDENTIAL.fullmatch(client_id) and _CREDENTIAL.fullmatch(secret)):
-        raise _InvalidClient(_INCOMPLETE if not text else _NO_CLIENT_FILE)
+        raise _InvalidClient(_TEXTS.incomplete if not text else _TEXTS.no_client_file)
     return Client(client_id, secret), uris
 
 
@@ -254,7 +237,7 @@ def _check_replacement(form: Mapping[str, str], before: Client | None, client: C
     :raises _InvalidClient: when the client id differs from the present one, and the tick is missing.
     """
     if before is not None and before.client_id != client.client_id and "replace" not in form:
-        raise _InvalidClient(_UNCONFIRMED)
+        raise _InvalidClient(_TEXTS.unconfirmed)
 
 
 def _facts(connection: Connection, tenant: str) -> _Facts:

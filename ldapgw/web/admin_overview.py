@@ -13,7 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Translatable
 from ldapgw.store import accounts, gateways, phones, sync_history, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import database_of
@@ -35,15 +35,8 @@ from ldapgw.web.sessions import Visitor
 # An open page notices changes of so many accounts and phones.
 _WATCHED = 50
 
-_NEW_STORE = Alert(
-    "warn",
-    gettext_noop("The gateway’s database is new"),
-    gettext_noop(
-        "The gateway found no database when it started. If this gateway already had phones, stop it. Then mount the "
-        "disk with its database, or restore a backup."
-    ),
-)
-_CERTIFICATE = gettext_noop("The certificate of the LDAP port must be renewed")
+_TEXTS = admin_texts.TEXTS.overview
+_NEW_STORE = Alert("warn", _TEXTS.new_store.title, _TEXTS.new_store.sentence)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,8 +68,7 @@ class ChecklistItem:
     """
 
     is_done: bool
-    title: str
-    hint: str
+    text: admin_texts.StepText
     path: str = ""
 
 
@@ -155,7 +147,7 @@ class AdminOverview:
         if testing is not None:
             yield testing
         if certificate.kind in ("warn", "bad"):
-            yield Alert(certificate.kind, _CERTIFICATE, certificate.sentence)
+            yield Alert(certificate.kind, _TEXTS.certificate, certificate.sentence)
 
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
         """Return what is left to set up; empty once everything is done."""
@@ -163,30 +155,25 @@ class AdminOverview:
         items = (
             ChecklistItem(
                 tenant.client is not None,
-                gettext_noop("Google client"),
-                gettext_noop("Create a client in the Google console and enter it here. It takes about 15 minutes."),
+                _TEXTS.checklist.client,
                 "admin/google",
             ),
             ChecklistItem(
                 expiry is not None and expiry > now,
-                gettext_noop("TLS certificate"),
-                gettext_noop("Set a certificate under [tls] so that phones connect with encryption."),
+                _TEXTS.checklist.certificate,
             ),
             ChecklistItem(
                 not self._dependencies.phones.server.is_loopback,
-                gettext_noop("Address that phones can reach"),
-                gettext_noop("“localhost” only works on the gateway itself. Set public_url under [web]."),
+                _TEXTS.checklist.address,
             ),
             ChecklistItem(
                 any(account.last_sync is not None for account in overview.accounts),
-                gettext_noop("First person connected"),
-                gettext_noop("Send people the address below, or connect your own account."),
+                _TEXTS.checklist.person,
                 "admin/people",
             ),
             ChecklistItem(
                 any(login.worked_at is not None for login in overview.phones),
-                gettext_noop("First phone works"),
-                gettext_noop("Add a phone, enter its settings in the phone, and search for someone."),
+                _TEXTS.checklist.phone,
                 "admin/phones",
             ),
         )

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Translatable
 from ldapgw.store import accounts, activity, phones, sync_state, sync_tokens
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
@@ -42,14 +42,7 @@ log = Logger()
 # Grants that are revoked at Google at a time, when many accounts are ended.
 MAX_REVOCATIONS = 4
 
-# How the end of an account went.
-_OUTCOMES: Mapping[str, str] = {
-    "revoked": gettext_noop("Contacts deleted, Google access revoked."),
-    "not_revoked": gettext_noop(
-        "Contacts deleted. Google couldn’t be reached to revoke access; the gateway keeps trying for a day."
-    ),
-    "failed": gettext_noop("Failed: the database can’t be used. Try again."),
-}
+_TEXTS = admin_texts.TEXTS.people
 
 _PAGE = "admin/people"
 # No id of an account has as many.
@@ -86,12 +79,6 @@ _FILTERS: Mapping[str, Callable[[PersonRow], bool]] = {
     "connected": lambda row: row.account.is_connected,
     "disconnected": lambda row: not row.account.is_connected,
 }
-FILTER_TITLES = (
-    ("", gettext_noop("Everyone")),
-    ("action", gettext_noop("Needs action")),
-    ("connected", gettext_noop("Connected")),
-    ("disconnected", gettext_noop("Not connected")),
-)
 _COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {
     "address": lambda row: row.account.address.casefold(),
     "state": lambda row: row.state,
@@ -115,45 +102,6 @@ class SharedContacts:
     sharing: Translatable
     label: str
     count: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked before an act on people."""
-
-    title: str
-    sentence: str
-    button: str
-    is_danger: bool = True
-
-
-_QUESTIONS = {
-    "share": Question(
-        gettext_noop("Who sees these contacts?"),
-        gettext_noop(
-            "This replaces what these people chose themselves. They can change it again. If a person shares only the "
-            "contacts with one label, the limit stays."
-        ),
-        gettext_noop("Change sharing"),
-        is_danger=False,
-    ),
-    "disconnect": Question(
-        gettext_noop("Disconnect these accounts?"),
-        gettext_noop(
-            "Their contacts are deleted here and disappear from all phones immediately. Google access is revoked. "
-            "Their phones stay, and work again once these people reconnect."
-        ),
-        gettext_noop("Disconnect"),
-    ),
-    "remove": Question(
-        gettext_noop("Remove these people?"),
-        gettext_noop(
-            "Their contacts are deleted here and disappear from all phones immediately. Google access is revoked, and "
-            "these people are signed out. This can’t be undone."
-        ),
-        gettext_noop("Remove"),
-    ),
-}
 
 
 class AdminPeople:
@@ -195,7 +143,7 @@ class AdminPeople:
             visitor=visitor,
             table=table,
             is_live=not request.form,  # the address of what a form found gives another table
-            filters=FILTER_TITLES,
+            filters=tuple(_TEXTS.filters.items()),
             url=self._layout.public_url.tenant_url(tenant.name),
         )
 
@@ -237,7 +185,7 @@ class AdminPeople:
             return await self._sync(request, tenant, visitor, people)
         if act == "remind":
             return self._reminder(request, tenant, visitor, people)
-        if act not in _QUESTIONS:
+        if act not in _TEXTS.questions:
             raise PageError(error_pages.PAGES.bad_form, tenant)
         if not request.form.get("confirmed"):
             return self._ask(request, tenant, visitor, act, people)
@@ -279,7 +227,7 @@ class AdminPeople:
             visitor=visitor,
             back=_PAGE,
             act=act,
-            question=_QUESTIONS[act],
+            question=_TEXTS.questions[act],
             fingerprint=_fingerprint(act, tenant, people),
             selected=[(str(account.id), account.address) for account in people],
             shared=[self._shared(tenant, account) for account in people] if act == "share" else (),
@@ -335,7 +283,7 @@ class AdminPeople:
         *,
         with_phones: bool = False,
     ) -> Sequence[str]:
-        """End accounts, `MAX_REVOCATIONS` at a time; returns a key of `_OUTCOMES` for each account."""
+        """End accounts, `MAX_REVOCATIONS` at a time; returns a key of ``outcomes`` for each account."""
         turns = DeferredSemaphore(MAX_REVOCATIONS)
 
         async def end(account: Account) -> str:
@@ -370,7 +318,7 @@ class AdminPeople:
                 return self._passwords.redirect(tenant, batch)
             return self._layout.redirect_to_tenant(tenant, message, _PAGE)
         rows = [
-            (account.address, outcome == "revoked", _OUTCOMES[outcome])
+            (account.address, outcome == "revoked", _TEXTS.outcomes[outcome])
             for account, outcome in zip(people, outcomes, strict=True)
         ]
         return self._layout.page(request, "admin_ended.html", tenant=tenant, visitor=visitor, rows=rows, batch=batch)
@@ -436,9 +384,9 @@ def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> P
     error = account.error
     if not action and account.is_connected:
         if not tenant.still_admits(account.address, account.hd):
-            action = admin_texts.NOT_ADMITTED
+            action = admin_texts.TEXTS.not_admitted
         elif error is not None and error.code not in TENANT_ERROR_CODES and state(account, now) == "attention":
-            action = error_message(error, account, gettext_noop("the person’s page"), commands=False)
+            action = error_message(error, account, _TEXTS.owner_page, commands=False)
     return PersonRow(account, state(account, now), action, phone_count)
 
 

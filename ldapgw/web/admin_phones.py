@@ -17,13 +17,12 @@ from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Translatable
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.web import error_pages
+from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.admin_passwords import AdminPasswords, batch_key
-from ldapgw.web.admin_people import Question
 from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -38,10 +37,7 @@ _PAGE = "admin/phones"
 # The form's value of a phone that belongs to nobody.
 NOBODY = "nobody"
 
-_BAD_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.")
-_TAKEN = gettext_noop("There’s already a phone with this name.")
-_NO_MODEL = gettext_noop("Choose a model.")
-_NO_OWNER = gettext_noop("Choose an owner, or “Nobody”.")
+_TEXTS = admin_texts.TEXTS.phones
 # Begins the filter for the phones whose passwords are in one ZIP file, before their `batch_key`.
 _BATCH = "zip-"
 
@@ -83,15 +79,6 @@ _FILTERS: Mapping[str, Callable[[PhoneRow], bool]] = {
     "unused": lambda row: row.is_unused,
     "nobody": lambda row: row.login.account_id is None,
 }
-_FILTER_TITLES = (
-    ("", gettext_noop("All phones")),
-    ("works", gettext_noop("Working")),
-    ("problems", gettext_noop("Not working")),
-    ("refused", gettext_noop("Wrong password")),
-    ("settings", gettext_noop("Settings to fix")),
-    ("unused", gettext_noop("Waiting for the phone")),
-    ("nobody", gettext_noop("Without an owner")),
-)
 _COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
     "name": lambda row: row.login.name.casefold(),
     "owner": lambda row: row.owner.casefold() or None,
@@ -99,36 +86,6 @@ _COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
     "state": lambda row: (row.is_unused, row.works),
     "search": lambda row: row.login.searched_at,
     "address": lambda row: row.login.last_address,
-}
-_QUESTIONS = {
-    "remove": Question(
-        gettext_noop("Remove these phones?"),
-        gettext_noop("These phones stop finding contacts immediately. This can’t be undone."),
-        gettext_noop("Remove"),
-    ),
-    "password": Question(
-        gettext_noop("Give these phones new passwords?"),
-        gettext_noop(
-            "These phones stop finding contacts until you enter the new settings. You’ll get a ZIP file with a "
-            "settings file for each phone and sheets to print. Only this ZIP file has the passwords."
-        ),
-        gettext_noop("Create new passwords"),
-    ),
-    "move": Question(
-        gettext_noop("Who do these phones belong to?"),
-        gettext_noop(
-            "Starting with their next search, these phones find the new owner’s contacts and no longer the previous "
-            "owner’s. Their secret addresses and provisioning addresses stop working, and their recordings are deleted."
-        ),
-        gettext_noop("Change owner"),
-        is_danger=False,
-    ),
-    "model": Question(
-        gettext_noop("Which model are these phones?"),
-        gettext_noop("The phones’ pages then show the settings for this model."),
-        gettext_noop("Change model"),
-        is_danger=False,
-    ),
 }
 
 
@@ -188,11 +145,11 @@ class AdminPhones:
         owner_id = await self._owner(tenant, owner) if owner else None
         error: Translatable = ""
         if not phones.is_valid_name(name):
-            error = _BAD_NAME
+            error = _TEXTS.bad_name
         elif not owner:
-            error = _NO_OWNER
+            error = _TEXTS.no_owner
         elif model not in {OTHER_MODEL, *MODELS}:
-            error = _NO_MODEL
+            error = _TEXTS.no_model
         password = generate_password(self._dependencies.random)
         login = PhoneLogin(
             name=name,
@@ -206,7 +163,7 @@ class AdminPhones:
         )
         entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
         if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
-            error = _TAKEN
+            error = _TEXTS.taken
         if error:
             values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
             return await self._form(request, tenant, visitor, values, status=400)
@@ -245,7 +202,7 @@ class AdminPhones:
         selected = await self._dependencies.store.read(_read_selected, tenant.name, self._layout.now(), names)
         if not selected:
             return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
-        if act not in _QUESTIONS:
+        if act not in _TEXTS.questions:
             raise PageError(error_pages.PAGES.bad_form, tenant)
         if not request.form.get("confirmed"):
             return await self._ask(request, tenant, visitor, act, selected)
@@ -273,7 +230,7 @@ class AdminPhones:
             visitor=visitor,
             back=_PAGE,
             act=act,
-            question=_QUESTIONS[act],
+            question=_TEXTS.questions[act],
             fingerprint=_fingerprint(act, selected),
             selected=[
                 (row.login.name, f"{row.login.name} ({row.owner})" if row.owner else row.login.name) for row in selected
@@ -368,8 +325,8 @@ def _filters(query: Mapping[str, str]) -> Mapping[str, Callable[[PhoneRow], bool
 
 def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
     """The choices of filters; the filter for the phones of a ZIP file is one of them while the table has it."""
-    of_batch = ((query.show, gettext_noop("From the same ZIP file")),) if query.show.startswith(_BATCH) else ()
-    return (*_FILTER_TITLES, *of_batch)
+    of_batch = ((query.show, _TEXTS.same_file),) if query.show.startswith(_BATCH) else ()
+    return (*_TEXTS.filters.items(), *of_batch)
 
 
 def read_phones(connection: Connection, tenant: str, now: float, query: TableQuery) -> Table[PhoneRow]:

@@ -7,60 +7,141 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ldapgw.google.people import CallEstimate
-from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import Account
 from ldapgw.store.tenants import Alarm
 
 # The reminder of an expiring consent appears this long before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
-# Errors that the account's owner must resolve on the account page.
-_OWNER_ERRORS = frozenset({"consent_revoked", "scope_missing", "suspicious_shrink"})
-
-# By the code of a tenant's alarm: the problem, and what to do.
-ALARM_TEXTS: Mapping[str, tuple[str, str]] = {
-    "client_rejected": (
-        gettext_noop("Google rejects your OAuth client"),
-        gettext_noop(
-            "No account can sync. Phones still find the contacts from the last sync. Compare the client ID and secret "
-            "with the Google console, or enter the client again."
-        ),
-    ),
-    "api_disabled": (
-        gettext_noop("The People API isn’t enabled"),
-        gettext_noop(
-            "No account can sync. Phones still find the contacts from the last sync. Enable the Google People API in "
-            "the client’s project. The gateway tries again within an hour, or as soon as you sync an account."
-        ),
-    ),
-}
-
-
-_CALLS = gettext_noop(
-    "When nothing changes, the gateway makes %(rate)s calls to Google per minute (%(accounts)s accounts × "
-    "%(calls)s every %(minutes)s minutes). Google allows %(limit)s."
-)
-_TOO_MANY_CALLS = gettext_noop(
-    "When nothing changes, the gateway would make %(rate)s calls to Google per minute (%(accounts)s accounts × "
-    "%(calls)s every %(minutes)s minutes). Google allows only %(limit)s, so syncs are delayed. An interval of "
-    "%(fitting)s minutes would fit."
-)
-
-
 _AUDIENCE = "https://console.cloud.google.com/auth/audience"
-_TESTING = gettext_noop(
-    "Google ends each person’s access 7 days after they connect (people affected: %(people)s). In the Google console, "
-    "click “Publish app” under Audience. Then ask everyone to reconnect."
-)
-_TESTING_NEXT = gettext_noop(
-    "Google ends each person’s access 7 days after they connect (people affected: %(people)s; the next access ends on "
-    "%(when)s). In the Google console, click “Publish app” under Audience. Then ask everyone to reconnect."
-)
 
-NOT_ADMITTED = gettext_noop(
-    "This person is no longer in allowed_users, but is still synced. Disconnect or remove them, or add them to the "
-    "configuration again."
-)
+
+class _AlertText(Texts, frozen=True):
+    """A problem, and what to do."""
+
+    title: str
+    sentence: str
+
+
+class _TestingText(_AlertText, frozen=True):
+    """The problem that the Google client is in "Testing".
+
+    :ivar sentence_with_next: the sentence if the end of a consent is known.
+    """
+
+    sentence_with_next: str
+
+
+class _CertificateTexts(Texts, frozen=True):
+    """The validity of the LDAP certificate."""
+
+    none: str
+    expired: str
+    expires: str
+    valid: str
+
+
+class StepText(Texts, frozen=True):
+    """The text of a step of the first set-up."""
+
+    title: str
+    hint: str
+
+
+class _ChecklistTexts(Texts, frozen=True):
+    """The steps of the first set-up."""
+
+    client: StepText
+    certificate: StepText
+    address: StepText
+    person: StepText
+    phone: StepText
+
+
+class _OverviewTexts(Texts, frozen=True):
+    """The texts of the administration's first page."""
+
+    certificate: str
+    new_store: _AlertText
+    checklist: _ChecklistTexts
+
+
+class Question(Texts, frozen=True):
+    """The question before an act on people or phones."""
+
+    title: str
+    sentence: str
+    button: str
+    is_danger: bool = True
+
+
+class _PeopleTexts(Texts, frozen=True):
+    """The texts of the pages about people.
+
+    :ivar owner_page: stands for the address of a page that only its owner sees.
+    :ivar outcomes: how the end of an account went.
+    :ivar filters: the titles of the table's filters.
+    :ivar questions: by act.
+    """
+
+    owner_page: str
+    outcomes: Mapping[str, str]
+    filters: Mapping[str, str]
+    questions: Mapping[str, Question]
+
+
+class _PhoneTexts(Texts, frozen=True):
+    """The texts of the pages about phones.
+
+    :ivar same_file: the title of the filter for the phones whose passwords are in one ZIP file.
+    :ivar filters: the titles of the table's other filters.
+    :ivar questions: by act.
+    """
+
+    bad_name: str
+    taken: str
+    no_model: str
+    no_owner: str
+    same_file: str
+    filters: Mapping[str, str]
+    questions: Mapping[str, Question]
+
+
+class _GoogleTexts(Texts, frozen=True):
+    """The errors of the form for the OAuth client at Google."""
+
+    incomplete: str
+    desktop: str
+    no_client_file: str
+    rejected: str
+    unconfirmed: str
+    unverified: str
+
+
+class _AdminTexts(Texts, frozen=True):
+    """The texts of the administration.
+
+    :ivar alarms: by the code of a tenant's alarm.
+    :ivar reminders: by an error that the account's owner must resolve on the account page; ``consent_ends`` is for a
+        consent that ends soon.
+    """
+
+    calls: str
+    too_many_calls: str
+    not_admitted: str
+    alarms: Mapping[str, _AlertText]
+    database: _AlertText
+    testing: _TestingText
+    reminders: Mapping[str, str]
+    certificate: _CertificateTexts
+    overview: _OverviewTexts
+    people: _PeopleTexts
+    phones: _PhoneTexts
+    google: _GoogleTexts
+
+
+TEXTS = read_texts("web/texts/admin", _AdminTexts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +156,11 @@ def reminder(account: Account, now: float) -> Translatable:
     """Why an account's owner must be reminded, in a few words; empty if no reminder is needed."""
     if not account.is_connected:
         return ""
-    if account.error is not None and account.error.code in _OWNER_ERRORS:
-        return {
-            "consent_revoked": gettext_noop("needs to reconnect"),
-            "scope_missing": gettext_noop("needs to check the box for contacts"),
-            "suspicious_shrink": gettext_noop("needs to confirm the removal of many contacts"),
-        }[account.error.code]
+    if account.error is not None and account.error.code in TEXTS.reminders:
+        return TEXTS.reminders[account.error.code]
     expiry = account.refresh_expires_at
     if expiry is not None and expiry - now < EXPIRY_REMINDER_SECONDS:
-        return Phrase(gettext_noop("needs to reconnect before %(when)s"), {"when": Timestamp(expiry)})
+        return Phrase(TEXTS.reminders["consent_ends"], {"when": Timestamp(expiry)})
     return ""
 
 
@@ -99,7 +176,7 @@ def calls_text(estimate: CallEstimate) -> Translatable:
         "limit": estimate.limit,
         "fitting": estimate.fitting_interval or 0,
     }
-    return Phrase(_TOO_MANY_CALLS if estimate.fitting_interval else _CALLS, values)
+    return Phrase(TEXTS.too_many_calls if estimate.fitting_interval else TEXTS.calls, values)
 
 
 def certificate_status(expires_at: float | None, near_expiry: float | None, now: float) -> CertificateStatus:
@@ -109,13 +186,13 @@ def certificate_status(expires_at: float | None, near_expiry: float | None, now:
     :param near_expiry: the same, but None if the expiry is not near.
     """
     if expires_at is None:
-        return CertificateStatus("quiet", gettext_noop("There’s no certificate, so phones connect without encryption."))
+        return CertificateStatus("quiet", TEXTS.certificate.none)
     values = {"when": Timestamp(expires_at)}
     if expires_at <= now:
-        return CertificateStatus("bad", Phrase(gettext_noop("It expired on %(when)s. Renew it."), values))
+        return CertificateStatus("bad", Phrase(TEXTS.certificate.expired, values))
     if near_expiry is not None:
-        return CertificateStatus("warn", Phrase(gettext_noop("It expires on %(when)s. Renew it."), values))
-    return CertificateStatus("good", Phrase(gettext_noop("It is valid until %(when)s."), values))
+        return CertificateStatus("warn", Phrase(TEXTS.certificate.expires, values))
+    return CertificateStatus("good", Phrase(TEXTS.certificate.valid, values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +211,7 @@ class Alert:
     since: float | None = None
 
 
-DATABASE_ALERT = Alert(
-    "bad",
-    gettext_noop("The gateway can’t use its database"),
-    gettext_noop(
-        "Nothing can be synced or changed. Phones still find the contacts from the last sync. The gateway’s log "
-        "has the details."
-    ),
-)
+DATABASE_ALERT = Alert("bad", TEXTS.database.title, TEXTS.database.sentence)
 
 
 def testing_alert(accounts: Sequence[Account], now: float) -> Alert | None:
@@ -151,13 +221,13 @@ def testing_alert(accounts: Sequence[Account], now: float) -> Alert | None:
         return None
     coming = [when for when in ends if when is not None and when > now]
     values: dict[str, object] = {"people": len(ends)}
-    text = _TESTING
+    text = TEXTS.testing.sentence
     if coming:
-        text, values["when"] = _TESTING_NEXT, Timestamp(min(coming))
-    return Alert("warn", gettext_noop("Your Google client is in “Testing”"), Phrase(text, values), _AUDIENCE)
+        text, values["when"] = TEXTS.testing.sentence_with_next, Timestamp(min(coming))
+    return Alert("warn", TEXTS.testing.title, Phrase(text, values), _AUDIENCE)
 
 
 def tenant_alert(alarm: Alarm) -> Alert:
     """The alert of a tenant's alarm."""
-    title, sentence = ALARM_TEXTS.get(alarm.code, (alarm.code, ""))
-    return Alert("bad", title, sentence, alarm.link, alarm.since)
+    text = TEXTS.alarms.get(alarm.code) or _AlertText(alarm.code, "")
+    return Alert("bad", text.title, text.sentence, alarm.link, alarm.since)

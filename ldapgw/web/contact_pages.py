@@ -25,7 +25,7 @@ from ldapgw.phones.contact_browser import DIGITS, LETTERS, OTHER, SECTIONS, STAR
 from ldapgw.phones.lookup import numbers_of, texts_of
 from ldapgw.phones.number_texts import note_on, number_text
 from ldapgw.phones.photos import initials
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import contacts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import NumberMode
@@ -47,32 +47,32 @@ _COLOURS = 6
 # Seconds for which a browser keeps a photo.
 _PHOTO_SECONDS = 3600
 
-_KINDS: Mapping[Kind, str] = {
-    Kind.WORK: gettext_noop("Work"),
-    Kind.MAIN: gettext_noop("Main"),
-    Kind.OTHER: "",
-    Kind.MOBILE: gettext_noop("Mobile"),
-    Kind.HOME: gettext_noop("Home"),
-    Kind.FAX: gettext_noop("Fax"),
-    Kind.PAGER: gettext_noop("Pager"),
-}
+
+class _ContactTexts(Texts, frozen=True):
+    """The texts on a contact's numbers.
+
+    :ivar same_written: why a number is left out that differs from another one by its extension only.
+    :ivar kinds: by purpose; a number without a known purpose has no text.
+    """
+
+    same_written: str
+    kinds: Mapping[Kind, str]
+    left_out: Mapping[LeftOutReason, str]
+
+
+_TEXTS = read_texts("web/texts/contacts", _ContactTexts)
+
 # Where the stored contact is not known: the kind by the LDAP attribute.
 _KINDS_BY_ATTRIBUTE = {
     "telephoneNumber": "",
-    "mobile": _KINDS[Kind.MOBILE],
-    "homePhone": _KINDS[Kind.HOME],
-    "facsimileTelephoneNumber": _KINDS[Kind.FAX],
-    "pager": _KINDS[Kind.PAGER],
+    "mobile": _TEXTS.kinds[Kind.MOBILE],
+    "homePhone": _TEXTS.kinds[Kind.HOME],
+    "facsimileTelephoneNumber": _TEXTS.kinds[Kind.FAX],
+    "pager": _TEXTS.kinds[Kind.PAGER],
 }
 _SECTION_TITLES = {STARRED: "★", DIGITS: "0–9", OTHER: "#", **{letter: letter.upper() for letter in LETTERS}}
 # Sections that stand in the bar of letters without contacts too.
 _STANDING_SECTIONS = frozenset(LETTERS)
-
-_LEFT_OUT: Mapping[LeftOutReason, str] = {
-    LeftOutReason.NOT_DIALABLE: gettext_noop("This number can’t be dialed. Correct it in Google Contacts."),
-    LeftOutReason.DUPLICATE: gettext_noop("The contact has this number twice. Phones get it only once."),
-}
-_SAME_WRITTEN = gettext_noop("Without its extension, this number is the same as another one. Phones get it only once.")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -325,7 +325,7 @@ def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText,
     for phone in stored.phones:
         number = phone.number
         dialled = number.code + (number.e164 or typed_digits(number))
-        shown = NumberText(number_text(number), dialled, _KINDS[phone.kind], phone.label, note_on(phone))
+        shown = NumberText(number_text(number), dialled, _TEXTS.kinds.get(phone.kind, ""), phone.label, note_on(phone))
         numbers.setdefault(dialled, shown)
     return tuple(numbers.values())
 
@@ -346,7 +346,7 @@ def _left_out(stored: Contact, context: NamingContext) -> Iterator[tuple[str, st
     for phone in stored.phones:
         written = write_number(phone.number, context)
         if written in seen:
-            yield phone.number.typed, _SAME_WRITTEN
+            yield phone.number.typed, _TEXTS.same_written
         seen.add(written)
     for number in stored.left_out:
-        yield number.text, _LEFT_OUT[number.reason]
+        yield number.text, _TEXTS.left_out[number.reason]

@@ -10,13 +10,12 @@ from enum import Enum, auto
 from typing import Any
 
 from ldapgw.errors import StoreError
-from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import activity, sign_ins
 from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.web.dependencies import WebDependencies, WebTenant
-from ldapgw.web.error_pages import GOOGLE_PERMISSIONS_URL
 from ldapgw.web.http import (
     MAX_FORM_SIZE,
     Cookie,
@@ -32,8 +31,7 @@ from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor, find_visitor
 
 
-@dataclass(frozen=True, slots=True)
-class FlashMessage:
+class FlashMessage(Texts, frozen=True):
     """A sentence about the last action, shown once on the next page.
 
     :ivar kind: the CSS class of the colour: ``good`` or ``warn``.
@@ -43,119 +41,13 @@ class FlashMessage:
     sentence: Translatable
 
 
-# By the value of the cookie; any other value is ignored.
-FLASH_MESSAGES: Mapping[str, FlashMessage] = {
-    "connected": FlashMessage("good", gettext_noop("Your Google contacts are connected.")),
-    "asked": FlashMessage("good", gettext_noop("Sync started.")),
-    "not-accepted": FlashMessage(
-        "warn",
-        gettext_noop(
-            "Something changed since you opened this page, so your input wasn’t used. The page now shows the current "
-            "state."
-        ),
-    ),
-    "shared": FlashMessage("good", gettext_noop("Saved. The new sharing setting is now in effect.")),
-    "disconnected": FlashMessage(
-        "good",
-        gettext_noop("Disconnected. Your contacts are no longer on the phones, and Google access is revoked."),
-    ),
-    "not-revoked": FlashMessage(
-        "warn",
-        Phrase(
-            gettext_noop(
-                "Disconnected. Your contacts are no longer on the phones. The gateway couldn’t revoke Google access "
-                "yet. If %(permissions)s still lists this app tomorrow, please remove the app there."
-            ),
-            {"permissions": GOOGLE_PERMISSIONS_URL.removeprefix("https://")},
-        ),
-    ),
-    "phone-added": FlashMessage(
-        "good", gettext_noop("Phone added. You’ll see its password here for ten minutes, and never again.")
-    ),
-    "phone-reset": FlashMessage(
-        "good", gettext_noop("The phone has a new password. You’ll see it here for ten minutes, and never again.")
-    ),
-    "provisioning-made": FlashMessage(
-        "good",
-        gettext_noop(
-            "The phone has a new password and a provisioning address. You’ll see both here for ten minutes, and never "
-            "again."
-        ),
-    ),
-    "provisioning-ended": FlashMessage("good", gettext_noop("The provisioning address no longer works.")),
-    "phone-changed": FlashMessage("good", gettext_noop("Saved.")),
-    "phone-moved": FlashMessage(
-        "good",
-        gettext_noop(
-            "The phone has a new owner and a new password. You’ll see the password here for ten minutes, and never "
-            "again."
-        ),
-    ),
-    "phone-not-renamed": FlashMessage(
-        "warn",
-        gettext_noop(
-            "Nothing was changed. Another phone has this name, or the name isn’t allowed. A name has 1 to 64 "
-            "characters: letters a–z, digits, dots, underscores and hyphens."
-        ),
-    ),
-    "phone-owner-unknown": FlashMessage(
-        "warn", gettext_noop("Nothing was changed: there’s no account with this address.")
-    ),
-    "address-made": FlashMessage(
-        "good", gettext_noop("The phone has a secret address. You’ll see it here for ten minutes, and never again.")
-    ),
-    "dialing-set": FlashMessage("good", gettext_noop("Saved. The phone’s next search uses these settings.")),
-    "address-ended": FlashMessage("good", gettext_noop("The secret address no longer works.")),
-    "recording-began": FlashMessage(
-        "good", gettext_noop("The phone is being recorded. Search for someone on the phone, or ask someone to call it.")
-    ),
-    "recording-refused": FlashMessage(
-        "warn", gettext_noop("Too many phones are being recorded. Try again in ten minutes.")
-    ),
-    "recording-deleted": FlashMessage("good", gettext_noop("Recording deleted.")),
-    "phone-removed": FlashMessage("good", gettext_noop("Phone removed. It can no longer sign in.")),
-    "client-entered": FlashMessage(
-        "good", gettext_noop("Saved. Google recognizes this client, so people can connect now.")
-    ),
-    "client-unregistered": FlashMessage(
-        "warn",
-        gettext_noop(
-            "Saved. Google recognizes this client, but the redirect URI below isn’t registered with it. No one can "
-            "connect until you register it."
-        ),
-    ),
-    "client-known": FlashMessage("good", gettext_noop("Google recognizes this client.")),
-    "client-known-unregistered": FlashMessage(
-        "warn",
-        gettext_noop(
-            "Google recognizes this client, but the redirect URI below isn’t registered with it. No one can connect "
-            "until you register it."
-        ),
-    ),
-    "client-refused": FlashMessage(
-        "warn", gettext_noop("Google doesn’t recognize this client, or the secret is wrong.")
-    ),
-    "client-not-tried": FlashMessage("warn", gettext_noop("Google couldn’t be reached. Try again in a minute.")),
-    "nothing-selected": FlashMessage("warn", gettext_noop("Select at least one row first.")),
-    "none-connected": FlashMessage(
-        "warn", gettext_noop("None of these accounts can sync, because they need to reconnect.")
-    ),
-    "people-disconnected": FlashMessage(
-        "good", gettext_noop("Disconnected. Contacts are deleted, and Google access is revoked.")
-    ),
-    "people-removed": FlashMessage(
-        "good", gettext_noop("Removed. Contacts are deleted, and Google access is revoked.")
-    ),
-    "passwords-made": FlashMessage(
-        "good",
-        gettext_noop("The download starts by itself. If it doesn’t, click “Download again”."),
-    ),
-    "phones-removed": FlashMessage("good", gettext_noop("Removed. These phones can no longer sign in.")),
-    "phones-moved": FlashMessage("good", gettext_noop("Saved. The phones now belong to the new owner.")),
-    "phones-model": FlashMessage("good", gettext_noop("Saved. The phones’ pages show the settings for the new model.")),
-    "signed-out": FlashMessage("good", gettext_noop("You’re signed out.")),
-}
+class _FlashTexts(Texts, frozen=True):
+    """Flash messages by the value of the cookie; any other value is ignored."""
 
+    messages: Mapping[str, FlashMessage]
+
+
+FLASH_MESSAGES = read_texts("web/texts/flash", _FlashTexts).messages
 
 # Takes the `HttpRequest` and the arguments of the route's `RequiredRole`, then the variables of the path by name.
 Handler = Callable[..., Awaitable[HttpResponse]]
