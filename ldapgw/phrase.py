@@ -12,13 +12,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from importlib.resources import files
 from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
-
-_PACKAGE = Path(__file__).parent
 
 
 def gettext_noop(message: str) -> str:
@@ -71,8 +69,7 @@ def read_texts(area: str, kind: type[AreaTexts]) -> AreaTexts:
     :param kind: the class of the whole file.
     :raises msgspec.ValidationError: if a key is missing, is unknown, or has a value of another type.
     """
-    with (_PACKAGE / f"{area}.toml").open("rb") as file:
-        return msgspec.convert(tomllib.load(file), kind)
+    return msgspec.convert(tomllib.loads(files("ldapgw").joinpath(f"{area}.toml").read_text("utf-8")), kind)
 
 
 def joined(phrases: Sequence[Phrase]) -> Phrase:
