@@ -19,7 +19,7 @@ from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.company import CONTACTS, Company, Entries, Person, present
 from tests.faults.phone import Phone
 from tests.support.postgresql import Server
-from tests.support.site.running import PATIENCE, Process, Site, wait_until
+from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
 from tests.support.site.visitor import connect
 
 BOOK = f"ou={ALICE},dc=acme,dc=example"
@@ -119,6 +119,8 @@ class Office:
         """The gateway, with Alice connected and her phone added when it is the first time."""
         with self.site.running(name=name) as gateway:
             if not self.site.phones:
+                # A proxy before the gateway may not know yet that the gateway is ready.
+                wait_until(lambda: fetch(self.site.page)[0] == 200, "the page is served")
                 self.cookie = connect(self.site.page, ALICE)
                 # In an office that syncs all the time there may be no moment without one.
                 synced = partial(self.site.figure, "ldapgw_oldest_sync_timestamp_seconds", tenant="acme")
