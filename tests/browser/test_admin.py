@@ -149,6 +149,7 @@ def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
     here = window()
     arrive(here, "new-drop")
     go_to(here, "Google")
+    expect(here.page.locator("#client form[data-drop]")).to_be_visible()
     for target, chosen in (("h1", 0), ("#client form[data-drop]", 1)):
         here.page.evaluate(_DROP, [target, client_file()["buffer"].decode()])
         assert here.page.evaluate("document.getElementById('file').files.length") == chosen
