@@ -271,7 +271,8 @@ def test_without_scripts(window: OpenWindow) -> None:
     assert here.page.get_by_role("radio", name="Shared").is_checked()
     here.press("Overview")
     here.press("Sync now")
-    expect(here.page.locator("main")).to_contain_text("Sync started")
+    # The sync may have ended before the page was made; the first one had a change.
+    expect(here.page.locator("main")).to_contain_text(re.compile("Sync started|Up to date: no changes"))
     here.disconnect()
     assert here.heading == "Not connected"
     here.press("Sign out")
