@@ -190,7 +190,7 @@ class QuotaExceeded(GoogleError):
 
     @property
     def is_of_project(self) -> bool:
-        """Whether the limit is one of the whole Google project, not of one user (``ReadsPerMinutePerProject``)."""
+        """Return whether the limit is the whole Google project's, not a user's (``ReadsPerMinutePerProject``)."""
         return "PerProject" in self.limit and "PerUser" not in self.limit
 
     @property

@@ -99,7 +99,7 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
 
 
 def _is_left_incomplete(path: Path) -> bool:
-    """Whether a file is what a backup left that was killed."""
+    """Return whether a file was left by a backup that was killed."""
     return bool(_INCOMPLETE_PATTERN.fullmatch(path.name)) and now() - path.stat().st_mtime > _INCOMPLETE_SECONDS
 
 

@@ -41,7 +41,7 @@ def check_validity(subject: Subject) -> Iterator[CheckResult]:
 
 
 def expiry_if_near(tls: Tls | None, now: float) -> float | None:
-    """When the certificate expires, in seconds since the epoch, if that is near.
+    """Return the time at which the certificate expires, in seconds since the epoch, if the time is near.
 
     :param now: seconds since the epoch.
     :returns: None also for a certificate that cannot be read, which ``ldapgw check`` reports.
@@ -119,7 +119,7 @@ def check_secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
 
 
 def readable_for_others(file: Path, state_dir: Path) -> str:
-    """Who can use a file besides its owner and the gateway, and what to do; empty: nobody.
+    """Return who can use a file besides its owner and the gateway, and what to do; empty if nobody can.
 
     The gateway's user is the owner of its state directory.  A group of that user may read a file, and so may root's.
     """

@@ -38,7 +38,7 @@ _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 
 
 class _WrongAnswer(Exception):
-    """What answers is not the gateway; the text says how it answers."""
+    """A program that is not the gateway answers; the text says how the program answers."""
 
 
 def check_answers(subject: Subject) -> Iterator[CheckResult]:

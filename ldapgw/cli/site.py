@@ -77,7 +77,7 @@ class Site:
 
     @property
     def key_source(self) -> KeySource:
-        """Where the key that encrypts secrets is."""
+        """Return the place of the key that encrypts secrets."""
         return KeySource(self.state_dir / KEY_FILE, self.config.encryption_key)
 
     @property

@@ -63,7 +63,7 @@ class Assertion:
 
 
 class _Part(NamedTuple):
-    """One part of a substring assertion.
+    """A part of a substring assertion.
 
     :ivar strings: strings of which one is to match.
     :ivar on_keys: whether the strings are digits that stand for the letters on the keys.

@@ -269,7 +269,7 @@ class Index:
         return self._postings, min([self._span(prefix) for prefix in prefixes], key=_span_length), True
 
     def _span(self, prefix: str) -> tuple[int, int]:
-        """Where the postings of a prefix begin and end; nowhere for one that no document has."""
+        """Return where the postings of a prefix begin and end; both are equal if no document has the prefix."""
         at = bisect_left(self._terms, prefix)
         if at == len(self._terms) or self._terms[at] != prefix:
             return 0, 0
@@ -353,7 +353,7 @@ def _span_length(span: tuple[int, int]) -> int:
 
 
 def _parted(checksums: array[int]) -> tuple[array[int], int]:
-    """Where to look for a key: parts of two to four keys on average (`Index`)."""
+    """Return the starts of the parts of the checksums, and the bits below a part's number (`Index`)."""
     bits = max(len(checksums).bit_length() - 2, 0)
     below = _BITS - bits
     starts = array("I", [0])

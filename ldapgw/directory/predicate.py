@@ -30,7 +30,7 @@ class Predicate(ABC):
 
     @abstractmethod
     def matches(self, entry: Entry) -> bool | None:
-        """Whether the filter matches an entry; None: Undefined (RFC 4511 4.5.1.7)."""
+        """Return whether the filter matches an entry; None if the result is Undefined (RFC 4511 4.5.1.7)."""
 
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
         """The documents whose entries match."""

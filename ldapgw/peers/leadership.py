@@ -46,7 +46,7 @@ log = Logger()
 
 
 class Leader(Protocol):
-    """Whether this gateway syncs, and what its syncs write through.
+    """Says whether this gateway syncs, and has the store that its syncs write through.
 
     :ivar is_leader: whether this gateway may sync now.
     :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.

@@ -160,12 +160,12 @@ class DecodedSearch:
 
     @property
     def has_contacts(self) -> bool:
-        """Whether the search found contacts; reading one entry by its DN, such as the root DSE, does not count."""
+        """Return whether the search found contacts; the read of an entry by its DN does not count."""
         return self.search.has_entries and self.is_list
 
     @property
     def is_list(self) -> bool:
-        """Whether the search looks for entries, rather than reads one entry by its DN."""
+        """Return whether the search looks for entries, rather than reads one entry by its DN."""
         return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
 
 
@@ -238,7 +238,7 @@ class _SearchFacts:
 
     @property
     def has_model_filter(self) -> bool:
-        """Whether the filter compares numbers as the model's filters do; the phone could take no better filter."""
+        """Return whether the filter compares numbers as the model's filters do, which cannot be improved."""
         if self.profile.builds_filters:
             return True
         shape = (
@@ -260,7 +260,7 @@ class _SearchFacts:
 
     @property
     def is_empty_result(self) -> bool:
-        """Whether the search succeeded and returned no entry."""
+        """Return whether the search succeeded and returned no entry."""
         return self.decoded.search.entries == 0 and self.code is ResultCode.SUCCESS and self.decoded.is_list
 
 
@@ -325,7 +325,7 @@ def _has_unknown_class(facts: _SearchFacts) -> bool:
 
 
 def _has_no_class(facts: _SearchFacts) -> bool:
-    """Whether the filter accepts any class, so that the books are returned along with the contacts."""
+    """Return whether the filter accepts any class, so that books are returned along with the contacts."""
     return facts.decoded.is_list and facts.decoded.search.has_entries and all(map(_is_any_class, facts.terms))
 
 
@@ -340,7 +340,7 @@ def _is_any_class(term: Filter) -> bool:
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
-    """Whether the beginning of a number is asked of one attribute; a whole number is looked for in all attributes."""
+    """Return whether a number's beginning is asked of one attribute; a whole number is sought in all attributes."""
     names = {kind.name for term in facts.numbers if (kind := attribute_type(_attribute(term)))}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter
@@ -365,7 +365,7 @@ def _shows_no_name(facts: _SearchFacts) -> bool:
 
 
 def _shows_no_number(facts: _SearchFacts) -> bool:
-    """Whether a search by name asks for no number: the user wants to call; a search by number needs the name only."""
+    """Return whether a search by name asks for no number, without which the user cannot call."""
     return (
         facts.decoded.is_list
         and facts.requested_attributes is not None
@@ -403,7 +403,7 @@ def _has_no_limit(facts: _SearchFacts) -> bool:
 
 
 def _affix(facts: _SearchFacts) -> str:
-    """What seems to stand in front of a number or behind it; empty if nothing does."""
+    """Return the filter's text that seems to stand before or after a number; empty if nothing does."""
     texts = ("".join(_texts(term)) for term in facts.numbers)
     return next(filter(None, map(dial_string.affix_of, texts)), "")
 
@@ -443,7 +443,7 @@ NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
 
 class PhoneCondition(StrEnum):
-    """How a phone does, by what is stored."""
+    """The states of a phone, by what is stored."""
 
     WORKING = "working"
     PROBLEMS = "problems"  # a setting has to be changed
@@ -452,7 +452,7 @@ class PhoneCondition(StrEnum):
 
 
 def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
-    """How a phone does.
+    """Return the state of a phone.
 
     :param now: seconds since the epoch.
     """

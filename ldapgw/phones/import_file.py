@@ -90,7 +90,7 @@ class ImportLine:
 
     @property
     def numbers(self) -> NumberMode:
-        """How a phone of this model gets several numbers."""
+        """Return the way in which a phone of this model gets several numbers."""
         return NumberMode.ENTRIES if self.model in MODELS and MODELS[self.model].per_number else NumberMode.VALUES
 
 

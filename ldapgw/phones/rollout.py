@@ -27,7 +27,7 @@ _MAC = "[0-9A-Fa-f]{12}"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the settings of all phones of a tenant have in common.
+    """The values that the settings of all phones of a tenant share.
 
     :ivar title: the tenant's name for people, and the directory's name on phones.
     """
@@ -124,7 +124,7 @@ def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
 
 
 def is_mac_name(vendor: Vendor, file: str) -> bool:
-    """Whether a file's name is the one that the vendor's phones ask for, with some MAC address."""
+    """Return whether the vendor's phones ask for a file of this name, with some MAC address."""
     pattern = re.escape(_mac_pattern(vendor))
     for mark, value in ((r"\{mac\}", _MAC), (r"\{MAC\}", _MAC), ("MODEL", "[0-9A-Za-z]+")):
         pattern = pattern.replace(mark, value)

@@ -19,7 +19,7 @@ from ldapgw.store.secrets import KeySource
 
 
 class CheckStatus(StrEnum):
-    """Whether a checked item is in order."""
+    """The states of a checked item."""
 
     OK = "ok"
     WARNING = "warning"
@@ -65,7 +65,7 @@ class PreflightFailed(UserError):
 
 
 class Moment(Enum):
-    """When checks run."""
+    """The moments at which checks run."""
 
     CHECK = "check"
     START = "start"

@@ -85,7 +85,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
 
 
 def has_free_descriptors() -> bool:
-    """Whether enough descriptors are free for one more connection; costs three short system calls."""
+    """Return whether enough descriptors are free for another connection; the look costs three short system calls."""
     try:
         lowest = os.dup(0)  # any open file would do
     except OSError as error:
@@ -350,7 +350,7 @@ class ListenAddress:
 
     @property
     def is_any_ipv6(self) -> bool:
-        """Whether all IPv6 addresses are listened on, which on Linux takes the port of all IPv4 addresses too."""
+        """Return whether all IPv6 addresses are listened on; Linux takes the port of all IPv4 addresses too."""
         return self.ipv6 and self.interface in ("", "::")
 
     def __str__(self) -> str:
@@ -382,7 +382,7 @@ def ipv6_only_endpoints(config: Config) -> frozenset[str]:
 
 
 def reuses_port(config: Config, setting: str) -> bool:
-    """Whether gateways share the ports of a setting, such as ``ldap.listen``."""
+    """Return whether gateways share the ports of a setting, such as ``ldap.listen``."""
     return config.ldap.reuse_port and setting.startswith("ldap.")
 
 

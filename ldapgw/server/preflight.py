@@ -202,7 +202,7 @@ def _unavailable(item: str, address: ListenAddress, error: OSError, moment: Mome
 
 
 def _accepts(address: ListenAddress) -> bool:
-    """Whether a program listens on a port that this user may not listen on."""
+    """Return whether a program listens on a port that this user may not listen on."""
     try:
         socket.create_connection((address.reachable_host, address.port), _PATIENCE).close()
     except OSError:

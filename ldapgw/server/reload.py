@@ -74,7 +74,7 @@ def execute_anew(
 
 
 class Reload:
-    """What SIGHUP asks for.
+    """Does what SIGHUP asks for.
 
     Mutable: whether SIGHUP has come, whether the configuration is being read, what to keep once it is good, and whether
     the gateway is to end.

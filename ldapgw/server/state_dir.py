@@ -125,7 +125,7 @@ def database_url(state_dir: Path, configured: str) -> str:
 
 
 def may_create_state_dir(configured: str, encryption_key: str, *, new_store: bool) -> bool:
-    """Whether a missing state directory is created: a new one must not replace one that had the database or its key.
+    """Return whether to create a missing state directory, which must not replace one that had database or key.
 
     :param configured: the setting ``database``.
     :param new_store: whether a database may be created where there is none.

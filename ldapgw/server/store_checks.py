@@ -191,7 +191,7 @@ def _size(file: Path) -> int:
 
 
 def has_entered_client(subject: Subject, tenant: str) -> bool:
-    """Whether an administrator has entered a tenant's OAuth client on the page; false if the database is unreadable."""
+    """Return whether a page stored a tenant's OAuth client; false if the database is unreadable."""
     return any(row[0] == tenant for row in rows(subject, "SELECT tenant FROM oauth_client"))
 
 

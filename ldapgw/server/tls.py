@@ -90,7 +90,7 @@ class ValidityPeriod:
         return (self.not_after - datetime.fromtimestamp(now, UTC)).days
 
     def urgency(self, now: float) -> int:
-        """How urgent a renewal is: 0 not at all, one more at each of `WARN_DAYS`, and one more each day after expiry.
+        """Return the urgency of a renewal: 0, then 1 more at each of `WARN_DAYS`, and 1 more each day after expiry.
 
         :param now: seconds since the epoch.
         """
@@ -99,7 +99,7 @@ class ValidityPeriod:
         return passed if left > 0 else passed + 1 + int(-left / _DAY)
 
     def expiry_if_near(self, now: float) -> float | None:
-        """When the chain expires, in seconds since the epoch; None while a warning would be too early.
+        """Return when the chain expires, in seconds since the epoch; None while a warning would be too early.
 
         :param now: seconds since the epoch.
         """

@@ -62,7 +62,7 @@ class Options(UsageOptions):
 
     @property
     def is_daemon(self) -> bool:
-        """Whether twistd goes to the background."""
+        """Return whether twistd goes to the background."""
         twistd: Mapping[str, object] = self.parent or {}
         return not twistd.get("nodaemon")
 
@@ -123,7 +123,7 @@ def makeService(options: Options) -> TwistdService:
 
 
 def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogObserver] | None:
-    """What opens the log where twistd would write it, in the configured format and from the configured levels on.
+    """Return the function that opens twistd's log in the configured format and from the configured levels on.
 
     :returns: None: twistd's options name another log, or one that twistd refuses.
     """

@@ -197,7 +197,7 @@ def error_message(error: ErrorStatus, account: Account, page: Translatable, *, c
 
 
 def consent_ended_by(error: ErrorStatus, account: Account) -> str:
-    """Who or what ended a consent: ``admin``, ``testing``, ``client``, ``disabled`` or ``session``; empty: not known.
+    """Return what ended a consent: ``admin``, ``testing``, ``client``, ``disabled``, ``session`` or empty (unknown).
 
     :param error: an error ``consent_revoked``.
     """
@@ -278,7 +278,7 @@ def is_of_testing(account: Account) -> bool:
 
 
 def _ended_by_testing(account: Account, since: float) -> bool:
-    """Whether a consent ended after seven days, as only a client in "Testing" does; Google does not always say so."""
+    """Return whether a consent ended after seven days, as only the consents of a client in "Testing" do."""
     given = account.connected_at
     return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICE_SECONDS
 
@@ -290,7 +290,7 @@ def _is_transient(account: Account, error: ErrorStatus, now: float) -> bool:
 
 
 def _last_success(account: Account) -> float:
-    """When the last successful sync ended; before the first sync, when the account was connected."""
+    """Return when the last successful sync ended; before the first sync, when the account was connected."""
     last_success = account.last_sync if account.last_sync is not None else account.connected_at
     return last_success if last_success is not None else 0.0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has changed in the database since an earlier read: accounts and phones, with their current rows.
+"""Reads the accounts and phones that have changed since an earlier read, with their current rows.
 
 Triggers mark whatever is written, in the same transaction: the table ``change`` has the last change of each account and
 phone, and its number grows with each change.  A look therefore takes time for what has changed, however many accounts
@@ -45,7 +45,7 @@ NO_HISTORY = History("", "")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Up to where changes were read.
+    """The position in the database up to which changes were read.
 
     :ivar history: the line of commits that the numbers are counted in.
     :ivar next: the number from which changes were not read yet.
@@ -114,7 +114,7 @@ def _is_of(table: Table, tenants: Collection[str] | None) -> ColumnElement[bool]
 
 
 def _continues(cursor: Cursor, now: Cursor) -> bool:
-    """Whether the marks tell all that has changed between two looks.
+    """Return whether the marks tell all that has changed between two looks.
 
     A server that has crashed may have lost commits if `synchronous_commit` is off.
     """

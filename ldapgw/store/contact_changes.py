@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which contacts of an account have changed since a generation, so that a book can be updated by these changes only."""
+"""Reads the contacts of an account that have changed since a generation, so that a book is updated by these only."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class ChangeDetector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a snapshot of the database stands in the sequence of changes.
+    """The place of a snapshot of the database in the sequence of changes.
 
     :ivar identity: of the database and its tables; another one after they were replaced, or after a standby server took
         over.
@@ -220,7 +220,7 @@ class Database(ABC):
 
     @abstractmethod
     def position(self, connection: Connection) -> Position:
-        """Where the snapshot of a transaction stands; to be asked before anything is read."""
+        """Return the position of a transaction's snapshot; ask for the position before anything is read."""
 
     def lift_time_limit(self, connection: Connection) -> None:  # noqa: B027  few engines have one
         """Let the statements of a transaction take as long as they need."""
@@ -251,7 +251,7 @@ class Database(ABC):
         """
 
     def register(self, engine: Engine) -> Engine:
-        """The same engine, from whose connections `database_of` finds this database."""
+        """Have `database_of` find this database from an engine's connections; return the engine."""
         engine.update_execution_options(**{_DATABASE: self})
         event.listen(engine, "after_cursor_execute", lambda *_: _thread.answered())
         return engine

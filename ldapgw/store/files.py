@@ -69,7 +69,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
+    """Return whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -114,7 +114,7 @@ def note_backup(note: Path, when: float) -> None:
 
 
 def backup_time(note: Path) -> float | None:
-    """When the last backup was made, in seconds since the epoch; None: not known."""
+    """Return when the last backup was made, in seconds since the epoch; None if the time is not known."""
     try:
         return note.stat().st_mtime
     except OSError:

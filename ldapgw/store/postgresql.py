@@ -324,7 +324,7 @@ class PostgresqlDatabase(Database):
             connection.execute(f"VACUUM {', '.join(table for table in ERASED if table in erased)}")
 
     def _vacuum_beside(self, erased: frozenset[str]) -> None:
-        """The same on a thread of its own: it reads whole tables, and the caller's thread has other transactions.
+        """Overwrite on another thread, because whole tables are read and the caller's thread has transactions to do.
 
         A server goes on with it when this process ends.
         """

@@ -37,7 +37,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What a table holds: the number of its rows and a hash of all of them, in the order of their keys."""
+    """Return the number of a table's rows and a hash of all rows, in the order of their keys."""
 
     rows: int
     sha256: str

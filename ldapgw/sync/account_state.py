@@ -22,7 +22,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 
 @dataclass(frozen=True, slots=True)
 class StateUpdate:
-    """What an update of the state may have changed of what is served.
+    """The accounts, tenants and phones whose served data an update of the state may have changed.
 
     :ivar accounts: the ids of accounts that have another book, or none any more.
     :ivar tenants: the tenants that have other books.

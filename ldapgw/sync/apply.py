@@ -250,7 +250,7 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
 
 
 def _full_listing_warnings(fetched: FetchedSource, plan: SyncPlan) -> ListingWarnings:
-    """What is odd about a full listing that is applied all the same."""
+    """Return what is odd about a full listing that is applied all the same."""
     warnings: dict[str, Mapping[str, int]] = {}
     if plan.listed_count < fetched.total:
         warnings[INCOMPLETE] = {"listed": plan.listed_count, "total": fetched.total}

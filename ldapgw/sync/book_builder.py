@@ -62,7 +62,7 @@ class BuiltBook:
         return self.generation - self.cached_generation <= _MAX_CACHE_LAG
 
     def is_of(self, account: Account) -> bool:
-        """Whether the book was built from the contacts of this account, and not of a former one with the same id."""
+        """Return whether the book is of this account, and not of a former account with the same id."""
         context, _, sub, *_ = self.build_key
         return (context.name, sub) == account.identity
 

@@ -49,12 +49,12 @@ class SyncPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the plan stores and deletes nothing."""
+        """Return whether the plan stores and deletes nothing."""
         return not self.stored_uids and not self.deleted_uids
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether so many contacts would vanish that a person has to accept the loss first."""
+        """Return whether so many contacts would vanish that a person has to accept the loss first."""
         return is_suspicious(self.served_count, self.lost_count)
 
 
@@ -66,7 +66,7 @@ class _ListedPerson(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_suspicious(before: int, lost: int) -> bool:
-    """Whether the loss of `lost` out of `before` contacts is more likely a fault than the user's intent."""
+    """Return whether the loss of `lost` out of `before` contacts is more likely a fault than the user's intent."""
     return before >= SHRINK_CHECK_MINIMUM and lost * 2 > before
 
 

@@ -161,7 +161,7 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class AccountDetails:
-    """What only the account page shows of a connected account.
+    """The values of a connected account that only the account page shows.
 
     :ivar ended_at: when Google no longer accepted the consent, in seconds since the epoch; None: it lasts.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".

@@ -44,7 +44,7 @@ _TEXTS = admin_texts.TEXTS.google
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What is stored about the client.
+    """The stored facts about the client.
 
     :ivar entered_at: when the client was entered; None: it was not.
     :ivar has_synced: whether any account was synced with it.

@@ -70,7 +70,7 @@ class PersonRow:
 
     @property
     def sharing(self) -> Translatable:
-        """Who sees the account's book."""
+        """Return who sees the account's book."""
         return sharing_title(self.account.sharing, self.account.shared_label)
 
 

@@ -165,7 +165,7 @@ def reminder(account: Account, now: float) -> Translatable:
 
 
 def calls_text(estimate: CallEstimate) -> Translatable:
-    """How many calls the accounts make, and which interval would fit; empty where calls are not limited."""
+    """Return how many calls the accounts make, and the interval that fits; empty where calls are not limited."""
     if estimate.limit is None or not estimate.accounts:
         return ""
     values = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What phones and PBXs read over HTTP: callers' names and photos, and XML phone books (`ldapgw.phones.xml_books`).
+"""Serves phones and PBXs over HTTP: callers' names and photos, and XML books (`ldapgw.phones.xml_books`).
 
 A caller's name is plain text, or a JSON object where the client accepts ``application/json``; where nobody has the
 number, the answer is 404 without a body.
@@ -227,7 +227,7 @@ def caller_number(value: str) -> str:
 
 @lru_cache(maxsize=64)
 def prefers_json(accept: str) -> bool:
-    """Whether a client prefers JSON to text; who takes all gets text."""
+    """Return whether a client prefers JSON to text; a client that takes all types gets text."""
     return parse_accept_header(accept).best_match([_TEXT, _JSON], default=_TEXT) == _JSON if accept else False
 
 

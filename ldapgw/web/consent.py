@@ -195,7 +195,7 @@ class AuthorizationCodeFlow:
         return flow, tenant
 
     async def _is_session_of(self, session: str, tenant: str) -> bool:
-        """Whether a session belongs to a tenant; the session may have expired."""
+        """Return whether a session belongs to a tenant; the session may have expired."""
         return is_secret(session) and await self._dependencies.store.read(sign_ins.read_tenant, session) == tenant
 
     async def _complete(
@@ -375,7 +375,7 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Whether the consent's account is the expected account and the visitor's own; `ADD` accepts any account."""
+    """Return whether the consent's account is the expected account and the visitor's own; `ADD` accepts any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):

@@ -194,7 +194,7 @@ def for_google_error(error: GoogleError) -> ErrorPage:
 
 
 def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
-    """The same error page with links that retry the original action.
+    """Return the error page with links that retry the original action.
 
     :param retry_target: a target as in `ErrorPageLink`; replaces ``connect`` and, with ``choose`` added,
         ``connect?choose``.

@@ -209,13 +209,13 @@ def _state(text: _StateText, **values: object) -> PhoneState:
 
 
 def refusal_text(refused: Refusal) -> Phrase:
-    """When, from where and how often a phone had a wrong password, and what to do."""
+    """Return when, from where and how often a phone had a wrong password, and what to do."""
     values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
     return Phrase(_TEXTS.refused.once if refused.count == 1 else _TEXTS.refused.often, values)
 
 
 def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> tuple[HintText, ...]:
-    """What has to be changed in the phone's settings, the gravest first; after a restart, what is stored."""
+    """Return what has to be changed in a phone's settings, gravest first; after a restart, what is stored."""
     if searches:
         return tuple(_hint_text(hint, profile, decoded) for hint, decoded in open_hints(searches, profile).items())
     stored = [Hint(code) for code in (login.search_hint,) if code in {*Hint}]

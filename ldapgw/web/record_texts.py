@@ -12,7 +12,7 @@ from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 
 
 class _OutcomeTexts(Texts, frozen=True):
-    """How a sync ended."""
+    """The texts for the ends of a sync."""
 
     postponed: str
     failed: str
@@ -20,7 +20,7 @@ class _OutcomeTexts(Texts, frozen=True):
 
 
 class _FigureTexts(Texts, frozen=True):
-    """What a sync changed; the fields are in the order of the sentence."""
+    """The texts for what a sync changed, in the order of the sentence."""
 
     changed: str
     added: str
@@ -80,17 +80,17 @@ def error_words(code: str) -> str:
 
 
 def act_words(code: str) -> str:
-    """What somebody did."""
+    """Return the text for what somebody did."""
     return ACTS[Act(code)] if code in {*Act} else code
 
 
 def actor_words(name: str) -> str:
-    """Who did it."""
+    """Return the text for who did an act."""
     return _TEXTS.actors.get(name, name)
 
 
 def figures_words(figures: SyncFigures) -> Translatable:
-    """What a sync changed: “3 changed, 1 added”."""
+    """Return the text for what a sync changed: “3 changed, 1 added”."""
     texts = _TEXTS.figures
     parts = (
         (figures.changed, texts.changed),
@@ -108,7 +108,7 @@ def figures_words(figures: SyncFigures) -> Translatable:
 
 
 def outcome(attempt: SyncAttempt) -> Translatable:
-    """How a sync ended, as a sentence."""
+    """Return a sentence that says how a sync ended."""
     if attempt.is_postponed:
         return Phrase(_TEXTS.outcomes.postponed, {"why": Phrase(error_words(attempt.error))})
     if attempt.error:

@@ -252,7 +252,7 @@ class RankedMiss(NamedTuple):
 
     @property
     def has_query(self) -> bool:
-        """Whether the contact has the query itself; merely similar contacts only help if the phone finds nothing."""
+        """Return whether the contact has the query itself; similar contacts only help if the phone finds nothing."""
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 

@@ -10,7 +10,7 @@ from ldapgw.phrase import Texts, read_texts
 
 
 class MatchKind(StrEnum):
-    """How a value fulfils a term."""
+    """The ways in which a value fulfils a term."""
 
     WORDS = "words"
     SEVERAL_WORDS = "several_words"
