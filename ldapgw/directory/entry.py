@@ -362,6 +362,13 @@ class PackedAttributes:
 
 NO_ATTRIBUTES: Final = PackedAttributes()
 
+
+@lru_cache(64)
+def _shared_sets(values: bytes) -> dict[str, bytes]:
+    """Return the unpacked sets that all entries of a book share, which are needed for each entry that is encoded."""
+    return PackedAttributes(values).unpack()
+
+
 # An entry without its parent: values, text and sort key.
 EntryRecord = tuple[bytes, str, str]
 
@@ -389,7 +396,7 @@ class Entry:
     @property
     def uid(self) -> bytes:
         """Its uid; empty where it has none."""
-        return next(iter(decoded(PackedAttributes(self._values).unpack().get("uid", b""))), b"")
+        return _uid(PackedAttributes(self._values).unpack())
 
     @property
     def dn(self) -> str:
@@ -431,7 +438,8 @@ class Entry:
 
         :param types_only: attribute names without their values.
         """
-        sets = self.sets()
+        own = PackedAttributes(self._values).unpack()
+        sets = _shared_sets(self.parent.shared.values) | own
         if selection.formatter is not None:
             sets |= self._formatted_numbers(sets, selection, selection.formatter)
         selected = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
@@ -443,7 +451,7 @@ class Entry:
         if types_only:
             selected = [(name, values and _NO_VALUES) for name, values in selected]
         attributes = b"".join([ber.tlv(ber.SEQUENCE, name + values) for name, values in selected])
-        dn = ber.octets(self.parent.entry_dn(self.uid))
+        dn = ber.octets(self.parent.entry_dn(_uid(own)))
         return ber.tlv(SEARCH_RESULT_ENTRY, dn + ber.tlv(ber.SEQUENCE, attributes))
 
     def to_record(self) -> EntryRecord:
@@ -463,7 +471,7 @@ class Entry:
 
     def sets(self) -> dict[str, bytes]:
         """The encoding of each user attribute's SET, by the attribute's name."""
-        return self.parent.shared.unpack() | PackedAttributes(self._values).unpack()
+        return _shared_sets(self.parent.shared.values) | PackedAttributes(self._values).unpack()
 
     def _formatted_numbers(
         self, sets: Mapping[str, bytes], selection: Selection, formatter: NumberFormatter
@@ -513,6 +521,11 @@ def encoded_texts(texts: Iterable[str]) -> bytes:
 def encoded_set(values: Iterable[bytes]) -> bytes:
     """Values as a SET OF OCTET STRING."""
     return ber.tlv(ber.SET, b"".join(map(ber.octets, values)))
+
+
+def _uid(sets: Mapping[str, bytes]) -> bytes:
+    """Return the uid among the encoded sets of an entry; empty if the entry has none."""
+    return next(iter(decoded(sets.get("uid", b""))), b"")
 
 
 def decoded(values: bytes) -> tuple[bytes, ...]:
