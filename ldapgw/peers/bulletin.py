@@ -17,14 +17,13 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, func, select
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import StoreError, UnfitKey
+from ldapgw.errors import UnfitKey
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
 
@@ -51,7 +50,7 @@ class Topic:
     add: Callable[[Any], object]
 
 
-class Bulletin(Service):
+class Bulletin(PeriodicService):
     """The service that tells other gateways what is new here, and takes over what they tell.
 
     :param call_from_thread: has the reactor call a function with its arguments.
@@ -76,21 +75,8 @@ class Bulletin(Service):
         self._gateway_id = gateway_id
         self._secret_box = secret_box
         self._topics = topics
-        self._telling: Deferred[Any] | None = None
         self.has_readers = False
-        self._timer = LoopingCall(self._tell)
-        self._timer.clock = clock
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(BULLETIN_SECONDS)
-
-    def stopService(self) -> Deferred[Any]:
-        """Wait for a message that is under way."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        return self._telling if self._telling is not None else succeed(None)
+        super().__init__(clock, BULLETIN_SECONDS, self._tell, _report, waits=True)
 
     def hear(self, payload: str) -> None:
         """Take over what another gateway tells; called on any thread.
@@ -120,17 +106,11 @@ class Bulletin(Service):
             for topic, told in news:
                 topic.add(told)
 
-    def _tell(self) -> None:
-        """Tell what is new since the last call, unless the message before is under way."""
-        if self._telling is not None:
-            return
+    async def _tell(self) -> None:
+        """Tell what is new since the last call."""
         news = {topic.name: told for topic in self._topics if (told := topic.take()) != topic.type()}
         if news and self.has_readers:
-            self._telling = self._run_beside(_notify, self._secret_box, self._gateway_id, news)
-            self._telling.addErrback(_log_failure).addBoth(self._told)
-
-    def _told(self, _result: object) -> None:
-        self._telling = None
+            await self._run_beside(_notify, self._secret_box, self._gateway_id, news)
 
 
 def _notify(connection: Connection, secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> None:
@@ -167,6 +147,5 @@ def _newer_half(news: Any) -> Any:
     return replace(news, **halves)
 
 
-def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError, CancelledError):  # the store reports its own errors
-        log.failure("telling other gateways failed", failure, event="bulletin_failed")
+def _report(failure: Failure) -> None:
+    log.failure("telling other gateways failed", failure, event="bulletin_failed")

@@ -9,19 +9,18 @@ Mutable: `ChangeFeed`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import StoreError
 from ldapgw.store import phones
 from ldapgw.store.database import ChangeDetector, check_writable
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastBind
 from ldapgw.store.worker import MonitoredStore
 
@@ -55,7 +54,7 @@ class Syncs(Protocol):
         """Begin the syncs of accounts that are new, and end those of accounts that are gone."""
 
 
-class ChangeFeed(Service):
+class ChangeFeed(MultiService):
     """Looks for changes of the database, and stores the last binds of phones.
 
     :param call_from_thread: has the reactor call a function with its arguments.
@@ -90,20 +89,20 @@ class ChangeFeed(Service):
         self._read = read
         self._on_bulletin = on_bulletin
         self._looked = looked
-        self._is_polling = False
         # Those who wait for a poll that begins after they have asked.
         self._waiting: list[Deferred[None]] = []
         self._is_due = False
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
-        self._faults: dict[Callable[[], object], str] = {}  # how work has failed last, until it succeeds
-        self._timers = (
-            (LoopingCall(store.watch), POLL_SECONDS),  # a poll may be what hangs
-            (LoopingCall(self._look_if_idle), POLL_SECONDS),
-            (LoopingCall(self._run, self.write_binds), WRITE_BINDS_SECONDS),
-        )
-        for timer, _ in self._timers:
-            timer.clock = clock
+        super().__init__()
+        self._polls = PeriodicService(clock, POLL_SECONDS, self._poll_while_due, _report)
+        write = self.write_binds
+        for service in (
+            PeriodicService(clock, POLL_SECONDS, store.watch, _report),  # apart, as a poll may be what hangs
+            self._polls,
+            PeriodicService(clock, WRITE_BINDS_SECONDS, write, _report, waits=True, last=write),
+        ):
+            service.setServiceParent(self)
 
     def refresh_now(self) -> Deferred[None]:
         """Publish and sync by the present content of the database; changed books are built afterwards.
@@ -116,14 +115,6 @@ class ChangeFeed(Service):
         self._look()
         return done
 
-    def sync_now(self) -> None:
-        """Begin or end syncs, because this gateway has become the leader, or is the leader no more.
-
-        An error is logged, and the next poll tries again.
-        """
-        self._is_outdated = True
-        self._run(self._scheduler.refresh)
-
     async def write_binds(self) -> None:
         """Store the last binds of phones; binds that could not be stored are kept for the next call."""
         self._binds |= {
@@ -134,47 +125,34 @@ class ChangeFeed(Service):
             self._binds.clear()
 
     def startService(self) -> None:
-        super().startService()
         self._change_detector.listen(lambda: self._call_from_thread(self._changed), self._on_bulletin)
-        for timer, seconds in self._timers:
-            timer.start(seconds)
+        super().startService()
 
-    def stopService(self) -> Deferred[None]:
+    def stopService(self) -> Deferred[Any]:
         """Stop polling, and store the last binds."""
-        super().stopService()
-        for timer, _ in self._timers:
-            if timer.running:
-                timer.stop()
-        return self._run(self.write_binds).addBoth(lambda _: self._change_detector.close())
+        stopped: Deferred[Any] = super().stopService()
+        return stopped.addBoth(lambda _: self._change_detector.close())
 
     def _changed(self) -> None:
         """Look now: the database says that something was committed."""
         if self.running:
             self._look()
 
-    def _look_if_idle(self) -> None:
-        if not self._is_polling:
-            self._look()
-
     def _look(self) -> None:
         """Poll now, or once more after the poll that runs."""
         self._is_due = True
-        if not self._is_polling:
-            self._is_polling = True
-            self._run(self._poll_while_due).addBoth(self._end)
+        self._polls.run_now()
 
     async def _poll_while_due(self) -> None:
+        self._is_due = True
         while self._is_due:
             self._is_due = False
             waiting, self._waiting = self._waiting, []
             try:
-                await self._attempt(self._poll)
+                await self._poll()
             finally:
                 for done in waiting:
                     done.callback(None)
-
-    def _end(self, _result: object) -> None:
-        self._is_polling = False
 
     async def _poll(self) -> None:
         """Publish and sync if the database has changed."""
@@ -201,7 +179,7 @@ class ChangeFeed(Service):
             self._is_outdated = True
             raise
         # The build is not awaited: a large book takes many seconds, and the next poll is due in one second.
-        self._run(self._build)
+        self._polls.attempt(self._build)
 
     async def _build(self) -> None:
         try:
@@ -224,22 +202,6 @@ class ChangeFeed(Service):
         self._is_outdated = True
         return True
 
-    def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Run a coroutine and log its failure, so that a timer goes on."""
-        return Deferred.fromCoroutine(self._attempt(work))
 
-    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  whatever it is, the timer goes on
-            fault = repr(error)
-            if self._faults.get(work) != fault:  # else it would be logged each second
-                _log_failure(Failure())
-            self._faults[work] = fault
-        else:
-            self._faults.pop(work, None)
-
-
-def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError, CancelledError):
-        log.failure("checking the database for changes failed", failure, event="change_check_failed")
+def _report(failure: Failure) -> None:
+    log.failure("checking the database for changes failed", failure, event="change_check_failed")

@@ -9,26 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import StoreError
 from ldapgw.store import gateways
 from ldapgw.store.gateways import GatewayInfo, Peers
+from ldapgw.store.periodic import PeriodicService
 
 BEAT_SECONDS: Final = 3.0
 
 log = Logger()
 
 
-class Heartbeat(Service):
+class Heartbeat(PeriodicService):
     """The service that writes the row of this gateway.
-
-    Mutable: the heartbeat under way.
 
     :param run_beside: calls a function with a connection and arguments in a transaction, on a thread of the database.
     :param gateway_id: of this gateway.
@@ -49,38 +45,17 @@ class Heartbeat(Service):
         self._gateway_id = gateway_id
         self._describe = describe
         self._on_beat = on_beat
-        self._running: Deferred[Any] | None = None
-        self._timer = LoopingCall(self.beat)
-        self._timer.clock = clock
+        super().__init__(clock, BEAT_SECONDS, self._beat, _report, waits=True, last=self._leave)
 
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(BEAT_SECONDS)
-
-    def stopService(self) -> Deferred[Any]:
-        """Delete the row of this gateway, which lists then leave out."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        running = self._running if self._running is not None else succeed(None)
-        return running.addBoth(lambda _: self._run_beside(gateways.leave, self._gateway_id)).addErrback(_log_failure)
-
-    def beat(self) -> None:
-        """Write the row now, unless that is under way."""
-        if self._running is None:
-            self._running = self._run_beside(gateways.beat, self._describe())
-            self._running.addCallback(self._heard).addErrback(_log_failure)
-            self._running.addBoth(self._ended)
-
-    def _heard(self, peers: Peers) -> None:
+    async def _beat(self) -> None:
+        peers = await self._run_beside(gateways.beat, self._describe())
         if self.running:
             self._on_beat(peers)
 
-    def _ended(self, _result: object) -> None:
-        self._running = None
+    def _leave(self) -> Deferred[Any]:
+        """Delete the row of this gateway, which lists then leave out."""
+        return self._run_beside(gateways.leave, self._gateway_id)
 
 
-def _log_failure(failure: Failure) -> None:
-    # While the database is away, the store says so, once.
-    if not failure.check(StoreError, CancelledError):
-        log.failure("a heartbeat failed", failure, event="heartbeat_failed")
+def _report(failure: Failure) -> None:
+    log.failure("a heartbeat failed", failure, event="heartbeat_failed")

@@ -17,15 +17,14 @@ from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import LeadLost, StoreError
+from ldapgw.errors import LeadLost
 from ldapgw.store.leader_session import IDLE_SECONDS, LeaderSession
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.worker import Store
 
 # How often a standby tries to get the lead, and how often the leader shows PostgreSQL that its session is alive.
@@ -81,7 +80,7 @@ class OnlyGateway:
             raise LeadLost
 
 
-class Leadership(Service):
+class Leadership(PeriodicService):
     """The lead of one of several gateways; also the store of its syncs.
 
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
@@ -113,12 +112,10 @@ class Leadership(Service):
         self._store = store
         self._begin = begin
         self._changed = changed
-        self._turn: Deferred[None] | None = None
         self._refusal: str | None = None
         self._answered_at = 0.0
         self.is_leader = False
-        self._timer = LoopingCall(self._begin_turn)
-        self._timer.clock = clock
+        super().__init__(clock, TURN_SECONDS, self._take_turn, _report, waits=True, last=self._close)
 
     @property
     def store(self) -> Store:
@@ -138,25 +135,19 @@ class Leadership(Service):
         if not self.is_leader or self._seconds() - self._answered_at > SILENT_SECONDS:
             raise LeadLost
 
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(TURN_SECONDS)
-
     def stopService(self) -> Deferred[None]:
         """Let go of the lead, so that another gateway takes over within `TURN_SECONDS`."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
+        ended = super().stopService()
         self._set(is_leader=False)
-        turn = self._turn if self._turn is not None else succeed(None)
-        return turn.addBoth(lambda _: self._in_thread(self._session.close)).addErrback(_log_failure)
+        return ended
 
-    def _begin_turn(self) -> None:
-        """Show that the leader is alive, or try to become the leader; one turn at a time."""
-        if self._turn is None:
-            work = self._in_thread(self._session.keep) if self.is_leader else self._in_thread(self._try)
-            self._turn = work.addCallbacks(self._tried, self._failed).addErrback(_log_failure)
-            self._turn.addBoth(self._end_turn)
+    def _close(self) -> Deferred[None]:
+        return self._in_thread(self._session.close)
+
+    def _take_turn(self) -> Deferred[None]:
+        """Show that the leader is alive, or try to become the leader."""
+        work = self._in_thread(self._session.keep if self.is_leader else self._try)
+        return work.addCallbacks(self._tried, self._failed)
 
     def _try(self) -> bool | str:
         """Try to become the leader; on the session's thread.
@@ -181,9 +172,6 @@ class Leadership(Service):
         if self.running:
             self._set(is_leader=outcome is True)
 
-    def _end_turn(self, _result: object) -> None:
-        self._turn = None
-
     def _done(self, result: T) -> T:
         self._answered_at = self._seconds()
         return result
@@ -205,7 +193,5 @@ class Leadership(Service):
         self._changed()
 
 
-def _log_failure(failure: Failure) -> None:
-    # A transaction that has met the end of the session tells of the end; what waited for the session then fails too.
-    if not failure.check(LeadLost, StoreError, CancelledError):
-        log.failure("taking or keeping the lead failed", failure, event="lead_failed")
+def _report(failure: Failure) -> None:
+    log.failure("taking or keeping the lead failed", failure, event="lead_failed")

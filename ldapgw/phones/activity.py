@@ -10,14 +10,10 @@ Mutable: `SearchRecorder`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,12 +21,13 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.naming_context import phone_dn, phone_name
-from ldapgw.errors import ProtocolViolation, StoreError
+from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.decoder import decode
 from ldapgw.phones.hints import DecodedSearch, PhoneProfile, find_hints
 from ldapgw.phones.logged_search import LoggedSearch, SearchUpdate
 from ldapgw.phones.search_log import SearchLog
 from ldapgw.store import phones
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastSearch, PhoneLogin
 from ldapgw.store.worker import Store
 
@@ -90,7 +87,7 @@ def decode_search(search: LoggedSearch) -> DecodedSearch:
     return DecodedSearch(search, request, tuple(control.type for control in message.controls))
 
 
-class SearchRecorder(Service):
+class SearchRecorder(PeriodicService):
     """Service that takes new searches every `POLL_SECONDS` and stores a summary per phone.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
@@ -116,19 +113,7 @@ class SearchRecorder(Service):
         self._pending: dict[str, SearchUpdate] = {}
         self._written_at: dict[str, float] = {}
         self._working_logins: set[str] = set()
-        self._timer = LoopingCall(self._run_logged, self.write_due)
-        self._timer.clock = clock
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(POLL_SECONDS)
-
-    def stopService(self) -> Deferred[None]:
-        """Stop the timer and store all pending updates."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        return self._run_logged(self.write_all)
+        super().__init__(clock, POLL_SECONDS, self.write_due, _report, waits=True, last=self.write_all)
 
     async def write_due(self) -> None:
         """Store the updates that are due.
@@ -177,10 +162,6 @@ class SearchRecorder(Service):
                 del self._pending[login]
         self._written_at = {login: when for login, when in self._written_at.items() if now - when < WRITE_SECONDS}
 
-    def _run_logged(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Run a coroutine and log its failure, so that the timer goes on."""
-        return Deferred.fromCoroutine(work()).addErrback(_log_failure)
-
 
 def _write_summaries(
     connection: Connection, due: Mapping[str, SearchUpdate], logins: Mapping[str, PhoneAccess], summarize: Summarize
@@ -198,6 +179,5 @@ def _write_summaries(
     )
 
 
-def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("storing the times and hints of searches failed", failure, event="search_notes_failed")
+def _report(failure: Failure) -> None:
+    log.failure("storing the times and hints of searches failed", failure, event="search_notes_failed")

@@ -11,16 +11,14 @@ Mutable: `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import SystemRandom
 from typing import Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -35,6 +33,7 @@ from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import RecordedMessage, bind_name, make_recording, storable
 from ldapgw.phones.recording_file import dump
 from ldapgw.store import phones, recordings
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.recordings import RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
@@ -84,7 +83,7 @@ class _Capture:
         self.left_out += left_out
 
 
-class PhoneRecorder(Service):
+class PhoneRecorder(MultiService):
     """Records phones, stores the recordings, and deletes them after a week.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
@@ -129,26 +128,12 @@ class PhoneRecorder(Service):
         self.captures: dict[str, _Capture] = {}
         self.connections = count(1)
         self._known: frozenset[StoredRecording] = frozenset()
-        self._storing = DeferredLock()
-        self._timers = (
-            (LoopingCall(self._run, self._store_parts), POLL_SECONDS),
-            (LoopingCall(self._run, self._delete_old), _CLEAN_SECONDS),
-        )
-        for timer, _ in self._timers:
-            timer.clock = clock
-
-    def startService(self) -> None:
-        super().startService()
-        for timer, seconds in self._timers:
-            timer.start(seconds)
-
-    def stopService(self) -> Deferred[None]:
-        """Store what was recorded; the gateway records on after its next start, and then stores another part."""
-        super().stopService()
-        for timer, _ in self._timers:
-            if timer.running:
-                timer.stop()
-        return self._run(lambda: self._store_parts(is_stopping=True)).addBoth(lambda _: self._record({}))
+        super().__init__()
+        for seconds, work, last in (
+            (POLL_SECONDS, self._store_parts, self._store_all),
+            (_CLEAN_SECONDS, self._delete_old, None),
+        ):
+            PeriodicService(clock, seconds, work, _report, waits=True, last=last).setServiceParent(self)
 
     async def refresh(self) -> None:
         """Record what the database asks for.
@@ -205,24 +190,30 @@ class PhoneRecorder(Service):
         await self._store.run(recordings.remove_older, self.now() - MAX_AGE_SECONDS)
         await self.refresh()
 
+    async def _store_all(self) -> None:
+        """Store what was recorded; the gateway records on after its next start, and then stores another part."""
+        try:
+            await self._store_parts(is_stopping=True)
+        finally:
+            self._record({})
+
     async def _store_parts(self, *, is_stopping: bool = False) -> None:
         """Store the parts of the recordings that have ended.
 
         :param is_stopping: stores the parts of all recordings.
         :raises StoreError: when the database cannot be used; the parts wait for the next call.
         """
-        async with self._storing:
-            for login, capture in tuple(self.captures.items()):
-                if not is_stopping and capture.stored.until > self.now():
-                    continue
-                try:
-                    await self._store_part(capture)
-                except StoreError:
-                    raise
-                except Exception:  # noqa: BLE001 - the next recording is stored nevertheless
-                    log.failure("recording a phone failed", event="recording_failed")
-                self._record({name: other for name, other in self.captures.items() if other is not capture})
-                self._on_change(login)
+        for login, capture in tuple(self.captures.items()):
+            if not is_stopping and capture.stored.until > self.now():
+                continue
+            try:
+                await self._store_part(capture)
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001 - the next recording is stored nevertheless
+                log.failure("recording a phone failed", event="recording_failed")
+            self._record({name: other for name, other in self.captures.items() if other is not capture})
+            self._on_change(login)
 
     async def _store_part(self, capture: _Capture) -> None:
         stored = capture.stored
@@ -259,10 +250,6 @@ class PhoneRecorder(Service):
         if not stored.is_plain:
             recording = with_pseudonyms(recording, SystemRandom())
         return RecordingPart(len(recording.searches), dump(recording))
-
-    def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Run a coroutine and log its failure, so that the timer goes on."""
-        return Deferred.fromCoroutine(work()).addErrback(_log_failure)
 
 
 class _ConnectionTap:
@@ -322,6 +309,5 @@ class _ConnectionTap:
         self._octets = self._left_out = 0
 
 
-def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("recording a phone failed", failure, event="recording_failed")
+def _report(failure: Failure) -> None:
+    log.failure("recording a phone failed", failure, event="recording_failed")

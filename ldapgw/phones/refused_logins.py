@@ -18,12 +18,11 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,6 +33,7 @@ from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.store import phones
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
 from ldapgw.store.worker import Store
 
@@ -110,7 +110,7 @@ class _Own(NamedTuple):
     password: str
 
 
-class RefusedLogins(Service):
+class RefusedLogins(PeriodicService):
     """Service that judges the refused logins every `POLL_SECONDS`, and stores those of each phone once a minute.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
@@ -151,8 +151,9 @@ class RefusedLogins(Service):
         self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
         self._log = LogThrottle()
         self._unknown_log = LogThrottle()
-        self._timer = LoopingCall(self._run_logged)
-        self._timer.clock = clock
+        # The stop judges and stores everything.
+        last = partial(self.judge, 0.0)
+        super().__init__(clock, POLL_SECONDS, self.judge, _report, waits=True, last=last)
 
     def note(self, name: str, address: str) -> None:
         """Note a refused login, which takes the same time whether there is such a phone or not.
@@ -212,17 +213,6 @@ class RefusedLogins(Service):
         self._unstored.pop(name, None)
         self._stored.pop(name, None)
         self._elsewhere.pop(name, None)
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(POLL_SECONDS)
-
-    def stopService(self) -> Deferred[None]:
-        """Stop the timer, and judge and store everything."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        return self._run_logged(0.0)
 
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
         """Judge the refusals since the last call, and store those that are due.
@@ -341,10 +331,6 @@ class RefusedLogins(Service):
             for login in self._logins().values()
             if any(access.tenant == tenant for access in login.viewer.access)
         )
-
-    def _run_logged(self, interval: float = WRITE_SECONDS) -> Deferred[None]:
-        """Judge, and log a failure, so that the timer goes on."""
-        return Deferred.fromCoroutine(self.judge(interval)).addErrback(_log_failure)
 
 
 class UnknownNames:
@@ -526,6 +512,5 @@ def _log_unknown(line: LogLine) -> None:
     )
 
 
-def _log_failure(failure: Failure) -> Any:
-    if not failure.check(StoreError):  # the store reports its own errors
-        log.failure("internal error while refused logins were handled", failure, event="refused_logins_failed")
+def _report(failure: Failure) -> None:
+    log.failure("internal error while refused logins were handled", failure, event="refused_logins_failed")

@@ -20,10 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import crypto
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -38,6 +35,7 @@ from ldapgw.server.tls import (
     read_certificates,
     to_pem,
 )
+from ldapgw.store.periodic import PeriodicService
 
 log = Logger()
 
@@ -97,7 +95,7 @@ def _system_trust_store() -> crypto.X509Store:
     return store
 
 
-class CertificateReloader(Service):
+class CertificateReloader(PeriodicService):
     """A service that checks the files of ``[tls]`` every `CHECK_INTERVAL_SECONDS`.
 
     :param clock: counts seconds since the epoch.
@@ -110,20 +108,10 @@ class CertificateReloader(Service):
         self._clock = clock
         self._context_factory = context_factory
         self._run_off_thread = run_off_thread
-        self._timer = LoopingCall(self._check_and_log_failure)
-        self._timer.clock = clock
         self._unusable: FileVersions | None = None  # files that could not be used at the last check
         self._reported: FileVersions | None = None  # unusable files whose problem was logged
         self._urgency = 0
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(CHECK_INTERVAL_SECONDS)
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
+        super().__init__(clock, CHECK_INTERVAL_SECONDS, self.check_files, _report)
 
     async def check_files(self) -> None:
         """Load the files if they have changed, and warn when the certificate expires soon."""
@@ -181,9 +169,6 @@ class CertificateReloader(Service):
             )
         self._urgency = urgency
 
-    def _check_and_log_failure(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.check_files()).addErrback(_log_failure)
 
-
-def _log_failure(failure: Failure) -> None:
+def _report(failure: Failure) -> None:
     log.failure("checking the certificate for changes failed", failure, event="certificate_check_failed")

@@ -14,7 +14,8 @@ from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
@@ -24,6 +25,9 @@ from ldapgw.server.preflight import require_start
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 from ldapgw.server.reload import Reload, take_ports
 from ldapgw.server.service_manager import ServiceManager
+from ldapgw.store.periodic import PeriodicService
+
+log = Logger()
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
@@ -76,9 +80,11 @@ def _serving(manager: ServiceManager) -> None:
     """
     manager.ready()
     if manager.watchdog_seconds is not None:
-        signs = LoopingCall(manager.alive)
-        signs.clock = reactor
-        signs.start(manager.watchdog_seconds / 2, now=False)
+        PeriodicService(reactor, manager.watchdog_seconds / 2, manager.alive, _report, now=False).startService()
+
+
+def _report(failure: Failure) -> None:
+    log.failure("telling the service manager that the gateway is alive failed", failure, event="watchdog_failed")
 
 
 def _stop() -> None:

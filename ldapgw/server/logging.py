@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -31,12 +31,14 @@ from twisted.logger import (
     globalLogBeginner,
     globalLogPublisher,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.directory.access import Viewer
 from ldapgw.google.person_text import REPLACEMENT, without_controls
 from ldapgw.ldap.admission import LOCAL, LOG_INTERVAL, LogLine, LogThrottle, network_of, normalize_address
 from ldapgw.server.config.forms import LogLevels
+from ldapgw.store.periodic import PeriodicService
 
 log = Logger()
 
@@ -165,7 +167,7 @@ class LogMeter(Service):
         self._count(_level_of(event))
 
 
-class MisuseLog(Service):
+class MisuseLog(PeriodicService):
     """Logs the misuse of the page: a line a minute at most for each kind and network, with a count.
 
     :param clock: measures the time between lines.
@@ -174,19 +176,8 @@ class MisuseLog(Service):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._throttle = LogThrottle()
-        self._timer = LoopingCall(self._log_due)
-        self._timer.clock = clock
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(LOG_INTERVAL, now=False)
-
-    def stopService(self) -> None:
-        """Log what was counted and not logged yet."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        self._log_due(0.0)
+        # The stop logs what was counted and is not logged yet.
+        super().__init__(clock, LOG_INTERVAL, self._log_due, _report, now=False, last=partial(self._log_due, 0.0))
 
     def count(self, kind: str, address: str) -> None:
         """Count misuse.
@@ -202,6 +193,10 @@ class MisuseLog(Service):
     def _log_due(self, interval: float = LOG_INTERVAL) -> None:
         for line in self._throttle.due(self._clock.seconds(), interval):
             _log_misuse(line)
+
+
+def _report(failure: Failure) -> None:
+    log.failure("logging the misuse of the page failed", failure, event="misuse_log_failed")
 
 
 def _log_misuse(line: LogLine) -> None:

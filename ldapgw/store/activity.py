@@ -15,16 +15,18 @@ from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from ldapgw.errors import StoreError
 from ldapgw.store import sync_history
 from ldapgw.store.database import ascii_lower
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.tables import activity
 from ldapgw.store.worker import Store
+
+log = Logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -242,7 +244,7 @@ def _entry(row: Row[Any]) -> Entry:
     return Entry(row.at, row.tenant, row.actor, row.act, row.subject, row.detail, row.address)
 
 
-class RecordPruner(Service):
+class RecordPruner(PeriodicService):
     """Deletes old records at the start, and daily.
 
     :param clock: its seconds are those since the epoch.
@@ -253,24 +255,16 @@ class RecordPruner(Service):
         self._clock = clock
         self._store = store
         self._keep = keep
-        self._timer = LoopingCall(self.prune)
-        self._timer.clock = clock
+        super().__init__(clock, _DAY_SECONDS, self._prune, _report)
 
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(_DAY_SECONDS)
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-
-    def prune(self) -> Deferred[None]:
-        """Delete old records; a database that cannot be written, which the store logs, is pruned the next time."""
-        pruned = self._store.run(_prune_all, self._keep, self._clock.seconds())
-        return pruned.addErrback(lambda failure: failure.trap(StoreError) and None)
+    def _prune(self) -> Deferred[None]:
+        return self._store.run(_prune_all, self._keep, self._clock.seconds())
 
 
 def _prune_all(connection: Connection, keep: Mapping[str, float], now: float) -> None:
     prune(connection, keep, now)
     sync_history.prune_days(connection, now)
+
+
+def _report(failure: Failure) -> None:
+    log.failure("deleting old records failed", failure, event="pruning_failed")

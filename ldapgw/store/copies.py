@@ -19,21 +19,20 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store.accounts import CLEARED_COLUMNS
 from ldapgw.store.files import replace_file
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.sqlite import BUSY_SECONDS
 
 DAY = 86400.0
-# After the database's server could not be asked who has disconnected.
-RETRY_SECONDS = 600.0
+# The database's server may not answer who has disconnected, and is asked again so soon.
+CLEAN_SECONDS = 600.0
 MAX_AGE_SECONDS = 30 * DAY
 # SQLite's own files beside a database.
 SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
@@ -49,10 +48,8 @@ async def _from_the_file() -> None:
     return None
 
 
-class CopyCleaner(Service):
-    """Cleans the copies at the start, daily, and when an account was disconnected.
-
-    Mutable: the next attempt after a failure.
+class CopyCleaner(PeriodicService):
+    """Cleans the copies at the start, every `CLEAN_SECONDS`, and when an account was disconnected.
 
     :param clock: its seconds are those since the epoch.
     :param database: the file of the database; None: there is none, and so no copy.
@@ -73,36 +70,21 @@ class CopyCleaner(Service):
         self._database = database
         self._read_disconnected = read_disconnected
         self._run_off_thread = run_off_thread
-        self._timer = LoopingCall(self.clean)
-        self._timer.clock = clock
-        self._retry: IDelayedCall | None = None
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(DAY)
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
+        super().__init__(clock, CLEAN_SECONDS, self._clean, _report)
 
     def clean(self) -> Deferred[None]:
-        """Clean the copies; a failure is logged."""
-        return Deferred.fromCoroutine(self._clean()).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(StoreError):  # the store reports its own errors
-            log.failure("deleting old data from copies of the database failed", failure, event="copies_failed")
-        elif self.running and (self._retry is None or not self._retry.active()):
-            self._retry = self._clock.callLater(RETRY_SECONDS, self.clean)
+        """Clean the copies now, even if a run that does not know of the latest disconnected account is under way."""
+        return self.attempt(self._clean)
 
     async def _clean(self) -> None:
         if self._database is not None:
             disconnected = await self._read_disconnected()
             for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds(), disconnected):
                 log.warn("{line}", event="copy_removed", line=line)
+
+
+def _report(failure: Failure) -> None:
+    log.failure("deleting old data from copies of the database failed", failure, event="copies_failed")
 
 
 def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str, str]] | None = None) -> list[str]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.contact import Contact
-from ldapgw.errors import LeadLost, ProcessLost, StoreError
+from ldapgw.errors import ProcessLost
 from ldapgw.google.person_numbers import read_anew
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import contact_renewal
 from ldapgw.store.contact_renewal import BEFORE_ALL
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
 
@@ -36,10 +34,8 @@ def read_all_anew(stored: Sequence[Contact], region: str) -> list[tuple[Contact,
     return [read_anew(contact, region) for contact in stored]
 
 
-class ContactRenewal(Service):
+class ContactRenewal(PeriodicService):
     """Renews the contacts of one account after another.
-
-    Mutable: the run.
 
     :param tenants: by name; accounts of other tenants are left alone.
     :param read_in_process: calls `read_all_anew` in another process, because the work would delay phones.
@@ -61,30 +57,7 @@ class ContactRenewal(Service):
         self._tenants = tenants
         self._read = read_in_process
         self._publish = publish
-        self._timer = LoopingCall(self._turn)
-        self._timer.clock = clock
-        self._run: Deferred[None] | None = None
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(INTERVAL, now=True)
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        if self._run is not None:
-            self._run.cancel()
-
-    def _turn(self) -> Deferred[None]:
-        self._run = Deferred.fromCoroutine(self.renew_all()).addErrback(self._failed)
-        return self._run
-
-    def _failed(self, failure: Failure) -> None:
-        # `MonitoredStore` logs a problem of the database once, for all; an ended process is tried again at the next
-        # turn.
-        if not failure.check(StoreError, LeadLost, ProcessLost, CancelledError):
-            log.failure("reading stored numbers anew failed", failure, event="renewal_failed")
+        super().__init__(clock, INTERVAL, self.renew_all, _report)
 
     async def renew_all(self) -> None:
         """Renew the contacts of all accounts that this gateway syncs.
@@ -112,3 +85,8 @@ class ContactRenewal(Service):
                 account=account_id,
             )
             await self._publish(account_id)
+
+
+def _report(failure: Failure) -> None:
+    if not failure.check(ProcessLost):  # the next run tries again
+        log.failure("reading stored numbers anew failed", failure, event="renewal_failed")

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import StoreError
 from ldapgw.store.logins_file import LoginsFile, SavedLogins
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.publisher import Publisher
 
 # How old the time of an unchanged snapshot may become while the database can be reached.
@@ -27,7 +27,7 @@ CHECK_SECONDS: Final = 1.0
 log = Logger()
 
 
-class LoginsKeeper(Service):
+class LoginsKeeper(PeriodicService):
     """Keeps the snapshot of logins up to date while the database can be read, and deletes it when it is too old.
 
     :param clock: the time of day.
@@ -54,18 +54,7 @@ class LoginsKeeper(Service):
         self._taken_at: float | None = None
         self._work: Deferred[None] | None = None
         self._has_failed = False
-        self._timer = LoopingCall(self._check_age)
-        self._timer.clock = clock
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(CHECK_SECONDS)
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        return self._work if self._work is not None else succeed(None)
+        super().__init__(clock, CHECK_SECONDS, self._check_age, self._failed, last=lambda: self._work)
 
     def looked(self, at: float) -> None:
         """Note that the publisher serves the accounts and logins that the database held at a time.

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import BadResponse, GoogleError, LdapgwError, LeadLost, ProcessLost, StoreError
+from ldapgw.errors import BadResponse, GoogleError, LdapgwError, ProcessLost
 from ldapgw.google.photos import PhotoClient, scale
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import photos
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.photos import DuePhoto
 from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
@@ -39,10 +37,10 @@ _FIRST_RETRY, _LONGEST_RETRY = 3600.0, 7 * 86400.0
 _FAILURES_BEFORE_LOSS = 3
 
 
-class PhotoFetcher(Service):
+class PhotoFetcher(PeriodicService):
     """Keeps stored photos up to date.
 
-    Mutable: the run, and the pause after failures.
+    Mutable: the pause after failures.
 
     :param tenants: by name; photos are fetched for those with `SyncedTenant.photos`.
     :param scale_in_process: calls `scale` in another process: decoders of pictures are no place for a phone to wait,
@@ -70,35 +68,12 @@ class PhotoFetcher(Service):
         self._pacer = pacer
         self._scale = scale_in_process
         self._publish = publish
-        self._timer = LoopingCall(self._turn)
-        self._timer.clock = clock
-        self._run: Deferred[None] | None = None
         self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
-
-    def startService(self) -> None:
-        super().startService()
-        if self._tenants_with_photos():
-            self._timer.start(INTERVAL, now=False)
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        if self._run is not None:
-            self._run.cancel()
+        super().__init__(clock, INTERVAL, self.fetch_due, _report, now=False)
 
     def _tenants_with_photos(self) -> list[str]:
         return [name for name, tenant in self._tenants.items() if tenant.photos]
-
-    def _turn(self) -> Deferred[None]:
-        self._run = Deferred.fromCoroutine(self.fetch_due()).addErrback(self._failed)
-        return self._run
-
-    def _failed(self, failure: Failure) -> None:
-        # `MonitoredStore` logs a problem of the database once, for all.
-        if not failure.check(StoreError, LeadLost, CancelledError):
-            log.failure("fetching photos failed", failure, event="photos_failed")
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until there is none or Google's image hosts cannot answer.
@@ -106,7 +81,9 @@ class PhotoFetcher(Service):
         :raises StoreError: when the database cannot be used.
         """
         while self._clock.seconds() >= self._paused_until:
-            tenants = [tenant for tenant in self._tenants_with_photos() if self._leader.is_leader]
+            tenants = self._tenants_with_photos() if self._leader.is_leader else []
+            if not tenants:
+                return
             due = await self._store.read(photos.read_due, tenants, self._clock.seconds(), _BATCH)
             if not due or not await self._fetch(due):
                 return
@@ -166,3 +143,7 @@ class PhotoFetcher(Service):
             problem=str(error),
         )
         await self._leader.store.run(photos.postpone, due, self._clock.seconds() + retry)
+
+
+def _report(failure: Failure) -> None:
+    log.failure("fetching photos failed", failure, event="photos_failed")

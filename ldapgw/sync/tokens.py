@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,7 +21,6 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleRefused,
-    StoreError,
 )
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
@@ -32,6 +28,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account, Tokens
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
@@ -134,7 +131,7 @@ def _is_renamed(account: Account, identity: Identity) -> bool:
     return is_verified and identity.email != account.address
 
 
-class TokenRevoker(Service):
+class TokenRevoker(PeriodicService):
     """Revokes the grants of disconnected accounts at Google.
 
     :param clock: its seconds are those since the epoch.
@@ -158,21 +155,8 @@ class TokenRevoker(Service):
         self._secret_box = secret_box
         self._oauth = oauth
         self._clients = clients
-        self._timer = LoopingCall(self._poll)
-        self._timer.clock = clock
-        self._run: Deferred[None] = succeed(None)
-
-    def startService(self) -> None:
-        super().startService()
-        self._timer.start(POLL_SECONDS)
-
-    def stopService(self) -> Deferred[None]:
-        """Cancel the revocation under way, which is repeated after the next start."""
-        super().stopService()
-        if self._timer.running:
-            self._timer.stop()
-        self._run.cancel()
-        return self._run
+        # The stop cancels the revocation under way, which is repeated after the next start.
+        super().__init__(clock, POLL_SECONDS, self.revoke_pending, _report)
 
     async def revoke_pending(self) -> None:
         """Make the revocations that are due."""
@@ -211,11 +195,6 @@ class TokenRevoker(Service):
             log.info("a grant of tenant {tenant} was revoked", event="grant_revoked", tenant=tenant)
         await self._store.run(revocations.remove, revocation.id)
 
-    def _poll(self) -> Deferred[None]:
-        self._run = Deferred.fromCoroutine(self.revoke_pending()).addErrback(_log_failure)
-        return self._run
 
-
-def _log_failure(failure: Failure) -> None:
-    if not failure.check(CancelledError, StoreError):
-        log.failure("revoking grants failed", failure, event="revocations_failed")
+def _report(failure: Failure) -> None:
+    log.failure("revoking grants failed", failure, event="revocations_failed")

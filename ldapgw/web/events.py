@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -22,6 +23,8 @@ from ldapgw.web.http import HttpRequest, HttpResponse, WriteBody
 from ldapgw.web.layout import Layout, RequiredRole, Route, get
 from ldapgw.web.live import person_topic
 from ldapgw.web.sessions import Visitor
+
+log = Logger()
 
 # Proxies close a connection that is silent for a minute.
 KEEPALIVE_SECONDS = 25.0
@@ -108,24 +111,23 @@ class _Stream:
         self._scheduled_event: IDelayedCall | None = None
         self._last = 0.0
         self._until = seconds() + MAX_STREAM_SECONDS
-        self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._check()))
-        self._timer.clock = clock
+        self._ended: Deferred[None] = Deferred()
+        self._checks = PeriodicService(clock, KEEPALIVE_SECONDS, self._check, _report, now=False, waits=True)
 
     def run(self) -> Deferred[None]:
         """Write until the stream is over; cancel the Deferred when the browser disconnects."""
         self._write(b"retry: 2000\n\n")
-        ended: Deferred[Any] = Deferred(lambda _: self._timer.stop())
-        self._timer.start(KEEPALIVE_SECONDS, now=False).addBoth(ended.callback)
-        return ended.addBoth(self._end)
+        self._checks.startService()
+        return self._ended.addBoth(self._end)
 
     def give_way(self) -> None:
         """End the stream, and have the browser wait before it asks for another one."""
         self._write(_GIVE_WAY)
-        self._timer.stop()
+        self._ended.callback(None)
 
     def notify(self) -> None:
         """Schedule an event; changes before the event is sent share it."""
-        if self._scheduled_event is None and self._timer.running:
+        if self._scheduled_event is None and self._checks.running:
             wait = max(self._last + MIN_EVENT_INTERVAL_SECONDS - self._seconds(), 0.0)
             self._scheduled_event = self._clock.callLater(wait, self._send_event)
 
@@ -137,12 +139,17 @@ class _Stream:
     async def _check(self) -> None:
         """End the stream, or keep the connection alive with a comment line."""
         over = self._seconds() >= self._until or await self._is_over()
-        if over and self._timer.running:
-            self._timer.stop()
+        if over and self._checks.running:
+            self._ended.callback(None)
         elif not over:
             self._write(b":\n\n")
 
     def _end(self, _result: object) -> None:
+        self._checks.stopService()
         if self._scheduled_event is not None:
             self._scheduled_event.cancel()
             self._scheduled_event = None
+
+
+def _report(failure: Failure) -> None:
+    log.failure("looking whether an event stream is over failed", failure, event="event_stream_failed")

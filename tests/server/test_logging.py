@@ -213,6 +213,7 @@ OF_NO_TENANT = {
         "lead_failed",
         "heartbeat_failed",
     ),
+    *("event_stream_failed", "misuse_log_failed", "pruning_failed", "watchdog_failed"),
     *("photos_failed", "revocations_failed", "consent_out_of_time", "key_file_refused", "key_file_used"),
     *("logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
 }

@@ -106,9 +106,9 @@ def make_sync_parts(
 ) -> SyncParts:
     def lead_changed() -> None:
         scheduler.begin_anew()
-        change_feed.sync_now()
+        change_feed.refresh_now()
         if heartbeat is not None:
-            heartbeat.beat()
+            heartbeat.run_now()
 
     publisher = make_publisher(env, workers, storage.store, phones)
     bulletin = _bulletin(env, workers, storage, phones)
