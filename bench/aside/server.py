@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet import reactor as installed  # noqa: TID251 (an entry point)
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall, cooperate, deferLater
+from twisted.internet.task import LoopingCall, cooperate, deferLater  # noqa: TID251  not of the gateway
 from twisted.internet.threads import deferToThread
 from twisted.protocols.basic import LineReceiver
 

@@ -25,7 +25,7 @@ from twisted.application.reactors import getReactorTypes
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.task import Clock, LoopingCall  # noqa: TID251  what a clock is shown by
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
