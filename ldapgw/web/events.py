@@ -137,11 +137,14 @@ class _Stream:
         self._write(b"data: changed\n\n")
 
     async def _check(self) -> None:
-        """End the stream, or keep the connection alive with a comment line."""
-        over = self._seconds() >= self._until or await self._is_over()
-        if over and self._checks.running:
-            self._ended.callback(None)
-        elif not over:
+        """End the stream, also if the session cannot be read, or keep the connection alive with a comment line."""
+        over = True
+        try:
+            over = self._seconds() >= self._until or await self._is_over()
+        finally:
+            if over and self._checks.running:
+                self._ended.callback(None)
+        if not over:
             self._write(b":\n\n")
 
     def _end(self, _result: object) -> None:

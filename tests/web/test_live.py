@@ -10,11 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.errors import StoreError
 from ldapgw.store import accounts, sign_ins, sync_progress, sync_state
 from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.web.app import web_resource
-from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON
+from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON, _Stream
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
 from ldapgw.web.site import WebSite
 from tests.support.results import result_of
@@ -230,6 +231,18 @@ def test_a_stream_ends_with_its_session(stage: Stage, alice: Browser) -> None:
     stage.clock.advance(KEEPALIVE_SECONDS)
     assert stream.transport.value().endswith(b"0\r\n\r\n")
     assert set(stage.live.topics()) == set()
+
+
+@pytest.mark.parametrize("error", [StoreError("away"), RuntimeError("a fault")], ids=["store", "fault"])
+def test_a_stream_whose_session_cannot_be_read_ends(error: Exception) -> None:
+    clock, written, ended = Clock(), list[bytes](), list[None]()
+
+    async def is_over() -> bool:
+        raise error
+
+    _Stream(clock, clock.seconds, written.append, is_over).run().addCallback(ended.append)
+    clock.advance(KEEPALIVE_SECONDS)
+    assert (written, ended, clock.getDelayedCalls()) == ([b"retry: 2000\n\n"], [None], [])
 
 
 def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
