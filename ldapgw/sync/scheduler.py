@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore, gatherResults
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -56,10 +56,10 @@ log = Logger()
 
 @dataclass(slots=True)
 class _Loop:
-    """The timer of one account, and its running sync.
+    """The next sync of one account, and its running sync.
 
     :ivar identity: see `Account.identity`.
-    :ivar wait: the seconds from the end of the sync to the next sync, while the timer ends; None: no timer begins.
+    :ivar next: begins the next sync; None: a sync runs, or a person has to act before.
     :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     :ivar outage: the Google project whose next good answer to any account ends the wait; empty: none does.
@@ -68,9 +68,8 @@ class _Loop:
     """
 
     identity: tuple[str, str]
-    timer: LoopingCall
+    next: IDelayedCall | None = None
     run: Deferred[Any] | None = None
-    wait: float | None = None
     queued: Deferred[Any] | None = None
     is_tenant_wide: bool = False
     outage: str = ""
@@ -235,8 +234,7 @@ class SyncScheduler(Service):
         """
         loop = self._loops.get(account.id)
         if loop is None:
-            loop = self._loops[account.id] = _Loop(account.identity, LoopingCall(self._turn, account.id))
-            loop.timer.clock = self._clock
+            loop = self._loops[account.id] = _Loop(account.identity)
             code = account.error.code if account.error is not None else ""
             loop.is_tenant_wide = code in _ALARMS
             if code in _OUTAGES and account.failures:
@@ -256,37 +254,37 @@ class SyncScheduler(Service):
                 self._requested_meanwhile.add(account.id)
             return
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
-            self._start(loop, 0.0)
-        elif not loop.timer.running and account.next_sync is not None:
+            self._start(account.id, loop, 0.0)
+        elif loop.next is None and account.next_sync is not None:
             # A time further ahead was computed by a clock that was wrong.
             longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
-            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
+            self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
-    def _start(self, loop: _Loop, wait: float) -> None:
-        if loop.timer.running:
-            loop.timer.stop()
-        loop.timer.start(wait or self._interval, now=not wait).addCallback(self._start_again, loop)
-
-    def _start_again(self, _timer: LoopingCall, loop: _Loop) -> None:
-        """Start a timer that a sync has ended, with the time to the next sync."""
-        wait, loop.wait = loop.wait, None
-        if wait is not None:
-            self._start(loop, wait)
+    def _start(self, account_id: int, loop: _Loop, wait: float) -> None:
+        """Have the next sync of an account begin after `wait` seconds; 0: now."""
+        if loop.next is not None:
+            loop.next.cancel()
+            loop.next = None
+        if wait:
+            loop.next = self._clock.callLater(wait, self._turn, account_id, loop)
+        else:
+            self._turn(account_id, loop)
 
     def _stop(self, account_id: int) -> None:
         loop = self._loops.pop(account_id)
-        if loop.timer.running:
-            loop.timer.stop()
+        if loop.next is not None:
+            loop.next.cancel()
+            loop.next = None
         if loop.run is not None:
             loop.run.cancel()
 
-    def _turn(self, account_id: int) -> Deferred[None]:
-        """Run a sync for the timer, which the end of the sync starts again with the time to the next sync."""
-        loop = self._loops[account_id]
+    def _turn(self, account_id: int, loop: _Loop) -> None:
+        """Run a sync, whose end starts the wait for the next sync."""
+        loop.next = None
         self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        return loop.run.addErrback(self._log_fault, account_id, loop.tenant).addCallback(self._ended, account_id, loop)
+        loop.run.addErrback(self._log_fault, account_id, loop.tenant).addCallback(self._ended, account_id, loop)
 
     def _log_fault(self, failure: Failure, account_id: int, tenant: str) -> float:
         """Log the failure of a sync, and return the seconds to the next sync."""
@@ -302,9 +300,6 @@ class SyncScheduler(Service):
 
     def _ended(self, wait: float | None, account_id: int, loop: _Loop) -> None:
         loop.run = None
-        if loop.timer.running:
-            loop.timer.stop()
-            loop.wait = wait
         self._unserved.add(account_id)
         if account_id in self._requested_meanwhile:
             # A sync whose grant was replaced records nothing, so no change of the database tells of its end.
@@ -312,6 +307,8 @@ class SyncScheduler(Service):
             self.is_outdated = True
         if self._loops.get(account_id) in (loop, None):
             self._busy.discard(account_id)
+        if self._loops.get(account_id) is loop and wait is not None:
+            self._start(account_id, loop, wait)
 
     async def _run(self, account_id: int, loop: _Loop) -> float | None:
         """Run one sync, from the queue for a slot to the record of its end.
@@ -434,7 +431,7 @@ class SyncScheduler(Service):
         active = [
             loop
             for loop in self._loops.values()
-            if loop.tenant == account.tenant and (loop.timer.running or loop.run is not None)
+            if loop.tenant == account.tenant and (loop.next is not None or loop.run is not None)
         ]
         return all(loop.is_client_refused for loop in active)
 
@@ -494,8 +491,8 @@ class SyncScheduler(Service):
         next_id = await self._job.next_directory_account(account.tenant)
         successor = await self._store.run(accounts.read, next_id) if next_id not in (None, account.id) else None
         loop = self._loops.get(successor.id) if successor is not None and not successor.failures else None
-        if loop is not None and loop.run is None and loop.timer.running:
-            self._start(loop, 1.0 + self._random())
+        if successor is not None and loop is not None and loop.next is not None:
+            self._start(successor.id, loop, 1.0 + self._random())
 
     def _await_answer(self, account_id: int, loop: _Loop, project: str) -> None:
         """Have the next good answer to any account of a project end the loop's wait; empty: nothing ends it."""
@@ -512,20 +509,20 @@ class SyncScheduler(Service):
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):
             loop = self._loops.get(account_id)
-            if loop is None or loop.outage != project or loop.run is not None or not loop.timer.running:
+            if loop is None or loop.outage != project or loop.next is None:
                 continue
             self._circuits[loop.tenant] = self._circuits[loop.tenant].after_outage()
             rest = min(max(loop.called_at + self._interval - now, 0.0), self._interval)
-            self._start(loop, rest + spread * (0.1 + 0.9 * self._random()))
+            self._start(account_id, loop, rest + spread * (0.1 + 0.9 * self._random()))
 
     async def _restart_tenant(self, tenant: str) -> None:
         """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
         if await self._leader.store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
-        for loop in self._loops.values():
-            if loop.tenant == tenant and loop.is_tenant_wide and loop.run is None and loop.timer.running:
+        for account_id, loop in self._loops.items():
+            if loop.tenant == tenant and loop.is_tenant_wide and loop.next is not None:
                 loop.is_tenant_wide = False
-                self._start(loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
+                self._start(account_id, loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
     async def _record_failure(self, account: Account, error: Exception, begun_at: float) -> float | None:
         """Record a failure; seconds until the next attempt, None: no attempt until a person acts."""
