@@ -48,6 +48,8 @@ class Heartbeat(PeriodicService):
         super().__init__(clock, BEAT_SECONDS, self._beat, _report, waits=True, last=self._leave)
 
     async def _beat(self) -> None:
+        if not self.running:  # the end of a lead is told after the stop, too
+            return
         peers = await self._run_beside(gateways.beat, self._describe())
         if self.running:
             self._on_beat(peers)
