@@ -32,12 +32,11 @@ from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.phones.explain.model import NumberReading
+from ldapgw.phones.explain.model import MatchKind, MissReason, NumberReading
 from ldapgw.phones.explain.query import QueryKind
-from ldapgw.phones.explain.texts import MatchKind, MissReason
 from ldapgw.phones.hints import Hint
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.vendors import all_vendors
+from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.tables import Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
 from ldapgw.server.listener import OTHER_DESCRIPTORS

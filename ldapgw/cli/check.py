@@ -22,7 +22,7 @@ from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
-from ldapgw.server import preflight, store_checks
+from ldapgw.server import preflight
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Tenant
 from ldapgw.server.config.forms import is_loopback_url
@@ -118,7 +118,7 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
         google = google_clients(config)
     except UserError as error:
         return [CheckResult(CheckStatus.FAILED, "online", f"not tried: {error.problems[0]}")]
-    known = {**store_checks.entered_clients(subject), **configured_clients(config)}
+    known = {**preflight.entered_clients(subject), **configured_clients(config)}
     clients: dict[str, Client] = {tenant.name: known[tenant.name] for tenant in config.tenant if tenant.name in known}
     return run_in_reactor(lambda reactor: check_online(config, google, clients, reactor, now))
 
@@ -155,7 +155,7 @@ def _metrics(subject: Subject) -> Iterator[CheckResult]:
 def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
     """Name tenants that have accounts and are not configured any more."""
     known = {tenant.name for tenant in subject.config.tenant}
-    for tenant, connected in store_checks.connected_accounts(subject).items():
+    for tenant, connected in preflight.connected_accounts(subject).items():
         if tenant not in known:
             count = len(connected)
             accounts = "1 account" if count == 1 else f"{count} accounts"
@@ -168,7 +168,7 @@ def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
 def _calls(subject: Subject) -> Iterator[CheckResult]:
     """Say how many calls the accounts of each Google project make; warn where these are more than are allowed."""
     config = subject.config
-    connected = {tenant: len(found) for tenant, found in store_checks.connected_accounts(subject).items()}
+    connected = {tenant: len(found) for tenant, found in preflight.connected_accounts(subject).items()}
     accounts: dict[str, int] = {}
     sources: dict[str, int] = {}
     for tenant in config.tenant:
@@ -224,7 +224,7 @@ def _tenants(subject: Subject) -> Iterator[CheckResult]:
 def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
     item = f"tenant {tenant.name}"
     warnings = []
-    if not tenant.client_id and not store_checks.has_entered_client(subject, tenant.name):
+    if not tenant.client_id and not preflight.has_entered_client(subject, tenant.name):
         warnings.append(
             "has no Google client yet: nobody can connect; enter it on the page that ldapgw admin-link opens, or set "
             "client_secret_file"
@@ -247,7 +247,7 @@ def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
 
 def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
     """Name accounts, groups and labels that do not exist; none before an account is connected."""
-    connected = store_checks.connected_accounts(subject).get(tenant.name)
+    connected = preflight.connected_accounts(subject).get(tenant.name)
     if connected is not None:
         addresses = {folded(address) for address, _ in connected}
         named = [("book_order", tenant.book_order), *((f"group {group}", names) for group, names in tenant.group)]
@@ -256,7 +256,7 @@ def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
                 if folded(name) not in {OWN, DIRECTORY, *addresses}:
                     yield f"{key}: there is no connected account {name}"
         yield from _left_groups(tenant, connected)
-    known_labels = store_checks.label_names(subject).get(tenant.name)
+    known_labels = preflight.label_names(subject).get(tenant.name)
     if known_labels is not None:
         for key, labels in (
             ("labels", tenant.labels),

@@ -1,26 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""``export``: writes a tenant's contacts as LDIF, vCard or CSV, contact by contact."""
+"""``export``: writes contacts as LDIF (RFC 2849), vCard (RFC 6350) or CSV (RFC 4180).
+
+Each function turns one contact after another into a piece of the file, so that memory use stays constant.
+"""
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 import click
 
-from ldapgw.cli.formats import table
-from ldapgw.cli.formats.ldif import ldif
-from ldapgw.cli.formats.vcard import vcard
 from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.site import Site, find_account, only_tenant, pass_site
-from ldapgw.contact import Contact
+from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding
 from ldapgw.directory.entry import Entry, has_letters
 from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
+from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
+from ldapgw.numbers.number import Number
 
 
 class ExportedContact(NamedTuple):
@@ -76,9 +83,9 @@ def _vcards(library: Library, owner: int | None) -> Iterator[bytes]:
 
 def _csv(library: Library, owner: int | None, *, verbatim: bool) -> Iterator[bytes]:
     context = library.context
-    yield table.header()
+    yield csv_header()
     for contact, name, book, labels in _contacts(library, owner):
-        yield table.row(contact, name, book, labels, lambda number: write_number(number, context), verbatim=verbatim)
+        yield csv_row(contact, name, book, labels, lambda number: write_number(number, context), verbatim=verbatim)
 
 
 _FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards}
@@ -107,3 +114,202 @@ def _sort_key(name: str, uid: str) -> tuple[bool, str, str]:
 def _write(pieces: Iterable[bytes]) -> None:
     for piece in pieces:
         sys.stdout.buffer.write(piece)
+
+
+_LDIF_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
+
+# RFC 2849 note 2: implementations should fold lines at 76 octets.
+_LDIF_LINE = 76
+
+# RFC 2849: a SAFE-STRING has none of NUL, CR and LF, and nothing beyond ASCII; readers lose other control characters.
+_LDIF_UNSAFE = frozenset((*range(0x20), 0x7F))
+
+
+def ldif(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """Yield the LDIF record (RFC 2849) of each entry; a parent entry has to come before its children."""
+    yield b"version: 1\n"
+    for entry in entries:
+        pairs = [("dn", entry.dn.encode()), *((name, value) for name in _LDIF_NAMES for value in entry.attribute(name))]
+        yield b"\n" + b"".join(_ldif_line(name, value) for name, value in pairs)
+
+
+def _ldif_line(name: str, value: bytes) -> bytes:
+    value_spec = b": " + value if _is_safe(value) else b":: " + base64.b64encode(value)
+    line = name.encode() + value_spec
+    rest = (line[start : start + _LDIF_LINE - 1] for start in range(_LDIF_LINE, len(line), _LDIF_LINE - 1))
+    return b"\n ".join((line[:_LDIF_LINE], *rest)) + b"\n"
+
+
+def _is_safe(value: bytes) -> bool:
+    is_safe_string = value.isascii() and not _LDIF_UNSAFE.intersection(value)
+    # The grammar allows a blank at the end, but editors remove it (RFC 2849 note 8).
+    return is_safe_string and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "
+
+
+# RFC 6350 6.4.1
+_VCARD_TYPES: Mapping[Kind, str] = {
+    Kind.WORK: "work,voice",
+    Kind.MAIN: "work,voice",
+    Kind.OTHER: "voice",
+    Kind.MOBILE: "cell",
+    Kind.HOME: "home,voice",
+    Kind.FAX: "fax",
+    Kind.PAGER: "pager",
+}
+
+# RFC 6350 3.2: lines should be folded so that none is longer than 75 octets.
+_VCARD_LINE = 75
+# RFC 6350 3.4: characters to escape in a value; semicolons only in components of compound values.
+_VCARD_ESCAPED = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n"})
+# RFC 6868: characters to encode in the value of a parameter.
+_VCARD_QUOTED = str.maketrans({"^": "^^", '"': "^'", "\n": "^n"})
+
+
+def vcard(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> bytes:
+    """Return the vCard (RFC 6350, version 4.0) of one contact.
+
+    :param name: the shown name, which RFC 6350 6.2.1 requires.
+    :param book: the name of the book, which makes the UID unique among all books.
+    :param labels: the names of labels by resource name.
+    """
+    return b"".join(map(_folded, _vcard_lines(contact, name, book, labels)))
+
+
+def _vcard_lines(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> Iterator[str]:
+    yield "BEGIN:VCARD"
+    yield "VERSION:4.0"
+    yield f"UID;VALUE=text:{_text(f'{contact.uid}/{book}')}"
+    yield f"FN:{_text(name)}"
+    if contact.family_name or contact.given_name:
+        yield f"N:{_components(contact.family_name, contact.given_name, '', '', '')}"
+    if contact.also:
+        yield f"NICKNAME:{_list(contact.also)}"
+    if contact.organization or contact.department:
+        yield f"ORG:{_components(contact.organization, *filter(None, [contact.department]))}"
+    if contact.title:
+        yield f"TITLE:{_text(contact.title)}"
+    yield from map(_telephone, contact.phones)
+    yield from (f"EMAIL:{_text(mail)}" for mail in contact.emails)
+    yield from map(_address, contact.addresses)
+    yield from (f"URL:{_text(url)}" for url in contact.urls)
+    if contact.photo:
+        yield f"PHOTO:data:image/jpeg;base64,{base64.b64encode(contact.photo).decode()}"
+    names = [labels[label] for label in contact.labels if label in labels]
+    if names:
+        yield f"CATEGORIES:{_list(names)}"
+    if contact.updated > 0:
+        yield f"REV:{datetime.fromtimestamp(contact.updated, UTC):%Y%m%dT%H%M%SZ}"
+    yield "END:VCARD"
+
+
+def _telephone(phone: Phone) -> str:
+    kind, number = _VCARD_TYPES[phone.kind], phone.number
+    types = f'"{kind}"' if "," in kind else kind
+    if not number.e164:
+        return f"TEL;VALUE=text;TYPE={types}:{_text(number.typed)}"
+    # RFC 3966: a global number, and its extension.
+    extension = f";ext={number.extension}" if number.extension else ""
+    return f"TEL;VALUE=uri;TYPE={types}:tel:{number.e164}{extension}"
+
+
+def _address(address: Address) -> str:
+    whole = "\n".join(address.lines).translate(_VCARD_QUOTED)
+    parts = ("", "", address.street, address.city, address.region, address.postal_code, address.country_code)
+    return f'ADR;LABEL="{whole}":{_components(*parts)}'
+
+
+def _components(*parts: str) -> str:
+    return ";".join(map(_text, parts))
+
+
+def _list(texts: Iterable[str]) -> str:
+    return ",".join(map(_text, texts))
+
+
+def _text(text: str) -> str:
+    return text.translate(_VCARD_ESCAPED)
+
+
+def _folded(line: str) -> bytes:
+    """Fold a line into lines of at most 75 octets without splitting a character."""
+    if line.isascii():  # quickly: a photo has some thousand characters
+        rest = (line[start : start + _VCARD_LINE - 1] for start in range(_VCARD_LINE, len(line), _VCARD_LINE - 1))
+        return ("\r\n ".join((line[:_VCARD_LINE], *rest)) + "\r\n").encode()
+    pieces = [""]
+    room = _VCARD_LINE
+    for char in line:
+        size = len(char.encode("utf-8", "replace"))
+        if size > room:
+            pieces.append("")
+            room = _VCARD_LINE - 1
+        pieces[-1] += char
+        room -= size
+    return ("\r\n ".join(pieces) + "\r\n").encode("utf-8", "replace")
+
+
+_CSV_TEXTS: Final = ("given_name", "family_name", "organization", "department", "title")
+_CSV_KINDS: Final = tuple(Kind)
+
+CSV_COLUMNS: Final = (
+    *("book", "uid", "name", *_CSV_TEXTS, "also"),
+    *(kind.value for kind in _CSV_KINDS),
+    *("mail", "address", "url", "label"),
+)
+
+
+# A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with one.  Such a
+# cell gets an apostrophe in front, after which a spreadsheet shows it as text.  Telephone numbers are no formulas.
+_FORMULA_START: Final = re.compile(r"[=+\-@\t\r＝＋－＠]")
+_NUMBERS: Final = re.compile(r"[+\d \n]+")
+
+
+def csv_header() -> bytes:
+    """Return the first row of a CSV file, with the names of the columns."""
+    return _csv_line(CSV_COLUMNS)
+
+
+def csv_row(
+    contact: Contact,
+    name: str,
+    book: str,
+    labels: Mapping[str, str],
+    write: Callable[[Number], str],
+    *,
+    verbatim: bool = False,
+) -> bytes:
+    """Return the CSV row (RFC 4180) of one contact, with a column for each kind of number.
+
+    Line breaks within a cell separate several values of one column; no value contains a line break.
+
+    :param name: the shown name.
+    :param book: the name of the contact's book.
+    :param labels: the names of labels by resource name.
+    :param write: formats a telephone number.
+    :param verbatim: write cells as they are, even if a spreadsheet would evaluate them.
+    """
+    numbers = {kind: [write(phone.number) for phone in contact.phones if phone.kind is kind] for kind in _CSV_KINDS}
+    cells = (
+        *(book, contact.uid, name),
+        *(getattr(contact, field) for field in _CSV_TEXTS),
+        _several(contact.also),
+        *map(_several, numbers.values()),
+        _several(contact.emails),
+        _several(", ".join(address.lines) for address in contact.addresses),
+        _several(contact.urls),
+        _several(labels[label] for label in contact.labels if label in labels),
+    )
+    return _csv_line(cells if verbatim else map(_as_text, cells))
+
+
+def _as_text(cell: str) -> str:
+    return f"'{cell}" if _FORMULA_START.match(cell) and not _NUMBERS.fullmatch(cell) else cell
+
+
+def _several(values: Iterable[str]) -> str:
+    return "\n".join(dict.fromkeys(values))
+
+
+def _csv_line(cells: Iterable[str]) -> bytes:
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode("utf-8", "replace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The output of commands: tables and lines for people, JSON for programs, and hints on stderr.
+"""The output of commands: tables and lines for people, JSON for programs, hints and questions on stderr.
 
 External text (contacts, addresses, labels) can neither control the terminal nor be taken for markup.
 """
@@ -133,3 +133,21 @@ def new_file(path: Path) -> Iterator[int]:
         raise
     finally:
         os.close(file)
+
+
+yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+
+
+def confirm(consequence: str, *, yes: bool) -> None:
+    """Ask on a terminal whether to go on.
+
+    :param consequence: sentences that say what will happen.
+    :param yes: whether the person has agreed in advance.
+    :raises UserError: when the answer is no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"{consequence} To go ahead without a terminal, add --yes.")
+    if not click.confirm(f"{consequence}\nContinue?", err=True):
+        raise UserError("nothing was changed")

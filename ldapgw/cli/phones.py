@@ -18,10 +18,9 @@ import click
 from click.shell_completion import CompletionItem
 from sqlalchemy import Connection
 
-from ldapgw.cli.confirm import confirm, yes_option
 from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.help import examples
-from ldapgw.cli.output import hint, new_file, print_json, print_line, print_table
+from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, yes_option
 from ldapgw.cli.phone_output import (
     bind_dn,
     no_protection,
@@ -42,8 +41,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
-from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
+from ldapgw.phones.provisioning.sheet import Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.listener import phone_server
 from ldapgw.store import accounts, activity

@@ -26,8 +26,7 @@ from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.phones.recorder import MAX_RESPONSE
-from ldapgw.phones.recording import Difference, RecordedSearch, Recording, Response, encode_bind
-from ldapgw.phones.recording_file import load
+from ldapgw.phones.recording import Difference, RecordedSearch, Recording, Response, encode_bind, load
 from ldapgw.phones.replay import RecordedDirectory, Result
 from ldapgw.phones.replay import replay as replay_recording
 from ldapgw.server.state_dir import lock_holder_pid

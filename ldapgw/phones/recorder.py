@@ -30,8 +30,7 @@ from ldapgw.errors import ProtocolViolation, StoreError
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.framing import Framer
 from ldapgw.phones.pseudonyms import with_pseudonyms
-from ldapgw.phones.recording import RecordedMessage, bind_name, make_recording, storable
-from ldapgw.phones.recording_file import dump
+from ldapgw.phones.recording import RecordedMessage, bind_name, dump, make_recording, storable
 from ldapgw.store import phones, recordings
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.recordings import RecordingPart, StoredRecording

@@ -16,8 +16,16 @@ from dataclasses import dataclass, field, replace
 
 from ldapgw.phones.import_file import ImportLine
 from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.phones.provisioning.sheet import Field, Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import fields_by_hand, has_our_labels, vendors_of
+from ldapgw.phones.provisioning.sheet import (
+    Field,
+    Sheet,
+    Vendor,
+    fields_by_hand,
+    has_our_labels,
+    make_sheet,
+    settings_of,
+    vendors_of,
+)
 from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"

@@ -26,10 +26,10 @@ from ldapgw.directory.entry import Entry, octets_of
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import tenant_entry
-from ldapgw.replication.csn import Csn
 from ldapgw.replication.replica_entry import (
     DIGEST_BITS,
     ContainerEntry,
+    Csn,
     LoginEntry,
     ReplicaEncoding,
     ReplicaEntry,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The entries of a replica: contacts, their containers, and the logins of phones.
+"""The entries of a replica, with the change sequence numbers that order them: contacts, containers, logins of phones.
 
 A replica matches values literally.  So entries get further values where the replica wants these: each number also in
 E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  A container says with
@@ -16,8 +16,9 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ldapgw import ber
 from ldapgw.directory import name_folding
@@ -29,7 +30,48 @@ from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.passwords import ldap_password
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, AttributeType, Family
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.replication.csn import Csn
+
+# The server id.  OpenLDAP has 1 to 4095 for servers that write; 0 is a server without an id.
+SERVER_ID: Final = 1
+
+_PATTERN = re.compile(r"([0-9]{14})\.([0-9]{6})Z#([0-9a-f]{6})#([0-9a-f]{3})#([0-9a-f]{6})", re.ASCII)
+_MICROSECONDS: Final = 1_000_000
+
+
+class Csn(NamedTuple):
+    """A change sequence number of our server id, as OpenLDAP writes it in entryCSN and in cookies.
+
+    ``20261125013000.123456Z#0123ab#001#cdef45`` is a time in microseconds, a count, the id of the server that made the
+    change, and a number of the change.  Time alone orders our changes.  Count and number together hold 48 bits that say
+    which content there was after the change.  All gateways of a site have one server id, because a replica may take its
+    next changes from another gateway.
+
+    :ivar microseconds: since the epoch.
+    :ivar state: 48 bits.
+    """
+
+    microseconds: int
+    state: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read a number; None: it is malformed, or of another server id."""
+        matched = _PATTERN.fullmatch(text)
+        if matched is None or int(matched[4], 16) != SERVER_ID:
+            return None
+        try:
+            moment = datetime.strptime(matched[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        microseconds = int(moment.timestamp()) * _MICROSECONDS + int(matched[2])
+        return cls(microseconds, int(matched[3], 16) << 24 | int(matched[5], 16))
+
+    def __str__(self) -> str:
+        moment = datetime.fromtimestamp(self.microseconds // _MICROSECONDS, UTC)
+        fraction = self.microseconds % _MICROSECONDS
+        high, low = self.state >> 24, self.state & 0xFFFFFF
+        return f"{moment:%Y%m%d%H%M%S}.{fraction:06}Z#{high:06x}#{SERVER_ID:03x}#{low:06x}"
+
 
 # Attributes of names that get folded values, and the most of these.
 _NAMES: Final = ("cn", "givenName", "sn")

@@ -16,7 +16,7 @@ from typing import Final
 from ldapgw.ber import BOOLEAN, ENUMERATED, OCTET_STRING, SEQUENCE, SET, BerReader, boolean, integer, octets, tlv
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.messages import Control
-from ldapgw.replication.csn import Csn
+from ldapgw.replication.replica_entry import Csn
 
 SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
 SYNC_STATE = "1.3.6.1.4.1.4203.1.9.1.2"

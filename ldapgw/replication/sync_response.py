@@ -22,8 +22,7 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.messages import SUCCESS, Control, Result
 from ldapgw.ldap.search_response import OutputBuffer
 from ldapgw.replication.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
-from ldapgw.replication.csn import Csn
-from ldapgw.replication.replica_entry import ReplicaEncoding
+from ldapgw.replication.replica_entry import Csn, ReplicaEncoding
 from ldapgw.replication.sync_controls import (
     SyncCookie,
     SyncRequestValue,

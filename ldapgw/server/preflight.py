@@ -4,6 +4,8 @@
 A start and a reload refuse a configuration if one of their checks fails, in the words of ``ldapgw check``.  The checks
 change nothing.  They may block, so a running gateway calls them off the reactor's thread.  A start checks the folder,
 the database and the key as it opens them (`opening`), under the lock, by the same functions, and reads nothing twice.
+
+The checks of the folder, the database and the key come first, then the other checks, and the table at the end.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import make_url
 
-from ldapgw.errors import UserError
+from ldapgw.contact import SYSTEM_LABELS
+from ldapgw.errors import StoreError, UserError
+from ldapgw.google.endpoints import Client
+from ldapgw.peers.leadership import POOLED
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, PreflightFailed, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.google import read_authorities
@@ -29,9 +34,270 @@ from ldapgw.server.listener import (
     listening_socket,
     reuses_port,
 )
-from ldapgw.server.state_dir import in_use, lock_holder_pid
-from ldapgw.server.store_checks import check_database, check_folder, check_key, check_surroundings
+from ldapgw.server.state_dir import (
+    cached_accounts,
+    check_accounts_not_lost,
+    check_database_not_lost,
+    check_same_key,
+    check_server_not_empty,
+    in_use,
+    lock_holder_pid,
+    may_create_state_dir,
+)
 from ldapgw.server.tls import load_certificate
+from ldapgw.store.database import Database, is_current, read_revision, revisions
+from ldapgw.store.files import check_state_dir, is_missing, nearest_folder
+from ldapgw.store.logins_file import age_in_words
+from ldapgw.store.secrets import SecretBox, kept_key_files, read_keys
+from ldapgw.store.sqlite import LOG_LIMIT
+from ldapgw.sync.book_cache import FOLDER, BookCache
+
+# Octets on the disk of the state directory: an upgrade keeps a copy of the database beside it, and the log and the
+# cached books of some 100,000 contacts need as much.
+MIN_FREE = 200_000_000
+# A gateway has some dozens of files, and a cached book for each account.
+MIN_INODES = 1000
+# Seconds that this machine's clock may be behind the last sync, which another gateway may have ended.
+MAX_CLOCK_SECONDS = 120.0
+# Whose each encrypted secret is, by the name that a log may have, and the secret.
+_SEALED_TOKENS = (
+    "SELECT 'account ' || id || ' of ' || tenant, refresh_token FROM account WHERE refresh_token IS NOT NULL "
+    "UNION ALL "
+    "SELECT 'account ' || id || ' of ' || tenant, access_token FROM account WHERE access_token IS NOT NULL"
+)
+_SEALED_CLIENTS = "SELECT 'client of ' || tenant, client_secret FROM oauth_client"
+_GENERATIONS = "SELECT account.id, change.key, account.generation FROM account, change WHERE change.kind = 'epoch'"
+
+
+def check_folder(subject: Subject) -> Iterator[CheckResult]:
+    """Check the folder ``state_dir``.
+
+    :raises StoreError: when the gateway cannot use the folder.
+    """
+    path, config = subject.state_dir, subject.config
+    item = f"state_dir = {path}"
+    may_create = may_create_state_dir(config.database, config.encryption_key, new_store=config.new_store)
+    check_state_dir(path, create=may_create)
+    if is_missing(path):
+        yield CheckResult(CheckStatus.OK, item, "will be created", is_setting=True)
+    elif os.access(path, os.W_OK):
+        yield CheckResult(CheckStatus.OK, item, "can be written to", is_setting=True)
+    else:
+        yield CheckResult(CheckStatus.WARNING, item, "is on a disk that is read-only", is_setting=True)
+
+
+def check_database(subject: Subject) -> Iterator[CheckResult]:
+    """Check the database, and whether the database has all accounts that have cached books.
+
+    :raises StoreError: when the gateway cannot use the database.
+    """
+    # The cached books are listed first: an account that connects meanwhile is in the database before it has a book.
+    cached = cached_accounts(subject.state_dir)
+    with closing(subject.database()) as database:
+        check_database_not_lost(subject.state_dir, database.file, new_store=subject.config.new_store)
+        yield _database(subject, database)
+        if database.file is not None and not is_missing(database.file):
+            with database.look() as connection:
+                if read_revision(connection, database.name) is not None:
+                    check_accounts_not_lost(subject.state_dir, cached, database, connection)
+
+
+def check_key(subject: Subject) -> Iterator[CheckResult]:
+    """Check the key, whether the key fits the database, and whether other gateways on the database have the same key.
+
+    :raises StoreError: when the gateway cannot use the key.
+    """
+    source = subject.key_source
+    item = source.name if source.configured else f"key file {source.file}"
+    is_known = bool(subject.keys) and subject.keys <= set(source.read())
+    secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
+    if subject.moment is Moment.CHECK:
+        # The gateway serves on without a client that the key does not fit: somebody enters the client again.
+        secrets += rows(subject, _SEALED_CLIENTS)
+    if not secrets and not source.configured and is_missing(source.file):
+        yield CheckResult(CheckStatus.OK, item, "will be created")
+        return
+    secret_box = SecretBox.open(source, create=False)
+    if (unfit := secret_box.find_unfit(secrets)) is not None:
+        raise unfit
+    if subject.database_file is None and rows(subject, "SELECT 1 FROM schema_version"):
+        with closing(subject.database()) as database, database.look() as connection:
+            check_same_key(connection, secret_box, source)
+    message = "fits the database" if secrets else "readable"
+    yield CheckResult(CheckStatus.OK, item, message, is_setting=bool(source.configured))
+
+
+def check_surroundings(subject: Subject) -> Iterator[CheckResult]:
+    """Check the cached books, the old keys, the disks and the clock."""
+    yield from _newer_books(subject)
+    yield from map(_kept_key, kept_key_files(subject.key_source.file))
+    yield from _disks(subject)
+    yield from _clock(subject)
+
+
+def _newer_books(subject: Subject) -> Iterator[CheckResult]:
+    """Name cached books that are newer than the database, because other tools have put former data back."""
+    # The books are listed first: a running gateway never caches what is not stored yet.
+    cached = list(BookCache(subject.state_dir / FOLDER).generations())
+    stored = {account_id: (epoch, generation) for account_id, epoch, generation in rows(subject, _GENERATIONS)}
+    newer = 0
+    for account_id, history, cached_generation in cached:
+        epoch, generation = stored.get(account_id, ("", 0))
+        newer += history.epoch == epoch and cached_generation > generation
+    if newer:
+        yield CheckResult(
+            CheckStatus.WARNING,
+            f"cached books in {subject.state_dir}",
+            f"{'1 is' if newer == 1 else f'{newer} are'} newer than the database, whose numbers have gone back; stop "
+            "all gateways, delete the folder images in each state_dir, and start them",
+        )
+
+
+def _kept_key(file: Path) -> CheckResult:
+    item = f"old key {file}"
+    try:
+        read_keys(file)
+    except StoreError as error:
+        return CheckResult(CheckStatus.FAILED, item, error.problems[0].removeprefix(f"{file}: "))
+    day = file.suffix.removeprefix(".")
+    message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
+    return CheckResult(CheckStatus.OK, item, message)
+
+
+def _disks(subject: Subject) -> Iterator[CheckResult]:
+    """Check the room on the file systems of the state directory and of a database file elsewhere."""
+    file = subject.database_file
+    size = sum(_size(file.with_name(file.name + ending)) for ending in ("", "-wal")) if file else 0
+    seen = set()
+    for folder in (subject.state_dir, *((file.parent,) if file else ())):
+        nearest = nearest_folder(folder)
+        try:
+            device, room = nearest.stat().st_dev, os.statvfs(nearest)
+        except OSError as error:
+            yield CheckResult(CheckStatus.FAILED, f"disk of {folder}", f"cannot be examined: {error.strerror}")
+            continue
+        if device not in seen:
+            seen.add(device)
+            yield _disk(f"disk of {folder}", room, max(MIN_FREE, 2 * size))
+
+
+def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
+    """:param needed: octets."""
+    free = room.f_bavail * room.f_frsize
+    # Some file systems, such as btrfs, have no fixed number of inodes.
+    has_few_inodes = room.f_files > 0 and room.f_favail < MIN_INODES
+    found = f"{free / 1e6:.0f} MB{f' and {room.f_favail} inodes' if has_few_inodes else ''} free"
+    if free < LOG_LIMIT or (has_few_inodes and not room.f_favail):
+        return CheckResult(CheckStatus.FAILED, item, f"is full, the gateway cannot store anything: {found}; make room")
+    if free < needed or has_few_inodes:
+        message = f"{found}; make room: an upgrade may need {needed / 1e6:.0f} MB and {MIN_INODES} inodes"
+        return CheckResult(CheckStatus.WARNING, item, message)
+    return CheckResult(CheckStatus.OK, item, found)
+
+
+def _clock(subject: Subject) -> Iterator[CheckResult]:
+    """Name a clock that is behind the last sync, as after a start without a battery or a network."""
+    for (last_sync,) in rows(subject, "SELECT max(last_sync) FROM account"):
+        behind = (last_sync or 0) - subject.now
+        if behind > MAX_CLOCK_SECONDS:
+            message = (
+                f"is {age_in_words(behind)} behind the last sync; synchronize it, such as with timedatectl set-ntp true"
+            )
+            yield CheckResult(CheckStatus.WARNING, "clock", message)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def has_entered_client(subject: Subject, tenant: str) -> bool:
+    """Return whether a page stored a tenant's OAuth client; false if the database is unreadable."""
+    return any(row[0] == tenant for row in rows(subject, "SELECT tenant FROM oauth_client"))
+
+
+def entered_clients(subject: Subject) -> Mapping[str, Client]:
+    """The OAuth clients that administrators have entered on the page by tenant; empty if they cannot be read."""
+    try:
+        secret_box = SecretBox.open(subject.key_source, create=False)
+        found = rows(subject, "SELECT tenant, client_id, client_secret FROM oauth_client")
+        return {tenant: Client(client_id, secret_box.unseal(sealed)) for tenant, client_id, sealed in found}
+    except StoreError:
+        return {}
+
+
+def connected_accounts(subject: Subject) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Address and sharing of each tenant's connected accounts, by tenant; empty if the database is unreadable."""
+    connected: dict[str, list[tuple[str, str]]] = {}
+    query = "SELECT tenant, address, sharing FROM account WHERE connected_at IS NOT NULL ORDER BY 1, 2"
+    for tenant, address, sharing in rows(subject, query):
+        connected.setdefault(tenant, []).append((address, sharing))
+    return connected
+
+
+def label_names(subject: Subject) -> Mapping[str, frozenset[str]]:
+    """The labels of each tenant's synced accounts, in folded case, by tenant; empty if the database is unreadable."""
+    names: dict[str, set[str]] = {}
+    query = (
+        "SELECT tenant, name FROM account LEFT JOIN label ON account_id = id "
+        "WHERE connected_at IS NOT NULL AND last_sync IS NOT NULL"
+    )
+    for tenant, name in rows(subject, query):
+        names.setdefault(tenant, {label.rpartition("/")[2].casefold() for label in SYSTEM_LABELS})
+        names[tenant].add((name or "").casefold())
+    return {tenant: frozenset(known) for tenant, known in names.items()}
+
+
+def rows(subject: Subject, query: str) -> Sequence[Any]:
+    """The rows that a query finds; none if the database is missing or cannot be read."""
+    try:
+        with closing(subject.database()) as database:
+            if database.file is not None and is_missing(database.file):
+                return ()
+            with database.look() as connection:
+                return connection.exec_driver_sql(query).all()
+    except StoreError:
+        return ()
+
+
+def _database(subject: Subject, database: Database) -> CheckResult:
+    """:raises StoreError: when the gateway cannot use the database."""
+    item, file = f"database {database.name}", database.file
+    if file is None and not database.runs_beside:
+        message = "is in memory: everything is forgotten when the gateway stops"
+        return CheckResult(CheckStatus.WARNING, "database", message, is_setting=True)
+    if file is not None and is_missing(file):
+        return CheckResult(CheckStatus.OK, item, "will be created")
+    is_check = subject.moment is Moment.CHECK
+    session = database.leader_session() if is_check else None
+    if session is not None and session.is_pooled():
+        return CheckResult(CheckStatus.FAILED, item, POOLED)
+    check_server_not_empty(subject.state_dir, database, new_store=subject.config.new_store)
+    with database.look() as connection:
+        # This reads the whole file, for which neither a start nor a reload has the time.
+        if is_check and file and connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
+            return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup")
+        revision = read_revision(connection, database.name)
+        is_newest = is_current(connection, database)
+    if is_check and file and not os.access(file, os.R_OK | os.W_OK):
+        return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user")
+    if is_check and file and file.parent != subject.state_dir and _is_open_to_everybody(file):
+        return CheckResult(CheckStatus.FAILED, item, f"everybody can read it; run: chmod 600 {file}")
+    if revision is None:
+        return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
+    if not is_newest:
+        message = "is from an older version; the next start upgrades it and keeps a copy"
+        return CheckResult(CheckStatus.WARNING, item, message)
+    if revision not in revisions():
+        return CheckResult(CheckStatus.OK, item, "is from a newer version, and this version can use it")
+    return CheckResult(CheckStatus.OK, item, f"version {revision}")
+
+
+def _is_open_to_everybody(file: Path) -> bool:
+    return bool(file.stat().st_mode & 0o007 and file.parent.stat().st_mode & 0o001)
+
 
 _RESTART: Final = "cannot change while the gateway runs; restart the gateway"
 _NOT_TRIED: Final = "only TCP ports can be added while the gateway runs; restart the gateway"

@@ -11,7 +11,7 @@ from typing import Any
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.google.endpoints import contact_page
-from ldapgw.google.person_flaws import MOST_VALUES
+from ldapgw.google.person import MOST_VALUES
 from ldapgw.phones.lookup import ContactSummary
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, consent_ended_by

@@ -12,10 +12,9 @@ from ldapgw.directory.access import BookAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable
-from ldapgw.phones.explain.model import Explanation, MatchedEntry, MissedContact, NumberReading
+from ldapgw.phones.explain.model import Explanation, MatchedEntry, MissedContact, MissReason, NumberReading
 from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
 from ldapgw.phones.explain.report import match_sentences
-from ldapgw.phones.explain.texts import MissReason
 from ldapgw.phrase import Phrase, Texts, Translatable, joined, read_texts
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin

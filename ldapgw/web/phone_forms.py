@@ -22,7 +22,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import choose_endpoint
-from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, Entry

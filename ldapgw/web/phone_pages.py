@@ -23,8 +23,7 @@ from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, PhoneSettings
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
+from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import gettext_noop

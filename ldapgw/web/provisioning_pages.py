@@ -12,8 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, hash_password, verify_password
-from ldapgw.phones.provisioning.sheet import Vendor, make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
+from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import is_mac_name
 from ldapgw.phrase import Phrase, gettext_noop
 from ldapgw.store import activity, phones, provisioning

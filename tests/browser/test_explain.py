@@ -9,7 +9,7 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
-from ldapgw.phones.explain.texts import TEXTS, MissReason
+from ldapgw.phones.explain.model import TEXTS, MissReason
 from ldapgw.phrase import Phrase
 from tests.browser.window import Window, add, in_german
 from tests.support.site.running import Site, wait_until

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.contact import Source
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
-from ldapgw.phones.provisioning.vendors import all_vendors
+from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe

@@ -28,7 +28,7 @@ from ldapgw import is_compiled
 from ldapgw.cli import check
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.server import store_checks
+from ldapgw.server import preflight
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import accounts, changes, contacts, tenants
 from ldapgw.store.changes import History
@@ -694,7 +694,7 @@ def test_room_on_a_disk(free: int, inodes: tuple[int, int], database: int, state
     room = os.statvfs_result(
         (4096, 1000, free // 1000, free // 1000, free // 1000, files, available, available, 0, 255)
     )
-    result = store_checks._disk("disk", room, max(store_checks.MIN_FREE, 2 * database))
+    result = preflight._disk("disk", room, max(preflight.MIN_FREE, 2 * database))
     assert (result.status, result.message[: len(message)]) == (state, message)
 
 

@@ -12,8 +12,7 @@ import pytest
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, choose_endpoint
-from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
-from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
+from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.store import phones
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal

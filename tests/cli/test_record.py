@@ -22,8 +22,7 @@ from click.testing import Result
 from ldapgw.ber import integer, octets, tlv
 from ldapgw.cli import record as record_module
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
-from ldapgw.phones.recording import Difference
-from ldapgw.phones.recording_file import dump
+from ldapgw.phones.recording import Difference, dump
 from ldapgw.server.state_dir import KEY_FILE
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin

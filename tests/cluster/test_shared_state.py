@@ -14,7 +14,7 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from ldapgw.phones.recording_file import load
+from ldapgw.phones.recording import load
 from ldapgw.store.secrets import read_keys
 from tests.cluster.cluster import ALICE, Cluster
 from tests.cluster.test_gateways import syncing

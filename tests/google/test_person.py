@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Flaw, Kind, LeftOutNumber, LeftOutReason, PhoneticName, Source
-from ldapgw.google.person import ParsedPerson, read_person
-from ldapgw.google.person_flaws import MOST_VALUES
+from ldapgw.google.person import MOST_VALUES, ParsedPerson, read_person
 from tests.google.samples import SAMPLES, persons
 from tests.support.examples import examples
 

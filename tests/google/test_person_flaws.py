@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from ldapgw.contact import Flaw
-from ldapgw.google.person_flaws import MOST_VALUES, repair
+from ldapgw.google.person import MOST_VALUES, repair
 from ldapgw.google.person_text import LONGEST, LONGEST_LINES
 from tests.support.examples import examples
 

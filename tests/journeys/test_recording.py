@@ -14,7 +14,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from ldapgw.phones.recording_file import load
+from ldapgw.phones.recording import load
 from tests.journeys.test_serving import connected
 from tests.support.site.running import Process, Site, new_site, wait_until
 

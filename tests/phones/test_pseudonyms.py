@@ -30,8 +30,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.special_entries import Features
 from ldapgw.phones.pseudonyms import Pseudonyms, with_pseudonyms
-from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording
-from ldapgw.phones.recording_file import dump
+from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording, dump
 from tests.support import asks, pdu
 from tests.support.attack import AREA_CODES, GIVEN_NAMES, MOBILE_CODES, SURNAMES, TRADES, Person, guesses, plain
 from tests.support.filter_text import read_filter

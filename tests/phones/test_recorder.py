@@ -21,8 +21,7 @@ from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones import recorder as recorder_module
 from ldapgw.phones.recorder import MAX_UNKNOWN, PhoneRecorder
-from ldapgw.phones.recording import Recording
-from ldapgw.phones.recording_file import load
+from ldapgw.phones.recording import Recording, load
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox

@@ -26,10 +26,11 @@ from ldapgw.phones.recording import (
     RecordedMessage,
     Response,
     bind_name,
+    dump,
+    load,
     make_recording,
     storable,
 )
-from ldapgw.phones.recording_file import dump, load
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import BASE, PHONE, naming_context, phonebook

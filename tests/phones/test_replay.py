@@ -22,8 +22,7 @@ from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.pseudonyms import with_pseudonyms
-from ldapgw.phones.recording import Recording
-from ldapgw.phones.recording_file import dump, load
+from ldapgw.phones.recording import Recording, dump, load
 from ldapgw.phones.replay import RecordedDirectory, replay
 from tests.support import asks, pdu
 from tests.support.filter_text import encode, read_filter

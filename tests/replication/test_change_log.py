@@ -14,8 +14,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import folded
 from ldapgw.replication import change_log
 from ldapgw.replication.change_log import Change, ChangeLog, ReplicaContent, ordered
-from ldapgw.replication.csn import Csn
-from ldapgw.replication.replica_entry import ContainerEntry, LoginEntry
+from ldapgw.replication.replica_entry import ContainerEntry, Csn, LoginEntry
 from tests.support.phonebook.replicated import BRANCH, FEATURES, PRIVATE, SHARED, Site, book, contact, phone
 from tests.support.phonebook.wire import BASE, CONTEXT
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ldapgw.ber import ENUMERATED, SEQUENCE, boolean, integer, octets, tlv
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.messages import Control
-from ldapgw.replication.csn import Csn
+from ldapgw.replication.replica_entry import Csn
 from ldapgw.replication.sync_controls import (
     SYNC_INFO,
     SYNC_REQUEST,

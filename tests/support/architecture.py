@@ -22,7 +22,7 @@ FOLDERS = (
     *("google", "google/sandbox", "sync", "peers", "store", "store/migrations", "directory", "ldap"),
     "replication",
     *("phones", "phones/explain", "phones/provisioning", "web"),
-    *("server", "server/config", "server/parts", "cli", "cli/formats"),
+    *("server", "server/config", "server/parts", "cli"),
     *("numbers", ""),
 )
 # The steps of a migration are no modules that anybody imports.

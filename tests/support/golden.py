@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
-from ldapgw.phones.provisioning.sheet import make_sheet
-from ldapgw.phones.provisioning.vendors import all_vendors
+from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet
 
 FOLDER = Path(__file__).parents[1] / "data" / "provisioning"
 

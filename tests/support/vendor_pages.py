@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ldapgw.phones.models import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, make_sheet
-from ldapgw.phones.provisioning.vendors import all_vendors
+from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, all_vendors, make_sheet
 from ldapgw.web.phone_texts import ADVICE
 from tests.support import vendor_screens
 from tests.support.checkout import ROOT

@@ -25,7 +25,7 @@ from ldapgw.directory.passwords import verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.phones.provisioning.vendors import all_vendors
+from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin

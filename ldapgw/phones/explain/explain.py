@@ -35,6 +35,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.phones.explain.misses import MissFinder
 from ldapgw.phones.explain.model import (
+    TEXTS,
     BookSyncState,
     Explanation,
     ExplanationNote,
@@ -55,7 +56,6 @@ from ldapgw.phones.explain.terms import (
     several_words,
     text_variants,
 )
-from ldapgw.phones.explain.texts import TEXTS
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase
 

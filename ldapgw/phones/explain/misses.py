@@ -16,7 +16,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, to_string
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import AttributeType, Family, attribute_type
-from ldapgw.phones.explain.model import ExplanationReader, MissedContact
+from ldapgw.phones.explain.model import TEXTS, ExplanationReader, MissedContact, MissReason
 from ldapgw.phones.explain.near_misses import (
     NAME_ATTRIBUTES,
     NUMBER_ATTRIBUTES,
@@ -38,7 +38,6 @@ from ldapgw.phones.explain.terms import (
     search_text,
     term_predicate,
 )
-from ldapgw.phones.explain.texts import TEXTS, MissReason
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, uid_of
 from ldapgw.phrase import Phrase, joined
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from ldapgw.directory.access import BookAccess
 from ldapgw.phones.explain.model import (
+    TEXTS,
     Explanation,
     MatchedEntry,
     MatchedTerm,
+    MatchKind,
     MissedContact,
     NumberReading,
     SearchedBook,
 )
 from ldapgw.phones.explain.query import QueryKind
-from ldapgw.phones.explain.texts import TEXTS, MatchKind
 from ldapgw.phrase import Phrase
 
 _READINGS = {

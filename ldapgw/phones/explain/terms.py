@@ -31,8 +31,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, subtypes
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
-from ldapgw.phones.explain.model import MatchedTerm
-from ldapgw.phones.explain.texts import MatchKind
+from ldapgw.phones.explain.model import MatchedTerm, MatchKind
 
 FilterItem = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual | Present | Extensible
 

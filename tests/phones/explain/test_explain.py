@@ -14,10 +14,13 @@ from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import MAX_MISSES, explain
 from ldapgw.phones.explain.model import (
     OPERATOR,
+    TEXTS,
     USER,
     Explanation,
     ExplanationReader,
     MatchedTerm,
+    MatchKind,
+    MissReason,
     NumberReading,
     NumberVariant,
     SearchedBook,
@@ -25,7 +28,6 @@ from ldapgw.phones.explain.model import (
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind
 from ldapgw.phones.explain.report import explanation_json
 from ldapgw.phones.explain.terms import filter_terms, has_number_assertion, matched_terms
-from ldapgw.phones.explain.texts import TEXTS, MatchKind, MissReason
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter

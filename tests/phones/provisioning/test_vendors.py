@@ -22,9 +22,8 @@ from ldapgw.phones.provisioning.settings import (
     ServerAddress,
     choose_endpoint,
 )
-from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor, make_sheet
+from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor, all_vendors, make_sheet, vendors_of
 from ldapgw.phones.provisioning.templates import render_value
-from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from tests.support.checkout import ROOT
 from tests.support.golden import FOLDER, SERVER, SETTINGS, texts
 from tests.support.vendor_rows import ROWS, read

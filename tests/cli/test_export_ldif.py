@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.cli.formats.ldif import ldif
+from ldapgw.cli.export import ldif
 from ldapgw.directory.entry import special_entry
 from tests.support.phonebook import awkward
 from tests.support.phonebook.listening import library

@@ -8,7 +8,7 @@ import io
 
 import pytest
 
-from ldapgw.cli.formats import table
+from ldapgw.cli.export import CSV_COLUMNS, csv_header, csv_row
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
@@ -21,8 +21,8 @@ def rows(*contacts: Contact, verbatim: bool = False) -> list[dict[str, str]]:
     def write(number: Number) -> str:
         return number.e164 or number.digits
 
-    data = table.header() + b"".join(
-        table.row(one, one.name, "alice@acme.example", LABELS, write, verbatim=verbatim) for one in contacts
+    data = csv_header() + b"".join(
+        csv_row(one, one.name, "alice@acme.example", LABELS, write, verbatim=verbatim) for one in contacts
     )
     assert data.endswith(b"\r\n")
     return list(csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True))
@@ -59,7 +59,7 @@ def test_a_contact_is_a_row() -> None:
 def test_an_empty_contact_has_all_columns() -> None:
     """None is missing."""
     [row] = rows(Contact(uid="c2", name="X"))
-    assert tuple(row) == table.COLUMNS
+    assert tuple(row) == CSV_COLUMNS
     assert {name for name, value in row.items() if value} == {"book", "uid", "name"}
 
 

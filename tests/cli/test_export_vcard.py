@@ -12,7 +12,7 @@ import vobject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.cli.formats.vcard import vcard
+from ldapgw.cli.export import vcard
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.numbers.phone_number import parse
 from tests.support import phonebook
