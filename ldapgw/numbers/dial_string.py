@@ -20,8 +20,7 @@ LONGEST_TYPED = 4 * LONGEST
 _COMPLETE = 7
 
 _DIALLED = re.compile("[0-9*#]")
-_SILENT = re.compile("[^+0-9*#]+")
-_SILENT_OR_PLUS = re.compile("[^0-9*#]+")
+_SILENT = re.compile("[^0-9*#]+")
 _LETTER = re.compile("[A-Za-z]")
 
 # The usual form that phones and PBX send: digits, perhaps behind a "+"; without extension and without letters.
@@ -208,18 +207,15 @@ def without_remark(text: str) -> str:
     return text[:letter].rstrip("( ") if has_remark else text
 
 
-def dialled(text: str, *, plus: bool = False) -> str:
-    """Return the characters to dial (``0-9*#``); in a text with three digits or more, letters become keypad digits.
-
-    :param plus: keep every "+" behind the first character to dial.
-    """
+def dialled(text: str) -> str:
+    """Return the characters to dial (``0-9*#``); in a text with three digits or more, letters become keypad digits."""
     first = _DIALLED.search(text)
     if first is None:
         return ""
     text = text[first.start() :]
     if _LETTER.search(text) and sum(map(str.isdigit, text)) >= 3:
         text = text.upper().translate(_KEYS)
-    return (_SILENT if plus else _SILENT_OR_PLUS).sub("", text)
+    return _SILENT.sub("", text)
 
 
 def dial_text(text: str) -> str:

@@ -233,14 +233,6 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
     return tails, exact_forms
 
 
-def query_tails(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[str, ...]:
-    """Return the tails of a requested number (`NumberQuery`).
-
-    :returns: an empty tuple if the text has no readings, so that no number matches.
-    """
-    return number_query(text, region, outside_line, area_code)[0]
-
-
 def stored_tails(number: Number) -> tuple[str, ...]:
     """Return the index keys of a number: the last seven digits of each compared form, or all digits of a short one.
 

@@ -34,8 +34,6 @@ from ldapgw.ldap.messages import BindRequest, Message, Operation, Sasl
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.numbers.phone_number import NumberFormat
 
-BIND_RESPONSE = 0x61
-
 # A filter may ask for an attribute that holds a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
 _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))

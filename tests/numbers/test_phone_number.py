@@ -189,7 +189,7 @@ def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: st
         for other in (b, *phone_number.readings(second, region, outside_line)):
             if other is not None:
                 assert phone_number.is_same_number(one, other) == phone_number.is_same_number(other, one)
-                asked = phone_number.query_tails(first, region, outside_line)
+                asked = phone_number.number_query(first, region, outside_line)[0]
                 assert not phone_number.is_same_number(one, other) or set(asked) & set(phone_number.stored_tails(other))
 
 
@@ -232,7 +232,7 @@ def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str,
     """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
     one = phone_number.parse(stored, "AT")
     assert one is not None
-    tails = set(phone_number.query_tails(asked, "AT", "0")) & set(phone_number.stored_tails(one))
+    tails = set(phone_number.number_query(asked, "AT", "0")[0]) & set(phone_number.stored_tails(one))
 
     assert phone_number.matches_any_reading(one, phone_number.readings(asked, "AT", "0")) is expected
     assert tails or not expected
@@ -289,7 +289,7 @@ def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line:
     assert one is not None
 
     assert phone_number.matches_any_reading(one, phone_number.readings(asked, "DE", outside_line)) is expected
-    tails = phone_number.query_tails(asked, "DE", outside_line)
+    tails = phone_number.number_query(asked, "DE", outside_line)[0]
     assert not expected or set(tails) & set(phone_number.stored_tails(one))
 
 
@@ -356,7 +356,7 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
     def read_all() -> None:
         phone_number.parse(text, "DE")
         phone_number.readings(text, "DE", "0")
-        phone_number.query_tails(text, "DE", "0")
+        phone_number.number_query(text, "DE", "0")[0]
         phone_number.prefix_forms(text, "DE", "0")
         dial_string.dial_text(text)
 

@@ -395,7 +395,7 @@ def missed(number: Number, region: str) -> list[str]:
 
 
 def finds(number: Number, asked: str, region: str) -> bool:
-    tails = set(phone_number.query_tails(asked, region))
+    tails = set(phone_number.number_query(asked, region)[0])
     readings = phone_number.readings(asked, region)
     return bool(tails & set(phone_number.stored_tails(number))) and phone_number.matches_any_reading(number, readings)
 
