@@ -402,10 +402,14 @@ class SyncScheduler(Service):
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
         now = self._clock.seconds()
         self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(now)
-        if account.id in self._loops:
-            self._loops[account.id].called_at = now
+        loop = self._loops.get(account.id)
+        if loop is not None:
+            loop.called_at = now
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
+        if self._loops.get(account.id) is not loop:
+            # The error has ended the lead first, and with the lead all that its syncs had found out.
+            raise CancelledError
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
         before = self._circuits[account.tenant]

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import LeadLost, StoreError
+from ldapgw.errors import LeadLost, StoreError, UnreachableStore
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, sync_state, tables
@@ -479,6 +480,31 @@ def test_a_sync_ends_when_the_lead_is_lost(stage: Stage) -> None:
     stage.scheduler.begin_anew()
     assert not stage.scheduler._loops
     assert stage.account().last_sync is None
+
+
+def test_a_sync_ends_in_silence_when_its_own_write_ends_the_lead(stage: Stage, caplog_twisted: list[str]) -> None:
+    """The leadership hears first that the session has ended, and stops the sync that the failure then reaches."""
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    writing: list[Deferred[Any]] = []
+
+    def end_lead(failure: Failure) -> Failure:
+        stage.scheduler.begin_anew()
+        return failure
+
+    class EndedSession:
+        """The store of a leader whose session ends during its first transaction."""
+
+        read = stage.sync_store.read
+
+        def run(self, *_arguments: Any, **_named: Any) -> Deferred[Any]:
+            writing.append(Deferred().addErrback(end_lead))
+            return writing[-1]
+
+    stage.leader.store = EndedSession()  # type: ignore[assignment]
+    refresh(stage)
+    writing[0].errback(UnreachableStore("the session has ended"))
+    assert (len(writing), stage.scheduler._loops, caplog_twisted) == (1, {}, [])
 
 
 def test_a_call_that_waits_for_its_turn_is_not_made_once_the_lead_is_lost() -> None:
