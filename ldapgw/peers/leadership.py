@@ -29,7 +29,8 @@ from ldapgw.store.worker import Store
 
 # How often a standby tries to get the lead, and how often the leader shows PostgreSQL that its session is alive.
 TURN_SECONDS: Final = 1.0
-# A leader whose session has not answered for so long makes no calls to Google: soon another gateway may lead.
+# A leader whose session has not answered for so long makes no calls to Google until the session answers: soon another
+# gateway may lead.
 SILENT_SECONDS: Final = IDLE_SECONDS - 2.0
 
 POOLED: Final = (
@@ -57,10 +58,12 @@ class Leader(Protocol):
     @property
     def store(self) -> Store: ...
 
-    def check_lead(self) -> None:
+    async def check_lead(self) -> None:
         """Make sure that no other gateway syncs, before a call to Google.
 
-        :raises LeadLost: when this gateway is not the leader, or another gateway may become the leader any moment.
+        While another gateway may become the leader any moment, this waits until the session has answered or has ended.
+
+        :raises LeadLost: when this gateway is not the leader.
         """
 
 
@@ -75,7 +78,7 @@ class OnlyGateway:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def check_lead(self) -> None:
+    async def check_lead(self) -> None:
         if not self.is_leader:
             raise LeadLost
 
@@ -114,6 +117,7 @@ class Leadership(PeriodicService):
         self._changed = changed
         self._refusal: str | None = None
         self._answered_at = 0.0
+        self._silent: list[Deferred[None]] = []  # calls to Google that wait until the session has answered or ended
         self.is_leader = False
         super().__init__(clock, TURN_SECONDS, self._take_turn, _report, waits=True, last=self._close)
 
@@ -130,9 +134,12 @@ class Leadership(PeriodicService):
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         return self._store.read(function, *args, **kw)
 
-    def check_lead(self) -> None:
-        """See `Leader.check_lead`; a long transaction of a sync delays the answers, and does not cost the lead."""
-        if not self.is_leader or self._seconds() - self._answered_at > SILENT_SECONDS:
+    async def check_lead(self) -> None:
+        """See `Leader.check_lead`; the session answers late when the transaction of another account's sync is long."""
+        while self.is_leader and self._seconds() - self._answered_at > SILENT_SECONDS:
+            self._silent.append(Deferred())
+            await self._silent[-1]
+        if not self.is_leader:
             raise LeadLost
 
     def stopService(self) -> Deferred[None]:
@@ -171,10 +178,17 @@ class Leadership(PeriodicService):
         self._answered_at = self._seconds()
         if self.running:
             self._set(is_leader=outcome is True)
+        self._wake()
 
     def _done(self, result: T) -> T:
         self._answered_at = self._seconds()
+        self._wake()
         return result
+
+    def _wake(self) -> None:
+        silent, self._silent = self._silent, []
+        for waiting in silent:
+            waiting.callback(None)
 
     def _failed(self, failure: Failure) -> Failure:
         """Stop the syncs at once when the session has ended."""
@@ -191,6 +205,7 @@ class Leadership(PeriodicService):
         else:
             log.info("this gateway does not sync any more", event="lead_ended")
         self._changed()
+        self._wake()
 
 
 def _report(failure: Failure) -> None:

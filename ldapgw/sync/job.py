@@ -477,7 +477,7 @@ class SyncJob:
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
             await self._pacer.turn(client, is_requested=account.pending_sync is not None)
-            self._leader.check_lead()
+            await self._leader.check_lead()
             try:
                 return await call(access_token)
             except QuotaExceeded as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select, text
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from ldapgw.errors import LeadLost, StoreError
@@ -112,7 +112,7 @@ def test_the_only_gateway_leads() -> None:
     """As with SQLite."""
     store: Any = object()
     leader = OnlyGateway(store)
-    leader.check_lead()
+    result_of(leader.check_lead())
     assert (leader.is_leader, leader.store is store) == (True, True)
 
 
@@ -217,7 +217,8 @@ def test_the_server_ends_the_session_of_a_leader_that_hangs(gateways: list[Gatew
 def test_a_leader_whose_session_is_silent_calls_nobody(database: Database) -> None:
     """Google gets no call while another gateway may lead already: after a stop, a sleep, or without a network.
 
-    A leader that goes on in time, whose session answers late, or whose sync has written meanwhile, calls again.
+    The call is made when the session answers late, as behind a long transaction, or when a sync has written; and never
+    when the lead has ended.
     """
     gateway = Gateway(database)
     late: list[Deferred[None]] = []
@@ -230,21 +231,30 @@ def test_a_leader_whose_session_is_silent_calls_nobody(database: Database) -> No
     gateway.leadership.startService()
     gateway.leadership._in_thread = in_thread
     gateway.clock.advance(SILENT_SECONDS)
-    gateway.leadership.check_lead()
+    result_of(gateway.leadership.check_lead())
     gateway.clock.advance(0.5)
-    with pytest.raises(LeadLost):
-        gateway.leadership.check_lead()
+    call, given_up = (Deferred.fromCoroutine(gateway.leadership.check_lead()) for _ in range(2))
+    given_up.addErrback(lambda failure: failure.trap(CancelledError) and None).cancel()
+    assert not call.called
     late.pop().callback(None)
-    gateway.leadership.check_lead()
+    result_of(call)
     gateway.clock.advance(SILENT_SECONDS + 0.5)
+    call = Deferred.fromCoroutine(gateway.leadership.check_lead())
+    assert not call.called
     gateway.write()
-    gateway.leadership.check_lead()
+    result_of(call)
     late.pop().callback(None)
     assert gateway.told == [True]
-    gateway.leadership._in_thread = maybeDeferred
-    result_of(gateway.leadership.stopService())
-    with pytest.raises(LeadLost):
-        gateway.leadership.check_lead()
+    gateway.clock.advance(SILENT_SECONDS + 0.5)
+    call = Deferred.fromCoroutine(gateway.leadership.check_lead())
+    assert not call.called
+    stopped = gateway.leadership.stopService()
+    for refused in (call, gateway.leadership.check_lead()):
+        with pytest.raises(LeadLost):
+            result_of(refused)
+    while late:
+        late.pop().callback(None)
+    result_of(stopped)
 
 
 @needs_postgresql
