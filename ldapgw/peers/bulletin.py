@@ -57,7 +57,6 @@ class Bulletin(PeriodicService):
     :param run_beside: calls a function with a connection and arguments in a transaction, on a thread of the database.
     :param gateway_id: of this gateway.
     :param topics: the most important topic first; if not everything fits, the last topic loses news first.
-    :ivar has_readers: whether other gateways live on the database.
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class Bulletin(PeriodicService):
         self._gateway_id = gateway_id
         self._secret_box = secret_box
         self._topics = topics
-        self.has_readers = False
         super().__init__(clock, BULLETIN_SECONDS, self._tell, _report, waits=True)
 
     def hear(self, payload: str) -> None:
@@ -109,7 +107,7 @@ class Bulletin(PeriodicService):
     async def _tell(self) -> None:
         """Tell what is new since the last call."""
         news = {topic.name: told for topic in self._topics if (told := topic.take()) != topic.type()}
-        if news and self.has_readers:
+        if news:
             await self._run_beside(_notify, self._secret_box, self._gateway_id, news)
 
 

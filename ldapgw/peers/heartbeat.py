@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Tells the other gateways on the database that this gateway lives, and learns which others live.
 
-A heartbeat decides nothing: which gateway syncs is decided by a lock (`ldapgw.peers.leadership`).
+Heartbeats tell pages and commands which gateways live, which keys all of these can read, and whether an older version
+runs that an upgrade of the database would lock out.  Which gateway syncs is decided by a lock
+(`ldapgw.peers.leadership`).
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def _database() -> Iterator[Database]:
 
 
 class Gateway:
-    """What of a gateway takes part in the exchange, on a clock of its own."""
+    """The parts of a gateway that send and read bulletins, on a clock of their own."""
 
     def __init__(self, database: Database, name: str, key: bytes = KEY) -> None:
         self.database, self.name = database, name
@@ -78,7 +78,6 @@ class Gateway:
                 Topic("searches", SearchNews, self.log.take_news, self.log.add),
             ),
         )
-        self.bulletin.has_readers = True
         self.bulletin.startService()
 
     def run_beside(self, function: Any, *args: Any) -> Deferred[Any]:
@@ -189,17 +188,6 @@ def test_refused_names_are_told_masked(gateways: Gateways) -> None:
         ("hall9", 2, "192.0.2.2"),
     ]
     assert "hall9" not in gateways.payloads[0]
-
-
-def test_nothing_is_told_to_nobody(gateways: Gateways) -> None:
-    """A gateway alone sends no message, and keeps nothing for gateways that come later."""
-    one, two, _ = gateways.all
-    one.bulletin.has_readers = False
-    one.search(b"-")
-    gateways.pass_second()
-    one.bulletin.has_readers = True
-    gateways.pass_second()
-    assert (gateways.payloads, two.messages()) == ([], [])
 
 
 def test_without_the_database_news_are_lost(gateways: Gateways, caplog_twisted: list[str]) -> None:

@@ -113,7 +113,7 @@ def make_sync_parts(
     publisher = make_publisher(env, workers, storage.store, phones)
     bulletin = _bulletin(env, workers, storage, phones)
     leadership = _leadership(env, workers, storage, lead_changed)
-    heartbeat = _heartbeat(env, workers, storage, publisher, phones, bulletin, leadership)
+    heartbeat = _heartbeat(env, workers, storage, publisher, phones, leadership)
     access = _google_access(env, storage, leadership or OnlyGateway(storage.sync_store), counters)
     scheduler = _scheduler(env, workers, storage, access, publisher, counters)
     logins_keeper = _logins_keeper(env, workers, publisher)
@@ -295,12 +295,11 @@ def _heartbeat(
     storage: Storage,
     publisher: Publisher,
     phones: PhoneParts,
-    bulletin: Bulletin | None,
     leadership: Leadership | None,
 ) -> Heartbeat | None:
     """None: the gateway is the only one on its database."""
     roles = env.config.roles
-    if bulletin is None or leadership is None:
+    if leadership is None:
         return None
     revision, others = revisions()[0], set[str]()
 
@@ -323,7 +322,6 @@ def _heartbeat(
 
     def on_beat(peers: Peers) -> None:
         env.state.secret_box.limit_sealing(peers.common_keys)
-        bulletin.has_readers = bool(peers.others)
         if peers.others != others:
             others.clear()
             others.update(peers.others)
