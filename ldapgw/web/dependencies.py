@@ -152,7 +152,7 @@ class WebDependencies:
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
     :ivar book_clients: dependencies of what phones and PBXs read over HTTP.
-    :ivar has_others: whether other gateways live on the database, to which the browser may have been led before.
+    :ivar is_shared: whether several gateways can use the database, so that a browser may have been led to another one.
     :ivar notifier: notifies open pages of changes.
     :ivar finder: searches contacts as a phone does.
     :ivar contacts: browses the contacts that phones find.
@@ -180,7 +180,7 @@ class WebDependencies:
     admin: AdminDependencies
     phones: PhoneDependencies
     book_clients: BookClientDependencies
-    has_others: Callable[[], bool]
+    is_shared: bool
     notifier: ChangeNotifier
     finder: Finder
     contacts: ContactBrowser

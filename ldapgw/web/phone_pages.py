@@ -156,7 +156,7 @@ class PhonePages:
     def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
         """Return whether another gateway may show the phone's new password, to which a proxy has led the browser."""
         is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
-        return is_new and self._layout.dependencies.has_others() and not self.new_password(visitor, login)
+        return is_new and self._layout.dependencies.is_shared and not self.new_password(visitor, login)
 
     def topic(self, login: PhoneLogin) -> str:
         """The topic of a phone's searches."""

@@ -86,7 +86,7 @@ def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
     stage.clock.advance(PASSWORD_SECONDS)
     page = browser.get(PHONE)
     assert secret not in page.body
-    assert "Only the person who created the address can see it, for ten minutes" in words_on(page)
+    assert "The address was shown for ten minutes, in the browser that created it." in words_on(page)
 
 
 @pytest.mark.parametrize("end", ["revoked", "day", "password", "newer", "renamed", "removed"])

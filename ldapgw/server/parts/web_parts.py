@@ -76,7 +76,7 @@ def make_web_dependencies(
         admin=_admin_dependencies(env, workers, storage, phones, figures, counters, is_ready, sync.is_leader),
         phones=_phone_dependencies(env, workers, phones),
         book_clients=_book_client_dependencies(env, workers, phones),
-        has_others=lambda: sync.bulletin is not None and sync.bulletin.has_readers,
+        is_shared=env.state.database.runs_beside,
         notifier=phones.notifier,
         finder=DirectoryFinder(dit, bases, phones.ldap.turns.turn_of),
         contacts=ContactBrowser(dit, phones.ldap.turns.turn_of),

@@ -223,7 +223,6 @@ class Stage:
         self.disconnected: list[float] = []
         self.tried: list[ConnectionSettings] = []
         self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),)
-        self.has_others = False
         self.one_time = OneTimeSecrets()
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
@@ -320,7 +319,7 @@ class Stage:
                 ),
                 run_off_thread=self.run_off_thread,
             ),
-            has_others=lambda: self.has_others,
+            is_shared=self.database.runs_beside,
             notifier=self.live,
             finder=self.finder,
             contacts=ContactBrowser(self.catalog.dit, self.turns.turn_of),
