@@ -261,8 +261,8 @@ class Metrics:
     :param now: returns seconds since the epoch.
     :param tenant_names: of the configured tenants.
     :param sync_interval: seconds between syncs of an account.
-    :param counters: of the process that syncs and serves the page.
-    :param figures: the figures of the gateway's processes, by number.
+    :param counters: of syncs and pages.
+    :param figures: returns the figures of the gateway's process.
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.

@@ -253,7 +253,7 @@ def test_promises_hold_while_versions_are_mixed(tmp_path: Path) -> None:
         companies.end()
 
 
-@pytest.mark.soak  # tests/store/test_upgrades has the rules
+@pytest.mark.soak  # tests/store/test_gateways.py has the rules
 def test_tables_keep_what_a_living_gateway_needs(tmp_path: Path) -> None:
     """A newer version that takes it away says which gateway is to be stopped, and starts when none is left."""
     later = newer(tmp_path / "later", "9.2", CONTRACTS)
