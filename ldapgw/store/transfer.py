@@ -66,18 +66,22 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
     :raises StoreError: when one of the databases cannot be used, or a table is not the same afterwards.
     """
     for table in reversed(TABLES):
-        _delete_others(source, target, table)
+        with target.begin_read() as present:
+            gone = [theirs for ours, theirs in _differences(source, present, table) if ours is None]
+        for rows in _chunks(gone):
+            with target.begin() as connection:
+                for row in rows:
+                    connection.execute(delete(table).where(_is(table, row)))
     total = 0
     for table in TABLES:
         with target.begin_read() as present:
             for changed in _chunks(_differences(source, present, table)):
-                new = [row for row, is_new in changed if is_new]
                 with target.begin() as connection:
-                    if new:
+                    if new := [ours for ours, theirs in changed if theirs is None]:
                         _insert(connection, table, new)
-                    for row, is_new in changed:
-                        if not is_new:
-                            _update(connection, table, row)
+                    for ours, theirs in changed:
+                        if theirs is not None:
+                            _update(connection, table, ours)
         expected = digest(source, table)
         with target.begin_read() as copied:
             if digest(copied, table) != expected:
@@ -135,37 +139,26 @@ def _key(table: Table, row: Row) -> Row:
     return tuple(value for column, value in zip(table.columns, row, strict=True) if column.primary_key)
 
 
-def _differences(source: Connection, target: Connection, table: Table) -> Iterator[tuple[Row, bool]]:
-    """The rows of the source that the target does not have, or has otherwise; and whether it does not have them."""
-    others = _read(target, table)
-    other = next(others, None)
-    for row in _read(source, table):
-        while other is not None and _key(table, other) < _key(table, row):
-            other = next(others, None)
-        if other is None or _key(table, other) != _key(table, row):
-            yield row, True
-        elif other != row:
-            yield row, False
+def _differences(source: Connection, target: Connection, table: Table) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows that differ: the source's and the target's row of the same key; None: one of them has no row."""
+    all_ours, all_theirs = _read(source, table), _read(target, table)
+    ours, theirs = next(all_ours, None), next(all_theirs, None)
+    while ours is not None or theirs is not None:
+        if theirs is None or (ours is not None and _key(table, ours) < _key(table, theirs)):
+            yield ours, None
+            ours = next(all_ours, None)
+        elif ours is None or _key(table, theirs) < _key(table, ours):
+            yield None, theirs
+            theirs = next(all_theirs, None)
+        else:
+            if ours != theirs:
+                yield ours, theirs
+            ours, theirs = next(all_ours, None), next(all_theirs, None)
 
 
-def _delete_others(source: Connection, target: Database, table: Table) -> None:
-    """Delete the target's rows whose keys the source does not have."""
-    with target.begin_read() as present:
-        ours, gone = _read(source, table), []
-        row = next(ours, None)
-        for other in _read(present, table):
-            while row is not None and _key(table, row) < _key(table, other):
-                row = next(ours, None)
-            if row is None or _key(table, row) != _key(table, other):
-                gone.append(_key(table, other))
-    for keys in _chunks(gone):
-        with target.begin() as connection:
-            for key in keys:
-                connection.execute(delete(table).where(_is(table, key)))
-
-
-def _is(table: Table, key: Row) -> Any:
-    return and_(*(column == value for column, value in zip(table.primary_key.columns, key, strict=True)))
+def _is(table: Table, row: Row) -> Any:
+    """Return the condition that selects the row of the same key."""
+    return and_(*(column == value for column, value in zip(table.primary_key.columns, _key(table, row), strict=True)))
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -175,7 +168,7 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 def _update(connection: Connection, table: Table, row: Row) -> None:
     values = {column.name: value for column, value in zip(table.columns, row, strict=True) if not column.primary_key}
-    connection.execute(update(table).where(_is(table, _key(table, row))).values(values))
+    connection.execute(update(table).where(_is(table, row)).values(values))
 
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
