@@ -29,6 +29,7 @@ from sqlalchemy import (
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import phones, recordings
 from ldapgw.store.database import ascii_lower, database_of, mark_erased
+from ldapgw.store.rows import value_of
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
 from ldapgw.store.tables import (
@@ -536,60 +537,39 @@ def _accounts(
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
     alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(_ALARMS)}
-    states: dict[int, dict[Source, SourceState]] = {}
+    states: dict[int, dict[str, str]] = {}
     errors: dict[int, ErrorStatus] = {}
-    warnings: dict[int, dict[Source, ListingWarnings]] = {}
+    warnings: dict[int, dict[str, ListingWarnings]] = {}
     for row in connection.execute(queries.sources, parameters):
-        states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
+        states.setdefault(row.account_id, {})[row.source] = row.state
         if row.error_code:
             errors[row.account_id] = _error_status(row, "")
         if row.warnings:
-            warnings.setdefault(row.account_id, {})[Source(row.source)] = decode_warnings(row.warnings)
+            warnings.setdefault(row.account_id, {})[row.source] = decode_warnings(row.warnings)
     for row in rows:
         if row.error_code:
             errors[row.id] = _error_status(row, row.error_link)
         if row.tenant in alarms and row.connected_at is not None:
             errors[row.id] = alarms[row.tenant]
-    return tuple(_account(row, errors.get(row.id), states.get(row.id, {}), warnings.get(row.id, {})) for row in rows)
+    return tuple(
+        value_of(
+            Account,
+            row,
+            scopes=row.scopes.split(),
+            error=errors.get(row.id),
+            requested_sync=row.wish,
+            pending_sync=row.due,
+            sources=states.get(row.id, {}),
+            contacts=row.contacts or 0,
+            numbers=row.numbers or 0,
+            skipped=json.loads(row.skipped or "{}"),
+            revoked=row.error_code == "consent_revoked",
+            accepted_loss=json.loads(row.accepted or "null"),
+            warnings=warnings.get(row.id, {}),
+        )
+        for row in rows
+    )
 
 
 def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
     return ErrorStatus(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
-
-
-def _account(
-    row: Row[Any],
-    error: ErrorStatus | None,
-    states: Mapping[Source, SourceState],
-    warnings: Mapping[Source, ListingWarnings],
-) -> Account:
-    return Account(
-        id=row.id,
-        tenant=row.tenant,
-        sub=row.sub,
-        address=row.address,
-        sharing=Sharing(row.sharing),
-        connected_at=row.connected_at,
-        scopes=frozenset(row.scopes.split()),
-        refresh_expires_at=row.refresh_expires_at,
-        syncing=row.syncing,
-        last_sync=row.last_sync,
-        next_sync=row.next_sync,
-        error=error,
-        failures=row.failures,
-        attempts=row.attempts,
-        requested_sync=SyncRequest(row.wish) if row.wish else None,
-        pending_sync=SyncRequest(row.due) if row.due else None,
-        generation=row.generation,
-        owner=row.owner,
-        sources=states,
-        contacts=row.contacts or 0,
-        numbers=row.numbers or 0,
-        skipped=json.loads(row.skipped or "{}"),
-        revoked=row.error_code == "consent_revoked",
-        accepted_loss=json.loads(row.accepted) if row.accepted else None,
-        warnings=warnings,
-        client_id=row.client_id,
-        hd=row.hd,
-        shared_label=row.shared_label or "",
-    )

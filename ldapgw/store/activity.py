@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from ldapgw.store import sync_history
 from ldapgw.store.database import ascii_lower
 from ldapgw.store.periodic import PeriodicService
+from ldapgw.store.rows import columns_of, value_of
 from ldapgw.store.tables import activity
 from ldapgw.store.worker import Store
 
@@ -134,7 +135,7 @@ def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", de
 def record(connection: Connection, *entries: Entry) -> None:
     """Store entries, in the transaction that does what they say."""
     if entries:
-        connection.execute(insert(activity), [_values(one) for one in entries])
+        connection.execute(insert(activity), [_columns(one) for one in entries])
 
 
 def recorded(
@@ -228,20 +229,13 @@ def _filtered(query: Select[Any], tenant: str, act: str, person: str) -> Select[
     return found
 
 
-def _values(one: Entry) -> dict[str, object]:
-    return {
-        "at": one.when,
-        "tenant": one.tenant,
-        "actor": one.actor,
-        "act": one.act,
-        "subject": one.subject,
-        "detail": one.detail,
-        "address": one.address,
-    }
+def _columns(one: Entry) -> dict[str, object]:
+    columns = columns_of(one)
+    return columns | {"at": columns.pop("when")}
 
 
 def _entry(row: Row[Any]) -> Entry:
-    return Entry(row.at, row.tenant, row.actor, row.act, row.subject, row.detail, row.address)
+    return value_of(Entry, row, when=row.at)
 
 
 class RecordPruner(PeriodicService):

@@ -16,6 +16,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import GoogleError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.rows import value_of
 from ldapgw.store.tables import account, source
 
 
@@ -36,7 +37,7 @@ class DirectoryCandidate:
     scopes: frozenset[str]
     state: SourceState | None
     asked_at: float | None
-    account_error: str
+    account_error: str = ""
     directory_error: str = ""
     next_try: float | None = None
     is_directory_account: bool = False
@@ -46,23 +47,20 @@ class DirectoryCandidate:
 def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
     """Read all connected accounts of a tenant, the oldest first."""
     on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
-    account_columns = account.c.id, account.c.scopes, account.c.error_code, account.c.hd
-    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("failed"), source.c.next_try
-    query = select(*account_columns, *source_columns).join_from(account, source, on, isouter=True)
+    account_columns = account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")
+    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("directory_error"), source.c.next_try
+    query = select(*account_columns, account.c.hd, *source_columns).join_from(account, source, on, isouter=True)
     connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
     rows = connection.execute(connected).all()
-    directory_account_ids = contacts.accounts_with_source(connection, Source.DIRECTORY, [row.id for row in rows])
+    directory_account_ids = contacts.accounts_with_source(
+        connection, Source.DIRECTORY, [row.account_id for row in rows]
+    )
     return tuple(
-        DirectoryCandidate(
-            account_id=row.id,
-            scopes=frozenset(row.scopes.split()),
-            state=SourceState(row.state) if row.state else None,
-            asked_at=row.asked_at,
-            account_error=row.error_code or "",
-            directory_error=row.failed or "",
-            next_try=row.next_try,
-            is_directory_account=row.id in directory_account_ids,
-            hd=row.hd,
+        value_of(
+            DirectoryCandidate,
+            row,
+            scopes=row.scopes.split(),
+            is_directory_account=row.account_id in directory_account_ids,
         )
         for row in rows
     )

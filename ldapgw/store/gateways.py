@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Float,
+    Row,
     cast,
     delete,
     extract,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state
+from ldapgw.store.rows import value_of
 from ldapgw.store.tables import change, gateway, schema_version
 
 # A gateway without a heartbeat for so long has died.
@@ -142,17 +144,7 @@ def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
     """All gateways that have had a heartbeat within a day, those that live first, by name."""
     oldest = select(func.min(change.c.marked_at)).where(change.c.number >= gateway.c.position).scalar_subquery()
     silent, behind = (_NOW - gateway.c.seen_at).label("silent"), func.coalesce(_NOW - oldest, 0.0).label("behind")
-    rows = connection.execute(select(gateway, silent, behind)).all()
-    known = [
-        KnownGateway(
-            _info(row),
-            row.started_at,
-            row.seen_at,
-            max(row.silent, 0.0),
-            max(row.behind, 0.0),
-        )
-        for row in rows
-    ]
+    known = map(_known, connection.execute(select(gateway, silent, behind)))
     return tuple(sorted(known, key=lambda one: (not one.is_alive, one.info.name, one.started_at)))
 
 
@@ -170,22 +162,11 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
     return tuple(one for one in known if one in left)
 
 
-def _info(row: Any) -> GatewayInfo:
+def _known(row: Row[*tuple[Any, ...]]) -> KnownGateway:
     roles = row.roles.split()
-    return GatewayInfo(
-        row.id,
-        row.name,
-        row.version,
-        "sync" in roles,
-        "serve" in roles,
-        "web" in roles,
-        tuple(row.keys.split()),
-        row.position,
-        row.accounts,
-        row.contacts,
-        row.revision,
-        row.is_leader,
-    )
+    has = {"syncs": "sync" in roles, "serves": "serve" in roles, "web": "web" in roles}
+    info = value_of(GatewayInfo, row, keys=row.keys.split(), **has)
+    return value_of(KnownGateway, row, info=info, silent=max(row.silent, 0.0), behind=max(row.behind, 0.0))
 
 
 def _write_info(connection: Connection, info: GatewayInfo) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import recordings
 from ldapgw.store.database import ascii_lower
+from ldapgw.store.rows import value_of
 from ldapgw.store.tables import phone, provisioning, recording
 
 
@@ -256,27 +257,8 @@ def read_names(connection: Connection, prefix: str) -> frozenset[str]:
 
 
 def _login(row: Row[Any]) -> PhoneLogin:
-    return PhoneLogin(
-        row.name,
-        row.tenant,
-        row.account_id,
-        NumberMode(row.numbers),
-        row.password,
-        row.created_at,
-        row.model,
-        row.last_seen,
-        row.last_address,
-        row.searched_at,
-        row.search_hint or "",
-        row.worked_at,
-        row.book_secret or "",
-        NumberFormat(row.number_format) if row.number_format else None,
-        None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count),
-        placeholder=row.placeholder or "",
-        replica=ReplicaBooks(row.replica) if row.replica else None,
-        area_code=row.area_code,
-        password_at=row.password_at,
-    )
+    refused = None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count)
+    return value_of(PhoneLogin, row, refused=refused)
 
 
 def add(connection: Connection, new: PhoneLogin) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 
 from ldapgw.contact import Source
+from ldapgw.store.rows import value_of
 from ldapgw.store.tables import account, contact, photo
 
 # Of an account: beyond that, contacts go without.
@@ -118,7 +119,7 @@ def read_due(connection: Connection, tenants: Collection[str], now: float, limit
         .order_by(photo.c.due_at)
         .limit(limit)
     )
-    return [DuePhoto(row[0], row[1], Source(row[2]), *row[3:]) for row in connection.execute(query)]
+    return [value_of(DuePhoto, row) for row in connection.execute(query)]
 
 
 def store(connection: Connection, account_id: int, fetched: Iterable[tuple[DuePhoto, bytes]]) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, not_, select, update
 
+from ldapgw.store.rows import columns_of
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import admin_link, consent_flow, sign_in
 
@@ -136,17 +137,8 @@ def create_sign_in(connection: Connection, token: str, person: SignIn, now: floa
         newest_first = own.order_by(sign_in.c.created_at.desc(), sign_in.c.seen_at.desc())
         oldest = connection.execute(newest_first.offset(MAX_SIGN_INS - 1)).scalars().all()
         connection.execute(delete(sign_in).where(sign_in.c.token.in_(oldest)))
-    connection.execute(
-        insert(sign_in).values(
-            token=_digest(token),
-            tenant=person.tenant,
-            sub=person.sub,
-            address=person.address,
-            created_at=now,
-            seen_at=now,
-            hd=person.hd,
-        )
-    )
+    columns = columns_of(person, token=_digest(token), created_at=now, seen_at=now)
+    connection.execute(insert(sign_in).values(columns))
 
 
 def read_sign_in(connection: Connection, token: str, tenant: str, now: float) -> SignIn | None:

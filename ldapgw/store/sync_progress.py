@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.contact import Source
+from ldapgw.store.rows import columns_of, value_of
 from ldapgw.store.tables import sync_progress
 
 
@@ -30,31 +31,19 @@ class SyncProgress:
 
 def write(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
     """Store how far an account's sync is; None: the sync has ended."""
-    columns = sync_progress.c
+    is_of_account = sync_progress.c.account_id == account_id
     if progress is None:
-        connection.execute(delete(sync_progress).where(columns.account_id == account_id))
+        connection.execute(delete(sync_progress).where(is_of_account))
         return
-    values = {
-        "source": progress.source,
-        "fetched": progress.fetched,
-        "total": progress.total,
-        "step": progress.step,
-        "step_count": progress.step_count,
-    }
-    changed = connection.execute(update(sync_progress).where(columns.account_id == account_id).values(values))
-    if not changed.rowcount:
-        connection.execute(insert(sync_progress).values(account_id=account_id, **values))
+    columns = columns_of(progress)
+    if not connection.execute(update(sync_progress).where(is_of_account).values(columns)).rowcount:
+        connection.execute(insert(sync_progress).values(account_id=account_id, **columns))
 
 
 def read(connection: Connection, account_id: int) -> SyncProgress | None:
     """Return how far an account's sync is; None: no sync runs, or the sync has just begun."""
-    columns = sync_progress.c
-    row = connection.execute(
-        select(columns.source, columns.fetched, columns.total, columns.step, columns.step_count).where(
-            columns.account_id == account_id
-        )
-    ).one_or_none()
-    return None if row is None else SyncProgress(Source(row.source), row.fetched, row.total, row.step, row.step_count)
+    row = connection.execute(select(sync_progress).where(sync_progress.c.account_id == account_id)).one_or_none()
+    return None if row is None else value_of(SyncProgress, row)
 
 
 def forget_all(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, bindparam, select, update
 
 from ldapgw.contact import Source
+from ldapgw.store.rows import value_of
 from ldapgw.store.tables import source
 
 # Warning codes of ``status.json`` for a listing: with fewer persons than Google counts, without a sync token, and of a
@@ -52,16 +53,7 @@ class SyncState:
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
     """Read the sync state of each source of an account that has a row."""
     return {
-        Source(row.source): SyncState(
-            row.sync_token,
-            row.fingerprint,
-            row.full_sync_at,
-            row.asked_at,
-            row.next_try,
-            row.page_size,
-            decode_warnings(row.warnings),
-            row.total,
-        )
+        Source(row.source): value_of(SyncState, row, warnings=decode_warnings(row.warnings))
         for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
     }
 

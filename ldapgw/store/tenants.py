@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select
 
 from ldapgw.errors import UnfitKey
+from ldapgw.store.rows import columns_of
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import alarm, oauth_client
 
@@ -31,14 +32,8 @@ class EnteredClient:
 def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClient) -> None:
     """Store a tenant's client, which replaces the tenant's former client."""
     connection.execute(delete(oauth_client).where(oauth_client.c.tenant == new.tenant))
-    connection.execute(
-        insert(oauth_client).values(
-            tenant=new.tenant,
-            client_id=new.client_id,
-            client_secret=secret_box.seal(new.client_secret),
-            entered_at=new.entered_at,
-        )
-    )
+    columns = columns_of(new, client_secret=secret_box.seal(new.client_secret))
+    connection.execute(insert(oauth_client).values(columns))
 
 
 def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
