@@ -39,7 +39,7 @@ from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import FLOW_SECONDS
-from ldapgw.store.worker import Store, StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.consent import CONNECT, AuthorizationCodeFlow, AuthorizationRedirect, ConsentResult
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PAGES, PageError
@@ -117,7 +117,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
         tenants={
             tenant.name: replace(web_tenant(tenant), client=clients.get(tenant.name)) for tenant in site.config.tenant
         },
-        store=StoreWorker(database, maybeDeferred, maybeDeferred),
+        store=Store(on_threads(database, maybeDeferred, maybeDeferred)),
         secret_box=secret_box,
         oauth=google.oauth,
         endpoints=google.endpoints,

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.store import phones
-from ldapgw.store.database import ChangeDetector, check_writable
+from ldapgw.store.database import ChangeDetector, Mode, check_writable
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastBind
 from ldapgw.store.worker import MonitoredStore
@@ -159,7 +159,7 @@ class ChangeFeed(MultiService):
         begun_at = self._clock.seconds()
         # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
         # may write, because it fails when another program keeps the database locked.
-        has_changed = await self._store.probe(lambda _: self._change_detector.has_changed())
+        has_changed = await self._store.call(Mode.PROBE, lambda _: self._change_detector.has_changed())
         self._is_outdated = has_changed or self._is_outdated
         if self._store.is_failing and not await self._is_recovered():
             return

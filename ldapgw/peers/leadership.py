@@ -14,7 +14,7 @@ Mutable: `Leadership`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail
@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import LeadLost
+from ldapgw.store.database import Mode
 from ldapgw.store.leader_session import IDLE_SECONDS, LeaderSession
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.worker import Store
@@ -39,7 +40,6 @@ POOLED: Final = (
 )
 _OUTDATED = "a newer version of ldapgw upgraded the database; upgrade this gateway, or stop it"
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 log = Logger()
@@ -84,7 +84,7 @@ class OnlyGateway:
 
 
 class Leadership(PeriodicService):
-    """The lead of one of several gateways; also the store of its syncs.
+    """The lead of one of several gateways.
 
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
     :param session: the connection that holds the lock.
@@ -112,7 +112,8 @@ class Leadership(PeriodicService):
         self._session = session
         self._in_thread = in_thread
         self._write_in_thread = write_in_thread
-        self._store = store
+        self._reading = store
+        self.store = Store(self._transact)
         self._begin = begin
         self._changed = changed
         self._refusal: str | None = None
@@ -121,18 +122,13 @@ class Leadership(PeriodicService):
         self.is_leader = False
         super().__init__(clock, TURN_SECONDS, self._take_turn, _report, waits=True, last=self._close)
 
-    @property
-    def store(self) -> Store:
-        return self
-
-    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """As `Store.run`; the Deferred fails with `LeadLost` when this gateway is not the leader."""
+    def _transact(self, mode: Mode, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        """Call a function in a transaction; it fails with `LeadLost` when this gateway is not the leader."""
+        if mode is Mode.READ:
+            return self._reading.read(function, *args, **kw)
         if not self.is_leader:
             return fail(LeadLost())
         return self._write_in_thread(self._session.run, function, *args, **kw).addCallbacks(self._done, self._failed)
-
-    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._store.read(function, *args, **kw)
 
     async def check_lead(self) -> None:
         """See `Leader.check_lead`; the session answers late when the transaction of another account's sync is long."""

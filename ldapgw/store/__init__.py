@@ -2,5 +2,5 @@
 """Persistent state in a database (SQLite or PostgreSQL): accounts with their grants, contacts, phones, sign-ins.
 
 The modules consist of plain functions on a connection.  `ldapgw.store.database.Database` begins and ends all
-transactions; `ldapgw.store.worker.StoreWorker` runs them on the store's thread.
+transactions; `ldapgw.store.worker.Store` runs them on the store's thread.
 """

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -55,6 +56,21 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+class Mode(Enum):
+    """The kind of a transaction.
+
+    WRITE: no other such transaction runs meanwhile, of whichever gateway.
+    BESIDE: the transaction locks the rows that it writes and no others, so that no page waits for it.
+    READ: the transaction only reads, and waits for no transaction that writes.
+    PROBE: as BESIDE, for functions that only read; the transaction fails if the database cannot be written.
+    """
+
+    WRITE = "write"
+    BESIDE = "beside"
+    READ = "read"
+    PROBE = "probe"
 
 
 class ChangeDetector(Protocol):
@@ -178,20 +194,28 @@ class Database(ABC):
         """
         return self.begin_read()
 
-    def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
+    def call(
+        self, mode: Mode, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs
+    ) -> T:
         """Call ``function(connection, …)`` in a transaction.
 
         The function may be called again where another transaction has come between, so it changes nothing else.
 
         :raises StoreError: when the database cannot be used.
         """
-        with self.begin() as connection:
-            return function(connection, *args, **kw)
+        if mode is Mode.READ:
+            with self.begin_read() as connection:
+                return function(connection, *args, **kw)
+        return self._write(lambda connection: function(connection, *args, **kw), exclusively=mode is Mode.WRITE)
 
-    def run_beside(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
-        """As `run`, in a transaction that is not exclusive."""
-        with self.begin(exclusively=False) as connection:
-            return function(connection, *args, **kw)
+    def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
+        """See `call`, with `Mode.WRITE`."""
+        return self.call(Mode.WRITE, function, *args, **kw)
+
+    def _write(self, function: Callable[[Connection], T], *, exclusively: bool) -> T:
+        """Call a function in a transaction that can write."""
+        with self.begin(exclusively=exclusively) as connection:
+            return function(connection)
 
     @abstractmethod
     def close(self) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock, Thread
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import psycopg
@@ -60,7 +60,6 @@ from ldapgw.store.postgresql_connection import (
 )
 from ldapgw.store.postgresql_schema import finishing_statements
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 DRIVER = "postgresql+psycopg"
@@ -249,25 +248,7 @@ class PostgresqlDatabase(Database):
         with self._errors(reads=True), self.reading_engine.begin() as connection:
             yield connection
 
-    def run(
-        self,
-        function: Callable[Concatenate[Connection, P], T],
-        /,
-        *args: P.args,
-        **kw: P.kwargs,
-    ) -> T:
-        return self._run(function, args, kw, exclusively=True)
-
-    def run_beside(
-        self,
-        function: Callable[Concatenate[Connection, P], T],
-        /,
-        *args: P.args,
-        **kw: P.kwargs,
-    ) -> T:
-        return self._run(function, args, kw, exclusively=False)
-
-    def _run(self, function: Callable[..., T], args: Any, kw: Mapping[str, Any], *, exclusively: bool) -> T:
+    def _write(self, function: Callable[[Connection], T], *, exclusively: bool) -> T:
         """Call a function in a transaction, and again when another transaction came between, or the connection ended.
 
         What was lost while it was committed may be stored, so that is not tried again.  A transaction that excludes
@@ -282,7 +263,7 @@ class PostgresqlDatabase(Database):
                 row_seconds = ROW_SECONDS if left > LOCK_SECONDS / 2 else max(left, ROW_SECONDS)
                 try:
                     with self._transaction(exclusively=exclusively, row_seconds=row_seconds) as connection:
-                        result = function(connection, *args, **kw)
+                        result = function(connection)
                         erased = take_erased(connection)
                         is_complete = True
                     break

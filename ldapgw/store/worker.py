@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
-from ldapgw.store.database import HANG_SECONDS, Database, noting_answers
+from ldapgw.store.database import HANG_SECONDS, Database, Mode, noting_answers
 
 # A disk that is nearly full has room one moment and none the next.  The same problem is logged again only when the
 # last log line is this old ...
@@ -37,86 +37,63 @@ _UNREACHABLE = "unreachable"
 
 P = ParamSpec("P")
 T = TypeVar("T")
+# Calls a function with its arguments on a thread.
+InThread = Callable[..., Deferred[Any]]
+# Calls a function with a connection and its arguments in a transaction; the first argument is the mode.
+Transact = Callable[..., Deferred[Any]]
 
 log = Logger()
 
 
-class Store(Protocol):
-    """Runs store functions for sync and web.
+class Store:
+    """The functions of the store, each called in a transaction.
 
     The Deferreds fail with `ldapgw.errors.StoreError` when the database cannot be used.
+
+    :param transact: calls a function with a connection and arguments in a transaction of a mode, such as `on_threads`.
+    :param writing: the mode of `run`.
     """
 
+    def __init__(self, transact: Transact, writing: Mode = Mode.WRITE) -> None:
+        self._transact = transact
+        self._writing = writing
+
+    def call(
+        self, mode: Mode, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> Deferred[T]:
+        """Call ``function(connection, …)`` in a transaction."""
+        return self._transact(mode, function, *args, **kw)
+
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(connection, …)`` in a transaction, after the earlier ones."""
+        """Call ``function(connection, …)`` in a transaction that writes, after the earlier ones."""
+        return self.call(self._writing, function, *args, **kw)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """Call ``function(connection, …)``, which only reads, without waiting for a transaction that writes.
 
         It reads what was committed before the call.
         """
+        return self.call(Mode.READ, function, *args, **kw)
 
 
-class StoreWorker:
-    """A `Store` on an open database.
+def on_threads(database: Database, run: InThread, read: InThread, sync: InThread | None = None) -> Transact:
+    """Have the transactions of an open database run on threads.
 
-    :param run_in_thread: calls a function on one thread, the same each time.
-    :param read_in_thread: the same, on another thread.
-    :param sync_in_thread: the same, for `run_beside`; None: on the thread of `run_in_thread`.
+    :param run: calls a function on one thread, the same each time.
+    :param read: the same, on another thread, for transactions that wait for no other.
+    :param sync: the same, for `Mode.BESIDE`; None: on the thread of `run`.
     """
+    threads = {
+        Mode.WRITE: run,
+        Mode.BESIDE: sync or run,
+        Mode.READ: read,
+        Mode.PROBE: read if database.runs_beside else run,
+    }
 
-    def __init__(
-        self,
-        database: Database,
-        run_in_thread: Callable[..., Deferred[Any]],
-        read_in_thread: Callable[..., Deferred[Any]],
-        sync_in_thread: Callable[..., Deferred[Any]] | None = None,
-    ) -> None:
-        self._database = database
-        self._run_in_thread = run_in_thread
-        self._sync_in_thread = sync_in_thread or run_in_thread
-        self._read_in_thread = read_in_thread
+    def transact(mode: Mode, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        return threads[mode](database.call, mode, function, *args, **kw)
 
-    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._run_in_thread(self._database.run, function, *args, **kw)
-
-    def run_beside(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
-    ) -> Deferred[T]:
-        """As `run`, in a transaction that locks the rows it writes and no others, so that no page waits for it."""
-        return self._sync_in_thread(self._database.run_beside, function, *args, **kw)
-
-    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        def in_transaction() -> T:
-            with self._database.begin_read() as connection:
-                return function(connection, *args, **kw)
-
-        return self._read_in_thread(in_transaction)
-
-    def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(connection, …)``, which only reads, in a transaction that could write.
-
-        The transaction fails if the database cannot be written.  Where transactions run side by side, it waits for
-        none of them, whichever gateway has begun them.
-        """
-        in_thread = self._read_in_thread if self._database.runs_beside else self._run_in_thread
-        return in_thread(self._database.run_beside, function, *args, **kw)
-
-
-class SyncStore:
-    """A `Store` for syncs, which may write for seconds: its transactions run beside those of pages.
-
-    :param store: what runs them.
-    """
-
-    def __init__(self, store: StoreWorker | MonitoredStore) -> None:
-        self._store = store
-
-    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._store.run_beside(function, *args, **kw)
-
-    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return self._store.read(function, *args, **kw)
+    return transact
 
 
 @dataclass(slots=True, eq=False)
@@ -147,7 +124,7 @@ class CallWatch:
         self._seconds = seconds
         self._calls: set[_Call] = set()
 
-    def on(self, in_thread: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+    def on(self, in_thread: InThread) -> InThread:
         """Wrap a caller of functions on a thread, so that their calls are watched."""
 
         def watched(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
@@ -194,12 +171,13 @@ class CallWatch:
         return Failure(call.error) if call.error is not None and failure.check(CancelledError) else failure
 
 
-class MonitoredStore:
-    """A `Store` that remembers and logs failures of another store.
+class MonitoredStore(Store):
+    """A `Store` that remembers and logs failures.
 
+    :param transact: see `Store`.
     :param seconds: a monotonic clock, in seconds.
     :param now: the time of day, in seconds since the epoch.
-    :param call_watch: watches the calls of the other store; None: nothing does.
+    :param call_watch: watches the calls of the database; None: nothing does.
     :ivar failing_since: when the first failure since `mark_recovered` occurred, by `now`; None: no failure.
     :ivar is_damaged: whether one of these failures was a damaged database file.
     :ivar recoveries: how often `mark_recovered` was called.
@@ -207,12 +185,12 @@ class MonitoredStore:
 
     def __init__(
         self,
-        store: StoreWorker,
+        transact: Transact,
         seconds: Callable[[], float],
         now: Callable[[], float],
         call_watch: CallWatch | None = None,
     ) -> None:
-        self._store = store
+        super().__init__(transact)
         self._seconds = seconds
         self._now = now
         self._call_watch = call_watch
@@ -229,37 +207,27 @@ class MonitoredStore:
         """Whether a call has failed since `mark_recovered`."""
         return self.failing_since is not None
 
-    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return (self._refused() or self._store.run(function, *args, **kw)).addErrback(self._failed)
-
-    def run_beside(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
+    def call(
+        self, mode: Mode, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> Deferred[T]:
-        return (self._refused() or self._store.run_beside(function, *args, **kw)).addErrback(self._failed)
-
-    def probe(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """See `StoreWorker.probe`; its answer ends a time in which the database hangs."""
-        return self._store.probe(function, *args, **kw).addCallbacks(self._answered, self._failed)
-
-    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        return (self._refused() or self._store.read(function, *args, **kw)).addErrback(self._failed)
+        """See `Store.call`; the answer of a `Mode.PROBE` ends a time in which the database hangs."""
+        if mode is Mode.PROBE:
+            return super().call(mode, function, *args, **kw).addCallbacks(self._answered, self._failed)
+        done = fail(self._hanging) if self._hanging is not None else super().call(mode, function, *args, **kw)
+        return done.addErrback(self._failed)
 
     def watch(self) -> None:
-        """Notice a database that hangs: all calls fail, and later calls fail at once until `probe` gets an answer."""
+        """Notice a database that hangs: all calls fail, and later calls fail at once until a probe gets an answer."""
         error = self._call_watch.give_up_hanging() if self._call_watch is not None else None
         if error is not None:
             self._hanging = error
             self._failed(Failure(error))
 
-    def _refused(self) -> Deferred[Any] | None:
-        """The result of a call while the database hangs; None: it does not."""
-        return fail(self._hanging) if self._hanging is not None else None
-
     def _answered(self, result: T) -> T:
         self._hanging = None
         return result
 
-    def monitor(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+    def monitor(self, call: InThread) -> InThread:
         """Wrap a caller of functions that write files beside the database, so that their failures are logged too.
 
         :param call: calls a function with its arguments.

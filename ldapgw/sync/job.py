@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 from zlib import crc32
 
 from sqlalchemy import Connection
@@ -59,9 +59,6 @@ from ldapgw.sync.fetch import (
 )
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 log = Logger()
 

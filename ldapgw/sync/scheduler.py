@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore, gatherResults
@@ -47,9 +47,6 @@ _ALARMS = frozenset(error.code for error in TENANT_ERRORS)
 _OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
 # How many accounts get their timers in one turn: a few milliseconds.
 _ACCOUNTS_AT_ONCE = 200
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 log = Logger()
 

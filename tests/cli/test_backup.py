@@ -13,6 +13,7 @@ import pytest
 
 from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.store import accounts, activity, gateways, sync_history
+from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import backup_time
 from ldapgw.store.gateways import GatewayInfo
@@ -223,13 +224,13 @@ def test_a_new_key_of_the_setting_on_several_gateways(gateway: Gateway, monkeypa
     gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
     database = database_at(url)
     database.open()
-    database.run_beside(gateways.beat, there)
+    database.call(Mode.BESIDE, gateways.beat, there)
     monkeypatch.setattr(backup, "_TELL_SECONDS", 0.0)
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", f"{new.decode()} {old.decode()}")
     assert gateway.refused("rotate-key") == (
         "the gateway on south.example does not have the new key yet: set the same encryption_key there, restart it, "
         "and run ldapgw rotate-key again; until then all gateways use the old key\n"
     )
-    database.run_beside(gateways.beat, replace(there, keys=SecretBox([new, old]).fingerprints()))
+    database.call(Mode.BESIDE, gateways.beat, replace(there, keys=SecretBox([new, old]).fingerprints()))
     database.close()
     assert gateway.run("rotate-key").exit_code == 0

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from ldapgw.cli import main
 from ldapgw.store import gateways
+from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from tests.support.postgresql import needs_postgresql, new_url
@@ -35,7 +36,7 @@ def test_several_on_one_database(gateway: Gateway) -> None:
         GatewayInfo("1", "north.example", "1.0", contacts=1234, accounts=2, is_leader=True),
         GatewayInfo("2", "south.example", "1.1", syncs=False, web=False),
     ):
-        database.run_beside(gateways.beat, info)
+        database.call(Mode.BESIDE, gateways.beat, info)
     database.close()
     north, south = json.loads(CliRunner().invoke(main, ["--config", str(gateway.file), "gateways", "--json"]).stdout)
     assert (north["name"], north["alive"], north["roles"]) == ("north.example", True, ["serve", "sync", "web"])

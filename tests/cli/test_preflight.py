@@ -18,6 +18,7 @@ from ldapgw.server.gateway import makeService
 from ldapgw.server.preflight import require, require_start
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import gateways
+from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import SecretBox, new_key, read_keys, write_keys
@@ -299,7 +300,7 @@ def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment
     there = GatewayInfo("1", "south.example", "1.0", keys=SecretBox([new_key()]).fingerprints())
     with closing(database_at(load(str(site.file)).database)) as database:
         database.open()
-        database.run_beside(gateways.beat, there)
+        database.call(Mode.BESIDE, gateways.beat, there)
     key = f"{site.state_dir}/ldapgw.key"
     expected = [
         f"key file {key}: is another key than that of the gateway on south.example; copy its ldapgw.key here",

@@ -12,6 +12,7 @@ from collections import Counter
 from contextlib import closing
 
 from ldapgw.store import phones
+from ldapgw.store.database import Mode
 from tests.cluster.companies import CONNECTIONS, Companies, now
 from tests.support.site.running import wait_until
 
@@ -102,14 +103,14 @@ def check_changes(companies: Companies) -> None:
                 password = companies.add_phone(name, at)
             else:
                 password = name
-                database.run_beside(phones.add, companies.new_phone(name))
+                database.call(Mode.BESIDE, phones.add, companies.new_phone(name))
             committed_at = now()
             accepted.append(companies.wait_until_accepted(name, password) - committed_at)
             connections = companies.connect(name, password)
             if by_command:
                 companies.remove_phone(name, at)
             else:
-                assert database.run_beside(phones.remove, name)
+                assert database.call(Mode.BESIDE, phones.remove, name)
             committed_at = now()
             refused.append(companies.wait_until_refused(name, password) - committed_at)
             ended.append(companies.wait_until_ended(connections) - committed_at)

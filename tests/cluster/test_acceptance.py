@@ -20,6 +20,7 @@ from threading import Event, Thread
 import pytest
 
 from ldapgw.store import phones
+from ldapgw.store.database import Mode
 from ldapgw.store.leader_session import IDLE_SECONDS, IN_TRANSACTION_SECONDS
 from tests.cluster.companies import TENANTS, Companies, now
 from tests.cluster.promises import (
@@ -299,7 +300,7 @@ def test_a_transaction_is_held_open(companies: Companies) -> None:
             phones.add(held, companies.new_phone("held"))
             began = now()
             for name in others:
-                database.run_beside(phones.add, companies.new_phone(name))
+                database.call(Mode.BESIDE, phones.add, companies.new_phone(name))
             committed = now()
             # To ask for all of them takes longer.
             let_run(committed + VISIBLE_SECONDS - now())
@@ -312,7 +313,7 @@ def test_a_transaction_is_held_open(companies: Companies) -> None:
         tell("login found after", [waited])
         assert waited <= VISIBLE_SECONDS
         for name in ["held", *others]:
-            database.run_beside(phones.remove, name)
+            database.call(Mode.BESIDE, phones.remove, name)
     serve(companies)
     is_right(companies)
 
@@ -347,12 +348,12 @@ def test_a_backup_is_restored(companies: Companies) -> None:
         return {tenant: versions(1, tenant) for tenant in TENANTS}
 
     with closing(companies.open_database()) as database:
-        database.run_beside(phones.add, companies.new_phone("before"))
+        database.call(Mode.BESIDE, phones.add, companies.new_phone("before"))
         old = change_all()
         run("backup")
         new = change_all()
-        database.run_beside(phones.add, companies.new_phone("after"))
-        database.run_beside(phones.remove, "before")
+        database.call(Mode.BESIDE, phones.add, companies.new_phone("after"))
+        database.call(Mode.BESIDE, phones.remove, "before")
     companies.wait_until_accepted("after", "after")
     companies.wait_until_refused("before", "before")
     companies.turn("inject-fault", {"name": "error_unavailable_503"})

@@ -14,7 +14,7 @@ import pytest
 
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, activity, changes, contacts, phones
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox, new_key
@@ -112,11 +112,11 @@ def test_a_transaction_that_lasts_hides_nothing(database: Database, count: int) 
                 database.lift_time_limit(held)
                 phones.add(held, replace(DESK, name="held"))
                 for number in range(count):
-                    database.run_beside(phones.add, replace(DESK, name=f"desk{number}"))
+                    database.call(Mode.BESIDE, phones.add, replace(DESK, name=f"desk{number}"))
                     if number % 3 == 0:
-                        database.run_beside(phones.set_model, f"desk{number}", "snom", DESK.numbers)
+                        database.call(Mode.BESIDE, phones.set_model, f"desk{number}", "snom", DESK.numbers)
                     if number % 7 == 0:
-                        database.run_beside(phones.remove, f"desk{number}")
+                        database.call(Mode.BESIDE, phones.remove, f"desk{number}")
                 stored = {login.name: login for login in database.run(phones.read_all)}
                 wait_until(lambda: follower.phones == stored, "the others are found")
             stored = {login.name: login for login in database.run(phones.read_all)}

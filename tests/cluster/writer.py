@@ -16,6 +16,7 @@ from ldapgw.store import accounts, activity, contacts, phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import GATEWAY, Act
 from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import LastBind, LastSearch
 from tests.support.stage.sync import DESK, NOW
@@ -38,7 +39,7 @@ def main(url: str, name: str, count: int) -> None:
         for number in range(count):
             act = activity.entry(NOW, DESK.tenant, GATEWAY, Act.SYNC_REQUESTED, name, str(number))
             database.run(activity.recorded, act, sync_state.request_sync, account_id, SyncRequest.INCREMENTAL)
-            database.run_beside(sync, account_id, f"{name}-{number}")
+            database.call(Mode.BESIDE, sync, account_id, f"{name}-{number}")
             database.run(phones.store_last_binds, {DESK.name: LastBind(NOW + number, "127.0.0.1", DESK.password)})
             database.run(phones.store_last_searches, {DESK.name: LastSearch(NOW + number, "", NOW + number)})
 

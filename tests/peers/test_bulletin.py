@@ -21,10 +21,10 @@ from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic,
 from ldapgw.phones.logged_search import LoggedSearch, SearchNews
 from ldapgw.phones.refused_logins import MASK, RefusalNews, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, Mode
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from tests.support.phonebook.trees import PHONE
 from tests.support.phonebook.wire import make_factory
 from tests.support.postgresql import needs_postgresql, open_new
@@ -55,7 +55,7 @@ class Gateway:
         self.ldap = make_factory(clock=self.clock)
         self.log = SearchLog(self.clock.seconds, self.notified.append)
         catalog = Catalog(Snapshot(Dit((), Features("1"))), {}, self.clock.seconds)
-        store: Any = StoreWorker(database, maybeDeferred, maybeDeferred)
+        store: Any = Store(on_threads(database, maybeDeferred, maybeDeferred))
         self.refused = RefusedLogins(
             clock=self.clock,
             store=store,
@@ -81,7 +81,9 @@ class Gateway:
         self.bulletin.startService()
 
     def run_beside(self, function: Any, *args: Any) -> Deferred[Any]:
-        return fail(StoreError("away")) if self.away else maybeDeferred(self.database.run_beside, function, *args)
+        return (
+            fail(StoreError("away")) if self.away else maybeDeferred(self.database.call, Mode.BESIDE, function, *args)
+        )
 
     def search(self, message: bytes, login: str = PHONE.login) -> None:
         self.log.observe(login, "192.0.2.1", message, 1, ResultCode.SUCCESS, 0.001)

@@ -18,7 +18,7 @@ from ldapgw.store import tables
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.leader_session import IDLE_SECONDS, IN_TRANSACTION_SECONDS
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.postgresql import Server, needs_postgresql, open_new
 from tests.support.results import result_of
@@ -45,7 +45,7 @@ class Gateway:
             session=session,
             in_thread=maybeDeferred,
             write_in_thread=maybeDeferred,
-            store=StoreWorker(database, maybeDeferred, maybeDeferred),
+            store=Store(on_threads(database, maybeDeferred, maybeDeferred)),
             begin=self._begin,
             changed=lambda: self.told.append(self.leadership.is_leader),
         )
@@ -56,7 +56,7 @@ class Gateway:
         return self.may_lead
 
     def write(self, name: str = "acme") -> Any:
-        return result_of(self.leadership.run(write, name))
+        return result_of(self.leadership.store.run(write, name))
 
     def turn(self) -> None:
         self.clock.advance(TURN_SECONDS)
@@ -68,7 +68,9 @@ def write(connection: Connection, name: str) -> str:
 
 
 def pid_of(gateway: Gateway) -> int:
-    pid: int = result_of(gateway.leadership.run(lambda connection: connection.scalar(text("SELECT pg_backend_pid()"))))
+    pid: int = result_of(
+        gateway.leadership.store.run(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
+    )
     return pid
 
 
@@ -178,7 +180,7 @@ def test_what_a_sync_had_begun_is_rolled_back(gateways: list[Gateway], database:
         write(connection, "beta")
 
     with pytest.raises(LeadLost):
-        result_of(one.leadership.run(write_and_lose))
+        result_of(one.leadership.store.run(write_and_lose))
     assert (one.told, written(database)) == ([True, False], set())
 
 
@@ -197,9 +199,9 @@ def test_a_transaction_that_another_one_comes_between_is_tried_again(
             connection.execute(text("DO $$ BEGIN RAISE serialization_failure; END $$"))
         return write(connection, "acme")
 
-    assert result_of(one.leadership.run(write_late)) == "acme"
+    assert result_of(one.leadership.store.run(write_late)) == "acme"
     with pytest.raises(StoreError):
-        result_of(one.leadership.run(write_late))
+        result_of(one.leadership.store.run(write_late))
     assert (len(tries), one.told, written(database)) == (2 + 5, [True], {"acme"})
 
 
@@ -208,7 +210,7 @@ def test_the_server_ends_the_session_of_a_leader_that_hangs(gateways: list[Gatew
     """Whatever the gateway's machine does, between transactions and in one."""
     one, _ = gateways
     names = ("idle_session_timeout", "idle_in_transaction_session_timeout")
-    found = result_of(one.leadership.run(settings, *names))
+    found = result_of(one.leadership.store.run(settings, *names))
     assert found == [f"{IDLE_SECONDS}s", f"{IN_TRANSACTION_SECONDS}s"]
     assert TURN_SECONDS < IDLE_SECONDS
 

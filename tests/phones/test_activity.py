@@ -22,7 +22,7 @@ from ldapgw.phones.logged_search import SearchUpdate
 from ldapgw.phones.search_log import SearchLog
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from tests.support import asks, pdu
 from tests.support.filter_text import encode
 from tests.support.stage.databases import open_in_memory
@@ -90,7 +90,7 @@ class Stage:
             phones.add(connection, DESK1)
             phones.add(connection, HALL)
         self.logins = {one.name: PhoneAccess(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
-        self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
+        self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.searches = SearchLog(self.clock.seconds)
         self.judged = 0
         self.notes = SearchRecorder(

@@ -25,7 +25,7 @@ from ldapgw.phones.recording import Recording, load
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import BASE, PHONE, naming_context, phonebook
@@ -51,7 +51,7 @@ class Desk:
         self.secret_box = first.secret_box if first else SecretBox([Fernet.generate_key()])
         self.is_away = self.fails_late = False
         self.calls = 0  # that made a part
-        self.store = StoreWorker(self.database, self.in_thread, self.in_thread)
+        self.store = Store(on_threads(self.database, self.in_thread, self.in_thread))
         self.dit = phonebook()
         self.changed: list[str] = []
         self.off_thread: Callable[..., Deferred[Any]] = maybeDeferred

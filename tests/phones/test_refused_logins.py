@@ -38,7 +38,7 @@ from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from tests.support.stage.databases import open_in_memory
 from tests.support.work import calls
 
@@ -67,7 +67,7 @@ class Scene:
                 phones.add(connection, PhoneLogin(one.name, tenant, None, NumberMode.VALUES, HASH, NOW))
         snapshot = Snapshot(Dit((), Features("1")), {one.name: one for one in served})
         self.catalog = Catalog(snapshot, {}, self.clock.seconds)
-        self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
+        self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.fails = False
         self.writes = 0
         self.told: list[str] = []

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from ldapgw.store import gateways, tables
-from ldapgw.store.database import Database, readable_from
+from ldapgw.store.database import Database, Mode, readable_from
 from ldapgw.store.gateways import ALIVE_SECONDS, FORGET_SECONDS, GatewayInfo, Peers
 from tests.support.postgresql import needs_postgresql, open_new
 
@@ -27,7 +27,7 @@ def _database() -> Iterator[Database]:
 
 
 def beat(database: Database, info: GatewayInfo) -> Peers:
-    return database.run_beside(gateways.beat, info)
+    return database.call(Mode.BESIDE, gateways.beat, info)
 
 
 def pass_time(database: Database, seconds: float, gateway: str = "") -> None:

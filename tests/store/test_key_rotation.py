@@ -18,7 +18,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store import accounts, gateways, sign_ins, tables
 from ldapgw.store.accounts import NewGrant, Tokens
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, Mode
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.key_rotation import (
     SEALED_COLUMNS,
@@ -245,7 +245,7 @@ def test_a_rotation_waits_for_all_that_live() -> None:
 
         def beat(name: str, *keys: bytes) -> None:
             told = GatewayInfo(name, f"{name}.example", "1.0", keys=tuple(map(fingerprint, keys)))
-            database.run_beside(gateways.beat, told)
+            database.call(Mode.BESIDE, gateways.beat, told)
 
         def unready() -> UnreadyGateways:
             with database.begin_read() as connection:

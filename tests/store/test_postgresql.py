@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, text, update
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import accounts, changes, phones, recordings, tables
-from ldapgw.store.database import Database, check_writable, mark_erased, revisions
+from ldapgw.store.database import Database, Mode, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
@@ -223,8 +223,8 @@ def test_transactions_that_meet_are_tried_again(database: Database, secret_box: 
     assert first is not None
     assert second is not None
     with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(database.run_beside, in_turn, first, second)
-        database.run_beside(in_turn, second, first)
+        running = thread.submit(database.call, Mode.BESIDE, in_turn, first, second)
+        database.call(Mode.BESIDE, in_turn, second, first)
         running.result(PATIENCE)
     assert len(calls) > 2
 
@@ -239,7 +239,7 @@ def test_a_thread_that_waits_for_the_server_is_woken(database: Database) -> None
 
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(
-            database.run_beside, lambda connection: connection.exec_driver_sql("SELECT pg_sleep(60)").one()
+            database.call, Mode.BESIDE, lambda connection: connection.exec_driver_sql("SELECT pg_sleep(60)").one()
         )
         wait_until(is_waiting, "the thread waits")
         error = database.end_hanging()

@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
 from ldapgw.store import phones
-from ldapgw.store.database import HANG_SECONDS, Database
+from ldapgw.store.database import HANG_SECONDS, Database, Mode
 from ldapgw.store.engines import database_at
-from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, CallWatch, MonitoredStore, StoreWorker
+from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, CallWatch, MonitoredStore, Store, on_threads
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.results import result_of
 from tests.support.stage.databases import open_file, open_in_memory
@@ -47,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(database: Database, clock: Clock) -> MonitoredStore:
-    return MonitoredStore(StoreWorker(database, execute, execute), clock.seconds, lambda: NOW + clock.seconds())
+    return MonitoredStore(on_threads(database, execute, execute), clock.seconds, lambda: NOW + clock.seconds())
 
 
 def fail(store: MonitoredStore, error: Exception) -> None:
@@ -69,8 +69,11 @@ def test_what_is_returned_and_what_is_raised_comes_back(store: MonitoredStore) -
 def test_a_probe_does_not_wait_for_the_transactions_of_other_gateways() -> None:
     """Else a change would be found late at all gateways while one of them writes for long."""
     with open_new() as database, database.begin():
-        store = StoreWorker(database, execute, execute)
-        assert result_of(store.probe(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())) == 1
+        store = Store(on_threads(database, execute, execute))
+        assert (
+            result_of(store.call(Mode.PROBE, lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one()))
+            == 1
+        )
 
 
 def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
@@ -85,7 +88,7 @@ def test_a_read_does_not_wait_for_a_write(tmp_path: Path) -> None:
         assert read.wait(30)
 
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
-        store: Any = StoreWorker(database, one.submit, other.submit)
+        store: Any = Store(on_threads(database, one.submit, other.submit))
         writing = store.run(write)
         assert written.wait(30)
         assert store.read(phones.read_all).result(30) == ()
@@ -198,8 +201,8 @@ class Hanging:
         self.clock, self.threads = clock, Threads()
         self.database = open_file(path)
         watch = CallWatch(self.database, clock.seconds)
-        worker = StoreWorker(self.database, watch.on(self.threads), watch.on(self.threads))
-        self.store = MonitoredStore(worker, clock.seconds, lambda: NOW + clock.seconds(), watch)
+        transact = on_threads(self.database, watch.on(self.threads), watch.on(self.threads))
+        self.store = MonitoredStore(transact, clock.seconds, lambda: NOW + clock.seconds(), watch)
         self.goes_on, self.begun = Event(), Event()
 
     def stall(self, _connection: Connection) -> None:
@@ -238,12 +241,12 @@ def test_a_database_that_hangs_fails_all_calls_after_15_seconds(
     clock.advance(1)
     hanging.store.watch()
     assert hanging.store.failing_since == NOW + HANG_SECONDS
-    later = [hanging.store.run(phones.add, DESK), hanging.store.run_beside(phones.add, DESK)]
+    later = [hanging.store.run(phones.add, DESK), hanging.store.call(Mode.BESIDE, phones.add, DESK)]
     later.append(hanging.store.read(phones.read_all))
     assert errors_of(stalled, *later) == [told] * 3
     clock.advance(HANG_SECONDS)
     hanging.store.watch()
-    probe = hanging.store.probe(phones.read_all)
+    probe = hanging.store.call(Mode.PROBE, phones.read_all)
     hanging.goes_on.set()
     hanging.threads.deliver()
     assert result_of(probe) == ()
@@ -265,7 +268,7 @@ def test_a_long_call_that_gets_answers_does_not_hang(hanging: Hanging, clock: Cl
             answered.set()
         return "done"
 
-    call = hanging.store.run_beside(long)
+    call = hanging.store.call(Mode.BESIDE, long)
     for step, answered in zip(steps, done, strict=True):
         clock.advance(HANG_SECONDS - 1)
         step.set()
@@ -292,8 +295,8 @@ def test_a_call_that_waits_for_the_thread_is_not_made_once_it_was_given_up(tmp_p
             futures.append(pool.submit(function, *args))
             return Deferred()
 
-        worker = StoreWorker(database, watch.on(in_thread), watch.on(in_thread))
-        store = MonitoredStore(worker, clock.seconds, clock.seconds, watch)
+        transact = on_threads(database, watch.on(in_thread), watch.on(in_thread))
+        store = MonitoredStore(transact, clock.seconds, clock.seconds, watch)
         calls = [store.run(stall), store.run(phones.add, DESK)]
         assert begun.wait(PATIENCE)
         clock.advance(HANG_SECONDS)

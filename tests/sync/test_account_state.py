@@ -29,7 +29,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.logins_file import SavedAccount
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.account_state import AccountState, read_changes
 from ldapgw.sync.publisher import Publisher
 from tests.support.phonebook.trees import ADA
@@ -240,7 +240,9 @@ def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
     contexts: dict[str, NamingContext] = {
         f"t{number}": replace(CONTEXT, name=f"t{number}", base=Dn.parse(f"dc=t{number}")) for number in range(tenants)
     }
-    return make_publisher(store=StoreWorker(database, AT_ONCE, AT_ONCE), catalog=catalog, contexts=contexts), catalog
+    return make_publisher(
+        store=Store(on_threads(database, AT_ONCE, AT_ONCE)), catalog=catalog, contexts=contexts
+    ), catalog
 
 
 def steps_of(call: Callable[[], object]) -> int:

@@ -29,19 +29,13 @@ from tests.support.stage.sync import ALICE, BOB, CONTEXT, NOW, Stage, person
 DAY = 86400.0
 
 
-class AwayStore:
+class AwayStore(Store):
     """A store whose server can be away."""
 
     is_away = False
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def run(self, *args: Any, **kw: Any) -> Deferred[Any]:
-        return fail(UnreachableStore("away")) if self.is_away else self._store.run(*args, **kw)
-
-    def read(self, *args: Any, **kw: Any) -> Deferred[Any]:
-        return fail(UnreachableStore("away")) if self.is_away else self._store.read(*args, **kw)
+    def call(self, *args: Any, **kw: Any) -> Deferred[Any]:
+        return fail(UnreachableStore("away")) if self.is_away else super().call(*args, **kw)
 
 
 class Scene(Stage):
@@ -57,7 +51,7 @@ class Scene(Stage):
         for address, name in ((ALICE, "Ada Riese"), (BOB, "Bo Zeh")):
             self.world.add_person(address, person(name))
             self.sync(address)
-        self.away = AwayStore(self.store)
+        self.away = AwayStore(self.store.call)
         self.file = LoginsFile(folder / "logins.sealed", self.secret_box, "postgresql://db/ldapgw")
         self.publisher = self.new_publisher(self.catalog)
         self.keeper = LoginsKeeper(

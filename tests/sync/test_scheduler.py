@@ -353,14 +353,14 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     """The next turn comes as planned; it is not told for each account."""
     stage.connect()
     refresh(stage)
-    good = stage.database.run_beside
+    good = stage.database.call
 
     def fails(*_: object, **__: object) -> Any:
         raise StoreError("ldapgw.db: cannot be used: disk I/O error")
 
-    stage.database.run_beside = fails  # type: ignore[method-assign]
+    stage.database.call = fails  # type: ignore[method-assign]
     stage.clock.advance(INTERVAL)
-    stage.database.run_beside = good  # type: ignore[method-assign]
+    stage.database.call = good  # type: ignore[method-assign]
     told = [(event["log_level"].name, event["problem"]) for event in log if "problem" in event]
     assert told == [("debug", "ldapgw.db: cannot be used: disk I/O error")]
     synced(stage)

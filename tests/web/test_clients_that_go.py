@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from ldapgw.store import accounts
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import WebSite
 from tests.support.phonebook.turns import Turns
@@ -192,7 +192,7 @@ def cookies(browser: Browser) -> dict[str, str]:
 def slow(stage: Stage) -> Later:
     """Have the store of a stage take its time."""
     later = Later()
-    stage.store = StoreWorker(stage.database, later, later)
+    stage.store = Store(on_threads(stage.database, later, later))
     return later
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.store import gateways, tables
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, Mode
 from ldapgw.store.gateways import ALIVE_SECONDS, GatewayInfo, KnownGateway, without_replaced
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.postgresql import needs_postgresql, open_new
@@ -33,7 +33,7 @@ def _shared(database: Database) -> Stage:
 
 def beat(database: Database, name: str, **more: object) -> None:
     info = GatewayInfo(name, f"{name}.example", "1.0", **more)  # type: ignore[arg-type]
-    database.run_beside(gateways.beat, info)
+    database.call(Mode.BESIDE, gateways.beat, info)
 
 
 def age(database: Database, name: str, *, seen: float = 0.0, started: float = 0.0) -> None:
@@ -107,7 +107,7 @@ def test_a_gateway_that_died(shared: Stage) -> None:
     assert (north[0], north[6]) == ("✓ north.example", "✓")
     assert (south[0], south[4:]) == ("✗ south.example doesn’t answer", ["–", "–", "–"])
     info = GatewayInfo("again", "south.example", "1.0")
-    shared.database.run_beside(gateways.beat, info)
+    shared.database.call(Mode.BESIDE, gateways.beat, info)
     assert [row[0] for row in table(browser)] == ["✓ north.example", "✓ south.example"]
     assert "doesn’t answer" not in words_on(browser.get("/acme/admin"))
 

@@ -53,7 +53,7 @@ def test_one_who_ends_while_told() -> None:
 @pytest.fixture
 def monitored(stage: Stage) -> MonitoredStore:
     """The store as the gateway has it, which knows of its failures."""
-    return MonitoredStore(stage.store, stage.clock.seconds, stage.clock.seconds)
+    return MonitoredStore(stage.store.call, stage.clock.seconds, stage.clock.seconds)
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from ldapgw.server.tls import TlsContextFactory
 from ldapgw.store import accounts
 from ldapgw.store.activity import RecordPruner
 from ldapgw.store.copies import CopyCleaner
+from ldapgw.store.database import Mode
 from ldapgw.store.provisioning import ProvisioningCleaner
-from ldapgw.store.worker import CallWatch, MonitoredStore, StoreWorker, SyncStore
+from ldapgw.store.worker import CallWatch, MonitoredStore, Store, on_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Storage:
 
     store: MonitoredStore
     watch: CallWatch
-    sync_store: SyncStore
+    sync_store: Store
     gateway_id: str
     clients: TenantClients
     copy_cleaner: CopyCleaner
@@ -106,12 +107,12 @@ class Storage:
 
 def make_storage(env: Environment, workers: Workers) -> Storage:
     watch = CallWatch(env.state.database, env.reactor.seconds)
-    worker = StoreWorker(env.state.database, watch.on(workers.store), watch.on(workers.read), watch.on(workers.sync))
-    store = MonitoredStore(worker, env.reactor.seconds, env.now, watch)
+    threads = (watch.on(thread) for thread in (workers.store, workers.read, workers.sync))
+    store = MonitoredStore(on_threads(env.state.database, *threads), env.reactor.seconds, env.now, watch)
     return Storage(
         store=store,
         watch=watch,
-        sync_store=SyncStore(store),
+        sync_store=Store(store.call, Mode.BESIDE),
         gateway_id=os.urandom(8).hex(),
         clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
         copy_cleaner=_copy_cleaner(env, workers, store),

@@ -36,7 +36,7 @@ from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
 from ldapgw.server.tenants import naming_context
 from ldapgw.store import gateways
-from ldapgw.store.database import revisions
+from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.account_books import AccountBooks
@@ -357,7 +357,7 @@ def _bulletin(env: Environment, workers: Workers, storage: Storage, phones: Phon
 
 def _run_for_peers(env: Environment, workers: Workers, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
     """Call a function in a transaction on a thread of its own, where no page and no sync is waited for."""
-    return workers.peers(lambda: env.state.database.run_beside(function, *args, **kw))
+    return workers.peers(env.state.database.call, Mode.BESIDE, function, *args, **kw)
 
 
 def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, phones: PhoneParts) -> Publisher:

@@ -39,13 +39,13 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
 from ldapgw.store import accounts, contacts, phones, sync_tokens
 from ldapgw.store.accounts import Account, NewGrant
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, Mode
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_progress import SyncProgress
 from ldapgw.store.sync_tokens import SyncState
 from ldapgw.store.tables import contact
-from ldapgw.store.worker import MonitoredStore, Store, StoreWorker, SyncStore
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
@@ -113,21 +113,19 @@ class Line:
         return answer
 
 
-class HeldStore:
+class HeldStore(Store):
     """A store whose thread is busy until it is let go on."""
 
     is_failing = False
 
-    def __init__(self, store: Any) -> None:
-        self._store = store
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.call)
         self._waiting: list[Callable[[], object]] = []
 
-    def run(self, *args: Any) -> Deferred[Any]:
+    def call(self, *args: Any) -> Deferred[Any]:
         done: Deferred[Any] = Deferred()
-        self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
+        self._waiting.append(lambda: self._transact(*args).chainDeferred(done))
         return done
-
-    read = probe = run
 
     def watch(self) -> None:
         """Nothing hangs here."""
@@ -174,7 +172,7 @@ class Stage:
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.store = self.new_store(AT_ONCE)
-        sync_store = SyncStore(self.store) if isinstance(self.store, StoreWorker | MonitoredStore) else self.store
+        sync_store = Store(self.store.call, Mode.BESIDE)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
         self.published: list[tuple[Dit, tuple[EndedLogin, ...]]] = []
@@ -228,7 +226,7 @@ class Stage:
         return open_in_memory()
 
     def new_store(self, at_once: Any) -> Store:
-        return StoreWorker(self.database, at_once, at_once)
+        return Store(on_threads(self.database, at_once, at_once))
 
     def new_scheduler(
         self, concurrency: int = 4, store: Store | None = None, leader: Leader | None = None

@@ -56,7 +56,7 @@ from ldapgw.store import accounts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
@@ -205,7 +205,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
-        self.store: Any = StoreWorker(self.database, maybeDeferred, maybeDeferred)
+        self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
         for address, hd in (
