@@ -20,7 +20,7 @@ from bench.progress import say
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, activity, contacts, sync_state
 from ldapgw.store.activity import COMMAND_LINE, Act
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, Mode
 from ldapgw.store.engines import database_at
 
 WRITERS = (1, 2, 4, 8)
@@ -84,11 +84,11 @@ def _write(
     """Write again and again; how long each transaction took, in seconds."""
     database, took = database_at(url), []
     try:
-        run = database.run if exclusively else database.run_beside
-        run(write, account_id)
+        mode = Mode.WRITE if exclusively else Mode.BESIDE
+        database.call(mode, write, account_id)
         until = time.monotonic() + seconds
         while (begun := time.monotonic()) < until:
-            run(write, account_id)
+            database.call(mode, write, account_id)
             took.append(time.monotonic() - begun)
     finally:
         database.close()

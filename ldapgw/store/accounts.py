@@ -119,21 +119,21 @@ class Account:
     address: str
     sharing: Sharing
     connected_at: float | None
-    scopes: frozenset[str]
-    refresh_expires_at: float | None
-    syncing: bool
-    last_sync: float | None
-    next_sync: float | None
-    error: ErrorStatus | None
-    failures: int
-    attempts: int
-    requested_sync: SyncRequest | None
-    pending_sync: SyncRequest | None
-    generation: int
-    sources: Mapping[Source, SourceState]
-    contacts: int
-    numbers: int
-    skipped: Mapping[str, int]
+    scopes: frozenset[str] = frozenset()
+    refresh_expires_at: float | None = None
+    syncing: bool = False
+    last_sync: float | None = None
+    next_sync: float | None = None
+    error: ErrorStatus | None = None
+    failures: int = 0
+    attempts: int = 0
+    requested_sync: SyncRequest | None = None
+    pending_sync: SyncRequest | None = None
+    generation: int = 0
+    sources: Mapping[Source, SourceState] = field(default_factory=dict)
+    contacts: int = 0
+    numbers: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
     owner: str | None = None
     revoked: bool = False
     accepted_loss: Mapping[str, int] | None = field(default=None, hash=False)
@@ -560,8 +560,6 @@ def _accounts(
             requested_sync=row.wish,
             pending_sync=row.due,
             sources=states.get(row.id, {}),
-            contacts=row.contacts or 0,
-            numbers=row.numbers or 0,
             skipped=json.loads(row.skipped or "{}"),
             revoked=row.error_code == "consent_revoked",
             accepted_loss=json.loads(row.accepted or "null"),

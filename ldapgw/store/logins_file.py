@@ -44,48 +44,20 @@ class SavedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tenant: str
     sub: str
     address: str
-    sharing: str
+    sharing: Sharing
     shared_label: str
     has_directory: bool
 
     @classmethod
     def of(cls, account: Account, *, has_directory: bool) -> SavedAccount:
-        return cls(
-            account.id,
-            account.tenant,
-            account.sub,
-            account.address,
-            account.sharing.value,
-            account.shared_label,
-            has_directory,
-        )
+        names = (name for name in cls.__struct_fields__ if name != "has_directory")
+        return cls(**{name: getattr(account, name) for name in names}, has_directory=has_directory)
 
     def account(self) -> Account:
         """The account, with nothing that only syncs and pages need."""
-        return Account(
-            id=self.id,
-            tenant=self.tenant,
-            sub=self.sub,
-            address=self.address,
-            sharing=Sharing(self.sharing),
-            connected_at=0.0,
-            scopes=frozenset(),
-            refresh_expires_at=None,
-            syncing=False,
-            last_sync=None,
-            next_sync=None,
-            error=None,
-            failures=0,
-            attempts=0,
-            requested_sync=None,
-            pending_sync=None,
-            generation=_UNKNOWN_GENERATION,
-            sources={},
-            contacts=0,
-            numbers=0,
-            skipped={},
-            shared_label=self.shared_label,
-        )
+        saved = msgspec.structs.asdict(self)
+        del saved["has_directory"]
+        return Account(**saved, connected_at=0.0, generation=_UNKNOWN_GENERATION)
 
 
 class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -103,31 +75,10 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @classmethod
     def of(cls, login: PhoneLogin) -> SavedLogin:
-        return cls(
-            login.name,
-            login.tenant,
-            login.account_id,
-            login.numbers,
-            login.password,
-            login.book_secret,
-            login.number_format,
-            login.replica,
-            login.area_code,
-        )
+        return msgspec.convert(login, cls, from_attributes=True)
 
     def login(self) -> PhoneLogin:
-        return PhoneLogin(
-            self.name,
-            self.tenant,
-            self.account_id,
-            self.numbers,
-            self.password,
-            0.0,
-            book_secret=self.book_secret,
-            number_format=self.number_format,
-            replica=self.replica,
-            area_code=self.area_code,
-        )
+        return PhoneLogin(**msgspec.structs.asdict(self), created_at=0.0)
 
     def __repr__(self) -> str:
         """Omit the hashes."""

@@ -159,7 +159,7 @@ def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Wri
 IDS = st.integers(1, 3)
 ACCOUNTS = st.builds(
     lambda account_id, tenant, sub, address, sharing: SavedAccount(
-        account_id, tenant, sub, address, sharing.value, "", has_directory=False
+        account_id, tenant, sub, address, sharing, "", has_directory=False
     ).account(),
     IDS,
     st.sampled_from((*TENANTS, "gone")),
