@@ -54,16 +54,10 @@ def back_up_server(database: Database, file: Path) -> None:
 
     :raises StoreError: when the copy fails; `file` is unchanged then.
     """
-    with _store_errors(file), replace_file(file) as new:
-        copy = database_at(f"sqlite:///{new}", keeps_copies=False)
-        try:
-            copy.open()
-            with database.begin_read() as source, copy.begin() as target:
-                copy_all(source, target)
-        finally:
-            copy.close()
-        with closing(sqlite3.connect(new)) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE")
+    with _store_errors(file), replace_file(file) as new, _database_in(new) as copy:
+        copy.open()
+        with database.begin_read() as source, copy.begin() as target:
+            copy_all(source, target)
 
 
 def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: Path) -> None:
@@ -78,13 +72,9 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
         last_ids = database.run(database.last_ids)
         _prepare(work, file, secret_box, last_ids)
         back_up_server(database, kept.with_name(kept.name + ".before-restore"))
-        prepared = database_at(f"sqlite:///{work}", keeps_copies=False)
-        try:
-            with prepared.begin_read() as source, database.begin() as target:
-                mark_erased(target)
-                copy_all(source, target)
-        finally:
-            prepared.close()
+        with _database_in(work) as prepared, prepared.begin_read() as source, database.begin() as target:
+            mark_erased(target)
+            copy_all(source, target)
 
 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
@@ -136,13 +126,13 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[st
     :param last_ids: the highest ids that the database to be replaced has given (`Database.last_ids`): no id gets
         another meaning.
     """
-    copy = database_at(f"sqlite:///{work}", keeps_copies=False)
     try:
-        copy.open()
-        with copy.begin() as connection:
-            check_writable(connection, thoroughly=True)
-            reseal_all(connection, secret_box)
-            _forget(connection, last_ids)
+        with _database_in(work) as copy:
+            copy.open()
+            with copy.begin() as connection:
+                check_writable(connection, thoroughly=True)
+                reseal_all(connection, secret_box)
+                _forget(connection, last_ids)
     except UnfitKey:
         raise StoreError(
             f"{file}: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and "
@@ -150,9 +140,17 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[st
         ) from None
     except StoreError as error:
         raise type(error)(problem.replace(str(work), str(file)) for problem in error.problems) from None
+
+
+@contextmanager
+def _database_in(file: Path) -> Iterator[Database]:
+    """Close the database in a file at the end of the block, and leave a single file, without a log beside it."""
+    database = database_at(f"sqlite:///{file}", keeps_copies=False)
+    try:
+        yield database
     finally:
-        copy.close()
-    with closing(sqlite3.connect(work)) as connection:
+        database.close()
+    with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
 
 
