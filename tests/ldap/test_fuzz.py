@@ -35,8 +35,8 @@ from tests.support.phonebook.wire import LIMITS, SECRET, Contexts, LiveClock, ma
 from tests.support.rebuilt import meaning, rebuild
 
 SEED = 3
-SHORT, LONG, LONGEST_RUN = 5_000, 20_000, 100_000
-CHUNK = 5_000
+SHORT, LONG, LONGEST_RUN = 2_000, 20_000, 100_000
+CHUNK = 2_000
 # Seconds of work in one reactor turn.  A slice is 5 ms; the rest is for the machine.
 LONGEST = 0.1
 # A turn that was too long may have had a garbage collection in it; it is long again if it is the mutant's fault.
