@@ -163,3 +163,23 @@ def test_types_only():
     octets, _, ended = written(answer(1, types_only=True))
     [entry] = pdu.responses(octets)
     assert ({values for _, values in entry.attributes}, ended) == ({()}, SUCCESS)
+
+
+def test_the_buffer_joins_what_was_added():
+    buffer = OutputBuffer()
+    buffer.add(b"ab")
+    buffer.add(b"c")
+    assert (buffer.size, buffer.take()) == (3, b"abc")
+    assert (buffer.size, buffer.take()) == (0, b"")
+
+
+def test_the_buffer_gives_pages_as_they_are():
+    """It is full when one more page of their size would be too much, and takes a page alone however large it is."""
+    buffer = OutputBuffer(7)
+    added = [(buffer.add_page(page), buffer.full) for page in (b"abc", b"de", b"fgh")]
+    assert added == [(True, False), (True, False), (False, True)]
+    assert buffer.take_pieces() == [b"abc", b"de"]
+    assert (buffer.full, buffer.size, buffer.take_pieces()) == (False, 0, [])
+    assert [(buffer.add_page(page), buffer.full) for page in (b"fgh", b"ijk")] == [(True, False), (True, True)]
+    large = OutputBuffer(2)
+    assert (large.add_page(b"abc"), large.full, large.take()) == (True, True, b"abc")
