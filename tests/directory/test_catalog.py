@@ -165,3 +165,36 @@ def test_no_hash_is_in_a_repr() -> None:
     """A log may hold a login."""
     assert "sha256" not in repr(LOGIN)
     assert "sha256" not in repr(replace(EMPTY, logins={"desk1": LOGIN}))
+
+
+SECRET = "k8m2v5x7c4b9n3q6w1et"
+
+
+def phone(name: str, secret: str) -> PhoneAccess:
+    """Return a phone that has a secret address, unless its secret is empty."""
+    dn = Dn.parse(DN.replace("Desk1", name))
+    hashed = secret and hash_password(secret, bytes)
+    return PhoneAccess(name, dn, hash_password("password", bytes), Viewer(str(dn), (Access("acme", "a"),)), hashed)
+
+
+@pytest.mark.parametrize(
+    ("secret", "name"),
+    [
+        (f"desk.1.{SECRET}", "desk.1"),
+        (f"DESK.1.{SECRET}", "desk.1"),
+        (f"desk.1.{SECRET[:-1]}", None),
+        ("desk.1.password", None),
+        (f"hall.{SECRET}", None),
+        ("hall.", None),
+        (f"nobody.{SECRET}", None),
+        (SECRET, None),
+        ("", None),
+    ],
+)
+def test_secret_addresses(secret: str, name: str | None) -> None:
+    """The name of a phone that has one, and its secret; whoever comes by it has been seen."""
+    logins = {one.name: one for one in (phone("desk.1", SECRET), phone("hall", ""))}
+    catalog = Catalog(replace(EMPTY, logins=logins), {}, lambda: 7.0)
+    assert catalog.authenticate_secret(secret, "192.0.2.1") == (logins[name].viewer if name else None)
+    assert catalog.take_seen_phones() == ({name: ("192.0.2.1", logins[name].password_hash, 7.0)} if name else {})
+    assert SECRET not in repr(logins)

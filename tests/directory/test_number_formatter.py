@@ -33,6 +33,7 @@ NAMES = tuple(kind.name for kind in NUMBER_TYPES)
 TYPED_NUMBERS = ("+49 30 1234-567", "(030) 123 45 67", "0171/5550100", "+1 212 555 0199 ext. 204", "00 44 20 7946 0123",
                  "204", "*31#", "112", "2345678", "+49 30 1234567 Durchwahl 12", "1-800-FLOWERS", "0800 1234567",
                  "+54 9 11 2345 6789", "+379 06 698 12345")  # fmt: skip
+E164_OF = {"030 1234567": "+49301234567", "0171 2345678": "+491712345678"}
 NUMBERS = tuple(
     dict.fromkeys(
         [read for text in TYPED_NUMBERS if (read := parse(text, "DE"))]
@@ -141,12 +142,30 @@ def test_the_tenants_format_costs_nothing() -> None:
     assert number_formatter(E164, context) == NumberFormatter(E164, NATIONAL, "DE", "0")
 
 
-@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
-def test_the_number_that_was_found_has_the_format(lenient: bool) -> None:
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("(telephoneNumber=030 1234567)", {"telephoneNumber": "030 1234567"}),
+        ("(telephoneNumber=0171 2345678)", {"mobile": "0171 2345678"}),
+        ("(mobile=+491712345678)", {"mobile": "0171 2345678"}),
+        ("(|(mobile=+49307654321)(homePhone=+49301234567))", {"telephoneNumber": "030 1234567"}),
+        ("(telephoneNumber=+49309999999)", {}),
+        ("(cn=Ada*)", {}),
+    ],
+)
+def test_the_number_that_was_found_has_the_format(text: str, numbers: dict[str, str]) -> None:
+    """Whatever kind of number it is, as phones and PBXs over HTTP get it; none for another number or a name."""
     contact = Contact("c1", name="Ada", phones=(phone(Kind.WORK, "+49 30 1234567"), phone(Kind.MOBILE, "0171 2345678")))
-    entry = entry_of(contact, E164, lenient=lenient)
-    prepared = prepare(read_filter("(mobile=+491712345678)"), naming_context(lenient=lenient))
-    found = matching_numbers(entry, prepared.numbers, formatter(E164, NATIONAL))
+    prepared = prepare(read_filter(text), naming_context())
+    for form, expected in ((NATIONAL, numbers), (E164, {name: E164_OF[number] for name, number in numbers.items()})):
+        found = matching_numbers(entry_of(contact, E164), prepared.numbers, formatter(E164, form))
+        assert found == {name: (number,) for name, number in expected.items()}
+
+
+def test_a_number_is_found_with_strict_matching() -> None:
+    contact = Contact("c1", name="Ada", phones=(phone(Kind.MOBILE, "0171 2345678"),))
+    prepared = prepare(read_filter("(mobile=+491712345678)"), naming_context(lenient=False))
+    found = matching_numbers(entry_of(contact, E164, lenient=False), prepared.numbers, formatter(E164, NATIONAL))
     assert found == {"mobile": ("0171 2345678",)}
 
 

@@ -36,15 +36,14 @@ def _server(reactor, contexts, request):
         yield server
 
 
-async def run(server: Server, command: str, *arguments: str, scheme: str = "ldap", text: str = "") -> tuple[int, str]:
-    """A command of ldap-utils against the server, with a text to read: its exit status and all that it printed."""
+async def run(server: Server, command: str, *arguments: str, scheme: str = "ldap") -> tuple[int, str]:
+    """A command of ldap-utils against the server: its exit status and all that it printed."""
     port = server.tls if scheme == "ldaps" else server.plain
     environment = os.environ | {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
     done = await deferToThread(
         subprocess.run,
         [command, "-x", "-H", f"{scheme}://127.0.0.1:{port}", "-o", "nettimeout=30", *arguments],
         env=environment,
-        input=text,
         capture_output=True,
         text=True,
         timeout=60,
@@ -114,44 +113,6 @@ async def test_ldapsearch_reads_the_root_dse_and_the_schema(server):
 async def test_ldapsearch_understands_our_results(server, arguments, status):
     """Its exit status is the result code."""
     assert (await run(server, "ldapsearch", *arguments))[0] == status
-
-
-@pytest_twisted.ensureDeferred
-async def test_ldapwhoami_and_ldapcompare(server):
-    """RFC 4532; 6 is true, 5 is false."""
-    assert await run(server, "ldapwhoami", *LOGIN) == (0, f"dn:{DESK1}\n")
-    assert await run(server, "ldapwhoami") == (0, "anonymous\n")
-    entry = f"uid=c7,{BOOK}"
-    assert await run(server, "ldapcompare", *LOGIN, entry, "cn:USER 00007") == (6, "TRUE\n")
-    assert await run(server, "ldapcompare", *LOGIN, entry, "cn:nobody") == (5, "FALSE\n")
-
-
-ENTRY = f"uid=c7,{BOOK}"
-ADD = f"dn: uid=new,{BOOK}\nobjectClass: inetOrgPerson\ncn: n\nsn: n\n"
-MODIFY = f"dn: {ENTRY}\nchangetype: modify\nreplace: cn\ncn: other\n-\ndelete: telephoneNumber\n-\n"
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        (["ldapadd"], ADD),
-        (["ldapmodify"], MODIFY),
-        (["ldapdelete", ENTRY], ""),
-        (["ldapmodrdn", "-r", ENTRY, "uid=other"], ""),
-        (["ldappasswd", "-s", "new", DESK1], ""),
-        (["ldapexop", "1.3.6.1.4.1.1466.101.119.1"], ""),
-    ],
-    ids=["ldapadd", "ldapmodify", "ldapdelete", "ldapmodrdn", "ldappasswd", "ldapexop"],
-)
-@pytest_twisted.ensureDeferred
-async def test_whoever_writes_is_refused(server, command, text):
-    """UnwillingToPerform, or protocolError for an operation that nobody knows; nothing has changed afterwards."""
-    before = await run(server, "ldapsearch", *LOGIN, "-LLL", "-b", BASE)
-    status, printed = await run(server, command[0], *LOGIN, *command[1:], text=text)
-    unknown = command[0] == "ldapexop"
-    assert status in ((2, 1) if unknown else (53, 1)), printed
-    assert ("Protocol error (2)" if unknown else "Server is unwilling to perform (53)") in printed
-    assert await run(server, "ldapsearch", *LOGIN, "-LLL", "-b", BASE) == before
 
 
 def uids(printed: str) -> list[str]:

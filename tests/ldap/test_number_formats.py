@@ -3,13 +3,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-
 import pytest
-import pytest_twisted
-from twisted.internet.threads import deferToThread
 
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
@@ -22,7 +16,6 @@ from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import BASE, awkward
-from tests.support.phonebook.listening import listening
 from tests.support.phonebook.trees import ALICE, CONTEXT, NUMBERS, PHONE, TREE
 from tests.support.phonebook.wire import SECRET, Client, make_factory
 
@@ -76,41 +69,27 @@ def answered(one: Client, *parts: bytes) -> bytes:
 
 @FORMATS
 def test_numbers_have_the_phones_format(form: NumberFormat | None) -> None:
+    """In contacts, in entries for each number, and in a caller's entry, which is made while the search goes on."""
     work, mobile = ADAS_NUMBERS[form]
-    [ada] = found(client(phone_with(form)), ADA, "cn", "telephoneNumber", "mobile")
+    one = client(phone_with(form))
+    [ada] = found(one, ADA, "cn", "telephoneNumber", "mobile")
     assert ada == {"cn": ["Ada Ärmel"], "telephoneNumber": [work], "mobile": [mobile]}
-
-
-@FORMATS
-def test_an_entry_for_each_number_has_the_format(form: NumberFormat | None) -> None:
-    one = client(phone_with(form, NUMBERS))
-    entries = found(one, "(cn=Ada*)", "cn", "telephoneNumber", base=ALICE)
-    assert sorted(entry["telephoneNumber"] for entry in entries) == sorted([number] for number in ADAS_NUMBERS[form])
-
-
-@FORMATS
-def test_a_callers_number_has_the_format(form: NumberFormat | None) -> None:
-    """In an entry that is made while the search goes on, too."""
-    entries = found(client(phone_with(form)), "(&(telephoneNumber=+49307654321)(cn=Kai))", "telephoneNumber")
+    entries = found(client(phone_with(form, NUMBERS)), "(cn=Ada*)", "telephoneNumber", base=ALICE)
+    assert sorted(entry["telephoneNumber"] for entry in entries) == sorted([[work], [mobile]])
+    callers = found(one, "(&(telephoneNumber=+49307654321)(cn=Kai))", "telephoneNumber")
     numbers = {None: "+49307654321", INTERNATIONAL: "+49 30 7654321", NATIONAL: "030 7654321", DIAL: "00307654321"}
-    assert [entry["telephoneNumber"] for entry in entries] == [[numbers[form]]] * 2
+    assert [entry["telephoneNumber"] for entry in callers] == [[numbers[form]]] * 2
 
 
 @FORMATS
 @pytest.mark.parametrize("number", ["+49301234567", "0049301234567", "00301234567", "030 1234567", "(030) 123 45-67"])
-def test_filters_find_numbers_in_all_forms(form: NumberFormat | None, number: str) -> None:
+def test_filters_and_comparisons_know_all_forms(form: NumberFormat | None, number: str) -> None:
     """Whichever form the phone itself gets, and whichever was dialled."""
     one = client(phone_with(form))
     entries = found(one, f"(telephoneNumber={number.replace('(', chr(92) + '28').replace(')', chr(92) + '29')})", "cn")
     assert {"cn": ["Ada Ärmel"]} in entries
-
-
-@FORMATS
-def test_compare_knows_all_forms(form: NumberFormat | None) -> None:
-    one = client(phone_with(form))
-    for number in ("+49301234567", "030 1234567"):
-        [done] = one.ask(pdu.compare(f"uid=c1,{ALICE}", "telephoneNumber", number.encode()), 2)
-        assert done.code == 6
+    [done] = one.ask(pdu.compare(f"uid=c1,{ALICE}", "telephoneNumber", number.encode()), 2)
+    assert done.code == 6
 
 
 @pytest.mark.parametrize("form", PHONE_FORMATS, ids=str)
@@ -153,28 +132,3 @@ def test_whole_books_have_the_format() -> None:
     assert [(entry.dn, len(entry.attributes)) for entry in given] == [(one.dn, len(one.attributes)) for one in plain]
     numbers = [[dict(one.attributes).get("mobile", ()) for one in entries] for entries in (given, plain)]
     assert [sum(value.startswith(b"+49") for values in one for value in values) > 5 for one in numbers] == [False, True]
-
-
-@pytest.fixture(name="server")
-def _server(reactor, contexts):
-    """A gateway's wire on free ports, with a phone that gets numbers as it has to dial them."""
-    options, path = contexts
-    with listening(reactor, make_factory(port(phone_with(DIAL)), reactor, tls=options), path) as server:
-        yield server
-
-
-@pytest.mark.skipif(shutil.which("ldapsearch") is None and "CI" not in os.environ, reason="needs ldap-utils")
-@pytest_twisted.ensureDeferred
-async def test_ldapsearch(server):
-    """A real client on a real socket."""
-    login = ["-H", server.url, "-D", PHONE.login, "-w", "any"]
-    done = await deferToThread(
-        subprocess.run,
-        ["ldapsearch", "-x", "-LLL", *login, "-b", ALICE, ADA, "telephoneNumber", "mobile"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "telephoneNumber: 00301234567\nmobile: 001712345678\n" in done.stdout

@@ -22,7 +22,7 @@ Nobody stops the server:
     a flood of TLS handshakes                            test_exhaustion.test_a_flood_of_handshakes_lets_others_in_between
     20,000 small messages at once                        test_exhaustion.test_twenty_thousand_small_messages_at_once
     the same, framed                                     test_framing.test_many_small_messages_cost_what_they_weigh
-    a log that fills                                     test_exhaustion.test_junk_does_not_fill_the_log
+    a log that fills                                     test_sharing.test_violations_do_not_fill_the_log
     passwords that are guessed                           test_server.test_a_wrong_password_is_answered_later_and_later
     … from many addresses                                test_admission.test_the_tables_of_wrong_passwords_are_bounded
     a message in pieces of 64 octets                     test_exhaustion.test_a_message_in_small_pieces_costs_what_it_weighs

@@ -411,16 +411,6 @@ def test_what_is_given_up_says_nothing_about_controls(fifty, request_):
     assert state.advance().reply.controls == ()
 
 
-@pytest.mark.parametrize("kind", [asks.PAGED, asks.SORT, asks.VIEW])
-def test_a_broken_control_that_is_not_critical_is_ignored(world, kind):
-    """The phone gets its list; RFC 4511 4.1.11 lets only critical controls fail an operation."""
-    for value in (None, b"junk"):
-        found, done = world.ask(pdu.control(kind, value=value))
-        assert (uids(found), done.code, done.controls) == (ALL, 0, ())
-        found, done = world.ask(pdu.control(kind, critical=True, value=value))
-        assert (found, done.code, done.controls) == ([], 2, ())
-
-
 # --- windows --------------------------------------------------------------------------------------------------------
 
 
@@ -557,20 +547,3 @@ def test_a_phone_gets_what_a_person_expects(case, lenient):
     assert names[:1] == [expected.get("first", names[0])]
     if "sorted_by" in expected and lenient:
         assert names == uids(world.ask(asks.sort(*expected["sorted_by"]), **search)[0])[: len(names)]
-
-
-def test_scrolling_with_windows_shows_the_whole_list():
-    """As a Poly does: 32 at a time, with the count of the answer before; then backwards by the value."""
-    world = World(phonebook.phonebook(), phonebook.PHONE)
-    sort = asks.sort("sn", "givenName")
-    whole = uids(world.ask(sort, base=phonebook.BOOK, text="(&(objectClass=person)(sn=*))")[0])
-    seen: list[str] = []
-    count = 0
-    for start in (1, 33):
-        found, done = world.ask(
-            sort, asks.view(0, 31, (start, count)), base=phonebook.BOOK, text="(&(objectClass=person)(sn=*))"
-        )
-        seen += uids(found)
-        position, count, _ = asks.view_result(done)
-        assert (position, count) == (start, 47)
-    assert seen == whole

@@ -420,15 +420,6 @@ def test_an_abandoned_search_leaves_the_next_one_its_turn(busy):
     assert summary(found) == [(3, ENTRY, None), (3, DONE, 0), (5, ENTRY, None), (5, DONE, 0)]
 
 
-def test_a_canceled_search_says_so(busy):
-    """RFC 3909."""
-    clock, _, client = busy
-    client.ask(EVERYTHING, 2)
-    client.ask(pdu.cancel(2), 3)
-    let_run(clock, 50)
-    assert summary(client.received()[-2:]) == [(2, DONE, 118), (3, 0x78, 0)]
-
-
 def test_the_time_limit_ends_a_search_with_what_was_found(busy):
     """Entries first, then code 3."""
     clock, _, client = busy

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.support import pdu
-from tests.support.phonebook.wire import BASE, SECRET, Client, SteppingClock, make_dit, make_factory, make_gate, turn
+from tests.support.phonebook.wire import BASE, SECRET, Client, make_factory, make_gate
 
 DONE = 0x65
 # Each entry has to be looked at.
@@ -125,33 +125,6 @@ def test_who_is_one_too_many_does_not_fill_the_log(clock, logged):
         ("one connection too many", "2001:db8::1 (2001:db8::/64)", 1, ""),
         ("one connection too many", "2001:db8::1 (2001:db8::/64)", 29, ""),
     ]
-
-
-# --- the reactor's time -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.long
-def test_many_that_want_everything_at_once_hold_nobody_up():
-    """The first has its 5 ms, the others 1 ms each until their turn comes; who wants little has it at once."""
-    clock = SteppingClock()
-    limits = {"size_limit": 100_000, "max_connections_per_address": 100}
-    factory = make_factory(make_gate(make_dit(3000)), clock, **limits)
-    greedy = [Client(factory) for _ in range(40)]
-    for one in greedy:
-        one.bind()
-    before = clock.rightNow
-    for one in greedy:
-        one.deliver(pdu.message(2, EVERYTHING))
-    assert clock.rightNow - before < 0.1
-    modest = Client(factory)
-    assert [one.kind for one in modest.ask(pdu.search("", 0))] == [0x64, DONE]
-    turns = []
-    while any(call.func.__name__ != "_sweep" for call in clock.getDelayedCalls()):
-        before = clock.rightNow
-        turn(clock)
-        turns.append(clock.rightNow - before)
-    assert max(turns) < 0.01
-    assert [one.received()[-1] for one in greedy] == [pdu.Response(2, DONE, 0)] * 40
 
 
 # --- the sweep --------------------------------------------------------------------------------------------------------
