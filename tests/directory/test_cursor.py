@@ -12,21 +12,19 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import build_book, update_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.book import update_book
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.search import first_matches, matches, search
 from ldapgw.directory.segment import Match
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
-from ldapgw.ldap.encoder import features
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import ALL, BASES, BOTH, TREE, VIEWERS, all_matches, first_page
+from tests.support.phonebook.trees import ALL, BASES, BOTH, TREE, VIEWERS, all_matches, book_of, dit_of, first_page
 from tests.support.phonebook.trees import PHONE as ALICES
 
 CONTEXT = naming_context()
@@ -73,14 +71,8 @@ PEOPLE = st.lists(
 
 def tree(books: dict[str, list[Contact]]) -> Dit:
     """One own book and any number of shared ones."""
-    made = [
-        build_book(
-            CONTEXT, key, f"book {key}", Sharing.PRIVATE if key == "a" else Sharing.SHARED, contacts,
-            {}, per_number=False,
-        )
-        for key, contacts in books.items()
-    ]  # fmt: skip
-    return Dit((Directory(CONTEXT, tuple(made)),), Features("1"))
+    sharing = {"a": Sharing.PRIVATE}
+    return dit_of(*(book_of(held, at, f"book {at}", sharing.get(at, Sharing.SHARED)) for at, held in books.items()))
 
 
 @pytest.mark.no_cover
@@ -157,14 +149,11 @@ def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
 
 def test_segments_are_merged_in_one_order() -> None:
     """Changed contacts are in a segment of their own, and sorted among the others all the same."""
-    book = build_book(
-        CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},
-        per_number=False,
-    )  # fmt: skip
+    book = book_of([Contact(f"u{at}", name=f"N {at:02}") for at in range(90)])
     revised = update_book(book, CONTEXT, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)], (), {})
     assert revised is not None
     assert len(revised.segments.contacts) == 2
-    dit = Dit((Directory(CONTEXT, (revised,)),), Features("1"))
+    dit = dit_of(revised)
     found = [hit.entry.attribute("cn") for hit in hits(dit, PHONE, f"ou=alice,{BASE}", "(cn=n*)")]
     assert len(found) == 90
     assert found == sorted(found)
@@ -188,13 +177,12 @@ VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, "alice"),))
 def _dit() -> Dit:
     """A book of which some have changed: two segments."""
     people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    book = book_of(people, "alice")
     changed = [Contact(f"c{at}", name=f"Cem {at:03}") for at in range(0, 20, 5)]
     revised = update_book(book, CONTEXT, [*changed, Contact("new", name="Anna neu")], ["c7"], {})
     assert revised is not None
     assert len(revised.segments.contacts) == 2
-    directory = Directory(CONTEXT, (revised,))
-    return Dit((directory,), features(tls=False))
+    return dit_of(revised)
 
 
 @pytest.mark.parametrize("limit", [1, 50, 100, 200])
@@ -221,13 +209,13 @@ def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int
 def test_who_is_deleted_is_not_on_the_first_page(text: str, limit: int, sharing: Sharing) -> None:
     """Of a book that is one segment still; beside one that tells callers' names, too."""
     people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    book = book_of(people, "alice")
     revised = update_book(book, CONTEXT, [], ["c0", "c1", "c2"], {})
     assert revised is not None
     assert [len(segment.entries) for segment in revised.segments.contacts] == [300]
     caller = Contact("k", name="Kai", phones=(phone(Kind.WORK, "1"),))
-    other = build_book(CONTEXT, "carol", "carol@acme.example", sharing, [caller], {}, per_number=False)
-    dit = Dit((Directory(CONTEXT, (revised, other)),), features(tls=False))
+    other = book_of([caller], "carol", "carol", sharing)
+    dit = dit_of(revised, other)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text))
     whole = [hit.entry for hit in all_matches(dit, VIEWER, request)]
     assert not {b"c0", b"c1", b"c2"} & {uid for entry in whole for uid in entry.attribute("uid")}
@@ -241,7 +229,7 @@ def test_who_is_deleted_is_not_on_the_first_page(text: str, limit: int, sharing:
 def test_matches_far_apart_are_found_at_once(deleted: list[str]) -> None:
     """All names have such words, one in five has them side by side."""
     people = [Contact(f"c{at}", name=f"{at:03} {'Bo Anna' if at % 5 else 'Anna Bo'} Keller") for at in range(2000)]
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    book = book_of(people, "alice")
     revised = update_book(book, CONTEXT, [], deleted, {}) or book
     [segment] = revised.segments.contacts
     prepared = prepare(read_filter("(cn=*o k*)"), CONTEXT)
@@ -249,8 +237,7 @@ def test_matches_far_apart_are_found_at_once(deleted: list[str]) -> None:
     found = first_matches(segment, segment.index, prepared, 51)
     assert found is not None
     assert len(found) >= 51
-    whole = [hit.entry.uid for hit in all_matches(Dit((Directory(CONTEXT, (revised,)),), features(tls=False)), VIEWER,
-             SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=*o k*)")))]  # fmt: skip
+    whole = [hit.entry.uid for hit in hits(dit_of(revised), VIEWER, BASE, "(cn=*o k*)")]
     assert [segment.entries[document].uid for document in found] == whole[: len(found)]
     assert first_matches(segment, segment.index, prepared, 151) is None
 
@@ -261,12 +248,7 @@ def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
     own = [Contact("a", name="Aa 0"), Contact("b", name="Aa 1"), Contact("c0", name="Anna 000")]
     own = [replace(one, emails=("anna@acme.example",)) for one in own]
     shared = [Contact(f"c{at}", name=f"Anna {at:03}", emails=("ANNA@acme.example",)) for at in range(9)]
-    books = [
-        build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, own, {}, per_number=False),
-        build_book(CONTEXT, "bob", "bob@acme.example", Sharing.SHARED, shared, {}, per_number=False),
-    ]
-    directory = Directory(CONTEXT, tuple(books))
-    dit = Dit((directory,), features(tls=False))
+    dit = dit_of(book_of(own, "alice"), book_of(shared, "bob", "bob", Sharing.SHARED))
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Substrings("cn", b"a", (), None))
     seen = first_page(dit, VIEWER, request, limit)
     assert seen is not None

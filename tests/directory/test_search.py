@@ -15,11 +15,10 @@ from ldapgw.contact import Contact, Kind
 from ldapgw.directory import segment
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import compare, matches, search
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
@@ -48,9 +47,14 @@ from tests.support.phonebook.trees import (
     VIEWERS,
     WHOLE_SUBTREE,
     all_matches,
+    book_of,
+    dit_of,
     first_page,
     tree,
 )
+
+# Carol's book alone, which is open to callers' names.
+CAROLS = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
 
 
 def found(
@@ -242,23 +246,20 @@ def test_a_callers_name(lenient: bool) -> None:
 )
 def test_a_book_open_to_callers_cannot_be_browsed(text: str, expected: bool) -> None:
     """Nor be felt for what it does not show."""
-    dit = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
-
-    assert bool(found(BASE, text=text, viewer=HALL, dit=dit)) is expected
-    assert names(found(BASE, SINGLE_LEVEL, ALL, HALL, dit=dit)) == []
+    assert bool(found(BASE, text=text, viewer=HALL, dit=CAROLS)) is expected
+    assert names(found(BASE, SINGLE_LEVEL, ALL, HALL, dit=CAROLS)) == []
 
 
 @pytest.mark.parametrize("operator", "|&")
 def test_the_order_of_the_numbers_that_name_a_caller_does_not_matter(operator: str) -> None:
     """A telephone system asks for one number in several spellings, or for several numbers."""
-    dit = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
     adas = ("(telephoneNumber=+49301234567)", "(telephoneNumber=030 1234567)", "(mobile=01712345678)")
     terms = (*adas, "(telephoneNumber=+4930111)", "(homePhone=+49307654321)")
 
     for chosen in combinations(terms, 3):
         orders = [f"({operator}{''.join(order)})" for order in permutations(chosen)]
         answers = [
-            [(entry.dn, answer(entry)) for entry in found(BASE, text=text, viewer=HALL, dit=dit)] for text in orders
+            [(entry.dn, answer(entry)) for entry in found(BASE, text=text, viewer=HALL, dit=CAROLS)] for text in orders
         ]
         assert answers == [answers[0]] * len(orders)
         assert (
@@ -299,10 +300,9 @@ class Budget:
 )
 def test_numbers_that_nobody_has_are_counted(text: str, left: int, names_found: int) -> None:
     """Each once, in whatever attributes it is sought; where there are more than are left, no caller is looked for."""
-    dit = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
     request, budget = SearchRequest(BASE, WHOLE_SUBTREE, read_filter(text), 0), Budget(3)
 
-    assert len([one for one in matches(dit, HALL, request, budget=budget) if one]) == names_found
+    assert len([one for one in matches(CAROLS, HALL, request, budget=budget) if one]) == names_found
     assert budget.left == left
 
 
@@ -315,7 +315,7 @@ def test_entries_per_number_have_the_persons_own_labels() -> None:
     """In place of the kind, where there is one."""
     house = replace(BEN.phones[0], label="Ferienhaus")
     book = build_book(CONTEXT, "a", "alice", PRIVATE, [replace(BEN, phones=(house,))], {}, per_number=True)
-    dit = Dit((Directory(CONTEXT, (book,)),), TREE.features)
+    dit = dit_of(book)
     [entry] = [one.entry for one in all_matches(dit, NUMBERS, SearchRequest(ALICE, SINGLE_LEVEL, read_filter(ALL)))]
     assert (entry.attribute("cn"), entry.attribute("telephoneNumber")) == (
         (b"Ben Alt (Ferienhaus)",),
@@ -373,8 +373,7 @@ def test_a_walk_takes_breath(text: str, breaths: int) -> None:
 
     Twelve terms of a filter are prepared at a time.
     """
-    book = build_book(CONTEXT, "a", "alice", PRIVATE, MANY, {}, per_number=False)
-    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    dit = dit_of(book_of(MANY))
     steps = list(search(dit, PHONE, SearchRequest(ALICE, WHOLE_SUBTREE, read_filter(text))))
 
     assert [entry.attribute("uid")[0] for entry in steps if entry and entry.attribute("uid")] == [b"c899", b"c1799"]
@@ -384,11 +383,7 @@ def test_a_walk_takes_breath(text: str, breaths: int) -> None:
 def test_a_walk_over_several_books_takes_breath() -> None:
     """Each of all entries is a step of it; callers' books are not walked."""
     many = [replace(contact, emails=(f"{contact.uid}@x.example",)) for contact in MANY]
-    books = tuple(
-        build_book(CONTEXT, key, key, sharing, many, {}, per_number=False)
-        for key, sharing in (("a", PRIVATE), ("b", SHARED), ("c", CALLERS))
-    )
-    dit = Dit((Directory(CONTEXT, books),), Features("1"))
+    dit = dit_of(*(book_of(many, key, key, how) for key, how in (("a", PRIVATE), ("b", SHARED), ("c", CALLERS))))
     steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(!(cn=bo*))"))))
 
     assert [entry.attribute("uid")[0] for entry in steps if entry and entry.attribute("uid")] == [b"c899", b"c1799"]
@@ -398,8 +393,7 @@ def test_a_walk_over_several_books_takes_breath() -> None:
 def test_many_callers_take_breath() -> None:
     """Whoever shares a number with 250 others: a switchboard's."""
     staff = [replace(contact, phones=(phone(Kind.WORK, "+49301234567"),)) for contact in MANY[:250]]
-    book = build_book(CONTEXT, "c", "carol", CALLERS, staff, {}, per_number=False)
-    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    dit = dit_of(book_of(staff, "c", "carol", CALLERS))
     steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=0301234567)"))))
 
     assert len([entry for entry in steps if entry]) == 250
@@ -416,8 +410,7 @@ def test_order_is_stable() -> None:
     orders = []
     for seed in range(3):
         random.Random(seed).shuffle(contacts)
-        book = build_book(CONTEXT, "a", "alice", PRIVATE, contacts, {}, per_number=False)
-        dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+        dit = dit_of(book_of(contacts))
         orders.append([entry.attribute("cn")[0].decode() for entry in found(ALICE, dit=dit)])
 
     assert orders == [
@@ -436,7 +429,7 @@ def test_hostile_names_are_found_by_their_dn(name: str, uid: str, label: str) ->
     """Whatever a contact, an id, a book or a label is called, its entry's DN leads back to it."""
     contact = Contact(uid, name=name, labels=("g",))
     book = build_book(CONTEXT, "a", label, PRIVATE, [contact], {"g": label}, per_number=True)
-    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    dit = dit_of(book)
 
     for entry in found("", text=ALL, dit=dit):
         assert [again.dn for again in found(entry.dn, BASE_OBJECT, ALL, dit=dit)] == [entry.dn]
@@ -482,11 +475,11 @@ def test_compare_is_refused(dn: str, attribute: str, code: ResultCode) -> None:
 def test_a_deleted_contact_is_not_told_as_a_caller() -> None:
     """As soon as the next snapshot is published."""
     staff = [replace(contact, phones=(phone(Kind.WORK, "+49301234567"),)) for contact in MANY[:20]]
-    book = build_book(CONTEXT, "c", "carol", CALLERS, staff, {}, per_number=False)
+    book = book_of(staff, "c", "carol", CALLERS)
     [segment] = book.segments.contacts
     left = replace(book, segments=replace(book.segments, contacts=(segment.with_deleted([0]),)))
     for one, count in ((book, 20), (left, 19)):
-        dit = Dit((Directory(CONTEXT, (one,)),), Features("1"))
+        dit = dit_of(one)
         request = SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=0301234567)"))
         assert len([entry for entry in search(dit, PHONE, request) if entry]) == count
 

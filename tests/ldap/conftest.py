@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.server.tls import TlsContextFactory
@@ -21,6 +22,21 @@ def reactor() -> Any:
     from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 
     return reactor
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock in the hands of the test."""
+    return Clock()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """All events of the log."""
+    events: list[Any] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
 
 
 @pytest.fixture

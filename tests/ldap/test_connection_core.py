@@ -23,11 +23,6 @@ NOBODY = pdu.message(2, pdu.search(BASE, 2, tlv(0xA3, octets(b"sn") + octets(b"n
 DONE = 0x65
 
 
-@pytest.fixture(name="clock")
-def _clock() -> Clock:
-    return Clock()
-
-
 def test_a_turn_ends_with_the_clock_as_well(clock: Clock) -> None:
     """Where the reactor is not ours."""
     client = Client(make_factory(clock=clock))

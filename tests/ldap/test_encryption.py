@@ -11,7 +11,6 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogPublisher
 
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT
 from ldapgw.server.config import Tls
@@ -121,14 +120,6 @@ def _make_server(reactor, tmp_path):
     yield make
     for server in servers:
         pytest_twisted.blockon(Deferred.fromCoroutine(server.end()))
-
-
-@pytest.fixture(name="logged")
-def _logged():
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 def complaints(logged) -> list[tuple[str, str]]:

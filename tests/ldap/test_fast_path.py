@@ -29,7 +29,18 @@ from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.golden import SETTINGS
 from tests.support.phonebook import awkward
-from tests.support.phonebook.wire import BASE, CONTEXT, Client, contacts, make_factory, make_gate
+from tests.support.phonebook.wire import (
+    BASE,
+    CONTEXT,
+    VIEWER,
+    Client,
+    answered,
+    contacts,
+    dit_of,
+    make_dit,
+    make_factory,
+    make_gate,
+)
 from tests.support.photo import jpeg
 from tests.support.vendor_rows import ROWS, read
 
@@ -90,15 +101,6 @@ def client() -> Client:
     return one
 
 
-def answered(one: Client, *parts: bytes) -> bytes:
-    """All octets that come for what is sent in these parts."""
-    for part in parts:
-        one.deliver(part)
-    octets: bytes = one.transport.value()
-    one.transport.clear()
-    return octets
-
-
 @pytest.mark.no_cover
 @settings(max_examples=examples(400), deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
@@ -126,10 +128,8 @@ def test_parts_without_text_ask_who_is_there(names: tuple[str, ...], parts: str)
 
 def test_photos_both_ways() -> None:
     """Whose octets may be anything, in answers of some kilobytes and in one of a megabyte."""
-    context = replace(CONTEXT, photos=True)
     people = [replace(one, photo=jpeg(at)) for at, one in enumerate(contacts(150))]
-    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
-    factory = make_factory(make_gate(Dit((Directory(context, (book,)),), features(tls=False))))
+    factory = make_factory(make_gate(dit_of(people, replace(CONTEXT, photos=True))))
     first, second = Client(factory), Client(factory)
     first.bind()
     second.bind()
@@ -301,11 +301,9 @@ def test_letters_of_another_script_are_found_at_once_among_many_companies() -> N
     """Those who type them mean the names, which begin likewise in Latin letters, as the companies of others do."""
     people = [Contact(f"c{at}", name=f"Ada {at:04}", organization="Elektro Adler") for at in range(1200)]
     people += [Contact("elena", name="Élena Zander"), Contact("eleni", name="Ελένη Ζαχαρίου")]
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
-    dit = Dit((Directory(CONTEXT, (book,)),), features(tls=False))
-    viewer = Viewer("cn=desk1", (Access("acme", "alice"),))
+    dit = dit_of(people)
     names = Or(tuple(Substrings(name, "ελ".encode(), (), None) for name in ("cn", "sn", "givenName")))
-    answer = FastPath(1000).answer(dit, viewer, message_of(names, base=BASE))
+    answer = FastPath(1000).answer(dit, VIEWER, message_of(names, base=BASE))
     assert answer is not None
     found = pdu.responses(answer.octets)
     assert [entry.dn.split(",")[0] for entry in found[:-1]] == ["uid=elena", "uid=eleni"]
@@ -315,13 +313,11 @@ def test_a_part_of_a_name_with_many_vain_candidates_takes_the_long_way() -> None
     """All have a word that ends so and one that begins so, and only the last one has them in a row."""
     people = [Contact(f"c{at}", name=f"Ab Xx Dy {at:04}") for at in range(400)]
     people.append(Contact("last", name="Zab Dy"))
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
-    dit = Dit((Directory(CONTEXT, (book,)),), features(tls=False))
-    viewer = Viewer("cn=desk1", (Access("acme", "alice"),))
+    dit = dit_of(people)
     in_a_row = message_of(Substrings("cn", None, (b"b d",), None), base=BASE)
-    assert FastPath(1000).answer(dit, viewer, in_a_row) is None
+    assert FastPath(1000).answer(dit, VIEWER, in_a_row) is None
     assert (
-        FastPath(1000).answer(dit, viewer, message_of(Substrings("cn", None, (b"zab",), None), base=BASE)) is not None
+        FastPath(1000).answer(dit, VIEWER, message_of(Substrings("cn", None, (b"zab",), None), base=BASE)) is not None
     )
 
 
@@ -418,12 +414,8 @@ def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
 @pytest.mark.parametrize("count", [18, 100])
 def test_entries_that_take_long_take_the_long_way(count: int, limit: int, found: int | None) -> None:
     """A phone's own format is given to the numbers of 16 entries at a time."""
-    dit = Dit((Directory(CONTEXT, (build_book(
-        CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, contacts(count), {}, per_number=False
-    ),)),), features(tls=False))  # fmt: skip
-    viewer = Viewer(
-        "cn=desk1", (Access("acme", "alice"),), number_formatter=number_formatter(NumberFormat.NATIONAL, CONTEXT)
-    )
+    dit = make_dit(count)
+    viewer = VIEWER._replace(number_formatter=number_formatter(NumberFormat.NATIONAL, CONTEXT))
     request = pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), ("cn", "telephoneNumber"), size=limit)
     answer = FastPath(1000).answer(dit, viewer, pdu.message(2, request))
     assert (None if answer is None else answer.entries) == found

@@ -17,7 +17,7 @@ from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import BASE, awkward
 from tests.support.phonebook.trees import ALICE, CONTEXT, NUMBERS, PHONE, TREE
-from tests.support.phonebook.wire import SECRET, Client, make_factory
+from tests.support.phonebook.wire import SECRET, Client, answered, make_factory
 
 E164, INTERNATIONAL, NATIONAL, TYPED, DIAL = NumberFormat
 WHOLE_SUBTREE = Scope.WHOLE_SUBTREE
@@ -56,15 +56,6 @@ def found(one: Client, text: str, *attributes: str, base: str = BASE) -> list[di
     *entries, done = one.ask(request(text, *attributes, base=base), 2)
     assert done.code == 0
     return [{name: [value.decode() for value in values] for name, values in entry.attributes} for entry in entries]
-
-
-def answered(one: Client, *parts: bytes) -> bytes:
-    """All octets that come for what is sent in these parts."""
-    for part in parts:
-        one.deliver(part)
-    octets: bytes = one.transport.value()
-    one.transport.clear()
-    return octets
 
 
 @FORMATS

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
-from ldapgw.contact import Contact, Sharing
+from ldapgw.contact import Contact
 from ldapgw.directory import sort as sort_module
-from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
-from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.messages import Result
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
@@ -32,13 +30,13 @@ from tests.support.pdu import uids
 from tests.support.phonebook.wire import (
     BASE,
     BOOK,
-    CONTEXT,
     DESK1,
     LIMITS,
     SECRET,
     VIEWER,
     Client,
     contacts,
+    dit_of,
     make_factory,
     turn,
 )
@@ -94,14 +92,9 @@ class World:
                 return pages
 
 
-def tree(people: list[Contact]) -> Dit:
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
-    return Dit((Directory(CONTEXT, (book,)),), features(tls=False))
-
-
 @pytest.fixture(scope="module")
 def fifty() -> Dit:
-    return tree(contacts(50))
+    return dit_of(contacts(50))
 
 
 @pytest.fixture
@@ -171,7 +164,7 @@ def test_no_more_pages_are_wanted(world, cookie):
 
 def test_a_cookie_is_small_and_no_secret_is_in_it(world):
     """Whatever the names are; two of the same place are the same, for nothing is remembered."""
-    world.dit = tree([Contact(f"c{at}", name="😀" * 999 + str(at), family_name="Ж" * 999) for at in range(5)])
+    world.dit = dit_of([Contact(f"c{at}", name="😀" * 999 + str(at), family_name="Ж" * 999) for at in range(5)])
     for controls in ([], [asks.sort("-sn", "-cn", "mail")]):
         cookies = {asks.cookie(world.ask(asks.page(2), *controls)[1]) for _ in range(2)}
         assert len(cookies) == 1
@@ -227,7 +220,7 @@ def test_pages_go_on_at_another_gateway(sorting):
     """Each has its own books of the same contacts; what seals is made of the key file, which both have."""
     shared, own = new_key(), new_key()
     boxes = (SecretBox([key]) for key in (shared, shared, own))
-    here, there, foreign = (World(tree(contacts(50)), key=box.derive("cookies")) for box in boxes)
+    here, there, foreign = (World(dit_of(contacts(50)), key=box.derive("cookies")) for box in boxes)
     found, done = here.ask(asks.page(20), *sorting)
     given = asks.cookie(done)
     rest, done = there.ask(asks.page(50, given), *sorting)
@@ -247,11 +240,11 @@ def test_a_page_of_the_root_dse(world):
 @pytest.mark.parametrize("sort", [[], [asks.sort("sn")]], ids=["", "sorted"])
 def test_pages_take_breath(sort):
     """Also behind the last entry, on the way to see whether there is one more."""
-    _, run = state_of(tree(contacts(1000)), asks.page(1), *sort)
+    _, run = state_of(dit_of(contacts(1000)), asks.page(1), *sort)
     steps = list(run.batches)
     assert sum(step is not None for step in steps) == 1
     assert steps.count(None) == (36 if sort else 0)
-    _, run = state_of(tree(contacts(1000)), asks.page(1), *sort, text="(!(!(uid=c700)))")
+    _, run = state_of(dit_of(contacts(1000)), asks.page(1), *sort, text="(!(!(uid=c700)))")
     steps = list(run.batches)
     assert (steps.count(None), len(steps)) == (5, 6)
 
@@ -279,7 +272,7 @@ PEOPLE = st.lists(
 )
 def test_a_sync_between_two_pages_costs_nothing(versions, sizes, keys):
     """What did not change comes once, and in order, however pages are cut and whatever comes and goes meanwhile."""
-    trees = [tree(people) for people in versions]
+    trees = [dit_of(people) for people in versions]
     world = World(trees[0])
     sort = [asks.sort(*keys)] if keys else []
     seen: list[str] = []

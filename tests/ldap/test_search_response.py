@@ -8,22 +8,18 @@ from itertools import pairwise
 
 import pytest
 
-from ldapgw.contact import Sharing
-from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.search import result_batches
 from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import GATHERED, JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
 from ldapgw.ldap.search_response import CHUNK, SLOW_CHUNK, OutputBuffer, SearchResponse
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import pdu
-from tests.support.phonebook.wire import BOOK, CONTEXT, VIEWER, contacts
+from tests.support.phonebook.wire import BOOK, CONTEXT, VIEWER, contacts, dit_of
 
 WHOLE = Selection.parse(())
 
@@ -42,8 +38,7 @@ def answer(
     :param lists: the last of so many lists of the same book: from the second one on, pages are kept.
     """
     entries = [replace(contact, organization=organization) for contact in contacts(count)]
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, entries, {}, per_number=False)
-    dit = Dit((Directory(CONTEXT, (book,)),), features(tls=False))
+    dit = dit_of(entries)
     sought = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("objectClass"))
     for number in range(lists):
         found = result_batches(dit, VIEWER, sought, size_limit)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import NOBODY, LeftOut
@@ -42,6 +41,7 @@ from tests.support.phonebook.wire import (
     make_dit,
     make_factory,
     make_gate,
+    misuse,
     turn,
 )
 
@@ -52,34 +52,14 @@ EVERYTHING = pdu.search(BASE, 2, pdu.tlv(0x87, b"cn"), ("cn",))
 TOP = ("objectClass", (b"top",))
 
 
-@pytest.fixture(name="clock")
-def _clock():
-    return Clock()
-
-
 @pytest.fixture(name="client")
 def _client(clock):
     return Client(make_factory(clock=clock))
 
 
-@pytest.fixture(name="logged")
-def _logged():
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
-
-
 def summary(found):
     """Message ids and kinds; entries counted."""
     return [(one.message_id, one.kind, one.code) for one in found]
-
-
-def told(logged):
-    """The lines about what clients did wrong."""
-    return [
-        (event["kind"], event["address"], event["count"], event["detail"]) for event in logged if "address" in event
-    ]
 
 
 def let_run(clock: Clock, turns: int = 1000) -> None:
@@ -241,7 +221,7 @@ def test_a_wrong_password_is_answered_later_and_later(clock, client, logged):
         let_run(clock, 3)
         assert summary(client.received()) == [(at, 0x61, 49), (50 + at, 0x78, 0)]
     clock.pump([1] * 61)
-    assert told(logged) == [("wrong login", "192.0.2.1", 1, ""), ("wrong login", "192.0.2.1", 2, "")]
+    assert misuse(logged) == [("wrong login", "192.0.2.1", 1, ""), ("wrong login", "192.0.2.1", 2, "")]
 
 
 def test_a_refused_login_is_noted_once(clock):
@@ -321,10 +301,10 @@ def test_who_tries_numbers_finds_no_callers_soon(clock, logged, controls):
     assert found("01712345678") == ["Ada", "User 00000"]
     for number in range(300):
         assert found(f"0309990{number:03}") == ["User 00000"]
-    assert (told(logged), factory.left_out("acme")) == ([], ())
+    assert (misuse(logged), factory.left_out("acme")) == ([], ())
     assert found("01712345678") == ["User 00000"]
     assert found("01712345678") == ["User 00000"]
-    assert told(logged) == [("too many unknown numbers, caller-ID books left out", "192.0.2.1", 1, DESK1)]
+    assert misuse(logged) == [("too many unknown numbers, caller-ID books left out", "192.0.2.1", 1, DESK1)]
     assert factory.left_out("acme") == (LeftOut(DESK1, ("acme",), "192.0.2.1", 2, clock.seconds()),)
     clock.advance(1.0)
     assert found("01712345678") == ["Ada", "User 00000"]

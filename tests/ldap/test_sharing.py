@@ -5,37 +5,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from twisted.internet.address import IPv6Address
-from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import formatEvent
 
 from tests.support import pdu
-from tests.support.phonebook.wire import BASE, SECRET, Client, make_factory, make_gate
+from tests.support.phonebook.wire import BASE, SECRET, Client, make_factory, make_gate, misuse
 
 DONE = 0x65
 # Each entry has to be looked at.
 EVERYTHING = pdu.search(BASE, 2, pdu.tlv(0x87, b"cn"), ("cn",))
-
-
-@pytest.fixture(name="clock")
-def _clock():
-    return Clock()
-
-
-@pytest.fixture(name="logged")
-def _logged():
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
-
-
-def told(logged):
-    """The lines about what clients did wrong."""
-    return [
-        (event["kind"], event["address"], event["count"], event["detail"]) for event in logged if "address" in event
-    ]
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
@@ -99,14 +77,14 @@ def test_violations_do_not_fill_the_log(clock, logged):
         for connection in factory._connections:
             if connection is not resident.protocol:
                 connection.connectionLost()
-    assert told(logged) == [
+    assert misuse(logged) == [
         ("not LDAP", "192.0.2.1", 1, "message: not an LDAPMessage"),
         ("not LDAP", "192.0.2.2", 1, "message: not an LDAPMessage"),
         ("not LDAP", "192.0.2.1", 29, "message: not an LDAPMessage"),
         ("not LDAP", "192.0.2.2", 29, "message: not an LDAPMessage"),
     ]
     factory.disconnect_all()
-    assert told(logged)[4:] == [
+    assert misuse(logged)[4:] == [
         ("not LDAP", "192.0.2.1", 15, "message: length is not definite"),
         ("not LDAP", "192.0.2.2", 15, "message: length is not definite"),
     ]
@@ -121,7 +99,7 @@ def test_who_is_one_too_many_does_not_fill_the_log(clock, logged):
     for _ in range(30):
         assert factory.buildProtocol(IPv6Address("TCP", "2001:db8::1", 5)) is None
     clock.pump([1] * 61)
-    assert told(logged) == [
+    assert misuse(logged) == [
         ("one connection too many", "2001:db8::1 (2001:db8::/64)", 1, ""),
         ("one connection too many", "2001:db8::1 (2001:db8::/64)", 29, ""),
     ]

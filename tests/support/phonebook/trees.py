@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
@@ -78,6 +79,16 @@ BOTH = Viewer("cn=both", (Access("acme", "a"), Access("other"), Access("gone")))
 ALL = "(objectClass=*)"
 VIEWERS = [PHONE, HALL, NUMBERS, HALL._replace(per_number=True)]
 BASES = ["", BASE, ALICE, BOB, CAROL, DAVE, STAFF, f"ou=suppliers,{ALICE}", f"uid=c1,{ALICE}", f"uid=d1,{DAVE}"]
+
+
+def book_of(contacts: Iterable[Contact], key: str = "a", name: str = "alice", sharing: Sharing = PRIVATE) -> Book:
+    """Return a book without labels and without entries for each number."""
+    return build_book(CONTEXT, key, name, sharing, contacts, {}, per_number=False)
+
+
+def dit_of(*books: Book) -> Dit:
+    """Return a tree of one tenant with these books."""
+    return Dit((Directory(CONTEXT, books),), Features("1"))
 
 
 def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> list[Match]:

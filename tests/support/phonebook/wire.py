@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from time import process_time
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IOpenSSLContextFactory, ISSLTransport
@@ -68,8 +70,12 @@ def contacts(count: int) -> list[Contact]:
 
 
 def make_dit(count: int = 50, *, tls: bool = False, lenient: bool = True) -> Dit:
-    context = replace(CONTEXT, lenient=lenient)
-    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, contacts(count), {}, per_number=False)
+    return dit_of(contacts(count), replace(CONTEXT, lenient=lenient), tls=tls)
+
+
+def dit_of(people: Iterable[Contact], context: NamingContext = CONTEXT, *, tls: bool = False) -> Dit:
+    """Return a tree with one book, which is Alice's own."""
+    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     return Dit((Directory(context, (book,)),), features(tls=tls))
 
 
@@ -198,3 +204,19 @@ def make_factory(
     gate: DirectoryPort | None = None, clock: Clock | None = None, *, tls=None, require_tls=False, **limits
 ):
     return LdapFactory(gate or make_gate(), replace(LIMITS, **limits), clock or Clock(), tls, require_tls=require_tls)
+
+
+def answered(client: Client, *parts: bytes) -> bytes:
+    """Return all octets that come for what is sent in these parts."""
+    for part in parts:
+        client.deliver(part)
+    octets = client.transport.value()
+    client.transport.clear()
+    return octets
+
+
+def misuse(logged: list[dict[str, Any]]) -> list[tuple[str, str, int, str]]:
+    """Return the lines of a log about what clients did wrong."""
+    return [
+        (event["kind"], event["address"], event["count"], event["detail"]) for event in logged if "address" in event
+    ]
