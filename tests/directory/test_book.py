@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, select
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
-from ldapgw.directory.index import RecordWriter, verified_records
+from ldapgw.directory.index import DamagedFile, RecordWriter, verified_records
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment, empty_segments
@@ -371,3 +372,33 @@ def test_one_who_was_deleted_from_a_label_is_not_written_down(large: Both) -> No
     read = reread(both.revised, naming_context())
     [segment] = [one for one in read.labels[0].segments.contacts if one.deleted]
     assert [entry.uid for entry, gone in zip(segment.entries, segment.deleted, strict=True) if gone] == [b""]
+
+
+# --- records of a file -----------------------------------------------------------------------------------------------
+
+
+def written_records() -> bytes:
+    file = BytesIO()
+    to = RecordWriter(file)
+    to.value(("acme", 7))
+    to.numbers(array("I", [1, 2, 3]))
+    to.end()
+    return file.getvalue()
+
+
+def test_records_are_read_as_they_were_written_records() -> None:
+    """Values and arrays, in their order."""
+    source = verified_records(BytesIO(written_records()))
+    assert source.value(tuple[str, int]) == ("acme", 7)
+    assert source.numbers("I") == array("I", [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"abc", written_records()[:-1], written_records() + b"x", written_records().replace(b"acme", b"acne")],
+    ids=["empty", "short", "cut off", "longer", "changed"],
+)
+def test_a_file_that_is_not_whole_is_refused(octets: bytes) -> None:
+    """By its length or its checksum."""
+    with pytest.raises(DamagedFile):
+        verified_records(BytesIO(octets))

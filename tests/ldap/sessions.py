@@ -8,14 +8,13 @@ kind of filter, each control and each extended operation is there.
 from __future__ import annotations
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, boolean, integer, octets, tlv
-from tests.support import pdu
+from tests.support import asks, pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import CASES
 from tests.support.phonebook.wire import BASE, BOOK, DESK1, SECRET
 
 Session = tuple[bytes, ...]
 
-PAGED, SORT, VLV = "1.2.840.113556.1.4.319", "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9"
 MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
 PASSWORD_MODIFY = "1.3.6.1.4.1.4203.1.11.1"
 BIND = pdu.bind(DESK1, SECRET)
@@ -34,26 +33,6 @@ def _search(text: str = "(cn=*)", *attributes: str, base: str = BASE, scope: int
 
 def _with(*controls: bytes) -> bytes:
     return pdu.controls(*controls)
-
-
-def paged(size: int, cookie: bytes = b"", *, critical: bool = True) -> bytes:
-    """RFC 2696."""
-    return pdu.control(PAGED, critical=critical, value=tlv(SEQUENCE, integer(size) + octets(cookie)))
-
-
-def sorted_by(*keys: str, reverse: bool = False) -> bytes:
-    """RFC 2891."""
-    listed = (tlv(SEQUENCE, octets(key.encode()) + (boolean(value=True, tag=0x81) if reverse else b"")) for key in keys)
-    return pdu.control(SORT, critical=True, value=tlv(SEQUENCE, b"".join(listed)))
-
-
-def window(before: int, after: int, target: bytes) -> bytes:
-    """draft-ietf-ldapext-ldapv3-vlv-09."""
-    return pdu.control(VLV, critical=True, value=tlv(SEQUENCE, integer(before) + integer(after) + target))
-
-
-def offset(position: int, count: int) -> bytes:
-    return tlv(0xA0, integer(position) + integer(count))
 
 
 _FILTERS = (
@@ -98,16 +77,16 @@ SESSIONS: dict[str, Session] = {
     ),
     "pages": _numbered(
         BIND,
-        (_search(), _with(paged(7))),
-        (_search(), _with(paged(7, b"cookie"))),
-        (_search(), _with(paged(0, critical=False), sorted_by("sn", "cn", reverse=True))),
+        (_search(), _with(asks.page(7, critical=True))),
+        (_search(), _with(asks.page(7, b"cookie", critical=True))),
+        (_search(), _with(asks.page(0), asks.sort("-sn", "-cn", critical=True))),
     ),
     "sorted": _numbered(
         BIND,
-        (_search(), _with(sorted_by("sn:2.5.13.3", reverse=True))),
-        (_search(), _with(sorted_by("nosuch"))),
-        (_search(), _with(sorted_by("sn"), window(1, 8, offset(1, 0)))),
-        (_search(), _with(sorted_by("cn"), window(0, 3, tlv(0x81, b"user 00020")))),
+        (_search(), _with(asks.sort("-sn:2.5.13.3", critical=True))),
+        (_search(), _with(asks.sort("nosuch", critical=True))),
+        (_search(), _with(asks.sort("sn", critical=True), asks.view(1, 8, (1, 0), critical=True))),
+        (_search(), _with(asks.sort("cn", critical=True), asks.view(0, 3, b"user 00020", critical=True))),
     ),
     "other controls": _numbered(
         BIND,

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
 from ldapgw.directory.filter import Present, Scope, SearchRequest
@@ -22,7 +24,9 @@ from ldapgw.ldap.messages import (
     Sasl,
     Simple,
 )
+from ldapgw.ldap.request_encoder import encode_search
 from tests.support import pdu
+from tests.support.examples import examples
 
 FILTER = Present("objectClass")
 
@@ -132,13 +136,9 @@ def test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer(request_, 
     assert (message.request.result.code, message.request.result.diagnostic) == (code, diagnostic)
 
 
-def test_256_attributes_may_be_asked_for():
-    """One tool is known to ask for 35."""
+def test_256_attributes_and_comparisons_of_4_kib_are_read():
+    """One tool is known to ask for 35 attributes; what is compared may be as long as a filter."""
     assert len(decode(pdu.message(1, pdu.search(attributes=("cn",) * 256))).request.attributes) == 256
-
-
-def test_what_is_compared_may_be_as_long_as_a_filter():
-    """4 KiB."""
     assert decode(pdu.message(1, pdu.compare("", "cn", b"x" * 4096))).request.value == b"x" * 4096
 
 
@@ -210,3 +210,23 @@ def test_a_cancel_that_names_none_is_a_protocol_error(value):
     with pytest.raises(DirectoryError) as raised:
         cancel_id(value)
     assert raised.value.code is ResultCode.PROTOCOL_ERROR
+
+
+@given(
+    st.builds(
+        SearchRequest,
+        base=st.text(st.characters(codec="utf-8"), max_size=8),
+        scope=st.sampled_from(Scope),
+        filter=st.just(Present("cn")),
+        size_limit=st.integers(0, 2**31 - 1),
+        time_limit=st.integers(0, 2**31 - 1),
+        types_only=st.booleans(),
+        attributes=st.lists(st.sampled_from(["cn", "*", "1.1"]), max_size=3).map(tuple),
+    ),
+    st.integers(1, 2**31 - 1),
+)
+@settings(max_examples=examples(100), deadline=None)
+def test_search_requests_round_trip(request: SearchRequest, message_id: int) -> None:
+    """All of a request that is encoded is decoded as it was, and its messageID."""
+    message = decode(encode_search(request, message_id))
+    assert (message.message_id, message.request, message.controls) == (message_id, request, ())

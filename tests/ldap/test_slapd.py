@@ -16,8 +16,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.schema import attribute_type
-from tests.ldap.differences import DIFFERENCES, Unasked, is_hard
-from tests.ldap.differences_of_requests import REQUEST_DIFFERENCES, explains, translated, translated_compare
+from tests.ldap.differences import (
+    DIFFERENCES,
+    REQUEST_DIFFERENCES,
+    Unasked,
+    explains,
+    is_hard,
+    translated,
+    translated_compare,
+)
 from tests.support import pdu, slapd
 from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
