@@ -56,11 +56,7 @@ class Library:
             them.
         """
         books = [
-            *self._books(
-                account
-                for account in self._accounts
-                if not self._access(account).is_hidden and (callers or self._access(account) is not BookAccess.CALLERS)
-            )
+            *self._books(account for account in self._accounts if self._access(account).is_searched(for_number=callers))
         ]
         if self._directory_source is not None:
             books.append(self._build_books(self._directory_source, feeds=True)[-1])

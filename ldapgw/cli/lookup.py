@@ -14,7 +14,7 @@ from ldapgw.cli.library import Library
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.phone_output import refusal_json, refusal_line
 from ldapgw.cli.site import Site, as_json, find_phone, now, only_tenant, pass_site
-from ldapgw.directory.access import BookAccess, TenantViewer
+from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter
 from ldapgw.directory.number_formatter import NumberFormatter
@@ -159,7 +159,7 @@ def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
     seen = [TenantViewer().access_to(account.sub, account.sharing) for account in known if account.is_connected]
-    count = sum(access.is_hidden or (access is BookAccess.CALLERS and not is_number) for access in seen)
+    count = sum(not access.is_searched(for_number=is_number) for access in seen)
     if count:
         books = "1 book that is not shared was" if count == 1 else f"{count} books that are not shared were"
         hint(f"{books} not searched. Search as one of their phones with --phone NAME.")

@@ -51,6 +51,13 @@ class BookAccess(StrEnum):
         """Return whether nothing of the book is seen."""
         return self in (BookAccess.PRIVATE, BookAccess.OTHER_GROUP)
 
+    def is_searched(self, *, for_number: bool) -> bool:
+        """Return whether a search may find something in the book.
+
+        :param for_number: whether the search is for a complete number.
+        """
+        return for_number if self is BookAccess.CALLERS else not self.is_hidden
+
 
 # The order of the books that a viewer sees; books with any other access come second.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
@@ -111,6 +118,13 @@ class TenantViewer(NamedTuple):
     def browsed(self) -> tuple[Sharing, ...]:
         """The values of sharing with which the viewer browses other accounts' books."""
         return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
+
+    def group_branches(self, books: Iterable[Book]) -> Iterator[Book | Label]:
+        """The branches that are shared with a group which the viewer's account belongs to."""
+        for book in books if self.groups else ():
+            branch = book.shared_branch
+            if book.sharing.group in self.groups and branch is not None:
+                yield branch
 
     def part_of(self, book: Book) -> SeenBook | None:
         """The part of a book that the viewer sees; None: nothing."""

@@ -333,14 +333,9 @@ class _Containers:
 
 def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
     """The DNs of a viewer's own book, and of books that are shared with a group of its account."""
-    own = directory.own_book(viewed)
-    found = [] if own is None else [own.container]
-    groups = directory.viewer(viewed).groups
-    for book in directory.books if groups else ():
-        branch = book.shared_branch
-        if book.sharing.group in groups and branch is not None:
-            found.append(branch.container)
-    return tuple(dict.fromkeys(octets_of(container.dn) for container in found))
+    own, groups = directory.own_book(viewed), directory.viewer(viewed).group_branches(directory.books)
+    containers = [branch.container for branch in ((own, *groups) if own is not None else groups)]
+    return tuple(dict.fromkeys(octets_of(container.dn) for container in containers))
 
 
 def _depth(item: tuple[bytes, ReplicaEntry]) -> int:

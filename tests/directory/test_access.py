@@ -345,3 +345,34 @@ def test_access_to_a_book() -> None:
     part = TenantViewer("bob").part_of(serve("shared", "customers").directories[0].books[0])
     assert part is not None
     assert [entry.dn for entry in part.book.containers] == [BOOK, LABEL]
+
+
+@pytest.mark.parametrize(
+    ("access", "for_name", "for_number"),
+    [
+        *((access, True, True) for access in (BookAccess.OWN, BookAccess.SHARED, BookAccess.GROUP)),
+        (BookAccess.DIRECTORY, True, True),
+        (BookAccess.CALLERS, False, True),
+        *((access, False, False) for access in (BookAccess.PRIVATE, BookAccess.OTHER_GROUP)),
+    ],
+)
+def test_what_is_searched(access: BookAccess, for_name: bool, for_number: bool) -> None:
+    """Callers are found in books that nobody may browse."""
+    assert (access.is_searched(for_number=False), access.is_searched(for_number=True)) == (for_name, for_number)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "label", "groups", "names"),
+    [
+        ("group:sales", "", ("staff", "sales"), ["alice@acme.example"]),
+        ("group:sales", "customers", ("sales",), ["Customers"]),
+        ("group:sales", "friends", ("sales",), []),
+        ("group:sales", "", ("staff",), []),
+        ("group:sales", "", (), []),
+        ("shared", "", ("sales",), []),
+    ],
+)
+def test_branches_of_groups(sharing: str, label: str, groups: tuple[str, ...], names: list[str]) -> None:
+    """A book, or the shared label of a book, whose group the account belongs to."""
+    books = serve(sharing, label).directories[0].books
+    assert [branch.name for branch in TenantViewer(groups=groups).group_branches(books)] == names
