@@ -85,6 +85,8 @@ class ChangeListener:
         self._thread = self._waker = None
 
     def _start(self) -> None:
+        if self._waker is not None:  # of a thread that has ended
+            self._waker.close()
         self._waker, wakened = socket.socketpair()
         self._thread = Thread(target=self._listen, args=(wakened,), name="listen", daemon=True)
         self._thread.start()
