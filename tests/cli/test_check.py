@@ -28,6 +28,7 @@ from ldapgw import is_compiled
 from ldapgw.cli import check
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
+from ldapgw.peers.leadership import POOLED
 from ldapgw.server import preflight
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.store import accounts, changes, contacts, tenants
@@ -37,7 +38,10 @@ from ldapgw.store.tenants import EnteredClient
 from ldapgw.sync.book_cache import FOLDER, BookCache, CachedBook
 from tests.support.certificates import issue
 from tests.support.disk import small_disk
+from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.support.postgresql import Server, needs_postgresql
 from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
+from tests.support.site.running import free_ports
 from tests.support.stage.sync import CONTEXT
 
 HOST = "phonebook.example.com"
@@ -444,6 +448,27 @@ def test_a_proxy_that_inspects(gateway: Gateway) -> None:
         "whoever holds the key of this authority can read Google's tokens and contacts; people can connect only if the "
         "proxy does not inspect www.googleapis.com (check --online tries it)",
     )
+
+
+@needs_postgresql
+@needs_pgbouncer
+@pytest.mark.long  # only a real pool gives a session to several connections, and needs a server with a port
+def test_a_pool_in_transaction_mode(gateway: Gateway) -> None:
+    """The gateway could neither lead nor listen; in session mode nothing is wrong."""
+    [port] = free_ports(1)
+    server = Server.create(listens=True, port=port)
+    try:
+        server.start()
+        for mode, code, told in (
+            ("transaction", 1, ("failed", POOLED)),
+            ("session", 0, ("ok", "is empty; will be set up")),
+        ):
+            with pgbouncer(gateway.folder / mode, server, mode, "options") as url:
+                gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
+                items = found(gateway, code=code)
+                assert [items[item] for item in items if item.startswith("database ")] == [told]
+    finally:
+        server.delete()
 
 
 def test_a_database_in_memory(gateway: Gateway) -> None:
