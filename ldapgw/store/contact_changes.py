@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store.contacts import decode_contact, read_labels_of, select_with_photos
-from ldapgw.store.generations import KEPT_GENERATIONS
+from ldapgw.store.contacts import KEPT_GENERATIONS, decode_contact, read_labels_of, select_with_photos
 from ldapgw.store.tables import account, contact, removed_contact
 
 

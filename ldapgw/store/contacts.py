@@ -3,8 +3,9 @@
 
 A skipped person has a row too, with the reason, so that no person is lost silently.
 
-Each write belongs to the account's next generation (`ldapgw.store.generations`), so that
-`ldapgw.store.contact_changes` can tell which changes a book of an earlier generation lacks.
+Each write belongs to the account's next generation, with which the transaction ends
+(`ldapgw.store.sync_state.increment_generation`), so that `ldapgw.store.contact_changes` can tell which changes a book
+of an earlier generation lacks.  The column ``known_since`` has the first generation since which all changes are known.
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Flaw, Source
 from ldapgw.errors import DamagedStore
 from ldapgw.store import photos
 from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
-from ldapgw.store.generations import forget_changes, next_generation, record_removed
-from ldapgw.store.tables import account, contact, label, photo, source
+from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
 # Records that are written at a time.  PostgreSQL may look through the whole account for each statement that deletes
 # persons: it has no statistics of rows that a first sync has just written.
 WRITTEN_AT_ONCE = 5000
+
+# A served book is a generation or two behind its account, and a cached book for the next start a few more.
+KEPT_GENERATIONS = 64
+# With more removed persons at a time, books are built anew.
+MAX_REMOVED = 1000
 
 # The columns that the account's counters are made of.
 _COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable, contact.c.flaws
@@ -291,7 +296,7 @@ def apply_changes(
     :param stored: the records of new and changed persons.
     :param deleted: the uids of persons to delete.
     """
-    generation = next_generation(connection, account_id)
+    generation = _next_generation(connection, account_id)
     deleted_uids = list(deleted)
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
@@ -309,7 +314,41 @@ def apply_changes(
         photos.set_urls(connection, account_id, of, {record.uid: record.photo_url for record in chunk})
         after += _count(chunk)
     _update_counters(connection, account_id, before, after)
-    record_removed(connection, account_id, of, deleted_uids, generation)
+    _record_removed(connection, account_id, of, deleted_uids, generation)
+
+
+def _next_generation(connection: Connection, account_id: int) -> int:
+    query = select(account.c.generation + 1).where(account.c.id == account_id)
+    generation: int = connection.execute(query).scalar_one()
+    return generation
+
+
+def _record_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
+    """Record removed persons for `KEPT_GENERATIONS`, so that books can be revised."""
+    if len(uids) > MAX_REMOVED:
+        _forget_changes(connection, account_id, generation)
+        return
+    columns = removed_contact.c
+    for chunk in chunks(uids):
+        former = delete(removed_contact).where(columns.account_id == account_id, columns.source == of)
+        connection.execute(former.where(columns.uid.in_(chunk)))
+        rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in chunk]
+        connection.execute(insert(removed_contact), rows)
+    kept_since = generation - KEPT_GENERATIONS
+    connection.execute(
+        delete(removed_contact).where(columns.account_id == account_id, columns.generation <= kept_since)
+    )
+    connection.execute(
+        update(account)
+        .where(account.c.id == account_id, account.c.known_since < kept_since)
+        .values(known_since=kept_since)
+    )
+
+
+def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
+    """Delete the record of removed persons: books of an earlier generation have to be built from all contacts."""
+    connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
+    connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
 
 
 def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
@@ -356,7 +395,7 @@ def delete_sources(connection: Connection, account_id: int, of: Collection[Sourc
         photos.delete_sources(connection, account_id, of)
         counts = _count(deleted)
         _update_counters(connection, account_id, counts, Counter())
-        forget_changes(connection, account_id, next_generation(connection, account_id))
+        _forget_changes(connection, account_id, _next_generation(connection, account_id))
         return counts["contacts"]
     return None
 
@@ -402,8 +441,8 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
     stale = and_(source.c.account_id.in_((old, new)), source.c.source == of)
     connection.execute(update(source).where(stale).values(sync_token=None, warnings=None))
     for account_id in (old, new):
-        generation = next_generation(connection, account_id)
-        forget_changes(connection, account_id, generation)
+        generation = _next_generation(connection, account_id)
+        _forget_changes(connection, account_id, generation)
         connection.execute(update(account).where(account.c.id == account_id).values(generation=generation))
 
 

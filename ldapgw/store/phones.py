@@ -196,28 +196,29 @@ _IS_PHONE = phone.c.replica.is_(None)
 
 def read_logins(connection: Connection) -> tuple[PhoneLogin, ...]:
     """Read all phones and replicas of the gateway, ordered by name."""
-    return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
+    return read_some(connection)
 
 
 def read_replicas(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
     """Read the replicas of a tenant, ordered by name."""
-    query = select(phone).where(phone.c.tenant == tenant, phone.c.replica.is_not(None)).order_by(phone.c.name)
-    return tuple(map(_login, connection.execute(query)))
+    return read_some(connection, phone.c.tenant == tenant, phone.c.replica.is_not(None))
 
 
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
     """Read all phones of the gateway, ordered by name."""
-    return tuple(map(_login, connection.execute(select(phone).where(_IS_PHONE).order_by(phone.c.name))))
+    return read_some(connection, _IS_PHONE)
 
 
-def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[PhoneLogin, ...]:
-    """Read the phones and replicas that meet a condition."""
-    return tuple(map(_login, connection.execute(select(phone).where(where))))
+def read_some(
+    connection: Connection, *where: ColumnElement[bool], order: ColumnElement[str] = phone.c.name
+) -> tuple[PhoneLogin, ...]:
+    """Read the phones and replicas that meet all conditions."""
+    return tuple(map(_login, connection.execute(select(phone).where(*where).order_by(order))))
 
 
 def read_by_names(connection: Connection, names: Collection[str]) -> tuple[PhoneLogin, ...]:
     """Read the phones with some names."""
-    return read_some(connection, phone.c.name.in_(names) & _IS_PHONE)
+    return read_some(connection, phone.c.name.in_(names), _IS_PHONE)
 
 
 def count_by_tenant(connection: Connection) -> dict[str, int]:
@@ -234,20 +235,17 @@ def count_by_account(connection: Connection, tenant: str) -> dict[int, int]:
 
 def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
     """Read the phones of some accounts, ordered by name."""
-    query = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
-    return tuple(map(_login, connection.execute(query)))
+    return read_some(connection, phone.c.account_id.in_(accounts))
 
 
 def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
     """Read the phones of a tenant, ordered by name."""
-    query = select(phone).where(phone.c.tenant == tenant, _IS_PHONE).order_by(func.lower(phone.c.name))
-    return tuple(map(_login, connection.execute(query)))
+    return read_some(connection, phone.c.tenant == tenant, _IS_PHONE, order=func.lower(phone.c.name))
 
 
 def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
     """Read a phone by its name, regardless of case; None when there is none."""
-    row = connection.execute(select(phone).where(func.lower(phone.c.name) == ascii_lower(name), _IS_PHONE)).first()
-    return _login(row) if row is not None else None
+    return next(iter(read_some(connection, func.lower(phone.c.name) == ascii_lower(name), _IS_PHONE)), None)
 
 
 def read_names(connection: Connection, prefix: str) -> frozenset[str]:
@@ -346,8 +344,7 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
     :param model: a model of `ldapgw.phones.models`; empty: unknown.
     :returns: False when there is no phone of this name.
     """
-    new = update(phone).where(phone.c.name == name).values(model=model, numbers=numbers)
-    return connection.execute(new).rowcount > 0
+    return _set(connection, name, model=model, numbers=numbers)
 
 
 def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
@@ -355,8 +352,7 @@ def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool
 
     :returns: False when there is no phone of this name.
     """
-    new = update(phone).where(phone.c.name == name).values(placeholder=placeholder or None)
-    return connection.execute(new).rowcount > 0
+    return _set(connection, name, placeholder=placeholder or None)
 
 
 def set_password(connection: Connection, name: str, password: str, now: float) -> bool:
@@ -369,9 +365,7 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "book_secret"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
-    values = {"password": password, "password_at": now, **cleared, **_NOT_REFUSED}
-    new = update(phone).where(phone.c.name == name).values(values)
-    return connection.execute(new).rowcount > 0
+    return _set(connection, name, password=password, password_at=now, **cleared, **_NOT_REFUSED)
 
 
 def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool:
@@ -379,8 +373,7 @@ def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool
 
     :returns: False when there is no phone of this name.
     """
-    new = update(phone).where(phone.c.name == name).values(book_secret=book_secret or None)
-    return connection.execute(new).rowcount > 0
+    return _set(connection, name, book_secret=book_secret or None)
 
 
 def set_dialling(connection: Connection, name: str, number_format: NumberFormat | None, area_code: str) -> bool:
@@ -390,8 +383,12 @@ def set_dialling(connection: Connection, name: str, number_format: NumberFormat 
     :param area_code: of the phone's site, without the trunk prefix; empty: the tenant's.
     :returns: False when there is no phone of this name.
     """
-    new = update(phone).where(phone.c.name == name).values(number_format=number_format, area_code=area_code)
-    return connection.execute(new).rowcount > 0
+    return _set(connection, name, number_format=number_format, area_code=area_code)
+
+
+def _set(connection: Connection, name: str, **columns: object) -> bool:
+    """Change columns of a phone; False when there is no phone of this name."""
+    return connection.execute(update(phone).where(phone.c.name == name).values(columns)).rowcount > 0
 
 
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The sync state of accounts: requested and pending syncs, beginnings and ends of syncs, source states and labels."""
+"""The sync state of accounts: requests, beginnings and ends of syncs, their progress, states of sources, labels.
+
+The progress is for people who wait for their first sync, at whichever gateway they look.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select, update
 
 from ldapgw.contact import Source
-from ldapgw.store import sync_history, sync_progress
+from ldapgw.store import sync_history
 from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, lock, read
 from ldapgw.store.contacts import read_labels, set_labels
-from ldapgw.store.tables import account, source
+from ldapgw.store.rows import columns_of, value_of
+from ldapgw.store.tables import account, source, sync_progress
 
 _SHRINK = "suspicious_shrink"
 
@@ -43,6 +47,23 @@ class LabelState:
     def outdated(self) -> LabelState:
         """The same labels without a sync token, so that the next sync fetches all labels."""
         return LabelState(self.names, None, _OUTDATED if self.is_known else "")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """How far a sync is.
+
+    :ivar source: the source that is being fetched.
+    :ivar fetched: persons fetched so far.
+    :ivar total: all persons of the source, as counted by Google; None when Google does not say.
+    :ivar step: position of the source, counted from 1, among the `step_count` sources fetched in turn.
+    """
+
+    source: Source
+    fetched: int
+    total: int | None
+    step: int = 1
+    step_count: int = 1
 
 
 _LABEL_STATE = select(account.c.labels_token, account.c.labels_fingerprint).where(
@@ -225,6 +246,23 @@ def postpone(
         sync_history.record_end(connection, grant.id, attempts, begun_at, now, reason, is_postponed=is_outage)
 
 
+def write_progress(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
+    """Store how far an account's sync is; None: the sync has ended."""
+    is_of_account = sync_progress.c.account_id == account_id
+    if progress is None:
+        connection.execute(delete(sync_progress).where(is_of_account))
+        return
+    columns = columns_of(progress)
+    if not connection.execute(update(sync_progress).where(is_of_account).values(columns)).rowcount:
+        connection.execute(insert(sync_progress).values(account_id=account_id, **columns))
+
+
+def read_progress(connection: Connection, account_id: int) -> SyncProgress | None:
+    """Return how far an account's sync is; None: no sync runs, or the sync has just begun."""
+    row = connection.execute(select(sync_progress).where(sync_progress.c.account_id == account_id)).one_or_none()
+    return None if row is None else value_of(SyncProgress, row)
+
+
 def is_grant_current(connection: Connection, grant: Account) -> bool:
     """Return whether an account still has the same grant, not the grant of a later consent."""
     return connection.execute(select(account.c.id).where(holds_grant(grant))).first() is not None
@@ -232,7 +270,7 @@ def is_grant_current(connection: Connection, grant: Account) -> bool:
 
 def clear_running(connection: Connection) -> None:
     """Mark no sync as running; syncs that a killed process has left are due at once."""
-    sync_progress.forget_all(connection)
+    connection.execute(delete(sync_progress))
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 

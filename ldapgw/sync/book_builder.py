@@ -19,8 +19,8 @@ from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import History
 from ldapgw.store.contact_changes import Delta
+from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.store.engines import database_at
-from ldapgw.store.generations import KEPT_GENERATIONS
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 # Key of a book: the account's id and "", or the tenant's name and DIRECTORY.

@@ -22,7 +22,7 @@ from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse, StoreError, UnwritableStore
 from ldapgw.google.people import PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.google.person import PARSER_VERSION
-from ldapgw.store.sync_progress import SyncProgress
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.store.sync_tokens import NO_SYNC_TOKEN, SyncState
 from ldapgw.sync.records import FetchedPerson, decode_persons, encode_page
 

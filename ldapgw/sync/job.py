@@ -40,8 +40,7 @@ from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, directory_accounts, sync_state, sync_tokens
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_progress import SyncProgress
-from ldapgw.store.sync_state import LabelState
+from ldapgw.store.sync_state import LabelState, SyncProgress
 from ldapgw.store.sync_tokens import SyncState
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.directory_account import choose_directory_account, is_resting

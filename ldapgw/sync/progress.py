@@ -13,8 +13,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import LeadLost, StoreError
-from ldapgw.store import sync_progress
-from ldapgw.store.sync_progress import SyncProgress
+from ldapgw.store import sync_state
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.store.worker import Store
 
 # The progress of a sync is written this often at most; a sync that is shorter writes none.
@@ -53,7 +53,7 @@ class ProgressWriter:
         self._write(account_id, self._latest[account_id])
 
     def _write(self, account_id: int, progress: SyncProgress | None) -> None:
-        self._store.run(sync_progress.write, account_id, progress).addErrback(_log_failure)
+        self._store.run(sync_state.write_progress, account_id, progress).addErrback(_log_failure)
 
 
 def _log_failure(failure: Failure) -> None:

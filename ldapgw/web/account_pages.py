@@ -24,7 +24,6 @@ from ldapgw.store import (
     revocations,
     sign_ins,
     sync_history,
-    sync_progress,
     sync_state,
     sync_tokens,
 )
@@ -302,7 +301,7 @@ class AccountPages:
         )
         progress = None
         if account.is_connected:
-            progress = await self._dependencies.store.read(sync_progress.read, account.id)
+            progress = await self._dependencies.store.read(sync_state.read_progress, account.id)
         return account_view(tenant, account, status, progress)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:

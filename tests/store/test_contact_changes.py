@@ -11,8 +11,7 @@ from sqlalchemy import Connection, delete, update
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.store import accounts, contact_changes, contacts, sync_state, tables
-from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.generations import KEPT_GENERATIONS, MAX_REMOVED
+from ldapgw.store.contacts import KEPT_GENERATIONS, MAX_REMOVED, ContactRecord
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
 

@@ -22,7 +22,7 @@ from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import NO_HISTORY, History
-from ldapgw.store.generations import KEPT_GENERATIONS
+from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.sync.book_builder import build_books, free_slowly, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from tests.support.results import result_of

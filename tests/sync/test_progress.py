@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Source
 from ldapgw.errors import LeadLost, StoreError
-from ldapgw.store import sync_progress, sync_state
-from ldapgw.store.sync_progress import SyncProgress
+from ldapgw.store import sync_state
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.sync.progress import WRITE_SECONDS, ProgressWriter
 from tests.support.stage.sync import ALICE, Stage
 
@@ -31,7 +31,7 @@ def test_a_long_sync_tells_how_far_it_is_once_a_second(stage: Stage) -> None:
     writer = ProgressWriter(clock, stage.store)
 
     def read() -> SyncProgress | None:
-        return stage.database.run(sync_progress.read, account_id)
+        return stage.database.run(sync_state.read_progress, account_id)
 
     writer.update(account_id, HALF)
     clock.advance(WRITE_SECONDS / 2)
@@ -56,9 +56,9 @@ def test_a_gateway_that_ended_leaves_no_progress(stage: Stage) -> None:
     """Whoever syncs next deletes what it has left."""
     stage.connect(ALICE)
     account_id = stage.account(ALICE).id
-    stage.database.run(sync_progress.write, account_id, HALF)
+    stage.database.run(sync_state.write_progress, account_id, HALF)
     stage.database.run(sync_state.clear_running)
-    assert stage.database.run(sync_progress.read, account_id) is None
+    assert stage.database.run(sync_state.read_progress, account_id) is None
 
 
 @pytest.mark.parametrize("error", [StoreError("away"), LeadLost()])

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, sign_ins, sync_progress, sync_state
-from ldapgw.store.sync_progress import SyncProgress
+from ldapgw.store import accounts, sign_ins, sync_state
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON, _Stream
@@ -182,7 +182,7 @@ def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
     (account,) = stage.accounts()
 
     def write(progress: SyncProgress | None) -> None:
-        stage.database.run(sync_progress.write, account.id, progress)
+        stage.database.run(sync_state.write_progress, account.id, progress)
         result_of(watcher.check())
         stage.clock.advance(1)
 

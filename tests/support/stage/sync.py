@@ -42,7 +42,7 @@ from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_progress import SyncProgress
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.store.sync_tokens import SyncState
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, on_threads
