@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, func, select
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,6 +25,7 @@ from ldapgw.errors import UnfitKey
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.worker import Store
 
 BULLETIN_SECONDS: Final = 1.0
 # PostgreSQL refuses a payload of 8,000 octets.
@@ -54,7 +54,7 @@ class Bulletin(PeriodicService):
     """The service that tells other gateways what is new here, and takes over what they tell.
 
     :param call_from_thread: has the reactor call a function with its arguments.
-    :param run_beside: calls a function with a connection and arguments in a transaction, on a thread of the database.
+    :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
     :param gateway_id: of this gateway.
     :param topics: the most important topic first; if not everything fits, the last topic loses news first.
     """
@@ -64,13 +64,13 @@ class Bulletin(PeriodicService):
         *,
         clock: IReactorTime,
         call_from_thread: Callable[..., object],
-        run_beside: Callable[..., Deferred[Any]],
+        store: Store,
         gateway_id: str,
         secret_box: SecretBox,
         topics: Sequence[Topic],
     ) -> None:
         self._call_from_thread = call_from_thread
-        self._run_beside = run_beside
+        self._store = store
         self._gateway_id = gateway_id
         self._secret_box = secret_box
         self._topics = topics
@@ -108,7 +108,7 @@ class Bulletin(PeriodicService):
         """Tell what is new since the last call."""
         news = {topic.name: told for topic in self._topics if (told := topic.take()) != topic.type()}
         if news:
-            await self._run_beside(_notify, self._secret_box, self._gateway_id, news)
+            await self._store.run(_notify, self._secret_box, self._gateway_id, news)
 
 
 def _notify(connection: Connection, secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from ldapgw.store import gateways
 from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.periodic import PeriodicService
+from ldapgw.store.worker import Store
 
 BEAT_SECONDS: Final = 3.0
 
@@ -28,7 +29,7 @@ log = Logger()
 class Heartbeat(PeriodicService):
     """The service that writes the row of this gateway.
 
-    :param run_beside: calls a function with a connection and arguments in a transaction, on a thread of the database.
+    :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
     :param gateway_id: of this gateway.
     :param describe: returns what the gateway tells of itself; called once for each heartbeat.
     :param on_beat: called after each heartbeat with what is known of the other gateways.
@@ -38,12 +39,12 @@ class Heartbeat(PeriodicService):
         self,
         *,
         clock: IReactorTime,
-        run_beside: Callable[..., Deferred[Any]],
+        store: Store,
         gateway_id: str,
         describe: Callable[[], GatewayInfo],
         on_beat: Callable[[Peers], object],
     ) -> None:
-        self._run_beside = run_beside
+        self._store = store
         self._gateway_id = gateway_id
         self._describe = describe
         self._on_beat = on_beat
@@ -52,13 +53,13 @@ class Heartbeat(PeriodicService):
     async def _beat(self) -> None:
         if not self.running:  # the end of a lead is told after the stop, too
             return
-        peers = await self._run_beside(gateways.beat, self._describe())
+        peers = await self._store.run(gateways.beat, self._describe())
         if self.running:
             self._on_beat(peers)
 
     def _leave(self) -> Deferred[Any]:
         """Delete the row of this gateway, which lists then leave out."""
-        return self._run_beside(gateways.leave, self._gateway_id)
+        return self._store.run(gateways.leave, self._gateway_id)
 
 
 def _report(failure: Failure) -> None:

@@ -21,7 +21,7 @@ from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic,
 from ldapgw.phones.logged_search import LoggedSearch, SearchNews
 from ldapgw.phones.refused_logins import MASK, RefusalNews, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
-from ldapgw.store.database import Database, Mode
+from ldapgw.store.database import Database
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store, on_threads
@@ -69,7 +69,7 @@ class Gateway:
         self.bulletin = Bulletin(
             clock=self.clock,
             call_from_thread=lambda function, *args: function(*args),
-            run_beside=self.run_beside,
+            store=Store(self.transact),
             gateway_id=name,
             secret_box=SecretBox([key]),
             topics=(
@@ -80,10 +80,8 @@ class Gateway:
         )
         self.bulletin.startService()
 
-    def run_beside(self, function: Any, *args: Any) -> Deferred[Any]:
-        return (
-            fail(StoreError("away")) if self.away else maybeDeferred(self.database.call, Mode.BESIDE, function, *args)
-        )
+    def transact(self, *args: Any) -> Deferred[Any]:
+        return fail(StoreError("away")) if self.away else maybeDeferred(self.database.call, *args)
 
     def search(self, message: bytes, login: str = PHONE.login) -> None:
         self.log.observe(login, "192.0.2.1", message, 1, ResultCode.SUCCESS, 0.001)
@@ -251,7 +249,7 @@ def test_the_end_waits_for_a_message(gateways: Gateways) -> None:
     """The thread that sends the message ends afterwards; what is heard later counts no more."""
     one, _, _ = gateways.all
     pending: Deferred[Any] = Deferred()
-    one.bulletin._run_beside = lambda *_: pending
+    one.bulletin._store = Store(lambda *_: pending)
     one.search(b"-")
     gateways.pass_second(one)
     gateways.pass_second(one)

@@ -11,20 +11,22 @@ from twisted.internet.task import Clock
 
 from ldapgw.peers.heartbeat import BEAT_SECONDS, Heartbeat
 from ldapgw.store import gateways
+from ldapgw.store.database import Mode
 from ldapgw.store.gateways import GatewayInfo, Peers
+from ldapgw.store.worker import Store
 
 
 def test_a_gateway_that_stops_leaves_for_good() -> None:
     """The end of its lead, which is told behind the stop, does not write the row again."""
     clock, calls, told = Clock(), list[str](), list[Peers]()
 
-    def run_beside(function: Callable[..., Any], *_args: Any) -> Deferred[Any]:
+    def transact(_mode: Mode, function: Callable[..., Any], *_args: Any) -> Deferred[Any]:
         calls.append(function.__name__)
         return succeed(Peers() if function is gateways.beat else None)
 
     heartbeat = Heartbeat(
         clock=clock,
-        run_beside=run_beside,
+        store=Store(transact),
         gateway_id="one",
         describe=lambda: GatewayInfo("one", "one.example", "1.0"),
         on_beat=told.append,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
 from socket import gethostname
-from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.task import deferLater
@@ -38,7 +37,7 @@ from ldapgw.server.tenants import naming_context
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
-from ldapgw.store.worker import MonitoredStore
+from ldapgw.store.worker import MonitoredStore, Store, on_threads
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
@@ -329,7 +328,7 @@ def _heartbeat(
 
     return Heartbeat(
         clock=env.wall_clock,
-        run_beside=partial(_run_for_peers, env, workers),
+        store=_peers_store(env, workers),
         gateway_id=storage.gateway_id,
         describe=describe,
         on_beat=on_beat,
@@ -344,7 +343,7 @@ def _bulletin(env: Environment, workers: Workers, storage: Storage, phones: Phon
     return Bulletin(
         clock=env.wall_clock,
         call_from_thread=lambda function, *args: env.reactor.callFromThread(function, *args),
-        run_beside=partial(_run_for_peers, env, workers),
+        store=_peers_store(env, workers),
         gateway_id=storage.gateway_id,
         secret_box=env.state.secret_box,
         topics=(
@@ -355,9 +354,9 @@ def _bulletin(env: Environment, workers: Workers, storage: Storage, phones: Phon
     )
 
 
-def _run_for_peers(env: Environment, workers: Workers, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    """Call a function in a transaction on a thread of its own, where no page and no sync is waited for."""
-    return workers.peers(env.state.database.call, Mode.BESIDE, function, *args, **kw)
+def _peers_store(env: Environment, workers: Workers) -> Store:
+    """Return a store with a thread of its own, where no page and no sync is waited for."""
+    return Store(on_threads(env.state.database, workers.peers, workers.peers), Mode.BESIDE)
 
 
 def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, phones: PhoneParts) -> Publisher:
