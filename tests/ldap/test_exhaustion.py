@@ -10,19 +10,28 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterable
+from itertools import combinations
+from random import Random
 
 import pytest
 
-from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
+from ldapgw.ber import INTEGER, SEQUENCE, octets, tlv
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.book import build_book, update_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Equality, Or
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import DirectoryPort
+from ldapgw.numbers.phone_number import parse
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE, ENTRY, PING, is_answered
 from tests.support.phonebook.served import certified, serving
 from tests.support.phonebook.talk import NOTICE, Server, best_of_three, in_a_moment
-from tests.support.phonebook.wire import BASE, BOOK, make_dit, make_gate
+from tests.support.phonebook.wire import BASE, BOOK, CONTEXT, make_dit, make_gate
 
 pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
 
@@ -44,40 +53,21 @@ def _either() -> dict[bool, DirectoryPort]:
     return {lenient: make_gate(make_dit(lenient=lenient)) for lenient in (True, False)}
 
 
-def _request(field: str, number: bytes) -> bytes:
-    """A message in which this field is that INTEGER or ENUMERATED."""
-    fields = {"scope": ENUMERATED, "derefAliases": ENUMERATED, "sizeLimit": INTEGER, "timeLimit": INTEGER}
-    search = {name: tlv(tag, b"\0") for name, tag in fields.items()}
-    if field in search:
-        search[field] = number
-        parts = octets(b"") + b"".join(search.values()) + boolean(value=False) + pdu.PRESENT + tlv(SEQUENCE, b"")
-        return pdu.message(1, tlv(0x63, parts))
-    return {
-        "messageID": tlv(SEQUENCE, number + pdu.search()),
-        "version": pdu.message(1, tlv(0x60, number + octets(b"") + octets(b"", 0x80))),
-        "abandoned messageID": pdu.message(1, b"\x50" + number[1:]),
-    }[field]
+INTEGERS = {
+    "messageID": lambda number: tlv(SEQUENCE, number + pdu.search()),
+    "version": lambda number: pdu.message(1, tlv(0x60, number + octets(b"") + octets(b"", 0x80))),
+    "abandoned messageID": lambda number: pdu.message(1, b"\x50" + number[1:]),
+}
 
 
-@pytest.mark.parametrize("length", [5, 10_000, 60_000, 250_000])
-@pytest.mark.parametrize(
-    ("field", "tag"),
-    [
-        ("messageID", INTEGER),
-        ("version", INTEGER),
-        ("scope", ENUMERATED),
-        ("derefAliases", ENUMERATED),
-        ("sizeLimit", INTEGER),
-        ("timeLimit", INTEGER),
-        ("abandoned messageID", INTEGER),
-    ],
-)
+@pytest.mark.parametrize("length", [5, 60_000, 250_000])
+@pytest.mark.parametrize("request_", INTEGERS.values(), ids=INTEGERS)
 @best_of_three
-def test_an_integer_of_any_length_stops_nobody(gate, field, tag, length):
+def test_an_integer_of_any_length_stops_nobody(gate, request_, length):
     """Four octets are all that LDAP needs; more are refused without being computed."""
     server = Server(gate)
     talk = server.talk()
-    talk.say(_request(field, tlv(tag, b"\x7f" * length)))
+    talk.say(request_(tlv(INTEGER, b"\x7f" * length)))
     assert talk.ended_with_a_notice
     in_a_moment(talk.longest)
     assert is_answered(server.talk())
@@ -94,24 +84,17 @@ def test_the_id_of_a_cancel_may_be_long_too(gate, length):
     assert is_answered(talk)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        "30847fffffff",
-        "3084ffffffff0201",
-        "3080020101",
-        "300c02010163070401",
-        "300702010163840000ff",
-        "3005020101637f",
-        "3005020101ff00",
-        "0201",
-        "9f",
-        "00",
-        "16030100",
-    ],
-    ids=["2 GiB", "4 GiB", "indefinite", "longer than its parent", "longer than the message", "operation cut off",
-         "no operation", "another outer tag", "tag of two octets", "zero", "TLS"],
-)  # fmt: skip
+BROKEN = {
+    "2 GiB": "30847fffffff",
+    "indefinite": "3080020101",
+    "longer than its parent": "300c02010163070401",
+    "no operation": "3005020101ff00",
+    "another outer tag": "0201",
+    "TLS": "16030100",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 @best_of_three
 def test_nothing_wedges_a_connection(gate, broken):
     """Whatever stands behind what cannot be read is not waited for, not kept and not answered."""
@@ -132,26 +115,23 @@ MARKS = "a" + "\u0301\u0316" * 15_000
 KEYS = tlv(SEQUENCE, tlv(SEQUENCE, octets(b"cn")) * 9_000)
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        pdu.bind(f"cn={MARKS}", b"x"),
-        pdu.bind("cn=a," * 12_000 + BASE, b"x"),
-        pdu.search(f"ou={MARKS[:2_000]},{BASE}", 2),
-        pdu.search("cn=a," * 800 + BASE, 2),
-        pdu.search(BASE, 2, attributes=("@inetOrgPerson " * 4_000,)),
-        pdu.search(BASE, 2, attributes=("name " * 12_000,)),
-        pdu.search(BASE, 2, encode(Equality("uid", MARKS[:2_000].encode()))),
-        pdu.search(BASE, 2, encode(Equality("name", "\ufdfa".encode() * 1_300))),
-        pdu.search(BASE, 2, encode(Or(tuple(Equality("cn", b"%06d" % at) for at in range(290))))),
-        pdu.search(BASE, 2) + pdu.controls(pdu.control("1.2.840.113556.1.4.473", value=KEYS)),
-        pdu.compare(f"uid=c1,{BOOK}", "name", MARKS.encode()),
-        pdu.compare(f"uid=c1,{BOOK}", "uid", MARKS[:2_000].encode()),
-    ],
-    ids=["a login of marks", "a login of parts", "a base of marks", "a base of parts", "many classes", "many names",
-         "a value of marks", "a value of phrases", "many digits", "many keys", "a long comparison",
-         "a comparison of marks"],
-)  # fmt: skip
+LARGE = {
+    "a login of marks": pdu.bind(f"cn={MARKS}", b"x"),
+    "a login of parts": pdu.bind("cn=a," * 12_000 + BASE, b"x"),
+    "a base of marks": pdu.search(f"ou={MARKS[:2_000]},{BASE}", 2),
+    "a base of parts": pdu.search("cn=a," * 800 + BASE, 2),
+    "many classes": pdu.search(BASE, 2, attributes=("@inetOrgPerson " * 4_000,)),
+    "many names": pdu.search(BASE, 2, attributes=("name " * 12_000,)),
+    "a value of marks": pdu.search(BASE, 2, encode(Equality("uid", MARKS[:2_000].encode()))),
+    "a value of phrases": pdu.search(BASE, 2, encode(Equality("name", "\ufdfa".encode() * 1_300))),
+    "many digits": pdu.search(BASE, 2, encode(Or(tuple(Equality("cn", b"%06d" % at) for at in range(290))))),
+    "many keys": pdu.search(BASE, 2) + pdu.controls(pdu.control("1.2.840.113556.1.4.473", value=KEYS)),
+    "a long comparison": pdu.compare(f"uid=c1,{BOOK}", "name", MARKS.encode()),
+    "a comparison of marks": pdu.compare(f"uid=c1,{BOOK}", "uid", MARKS[:2_000].encode()),
+}
+
+
+@pytest.mark.parametrize("request_", LARGE.values(), ids=LARGE)
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
 @best_of_three
 def test_no_request_takes_long(either, lenient, request_):
@@ -277,3 +257,100 @@ def test_a_flood_of_handshakes_lets_others_in_between(tmp_path):
             thread.join()
     in_a_moment(*waited)
     assert server.said == ""
+
+
+# --- the heaviest filters that the limits allow, over a large book and many shared ones -------------------------------
+
+SYLLABLES = ("an", "na", "ma", "ri", "er", "el", "in", "le", "jo", "ha", "ber", "mann", "ner", "schmi", "dt", "mül")
+LETTERS = "".join(Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=4_000))
+ENDED = {ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED}
+
+
+def people(count: int, seed: int) -> list[Contact]:
+    """Names of few syllables, so that each part of one stands in many; all have the same number."""
+    choice = Random(seed)
+    phones = tuple(Phone(Kind.WORK, number) for number in [parse("030 1234567", "DE")] if number)
+    names = ["".join(choice.choices(SYLLABLES, k=3)) for _ in range(2 * count)]
+    return [
+        Contact(f"c{seed}x{at}", name=f"{given} {family}", given_name=given, family_name=family, phones=phones)
+        for at, (given, family) in enumerate(zip(names[::2], names[1::2], strict=True))
+    ]
+
+
+def crowd(count: int, context: NamingContext = CONTEXT) -> DirectoryPort:
+    """A phone's own book, on two segments since a change, and eight others, each too large to be joined."""
+    book = build_book(context, "alice", "alice", Sharing.PRIVATE, people(count, 0), {}, per_number=False)
+    own = update_book(book, context, people(100, 9), (), {})
+    assert own is not None
+    shared = [
+        build_book(context, f"s{at}", f"s{at}", Sharing.SHARED, people(count // 10, at), {}, per_number=False)
+        for at in range(1, 9)
+    ]
+    directory = Directory(context, (own, *shared))
+    return make_gate(Dit((directory,), features(tls=False)))
+
+
+@pytest.fixture(
+    name="crowded",
+    scope="module",
+    params=[pytest.param(5_000, id="5,000"), pytest.param(100_000, id="100,000", marks=pytest.mark.soak)],
+)
+def _crowded(request: pytest.FixtureRequest) -> DirectoryPort:
+    return crowd(request.param)
+
+
+def every(terms: Iterable[str]) -> str:
+    return f"(&{''.join(terms)})"
+
+
+def either(terms: Iterable[str]) -> str:
+    return f"(|{''.join(terms)})"
+
+
+def pieces(length: int, count: int) -> list[str]:
+    return [LETTERS[at * length : (at + 1) * length] for at in range(count)]
+
+
+HEAVIEST = {
+    "ORs of beginnings": every(either(f"(cn={one}*)" for one in four) for four in combinations("hjmsbeln", 4)),
+    "long words": every(f"(cn=*{word}*)" for word in pieces(900, 4)),
+    "any long word": either(f"(cn=*{word}*)" for word in pieces(900, 4)),
+    "any of 140 words": either(f"(cn=*{word}*)" for word in pieces(15, 140)),
+    "any of 170 words": either(f"(cn=*{word}*)" for word in pieces(10, 170)),
+    "words in a row": f"(cn=* {'* '.join(pieces(3, 500))}*)",
+    "letters in a row": f"(cn=ma{'*a' * 900}*)",
+    "any beginning": either(f"(cn={word}*)" for word in pieces(4, 240)),
+    "keypads": either(f"(cn={number}*)" for number in range(222, 262)),
+    "parts on the keypad": either(f"(cn=*{number}*)" for number in range(222, 262)),
+    "words on the keypad": either(f"(cn={number}*)" for number in range(20_202, 20_242)),
+    "several words": every(
+        f"(cn={one} {other}*)" for one, other in combinations(("an", "ma", "ri", "e", "j", "ha", "ber"), 2)
+    ),
+    "letters of two words": either(f"(cn={one} {other}*)" for one, other in combinations("abeghijklmnoprstuwxyz", 2)),
+    "the same word often": either(
+        f"(cn={one} {other} a a a a a a*)" for one, other in combinations(("a", "an", "na", "ma"), 2)
+    ),
+    "whole words": either(
+        f"(cn={' '.join(words)})" for words in combinations(("anna", "maria", "an", "ma", "e", "na"), 4)
+    ),
+    "ranges": either(f"(&(sn>={word})(sn<={word}z))" for word in pieces(1, 110)),
+    "ranges of names": either(f"(&(cn>={word})(cn<={word}z))" for word in pieces(1, 110)),
+    "a number that all have": every(["(telephoneNumber=0301234567)(o=*)"] * 100),
+    "numbers": either(f"(telephoneNumber=0301{number:06})" for number in range(45)),
+    "pairs": every(either((f"({one}=*)", f"({other}=*)")) for one, other in combinations(("cn", "sn", "o", "l"), 2)),
+    "any attribute": "(:dn:caseIgnoreMatch:=anna)",
+}
+
+
+@pytest.mark.parametrize("text", HEAVIEST.values(), ids=HEAVIEST)
+@best_of_three
+def test_the_heaviest_filters_let_others_in_between(crowded: DirectoryPort, text: str) -> None:
+    """They are allowed; no turn is long, and what somebody else asks is answered in the turn in which it comes."""
+    server = Server(crowded)
+    talk, other = server.talk(bound=True), server.talk()
+    talk.longest = 0.0
+    talk.begin(pdu.message(2, pdu.search(BASE, 2, encode(read_filter(text)), ("cn",))))
+    assert is_answered(other)
+    talk.settle()
+    assert talk.replies[-1].code in ENDED
+    in_a_moment(talk.longest, other.longest)

@@ -252,45 +252,27 @@ def _longer(element: bytes) -> bytes:
     return element[:1] + b"\x83\x00\x00" + element[1:]
 
 
-@pytest.mark.parametrize(
-    "octets",
-    [
-        pdu.message(2, pdu.WHO_AM_I),
-        pdu.message(2, pdu.search(awkward.BASE, 0)),
-        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), types_only=True)),
-        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))), pdu.controls(pdu.control("1.2.3"))),
-        message_of(Present("cn")) * 2,
-        message_of(Present("cn"))[:-1],
-        message_of(Present("cn"), 1000),
-        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 1024,))),
-        pdu.message(2, pdu.search(" " * 130 + awkward.BASE, 2, encode(Present("cn")))),
-        pdu.message(2, _longer(pdu.search(awkward.BASE, 2, encode(Present("cn"))))),
-        pdu.message(2, pdu.search(awkward.BASE, 2, _longer(encode(Present("cn"))))),
-        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))))[:-1] + b"\x01",
-        b"",
-        b"0",
-        pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0x81, b""))),
-        message_of(Or(tuple(Equality("mobile", b"+4930123456%d" % at) for at in range(30)))),
-    ],
-    ids=[
-        "no search",
-        "base object",
-        "types only",
-        "controls",
-        "two",
-        "half",
-        "a long id",
-        "many octets",
-        "a long base",
-        "a long length",
-        "a filter with one",
-        "not whole",
-        "nothing",
-        "an octet",
-        "a wrong filter",
-        "a heavy filter",
-    ],
-)
+LONG_WAY = {
+    "no search": pdu.message(2, pdu.WHO_AM_I),
+    "base object": pdu.message(2, pdu.search(awkward.BASE, 0)),
+    "types only": pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), types_only=True)),
+    "controls": pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))), pdu.controls(pdu.control("1.2.3"))),
+    "two": message_of(Present("cn")) * 2,
+    "half": message_of(Present("cn"))[:-1],
+    "a long id": message_of(Present("cn"), 1000),
+    "many octets": pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 1024,))),
+    "a long base": pdu.message(2, pdu.search(" " * 130 + awkward.BASE, 2, encode(Present("cn")))),
+    "a long length": pdu.message(2, _longer(pdu.search(awkward.BASE, 2, encode(Present("cn"))))),
+    "a filter with one": pdu.message(2, pdu.search(awkward.BASE, 2, _longer(encode(Present("cn"))))),
+    "not whole": pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))))[:-1] + b"\x01",
+    "nothing": b"",
+    "an octet": b"0",
+    "a wrong filter": pdu.message(2, pdu.search(awkward.BASE, 2, tlv(0x81, b""))),
+    "a heavy filter": message_of(Or(tuple(Equality("mobile", b"+4930123456%d" % at) for at in range(30)))),
+}
+
+
+@pytest.mark.parametrize("octets", LONG_WAY.values(), ids=LONG_WAY)
 def test_what_takes_the_long_way(octets: bytes) -> None:
     """Whatever is not plain, though what is asked for could be answered at once."""
     assert FastPath(1000).answer(DIT, awkward.VIEWER, message_of(Present("cn"))) is not None

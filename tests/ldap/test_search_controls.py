@@ -140,18 +140,12 @@ def test_where_one_page_is_all_that_is_wanted_there_are_no_pages(world, own, cou
     assert (asks.PAGED in dict(done.controls)) == (code == 0)
 
 
-def test_a_later_page_keeps_the_clients_own_size_limit(world):
-    """As the first one does."""
-    _, done = world.ask(asks.page(10), size=20)
-    found, done = world.ask(asks.page(30, asks.cookie(done)), size=20)
-    assert (uids(found), done.code) == (ALL[10:30], 0)
-
-
-def test_the_page_size_may_change(world):
-    """RFC 2696 3 lets the client."""
-    _, done = world.ask(asks.page(10))
-    found, done = world.ask(asks.page(3, asks.cookie(done)))
-    assert uids(found) == ALL[10:13]
+@pytest.mark.parametrize(("size", "own", "end"), [(3, 0, 13), (30, 20, 30)], ids=["another size", "own limit"])
+def test_a_later_page(world, size, own, end):
+    """The size of a page may change (RFC 2696 3), and the client's own size limit counts for each page."""
+    _, done = world.ask(asks.page(10), size=own)
+    found, done = world.ask(asks.page(size, asks.cookie(done)), size=own)
+    assert (uids(found), done.code) == (ALL[10:end], 0)
 
 
 @pytest.mark.parametrize("cookie", [None, b"garbage"])
@@ -303,8 +297,6 @@ def test_sorting_comes_before_cutting(world):
     [
         (("shoeSize",), (16, "shoeSize")),
         (("sn", "mobile"), (18, "mobile")),
-        (("sn:1.2.3",), (18, "sn")),
-        (("sn:caseIgnoreMatch",), (18, "sn")),
         (("sn", "cn", "sn"), (53, "sn")),
         (("sn",) * 9, (11, "")),
     ],
@@ -384,22 +376,16 @@ def test_a_failure_of_ours_says_nothing_about_controls(fifty):
     assert state.finish(Result(ResultCode.OTHER)).controls == ()
 
 
-def test_controls_are_answered_once(fifty):
-    """The next answer knows nothing of them."""
+@pytest.mark.parametrize("request_", [None, pdu.abandon(3), pdu.cancel(3)], ids=["success", "abandon", "cancel"])
+def test_controls_are_answered_once(fifty, request_):
+    """What is given up says nothing about controls, and neither does the next answer."""
     state, run = state_of(fifty, asks.sort("cn"))
     assert next(filter(None, run.batches))
-    assert len(state.finish(Result(ResultCode.SUCCESS)).controls) == 1
-    state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))
-    assert state.advance().reply.controls == ()
-
-
-@pytest.mark.parametrize("request_", [pdu.abandon(3), pdu.cancel(3)], ids=["abandon", "cancel"])
-def test_what_is_given_up_says_nothing_about_controls(fifty, request_):
-    """And neither does what comes behind it."""
-    state, run = state_of(fifty, asks.sort("cn"))
-    assert next(filter(None, run.batches))
-    steps = state.receive(decode(pdu.message(4, request_)))
-    assert [step.reply.controls for step in steps if isinstance(step, SendReply)] == [()] * (len(steps) - 1)
+    if request_ is None:
+        assert len(state.finish(Result(ResultCode.SUCCESS)).controls) == 1
+    else:
+        steps = state.receive(decode(pdu.message(4, request_)))
+        assert [step.reply.controls for step in steps if isinstance(step, SendReply)] == [()] * (len(steps) - 1)
     state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))
     assert state.advance().reply.controls == ()
 
@@ -417,14 +403,9 @@ BACK = ALL[::-1]
         ((0, 31, (1, 0)), BACK[:32], (1, 50, 0)),
         ((19, 0, (50, 50)), BACK[30:], (50, 50, 0)),
         ((2, 2, (25, 50)), BACK[22:27], (25, 50, 0)),
-        ((2, 2, (500, 1000)), BACK[22:27], (25, 50, 0)),
-        ((5, 5, (1, 0)), BACK[:6], (1, 50, 0)),
         ((5, 5, (50, 0)), BACK[44:], (50, 50, 0)),
         ((1, 5, (999, 0)), BACK[49:], (51, 50, 0)),
-        ((0, 0, b"user 00010"), ["c10"], (40, 50, 0)),
         ((1, 1, b"user 000105"), ["c11", "c10", "c9"], (40, 50, 0)),
-        ((1, 1, b"a"), ["c0"], (51, 50, 0)),
-        ((0, 1, b"z"), ["c49", "c48"], (1, 50, 0)),
         ((2147483647, 2147483647, (1, 1)), BACK, (50, 50, 0)),
     ],
 )
@@ -440,13 +421,10 @@ def test_windows(world, view, expected, result):
     [
         ([asks.view(0, 9, (1, 0))], 60),
         ([SORT, asks.view(0, 9, (0, 0))], 61),
-        ([SORT, asks.view(0, 9, (0, 50))], 61),
-        ([SORT, asks.view(0, 9, (51, 50))], 61),
-        ([SORT, asks.view(0, 9, (1, -1))], 61),
         ([asks.sort("modifyTimestamp"), asks.view(0, 9, b"yesterday")], 53),
         ([SORT, asks.view(0, 9, (1, 0), b"never sent")], 2),
     ],
-    ids=["no sort", "offset 0", "offset 0 of 50", "beyond its own end", "negative count", "value", "contextID"],
+    ids=["no sort", "offset", "value", "contextID"],
 )
 @pytest.mark.parametrize("order", [1, -1])
 def test_windows_that_cannot_be(world, controls, code, order):
@@ -472,16 +450,9 @@ def test_a_window_on_what_cannot_be_sorted(world, keys, sorted_, view):
     assert (found, done.code, asks.sort_result(done), asks.view_result(done)) == ([], 76, sorted_, (0, 0, view))
 
 
-def test_an_empty_context_is_none(world):
-    """Some clients send what they have, and have nothing."""
-    assert world.ask(SORT, asks.view(0, 0, (1, 0), b""))[1].code == 0
-
-
-def test_an_empty_list(world):
-    """Has no target."""
-    found, done = world.ask(SORT, asks.view(3, 3, (1, 0)), text="(uid=nobody)")
-    assert (found, done.code, asks.view_result(done)) == ([], 0, (1, 0, 0))
-    found, done = world.ask(SORT, asks.view(3, 3, b"x"), text="(uid=nobody)")
+def test_an_empty_list_and_an_empty_context(world):
+    """An empty list has no target; some clients send an empty context, which is none."""
+    found, done = world.ask(SORT, asks.view(3, 3, (1, 0), b""), text="(uid=nobody)")
     assert (found, done.code, asks.view_result(done)) == ([], 0, (1, 0, 0))
 
 
