@@ -115,7 +115,7 @@ def is_contact(entry: Entry) -> bool:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(few | many, st.sampled_from(FILTERS), orders)
 def test_each_person_is_found_once(
     contents: list[tuple[Sharing, list[Contact]]], sought: Filter, order: list[str]

@@ -195,33 +195,6 @@ async def test_what_is_injected_before_the_handshake_is_not_answered_after_it(se
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_notice_arrives_and_then_the_end(server):
-    """A browser on the wrong port."""
-
-    def conversation(connection):
-        [notice] = exactly(connection, b"GET / HTTP/1.1\r\n\r\n", 1)
-        assert notice.name == "1.3.6.1.4.1.1466.20036"
-        assert connection.recv(1) == b""
-
-    await deferToThread(talk, server, conversation)
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_request_and_a_half_close_are_answered(server):
-    """A script that pipes its request in."""
-
-    def conversation(connection):
-        connection.sendall(b"".join(pdu.message(at, pdu.search("", 0)) for at in range(1, 201)))
-        connection.shutdown(socket.SHUT_WR)
-        data = b""
-        while received := connection.recv(65536):
-            data += received
-        assert len(pdu.responses(data)) == 400
-
-    await deferToThread(talk, server, conversation)
-
-
-@pytest_twisted.ensureDeferred
 async def test_an_old_tls_version_is_refused(server):
     """1.2 and up (RFC 8996)."""
 

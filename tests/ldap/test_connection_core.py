@@ -131,7 +131,7 @@ def test_who_asks_when_the_answer_to_a_wrong_password_is_due_is_answered() -> No
 
 def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
     """One asks who it is and another for more than can be answered at once, in one turn: the first is not held up."""
-    factory = make_factory(make_gate(make_dit(3000)), size_limit=100_000)
+    factory = make_factory(make_gate(make_dit(1000)), size_limit=100_000)
     one, other = Client(factory), Client(factory)
     other.bind()
     seen: list[int] = []
@@ -146,7 +146,7 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
 
 def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) -> None:
     """Neither while it is sent to nor while it is worked on: it is cut off, and the others are answered."""
-    factory = make_factory(make_gate(make_dit(3000)), clock, size_limit=100_000)
+    factory = make_factory(make_gate(make_dit(1000)), clock, size_limit=100_000)
     bound, curious, greedy, hasty, eager, other = (Client(factory, f"192.0.2.{at}") for at in range(6))
     greedy.bind()
     for broken in (bound, curious, greedy, hasty, eager):

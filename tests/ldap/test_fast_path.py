@@ -102,7 +102,7 @@ def client() -> Client:
 
 
 @pytest.mark.no_cover
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
 def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
     """What comes in two parts takes the long way; each request is asked twice, so that it is known the second time."""
