@@ -29,7 +29,7 @@ from sqlalchemy import (
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import phones, recordings
 from ldapgw.store.database import ascii_lower, database_of, mark_erased
-from ldapgw.store.rows import value_of
+from ldapgw.store.row_values import value_of
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
 from ldapgw.store.tables import (

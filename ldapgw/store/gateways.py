@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state
-from ldapgw.store.rows import value_of
+from ldapgw.store.row_values import value_of
 from ldapgw.store.tables import change, gateway, schema_version
 
 # A gateway without a heartbeat for so long has died.

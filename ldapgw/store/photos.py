@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 
 from ldapgw.contact import Source
-from ldapgw.store.rows import value_of
+from ldapgw.store.row_values import value_of
 from ldapgw.store.tables import account, contact, photo
 
 # Of an account: beyond that, contacts go without.

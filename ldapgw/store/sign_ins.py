@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, not_, select, update
 
-from ldapgw.store.rows import columns_of
+from ldapgw.store.row_values import columns_of
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import admin_link, consent_flow, sign_in
 

@@ -17,7 +17,7 @@ from ldapgw.contact import Source
 from ldapgw.store import sync_history
 from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, lock, read
 from ldapgw.store.contacts import read_labels, set_labels
-from ldapgw.store.rows import columns_of, value_of
+from ldapgw.store.row_values import columns_of, value_of
 from ldapgw.store.tables import account, source, sync_progress
 
 _SHRINK = "suspicious_shrink"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, bindparam, select, update
 
 from ldapgw.contact import Source
-from ldapgw.store.rows import value_of
+from ldapgw.store.row_values import value_of
 from ldapgw.store.tables import source
 
 # Warning codes of ``status.json`` for a listing: with fewer persons than Google counts, without a sync token, and of a

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select
 
 from ldapgw.errors import UnfitKey
-from ldapgw.store.rows import columns_of
+from ldapgw.store.row_values import columns_of
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import alarm, oauth_client
 
