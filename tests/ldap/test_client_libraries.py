@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Client libraries against the wire on real sockets: python-ldap, bonsai and ldap3 for Python, ldapts for Node.js.
+"""Client libraries for Python against the wire on real sockets: python-ldap, bonsai and ldap3.
 
 python-ldap and bonsai drive OpenLDAP's libldap, bonsai asynchronously; ldap3 speaks LDAP in Python alone.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,7 +17,6 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import parse_dn
 
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
-from tests.support.checkout import ROOT
 from tests.support.phonebook import awkward
 from tests.support.phonebook.awkward import BASE, DESK1, OWN_BOOK, SECRET
 from tests.support.phonebook.listening import Server, certificate_and_key, library
@@ -455,46 +450,3 @@ def test_ldap3_reads_the_root_dse_and_the_schema(awkward_server: Server) -> None
         assert (found.modifyTimestamp.value.year > 2000, found.cn.value) == (True, "Иван Иванов")
         reader = ldap3.Reader(bound, ldap3.ObjectDef("inetOrgPerson", bound), BASE, "mail: *")
         assert len(reader.search()) == sum(1 for entry in CONTACTS if entry.attribute("mail"))
-
-
-# ``conversation.mjs`` is what ldapts says and hears.
-NODE = ROOT / "tests" / "node"
-
-
-@pytest.mark.skipif(
-    "CI" not in os.environ and (shutil.which("node") is None or not (NODE / "node_modules").exists()),
-    reason="needs Node.js and ldapts: scripts/setup",
-)
-@pytest.mark.parametrize("tls", ["", "starttls", "ldaps"], ids=["clear", "StartTLS", "LDAPS"])
-def test_ldapts(awkward_server: Server, tls: str) -> None:
-    """Bind, search, page, sort, schema, compare and refused writes; certificates are verified."""
-    known = {entry.dn: entry for entry in CONTACTS}
-    asked = {
-        "url": awkward_server.tls_url if tls == "ldaps" else awkward_server.url,
-        "startTls": tls == "starttls",
-        "certificate": awkward_server.certificate,
-        "login": DESK1,
-        "password": SECRET.decode(),
-        "base": BASE,
-        "person": IVAN,
-    }
-    done = subprocess.run(
-        ["node", str(NODE / "conversation.mjs"), json.dumps(asked)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["anonymous"], found["wrong"]) == (50, 49)
-    assert found["whoami"] == f"dn:{DESK1}"
-    assert sorted(found["all"]) == sorted(known)
-    assert [dn for page in found["pages"] for dn in page] == found["all"]
-    assert {len(page) for page in found["pages"][:-1]} == {7}
-    names = [awkward.sorted_as(known[dn].attribute("sn")[0].decode()) for dn in found["sorted"]]
-    assert names == sorted(names, reverse=True)
-    assert sorted(found["sorted"]) == sorted(known)
-    assert any("NAME 'inetOrgPerson'" in one for one in found["classes"])
-    assert (found["entry"]["cn"], found["compared"]) == ("Иван Иванов", True)
-    assert found["refused"] == [53, 53, 53, 53]
