@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from ldapgw.store.change_listener import ChangeListener
 from ldapgw.store.database import Database
 from ldapgw.store.postgresql_schema import CHANGES_CHANNEL
 from tests.support.postgresql import needs_postgresql, open_new
@@ -30,6 +29,8 @@ class Scene:
     """
 
     def __init__(self, database: Database, connected: Callable[[], object] = lambda: None) -> None:
+        from ldapgw.store.change_listener import ChangeListener
+
         self.database = database
         self.rings = threading.Semaphore(0)
         self.listener = ChangeListener(database.url, connected=lambda _line: connected(), seconds=lambda: 0.0)
