@@ -48,7 +48,7 @@ _EXTENSION = re.compile(
 _AFTERWARDS = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
-    r"|\s*~\s*(?=\d)|\s+#\s*(?=\d)|;ext=|\s*[,;]{2,}|[ -]+(?=\d{1,6}#)",
+    r"|\s*~\s*(?=\d)|\s+#\s*(?=\d)|;ext=|\s*[,;]{2,}|[ -]+(?=(?P<group>\d{1,6})#(?P<more>\d?))",
     re.IGNORECASE,
 )
 # Fewest digits in front of what is dialled after the connection: an internal number.
@@ -159,9 +159,25 @@ def split_afterwards(text: str) -> tuple[str, str]:
     for match in _AFTERWARDS.finditer(text):
         digits += sum(map(str.isdigit, text[position : match.start()]))
         position = match.start()
-        if digits >= _SHORTEST_BEFORE:
+        if digits >= _shortest_before(match["group"], match["more"]):
             return text[:position], text[position:]
     return text, ""
+
+
+def _shortest_before(group: str | None, more: str | None) -> int:
+    """Return how many digits have to stand in front of what is dialled after the connection.
+
+    A group of digits with a hash behind it may also be the last group of the number ("212-555-0145#12"), unless the
+    group is long or a whole number stands in front of the group ("030 5550171 1234#56#").
+
+    :param group: the digits in front of the hash; None: something else begins what is dialled.
+    :param more: a digit behind the hash; empty: there is none.
+    """
+    if group is None:
+        return _SHORTEST_BEFORE
+    if more:
+        return 10 if len(group) >= 4 else 12
+    return _COMPLETE if len(group) >= 5 else 10
 
 
 def leads_afterwards(gap: str) -> bool:

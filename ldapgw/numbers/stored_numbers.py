@@ -24,7 +24,7 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 
 # The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
-VERSION: Final = 1
+VERSION: Final = 2
 
 # ITU-T E.164: no network connects more digits.
 MOST_DIGITS: Final = 15
@@ -102,7 +102,8 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
         return ()
     witness = _Witness.of(canonical, text, region)
     values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
-    numbers = [number for value in values for number in _Field(value, region, witness).numbers()]
+    found = [number for value in values for number in _Field(value, region, witness).numbers()]
+    numbers = [number for number in found if number.e164 or sum(map(str.isdigit, number.digits)) <= MOST_DIGITS]
     return tuple([_with_rule(number, Rule.SEVERAL) for number in numbers] if len(numbers) > 1 else numbers)
 
 
@@ -195,7 +196,7 @@ class _Field:
             return [number for number in found if number is not _REMARK]
         if found := self._split(places[:_MOST_PLACES], _assigned, self._sharing_beginning):
             return found
-        return [whole] if whole is not None and sum(map(str.isdigit, whole.digits)) <= MOST_DIGITS else []
+        return [whole] if whole is not None else []
 
     def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
         """Return the numbers between places, each accepted by one of `accepts`; empty if there are fewer than two."""

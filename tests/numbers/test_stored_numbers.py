@@ -215,6 +215,18 @@ FIELDS = {
         ("RU", "+7 495 555-01-00 доб. 12", "+74955550100~12"),
         ("CZ", "255 501 000 linka 12", "+420255501000~12"),
         ("NL", "020 555 0100 toestel 12", "+31205550100~12"),
+        ("US", "212-555-0145#12", "+12125550145~12"),
+        ("US", "1-888-555-0155#12", "+18885550155~12"),
+        ("DE", "030 160129#12", "+4930160129~12"),
+        ("DE", "030 555-01-71#12", "+49305550171~12"),
+        ("DE", "030 5550171 1234#56#", "+49305550171~1234#56#"),
+        ("GB", "020 7946 0995#12", "+442079460995~12"),
+        ("FR", "01 42 03 04 05#12", "+33142030405~12"),
+        ("JP", "03-5555-0171#12", "+81355550171~12"),
+        ("AU", "02 5550 1234#2", "+61255501234~2"),
+        ("PL", "601-555-208#12", "+48601555208~12"),
+        ("RU", "+7 (495) 123-45-67#101", "+74951234567~101"),
+        ("RU", "+7 (495) 123-45-67#101#", "+74951234567~101"),
     ],
     "codes": [
         ("DE", "*31#0171 5550191", "*31#+491715550191"),
@@ -635,3 +647,17 @@ def test_a_long_field_costs_little(text: str) -> None:
     """However many places there are at which a number may end, few are looked at."""
     assert work.calls(lambda: read(text * 100, "DE")) < 40_000
     assert work.calls(lambda: stored_numbers.sip_address(text * 10_000)) < 3_000
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("4111 1111 1111 1111 / 030 5550171", ["+49305550171"]),
+        ("3810833988105595 & 030 5550171", ["+49305550171"]),
+        ("IBAN 1234567890123456, 030 5550171", ["+49305550171"]),
+        ("12, 4651234042560610349082", ["12"]),
+    ],
+)
+def test_no_number_of_a_list_has_more_digits_than_a_network_connects(text: str, numbers: list[str]) -> None:
+    """A card's number beside a telephone number is left out."""
+    assert [number.e164 or number.digits for number in stored_numbers.read(text, "DE")] == numbers
