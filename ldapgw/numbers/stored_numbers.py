@@ -63,6 +63,10 @@ _PAUSE: Final = re.compile("[,;]")
 
 # A SIP address (RFC 3261 19.1).
 _SIP: Final = re.compile(r"(sips?:)?/*([^\s@<>]{1,64}@[^\s@<>]{1,190})", re.IGNORECASE)
+# What stands around an address: a name in front of brackets, or a remark behind the address; and blanks within.
+_ANGLED: Final = re.compile(r"[^<>]*<([^<>]{1,260})>")
+_REMARK_BEHIND: Final = re.compile(r"\s*\([^()@]*\)$")
+_SIP_BLANKS: Final = re.compile(r"(?<=^sip)[: ]+|(?<=^sips)[: ]+|(?<=[^\s@]) ?@ ?(?=[^\s@])", re.IGNORECASE)
 
 # Digits: an internal number has two or more, a complete one five or more; behind a slash, the end of another number has
 # four or fewer, and more are a number of the same area.
@@ -112,7 +116,10 @@ def sip_address(text: str) -> str:
 
     A URI of a public telephone number, as in ``sip:+49301234567@pbx.example``, is that number.
     """
-    match = _SIP.fullmatch(dial_string.clean(text).strip("<>"))
+    address = _REMARK_BEHIND.sub("", dial_string.clean(text))
+    angled = _ANGLED.fullmatch(address)
+    address = _SIP_BLANKS.sub(lambda found: found[0].strip() or ":", angled[1].strip() if angled else address)
+    match = _SIP.fullmatch(address)
     if match is None:
         return ""
     user = dial_string.plain(match[2].partition("@")[0].partition(";")[0])
